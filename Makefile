@@ -1,0 +1,64 @@
+# Everything a developer does, on a machine with Python 3.11+, git and make. `make help` lists it.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+CHECKED := src tests tools $(wildcard examples benchmarks)
+PROSE := $(filter-out report.md,$(wildcard *.md)) docs
+DIR ?= .
+ARGS ?=
+# pyright comes from PyPI; without a node on PATH it runs on the one that its `nodejs` extra installs.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup hooks lock demo test lint types format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## Make the virtual environment from the lock file
+
+$(STAMP): pyproject.toml uv.lock tools/setup.sh tools/find_python.sh
+	@sh tools/setup.sh $(VENV)
+	@touch $@
+
+hooks: $(STAMP) ## Check every commit and its message from now on
+	@$(BIN)/pre-commit install
+
+lock: $(STAMP) ## Write uv.lock anew after a change of dependencies
+	@$(BIN)/uv lock --default-index https://pypi.org/simple
+
+demo: $(STAMP) ## Run the example survey over a directory: make demo DIR=path
+	@$(BIN)/ripresa run examples/survey.py:survey --input '{"directory": "$(DIR)"}'
+
+ifeq ($(strip $(ARGS)),)
+test: lint types ## Check everything; with ARGS="tests/core -k retry" run only these tests
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage json --quiet
+	@$(BIN)/python tools/coverage_gate.py
+else
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+endif
+
+lint: $(STAMP) ## Check style, format, the direction of imports and the documents
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pymarkdown scan --recurse $(PROSE)
+
+types: $(STAMP) ## Check types with mypy and pyright
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/pyright
+
+format: $(STAMP) ## Put the code into shape
+	$(BIN)/ruff check --fix $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
+
+bench: $(STAMP) ## Measure
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove what these commands made
+	@rm -rf $(VENV) build dist htmlcov coverage.json .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find src tests tools -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,119 @@
+"""The rules of the house that no linter knows, held over every source file."""
+
+import ast
+import importlib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "ripresa"
+FILES = sorted(SOURCE.rglob("*.py"))
+TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+#: The only files that may catch any exception of code that is not ours, each with the reason.
+MAY_CATCH_EVERYTHING = {
+    "runtime/invoke.py": "the border: exceptions of user code become data here",
+    "runtime/hooks.py": "a listener is told afterwards and cannot change what happened",
+}
+
+EMPTY_WORDS = {"utils", "helpers", "common", "base", "types", "manager"}
+
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def mentions(node: ast.AST | None, *names: str) -> bool:
+    return node is not None and any(
+        (isinstance(part, ast.Name) and part.id in names) or (isinstance(part, ast.Attribute) and part.attr in names)
+        for part in ast.walk(node)
+    )
+
+
+def names_everything(node: ast.expr) -> bool:
+    return mentions(node, "Exception", "BaseException")
+
+
+def public_definitions(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Definition]]:
+    """Public classes, functions and methods; what stands inside a function is not public."""
+    for node in body:
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            yield from public_definitions(node.body, prefix)
+        if isinstance(node, Definition) and not node.name.startswith("_"):
+            yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from public_definitions(node.body, f"{prefix}{node.name}.")
+
+
+def says_nothing_new(node: Definition) -> bool:
+    """Overloads, overrides and setters are documented where the name is first defined."""
+    return any(mentions(decorator, "overload", "override", "setter", "deleter") for decorator in node.decorator_list)
+
+
+def catches_everything(tree: ast.Module) -> Iterator[int]:
+    """Lines that swallow any exception; cleaning up and raising it again is not swallowing."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            last = node.body[-1]
+            passes_on = isinstance(last, ast.Raise) and last.exc is None
+            if (node.type is None or names_everything(node.type)) and not passes_on:
+                yield node.lineno
+        elif isinstance(node, ast.Call) and mentions(node.func, "suppress") and any(map(names_everything, node.args)):
+            yield node.lineno
+
+
+def test_everything_public_says_what_it_is_for() -> None:
+    silent = [f"{file}: module" for file, tree in TREES.items() if not ast.get_docstring(tree)]
+    silent += [
+        f"{file}:{node.lineno}: {name}"
+        for file, tree in TREES.items()
+        for name, node in public_definitions(tree.body)
+        if not ast.get_docstring(node) and not says_nothing_new(node)
+    ]
+    assert silent == []
+
+
+def test_only_the_borders_catch_every_exception() -> None:
+    found = [
+        f"{file}:{line}"
+        for file, tree in TREES.items()
+        if file not in MAY_CATCH_EVERYTHING
+        for line in catches_everything(tree)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("try: f()\nexcept Exception: pass", [2]),
+        ("try: f()\nexcept (ValueError, Exception): pass", [2]),
+        ("try: f()\nexcept: pass", [2]),
+        ("with contextlib.suppress(Exception): f()", [1]),
+        ("try: f()\nexcept BaseException:\n    clean()\n    raise", []),
+        ("try: f()\nexcept ValueError: pass", []),
+    ],
+)
+def test_a_handler_that_swallows_everything_is_seen(code: str, lines: list[int]) -> None:
+    assert list(catches_everything(ast.parse(code))) == lines
+
+
+def test_nothing_is_left_unimplemented() -> None:
+    assert [file for file, tree in TREES.items() if mentions(tree, "NotImplementedError")] == []
+
+
+def test_every_module_is_named_for_what_is_in_it() -> None:
+    words = {file: {part.lstrip("_") for part in Path(file).with_suffix("").parts} for file in TREES}
+    assert [file for file in TREES if EMPTY_WORDS & words[file]] == []
+
+
+def test_every_public_name_is_there() -> None:
+    ripresa = importlib.import_module("ripresa")
+    assert [name for name in getattr(ripresa, "__all__", ()) if not hasattr(ripresa, name)] == []
+
+
+def test_the_package_index_shows_the_readme() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    expected = "README.md" if (ROOT / "README.md").exists() else None
+    assert project.get("readme") == expected
