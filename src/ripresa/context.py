@@ -1,0 +1,349 @@
+"""What a step or a durable function holds, and how it learns that it is inside a run.
+
+The only module that uses context variables. A durable function is stepped by hand: what it awaits is yielded to
+whoever steps it, as one of the requests below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextvars import Context as Variables
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from uuid import UUID
+
+from typing_extensions import TypeVar as TypeVarWithDefault
+
+from .core.durations import Duration, microseconds
+from .errors import RipresaError
+
+P = ParamSpec("P")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+R = TypeVar("R")
+S = TypeVarWithDefault("S", default=None)
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Items(Protocol[T_co]):
+    """A finite, ordered collection. Not `str` (its `__contains__` takes `str`), not a set (no order to replay)."""
+
+    def __len__(self) -> int:
+        """How many."""
+        ...
+
+    def __iter__(self) -> Any:
+        """In order."""
+        ...
+
+    def __contains__(self, value: object, /) -> bool:
+        """Whether it is among them."""
+        ...
+
+    def __getitem__(self, index: int, /) -> T_co:
+        """The one at an index from 0."""
+        ...
+
+
+# --- inside a step
+
+
+class Attempt(Protocol):
+    """What the engine knows about the attempt that runs; `current()` shows it to the step."""
+
+    run: str
+    workflow: str
+    path: str
+    number: int
+    key: str
+
+    def deadline(self) -> datetime | None:
+        """When the attempt will be stopped."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        ...
+
+    def progress(self, completed: float, total: float | None, message: str) -> None:
+        """Tell watchers how far it is."""
+        ...
+
+    def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Awaitable[Any]:
+        """Perform a journaled call."""
+        ...
+
+
+class StepContext:
+    """What a running step may know and ask for; see `current`."""
+
+    __slots__ = ("_attempt",)
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    @property
+    def run(self) -> str:
+        """The id of the run; empty outside one."""
+        return self._attempt.run
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow; empty outside a run."""
+        return self._attempt.workflow
+
+    @property
+    def path(self) -> str:
+        """Where the step stands in the workflow."""
+        return self._attempt.path
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self._attempt.number
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text that is the same for all attempts of this step in this run and differs from every other."""
+        return self._attempt.key
+
+    @property
+    def deadline(self) -> datetime | None:
+        """The moment at which this attempt is stopped: its timeout, or what its scopes have left, if any."""
+        return self._attempt.deadline()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt was asked to stop. For sync steps, which cannot be interrupted: look, and return."""
+        return self._attempt.cancelled()
+
+    def progress(self, completed: float, total: float | None = None, message: str = "") -> None:
+        """Tell watchers how far the step is: not kept, and free when nobody watches."""
+        self._attempt.progress(completed, total, message)
+
+    def call(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """A journaled call: its success is durable before this returns, and the next attempt is handed it.
+
+        Calls are told apart by function, arguments and how many equal ones came before; a failure is not kept.
+        """
+        return _journaled(self._attempt, fn, args, kwargs, "")
+
+    def call_with_key(
+        self, key: str, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]:
+        """The same, told apart by `key` instead of by its arguments."""
+        return _journaled(self._attempt, fn, args, kwargs, key)
+
+
+async def _journaled(attempt: Attempt, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
+    return await attempt.record(fn, args, kwargs, key)
+
+
+class _Outside:
+    """The attempt of a step that is run by hand, outside a run."""
+
+    run = workflow = path = ""
+    number = 1
+    key = "outside-a-run"
+
+    def deadline(self) -> datetime | None:
+        return None
+
+    def cancelled(self) -> bool:
+        return False
+
+    def progress(self, completed: float, total: float | None, message: str) -> None:
+        return None
+
+    async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
+        result = fn(*args, **kwargs)
+        return await result if isinstance(result, Awaitable) else result
+
+
+OUTSIDE = StepContext(_Outside())
+
+_step: ContextVar[StepContext] = ContextVar("ripresa_step", default=OUTSIDE)
+_function: ContextVar[bool] = ContextVar("ripresa_function", default=False)
+
+
+def current() -> StepContext:
+    """The context of the running step. Outside a run: attempt 1, no deadline, and calls that just run."""
+    return _step.get()
+
+
+def enter_step(variables: Variables, context: StepContext) -> None:
+    """Make `current()` answer with this context in these context variables."""
+    variables.run(_step.set, context)
+
+
+def enter_function(variables: Variables) -> None:
+    """Make calls awaited in these context variables requests of a durable function."""
+    variables.run(_function.set, True)
+
+
+def leave_function() -> None:
+    """Make calls awaited from here on run by themselves, as in the body of a step."""
+    _function.set(False)
+
+
+def in_function() -> bool:
+    """Whether the running code is a durable function."""
+    return _function.get()
+
+
+# --- inside a durable function
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Request: wait."""
+
+    microseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Request: run all; the results in order, or the first failure."""
+
+    awaitables: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Request: run all; the outcome of the first to end."""
+
+    awaitables: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MapOver:
+    """Request: one call per item."""
+
+    link: Any
+    items: Sequence[Any]
+    concurrency: int | None
+
+
+class Awaited:
+    """Awaits a request: yields it to whoever steps the durable function."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: object) -> None:
+        self.request = request
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if not in_function():
+            raise RipresaError(
+                f"{type(self.request).__name__.lower()} works only inside a durable function",
+                code="foreign_await",
+                hint="a Context belongs to the run of the @workflow function that was given it",
+            )
+        return (yield self.request)
+
+
+class Clockwork(Protocol):
+    """What a durable function's context reads: the run's own time and randomness."""
+
+    run: str
+    workflow: str
+
+    def now(self) -> datetime:
+        """The time of the event that the function goes on from."""
+        ...
+
+    def random(self) -> Random:
+        """Numbers that are the same in replay."""
+        ...
+
+
+class Context(Generic[S]):
+    """What a durable function is given: its ways to wait, to run things side by side, and to know time and chance.
+
+    Everything here gives the same answers in replay.
+    """
+
+    def __init__(self, clockwork: Clockwork) -> None:
+        self._clockwork = clockwork
+
+    @property
+    def run(self) -> str:
+        """The id of the run."""
+        return self._clockwork.run
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow."""
+        return self._clockwork.workflow
+
+    def now(self) -> datetime:
+        """The time of the event that the function goes on from; it stands still between two awaits."""
+        return self._clockwork.now()
+
+    @property
+    def random(self) -> Random:
+        """A generator of random numbers, seeded by the run: the same numbers in replay, others in every run."""
+        return self._clockwork.random()
+
+    def uuid(self) -> UUID:
+        """A random UUID (version 4) of the run's own randomness."""
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    async def sleep(self, duration: Duration, /) -> None:
+        """Wait at least this long, across restarts."""
+        await Awaited(Sleep(microseconds(duration, "sleep")))
+
+    async def map(
+        self, link: Callable[[A], Awaitable[B]], items: Items[A], /, *, concurrency: int | None = None
+    ) -> list[B]:
+        """`link` for every item, at most `concurrency` at a time; results in the order of the items.
+
+        The first failure stops the others and is raised.
+        """
+        results: list[B] = await Awaited(MapOver(link, list(items), concurrency))
+        return results
+
+    @overload
+    async def gather(self, a: Awaitable[A], /) -> tuple[A]: ...
+    @overload
+    async def gather(self, a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
+    @overload
+    async def gather(self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[A, B, C]: ...
+    @overload
+    async def gather(
+        self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /
+    ) -> tuple[A, B, C, D]: ...
+    @overload
+    async def gather(
+        self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], /
+    ) -> tuple[A, B, C, D, E]: ...
+    @overload
+    async def gather(
+        self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], e: Awaitable[E], f: Awaitable[F], /
+    ) -> tuple[A, B, C, D, E, F]: ...
+    @overload
+    async def gather(self, *awaitables: Awaitable[A]) -> tuple[A, ...]: ...
+    async def gather(self, *awaitables: Awaitable[Any]) -> Any:
+        """Run all side by side; their results in order. The first failure stops the others and is raised."""
+        return await Awaited(Gather(awaitables))
+
+    @overload
+    async def race(self, a: Awaitable[A], b: Awaitable[B], /) -> A | B: ...
+    @overload
+    async def race(self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> A | B | C: ...
+    @overload
+    async def race(
+        self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /
+    ) -> A | B | C | D: ...
+    @overload
+    async def race(self, *awaitables: Awaitable[A]) -> A: ...
+    async def race(self, *awaitables: Awaitable[Any]) -> Any:
+        """Run all side by side; the outcome of the first to end, success or failure. The others are cancelled."""
+        return await Awaited(Race(awaitables))

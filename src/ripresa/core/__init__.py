@@ -1,0 +1,1 @@
+"""The engine, pure: events, commands, run state, `advance`, and one state machine per pattern."""

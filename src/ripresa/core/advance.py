@@ -1,0 +1,270 @@
+"""`advance(state, fact)`: the one gate through which every fact changes a run.
+
+Law: pure. The same state and fact give the same consequences and commands, live and in replay. A fact that nothing
+waits for (late, doubled, out of order) changes nothing; a request that the run's status forbids is
+`IllegalTransition` and changes nothing. Time never goes back: the state's clock is the greatest it has seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, assert_never
+
+from .commands import Ask, Command, Resume, RunStep, SetTimer
+from .events import (
+    Answered,
+    AnswerFailed,
+    Asked,
+    AttemptLost,
+    CallRecorded,
+    CancelRequested,
+    Consequence,
+    ContinueRequested,
+    Fact,
+    Failure,
+    PauseRequested,
+    Raised,
+    Returned,
+    RunCancelling,
+    RunContinued,
+    RunPausing,
+    RunReopened,
+    RunStarted,
+    RunTaken,
+    RunTerminated,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+    TerminateRequested,
+    TimerFired,
+)
+from .frames import BACKOFF, CANCELLING, ENDED, FAILING, OPEN, WINDING, CallFrame, Frame, ScopeFrame
+from .lifecycle import TERMINAL, check_transition
+from .nodes.call import Call
+from .nodes.delay import DelayFrame
+from .nodes.dynamic import Dynamic, DynamicFrame
+from .state import RunState
+
+Step: TypeAlias = tuple[list[Consequence], list[Command]]
+
+
+def advance(state: RunState, fact: Fact) -> Step:
+    """Apply one fact; return what follows from it and what is to be done, in order.
+
+    The state is changed in place, and its `seq` grows by one for the fact and one for each consequence. A fact that
+    the run does not wait for leaves `seq` as it is and must not be kept. Raises `IllegalTransition` for a request
+    that the run's status forbids; then nothing has changed.
+    """
+    _check(state, fact)
+    if not accepts(state, fact):
+        return [], []
+    if fact.at > state.at:
+        state.at = fact.at
+    _apply(state, fact)
+    consequences, commands = state.consequences, state.commands
+    state.consequences, state.commands = [], []
+    state.seq += 1 + len(consequences)
+    return consequences, commands
+
+
+def accepts(state: RunState, fact: Fact) -> bool:
+    """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
+    if state.status in TERMINAL:
+        return isinstance(fact, RunReopened | RunTaken)
+    match fact:
+        case StepCompleted() | StepFailed() | AttemptLost() | CallRecorded() | StepStarted():
+            frame = state.frames.get(fact.path)
+            return (
+                type(frame) is CallFrame
+                and frame.attempt == fact.attempt
+                and (frame.phase == OPEN or frame.phase == CANCELLING)
+            )
+        case Answered() | AnswerFailed():
+            frame = state.frames.get(fact.path)
+            return isinstance(frame, ScopeFrame) and _asks(frame) and not isinstance(frame, DynamicFrame)
+        case Asked() | Returned() | Raised():
+            frame = state.frames.get(fact.path)
+            return isinstance(frame, DynamicFrame) and _asks(frame)
+        case TimerFired():
+            return state.deadline > 0 if fact.path == "" else _awaits_timer(state.frames.get(fact.path))
+        case CancelRequested():
+            return state.status != "cancelling"
+        case _:
+            return True
+
+
+def outstanding(state: RunState) -> list[Command]:
+    """Everything that a run wants done at this moment, as after a replay: attempts, timers, unanswered questions."""
+    commands: list[Command] = []
+    if state.status in TERMINAL:
+        return commands
+    if state.deadline:
+        commands.append(SetTimer("", state.deadline))
+    for frame in state.frames.values():
+        if frame.phase in ENDED:
+            continue
+        if isinstance(frame, CallFrame):
+            if frame.phase == BACKOFF:
+                commands.append(SetTimer(frame.path, frame.due))
+            elif frame.phase == CANCELLING or state.status != "paused":
+                commands.append(RunStep(frame.path, frame.attempt, frame.input))
+        elif isinstance(frame, DelayFrame):
+            commands.append(SetTimer(frame.path, frame.due))
+        elif isinstance(frame, ScopeFrame):
+            if _asks(frame):
+                resumes = isinstance(frame, DynamicFrame)
+                commands.append(
+                    Resume(frame.path, frame.delivered) if resumes else Ask(frame.path, frame.question, frame.about)
+                )
+            due = getattr(frame, "due", 0)
+            if due:
+                commands.append(SetTimer(frame.path, due))
+    return commands
+
+
+def _asks(frame: ScopeFrame) -> bool:
+    return bool(frame.question) and (frame.phase == OPEN or frame.shielded)
+
+
+def _awaits_timer(frame: Frame | None) -> bool:
+    if frame is None or frame.phase in ENDED:
+        return False
+    if isinstance(frame, CallFrame):
+        return frame.phase == BACKOFF
+    return bool(getattr(frame, "due", 0)) and frame.phase == OPEN
+
+
+def _check(state: RunState, fact: Fact) -> None:
+    status, run = state.status, state.run
+    match fact:
+        case RunStarted():
+            check_transition(status, "running", run=fact.run, op="start")
+        case RunReopened():
+            check_transition(status, "running", run=run, op="resume")
+        case CancelRequested() if status != "cancelling":
+            check_transition(status, "cancelling", run=run, op="cancel")
+        case TerminateRequested():
+            check_transition(status, "terminated", run=run, op="terminate")
+        case PauseRequested():
+            check_transition(status, "paused", run=run, op="pause")
+        case ContinueRequested() if status != "paused":
+            check_transition("running" if status == "running" else status, "running", run=run, op="continue")
+        case _:
+            pass
+
+
+def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fact
+    match fact:
+        case StepCompleted():
+            state.done(state.frames[fact.path], fact.output)
+        case Asked():
+            _dynamic(state, fact.path).asked(state, state.frames[fact.path], fact.calls, fact.dropped)
+        case Answered():
+            frame = _scope(state, fact.path)
+            question, frame.question = frame.question, ""
+            frame.node.answered(state, frame, question, fact.answer)  # type: ignore[attr-defined]
+        case StepFailed():
+            _call(state, fact.path).failed(state, state.frames[fact.path], fact.failure, fact.retry_at)
+        case AttemptLost():
+            _call(state, fact.path).lost(state, state.frames[fact.path], fact.reason, fact.retry_at)
+        case TimerFired():
+            _timer(state, fact.path)
+        case Returned():
+            _dynamic(state, fact.path).returned(state, state.frames[fact.path], fact.output)
+        case Raised():
+            _dynamic(state, fact.path).raised(state, state.frames[fact.path], fact.failure)
+        case AnswerFailed():
+            state.abort(_scope(state, fact.path), fact.failure)
+        case CallRecorded():
+            _call(state, fact.path).record(state.frames[fact.path], fact.key, fact.output)
+        case StepStarted():
+            _call(state, fact.path).started(state.frames[fact.path])
+        case RunStarted():
+            _start(state, fact)
+        case RunTaken():
+            state.epoch = fact.epoch
+        case RunReopened():
+            _reopen(state)
+        case CancelRequested():
+            _cancel(state, fact.reason)
+        case TerminateRequested():
+            state.status = "terminated"
+            state.frames.clear()
+            state.root = None
+            state.consequences.append(RunTerminated(fact.reason))
+        case PauseRequested():
+            state.status = "paused"
+            state.consequences.append(RunPausing())
+        case ContinueRequested():
+            state.status = "running"
+            state.consequences.append(RunContinued())
+            state.commands.extend(outstanding(state))
+        case _:
+            assert_never(fact)
+
+
+def _start(state: RunState, fact: RunStarted) -> None:
+    state.run = fact.run
+    state.seed = fact.seed
+    state.status = "running"
+    if fact.deadline:
+        state.allowed = fact.deadline - fact.at
+        _set_deadline(state)
+    root = state.definition.root
+    frame = root.frame_class("", root, None, 0, fact.input)
+    assert isinstance(frame, ScopeFrame), "the root of a definition is a scope"
+    state.root = frame
+    state.frames[""] = frame
+    root.open(state, frame)
+
+
+def _reopen(state: RunState) -> None:
+    assert state.root is not None
+    state.status = "running"
+    state.generation += 1
+    if state.allowed:
+        _set_deadline(state)
+    state.reopen(state.root)
+
+
+def _set_deadline(state: RunState) -> None:
+    state.deadline = state.at + state.allowed
+    state.commands.append(SetTimer("", state.deadline))
+
+
+def _cancel(state: RunState, reason: str) -> None:
+    assert state.root is not None
+    state.status = "cancelling"
+    state.reason = reason
+    state.consequences.append(RunCancelling(reason))
+    root = state.root
+    if root.phase in WINDING:
+        root.phase = CANCELLING if root.phase == FAILING else root.phase
+    else:
+        state.cancel(root)
+
+
+def _timer(state: RunState, path: str) -> None:
+    if path:
+        frame = state.frames[path]
+        frame.node.timer(state, frame)
+        return
+    assert state.root is not None
+    state.deadline = 0
+    if state.root.phase == OPEN:
+        state.abort(state.root, Failure("deadline_exceeded", "the run had no time left"))
+
+
+def _scope(state: RunState, path: str) -> Any:
+    return state.frames[path]
+
+
+def _call(state: RunState, path: str) -> Call:
+    node = state.frames[path].node
+    assert isinstance(node, Call)
+    return node
+
+
+def _dynamic(state: RunState, path: str) -> Dynamic:
+    node = state.frames[path].node
+    assert isinstance(node, Dynamic)
+    return node

@@ -1,0 +1,275 @@
+"""JSON for events and run state, versioned.
+
+A row holds the events of one append: one line of JSON, then one line for each value they carry (compact JSON has no
+line breaks, so a value is written exactly as the border encoded it, and read without being parsed). The first line is
+an array: a number sets the time of the facts that follow, an array is an event: its name, then its fields in order,
+where a value is the number of its line. Names and fields are only ever added; `VERSION` is in `RunStarted.core`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+from typing import Any, Final, get_args
+
+from ..errors import StoreError
+from . import events as _events
+from .definition import Definition
+from .events import CallSpec, Event, Failure, Recorded
+from .frames import Frame, ScopeFrame
+from .nodes.dynamic import Outcome
+from .state import RunState
+from .values import Pick, Value, is_inline, text_of
+
+VERSION: Final = 1
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+_KINDS: Final = {
+    "Value": "value",
+    "Failure": "failure",
+    "tuple[Failure, ...]": "failures",
+    "tuple[CallSpec, ...]": "calls",
+    "tuple[int, ...]": "list",
+    "tuple[str, ...]": "list",
+}
+EVENTS: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in (*get_args(_events.Fact), *get_args(_events.Consequence))}
+
+
+class _Layout:
+    """How the fields of an event are written: their values in order, and those that are not plain."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        annotations: dict[str, str] = kind.__annotations__
+        self.name = kind.__name__
+        self.kind = kind
+        self.is_fact = "at" in annotations
+        names = [name for name in annotations if name != "at"]
+        getter: Any = attrgetter(*names) if names else None
+        self.read = getter if len(names) > 1 else (lambda event: (getter(event),)) if names else (lambda event: ())
+        self.special = tuple(
+            (index, _KINDS[annotations[name]]) for index, name in enumerate(names, 1) if annotations[name] in _KINDS
+        )
+
+
+_LAYOUTS: Final = {kind: _Layout(kind) for kind in EVENTS.values()}
+
+
+# --- values
+
+
+def encode_value(value: Value) -> bytes:
+    """A value as one line."""
+    if isinstance(value, bytes):
+        return value
+    if is_inline(value):
+        return text_of(value)
+    return b"*" + _encode(_parts(value)).encode()
+
+
+def decode_value(line: bytes) -> Value:
+    """The value that a line stands for."""
+    return _join(json.loads(line[1:])) if line[:1] == b"*" else line
+
+
+def _parts(value: Value) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, Pick):
+        return {"of": _parts(value.source), "index": value.index}
+    return [_parts(part) for part in value]
+
+
+def _join(parts: Any) -> Value:
+    if isinstance(parts, str):
+        return parts.encode()
+    if isinstance(parts, dict):
+        return Pick(_join(parts["of"]), parts["index"])
+    return tuple(_join(part) for part in parts)
+
+
+# --- fields
+
+
+def _write(kind: str, value: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one arm per kind of field
+    match kind:
+        case "plain" | "list" | "plain list":
+            return value
+        case "value":
+            return _line(value, lines)
+        case "failure":
+            return value and failure_plain(value)
+        case "failures":
+            return [failure_plain(failure) for failure in value]
+        case "calls":
+            specs = value.values() if isinstance(value, dict) else value
+            return [[spec.key, spec.kind, spec.segment, _line(spec.input, lines), spec.shape] for spec in specs]
+        case "optional values":
+            return [None if item is None else _line(item, lines) for item in value]
+        case "values by key":
+            return value and {key: _line(item, lines) for key, item in value.items()}
+        case "outcomes":
+            return [[o.key, o.at, o.asked, _line(o.value, lines), o.failure and failure_plain(o.failure)] for o in value]
+        case _:
+            raise AssertionError(f"no field is of kind {kind!r}")
+
+
+def _line(value: Value, lines: list[bytes]) -> int:
+    lines.append(encode_value(value))
+    return len(lines) - 1
+
+
+def _read(kind: str, data: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one arm per kind of field
+    match kind:
+        case "plain" | "plain list":
+            return data
+        case "list":
+            return tuple(data)
+        case "value":
+            return decode_value(lines[data])
+        case "failure":
+            return data and failure_from(data)
+        case "failures":
+            return tuple(failure_from(item) for item in data)
+        case "calls":
+            return tuple(CallSpec(key, how, seg, decode_value(lines[n]), shape) for key, how, seg, n, shape in data)
+        case "optional values":
+            return [None if item is None else decode_value(lines[item]) for item in data]
+        case "values by key":
+            return data and {key: decode_value(lines[item]) for key, item in data.items()}
+        case "outcomes":
+            return [Outcome(k, at, n, decode_value(lines[v]), f and failure_from(f)) for k, at, n, v, f in data]
+        case _:
+            raise AssertionError(f"no field is of kind {kind!r}")
+
+
+def failure_plain(failure: Failure) -> list[Any]:
+    """A failure as plain data."""
+    return [
+        failure.code,
+        failure.message,
+        list(failure.types),
+        failure.retryable,
+        failure.path,
+        failure.attempt,
+        failure.traceback,
+        failure.cause and failure_plain(failure.cause),
+        [failure_plain(other) for other in failure.others],
+    ]
+
+
+def failure_from(data: list[Any]) -> Failure:
+    """The failure that plain data stands for."""
+    code, message, types, retryable, path, attempt, traceback, cause, others = data
+    return Failure(
+        code,
+        message,
+        tuple(types),
+        retryable,
+        path,
+        attempt,
+        traceback,
+        cause and failure_from(cause),
+        tuple(failure_from(other) for other in others),
+    )
+
+
+# --- rows
+
+
+def encode_events(events: Iterable[Event], at: int = 0) -> bytes:
+    """A row of events. `at` is the time of consequences that no fact of the row comes before."""
+    head: list[Any] = [at] if at else []
+    lines: list[bytes] = []
+    for event in events:
+        layout = _LAYOUTS[type(event)]
+        if layout.is_fact and event.at != at:  # type: ignore[union-attr]
+            at = event.at  # type: ignore[union-attr]
+            head.append(at)
+        item = [layout.name, *layout.read(event)]
+        for index, kind in layout.special:
+            item[index] = _write(kind, item[index], lines)
+        head.append(item)
+    return b"\n".join((_encode(head).encode(), *lines))
+
+
+def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]:
+    """The events of a row, numbered from `seq`. Raises `StoreError(store_corrupt)` if it is no row."""
+    text, *lines = row.split(b"\n")
+    at = 0
+    try:
+        for item in json.loads(text):
+            if isinstance(item, int):
+                at = item
+                continue
+            layout = _LAYOUTS[EVENTS[item[0]]]
+            for index, kind in layout.special:
+                if index < len(item):
+                    item[index] = _read(kind, item[index], lines)
+            event = layout.kind(at, *item[1:]) if layout.is_fact else layout.kind(*item[1:])
+            yield Recorded(run, seq, at, event)
+            seq += 1
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise StoreError(
+            f"event {seq} of run {run!r} cannot be read: {error}",
+            code="store_corrupt",
+            op="read",
+            hint="was it written by a newer version?",
+        ) from error
+
+
+# --- run state
+
+_STATE_FIELDS: Final = (
+    "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason",
+)  # fmt: skip
+
+
+def encode_state(state: RunState) -> bytes:
+    """The state of a run as one row: it can be thrown away, the journal gives it back."""
+    lines: list[bytes] = []
+    frames = []
+    for frame in state.frames.values():
+        fields = [_write(kind, getattr(frame, name), lines) for name, kind in frame.FIELDS]
+        frames.append([frame.path, frame.parent.path if frame.parent else None, frame.key, fields])
+    plain = [getattr(state, name) for name in _STATE_FIELDS]
+    failures = [failure_plain(failure) for failure in state.cleanup_failures]
+    return b"\n".join((_encode([VERSION, plain, failures, frames]).encode(), *lines))
+
+
+def decode_state(data: bytes, definition: Definition) -> RunState:
+    """The state that `encode_state` wrote, with the nodes of this definition."""
+    text, *lines = data.split(b"\n")
+    _, plain, failures, frames = json.loads(text)
+    state = RunState(definition)
+    for name, value in zip(_STATE_FIELDS, plain, strict=True):
+        setattr(state, name, value)
+    state.cleanup_failures = [failure_from(failure) for failure in failures]
+    for path, parent, key, fields in frames:
+        _decode_frame(state, path, parent, key, fields, lines)
+    for frame in state.frames.values():
+        if frame.parent is not None and frame.phase not in ("failed", "cancelled"):
+            frame.parent.active += 1
+    return state
+
+
+def _decode_frame(
+    state: RunState, path: str, parent_path: str | None, key: int, fields: list[Any], lines: list[bytes]
+) -> None:
+    parent: Any = None if parent_path is None else state.frames[parent_path]
+    node = state.definition.root if parent is None else parent.node.child_node(state, parent, key, path)
+    frame: Frame = node.frame_class(path, node, parent, key, b"null")
+    for (name, kind), data in zip(frame.FIELDS, fields, strict=True):
+        value = _read(kind, data, lines)
+        if kind == "failures":
+            value = list(value)
+        elif kind == "calls":
+            value = {spec.key: spec for spec in value}
+        setattr(frame, name, value)
+    state.frames[path] = frame
+    if parent is None:
+        assert isinstance(frame, ScopeFrame)
+        state.root = frame
+    else:
+        parent.children[key] = frame

@@ -1,0 +1,63 @@
+"""What the core wants done: asks are answered at once, effects are performed when their cause is durable.
+
+Law: a command is plain data, and performing it twice for one (path, attempt) is the driver's to prevent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """Effect: run an attempt of the call at this path and report its outcome."""
+
+    path: str
+    attempt: int
+    input: Value
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStep:
+    """Effect: stop an attempt that is in flight and report how it ended."""
+
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Effect: report `TimerFired` for this path at `due` (microseconds since 1970); replaces an earlier one."""
+
+    path: str
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClearTimer:
+    """Effect: forget the timer of this path."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask: put the question that the node at this path has about a value; answer with `Answered`."""
+
+    path: str
+    question: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Ask: step the durable function at this path on with the outcomes from number `first` (from 0)."""
+
+    path: str
+    first: int
+
+
+Command: TypeAlias = RunStep | CancelStep | SetTimer | ClearTimer | Ask | Resume

@@ -1,0 +1,144 @@
+"""Definitions: a tree of nodes with a name, and a hash over its structure that code and settings do not change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ..errors import DefinitionChanged
+from .nodes.node import Node
+
+
+class Definition:
+    """A workflow as the engine runs it.
+
+    The hash covers kinds, paths, names, types and the policies that shape decisions; it does not cover the bodies of
+    functions nor how often and how long a step may be tried. `flows` are definitions that durable functions use; the
+    border adds them as it meets them.
+    """
+
+    def __init__(self, name: str, root: Node[Any], *, version: str = "1") -> None:
+        self.name = name
+        self.root = root
+        self.version = version
+        self.flows: dict[str, Node[Any]] = {}
+
+    @cached_property
+    def description(self) -> bytes:
+        """The structure as canonical JSON: a list of nodes, each with its path."""
+        return canonical({"name": self.name, "version": self.version, "nodes": list(describe(self.root))})
+
+    @cached_property
+    def hash(self) -> str:
+        """The SHA-256 of the description, in hex."""
+        return sha256(self.description).hexdigest()
+
+    @cached_property
+    def expected(self) -> int:
+        """How many steps the definition lets expect before anything is known of its input."""
+        return self.root.expected()
+
+    def flow(self, shape: str) -> Node[Any]:
+        """The node of a flow that a durable function uses, by its hash."""
+        try:
+            return self.flows[shape]
+        except KeyError:
+            raise DefinitionChanged(
+                f"a flow that a durable function of {self.name!r} had called is not called any more",
+                op="replay",
+                hint="restore the call, or start a new run",
+            ) from None
+
+    def add_flow(self, node: Node[Any]) -> str:
+        """Make a flow known; returns the hash by which it is found."""
+        shape = shape_of(node)
+        self.flows[shape] = node
+        return shape
+
+
+def shape_of(node: Node[Any]) -> str:
+    """The hash of a node with everything below it (first 16 hex digits)."""
+    cached: str | None = getattr(node, "_shape", None)
+    if cached is None:
+        cached = sha256(canonical(list(describe(node)))).hexdigest()[:16]
+        node._shape = cached  # type: ignore[attr-defined]
+    return cached
+
+
+def describe(node: Node[Any], path: str = "") -> Iterator[dict[str, Any]]:
+    """The node and those below it as plain data, parents before children."""
+    here = f"{path}/{node.name}" if path else node.name
+    yield {
+        "path": here,
+        "kind": node.kind,
+        "input": type_name(node.input_type),
+        "output": type_name(node.output_type),
+        **node.policy(),
+    }
+    for child in node.children:
+        yield from describe(child, here)
+
+
+def differences(old: bytes, new: bytes) -> list[str]:
+    """Which nodes of two descriptions differ, and how, in the order of the older one."""
+    before, after = json.loads(old), json.loads(new)
+    found = [
+        f"{key}: {before[key]!r} became {after[key]!r}" for key in ("name", "version") if before[key] != after[key]
+    ]
+    nodes = {node["path"]: node for node in after["nodes"]}
+    for node in before["nodes"]:
+        found.extend(_difference(node, nodes.pop(node["path"], None)))
+    found.extend(f"{path}: is new" for path in nodes)
+    return found
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any] | None) -> Iterator[str]:
+    path = old["path"]
+    if new is None:
+        yield f"{path}: is gone"
+        return
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield f"{path}: {key} was {old.get(key)!r}, is {new.get(key)!r}"
+
+
+def canonical(data: object) -> bytes:
+    """JSON with sorted keys and no spaces."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
+    """An annotation as text: names, type arguments, and the fields of classes that have annotated ones."""
+    if kind is Any or kind is None:
+        return "Any" if kind is Any else "None"
+    if isinstance(kind, str):
+        return kind
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is not None:
+        inner = ",".join(type_name(arg, seen) if not isinstance(arg, list) else str(arg) for arg in args)
+        return f"{getattr(origin, '__name__', str(origin))}[{inner}]"
+    name = str(getattr(kind, "__qualname__", kind))
+    if kind in seen or not _has_fields(kind):
+        return name
+    members = ",".join(f"{field}:{type_name(hint, (*seen, kind))}" for field, hint in _fields(kind))
+    return f"{name}({members})"
+
+
+def _has_fields(kind: Any) -> bool:
+    return isinstance(kind, type) and (
+        is_dataclass(kind) or hasattr(kind, "model_fields") or hasattr(kind, "__total__") or hasattr(kind, "_fields")
+    )
+
+
+def _fields(kind: Any) -> Iterator[tuple[str, Any]]:
+    try:
+        hints = get_type_hints(kind)
+    except (NameError, TypeError):
+        hints = dict(getattr(kind, "__annotations__", {}))
+    names = [field.name for field in fields(kind)] if is_dataclass(kind) else list(getattr(kind, "model_fields", hints))
+    for name in names:
+        yield name, hints.get(name, Any)

@@ -1,0 +1,466 @@
+"""The events of a run: facts come from outside, consequences come from the core.
+
+Law: a fact carries its time (`at`, microseconds since 1970 UTC, never going back within a run); a consequence has the
+time of the fact it follows. Every field is plain data that survives JSON. Events are only ever added to, never
+changed: a new field comes last and has a default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .values import NULL, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as data.
+
+    `types` are the qualified names of the exception's classes, most special first, so that policies can match by
+    type without the class; `path` and `attempt` say where it arose; `others` are failures that came with it.
+    """
+
+    code: str
+    message: str
+    types: tuple[str, ...] = ()
+    retryable: bool = False
+    path: str = ""
+    attempt: int = 0
+    traceback: str = ""
+    cause: Failure | None = None
+    others: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """One call that a durable function asks for.
+
+    `key` is its number within the function, from 1; `kind` is `step`, `flow` or `sleep`; `segment` names it in paths;
+    `input` is what it is called with (for `sleep`: microseconds as JSON); `shape` is the definition hash of a flow.
+    """
+
+    key: int
+    kind: str
+    segment: str
+    input: Value = NULL
+    shape: str = ""
+
+
+# --- facts ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run began. Everything that shapes later decisions and is not the definition's is recorded here."""
+
+    at: int
+    run: str
+    workflow: str
+    version: str
+    definition: str
+    """The hash of the definition; its description is stored by content under the same digest."""
+    input: Value
+    seed: int
+    target: str = ""
+    deadline: int = 0
+    """Microseconds since 1970, or 0."""
+    expected: int = 0
+    """How many steps the definition lets expect; later events correct it."""
+    core: int = 1
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunTaken:
+    """An owner took the run over; the fence against the one before."""
+
+    at: int
+    epoch: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunReopened:
+    """A failed run goes on from its first unfinished steps."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """An irreversible step is about to run (other steps start without an event)."""
+
+    at: int
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompleted:
+    """An attempt returned."""
+
+    at: int
+    path: str
+    attempt: int
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """An attempt raised. `retry_at` is the moment of the next one, 0 if this was the last."""
+
+    at: int
+    path: str
+    attempt: int
+    failure: Failure
+    retry_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """An attempt ended without a report: its outcome is unknown. `reason`: crashed, timeout, cancelled, interrupted."""
+
+    at: int
+    path: str
+    attempt: int
+    reason: str
+    retry_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer of this path is due."""
+
+    at: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """User code answered a question of this path."""
+
+    at: int
+    path: str
+    answer: Value
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFailed:
+    """User code raised when it was asked."""
+
+    at: int
+    path: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A slice of a durable function ended by asking for calls, and by giving up those in `dropped`."""
+
+    at: int
+    path: str
+    calls: tuple[CallSpec, ...] = ()
+    dropped: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A durable function returned."""
+
+    at: int
+    path: str
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A durable function raised."""
+
+    at: int
+    path: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecorded:
+    """A call that a step made through `current().call` succeeded: the next attempt is handed its result."""
+
+    at: int
+    path: str
+    attempt: int
+    key: str
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody asks the run to stop and clean up."""
+
+    at: int
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateRequested:
+    """Somebody kills the run."""
+
+    at: int
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """Somebody asks the run to start nothing new."""
+
+    at: int
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContinueRequested:
+    """Somebody lets a paused run go on."""
+
+    at: int
+    by: str = ""
+
+
+Fact: TypeAlias = (
+    StepCompleted
+    | StepFailed
+    | AttemptLost
+    | Answered
+    | Asked
+    | Returned
+    | TimerFired
+    | AnswerFailed
+    | Raised
+    | CallRecorded
+    | StepStarted
+    | RunStarted
+    | RunTaken
+    | RunReopened
+    | CancelRequested
+    | TerminateRequested
+    | PauseRequested
+    | ContinueRequested
+)
+
+
+# --- consequences --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepScheduled:
+    """The attempt is to run now."""
+
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """The attempt is to run at `due`."""
+
+    path: str
+    attempt: int
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerSet:
+    """A durable wait, or a scope's deadline, ends at `due`."""
+
+    path: str
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeStarted:
+    """A sub-workflow began."""
+
+    path: str
+    workflow: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeEnded:
+    """A sub-workflow ended: `completed`, `failed` or `cancelled`."""
+
+    path: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class BranchTaken:
+    """A choice was made: by which condition, which way; `expected` corrects the number of expected steps."""
+
+    path: str
+    condition: str
+    choice: str
+    expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutStarted:
+    """A map or parallel node begins `count` branches."""
+
+    path: str
+    count: int
+    expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutEnded:
+    """A map or parallel node joined: one summary of all its branches."""
+
+    path: str
+    completed: int
+    failed: int
+    cancelled: int
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IterationStarted:
+    """A loop begins an iteration, counted from 0."""
+
+    path: str
+    index: int
+    expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoopEnded:
+    """A loop ended: `exhausted`, `until`, `while`, `max_iterations` or `empty`."""
+
+    path: str
+    iterations: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackTaken:
+    """An alternative is tried because the one before failed."""
+
+    path: str
+    choice: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSkipped:
+    """A node of a graph does not run: its condition is false or something it needs was skipped."""
+
+    path: str
+    expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCancelled:
+    """Something that waited (a backoff, a timer, a question) was cancelled."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupStarted:
+    """A scope that failed or was cancelled begins its clean-up handlers."""
+
+    path: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupEnded:
+    """All clean-up handlers of a scope ended; those that failed are kept."""
+
+    path: str
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunPausing:
+    """The run starts nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunContinued:
+    """The run goes on after a pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelling:
+    """The run is stopping what it has in flight."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted:
+    """The run ended with a result."""
+
+    output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """The run ended with a failure."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    """The run ended because it was asked to; failures of clean-up handlers are kept."""
+
+    reason: str = ""
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunTerminated:
+    """The run was killed."""
+
+    reason: str = ""
+
+
+Consequence: TypeAlias = (
+    StepScheduled
+    | RetryScheduled
+    | TimerSet
+    | ScopeStarted
+    | ScopeEnded
+    | BranchTaken
+    | FanOutStarted
+    | FanOutEnded
+    | IterationStarted
+    | LoopEnded
+    | FallbackTaken
+    | NodeSkipped
+    | NodeCancelled
+    | CleanupStarted
+    | CleanupEnded
+    | RunPausing
+    | RunContinued
+    | RunCancelling
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | RunTerminated
+)
+
+Event: TypeAlias = Fact | Consequence
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event with its place: run, sequence number (gapless from 1) and time in microseconds since 1970."""
+
+    run: str
+    seq: int
+    at: int
+    event: Event

@@ -1,0 +1,98 @@
+"""Frames: what a run holds while a node of its definition is active.
+
+Law: a frame is plain data beside its links to node, parent and children, which its path finds again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .events import Failure
+from .values import NULL, Value
+
+if TYPE_CHECKING:
+    from .nodes.node import Node
+
+OPEN = "open"
+BACKOFF = "backoff"
+CANCELLING = "cancelling"
+FAILING = "failing"
+JOINING = "joining"
+FAILED = "failed"
+CANCELLED = "cancelled"
+DONE = "done"
+
+ENDED = (FAILED, CANCELLED)
+"""Phases of a frame that has ended and is kept so that the run can be reopened."""
+
+WINDING = (CANCELLING, FAILING, JOINING)
+"""Phases of a scope that waits for its children to end."""
+
+
+class Frame:
+    """An active node: where it is, what it was given, how far it is."""
+
+    __slots__ = ("failure", "input", "key", "node", "parent", "path", "phase")
+    FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("input", "value"), ("phase", "plain"), ("failure", "failure"))
+
+    def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
+        self.path = path
+        self.node = node
+        self.parent = parent
+        self.key = key
+        self.input = input
+        self.phase = OPEN
+        self.failure: Failure | None = None
+
+
+class CallFrame(Frame):
+    """A call: its attempt (from 1), the attempt that its retry policy counts from, and what it journaled itself."""
+
+    __slots__ = ("attempt", "base", "due", "generation", "recorded", "started")
+    FIELDS = (
+        *Frame.FIELDS,
+        ("attempt", "plain"),
+        ("base", "plain"),
+        ("due", "plain"),
+        ("generation", "plain"),
+        ("recorded", "values by key"),
+        ("started", "plain"),
+    )
+
+    def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
+        super().__init__(path, node, parent, key, input)
+        self.attempt = 1
+        self.base = 1
+        self.due = 0
+        self.generation = 0
+        self.recorded: dict[str, Value] | None = None
+        self.started = 0
+
+
+class ScopeFrame(Frame):
+    """A node with children. `active` counts those that have not ended; `shielded` lets it go on while it winds up.
+
+    `question` is what it has asked user code and not been answered, `about` the value it asked about.
+    """
+
+    __slots__ = ("about", "active", "children", "others", "prefix", "question", "result", "shielded")
+    FIELDS = (
+        *Frame.FIELDS,
+        ("shielded", "plain"),
+        ("question", "plain"),
+        ("about", "value"),
+        ("result", "value"),
+        ("others", "failures"),
+        ("prefix", "plain"),
+    )
+
+    def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
+        super().__init__(path, node, parent, key, input)
+        self.children: dict[int, Frame] = {}
+        self.active = 0
+        self.shielded = False
+        self.question = ""
+        self.about: Value = NULL
+        self.result: Value = NULL
+        self.others: list[Failure] = []
+        self.prefix = f"{path}/" if path else ""

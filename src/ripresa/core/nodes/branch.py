@@ -1,0 +1,48 @@
+"""`branch`: user code chooses which one of several nodes runs; the choice is an event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..events import BranchTaken, Failure
+from ..frames import ScopeFrame
+from ..values import Value, text_of
+from .node import Node, Scope
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+
+class Branch(Scope[ScopeFrame]):
+    """One of `arms`, given the branch's own input. `condition` names the question for readers."""
+
+    kind: ClassVar[str] = "branch"
+
+    def __init__(self, name: str, arms: tuple[Node[Any], ...], *, condition: str, code: Any, **types: Any) -> None:
+        super().__init__(name, code=code, **types)
+        self.arms = arms
+        self.condition = condition
+
+    @property
+    def children(self) -> tuple[Node[Any], ...]:
+        return self.arms
+
+    def policy(self) -> dict[str, Any]:
+        return {"condition": self.condition}
+
+    def expected(self) -> int:
+        return max(arm.expected() for arm in self.arms)
+
+    def open(self, run: RunState, frame: ScopeFrame) -> None:
+        run.ask(frame, "choose", frame.input)
+
+    def answered(self, run: RunState, frame: ScopeFrame, question: str, answer: Value) -> None:
+        """The answer is the index of the arm, -1 if none takes the value."""
+        index = int(text_of(answer))
+        if index < 0:
+            frame.question = question
+            run.abort(frame, Failure("no_case", f"no case of {self.condition} takes this value", path=frame.path))
+            return
+        arm = self.arms[index]
+        run.consequences.append(BranchTaken(frame.path, self.condition, arm.name, arm.expected() - self.expected()))
+        run.spawn(frame, arm, arm.name, index, frame.input)

@@ -1,0 +1,86 @@
+"""`call`: one unit of user work, attempted until it succeeds or its policy says that was the last time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..commands import CancelStep, ClearTimer, SetTimer
+from ..events import Failure, NodeCancelled, RetryScheduled
+from ..frames import BACKOFF, CANCELLING, CallFrame, Frame
+from ..values import Value
+from .node import Node
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+LOST = {
+    "crashed": ("attempt_lost", "the process that ran this attempt ended without a report"),
+    "timeout": ("timeout", "the attempt took longer than its timeout"),
+    "cancelled": ("cancelled", "the attempt was cancelled"),
+    "interrupted": ("attempt_lost", "the attempt was interrupted"),
+    "unknown": ("outcome_unknown", "the attempt ended without a report and must not be repeated"),
+}
+
+
+class Call(Node[CallFrame]):
+    """A step. How often and how long it may be tried is decided where it runs; the decision comes with the fact."""
+
+    kind: ClassVar[str] = "call"
+    frame_class: ClassVar[type[Frame]] = CallFrame
+
+    def expected(self) -> int:
+        return 1
+
+    def open(self, run: RunState, frame: CallFrame) -> None:
+        frame.generation = run.generation
+        run.schedule(frame)
+
+    def failed(self, run: RunState, frame: Any, failure: Failure, retry_at: int) -> None:
+        """The attempt raised; the next one is due at `retry_at`, or there is none (0)."""
+        if frame.phase == CANCELLING:
+            run.cancelled(frame)
+        elif retry_at:
+            self._again(run, frame, retry_at)
+        else:
+            run.fail(frame, failure)
+
+    def lost(self, run: RunState, frame: Any, reason: str, retry_at: int) -> None:
+        """The attempt ended without a report."""
+        code, message = LOST[reason]
+        retryable = reason in ("crashed", "timeout", "interrupted")
+        failure = Failure(code, message, retryable=retryable, path=frame.path, attempt=frame.attempt)
+        self.failed(run, frame, failure, retry_at)
+
+    def record(self, frame: Any, key: str, output: Value) -> None:
+        """Keep what a call inside the step returned, for its next attempt."""
+        frame.recorded = {**(frame.recorded or {}), key: output}
+
+    def started(self, frame: Any) -> None:
+        """The attempt of an irreversible step is about to run."""
+        frame.started = frame.attempt
+
+    def cancel(self, run: RunState, frame: CallFrame) -> None:
+        if frame.phase == BACKOFF:
+            run.commands.append(ClearTimer(frame.path))
+            run.consequences.append(NodeCancelled(frame.path))
+            run.cancelled(frame)
+        else:
+            run.commands.append(CancelStep(frame.path, frame.attempt))
+
+    def reopen(self, run: RunState, frame: CallFrame) -> None:
+        frame.attempt += 1
+        frame.base = frame.attempt
+        run.schedule(frame)
+
+    def timer(self, run: RunState, frame: CallFrame) -> None:
+        run.schedule(frame)
+
+    def _again(self, run: RunState, frame: CallFrame, retry_at: int) -> None:
+        frame.attempt += 1
+        if retry_at <= run.at:
+            run.schedule(frame)
+            return
+        frame.phase = BACKOFF
+        frame.due = retry_at
+        run.consequences.append(RetryScheduled(frame.path, frame.attempt, retry_at))
+        run.commands.append(SetTimer(frame.path, retry_at))

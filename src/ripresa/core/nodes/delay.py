@@ -1,0 +1,54 @@
+"""`delay`: a durable timer; what it was given is what it returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..commands import ClearTimer, SetTimer
+from ..events import NodeCancelled, TimerSet
+from ..frames import Frame
+from .node import Node
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+
+class DelayFrame(Frame):
+    """A timer that is set: when it is due."""
+
+    __slots__ = ("due",)
+    FIELDS = (*Frame.FIELDS, ("due", "plain"))
+
+    def __init__(self, *place: Any) -> None:
+        super().__init__(*place)
+        self.due = 0
+
+
+class Delay(Node[DelayFrame]):
+    """Wait for `length` microseconds; across restarts, and without holding anything but its timer."""
+
+    kind: ClassVar[str] = "delay"
+    frame_class: ClassVar[type[Frame]] = DelayFrame
+
+    def __init__(self, name: str, length: int) -> None:
+        super().__init__(name)
+        self.length = length
+
+    def policy(self) -> dict[str, Any]:
+        return {"length": self.length}
+
+    def open(self, run: RunState, frame: DelayFrame) -> None:
+        frame.due = run.at + self.length
+        run.consequences.append(TimerSet(frame.path, frame.due))
+        run.commands.append(SetTimer(frame.path, frame.due))
+
+    def timer(self, run: RunState, frame: DelayFrame) -> None:
+        run.done(frame, frame.input)
+
+    def cancel(self, run: RunState, frame: DelayFrame) -> None:
+        run.commands.append(ClearTimer(frame.path))
+        run.consequences.append(NodeCancelled(frame.path))
+        run.cancelled(frame)
+
+    def reopen(self, run: RunState, frame: DelayFrame) -> None:
+        self.open(run, frame)

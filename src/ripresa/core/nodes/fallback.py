@@ -1,0 +1,50 @@
+"""`fallback`: alternatives in order; the next is tried when the one before failed in a way that counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..events import FallbackTaken, Failure
+from ..frames import ScopeFrame
+from .node import Node, Scope
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+
+class Fallback(Scope[ScopeFrame]):
+    """All alternatives are given the same input. `on` are qualified names of exception types; empty means any."""
+
+    kind: ClassVar[str] = "fallback"
+
+    def __init__(self, name: str, choices: tuple[Node[Any], ...], *, on: tuple[str, ...] = (), **types: Any) -> None:
+        super().__init__(name, **types)
+        self.choices = choices
+        self.on = on
+
+    @property
+    def children(self) -> tuple[Node[Any], ...]:
+        return self.choices
+
+    def policy(self) -> dict[str, Any]:
+        return {"on": list(self.on)}
+
+    def expected(self) -> int:
+        return self.choices[0].expected()
+
+    def open(self, run: RunState, frame: ScopeFrame) -> None:
+        run.spawn(frame, self.choices[0], self.choices[0].name, 0, frame.input)
+
+    def on_failed(self, run: RunState, frame: ScopeFrame, key: int, failure: Failure) -> None:
+        following = key + 1
+        if following == len(self.choices) or not self._counts(failure):
+            run.abort(frame, failure)
+            return
+        frame.others.append(failure)
+        run.drop(frame, key)
+        choice = self.choices[following]
+        run.consequences.append(FallbackTaken(frame.path, choice.name, failure))
+        run.spawn(frame, choice, choice.name, following, frame.input)
+
+    def _counts(self, failure: Failure) -> bool:
+        return not self.on or any(name in failure.types for name in self.on)

@@ -1,0 +1,231 @@
+"""`graph`: nodes by dependency, parallel by default; each begins when what it needs is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..events import NodeSkipped
+from ..frames import OPEN, Frame, ScopeFrame
+from ..values import NULL, Value
+from .node import Node, Scope
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+INPUT = -1
+"""The source that stands for the graph's own input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How one node of a graph hangs together with the others.
+
+    `sources` are the indices of the nodes whose results it is given (`INPUT` for the graph's input), in the order in
+    which the border expects them; `after` those it only waits for. `conditional`: user code decides whether it runs
+    (about the results of `tests`). `evaluated`: user code makes its input from the sources. `first`: it is no work of
+    its own but the first of its sources that was not skipped.
+    """
+
+    sources: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    tests: tuple[int, ...] = ()
+    conditional: bool = False
+    evaluated: bool = False
+    first: bool = False
+
+    def needs(self) -> tuple[int, ...]:
+        """Everything that must have ended before the node is looked at."""
+        return (*self.sources, *self.after, *self.tests)
+
+    def plain(self) -> list[Any]:
+        """As plain data, for the definition's hash."""
+        return [*map(list, (self.sources, self.after, self.tests)), self.conditional, self.evaluated, self.first]
+
+
+class GraphFrame(ScopeFrame):
+    """Results by node, those that were skipped, and how many things each of the others still waits for."""
+
+    __slots__ = ("ready", "results", "skipped", "waiting")
+    FIELDS = (
+        *ScopeFrame.FIELDS,
+        ("results", "optional values"),
+        ("skipped", "plain list"),
+        ("waiting", "plain list"),
+        ("ready", "plain list"),
+    )
+
+    def __init__(self, *place: Any) -> None:
+        super().__init__(*place)
+        self.results: list[Value | None] = []
+        self.skipped: list[bool] = []
+        self.waiting: list[int] = []
+        self.ready: list[int] = []
+
+
+class Gate(Scope[ScopeFrame]):
+    """What stands before a node while user code decides whether it runs and with what."""
+
+    kind: ClassVar[str] = "gate"
+
+    def __init__(self, name: str, wire: Wire, body: Node[Any], code: Any) -> None:
+        super().__init__(name, code=code)
+        self.wire = wire
+        self.body = body
+
+    def open(self, run: RunState, frame: ScopeFrame) -> None:
+        run.ask(frame, "when" if self.wire.conditional else "input", frame.input)
+
+    def answered(self, run: RunState, frame: ScopeFrame, question: str, answer: Value) -> None:
+        assert isinstance(frame.input, tuple)
+        if question == "input":
+            run.replace(frame, self.body, answer)
+        elif answer != b"true":
+            run.consequences.append(NodeSkipped(frame.path.removesuffix("?"), -self.body.expected()))
+            run.skipped(frame)
+        elif self.wire.evaluated:
+            run.ask(frame, "input", frame.input)
+        else:
+            run.replace(frame, self.body, frame.input[: len(self.wire.sources)])
+
+
+class Graph(Scope[GraphFrame]):
+    """Nodes in the order in which they were written, which is topological. `output` are the sources of the result.
+
+    `questions` are the codes of the nodes' gates. `window` bounds how many nodes are active at a time; `keep_going` lets nodes that do not depend on a failed one
+    go on before the graph fails.
+    """
+
+    kind: ClassVar[str] = "graph"
+    frame_class: ClassVar[type[Frame]] = GraphFrame
+
+    def __init__(
+        self,
+        name: str,
+        nodes: tuple[Node[Any], ...],
+        wires: tuple[Wire, ...],
+        *,
+        output: Wire,
+        questions: tuple[Any, ...] = (),
+        window: int = 0,
+        keep_going: bool = False,
+        **types: Any,
+    ) -> None:
+        super().__init__(name, **types)
+        self.nodes = nodes
+        self.wires = wires
+        self.output = output
+        self.window = window
+        self.keep_going = keep_going
+        self.gates = tuple(
+            Gate(f"{node.name}?", wire, node, question) if wire.conditional or wire.evaluated else None
+            for node, wire, question in zip(nodes, wires, questions or (None,) * len(nodes), strict=True)
+        )
+        self.dependents: tuple[tuple[int, ...], ...] = tuple(
+            tuple(j for j, wire in enumerate(wires) for need in wire.needs() if need == i) for i in range(len(nodes))
+        )
+
+    @property
+    def children(self) -> tuple[Node[Any], ...]:
+        return self.nodes
+
+    def policy(self) -> dict[str, Any]:
+        wires = [wire.plain() for wire in self.wires]
+        return {"wires": wires, "output": self.output.plain(), "window": self.window, "keep_going": self.keep_going}
+
+    def child_node(self, run: RunState, frame: GraphFrame, key: int, path: str) -> Node[Any]:
+        gate = self.gates[key]
+        return gate if gate is not None and path.endswith("?") else self.nodes[key]
+
+    def open(self, run: RunState, frame: GraphFrame) -> None:
+        count = len(self.nodes)
+        frame.results = [None] * count
+        frame.skipped = [False] * count
+        frame.waiting = [sum(need != INPUT for need in wire.needs()) for wire in self.wires]
+        frame.ready = [index for index in range(count) if frame.waiting[index] == 0]
+        self._go(run, frame)
+
+    def on_done(self, run: RunState, frame: GraphFrame, key: int, value: Value) -> None:
+        frame.results[key] = value
+        self._settle(frame, key)
+        self._go(run, frame)
+
+    def on_skipped(self, run: RunState, frame: GraphFrame, key: int) -> None:
+        frame.skipped[key] = True
+        self._settle(frame, key)
+        self._go(run, frame)
+
+    def on_failed(self, run: RunState, frame: GraphFrame, key: int, failure: Any) -> None:
+        if not self.keep_going:
+            run.abort(frame, failure)
+            return
+        frame.others.append(failure)
+        self._go(run, frame)
+
+    def answered(self, run: RunState, frame: GraphFrame, question: str, answer: Value) -> None:
+        run.done(frame, answer)
+
+    def reopen(self, run: RunState, frame: GraphFrame) -> None:
+        frame.others = []
+        if frame.question:
+            run.ask(frame, frame.question, frame.about)
+            return
+        run.reopen_children(frame)
+        self._go(run, frame)
+
+    def _settle(self, frame: GraphFrame, key: int) -> None:
+        for dependent in self.dependents[key]:
+            frame.waiting[dependent] -= 1
+            if frame.waiting[dependent] == 0:
+                frame.ready.append(dependent)
+
+    def _go(self, run: RunState, frame: GraphFrame) -> None:
+        """Begin what is ready, in the order of writing; end when nothing is left."""
+        while frame.ready and frame.phase == OPEN and not (self.window and frame.active >= self.window):
+            frame.ready.sort(reverse=True)
+            self._begin(run, frame, frame.ready.pop())
+        if frame.active == 0 and not frame.ready and frame.phase == OPEN and not frame.question:
+            self._end(run, frame)
+
+    def _begin(self, run: RunState, frame: GraphFrame, index: int) -> None:
+        node, wire, gate = self.nodes[index], self.wires[index], self.gates[index]
+        if wire.first:
+            self._first(run, frame, index)
+        elif any(source != INPUT and frame.skipped[source] for source in (*wire.sources, *wire.tests)):
+            self._skip(run, frame, index)
+        elif gate is not None:
+            about = self._values(frame, (*wire.sources, *wire.tests))
+            run.spawn(frame, gate, gate.name, index, about)
+        else:
+            run.spawn(frame, node, node.name, index, self._values(frame, wire.sources))
+
+    def _first(self, run: RunState, frame: GraphFrame, index: int) -> None:
+        ran = [source for source in self.wires[index].sources if not frame.skipped[source]]
+        if ran:
+            frame.results[index] = frame.results[ran[0]]
+            self._settle(frame, index)
+        else:
+            self._skip(run, frame, index)
+
+    def _skip(self, run: RunState, frame: GraphFrame, index: int) -> None:
+        node = self.nodes[index]
+        run.consequences.append(NodeSkipped(frame.prefix + node.name, -node.expected()))
+        frame.skipped[index] = True
+        self._settle(frame, index)
+
+    def _values(self, frame: GraphFrame, sources: tuple[int, ...]) -> tuple[Value, ...]:
+        found = (frame.input if source == INPUT else frame.results[source] for source in sources)
+        return tuple(NULL if value is None else value for value in found)
+
+    def _end(self, run: RunState, frame: GraphFrame) -> None:
+        if frame.others:
+            first, *frame.others = frame.others
+            run.abort(frame, first)
+            return
+        sources = self.output.sources
+        if any(source != INPUT and frame.skipped[source] for source in sources):
+            run.done(frame, NULL)
+        elif self.output.evaluated:
+            run.ask(frame, "returns", self._values(frame, sources))
+        else:
+            run.done(frame, self._values(frame, sources)[0])

@@ -1,0 +1,149 @@
+"""`loop`: one body again and again, with an index and an accumulator, until something ends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..events import IterationStarted, LoopEnded
+from ..frames import Frame, ScopeFrame
+from ..values import Pick, Value, text_of
+from .node import Node, Scope
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+
+class LoopFrame(ScopeFrame):
+    """Where the loop is: iterations begun, how many there can be (-1: no end in sight), and the accumulator."""
+
+    __slots__ = ("accumulator", "count", "index")
+    FIELDS = (*ScopeFrame.FIELDS, ("index", "plain"), ("count", "plain"), ("accumulator", "value"))
+
+    def __init__(self, *place: Any) -> None:
+        super().__init__(*place)
+        self.index = 0
+        self.count = -1
+        self.accumulator: Value = self.input
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What a loop goes over.
+
+    `items`: the list that is its input, beginning with the accumulator `start`; `range`: the numbers from `first` to
+    before `last` by `step`; `condition`: nothing, it goes on while its questions say so. A body over items or numbers
+    is given (accumulator, item), and the index as a third if `indexed`; else the accumulator alone.
+    """
+
+    kind: str
+    start: bytes = b"null"
+    first: int = 0
+    last: int = 0
+    step: int = 1
+    indexed: bool = False
+
+    def plain(self) -> list[Any]:
+        """As plain data, for the definition's hash."""
+        return [self.kind, self.start.decode(), self.first, self.last, self.step, self.indexed]
+
+
+class Loop(Scope[LoopFrame]):
+    """The final accumulator is the loop's result.
+
+    `before` and `after` say whether user code is asked, before an iteration whether to go on (`while`) and after one
+    whether to stop (`until`). `at_most` bounds the iterations; 0 means that only the collection does.
+    """
+
+    kind: ClassVar[str] = "loop"
+    frame_class: ClassVar[type[Frame]] = LoopFrame
+
+    def __init__(
+        self,
+        name: str,
+        body: Node[Any],
+        *,
+        over: Over,
+        before: bool = False,
+        after: bool = False,
+        at_most: int = 0,
+        **types: Any,
+    ) -> None:
+        super().__init__(name, **types)
+        self.body = body
+        self.over = over
+        self.before = before
+        self.after = after
+        self.at_most = at_most
+
+    @property
+    def children(self) -> tuple[Node[Any], ...]:
+        return (self.body,)
+
+    def policy(self) -> dict[str, Any]:
+        return {"over": self.over.plain(), "before": self.before, "after": self.after, "at_most": self.at_most}
+
+    def expected(self) -> int:
+        return 0
+
+    def child_node(self, run: RunState, frame: LoopFrame, key: int, path: str) -> Node[Any]:
+        return self.body
+
+    def open(self, run: RunState, frame: LoopFrame) -> None:
+        if self.over.kind == "items":
+            frame.accumulator = self.over.start
+            run.ask(frame, "count", frame.input)
+            return
+        if self.over.kind == "range":
+            frame.count = len(range(self.over.first, self.over.last, self.over.step))
+        self._next(run, frame)
+
+    def answered(self, run: RunState, frame: LoopFrame, question: str, answer: Value) -> None:
+        if question == "count":
+            frame.count = int(text_of(answer))
+            self._next(run, frame)
+        elif question == "while":
+            if answer == b"true":
+                self._iterate(run, frame)
+            else:
+                self._end(run, frame, "while")
+        elif answer == b"true":
+            self._end(run, frame, "until")
+        else:
+            self._next(run, frame)
+
+    def on_done(self, run: RunState, frame: LoopFrame, key: int, value: Value) -> None:
+        frame.accumulator = value
+        if self.after:
+            run.ask(frame, "until", value)
+        else:
+            self._next(run, frame)
+
+    def _next(self, run: RunState, frame: LoopFrame) -> None:
+        if frame.index == frame.count:
+            self._end(run, frame, "exhausted" if frame.count else "empty")
+        elif self.at_most and frame.index == self.at_most:
+            self._end(run, frame, "max_iterations")
+        elif self.before:
+            run.ask(frame, "while", frame.accumulator)
+        else:
+            self._iterate(run, frame)
+
+    def _iterate(self, run: RunState, frame: LoopFrame) -> None:
+        index = frame.index
+        frame.index += 1
+        run.consequences.append(IterationStarted(frame.path, index, self.body.expected()))
+        run.spawn(frame, self.body, f"{self.body.name}[{index}]", index, self._argument(frame, index))
+
+    def _argument(self, frame: LoopFrame, index: int) -> Value:
+        over = self.over
+        if over.kind == "condition":
+            return frame.accumulator
+        item: Value = Pick(frame.input, index) if over.kind == "items" else b"%d" % (over.first + index * over.step)
+        if over.indexed:
+            return (frame.accumulator, item, b"%d" % index)
+        return (frame.accumulator, item)
+
+    def _end(self, run: RunState, frame: LoopFrame, reason: str) -> None:
+        run.consequences.append(LoopEnded(frame.path, frame.index, reason))
+        run.done(frame, frame.accumulator)

@@ -1,0 +1,111 @@
+"""What every node has in common: it opens, hears how its children end, and can say what it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from ...errors import RipresaError
+from ..events import Failure
+from ..frames import FAILED, Frame, ScopeFrame
+from ..values import Value
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+F = TypeVar("F", bound=Frame)
+S = TypeVar("S", bound=ScopeFrame)
+
+
+class Node(Generic[F]):
+    """A part of a definition: immutable, shared by all runs. Its state in a run is a frame.
+
+    `name` is unique among its siblings and stands in paths; `code` is what only the border understands (a step, a
+    predicate, the wiring of arguments), `input_type` and `output_type` are annotations or `typing.Any`.
+    """
+
+    kind: ClassVar[str]
+    frame_class: ClassVar[type[Frame]]
+
+    def __init__(self, name: str, *, code: Any = None, input_type: Any = Any, output_type: Any = Any) -> None:
+        self.name = name
+        self.code = code
+        self.input_type = input_type
+        self.output_type = output_type
+
+    @property
+    def children(self) -> tuple[Node[Any], ...]:
+        """The nodes below this one, in order."""
+        return ()
+
+    def policy(self) -> dict[str, Any]:
+        """The settings that shape decisions and therefore belong to the definition's hash (plain data)."""
+        return {}
+
+    def expected(self) -> int:
+        """How many steps this node lets expect before it runs."""
+        return sum(child.expected() for child in self.children)
+
+    def child_node(self, run: RunState, frame: F, key: int, path: str) -> Node[Any]:
+        """The node of the child with this key (to find it again when a state is decoded)."""
+        return self.children[key]
+
+    def open(self, run: RunState, frame: F) -> None:
+        """Begin with `frame.input`."""
+        raise RipresaError(f"a node of kind {self.kind!r} cannot run", code="not_available", where=frame.path)
+
+    def cancel(self, run: RunState, frame: F) -> None:
+        """Begin to stop."""
+        raise RipresaError(f"a node of kind {self.kind!r} cannot run", code="not_available", where=frame.path)
+
+    def reopen(self, run: RunState, frame: F) -> None:
+        """Go on after the run had failed."""
+        raise RipresaError(f"a node of kind {self.kind!r} cannot run", code="not_available", where=frame.path)
+
+    def timer(self, run: RunState, frame: F) -> None:
+        """The frame's timer fired; late ones change nothing."""
+
+
+class Scope(Node[S]):
+    """A node with children. Without a word of its own it fails when a child fails and ends when it was stopped."""
+
+    frame_class: ClassVar[type[Frame]] = ScopeFrame
+
+    def on_done(self, run: RunState, frame: S, key: int, value: Value) -> None:
+        """A child returned (its frame is gone)."""
+        run.done(frame, value)
+
+    def on_failed(self, run: RunState, frame: S, key: int, failure: Failure) -> None:
+        """A child failed (its frame is kept until the scope lets it go)."""
+        run.abort(frame, failure)
+
+    def on_cancelled(self, run: RunState, frame: S, key: int) -> None:
+        """A child that this scope stopped has ended."""
+        run.drop(frame, key)
+
+    def on_skipped(self, run: RunState, frame: S, key: int) -> None:
+        """A child decided not to run (its frame is gone)."""
+
+    def answered(self, run: RunState, frame: S, question: str, answer: Value) -> None:
+        """User code answered what was asked."""
+
+    def wound(self, run: RunState, frame: S) -> None:
+        """All children have ended while the scope winds up."""
+        run.close(frame)
+
+    def cancel(self, run: RunState, frame: S) -> None:
+        """Stop all children; end when they have."""
+        run.stop_children(frame)
+        run.wind(frame)
+
+    def reopen(self, run: RunState, frame: S) -> None:
+        """Ask again, or reopen the children that had failed or were stopped."""
+        if frame.question:
+            run.ask(frame, frame.question, frame.about)
+        else:
+            run.reopen_children(frame)
+
+
+def first_failed(frame: ScopeFrame) -> Failure | None:
+    """The failure of the failed child with the lowest key."""
+    failed = [child for child in frame.children.values() if child.phase == FAILED]
+    return min(failed, key=lambda child: child.key).failure if failed else None

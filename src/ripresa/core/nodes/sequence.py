@@ -1,0 +1,37 @@
+"""`sequence`: nodes one after another, each given what the one before returned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..frames import ScopeFrame
+from ..values import Value
+from .node import Node, Scope
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+
+class Sequence(Scope[ScopeFrame]):
+    """The nodes in order; the last one's result is the sequence's."""
+
+    kind: ClassVar[str] = "sequence"
+
+    def __init__(self, name: str, steps: tuple[Node[Any], ...], **types: Any) -> None:
+        super().__init__(name, **types)
+        self.steps = steps
+
+    @property
+    def children(self) -> tuple[Node[Any], ...]:
+        return self.steps
+
+    def open(self, run: RunState, frame: ScopeFrame) -> None:
+        run.spawn(frame, self.steps[0], self.steps[0].name, 0, frame.input)
+
+    def on_done(self, run: RunState, frame: ScopeFrame, key: int, value: Value) -> None:
+        following = key + 1
+        if following == len(self.steps):
+            run.done(frame, value)
+        else:
+            node = self.steps[following]
+            run.spawn(frame, node, node.name, following, value)

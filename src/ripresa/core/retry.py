@@ -1,0 +1,119 @@
+"""How often a step is tried again, and when: a frozen value with pure methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Any, Final, Literal, TypeAlias
+
+from ..errors import InvalidConfig
+from .durations import Duration, seconds
+from .events import Failure
+
+Backoff: TypeAlias = Literal["fixed", "linear", "exponential"]
+
+LOST_ATTEMPTS: Final = 5
+"""How many attempts a step may have at least when its process dies under it."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Retry:
+    """Try a step up to `attempts` times in all (1: once, no second try).
+
+    Before attempt n+1 it waits `wait` (fixed), n * `wait` (linear) or `wait` * 2**(n-1) (exponential), at most
+    `max_wait`, spread by `jitter`: 0.1 means up to ten per cent more or less, the same in every replay. Which
+    failures count: `on` names exception types or codes, `never` those that end it at once; without them the failure
+    says itself whether it is retryable.
+    """
+
+    attempts: int
+    wait: float
+    backoff: Backoff
+    max_wait: float
+    jitter: float
+    on: tuple[str, ...]
+    never: tuple[str, ...]
+
+    def __init__(
+        self,
+        attempts: int = 3,
+        wait: Duration = 1.0,
+        *,
+        backoff: Backoff = "exponential",
+        max_wait: Duration = timedelta(minutes=1),
+        jitter: float = 0.1,
+        on: type[BaseException] | str | Iterable[type[BaseException] | str] = (),
+        never: type[BaseException] | str | Iterable[type[BaseException] | str] = (),
+    ) -> None:
+        bad = []
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            bad.append(f"attempts is {attempts!r}, must be a whole number from 1 (the first try counts)")
+        if backoff not in ("fixed", "linear", "exponential"):
+            bad.append(f"backoff is {backoff!r}, must be 'fixed', 'linear' or 'exponential'")
+        if not 0 <= jitter <= 1:
+            bad.append(f"jitter is {jitter!r}, must be from 0 to 1")
+        if bad:
+            raise InvalidConfig("; ".join(bad), op="Retry")
+        for name, value in (
+            ("attempts", attempts),
+            ("wait", seconds(wait, "wait")),
+            ("backoff", backoff),
+            ("max_wait", seconds(max_wait, "max_wait")),
+            ("jitter", float(jitter)),
+            ("on", _names(on)),
+            ("never", _names(never)),
+        ):
+            object.__setattr__(self, name, value)
+
+    def delay(self, attempt: int, spread: float = 0.0) -> float:
+        """Seconds to wait after attempt number `attempt` (from 1); `spread` from -1 to 1 places it in the jitter."""
+        if self.backoff == "fixed":
+            wait = self.wait
+        elif self.backoff == "linear":
+            wait = self.wait * attempt
+        else:
+            wait = self.wait * 2.0 ** min(attempt - 1, 64)
+        return min(min(wait, self.max_wait) * (1 + self.jitter * spread), self.max_wait)
+
+    def counts(self, failure: Failure) -> bool:
+        """Whether another attempt may mend this failure."""
+        names = (failure.code, *failure.types)
+        if any(name in self.never for name in names):
+            return False
+        if self.on:
+            return any(name in self.on for name in names)
+        return failure.retryable
+
+
+ONCE: Final = Retry(attempts=1)
+
+
+def retry_after(retry: Retry, tries: int, failure: Failure, spread: float) -> float | None:
+    """Seconds until the next attempt after the `tries`-th one failed like this; None if there is none.
+
+    An attempt that was lost with its process is repeated at once, up to `LOST_ATTEMPTS` times even where the policy
+    allows fewer attempts: that the process died says nothing about the step.
+    """
+    if failure.code == "attempt_lost":
+        return 0.0 if tries < max(retry.attempts, LOST_ATTEMPTS) else None
+    if tries >= retry.attempts or not retry.counts(failure):
+        return None
+    return retry.delay(tries, spread)
+
+
+def spread_of(seed: int, key: str, attempt: int) -> float:
+    """A number from -1 to 1 that depends only on run, step and attempt."""
+    return Random(f"{seed}/{key}/{attempt}").uniform(-1, 1)
+
+
+def _names(kinds: Any) -> tuple[str, ...]:
+    if isinstance(kinds, str | type):
+        kinds = (kinds,)
+    return tuple(kind if isinstance(kind, str) else type_key(kind) for kind in kinds)
+
+
+def type_key(kind: type) -> str:
+    """The name under which a failure records an exception type."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,255 @@
+"""The state of a run, and the moves by which nodes change it.
+
+Law: every move keeps `frames`, `children` and `active` in step; what a move decides goes into `consequences`, what it
+wants done into `commands`. A frame that fails stays where it is, so that a failed run can be reopened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .commands import Ask, ClearTimer, Command, RunStep
+from .events import (
+    Consequence,
+    Failure,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    StepScheduled,
+)
+from .frames import BACKOFF, CANCELLED, CANCELLING, DONE, ENDED, FAILED, FAILING, JOINING, OPEN, WINDING, CallFrame, Frame, ScopeFrame
+from .values import Value
+
+if TYPE_CHECKING:
+    from .definition import Definition
+    from .nodes.node import Node
+
+
+class RunState:
+    """Everything about a run that its future depends on. Built by `advance` from facts alone."""
+
+    __slots__ = (
+        "allowed",
+        "at",
+        "cleanup_failures",
+        "commands",
+        "consequences",
+        "deadline",
+        "definition",
+        "epoch",
+        "frames",
+        "generation",
+        "reason",
+        "root",
+        "run",
+        "seed",
+        "seq",
+        "status",
+    )
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.run = ""
+        self.status = "created"
+        self.seq = 0
+        self.at = 0
+        self.allowed = 0
+        self.deadline = 0
+        self.epoch = 1
+        self.generation = 0
+        self.seed = 0
+        self.reason = ""
+        self.cleanup_failures: list[Failure] = []
+        self.frames: dict[str, Frame] = {}
+        self.root: ScopeFrame | None = None
+        self.consequences: list[Consequence] = []
+        self.commands: list[Command] = []
+
+    # --- frames begin
+
+    def spawn(self, parent: ScopeFrame, node: Node[Any], segment: str, key: int, input: Value) -> None:
+        """Open a child of `parent` below the path segment `segment`."""
+        path = parent.prefix + segment
+        frame = node.frame_class(path, node, parent, key, input)
+        self.frames[path] = frame
+        parent.children[key] = frame
+        parent.active += 1
+        node.open(self, frame)
+
+    def spawn_body(self, parent: ScopeFrame, node: Node[Any], input: Value) -> None:
+        """Open the only child of a scope that does not show in paths: its children count as the scope's own."""
+        path = parent.prefix + "()"
+        frame = node.frame_class(path, node, parent, 0, input)
+        if isinstance(frame, ScopeFrame):
+            frame.prefix = parent.prefix
+        self.frames[path] = frame
+        parent.children[0] = frame
+        parent.active += 1
+        node.open(self, frame)
+
+    def schedule(self, frame: CallFrame) -> None:
+        """Let the current attempt of a call run (while the run is paused: as soon as it goes on)."""
+        frame.phase = OPEN
+        self.consequences.append(StepScheduled(frame.path, frame.attempt))
+        if self.status != "paused":
+            self.commands.append(RunStep(frame.path, frame.attempt, frame.input))
+
+    def ask(self, frame: ScopeFrame, question: str, about: Value) -> None:
+        """Put a question to user code; the answer comes to the node's `answered`."""
+        frame.question = question
+        frame.about = about
+        self.commands.append(Ask(frame.path, question, about))
+
+    # --- frames end
+
+    def done(self, frame: Frame, value: Value) -> None:
+        """The frame returned `value`: it leaves the state, its parent goes on."""
+        frame.phase = DONE
+        self._forget(frame)
+        parent = frame.parent
+        if parent is None:
+            self.status = "completed"
+            self._clear_deadline()
+            self.consequences.append(RunCompleted(value))
+            return
+        parent.active -= 1
+        del parent.children[frame.key]
+        if parent.phase == OPEN or parent.shielded:
+            parent.node.on_done(self, parent, frame.key, value)  # type: ignore[attr-defined]
+        else:
+            self.wind(parent)
+
+    def fail(self, frame: Frame, failure: Failure) -> None:
+        """The frame failed for good. None of its children is active any more."""
+        frame.phase = FAILED
+        frame.failure = failure
+        parent = frame.parent
+        if parent is None:
+            self.status = "failed"
+            self._clear_deadline()
+            self.consequences.append(RunFailed(failure))
+            return
+        parent.active -= 1
+        if parent.phase == OPEN or parent.shielded:
+            parent.node.on_failed(self, parent, frame.key, failure)  # type: ignore[attr-defined]
+        else:
+            if parent.phase == FAILING:
+                parent.others.append(failure)
+            self.wind(parent)
+
+    def cancelled(self, frame: Frame) -> None:
+        """The frame ended because it was stopped."""
+        frame.phase = CANCELLED
+        parent = frame.parent
+        if parent is None:
+            self.status = "cancelled"
+            self._clear_deadline()
+            self.consequences.append(RunCancelled(self.reason, tuple(self.cleanup_failures)))
+            return
+        parent.active -= 1
+        if parent.phase == OPEN or parent.shielded:
+            parent.node.on_cancelled(self, parent, frame.key)  # type: ignore[attr-defined]
+        else:
+            self.wind(parent)
+
+    def skipped(self, frame: Frame) -> None:
+        """The frame decided not to run what it stands for."""
+        frame.phase = DONE
+        self._forget(frame)
+        parent = frame.parent
+        assert parent is not None
+        parent.active -= 1
+        del parent.children[frame.key]
+        if parent.phase == OPEN:
+            parent.node.on_skipped(self, parent, frame.key)  # type: ignore[attr-defined]
+        else:
+            self.wind(parent)
+
+    def replace(self, frame: Frame, node: Node[Any], input: Value) -> None:
+        """Put a node in the place of a frame, with the same key."""
+        parent = frame.parent
+        assert parent is not None
+        frame.phase = DONE
+        self._forget(frame)
+        parent.active -= 1
+        del parent.children[frame.key]
+        self.spawn(parent, node, node.name, frame.key, input)
+
+    def drop(self, frame: ScopeFrame, key: int) -> None:
+        """Let an ended child go for good: a reopened run will not come back to it."""
+        child = frame.children.pop(key, None)
+        if child is not None:
+            self._forget(child)
+
+    # --- scopes wind up
+
+    def finish(self, frame: ScopeFrame, value: Value) -> None:
+        """Return `value` as soon as the children that are still active have been stopped."""
+        frame.phase = JOINING
+        frame.result = value
+        self.stop_children(frame)
+        self.wind(frame)
+
+    def abort(self, frame: ScopeFrame, failure: Failure) -> None:
+        """Fail as soon as the children that are still active have been stopped."""
+        frame.phase = FAILING
+        frame.failure = failure
+        self.stop_children(frame)
+        self.wind(frame)
+
+    def cancel(self, frame: Frame) -> None:
+        """Stop a frame. One that already winds up is left alone."""
+        if frame.phase in (OPEN, BACKOFF):
+            if frame.phase == OPEN:
+                frame.phase = CANCELLING
+            frame.node.cancel(self, frame)
+
+    def stop_children(self, frame: ScopeFrame) -> None:
+        """Cancel every child that has not ended."""
+        for child in list(frame.children.values()):
+            self.cancel(child)
+
+    def wind(self, frame: ScopeFrame) -> None:
+        """Go on winding up if all children have ended."""
+        if frame.active == 0 and frame.phase in WINDING:
+            frame.node.wound(self, frame)  # type: ignore[attr-defined]
+
+    def close(self, frame: ScopeFrame) -> None:
+        """End a scope that winds up in the way it was going to."""
+        if frame.phase == JOINING:
+            self.done(frame, frame.result)
+        elif frame.phase == CANCELLING:
+            self.cancelled(frame)
+        elif frame.failure is not None:
+            others = (*frame.failure.others, *frame.others)
+            frame.others = []
+            self.fail(frame, replace(frame.failure, others=others) if others else frame.failure)
+
+    # --- a failed run goes on
+
+    def reopen(self, frame: Frame) -> None:
+        """Bring an ended frame back to life."""
+        frame.phase = OPEN
+        frame.failure = None
+        if isinstance(frame, ScopeFrame):
+            frame.shielded = False
+        frame.node.reopen(self, frame)
+
+    def reopen_children(self, frame: ScopeFrame) -> None:
+        """Bring back every child that failed or was stopped."""
+        ended = [child for child in frame.children.values() if child.phase in ENDED]
+        frame.active += len(ended)
+        for child in ended:
+            self.reopen(child)
+
+    def _forget(self, frame: Frame) -> None:
+        del self.frames[frame.path]
+        if isinstance(frame, ScopeFrame):
+            for child in frame.children.values():
+                self._forget(child)
+
+    def _clear_deadline(self) -> None:
+        if self.deadline:
+            self.deadline = 0
+            self.commands.append(ClearTimer(""))

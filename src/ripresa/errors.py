@@ -1,0 +1,248 @@
+"""One tree of errors and one table of codes: what happened, where, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a code means, and whether trying again may help."""
+
+    meaning: str
+    retryable: bool = False
+
+
+CODES: dict[str, Code] = {
+    # definitions
+    "invalid_workflow": Code("the definition of a workflow is wrong"),
+    "invalid_config": Code("an option has a value that it cannot have"),
+    "cycle": Code("a graph depends on itself"),
+    "unknown_dependency": Code("a node depends on one that is not in the graph"),
+    "duplicate_name": Code("two things that must differ have one name"),
+    "type_mismatch": Code("the annotations of two neighbours do not fit"),
+    "definition_changed": Code("the structure of a workflow changed under an unfinished run"),
+    "unknown_target": Code("the code of a workflow is not where its target says"),
+    "unknown_workflow": Code("no workflow of that name is registered"),
+    "not_available": Code("this needs something that is not here"),
+    "extra_missing": Code("an optional dependency is not installed"),
+    # values
+    "invalid_input": Code("a value does not have the type that was declared for it"),
+    "invalid_output": Code("a step returned something else than it declares"),
+    "not_encodable": Code("a value cannot be written as JSON"),
+    "no_case": Code("no case takes this value"),
+    # attempts
+    "step_failed": Code("a step raised an error", retryable=True),
+    "timeout": Code("an attempt took longer than its timeout", retryable=True),
+    "deadline_exceeded": Code("a run or scope had no time left"),
+    "attempt_lost": Code("the process that ran an attempt ended without a report", retryable=True),
+    "outcome_unknown": Code("an irreversible step ended without a report; only a person can say what it did"),
+    "process_died": Code("the child process of an attempt ended without a report", retryable=True),
+    "cancelled": Code("it was cancelled"),
+    "terminated": Code("it was terminated"),
+    "join_impossible": Code("too few branches succeeded"),
+    "foreign_await": Code("a durable function awaited something that is not a call of its context"),
+    "nondeterminism": Code("replay decided otherwise than the journal says"),
+    "workflow_deadlock": Code("a run can never advance"),
+    # runs
+    "run_failed": Code("a run failed"),
+    "run_exists": Code("a run of this id was started with another workflow or input"),
+    "run_not_found": Code("there is no run of this id"),
+    "illegal_transition": Code("a run cannot go from its status to that one"),
+    "fenced": Code("another owner took the run over"),
+    "owned_elsewhere": Code("another living process owns the run"),
+    "interrupted": Code("the process was asked to stop; the run can be resumed"),
+    # stores
+    "store_failed": Code("the store could not do what was asked", retryable=True),
+    "store_locked": Code("another process keeps the database locked", retryable=True),
+    "store_full": Code("there is no space left for the journal"),
+    "store_readonly": Code("the database cannot be written"),
+    "store_corrupt": Code("the database is damaged or is no database"),
+    "store_newer": Code("the database was written by a newer version"),
+    "unknown_store": Code("no store has this kind of address"),
+    # use
+    "usage": Code("a call or command that cannot be understood"),
+    "closed": Code("it was used after it was closed"),
+}
+
+
+class RipresaError(Exception):
+    """The root of every error that Ripresa raises.
+
+    `code` is stable and stands in `CODES`; `where` is the path of a node, file or field; `hint` says what to do.
+    Errors are told apart by class and code, never by the text of a message.
+    """
+
+    default_code = "step_failed"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, op: str = "", where: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.code = code or self.default_code
+        self.message = message
+        self.op = op
+        self.where = where
+        self.hint = hint
+        if self.code not in CODES:
+            raise KeyError(f"{self.code!r} is not in the table of codes")
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f" ({self.hint})" if self.hint else ""
+        return f"[{self.code}] {place}{self.message}{advice}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[RipresaError], args: tuple[Any, ...], fields: dict[str, Any]) -> RipresaError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a definition: the path of the node, what it is, its code."""
+
+    where: str
+    message: str
+    code: str = "invalid_workflow"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message} [{self.code}]" if self.where else f"{self.message} [{self.code}]"
+
+
+class InvalidWorkflow(RipresaError):
+    """A definition that cannot run. `problems` lists everything that is wrong with it, not only the first."""
+
+    default_code = "invalid_workflow"
+
+    def __init__(self, problems: Iterable[Problem], *, op: str = "", where: str = "", hint: str = "") -> None:
+        self.problems = tuple(problems)
+        codes = {problem.code for problem in self.problems}
+        code = codes.pop() if len(codes) == 1 else "invalid_workflow"
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        only = str(self.problems[0].message) if len(self.problems) == 1 else f"{len(self.problems)} problems\n{lines}"
+        place = where or (self.problems[0].where if len(self.problems) == 1 else "")
+        super().__init__(only, code=code, op=op, where=place, hint=hint)
+
+
+class InvalidConfig(RipresaError):
+    """An option with a value that it cannot have."""
+
+    default_code = "invalid_config"
+
+
+class InvalidValue(RipresaError):
+    """A value that does not fit its declared type (`invalid_input`, `invalid_output`, `not_encodable`)."""
+
+    default_code = "invalid_input"
+
+
+class DefinitionChanged(RipresaError):
+    """The structure of a workflow changed under an unfinished run; `nodes` names what differs."""
+
+    default_code = "definition_changed"
+    nodes: tuple[str, ...] = ()
+
+
+class Nondeterminism(RipresaError):
+    """Replay decided otherwise than the journal says."""
+
+    default_code = "nondeterminism"
+
+
+class RunError(RipresaError):
+    """Something about one run: `run` is its id."""
+
+    default_code = "run_failed"
+
+    def __init__(
+        self, message: str, *, run: str = "", code: str | None = None, op: str = "", where: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message, code=code, op=op, where=where, hint=hint)
+        self.run = run
+
+
+class RunFailed(RunError):
+    """A run ended as failed. `failure` is what the journal recorded, with the step's path and attempt."""
+
+    default_code = "run_failed"
+    failure: Any = None
+
+
+class RunCancelled(RunError):
+    """A run was cancelled (or, with the code `terminated`, killed)."""
+
+    default_code = "cancelled"
+
+
+class RunNotFound(RunError):
+    """There is no run of this id."""
+
+    default_code = "run_not_found"
+
+
+class RunExists(RunError):
+    """A run of this id was started with another workflow or input."""
+
+    default_code = "run_exists"
+
+
+class IllegalTransition(RunError):
+    """A run cannot go from its status to the one asked for."""
+
+    default_code = "illegal_transition"
+
+
+class Fenced(RunError):
+    """Another owner appended to the run's journal: the state held here is stale."""
+
+    default_code = "fenced"
+
+
+class StoreError(RipresaError):
+    """The store could not do what was asked; the code says why."""
+
+    default_code = "store_failed"
+
+
+class StepTimeout(RipresaError):
+    """An attempt took longer than its timeout."""
+
+    default_code = "timeout"
+
+
+class StepError(RipresaError):
+    """Raised by a step to fail with a code of the table and say itself whether trying again may help."""
+
+    default_code = "step_failed"
+
+    def __init__(self, message: str, *, code: str | None = None, retryable: bool = True, hint: str = "") -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.retryable = retryable
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether trying again may help, by the table of codes, also through wrapping (`__cause__`).
+
+    An error of user code has no code: it is retryable unless it is one that no second try can mend
+    (cancellation, exit).
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        if isinstance(current, StepError):
+            return current.retryable
+        if isinstance(current, RipresaError) and current.code != "run_failed":
+            return CODES[current.code].retryable
+        if current.__cause__ is None:
+            return isinstance(current, Exception) and not isinstance(current, RipresaError)
+        current = current.__cause__
+    return False

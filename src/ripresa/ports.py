@@ -1,0 +1,196 @@
+"""What the engine needs from the world, in the domain's verbs; one adapter class may be several ports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class RunHead:
+    """The line of a run in lists: what can be filtered and sorted without its journal.
+
+    Moments are microseconds since 1970. `epoch` and `owner` belong to ownership (see `Owners`).
+    """
+
+    id: str
+    workflow: str
+    version: str
+    status: str
+    target: str
+    created_at: int
+    updated_at: int
+    error: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one run that become durable together, with everything that must go with them.
+
+    `seq` is the sequence number of the first event (from 1), `count` how many there are, `row` their encoded text.
+    `blobs` are large values by digest (stored once; one that is there already is left alone). `head` is the run's new
+    line in lists, or None if this batch does not change it. `taken` are inbox rows that became facts in this batch.
+    """
+
+    run: str
+    seq: int
+    count: int
+    row: bytes
+    blobs: tuple[tuple[str, bytes], ...] = ()
+    head: RunHead | None = None
+    taken: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Encoded events as stored: `seq` is the number of the first of `count`."""
+
+    seq: int
+    count: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message for a run's owner: `number` rises within the store, `kind` and `body` are the sender's (JSON text)."""
+
+    number: int
+    run: str
+    kind: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list, newest first. Empty fields do not restrict; `after` is the id of the last run seen."""
+
+    status: tuple[str, ...] = ()
+    workflow: str = ""
+    tag: str = ""
+    created_after: int = 0
+    created_before: int = 0
+    after: str = ""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some runs, and whether there are more."""
+
+    runs: tuple[RunHead, ...] = field(default=())
+    more: bool = False
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """The events of runs, in order, with their large values."""
+
+    async def create(self, batch: Batch) -> None:
+        """Append the first batch of a new run (`seq` 1, with a head) and own it with epoch 1; durable on return.
+
+        Raises `RunExists` if there is a run of this id. Creations that wait at the same time share a transaction with
+        each other and with appends.
+        """
+        ...
+
+    async def append(self, batch: Batch) -> None:
+        """Append a batch; on return it is durable.
+
+        Appends of all runs that wait at the same time share one transaction. Raises `Fenced` for this run alone when
+        its sequence is not the next one; `StoreError` when nothing of the transaction was kept.
+        """
+        ...
+
+    async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[Row]:
+        """Rows with events after sequence number `after`, in order; all of them, or at least one and about `limit` events."""
+        ...
+
+    def blob(self, digest: str) -> bytes:
+        """The large value with this digest. Raises `StoreError(store_corrupt)` if it is not there."""
+        ...
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """Finding runs."""
+
+    async def find_run(self, run: str) -> RunHead | None:
+        """The line of one run."""
+        ...
+
+    async def list_runs(self, where: RunFilter) -> Page:
+        """A page of runs, newest first."""
+        ...
+
+
+@runtime_checkable
+class Inbox(Protocol):
+    """Requests to runs from whoever does not own them."""
+
+    async def put(self, run: str, kind: str, body: bytes, dedup: str = "") -> bool:
+        """Leave a request, durable on return; False if one with the same `dedup` (unless empty) was left before.
+
+        Raises `RunNotFound`.
+        """
+        ...
+
+    async def pending(self, runs: Sequence[str] | None = None) -> Sequence[Request]:
+        """Requests that no batch has taken yet, oldest first; of these runs, or of all."""
+        ...
+
+    def changed(self) -> bool:
+        """Whether another connection wrote anything since the last call. Cheap: polled several times a second."""
+        ...
+
+
+@runtime_checkable
+class Owners(Protocol):
+    """Who may advance a run. Ownership ends with its process: there is no lease to wait out."""
+
+    async def claim(self, run: str) -> int | None:
+        """Own the run from now on: the epoch (1, 2, …) of this ownership; None while another living owner has it.
+
+        Claiming a run that one already owns returns the same epoch. Raises `RunNotFound`.
+        """
+        ...
+
+    async def release(self, run: str) -> None:
+        """Give the run up (a run that is not owned here is left alone)."""
+        ...
+
+    async def owner(self, run: str) -> str | None:
+        """The name of the run's living owner, or None."""
+        ...
+
+
+@runtime_checkable
+class Store(Journal, Lists, Inbox, Owners, Protocol):
+    """Everything about runs in one adapter, opened and closed once."""
+
+    @property
+    def url(self) -> str:
+        """The address that opens this store again."""
+        ...
+
+    async def open(self) -> None:
+        """Open and migrate. Raises `StoreError` with the code that says why it cannot."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun, release all runs and close; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """The time and a way to wait for it."""
+
+    def now(self) -> int:
+        """Microseconds since 1970 UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait at least this long."""
+        ...

@@ -1,0 +1,289 @@
+"""One SQLite file: its connections, its schema, and transactions that carry the batches of many runs.
+
+Law: one connection writes; others read beside it and never wait for it. Whatever fails in a transaction, none of it is
+kept. Nothing here knows the event loop: a transaction may run on any thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pkgutil
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+from ..ports import Batch, RunHead
+from .failures import damage, store_error
+from .jobs import Append, Change, Job, Owned
+
+APPLICATION = 0x52697072
+"""`PRAGMA application_id` of our files: "Ripr"."""
+CHECK = """SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
+           FROM pragma_user_version, pragma_application_id"""
+MIGRATIONS = ("001_start.sql",)
+SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+
+
+def read_sql(name: str) -> str:
+    """The text of a file in `sql/`, also from within a zip."""
+    data = pkgutil.get_data(__package__, f"sql/{name}")
+    assert data is not None
+    return data.decode()
+
+
+def named_queries(text: str) -> dict[str, str]:
+    """The statements of a file by the name in the comment before each (`-- name: append`)."""
+    found: dict[str, str] = {}
+    for part in text.split("-- name: ")[1:]:
+        name, _, body = part.partition("\n")
+        lines = [line for line in body.splitlines() if not line.startswith("--")]
+        found[name.strip()] = "\n".join(lines).strip().removesuffix(";")
+    return found
+
+
+def statements(text: str) -> list[str]:
+    """The single statements of a script (`executescript` would commit before it begins)."""
+    found: list[str] = []
+    rest = ""
+    for line in text.splitlines(keepends=True):
+        rest += line
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found
+
+
+class Database:
+    """The file at `path`. `patience` is how long, in seconds, to wait for another process that writes."""
+
+    def __init__(self, path: Path, durability: str, patience: float) -> None:
+        self.path = path
+        self.sql = named_queries(read_sql("queries.sql"))
+        self.commits = 0
+        self._synchronous = SYNCHRONOUS[durability]
+        self._patience = patience
+        self._patient = True
+
+    # --- opening -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Create what is missing, migrate, connect. Raises `StoreError`."""
+        try:
+            self._check_place()
+            self.writer = self._connect()
+            try:
+                self._prepare()
+            except BaseException:
+                self.writer.close()
+                raise
+            self.reader = self._connect()
+            self.watcher = self._connect()
+        except (sqlite3.Error, OSError) as error:
+            raise store_error(error, self.path) from error
+
+    def _check_place(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for place in (self.path.parent, self.path):
+            if place.exists() and not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+                raise damage(f"{place} cannot be written by this user", self.path, "store_readonly")
+        if self.path.is_dir():
+            raise damage("the path is a directory", self.path, "store_failed")
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=self._patience, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        connection.execute("PRAGMA trusted_schema = OFF")
+        return connection
+
+    def _prepare(self) -> None:
+        self._check_file()
+        self._use_wal()
+        self.writer.execute(f"PRAGMA synchronous = {self._synchronous}")
+        self.writer.execute("PRAGMA cache_size = -16000")
+        self.writer.execute("PRAGMA journal_size_limit = 67108864")
+        self._migrate()
+
+    def _pragma(self, name: str) -> int:
+        return int(self.writer.execute(f"PRAGMA {name}").fetchone()[0])
+
+    def _check_file(self) -> None:
+        """Nothing is changed in a file that is not ours or newer than we are."""
+        # One statement, so that another process which creates the file right now is seen whole or not at all.
+        version, application, filled = self.writer.execute(CHECK).fetchone()
+        if application != APPLICATION and (application or filled):
+            raise damage("this is the database of another program", self.path)
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"the database has schema {version}, this version of Ripresa knows up to {len(MIGRATIONS)}",
+                code="store_newer",
+                op="open",
+                where=str(self.path),
+                hint="upgrade ripresa, or use another file",
+            )
+
+    def _use_wal(self) -> None:
+        # SQLite does not wait by itself when two processes switch a new file at the same time.
+        give_up_at = time.monotonic() + self._patience
+        while True:
+            try:
+                self.writer.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.005)
+            else:
+                return
+
+    def _migrate(self) -> None:
+        if self._pragma("user_version") == len(MIGRATIONS):
+            return
+        self.writer.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have been quicker.
+            for name in MIGRATIONS[self._pragma("user_version") :]:
+                for statement in statements(read_sql(name)):
+                    self.writer.execute(statement)
+            self.writer.execute(f"PRAGMA application_id = {APPLICATION}")
+            self.writer.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            self.writer.execute("COMMIT")
+        except sqlite3.Error:
+            self._roll_back()
+            raise
+
+    def close(self) -> None:
+        """Bring everything into the main file and close; what cannot be brought there stays in the WAL, not lost."""
+        self.reader.close()
+        self.watcher.close()
+        try:
+            self._wait(patient=False)
+            self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            pass  # a full disk, a reader in another process: the next one to open it goes on from the WAL
+        finally:
+            self.writer.close()
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, jobs: Sequence[Job], patient: bool) -> float:
+        """Make all jobs durable in one transaction; how many seconds that waited for the disk.
+
+        A job that may not be made carries its `error` afterwards and leaves nothing behind; the others go through.
+        Raises `StoreError` when nothing was kept. Unless `patient` it does not wait for another process that writes.
+        """
+        try:
+            self._wait(patient)
+            first = jobs[0]
+            if len(jobs) == 1 and isinstance(first, Append) and first.alone:
+                return self._write_row(first)
+            return self._write_all(jobs)
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            self._roll_back()
+            raise store_error(error, self.path) from error
+
+    def _wait(self, patient: bool) -> None:
+        if patient != self._patient:
+            self.writer.execute(f"PRAGMA busy_timeout = {round(self._patience * 1000) if patient else 0}")
+            self._patient = patient
+
+    def _write_row(self, append: Append) -> float:
+        started = time.perf_counter()
+        if not self.writer.execute(self.sql["append"], append.row).rowcount:
+            append.refuse()
+        self.commits += 1
+        return time.perf_counter() - started
+
+    def _write_all(self, jobs: Sequence[Job]) -> float:
+        appends = [job for job in jobs if isinstance(job, Append)]
+        changes = [job for job in jobs if not isinstance(job, Append)]
+        self._begin(changes)
+        if not self._insert_at_once(appends):
+            # Somebody is fenced. It is rare and worth a second beginning, for which everyone else pays nothing.
+            self.writer.execute("ROLLBACK")
+            self._begin(changes)
+            self._insert_one_by_one(appends)
+        self._insert_the_rest(appends)
+        started = time.perf_counter()
+        self.writer.execute("COMMIT")
+        self.commits += 1
+        return time.perf_counter() - started
+
+    def _begin(self, changes: Sequence[Change[Any]]) -> None:
+        self.writer.execute("BEGIN IMMEDIATE")
+        for change in changes:
+            change.make(self.writer)
+
+    def _insert_at_once(self, appends: Sequence[Append]) -> bool:
+        if not appends:
+            return True
+        return self.writer.executemany(self.sql["append"], [each.row for each in appends]).rowcount == len(appends)
+
+    def _insert_one_by_one(self, appends: Sequence[Append]) -> None:
+        for each in appends:
+            if not self.writer.execute(self.sql["append"], each.row).rowcount:
+                each.refuse()
+
+    def _insert_the_rest(self, appends: Sequence[Append]) -> None:
+        for each in appends:
+            if each.alone or each.error:
+                continue
+            self.add_blobs(each.batch)
+            for number in each.batch.taken:
+                self.writer.execute(self.sql["take"], (number, each.owned.key))
+            if each.batch.head is not None:
+                self._set_head(each.batch.head, each.owned)
+
+    def add_blobs(self, batch: Batch) -> None:
+        """Keep the large values of a batch, within a transaction."""
+        self.writer.executemany(self.sql["add_blob"], batch.blobs)
+
+    def _set_head(self, head: RunHead, owned: Owned) -> None:
+        values = (head.version, head.status, head.target, head.updated_at, head.error, join_tags(head.tags), owned.key)
+        self.writer.execute(self.sql["set_head"], values)
+        if head.tags != owned.tags:
+            self.set_tags(head.id, owned, head.tags)
+
+    def set_tags(self, run: str, owned: Owned, tags: Sequence[str]) -> None:
+        """List the run under these tags instead of those it had, within a transaction."""
+        gone, new = set(owned.tags).difference(tags), set(tags).difference(owned.tags)
+        for tag in sorted(gone):
+            self.writer.execute(self.sql["remove_tag"], (tag, owned.created_at, run))
+        for tag in sorted(new):
+            self.writer.execute(self.sql["add_tag"], (tag, owned.created_at, run, owned.key))
+
+    def _roll_back(self) -> None:
+        try:
+            if self.writer.in_transaction:
+                self.writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # the failure that led here is the one to report; SQLite rolls back by itself when it must
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def select(self, query: str, values: Any = ()) -> list[Any]:
+        """All rows of a named query, read beside the writer. Raises `StoreError`."""
+        try:
+            return self.reader.execute(self.sql[query], values).fetchall()
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+
+    def data_version(self) -> int:
+        """A number that changes when anything was written through another connection, of this or any process."""
+        try:
+            return int(self.watcher.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+
+
+def join_tags(tags: Sequence[str]) -> str:
+    """Tags as one column."""
+    return json.dumps(tags)
+
+
+def split_tags(text: str) -> tuple[str, ...]:
+    """What `join_tags` joined."""
+    return tuple(json.loads(text))

@@ -1,0 +1,113 @@
+-- The statements of the SQLite store by name. "index" names what serves each (a table means its integer or clustered
+-- key; "none" an insert that looks nothing up); a test compares it with the plan.
+
+-- name: append
+-- index: none
+INSERT OR IGNORE INTO events (run, seq, count, data) VALUES (?, ?, ?, ?);
+
+-- name: create
+-- index: none
+INSERT OR IGNORE INTO runs (id, workflow, version, status, target, created_at, updated_at, error, tags, epoch, owner)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?);
+
+-- name: set_head
+-- index: runs
+UPDATE runs SET version = ?, status = ?, target = ?, updated_at = ?, error = ?, tags = ? WHERE key = ?;
+
+-- name: add_tag
+-- index: none
+INSERT OR IGNORE INTO tags (tag, created_at, id, run) VALUES (?, ?, ?, ?);
+
+-- name: remove_tag
+-- index: tags
+DELETE FROM tags WHERE tag = ? AND created_at = ? AND id = ?;
+
+-- name: add_blob
+-- index: none
+INSERT OR IGNORE INTO blobs (digest, data) VALUES (?, ?);
+
+-- name: blob
+-- index: sqlite_autoindex_blobs_1
+SELECT data FROM blobs WHERE digest = ?;
+
+-- name: take
+-- index: inbox
+DELETE FROM inbox WHERE number = ? AND run = ?;
+
+-- name: read
+-- index: sqlite_autoindex_events_1, sqlite_autoindex_runs_1
+SELECT seq, count, data FROM events
+WHERE run = (SELECT key FROM runs WHERE id = :run)
+  AND seq >= coalesce((SELECT max(seq) FROM events
+                       WHERE run = (SELECT key FROM runs WHERE id = :run) AND seq <= :after + 1), 1)
+  AND seq + count > :after + 1
+ORDER BY seq LIMIT :limit;
+
+-- name: next_seq
+-- index: sqlite_autoindex_events_1
+SELECT seq + count FROM events WHERE run = ? ORDER BY seq DESC LIMIT 1;
+
+-- name: put
+-- index: sqlite_autoindex_runs_1
+INSERT INTO inbox (run, kind, body) SELECT key, ?, ? FROM runs WHERE id = ?;
+
+-- name: see
+-- index: sqlite_autoindex_runs_1
+INSERT OR IGNORE INTO seen (run, dedup) SELECT key, ? FROM runs WHERE id = ?;
+
+-- name: pending
+-- index: inbox, runs
+SELECT i.number, r.id, i.kind, i.body FROM inbox i CROSS JOIN runs r ON r.key = i.run ORDER BY i.number;
+
+-- name: pending_of
+-- index: sqlite_autoindex_runs_1, inbox_run
+SELECT i.number, r.id, i.kind, i.body FROM runs r CROSS JOIN inbox i ON i.run = r.key WHERE r.id = ? ORDER BY i.number;
+
+-- name: ownership
+-- index: sqlite_autoindex_runs_1
+SELECT key, epoch, owner, created_at, tags FROM runs WHERE id = ?;
+
+-- name: claim
+-- index: runs
+UPDATE runs SET owner = ?, epoch = ? WHERE key = ?;
+
+-- name: release
+-- index: sqlite_autoindex_runs_1
+UPDATE runs SET owner = NULL WHERE id = ? AND owner = ?;
+
+-- name: find_run
+-- index: sqlite_autoindex_runs_1
+SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs WHERE id = ?;
+
+-- name: list
+-- index: runs_created
+SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs
+WHERE (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: list_by_status
+-- index: runs_status
+SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs
+WHERE status = :status AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: list_by_workflow
+-- index: runs_workflow
+SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs
+WHERE workflow = :workflow AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: list_by_workflow_status
+-- index: runs_workflow_status
+SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs
+WHERE workflow = :workflow AND status = :status
+  AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: list_by_tag
+-- index: tags, runs
+SELECT r.id, r.workflow, r.version, r.status, r.target, r.created_at, r.updated_at, r.error, r.tags
+FROM tags t CROSS JOIN runs r ON r.key = t.run
+WHERE t.tag = :tag AND (t.created_at, t.id) < (:before_at, :before_id) AND t.created_at > :after_at
+  AND (:workflow = '' OR r.workflow = :workflow) AND (:status = '' OR r.status = :status)
+ORDER BY t.created_at DESC, t.id DESC LIMIT :limit;

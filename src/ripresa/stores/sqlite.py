@@ -1,0 +1,308 @@
+"""The store in one SQLite file: the default, durable against the loss of process and power, with group commit.
+
+Law: a batch is acknowledged when its transaction is committed (`full`: synced to the disk; `normal`: handed to the
+operating system, which a crash of the process survives and a loss of power may not; the file stays sound in both).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import Fenced, InvalidConfig, RipresaError, RunExists, RunNotFound, StoreError
+from ..ports import Batch, Page, Request, Row, RunFilter, RunHead
+from .database import SYNCHRONOUS, Database, join_tags, split_tags
+from .failures import damage, store_error
+from .group_commit import GroupCommit
+from .jobs import Append, Change, Owned, fenced
+from .owners import Owner, is_alive
+from .pace import Pace
+
+T = TypeVar("T")
+
+
+class SQLiteStore:
+    """The file at `path`, created when it is missing. Use it on the event loop that opened it.
+
+    `durability` is `full` (an acknowledged batch survives the loss of power) or `normal` (it survives the end of the
+    process). `pace` decides when commits leave the loop for a thread; `patience` is how many seconds to wait for
+    another process that writes. Who is alive is kept in the directory `<path>-owners` beside the file.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        durability: str = "full",
+        *,
+        pace: Pace | None = None,
+        patience: float = 5.0,
+    ) -> None:
+        if str(path) in ("", ":memory:"):
+            hint = "for a store in memory use MemoryStore or the address 'memory:'"
+            raise InvalidConfig(f"an SQLite store needs a file, not {str(path)!r}", where="path", hint=hint)
+        if durability not in SYNCHRONOUS:
+            raise InvalidConfig(f"durability is 'full' or 'normal', not {durability!r}", where="durability")
+        self._path = Path(path).expanduser().absolute()
+        self._pace = pace or Pace()
+        self._database = Database(self._path, durability, patience)
+        self._owners = Path(f"{self._path}-owners")
+        self._owner = Owner(self._owners)
+        self._owned: dict[str, Owned] = {}
+        self._open = False
+        self._version = 0
+
+    @property
+    def url(self) -> str:
+        """The address that opens this store again."""
+        return f"sqlite:{self._path}"
+
+    @property
+    def commits(self) -> int:
+        """How many transactions this store made: the measure of group commit."""
+        return self._database.commits
+
+    async def open(self) -> None:
+        """Create, migrate, connect. Raises `StoreError` with the code that says why it cannot."""
+        if self._open:
+            return
+        self._thread = ThreadPoolExecutor(1, "ripresa-sqlite")
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._database.open)
+        except StoreError:
+            self._thread.shutdown()
+            raise
+        self._group = GroupCommit(self._database.write, self._pace, self._thread)
+        self._owner = Owner(self._owners)
+        self._version = self._database.data_version()
+        self._open = True
+
+    async def close(self) -> None:
+        """Finish what was begun, give up all runs and close; a second call does nothing."""
+        if not self._open:
+            return
+        self._open = False
+        await self._group.drain()
+        self._owner.drop()
+        self._owned.clear()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close)
+        self._thread.shutdown()
+
+    # --- journal -----------------------------------------------------------------------------------------------------
+
+    async def create(self, batch: Batch) -> None:
+        """See `Journal.create`."""
+        head = batch.head
+        if head is None or batch.seq != 1:
+            raise RipresaError("the first batch of a run begins with event 1 and has a head", code="usage")
+        self._ensure_open("create")
+        self._hold()
+        self._owned[batch.run] = await self._write(lambda connection: self._insert_run(connection, batch, head))
+
+    def _insert_run(self, connection: sqlite3.Connection, batch: Batch, head: RunHead) -> Owned:
+        sql = self._database.sql
+        cursor = connection.execute(sql["create"], (*_columns(head), self._owner.name))
+        if not cursor.rowcount:
+            raise RunExists(f"there is a run {batch.run!r} already", run=batch.run, op="create")
+        owned = Owned(cursor.lastrowid or 0, 1 + batch.count, 1, head.created_at, ())
+        connection.execute(sql["append"], (owned.key, 1, batch.count, batch.row))
+        self._database.add_blobs(batch)
+        self._database.set_tags(head.id, owned, head.tags)
+        owned.tags = head.tags
+        return owned
+
+    async def append(self, batch: Batch) -> None:
+        """See `Journal.append`."""
+        self._ensure_open("append")
+        owned = self._owned.get(batch.run)
+        if owned is None:
+            raise fenced(batch, "this store does not own the run")
+        try:
+            if owned.next != batch.seq:
+                raise fenced(batch, f"the next one is {owned.next}")
+            await self._group.commit(Append(batch, owned))
+        except Fenced:
+            self._owned.pop(batch.run, None)
+            raise
+
+    async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[Row]:
+        """See `Journal.read`."""
+        self._ensure_open("read")
+        values = {"run": run, "after": after, "limit": limit or -1}
+        rows = [Row(*found) for found in self._database.select("read", values)]
+        return _about(rows, limit) if limit else rows
+
+    def blob(self, digest: str) -> bytes:
+        """See `Journal.blob`; its content is compared with its digest."""
+        self._ensure_open("blob")
+        found = self._database.select("blob", (digest,))
+        if not found:
+            raise damage(f"the value {digest} is not there", self._path)
+        data: bytes = found[0][0]
+        if sha256(data).hexdigest() != digest:
+            raise damage(f"the value {digest} has another content than it was stored with", self._path)
+        return data
+
+    # --- lists -------------------------------------------------------------------------------------------------------
+
+    async def find_run(self, run: str) -> RunHead | None:
+        """See `Lists.find_run`."""
+        self._ensure_open("find_run")
+        found = self._database.select("find_run", (run,))
+        return _head(found[0]) if found else None
+
+    async def list_runs(self, where: RunFilter) -> Page:
+        """See `Lists.list_runs`."""
+        self._ensure_open("list_runs")
+        values = self._window(where)
+        if where.tag:
+            query = "list_by_tag"
+        elif where.workflow:
+            query = "list_by_workflow_status" if where.status else "list_by_workflow"
+        else:
+            query = "list_by_status" if where.status else "list"
+        lists = [self._database.select(query, {**values, "status": each}) for each in set(where.status) or ("",)]
+        heads = sorted((_head(row) for rows in lists for row in rows), key=_place, reverse=True)
+        return Page(tuple(heads[: where.limit]), len(heads) > where.limit)
+
+    def _window(self, where: RunFilter) -> dict[str, Any]:
+        """What limits a list: everything newer than `before` and older than `after` is left out."""
+        before = (where.created_before or _END_OF_TIME, "")
+        if where.after:
+            last = self._database.select("find_run", (where.after,))
+            if not last:
+                raise _no_run(where.after, "list_runs")
+            before = min(before, _place(_head(last[0])))
+        return {
+            "before_at": before[0],
+            "before_id": before[1],
+            "after_at": where.created_after or -1,
+            "workflow": where.workflow,
+            "tag": where.tag,
+            "limit": where.limit + 1,
+        }
+
+    # --- inbox -------------------------------------------------------------------------------------------------------
+
+    async def put(self, run: str, kind: str, body: bytes, dedup: str = "") -> bool:
+        """See `Inbox.put`."""
+        self._ensure_open("put")
+        return await self._write(lambda connection: self._insert_request(connection, run, kind, body, dedup))
+
+    def _insert_request(self, connection: sqlite3.Connection, run: str, kind: str, body: bytes, dedup: str) -> bool:
+        sql = self._database.sql
+        if dedup and not connection.execute(sql["see"], (dedup, run)).rowcount:
+            if not connection.execute(sql["find_run"], (run,)).fetchone():
+                raise _no_run(run, "put")
+            return False
+        if not connection.execute(sql["put"], (kind, body, run)).rowcount:
+            raise _no_run(run, "put")
+        return True
+
+    async def pending(self, runs: Sequence[str] | None = None) -> Sequence[Request]:
+        """See `Inbox.pending`."""
+        self._ensure_open("pending")
+        if runs is None:
+            return [Request(*row) for row in self._database.select("pending")]
+        found = [Request(*row) for run in set(runs) for row in self._database.select("pending_of", (run,))]
+        return sorted(found, key=lambda request: request.number)
+
+    def changed(self) -> bool:
+        """See `Inbox.changed`."""
+        self._ensure_open("changed")
+        before, self._version = self._version, self._database.data_version()
+        return self._version != before
+
+    # --- owners ------------------------------------------------------------------------------------------------------
+
+    async def claim(self, run: str) -> int | None:
+        """See `Owners.claim`."""
+        self._ensure_open("claim")
+        self._hold()
+        if run not in self._owned:
+            owned = await self._write(lambda connection: self._take_over(connection, run))
+            if owned is None:
+                return None
+            self._owned[run] = owned
+        return self._owned[run].epoch
+
+    def _take_over(self, connection: sqlite3.Connection, run: str) -> Owned | None:
+        sql = self._database.sql
+        found = connection.execute(sql["ownership"], (run,)).fetchone()
+        if found is None:
+            raise _no_run(run, "claim")
+        key, epoch, owner, created_at, tags = found
+        if owner != self._owner.name:
+            if owner is not None and is_alive(self._owners, owner):
+                return None
+            epoch += 1
+            connection.execute(sql["claim"], (self._owner.name, epoch, key))
+        following: int = connection.execute(sql["next_seq"], (key,)).fetchone()[0]
+        return Owned(key, following, epoch, created_at, split_tags(tags))
+
+    async def release(self, run: str) -> None:
+        """See `Owners.release`."""
+        self._ensure_open("release")
+        self._owned.pop(run, None)
+        values = (run, self._owner.name)
+        await self._write(lambda connection: connection.execute(self._database.sql["release"], values))
+
+    async def owner(self, run: str) -> str | None:
+        """See `Owners.owner`."""
+        self._ensure_open("owner")
+        found = self._database.select("ownership", (run,))
+        name: str | None = found[0][2] if found else None
+        return name if name is not None and is_alive(self._owners, name) else None
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    async def _write(self, perform: Callable[[sqlite3.Connection], T]) -> T:
+        change = Change(perform)
+        await self._group.commit(change)
+        return change.result
+
+    def _ensure_open(self, op: str) -> None:
+        if not self._open or self._owner.pid != os.getpid():
+            hint = "open a store of its own in each process, and keep it open until its runs are done"
+            raise StoreError("the store is not open (here)", code="closed", op=op, where=str(self._path), hint=hint)
+
+    def _hold(self) -> None:
+        try:
+            self._owner.hold()
+        except OSError as error:
+            raise store_error(error, self._path) from error
+
+
+_END_OF_TIME = 2**63 - 1
+
+
+def _columns(head: RunHead) -> tuple[Any, ...]:
+    texts = head.id, head.workflow, head.version, head.status, head.target
+    return *texts, head.created_at, head.updated_at, head.error, join_tags(head.tags)
+
+
+def _head(row: tuple[Any, ...]) -> RunHead:
+    return RunHead(*row[:-1], split_tags(row[-1]))
+
+
+def _place(head: RunHead) -> tuple[int, str]:
+    return head.created_at, head.id
+
+
+def _about(rows: Sequence[Row], limit: int) -> Sequence[Row]:
+    """The first rows that hold at least `limit` events."""
+    held = 0
+    for index, row in enumerate(rows):
+        held += row.count
+        if held >= limit:
+            return rows[: index + 1]
+    return rows
+
+
+def _no_run(run: str, op: str) -> RunNotFound:
+    return RunNotFound(f"there is no run {run!r}", run=run, op=op, hint="look for its id in the list of runs")

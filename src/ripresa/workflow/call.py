@@ -1,0 +1,58 @@
+"""A call: a step, flow or workflow with its arguments, of which nothing has happened yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeAlias, TypeVar
+
+from ..context import in_function
+from ..errors import RipresaError
+
+R = TypeVar("R")
+
+Call: TypeAlias = Coroutine[Any, Any, R]
+"""The static type of a call: exactly `Coroutine`, so that both type checkers report a forgotten await."""
+
+
+class Pending:
+    """What a call is at run time. Awaiting it runs it: journaled inside a durable function, by itself elsewhere.
+
+    `callee` is what was called; `perform` runs it by itself.
+    """
+
+    __slots__ = ("args", "callee", "kwargs", "perform")
+
+    def __init__(
+        self,
+        callee: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        perform: Callable[[], Coroutine[Any, Any, Any]],
+    ) -> None:
+        self.callee = callee
+        self.args = args
+        self.kwargs = kwargs
+        self.perform = perform
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if in_function():
+            return (yield self)
+        return (yield from self.perform().__await__())
+
+    def __repr__(self) -> str:
+        given = [repr(arg) for arg in self.args] + [f"{name}={value!r}" for name, value in self.kwargs.items()]
+        return f"<call {self.callee.name}({', '.join(given)})>"
+
+    def close(self) -> None:
+        """Nothing has begun, so there is nothing to close (calls are typed as coroutines)."""
+
+
+def pending(call: object, op: str) -> Pending:
+    """The call that something is. Raises `RipresaError(usage)` for a plain coroutine or anything else."""
+    if isinstance(call, Pending):
+        return call
+    if isinstance(call, Coroutine):
+        name = getattr(call, "__qualname__", repr(call))
+        call.close()
+        raise RipresaError(f"{name} is a plain coroutine", code="usage", op=op, hint="make its function a @step")
+    raise RipresaError(f"{call!r} is no call", code="usage", op=op, hint="call the step or workflow: name(arguments)")

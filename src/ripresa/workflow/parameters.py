@@ -1,0 +1,123 @@
+"""What a function takes and returns, read from its signature once, and how its arguments are written as one value."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NotRequired, get_type_hints
+
+from ..core.values import Value
+from ..errors import InvalidValue
+from .encoding import Reader, encode
+
+_EMPTY = inspect.Parameter.empty
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Parameters:
+    """The parameters of a function, without the first `skip`.
+
+    Arguments become one value: that of the only parameter, or an object of named arguments; for a function without
+    parameters an empty object.
+    """
+
+    def __init__(self, fn: Callable[..., Any], *, skip: int = 0) -> None:
+        self.fn = fn
+        self.skip = skip
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The signature without the skipped parameters and without annotations resolved."""
+        try:
+            whole = inspect.signature(self.fn)
+        except (TypeError, ValueError):  # a builtin that does not tell
+            whole = inspect.signature(lambda value: value)
+        return whole.replace(parameters=list(whole.parameters.values())[self.skip :])
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        """The annotations, resolved as far as they can be."""
+        target = self.fn if inspect.isroutine(self.fn) or inspect.isclass(self.fn) else type(self.fn).__call__
+        try:
+            return get_type_hints(target, include_extras=True)
+        except (NameError, TypeError, AttributeError):
+            return {}
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters' names in order."""
+        return list(self.signature.parameters)
+
+    @cached_property
+    def only(self) -> str | None:
+        """The name of the parameter if there is just one and it takes one value, else None."""
+        parameters = list(self.signature.parameters.values())
+        if len(parameters) != 1 or parameters[0].kind in _VARIABLE:
+            return None
+        return parameters[0].name
+
+    def type_of(self, name: str) -> Any:
+        """The annotation of a parameter, `Any` without one; a list or dict of it for `*args` and `**kwargs`."""
+        kind = self.hints.get(name, Any)
+        match self.signature.parameters[name].kind:
+            case inspect.Parameter.VAR_POSITIONAL:
+                return list[kind]  # type: ignore[valid-type]
+            case inspect.Parameter.VAR_KEYWORD:
+                return dict[str, kind]  # type: ignore[valid-type]
+            case _:
+                return kind
+
+    @cached_property
+    def positional(self) -> list[str]:
+        """The names of those that can be given by position."""
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return [name for name, parameter in self.signature.parameters.items() if parameter.kind in kinds]
+
+    @cached_property
+    def required(self) -> list[str]:
+        """The names of those that have no default."""
+        parameters = self.signature.parameters.items()
+        return [name for name, p in parameters if p.default is _EMPTY and p.kind not in _VARIABLE]
+
+    @cached_property
+    def returns(self) -> Any:
+        """The annotation of the result, `Any` without one."""
+        kind = self.hints.get("return", Any)
+        return type(None) if kind is None else kind
+
+    @cached_property
+    def input_type(self) -> Any:
+        """The type of the one value that the arguments become."""
+        if self.only is not None:
+            return self.type_of(self.only)
+        return self._fields
+
+    @cached_property
+    def _fields(self) -> Any:
+        from typing_extensions import TypedDict
+
+        kinds = {name: self.type_of(name) for name in self.names}
+        fields = {name: kind if name in self.required else NotRequired[kind] for name, kind in kinds.items()}
+        return TypedDict("Arguments", fields)  # type: ignore[operator]
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, where: str = "") -> bytes:
+        """Validate arguments and write them as one value. Raises `InvalidValue(invalid_input)`."""
+        try:
+            bound = self.signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise InvalidValue(str(error), code="invalid_input", where=where) from error
+        if self.only is not None and self.only in bound:
+            return encode(bound[self.only], self.input_type, where=where, code="invalid_input")
+        return encode(dict(bound), self._fields, where=where, code="invalid_input")
+
+    def decode(self, value: Value, reader: Reader) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments that a value stands for, as positional and keyword arguments."""
+        if self.only is not None:
+            argument = reader.read(value, self.input_type)
+            keyword = self.signature.parameters[self.only].kind is inspect.Parameter.KEYWORD_ONLY
+            return ((), {self.only: argument}) if keyword else ((argument,), {})
+        found: dict[str, Any] = reader.read(value, self._fields)
+        bound = inspect.BoundArguments(self.signature, {})
+        bound.arguments = {name: found[name] for name in self.names if name in found}
+        return bound.args, bound.kwargs

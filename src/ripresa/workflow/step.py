@@ -1,0 +1,245 @@
+"""Steps: functions whose result is recorded exactly once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, cast, get_args, overload
+
+from typing_extensions import TypeVar
+
+from ..core.durations import Duration, seconds
+from ..core.retry import ONCE, Retry
+from ..core.values import Value
+from ..errors import InvalidConfig
+from .call import Call, Pending
+from .encoding import Reader
+from .parameters import Parameters
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+Effect: TypeAlias = Literal["pure", "read", "idempotent", "irreversible"]
+"""What a step does to the world. An `irreversible` one whose outcome is unknown is never repeated by itself."""
+
+Executor: TypeAlias = Literal["auto", "process"]
+"""`auto`: async functions in the loop, others in a thread. `process`: in a child process that can be killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a step is run. `timeout` is in seconds; `concurrency` bounds its attempts at a time in one app."""
+
+    name: str
+    retry: Retry = ONCE
+    timeout: float | None = None
+    effect: Effect = "idempotent"
+    executor: Executor = "auto"
+    concurrency: int | None = None
+
+
+class Step(Generic[P, R_co]):
+    """A function that the engine runs at least once and records exactly once.
+
+    Calling it gives a call, for `def` and `async def` alike. `fn` is the plain function.
+    """
+
+    def __init__(self, fn: Callable[P, Any], options: Options) -> None:
+        self.fn = fn
+        self.options = options
+        self.name = options.name
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
+        return cast("Call[R_co]", Pending(self, args, kwargs, partial(run_plainly, self.fn, args, kwargs)))
+
+    def __repr__(self) -> str:
+        return f"<step {self.name}>"
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What the function takes and returns."""
+        return Parameters(self.fn)
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether calling the function gives a coroutine."""
+        return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(getattr(self.fn, "__call__", None))  # noqa: B004
+
+    def with_(
+        self,
+        *,
+        name: str | None = None,
+        retry: Retry | int | None = None,
+        timeout: Duration | None = None,
+        concurrency: int | None = None,
+    ) -> Step[P, R_co]:
+        """The same step with other options; those that are not given stay."""
+        given: dict[str, Any] = {
+            "name": name,
+            "retry": None if retry is None else _retry(retry),
+            "timeout": None if timeout is None else seconds(timeout, "timeout"),
+            "concurrency": concurrency,
+        }
+        return Step(self.fn, _checked(replace(self.options, **{k: v for k, v in given.items() if v is not None})))
+
+
+async def run_plainly(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function and await what it gives if that can be awaited."""
+    result = fn(*args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
+
+
+class StepDecorator(Protocol):
+    """What `step(...)` with options gives."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Call[R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
+
+
+@overload
+def step(fn: Callable[P, Call[R]], /) -> Step[P, R]: ...
+@overload
+def step(fn: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    retry: Retry | int | None = None,
+    timeout: Duration | None = None,
+    effect: Effect = "idempotent",
+    executor: Executor = "auto",
+    concurrency: int | None = None,
+) -> StepDecorator: ...
+def step(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry: Retry | int | None = None,
+    timeout: Duration | None = None,
+    effect: Effect = "idempotent",
+    executor: Executor = "auto",
+    concurrency: int | None = None,
+) -> Any:
+    """Make a function a step.
+
+    `name` stands in paths and in the definition's hash (default: the function's). `retry` is a `Retry` or a number of
+    attempts; without it a failure is final. `timeout` bounds one attempt: an async step is interrupted, a process is
+    killed, a thread can only be abandoned. `effect` says what the step does to the world, `executor="process"` runs
+    it in a child process, `concurrency` bounds how many of its attempts an app runs at a time. All options but `name`
+    can be changed under unfinished runs.
+
+    Raises `InvalidConfig` that names every bad option.
+    """
+
+    def wrap(function: Callable[..., Any]) -> Step[..., Any]:
+        if not callable(function):
+            raise InvalidConfig(f"{function!r} is no function", op="step", hint="write @step above a def")
+        options = Options(
+            name=name or step_name(function),
+            retry=ONCE if retry is None else _retry(retry),
+            timeout=None if timeout is None else seconds(timeout, "timeout"),
+            effect=effect,
+            executor=executor,
+            concurrency=concurrency,
+        )
+        return Step(function, _checked(options))
+
+    return wrap if fn is None else wrap(fn)
+
+
+def step_name(fn: Callable[..., Any]) -> str:
+    """The name under which a function is a step if it is given no other."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    name = str(getattr(fn, "__name__", type(fn).__name__))
+    return "lambda" if name == "<lambda>" else name
+
+
+def _retry(value: Retry | int) -> Retry:
+    return value if isinstance(value, Retry) else Retry(attempts=value)
+
+
+NAME_SEPARATORS = "/[]()#?!:"
+"""Characters that have a meaning in paths and cannot stand in a name."""
+
+
+def check_name(name: object, what: str) -> str | None:
+    """What is wrong with a name, or None."""
+    if not isinstance(name, str) or not name.strip():
+        return f"{what} is {name!r}, must be a text that is not empty"
+    bad = sorted({char for char in name if char in NAME_SEPARATORS or not char.isprintable()})
+    return f"{what} is {name!r}, must not contain {' '.join(map(repr, bad))}" if bad else None
+
+
+def _checked(options: Options) -> Options:
+    problems = [check_name(options.name, "name")]
+    if options.effect not in get_args(Effect):
+        problems.append(f"effect is {options.effect!r}, must be one of {', '.join(get_args(Effect))}")
+    if options.executor not in get_args(Executor):
+        problems.append(f"executor is {options.executor!r}, must be one of {', '.join(get_args(Executor))}")
+    if options.timeout == 0:
+        problems.append("timeout is 0, must be a length of time above 0")
+    if options.concurrency is not None and (not isinstance(options.concurrency, int) or options.concurrency < 1):
+        problems.append(f"concurrency is {options.concurrency!r}, must be a whole number from 1")
+    found = [problem for problem in problems if problem]
+    if found:
+        raise InvalidConfig("; ".join(found), op="step", where=str(options.name))
+    return options
+
+
+class Binding(Protocol):
+    """How the input of a call node becomes the arguments of its step."""
+
+    def arguments(self, value: Value, reader: Reader) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments, decoded anew."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The code of a call node: a step and how it is given its input."""
+
+    step: Step[..., Any]
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The input is the first argument; `kind` is the type it is decoded by."""
+
+    kind: Any
+
+    def arguments(self, value: Value, reader: Reader) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """See `Binding`."""
+        return (reader.read(value, self.kind),), {}
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The input is a list whose items are the first arguments, of these types."""
+
+    kinds: tuple[Any, ...]
+
+    def arguments(self, value: Value, reader: Reader) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """See `Binding`."""
+        parts = reader.items(value)
+        return tuple(reader.read(part, kind) for part, kind in zip(parts, self.kinds, strict=True)), {}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The input is what `Parameters.encode` made of the arguments of a direct call."""
+
+    parameters: Parameters
+
+    def arguments(self, value: Value, reader: Reader) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """See `Binding`."""
+        return self.parameters.decode(value, reader)
