@@ -177,9 +177,11 @@ class RunFailed(RunError):
 
 
 class RunCancelled(RunError):
-    """A run was cancelled (or, with the code `terminated`, killed)."""
+    """A run was cancelled (or, with the code `terminated`, killed): why, and which clean-up handlers failed."""
 
     default_code = "cancelled"
+    reason: str = ""
+    failures: tuple[Any, ...] = ()
 
 
 class RunNotFound(RunError):
@@ -212,10 +214,14 @@ class StoreError(RipresaError):
     default_code = "store_failed"
 
 
-class StepTimeout(RipresaError):
-    """An attempt took longer than its timeout."""
+class StepFailed(RipresaError):
+    """What a durable function sees for a failed call whose exception class cannot be raised again.
 
-    default_code = "timeout"
+    `failure` is what the journal recorded; the code says what happened (`timeout`, `cancelled`, ...).
+    """
+
+    default_code = "step_failed"
+    failure: Any = None
 
 
 class StepError(RipresaError):

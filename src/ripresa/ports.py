@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -11,7 +11,8 @@ from typing import Protocol, runtime_checkable
 class RunHead:
     """The line of a run in lists: what can be filtered and sorted without its journal.
 
-    Moments are microseconds since 1970. `epoch` and `owner` belong to ownership (see `Owners`).
+    Moments are microseconds since 1970. `id`, `workflow` and `created_at` are those of the first batch for ever; all
+    else is as the last batch with a head said. Who owns the run is not part of it (see `Owners`).
     """
 
     id: str
@@ -64,7 +65,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs to list, newest first. Empty fields do not restrict; `after` is the id of the last run seen."""
+    """Which runs to list, newest first (`created_at`, then `id`). Empty fields do not restrict.
+
+    `created_after` and `created_before` are themselves left out; `after` is the id of the last run seen.
+    """
 
     status: tuple[str, ...] = ()
     workflow: str = ""
@@ -99,12 +103,18 @@ class Journal(Protocol):
         """Append a batch; on return it is durable.
 
         Appends of all runs that wait at the same time share one transaction. Raises `Fenced` for this run alone when
-        its sequence is not the next one; `StoreError` when nothing of the transaction was kept.
+        its sequence is not the next one or this store does not own it; after that it has to be claimed (and read)
+        again. Raises `StoreError` when nothing of the transaction was kept; the same batch may then be tried again.
+        One append of a run at a time. Cancelling the caller does not take a batch back that waits already.
         """
         ...
 
     async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[Row]:
-        """Rows with events after sequence number `after`, in order; all of them, or at least one and about `limit` events."""
+        """Rows with events after sequence number `after`, in order; none for an unknown run.
+
+        All of them, or, with a `limit`, the first rows until they hold that many events. A row that begins before
+        `after` and ends behind it is among them, whole.
+        """
         ...
 
     def blob(self, digest: str) -> bytes:
@@ -121,7 +131,7 @@ class Lists(Protocol):
         ...
 
     async def list_runs(self, where: RunFilter) -> Page:
-        """A page of runs, newest first."""
+        """A page of runs, newest first. Raises `RunNotFound` when `where.after` is no run."""
         ...
 
 
@@ -130,9 +140,9 @@ class Inbox(Protocol):
     """Requests to runs from whoever does not own them."""
 
     async def put(self, run: str, kind: str, body: bytes, dedup: str = "") -> bool:
-        """Leave a request, durable on return; False if one with the same `dedup` (unless empty) was left before.
+        """Leave a request, durable on return; False if this run was left one with the same `dedup` before.
 
-        Raises `RunNotFound`.
+        That holds also when the first one was taken long ago; an empty `dedup` is never the same. Raises `RunNotFound`.
         """
         ...
 
@@ -141,7 +151,10 @@ class Inbox(Protocol):
         ...
 
     def changed(self) -> bool:
-        """Whether another connection wrote anything since the last call. Cheap: polled several times a second."""
+        """Whether anything may have been written since the last call, here or in another process.
+
+        Cheap: polled several times a second. True without need costs the caller one look at `pending`.
+        """
         ...
 
 
@@ -183,6 +196,14 @@ class Store(Journal, Lists, Inbox, Owners, Protocol):
         ...
 
 
+class Alarm(Protocol):
+    """Something that will happen at a moment."""
+
+    def cancel(self) -> None:
+        """Let it not happen."""
+        ...
+
+
 @runtime_checkable
 class Clock(Protocol):
     """The time and a way to wait for it."""
@@ -191,6 +212,6 @@ class Clock(Protocol):
         """Microseconds since 1970 UTC."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait at least this long."""
+    def call_at(self, due: int, callback: Callable[[], None]) -> Alarm:
+        """Call back on the event loop at `due` (microseconds since 1970) or soon after; never before."""
         ...

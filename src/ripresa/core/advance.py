@@ -37,7 +37,7 @@ from .events import (
     TerminateRequested,
     TimerFired,
 )
-from .frames import BACKOFF, CANCELLING, ENDED, FAILING, OPEN, WINDING, CallFrame, Frame, ScopeFrame
+from .frames import BACKOFF, CANCELLING, ENDED, FAILING, HELD, OPEN, WINDING, CallFrame, ScopeFrame
 from .lifecycle import TERMINAL, check_transition
 from .nodes.call import Call
 from .nodes.delay import DelayFrame
@@ -68,8 +68,8 @@ def advance(state: RunState, fact: Fact) -> Step:
 
 def accepts(state: RunState, fact: Fact) -> bool:
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
-    if state.status in TERMINAL:
-        return isinstance(fact, RunReopened | RunTaken)
+    if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken):
+        return False
     match fact:
         case StepCompleted() | StepFailed() | AttemptLost() | CallRecorded() | StepStarted():
             frame = state.frames.get(fact.path)
@@ -81,13 +81,18 @@ def accepts(state: RunState, fact: Fact) -> bool:
         case Answered() | AnswerFailed():
             frame = state.frames.get(fact.path)
             return isinstance(frame, ScopeFrame) and _asks(frame) and not isinstance(frame, DynamicFrame)
-        case Asked() | Returned() | Raised():
+        case Asked():
             frame = state.frames.get(fact.path)
             return isinstance(frame, DynamicFrame) and _asks(frame)
+        case Returned() | Raised():
+            frame = state.frames.get(fact.path)
+            return isinstance(frame, DynamicFrame) and (frame.phase == OPEN or frame.shielded)
         case TimerFired():
-            return state.deadline > 0 if fact.path == "" else _awaits_timer(state.frames.get(fact.path))
+            return 0 < _due(state, fact.path) <= fact.at
         case CancelRequested():
             return state.status != "cancelling"
+        case RunTaken():
+            return state.status != "created" and fact.epoch > state.epoch
         case _:
             return True
 
@@ -105,7 +110,7 @@ def outstanding(state: RunState) -> list[Command]:
         if isinstance(frame, CallFrame):
             if frame.phase == BACKOFF:
                 commands.append(SetTimer(frame.path, frame.due))
-            elif frame.phase == CANCELLING or state.status != "paused":
+            elif frame.phase != HELD:
                 commands.append(RunStep(frame.path, frame.attempt, frame.input))
         elif isinstance(frame, DelayFrame):
             commands.append(SetTimer(frame.path, frame.due))
@@ -125,29 +130,32 @@ def _asks(frame: ScopeFrame) -> bool:
     return bool(frame.question) and (frame.phase == OPEN or frame.shielded)
 
 
-def _awaits_timer(frame: Frame | None) -> bool:
-    if frame is None or frame.phase in ENDED:
-        return False
-    if isinstance(frame, CallFrame):
-        return frame.phase == BACKOFF
-    return bool(getattr(frame, "due", 0)) and frame.phase == OPEN
+def _due(state: RunState, path: str) -> int:
+    """When the timer of this path is due, 0 if none is awaited."""
+    if path == "":
+        return state.deadline
+    frame = state.frames.get(path)
+    if frame is None or frame.phase in ENDED or (isinstance(frame, CallFrame) and frame.phase != BACKOFF):
+        return 0
+    due: int = getattr(frame, "due", 0)
+    return due
 
 
 def _check(state: RunState, fact: Fact) -> None:
     status, run = state.status, state.run
     match fact:
         case RunStarted():
-            check_transition(status, "running", run=fact.run, op="start")
+            check_transition(status, "running", only_from="created", run=fact.run, op="start")
         case RunReopened():
-            check_transition(status, "running", run=run, op="resume")
+            check_transition(status, "running", only_from="failed", run=run, op="resume")
         case CancelRequested() if status != "cancelling":
             check_transition(status, "cancelling", run=run, op="cancel")
         case TerminateRequested():
             check_transition(status, "terminated", run=run, op="terminate")
         case PauseRequested():
             check_transition(status, "paused", run=run, op="pause")
-        case ContinueRequested() if status != "paused":
-            check_transition("running" if status == "running" else status, "running", run=run, op="continue")
+        case ContinueRequested():
+            check_transition(status, "running", only_from="paused", run=run, op="continue")
         case _:
             pass
 
@@ -188,6 +196,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _cancel(state, fact.reason)
         case TerminateRequested():
             state.status = "terminated"
+            state.deadline = 0
             state.frames.clear()
             state.root = None
             state.consequences.append(RunTerminated(fact.reason))
@@ -197,7 +206,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case ContinueRequested():
             state.status = "running"
             state.consequences.append(RunContinued())
-            state.commands.extend(outstanding(state))
+            state.release()
         case _:
             assert_never(fact)
 
@@ -221,6 +230,7 @@ def _reopen(state: RunState) -> None:
     assert state.root is not None
     state.status = "running"
     state.generation += 1
+    state.cleanup_failures = []
     if state.allowed:
         _set_deadline(state)
     state.reopen(state.root)
@@ -241,6 +251,7 @@ def _cancel(state: RunState, reason: str) -> None:
         root.phase = CANCELLING if root.phase == FAILING else root.phase
     else:
         state.cancel(root)
+    state.release()
 
 
 def _timer(state: RunState, path: str) -> None:

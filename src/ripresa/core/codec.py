@@ -17,14 +17,15 @@ from ..errors import StoreError
 from . import events as _events
 from .definition import Definition
 from .events import CallSpec, Event, Failure, Recorded
-from .frames import Frame, ScopeFrame
+from .frames import ENDED, Frame, ScopeFrame
 from .nodes.dynamic import Outcome
 from .state import RunState
 from .values import Pick, Value, is_inline, text_of
 
 VERSION: Final = 1
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_escaped = json.JSONEncoder(separators=(",", ":")).encode
 
 _KINDS: Final = {
     "Value": "value",
@@ -34,7 +35,9 @@ _KINDS: Final = {
     "tuple[int, ...]": "list",
     "tuple[str, ...]": "list",
 }
-EVENTS: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in (*get_args(_events.Fact), *get_args(_events.Consequence))}
+EVENTS: Final[dict[str, type[Any]]] = {
+    kind.__name__: kind for kind in (*get_args(_events.Fact), *get_args(_events.Consequence))
+}
 
 
 class _Layout:
@@ -56,6 +59,13 @@ class _Layout:
 _LAYOUTS: Final = {kind: _Layout(kind) for kind in EVENTS.values()}
 
 
+def _encode(data: Any) -> bytes:
+    try:
+        return _compact(data).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, as in the names of some files
+        return _escaped(data).encode()
+
+
 # --- values
 
 
@@ -65,7 +75,7 @@ def encode_value(value: Value) -> bytes:
         return value
     if is_inline(value):
         return text_of(value)
-    return b"*" + _encode(_parts(value)).encode()
+    return b"*" + _encode(_parts(value))
 
 
 def decode_value(line: bytes) -> Value:
@@ -74,10 +84,10 @@ def decode_value(line: bytes) -> Value:
 
 
 def _parts(value: Value) -> Any:
-    if isinstance(value, bytes):
-        return value.decode()
     if isinstance(value, Pick):
         return {"of": _parts(value.source), "index": value.index}
+    if isinstance(value, bytes) or is_inline(value):
+        return encode_value(value).decode()
     return [_parts(part) for part in value]
 
 
@@ -92,7 +102,7 @@ def _join(parts: Any) -> Value:
 # --- fields
 
 
-def _write(kind: str, value: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one arm per kind of field
+def _write(kind: str, value: Any, lines: list[bytes]) -> Any:
     match kind:
         case "plain" | "list" | "plain list":
             return value
@@ -110,7 +120,9 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:  # noqa: C901 - on
         case "values by key":
             return value and {key: _line(item, lines) for key, item in value.items()}
         case "outcomes":
-            return [[o.key, o.at, o.asked, _line(o.value, lines), o.failure and failure_plain(o.failure)] for o in value]
+            return [
+                [o.key, o.at, o.asked, _line(o.value, lines), o.failure and failure_plain(o.failure)] for o in value
+            ]
         case _:
             raise AssertionError(f"no field is of kind {kind!r}")
 
@@ -120,7 +132,7 @@ def _line(value: Value, lines: list[bytes]) -> int:
     return len(lines) - 1
 
 
-def _read(kind: str, data: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one arm per kind of field
+def _read(kind: str, data: Any, lines: list[bytes]) -> Any:
     match kind:
         case "plain" | "plain list":
             return data
@@ -191,7 +203,7 @@ def encode_events(events: Iterable[Event], at: int = 0) -> bytes:
         for index, kind in layout.special:
             item[index] = _write(kind, item[index], lines)
         head.append(item)
-    return b"\n".join((_encode(head).encode(), *lines))
+    return b"\n".join((_encode(head), *lines))
 
 
 def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]:
@@ -235,7 +247,7 @@ def encode_state(state: RunState) -> bytes:
         frames.append([frame.path, frame.parent.path if frame.parent else None, frame.key, fields])
     plain = [getattr(state, name) for name in _STATE_FIELDS]
     failures = [failure_plain(failure) for failure in state.cleanup_failures]
-    return b"\n".join((_encode([VERSION, plain, failures, frames]).encode(), *lines))
+    return b"\n".join((_encode([VERSION, plain, failures, frames]), *lines))
 
 
 def decode_state(data: bytes, definition: Definition) -> RunState:
@@ -249,7 +261,7 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
     for path, parent, key, fields in frames:
         _decode_frame(state, path, parent, key, fields, lines)
     for frame in state.frames.values():
-        if frame.parent is not None and frame.phase not in ("failed", "cancelled"):
+        if frame.parent is not None and frame.phase not in ENDED:
             frame.parent.active += 1
     return state
 

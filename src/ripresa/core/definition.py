@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ..errors import DefinitionChanged
 from .nodes.node import Node
@@ -17,8 +19,8 @@ class Definition:
     """A workflow as the engine runs it.
 
     The hash covers kinds, paths, names, types and the policies that shape decisions; it does not cover the bodies of
-    functions nor how often and how long a step may be tried. `flows` are definitions that durable functions use; the
-    border adds them as it meets them.
+    functions nor how often and how long a step may be tried. `flows` are those that durable functions of one run have
+    called, by path; the border adds them as it meets them.
     """
 
     def __init__(self, name: str, root: Node[Any], *, version: str = "1") -> None:
@@ -42,22 +44,28 @@ class Definition:
         """How many steps the definition lets expect before anything is known of its input."""
         return self.root.expected()
 
-    def flow(self, shape: str) -> Node[Any]:
-        """The node of a flow that a durable function uses, by its hash."""
-        try:
-            return self.flows[shape]
-        except KeyError:
-            raise DefinitionChanged(
-                f"a flow that a durable function of {self.name!r} had called is not called any more",
-                op="replay",
-                hint="restore the call, or start a new run",
-            ) from None
+    def for_run(self) -> Definition:
+        """The same definition with room for the flows that one run's durable functions make."""
+        twin = copy(self)
+        twin.flows = {}
+        return twin
 
-    def add_flow(self, node: Node[Any]) -> str:
-        """Make a flow known; returns the hash by which it is found."""
-        shape = shape_of(node)
-        self.flows[shape] = node
-        return shape
+    def flow(self, path: str, shape: str) -> Node[Any]:
+        """The node of a flow that a durable function called at this path."""
+        node = self.flows.get(path)
+        if node is None or shape_of(node) != shape:
+            raise DefinitionChanged(
+                f"a flow that a durable function of {self.name!r} had called is another one now",
+                op="replay",
+                where=path,
+                hint="restore the call, or start a new run",
+            )
+        return node
+
+    def add_flow(self, path: str, node: Node[Any]) -> str:
+        """Make the flow that a durable function calls at this path known; returns its hash."""
+        self.flows[path] = node
+        return shape_of(node)
 
 
 def shape_of(node: Node[Any]) -> str:
@@ -118,9 +126,12 @@ def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
     if isinstance(kind, str):
         return kind
     origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return type_name(args[0], seen)
     if origin is not None:
         inner = ",".join(type_name(arg, seen) if not isinstance(arg, list) else str(arg) for arg in args)
-        return f"{getattr(origin, '__name__', str(origin))}[{inner}]"
+        name = "Union" if origin is UnionType else getattr(origin, "__name__", str(origin))
+        return f"{name}[{inner}]"
     name = str(getattr(kind, "__qualname__", kind))
     if kind in seen or not _has_fields(kind):
         return name
@@ -137,7 +148,7 @@ def _has_fields(kind: Any) -> bool:
 def _fields(kind: Any) -> Iterator[tuple[str, Any]]:
     try:
         hints = get_type_hints(kind)
-    except (NameError, TypeError):
+    except (NameError, TypeError, AttributeError, SyntaxError):
         hints = dict(getattr(kind, "__annotations__", {}))
     names = [field.name for field in fields(kind)] if is_dataclass(kind) else list(getattr(kind, "model_fields", hints))
     for name in names:

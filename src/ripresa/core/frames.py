@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .nodes.node import Node
 
 OPEN = "open"
+HELD = "held"
 BACKOFF = "backoff"
 CANCELLING = "cancelling"
 FAILING = "failing"
@@ -22,18 +23,23 @@ FAILED = "failed"
 CANCELLED = "cancelled"
 DONE = "done"
 
-ENDED = (FAILED, CANCELLED)
-"""Phases of a frame that has ended and is kept so that the run can be reopened."""
+ENDED = (FAILED, CANCELLED, DONE)
+"""Phases of a frame that has ended and is kept so that the run can be reopened (done: while its scope wound up)."""
 
 WINDING = (CANCELLING, FAILING, JOINING)
 """Phases of a scope that waits for its children to end."""
 
 
 class Frame:
-    """An active node: where it is, what it was given, how far it is."""
+    """An active node: where it is, what it was given, how far it is; what it returned, if it is kept nevertheless."""
 
-    __slots__ = ("failure", "input", "key", "node", "parent", "path", "phase")
-    FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (("input", "value"), ("phase", "plain"), ("failure", "failure"))
+    __slots__ = ("failure", "input", "key", "node", "parent", "path", "phase", "result")
+    FIELDS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("input", "value"),
+        ("phase", "plain"),
+        ("failure", "failure"),
+        ("result", "value"),
+    )
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
         self.path = path
@@ -43,6 +49,7 @@ class Frame:
         self.input = input
         self.phase = OPEN
         self.failure: Failure | None = None
+        self.result: Value = NULL
 
 
 class CallFrame(Frame):
@@ -75,13 +82,12 @@ class ScopeFrame(Frame):
     `question` is what it has asked user code and not been answered, `about` the value it asked about.
     """
 
-    __slots__ = ("about", "active", "children", "others", "prefix", "question", "result", "shielded")
+    __slots__ = ("about", "active", "children", "others", "prefix", "question", "shielded")
     FIELDS = (
         *Frame.FIELDS,
         ("shielded", "plain"),
         ("question", "plain"),
         ("about", "value"),
-        ("result", "value"),
         ("others", "failures"),
         ("prefix", "plain"),
     )
@@ -93,6 +99,5 @@ class ScopeFrame(Frame):
         self.shielded = False
         self.question = ""
         self.about: Value = NULL
-        self.result: Value = NULL
         self.others: list[Failure] = []
         self.prefix = f"{path}/" if path else ""

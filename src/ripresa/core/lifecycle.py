@@ -24,9 +24,9 @@ TERMINAL: Final = frozenset({"completed", "failed", "cancelled", "terminated"})
 ACTIVE: Final = tuple(status for status in TRANSITIONS if status not in TERMINAL)
 
 
-def check_transition(status: str, to: str, *, run: str = "", op: str = "") -> None:
-    """Raise `IllegalTransition` unless a run of this status may go to that one."""
-    if to not in TRANSITIONS[status]:
+def check_transition(status: str, to: str, *, only_from: str = "", run: str = "", op: str = "") -> None:
+    """Raise `IllegalTransition` unless a run of this status may go to that one (by what leads from one status only)."""
+    if to not in TRANSITIONS[status] or (only_from and status != only_from):
         allowed = ", ".join(TRANSITIONS[status]) or "nothing: it has ended"
         raise IllegalTransition(
             f"run {run!r} is {status} and cannot become {to}",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, get_args
 
-from ..errors import Nondeterminism
+from ..errors import IllegalTransition, Nondeterminism, StoreError
 from .advance import advance
 from .codec import encode_events
 from .events import Consequence, Event, Fact, Recorded
 from .state import RunState
 
 FACTS: Final = get_args(Fact)
+_HINT: Final = (
+    "the workflow decides otherwise than when the run was recorded; restore its definition or start a new run"
+)
 
 
 def is_fact(event: Event) -> bool:
@@ -46,10 +49,30 @@ def steps(journal: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded
 
 def feed(state: RunState, fact: Recorded, recorded: list[Recorded]) -> None:
     """Advance by one recorded fact and compare what follows with what was recorded."""
-    consequences, _ = advance(state, fact.event)  # type: ignore[arg-type]
+    if fact.seq != state.seq + 1:
+        raise StoreError(
+            f"the journal of run {state.run!r} has event {fact.seq} where event {state.seq + 1} belongs",
+            code="store_corrupt",
+            op="replay",
+        )
+    try:
+        consequences, _ = advance(state, fact.event)  # type: ignore[arg-type]
+    except IllegalTransition as error:
+        raise _refused(state, fact) from error
+    if state.seq < fact.seq:
+        raise _refused(state, fact)
     expected = [item.event for item in recorded]
     if consequences != expected and encode_events(consequences) != encode_events(expected):
         raise _difference(state, fact, consequences, recorded)
+
+
+def _refused(state: RunState, fact: Recorded) -> Nondeterminism:
+    return Nondeterminism(
+        f"the journal of run {state.run!r} has event {fact.seq}, {fact.event!r}, which the engine does not wait for",
+        op="replay",
+        where=getattr(fact.event, "path", ""),
+        hint=_HINT,
+    )
 
 
 def _difference(
@@ -68,5 +91,5 @@ def _difference(
         f"{then!r}, but the engine now decides {now!r}",
         op="replay",
         where=where,
-        hint="the workflow decides otherwise than when the run was recorded; restore its definition or start a new run",
+        hint=_HINT,
     )

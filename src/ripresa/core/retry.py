@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from random import Random
+from hashlib import sha256
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import InvalidConfig
@@ -16,6 +16,21 @@ Backoff: TypeAlias = Literal["fixed", "linear", "exponential"]
 
 LOST_ATTEMPTS: Final = 5
 """How many attempts a step may have at least when its process dies under it."""
+
+
+def _names_one_of(failure: Failure, names: tuple[str, ...]) -> bool:
+    return any(name in names for name in (failure.code, *failure.types))
+
+
+def _names(kinds: Any) -> tuple[str, ...]:
+    if isinstance(kinds, str | type):
+        kinds = (kinds,)
+    return tuple(kind if isinstance(kind, str) else type_key(kind) for kind in kinds)
+
+
+def type_key(kind: type) -> str:
+    """The name under which a failure records an exception type."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -79,12 +94,13 @@ class Retry:
 
     def counts(self, failure: Failure) -> bool:
         """Whether another attempt may mend this failure."""
-        names = (failure.code, *failure.types)
-        if any(name in self.never for name in names):
+        if self.forbids(failure):
             return False
-        if self.on:
-            return any(name in self.on for name in names)
-        return failure.retryable
+        return _names_one_of(failure, self.on) if self.on else failure.retryable
+
+    def forbids(self, failure: Failure) -> bool:
+        """Whether this failure ends the step at once, whatever else is said."""
+        return _names_one_of(failure, self.never)
 
 
 ONCE: Final = Retry(attempts=1)
@@ -96,7 +112,7 @@ def retry_after(retry: Retry, tries: int, failure: Failure, spread: float) -> fl
     An attempt that was lost with its process is repeated at once, up to `LOST_ATTEMPTS` times even where the policy
     allows fewer attempts: that the process died says nothing about the step.
     """
-    if failure.code == "attempt_lost":
+    if failure.code == "attempt_lost" and not retry.forbids(failure):
         return 0.0 if tries < max(retry.attempts, LOST_ATTEMPTS) else None
     if tries >= retry.attempts or not retry.counts(failure):
         return None
@@ -105,15 +121,5 @@ def retry_after(retry: Retry, tries: int, failure: Failure, spread: float) -> fl
 
 def spread_of(seed: int, key: str, attempt: int) -> float:
     """A number from -1 to 1 that depends only on run, step and attempt."""
-    return Random(f"{seed}/{key}/{attempt}").uniform(-1, 1)
-
-
-def _names(kinds: Any) -> tuple[str, ...]:
-    if isinstance(kinds, str | type):
-        kinds = (kinds,)
-    return tuple(kind if isinstance(kind, str) else type_key(kind) for kind in kinds)
-
-
-def type_key(kind: type) -> str:
-    """The name under which a failure records an exception type."""
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    digest = sha256(f"{seed}/{key}/{attempt}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**47 - 1

@@ -1,7 +1,8 @@
 """The state of a run, and the moves by which nodes change it.
 
 Law: every move keeps `frames`, `children` and `active` in step; what a move decides goes into `consequences`, what it
-wants done into `commands`. A frame that fails stays where it is, so that a failed run can be reopened.
+wants done into `commands`. A frame that fails stays where it is, so that a failed run can be reopened; so does one
+that returns to a scope that winds up, for a reopened run takes its result.
 """
 
 from __future__ import annotations
@@ -10,15 +11,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .commands import Ask, ClearTimer, Command, RunStep
-from .events import (
-    Consequence,
-    Failure,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    StepScheduled,
+from .events import Consequence, Failure, RunCancelled, RunCompleted, RunFailed, StepScheduled
+from .frames import (
+    BACKOFF,
+    CANCELLED,
+    CANCELLING,
+    DONE,
+    FAILED,
+    FAILING,
+    HELD,
+    JOINING,
+    OPEN,
+    WINDING,
+    CallFrame,
+    Frame,
+    ScopeFrame,
 )
-from .frames import BACKOFF, CANCELLED, CANCELLING, DONE, ENDED, FAILED, FAILING, JOINING, OPEN, WINDING, CallFrame, Frame, ScopeFrame
 from .values import Value
 
 if TYPE_CHECKING:
@@ -78,22 +86,32 @@ class RunState:
         node.open(self, frame)
 
     def spawn_body(self, parent: ScopeFrame, node: Node[Any], input: Value) -> None:
-        """Open the only child of a scope that does not show in paths: its children count as the scope's own."""
-        path = parent.prefix + "()"
+        """Open the body of a scope. One that is a scope itself does not show in the paths of what is below it."""
+        if not issubclass(node.frame_class, ScopeFrame):
+            self.spawn(parent, node, node.name, 0, input)
+            return
+        path = f"{parent.path}()"
         frame = node.frame_class(path, node, parent, 0, input)
-        if isinstance(frame, ScopeFrame):
-            frame.prefix = parent.prefix
+        frame.prefix = parent.prefix
         self.frames[path] = frame
         parent.children[0] = frame
         parent.active += 1
         node.open(self, frame)
 
     def schedule(self, frame: CallFrame) -> None:
-        """Let the current attempt of a call run (while the run is paused: as soon as it goes on)."""
+        """Let the current attempt of a call run; while the run is paused it is held (see `release`)."""
+        if self.status == "paused":
+            frame.phase = HELD
+            return
         frame.phase = OPEN
         self.consequences.append(StepScheduled(frame.path, frame.attempt))
-        if self.status != "paused":
-            self.commands.append(RunStep(frame.path, frame.attempt, frame.input))
+        self.commands.append(RunStep(frame.path, frame.attempt, frame.input))
+
+    def release(self) -> None:
+        """Schedule the attempts that were held while the run was paused."""
+        for frame in list(self.frames.values()):
+            if isinstance(frame, CallFrame) and frame.phase == HELD:
+                self.schedule(frame)
 
     def ask(self, frame: ScopeFrame, question: str, about: Value) -> None:
         """Put a question to user code; the answer comes to the node's `answered`."""
@@ -106,18 +124,20 @@ class RunState:
     def done(self, frame: Frame, value: Value) -> None:
         """The frame returned `value`: it leaves the state, its parent goes on."""
         frame.phase = DONE
-        self._forget(frame)
         parent = frame.parent
         if parent is None:
+            self._forget(frame)
             self.status = "completed"
             self._clear_deadline()
             self.consequences.append(RunCompleted(value))
             return
         parent.active -= 1
-        del parent.children[frame.key]
         if parent.phase == OPEN or parent.shielded:
+            self.drop(parent, frame.key)
             parent.node.on_done(self, parent, frame.key, value)  # type: ignore[attr-defined]
         else:
+            frame.result = value
+            self._forget_below(frame)
             self.wind(parent)
 
     def fail(self, frame: Frame, failure: Failure) -> None:
@@ -155,32 +175,17 @@ class RunState:
 
     def skipped(self, frame: Frame) -> None:
         """The frame decided not to run what it stands for."""
-        frame.phase = DONE
-        self._forget(frame)
-        parent = frame.parent
-        assert parent is not None
-        parent.active -= 1
-        del parent.children[frame.key]
-        if parent.phase == OPEN:
-            parent.node.on_skipped(self, parent, frame.key)  # type: ignore[attr-defined]
-        else:
-            self.wind(parent)
+        parent = self._leave(frame)
+        parent.node.on_skipped(self, parent, frame.key)  # type: ignore[attr-defined]
 
     def replace(self, frame: Frame, node: Node[Any], input: Value) -> None:
         """Put a node in the place of a frame, with the same key."""
-        parent = frame.parent
-        assert parent is not None
-        frame.phase = DONE
-        self._forget(frame)
-        parent.active -= 1
-        del parent.children[frame.key]
+        parent = self._leave(frame)
         self.spawn(parent, node, node.name, frame.key, input)
 
     def drop(self, frame: ScopeFrame, key: int) -> None:
         """Let an ended child go for good: a reopened run will not come back to it."""
-        child = frame.children.pop(key, None)
-        if child is not None:
-            self._forget(child)
+        self._forget(frame.children.pop(key))
 
     # --- scopes wind up
 
@@ -200,7 +205,7 @@ class RunState:
 
     def cancel(self, frame: Frame) -> None:
         """Stop a frame. One that already winds up is left alone."""
-        if frame.phase in (OPEN, BACKOFF):
+        if frame.phase in (OPEN, HELD, BACKOFF):
             if frame.phase == OPEN:
                 frame.phase = CANCELLING
             frame.node.cancel(self, frame)
@@ -211,8 +216,8 @@ class RunState:
             self.cancel(child)
 
     def wind(self, frame: ScopeFrame) -> None:
-        """Go on winding up if all children have ended."""
-        if frame.active == 0 and frame.phase in WINDING:
+        """Go on winding up if all children have ended (a shielded scope has already wound up, and does its last)."""
+        if frame.active == 0 and frame.phase in WINDING and not frame.shielded:
             frame.node.wound(self, frame)  # type: ignore[attr-defined]
 
     def close(self, frame: ScopeFrame) -> None:
@@ -229,7 +234,10 @@ class RunState:
     # --- a failed run goes on
 
     def reopen(self, frame: Frame) -> None:
-        """Bring an ended frame back to life."""
+        """Bring an ended frame back to life; one that had returned while its scope wound up returns now."""
+        if frame.phase == DONE:
+            self.done(frame, frame.result)
+            return
         frame.phase = OPEN
         frame.failure = None
         if isinstance(frame, ScopeFrame):
@@ -237,17 +245,29 @@ class RunState:
         frame.node.reopen(self, frame)
 
     def reopen_children(self, frame: ScopeFrame) -> None:
-        """Bring back every child that failed or was stopped."""
-        ended = [child for child in frame.children.values() if child.phase in ENDED]
-        frame.active += len(ended)
+        """Bring back all children of a scope that has ended, and they with it."""
+        ended = list(frame.children.values())
+        frame.active = len(ended)
         for child in ended:
             self.reopen(child)
 
+    def _leave(self, frame: Frame) -> ScopeFrame:
+        parent = frame.parent
+        assert parent is not None
+        frame.phase = DONE
+        parent.active -= 1
+        self.drop(parent, frame.key)
+        return parent
+
     def _forget(self, frame: Frame) -> None:
         del self.frames[frame.path]
+        self._forget_below(frame)
+
+    def _forget_below(self, frame: Frame) -> None:
         if isinstance(frame, ScopeFrame):
             for child in frame.children.values():
                 self._forget(child)
+            frame.children = {}
 
     def _clear_deadline(self) -> None:
         if self.deadline:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import StoreError
 from ..ports import Batch, RunHead
-from .failures import damage, store_error
+from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
 
 APPLICATION = 0x52697072
@@ -30,7 +30,7 @@ SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 def read_sql(name: str) -> str:
     """The text of a file in `sql/`, also from within a zip."""
-    data = pkgutil.get_data(__package__, f"sql/{name}")
+    data = pkgutil.get_data(__name__, f"sql/{name}")
     assert data is not None
     return data.decode()
 
@@ -67,6 +67,7 @@ class Database:
         self._synchronous = SYNCHRONOUS[durability]
         self._patience = patience
         self._patient = True
+        self._stuck = False
 
     # --- opening -----------------------------------------------------------------------------------------------------
 
@@ -76,12 +77,15 @@ class Database:
             self._check_place()
             self.writer = self._connect()
             try:
-                self._prepare()
+                self._check_file()
+                self._use_wal()
+                self._migrate()
+                self._tune()
+                self.reader = self._connect()
+                self.watcher = self._connect()
             except BaseException:
                 self.writer.close()
                 raise
-            self.reader = self._connect()
-            self.watcher = self._connect()
         except (sqlite3.Error, OSError) as error:
             raise store_error(error, self.path) from error
 
@@ -100,13 +104,10 @@ class Database:
         connection.execute("PRAGMA trusted_schema = OFF")
         return connection
 
-    def _prepare(self) -> None:
-        self._check_file()
-        self._use_wal()
+    def _tune(self) -> None:
         self.writer.execute(f"PRAGMA synchronous = {self._synchronous}")
         self.writer.execute("PRAGMA cache_size = -16000")
         self.writer.execute("PRAGMA journal_size_limit = 67108864")
-        self._migrate()
 
     def _pragma(self, name: str) -> int:
         return int(self.writer.execute(f"PRAGMA {name}").fetchone()[0])
@@ -176,14 +177,36 @@ class Database:
         Raises `StoreError` when nothing was kept. Unless `patient` it does not wait for another process that writes.
         """
         try:
+            if self._stuck:
+                self._begin_anew()
             self._wait(patient)
             first = jobs[0]
             if len(jobs) == 1 and isinstance(first, Append) and first.alone:
                 return self._write_row(first)
             return self._write_all(jobs)
-        except (sqlite3.Error, ValueError, OverflowError) as error:
+        except VALUE_ERRORS as error:
+            self._roll_back()
+            if len(jobs) > 1:
+                # Nobody pays for the value of another: whose it is shows when each is written by itself.
+                return sum(map(self._write_apart, jobs))
+            jobs[0].error = value_error(error, self.path)
+            return 0.0
+        except sqlite3.Error as error:
             self._roll_back()
             raise store_error(error, self.path) from error
+
+    def _write_apart(self, job: Job) -> float:
+        try:
+            return self.write((job,), True)
+        except StoreError as error:
+            job.error = error
+            return 0.0
+
+    def _begin_anew(self) -> None:
+        self.writer.close()
+        self.writer = self._connect()
+        self._patient, self._stuck = True, False
+        self._tune()
 
     def _wait(self, patient: bool) -> None:
         if patient != self._patient:
@@ -260,7 +283,9 @@ class Database:
             if self.writer.in_transaction:
                 self.writer.execute("ROLLBACK")
         except sqlite3.Error:
-            pass  # the failure that led here is the one to report; SQLite rolls back by itself when it must
+            # The failure that led here is the one to report. But nothing may be written to a transaction that stays
+            # open: it would be acknowledged and not kept.
+            self._stuck = True
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

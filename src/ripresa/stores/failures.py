@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from pathlib import Path
 
-from ..errors import StoreError
+from ..errors import InvalidValue, StoreError
 
 _HINTS = {
     "store_locked": "end the program that keeps a transaction open on it, then try again",
@@ -35,19 +35,33 @@ _BY_ERRNO = {
 }
 
 
-def store_error(error: Exception, path: Path) -> StoreError:
-    """The error of SQLite, of the operating system or of a value that cannot be written, with its code of ours.
+VALUE_ERRORS = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""What is raised for a value that SQLite cannot take: the fault of one batch, not of the database."""
+
+
+def store_error(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """The error of SQLite or of the operating system with its code of ours.
 
     Only codes and numbers decide, never the text of a message.
     """
-    if isinstance(error, sqlite3.Error):
-        # The low byte is the kind; the rest, when there is any, the place in SQLite where it arose.
-        code = _BY_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "store_failed")
-    elif isinstance(error, OSError):
+    if isinstance(error, OSError):
         code = _BY_ERRNO.get(error.errno or 0, "store_failed")
     else:
-        code = "store_failed"
+        # The low byte is the kind; the rest, when there is any, the place in SQLite where it arose.
+        code = _BY_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "store_failed")
     return damage(f"{error}", path, code)
+
+
+def value_error(error: Exception, path: Path) -> InvalidValue:
+    """The error of a value that cannot be written."""
+    return InvalidValue(f"{error}", code="not_encodable", op="store", where=str(path), hint="see what it was made from")
 
 
 def damage(message: str, path: Path, code: str = "store_corrupt") -> StoreError:

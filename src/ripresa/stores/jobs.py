@@ -7,14 +7,15 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from ..errors import Fenced, RipresaError
+from ..errors import RipresaError
 from ..ports import Batch
+from .rules import fenced
 
 T = TypeVar("T")
 
 
 class Owned:
-    """What the owner of a run keeps in memory: its integer key, the next sequence number, the epoch, how it is listed."""
+    """What the owner of a run keeps in memory: its integer key, the next sequence number, how it is listed."""
 
     __slots__ = ("created_at", "epoch", "key", "next", "tags")
 
@@ -95,13 +96,3 @@ class Change(Generic[T]):
 
 
 Job: TypeAlias = Append | Change[Any]
-
-
-def fenced(batch: Batch, reason: str) -> Fenced:
-    """The error of an append that comes too late, too early or from somebody else."""
-    return Fenced(
-        f"event {batch.seq} of run {batch.run!r} cannot be appended: {reason}",
-        run=batch.run,
-        op="append",
-        hint="drop what is in memory, claim the run and read it again",
-    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import Fenced, RipresaError, RunExists, RunNotFound, StoreError
+from ..errors import StoreError
 from ..ports import Batch, Page, Request, Row, RunFilter, RunHead
+from .rules import about, closed, exists, first_head, misplaced, not_found, page, place, upper_bound
 
 
 @dataclass(slots=True)
@@ -18,10 +20,6 @@ class _Run:
     next: int = 1
     rows: list[Row] = field(default_factory=list[Row])
     seen: set[str] = field(default_factory=set[str])
-
-    def add(self, batch: Batch) -> None:
-        self.rows.append(Row(batch.seq, batch.count, batch.row))
-        self.next = batch.seq + batch.count
 
 
 class Memory:
@@ -44,66 +42,64 @@ class MemoryStore:
 
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = memory or Memory()
-        self._name = ""
+        self.name = ""
         self._owned: set[str] = set()
         self._writes = 0
 
     async def open(self) -> None:
         """Begin to live as an owner."""
-        if not self._name:
-            self._name = f"memory-{next(self.memory.owner_numbers)}"
-            self.memory.alive.add(self._name)
+        if not self.name:
+            self.name = f"memory-{next(self.memory.owner_numbers)}"
+            self.memory.alive.add(self.name)
             self._writes = self.memory.writes
 
     async def close(self) -> None:
         """Give up all runs; a second call does nothing."""
-        self.memory.alive.discard(self._name)
+        self.memory.alive.discard(self.name)
         self._owned.clear()
-        self._name = ""
+        self.name = ""
 
     # --- journal -----------------------------------------------------------------------------------------------------
 
     async def create(self, batch: Batch) -> None:
         """See `Journal.create`."""
-        if batch.head is None or batch.seq != 1:
-            raise RipresaError("the first batch of a run begins with event 1 and has a head", code="usage")
+        head = first_head(batch)
         self._ensure_open("create")
         if batch.run in self.memory.runs:
-            raise RunExists(f"there is a run {batch.run!r} already", run=batch.run, op="create")
-        run = self.memory.runs[batch.run] = _Run(batch.head, self._name)
+            raise exists(batch.run)
+        run = self.memory.runs[batch.run] = _Run(head, self.name)
         self._owned.add(batch.run)
         self._keep(run, batch)
 
     async def append(self, batch: Batch) -> None:
         """See `Journal.append`."""
         self._ensure_open("append")
-        run = self.memory.runs.get(batch.run)
-        if run is None or batch.run not in self._owned or run.next != batch.seq:
+        if batch.run not in self._owned:
+            raise misplaced(batch, None)
+        run = self.memory.runs[batch.run]
+        if run.next != batch.seq:
             self._owned.discard(batch.run)
-            raise Fenced(
-                f"event {batch.seq} of run {batch.run!r} cannot be appended: it is not the next one, or not ours",
-                run=batch.run,
-                op="append",
-                hint="drop what is in memory, claim the run and read it again",
-            )
+            raise misplaced(batch, run.next)
         self._keep(run, batch)
 
     def _keep(self, run: _Run, batch: Batch) -> None:
-        run.add(batch)
+        run.rows.append(Row(batch.seq, batch.count, batch.row))
+        run.next = batch.seq + batch.count
         self.memory.writes += 1
         for digest, data in batch.blobs:
             self.memory.blobs.setdefault(digest, data)
         for number in batch.taken:
-            self.memory.inbox.pop(number, None)
+            if number in self.memory.inbox and self.memory.inbox[number].run == batch.run:
+                del self.memory.inbox[number]
         if batch.head is not None:
             run.head = replace(batch.head, workflow=run.head.workflow, created_at=run.head.created_at)
 
     async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[Row]:
         """See `Journal.read`."""
         self._ensure_open("read")
-        found = self.memory.runs.get(run)
-        rows = [row for row in found.rows if row.seq + row.count > after + 1] if found else []
-        return about(rows, limit) if limit else rows
+        rows = self.memory.runs[run].rows if run in self.memory.runs else []
+        start = max(0, bisect_right(rows, after + 1, key=lambda row: row.seq) - 1)
+        return about([row for row in rows[start:] if row.seq + row.count > after + 1], limit)
 
     def blob(self, digest: str) -> bytes:
         """See `Journal.blob`."""
@@ -112,3 +108,93 @@ class MemoryStore:
             return self.memory.blobs[digest]
         except KeyError:
             raise StoreError(f"the value {digest} is not there", code="store_corrupt", op="blob") from None
+
+    # --- lists -------------------------------------------------------------------------------------------------------
+
+    async def find_run(self, run: str) -> RunHead | None:
+        """See `Lists.find_run`."""
+        self._ensure_open("find_run")
+        found = self.memory.runs.get(run)
+        return found.head if found else None
+
+    async def list_runs(self, where: RunFilter) -> Page:
+        """See `Lists.list_runs`."""
+        self._ensure_open("list_runs")
+        bound = upper_bound(where, self._run(where.after, "list_runs").head if where.after else None)
+        heads = [run.head for run in self.memory.runs.values() if _fits(run.head, where) and place(run.head) < bound]
+        return page(heads, where.limit)
+
+    # --- inbox -------------------------------------------------------------------------------------------------------
+
+    async def put(self, run: str, kind: str, body: bytes, dedup: str = "") -> bool:
+        """See `Inbox.put`."""
+        self._ensure_open("put")
+        found = self._run(run, "put")
+        if dedup in found.seen:
+            return False
+        if dedup:
+            found.seen.add(dedup)
+        number = next(self.memory.request_numbers)
+        self.memory.inbox[number] = Request(number, run, kind, body)
+        self.memory.writes += 1
+        return True
+
+    async def pending(self, runs: Sequence[str] | None = None) -> Sequence[Request]:
+        """See `Inbox.pending`."""
+        self._ensure_open("pending")
+        wanted = self.memory.runs.keys() if runs is None else set(runs)
+        return [request for request in self.memory.inbox.values() if request.run in wanted]
+
+    def changed(self) -> bool:
+        """See `Inbox.changed`."""
+        self._ensure_open("changed")
+        before, self._writes = self._writes, self.memory.writes
+        return self._writes != before
+
+    # --- owners ------------------------------------------------------------------------------------------------------
+
+    async def claim(self, run: str) -> int | None:
+        """See `Owners.claim`."""
+        self._ensure_open("claim")
+        found = self._run(run, "claim")
+        if found.owner != self.name:
+            if found.owner in self.memory.alive:
+                return None
+            found.owner = self.name
+            found.epoch += 1
+        self._owned.add(run)
+        return found.epoch
+
+    async def release(self, run: str) -> None:
+        """See `Owners.release`."""
+        self._ensure_open("release")
+        self._owned.discard(run)
+        if run in self.memory.runs and self.memory.runs[run].owner == self.name:
+            self.memory.runs[run].owner = ""
+
+    async def owner(self, run: str) -> str | None:
+        """See `Owners.owner`."""
+        self._ensure_open("owner")
+        found = self.memory.runs.get(run)
+        return found.owner if found and found.owner in self.memory.alive else None
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _run(self, run: str, op: str) -> _Run:
+        try:
+            return self.memory.runs[run]
+        except KeyError:
+            raise not_found(run, op) from None
+
+    def _ensure_open(self, op: str) -> None:
+        if not self.name:
+            raise closed(op, self.url)
+
+
+def _fits(head: RunHead, where: RunFilter) -> bool:
+    return (
+        (not where.status or head.status in where.status)
+        and (not where.workflow or head.workflow == where.workflow)
+        and (not where.tag or where.tag in head.tags)
+        and (not where.created_after or head.created_at > where.created_after)
+    )

@@ -29,11 +29,16 @@ class Owner:
 
     def hold(self) -> None:
         """Begin to live. Files of owners that died are removed on the way."""
-        if self._descriptor >= 0:
-            return
-        self._directory.mkdir(exist_ok=True)
+        while self._descriptor < 0:
+            self._directory.mkdir(exist_ok=True)
+            # The last one to leave removes the directory, perhaps between two lines of ours.
+            with contextlib.suppress(FileNotFoundError):
+                self._begin()
+
+    def _begin(self) -> None:
         for name in os.listdir(self._directory):
-            is_alive(self._directory, name)
+            with contextlib.suppress(PermissionError):
+                is_alive(self._directory, name)
         # The name appears when the lock is held: whoever finds the file can tell the living from the dead.
         unnamed = self._directory / f".{self.name}"
         descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
@@ -49,6 +54,7 @@ class Owner:
             return
         with contextlib.suppress(OSError):
             os.unlink(self._directory / self.name)
+            os.rmdir(self._directory)
         os.close(self._descriptor)
         self._descriptor = -1
         _held.pop(self._identity, None)

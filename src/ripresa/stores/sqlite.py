@@ -15,14 +15,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import Fenced, InvalidConfig, RipresaError, RunExists, RunNotFound, StoreError
+from ..errors import Fenced, InvalidConfig
 from ..ports import Batch, Page, Request, Row, RunFilter, RunHead
 from .database import SYNCHRONOUS, Database, join_tags, split_tags
 from .failures import damage, store_error
 from .group_commit import GroupCommit
-from .jobs import Append, Change, Owned, fenced
+from .jobs import Append, Change, Owned
 from .owners import Owner, is_alive
 from .pace import Pace
+from .rules import about, closed, exists, first_head, misplaced, not_found, page, upper_bound
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class SQLiteStore:
         self._owner = Owner(self._owners)
         self._owned: dict[str, Owned] = {}
         self._open = False
-        self._version = 0
+        self._version = 0  # of the data, when the last look was taken
 
     @property
     def url(self) -> str:
@@ -74,12 +75,11 @@ class SQLiteStore:
         self._thread = ThreadPoolExecutor(1, "ripresa-sqlite")
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._database.open)
-        except StoreError:
-            self._thread.shutdown()
+        except BaseException:
+            self._thread.shutdown(wait=False)
             raise
         self._group = GroupCommit(self._database.write, self._pace, self._thread)
         self._owner = Owner(self._owners)
-        self._version = self._database.data_version()
         self._open = True
 
     async def close(self) -> None:
@@ -97,9 +97,7 @@ class SQLiteStore:
 
     async def create(self, batch: Batch) -> None:
         """See `Journal.create`."""
-        head = batch.head
-        if head is None or batch.seq != 1:
-            raise RipresaError("the first batch of a run begins with event 1 and has a head", code="usage")
+        head = first_head(batch)
         self._ensure_open("create")
         self._hold()
         self._owned[batch.run] = await self._write(lambda connection: self._insert_run(connection, batch, head))
@@ -108,7 +106,7 @@ class SQLiteStore:
         sql = self._database.sql
         cursor = connection.execute(sql["create"], (*_columns(head), self._owner.name))
         if not cursor.rowcount:
-            raise RunExists(f"there is a run {batch.run!r} already", run=batch.run, op="create")
+            raise exists(batch.run)
         owned = Owned(cursor.lastrowid or 0, 1 + batch.count, 1, head.created_at, ())
         connection.execute(sql["append"], (owned.key, 1, batch.count, batch.row))
         self._database.add_blobs(batch)
@@ -121,10 +119,10 @@ class SQLiteStore:
         self._ensure_open("append")
         owned = self._owned.get(batch.run)
         if owned is None:
-            raise fenced(batch, "this store does not own the run")
+            raise misplaced(batch, None)
         try:
             if owned.next != batch.seq:
-                raise fenced(batch, f"the next one is {owned.next}")
+                raise misplaced(batch, owned.next)
             await self._group.commit(Append(batch, owned))
         except Fenced:
             self._owned.pop(batch.run, None)
@@ -134,8 +132,7 @@ class SQLiteStore:
         """See `Journal.read`."""
         self._ensure_open("read")
         values = {"run": run, "after": after, "limit": limit or -1}
-        rows = [Row(*found) for found in self._database.select("read", values)]
-        return _about(rows, limit) if limit else rows
+        return about([Row(*found) for found in self._database.select("read", values)], limit)
 
     def blob(self, digest: str) -> bytes:
         """See `Journal.blob`; its content is compared with its digest."""
@@ -167,17 +164,17 @@ class SQLiteStore:
         else:
             query = "list_by_status" if where.status else "list"
         lists = [self._database.select(query, {**values, "status": each}) for each in set(where.status) or ("",)]
-        heads = sorted((_head(row) for rows in lists for row in rows), key=_place, reverse=True)
-        return Page(tuple(heads[: where.limit]), len(heads) > where.limit)
+        return page([_head(row) for rows in lists for row in rows], where.limit)
 
     def _window(self, where: RunFilter) -> dict[str, Any]:
         """What limits a list: everything newer than `before` and older than `after` is left out."""
-        before = (where.created_before or _END_OF_TIME, "")
+        last = None
         if where.after:
-            last = self._database.select("find_run", (where.after,))
-            if not last:
-                raise _no_run(where.after, "list_runs")
-            before = min(before, _place(_head(last[0])))
+            found = self._database.select("find_run", (where.after,))
+            if not found:
+                raise not_found(where.after, "list_runs")
+            last = _head(found[0])
+        before = upper_bound(where, last)
         return {
             "before_at": before[0],
             "before_id": before[1],
@@ -198,10 +195,10 @@ class SQLiteStore:
         sql = self._database.sql
         if dedup and not connection.execute(sql["see"], (dedup, run)).rowcount:
             if not connection.execute(sql["find_run"], (run,)).fetchone():
-                raise _no_run(run, "put")
+                raise not_found(run, "put")
             return False
         if not connection.execute(sql["put"], (kind, body, run)).rowcount:
-            raise _no_run(run, "put")
+            raise not_found(run, "put")
         return True
 
     async def pending(self, runs: Sequence[str] | None = None) -> Sequence[Request]:
@@ -235,10 +232,10 @@ class SQLiteStore:
         sql = self._database.sql
         found = connection.execute(sql["ownership"], (run,)).fetchone()
         if found is None:
-            raise _no_run(run, "claim")
+            raise not_found(run, "claim")
         key, epoch, owner, created_at, tags = found
         if owner != self._owner.name:
-            if owner is not None and is_alive(self._owners, owner):
+            if owner is not None and self._is_alive(owner):
                 return None
             epoch += 1
             connection.execute(sql["claim"], (self._owner.name, epoch, key))
@@ -257,7 +254,7 @@ class SQLiteStore:
         self._ensure_open("owner")
         found = self._database.select("ownership", (run,))
         name: str | None = found[0][2] if found else None
-        return name if name is not None and is_alive(self._owners, name) else None
+        return name if name is not None and self._is_alive(name) else None
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -268,17 +265,19 @@ class SQLiteStore:
 
     def _ensure_open(self, op: str) -> None:
         if not self._open or self._owner.pid != os.getpid():
-            hint = "open a store of its own in each process, and keep it open until its runs are done"
-            raise StoreError("the store is not open (here)", code="closed", op=op, where=str(self._path), hint=hint)
+            raise closed(op, str(self._path))
 
     def _hold(self) -> None:
         try:
             self._owner.hold()
         except OSError as error:
-            raise store_error(error, self._path) from error
+            raise store_error(error, self._owners) from error
 
-
-_END_OF_TIME = 2**63 - 1
+    def _is_alive(self, name: str) -> bool:
+        try:
+            return is_alive(self._owners, name)
+        except OSError as error:
+            raise store_error(error, self._owners) from error
 
 
 def _columns(head: RunHead) -> tuple[Any, ...]:
@@ -286,23 +285,6 @@ def _columns(head: RunHead) -> tuple[Any, ...]:
     return *texts, head.created_at, head.updated_at, head.error, join_tags(head.tags)
 
 
-def _head(row: tuple[Any, ...]) -> RunHead:
-    return RunHead(*row[:-1], split_tags(row[-1]))
-
-
-def _place(head: RunHead) -> tuple[int, str]:
-    return head.created_at, head.id
-
-
-def _about(rows: Sequence[Row], limit: int) -> Sequence[Row]:
-    """The first rows that hold at least `limit` events."""
-    held = 0
-    for index, row in enumerate(rows):
-        held += row.count
-        if held >= limit:
-            return rows[: index + 1]
-    return rows
-
-
-def _no_run(run: str, op: str) -> RunNotFound:
-    return RunNotFound(f"there is no run {run!r}", run=run, op=op, hint="look for its id in the list of runs")
+def _head(row: Sequence[Any]) -> RunHead:
+    values: list[Any] = [*row[:-1], split_tags(row[-1])]
+    return RunHead(*values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from ..context import in_function
 from ..errors import RipresaError
@@ -52,7 +52,8 @@ def pending(call: object, op: str) -> Pending:
     if isinstance(call, Pending):
         return call
     if isinstance(call, Coroutine):
-        name = getattr(call, "__qualname__", repr(call))
-        call.close()
+        plain: Call[Any] = call
+        name = getattr(plain, "__qualname__", repr(plain))
+        plain.close()
         raise RipresaError(f"{name} is a plain coroutine", code="usage", op=op, hint="make its function a @step")
     raise RipresaError(f"{call!r} is no call", code="usage", op=op, hint="call the step or workflow: name(arguments)")

@@ -121,7 +121,7 @@ def _is_choice(kind: Any) -> bool:
 
 
 def _explain(error: Any) -> str:
-    problems = []
+    problems: list[str] = []
     for item in error.errors(include_url=False, include_context=False):
         place = ".".join(map(str, item["loc"]))
         given = repr(item["input"])

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import collections.abc as abc
 import inspect
 from collections.abc import Callable
-from functools import cached_property
-from typing import Any, NotRequired, get_type_hints
+from functools import cached_property, partial
+from typing import Any, NotRequired, get_args, get_origin, get_type_hints
 
+from ..context import Items
 from ..core.values import Value
 from ..errors import InvalidValue
 from .encoding import Reader, encode
 
 _EMPTY = inspect.Parameter.empty
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_LISTS = (Items, abc.Iterable, abc.Collection, abc.Reversible)
+_AWAITED = (abc.Awaitable, abc.Coroutine)
+
+
+def _same(value: Any) -> Any:
+    """The signature of a builtin that does not tell its own."""
+    return value
 
 
 class Parameters:
@@ -32,17 +41,23 @@ class Parameters:
         try:
             whole = inspect.signature(self.fn)
         except (TypeError, ValueError):  # a builtin that does not tell
-            whole = inspect.signature(lambda value: value)
+            whole = inspect.signature(_same)
         return whole.replace(parameters=list(whole.parameters.values())[self.skip :])
 
     @cached_property
     def hints(self) -> dict[str, Any]:
         """The annotations, resolved as far as they can be."""
-        target = self.fn if inspect.isroutine(self.fn) or inspect.isclass(self.fn) else type(self.fn).__call__
+        fn: Any = self.fn
+        while isinstance(fn, partial):
+            fn = fn.func
+        target = fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn).__call__
+        if inspect.isclass(fn):
+            target = fn.__init__
         try:
-            return get_type_hints(target, include_extras=True)
+            hints = get_type_hints(target, include_extras=True)
         except (NameError, TypeError, AttributeError):
-            return {}
+            hints = _some_hints(target)
+        return hints | {"return": fn} if inspect.isclass(fn) else hints
 
     @property
     def names(self) -> list[str]:
@@ -59,7 +74,7 @@ class Parameters:
 
     def type_of(self, name: str) -> Any:
         """The annotation of a parameter, `Any` without one; a list or dict of it for `*args` and `**kwargs`."""
-        kind = self.hints.get(name, Any)
+        kind = _decodable(self.hints.get(name, Any))
         match self.signature.parameters[name].kind:
             case inspect.Parameter.VAR_POSITIONAL:
                 return list[kind]  # type: ignore[valid-type]
@@ -84,7 +99,32 @@ class Parameters:
     def returns(self) -> Any:
         """The annotation of the result, `Any` without one."""
         kind = self.hints.get("return", Any)
-        return type(None) if kind is None else kind
+        while get_origin(kind) in _AWAITED:  # a plain function that gives a coroutine
+            kind = get_args(kind)[-1]
+        return _decodable(type(None) if kind is None else kind)
+
+    def refuses(self, count: int) -> str | None:
+        """Why the function cannot be called with this many positional arguments, or None."""
+        missing = [name for name in self.required if name not in self.positional[:count]]
+        takes_more = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in self.signature.parameters.values())
+        if missing or (count > len(self.positional) and not takes_more):
+            taken = f"({', '.join(self.names)})"
+            return f"takes {taken}, is given {count} value{'' if count == 1 else 's'} by position"
+        return None
+
+    def kind_at(self, index: int) -> Any:
+        """The annotation of the argument at a position that the function takes."""
+        if index < len(self.positional):
+            return self.type_of(self.positional[index])
+        rest = next(name for name, p in self.signature.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL)
+        return _decodable(self.hints.get(rest, Any))
+
+    def kind_of(self, keyword: str) -> Any:
+        """The annotation of the argument given by a keyword that the function takes."""
+        if keyword in self.names:
+            return self.type_of(keyword)
+        rest = next(name for name, p in self.signature.parameters.items() if p.kind is inspect.Parameter.VAR_KEYWORD)
+        return _decodable(self.hints.get(rest, Any))
 
     @cached_property
     def input_type(self) -> Any:
@@ -121,3 +161,30 @@ class Parameters:
         bound = inspect.BoundArguments(self.signature, {})
         bound.arguments = {name: found[name] for name in self.names if name in found}
         return bound.args, bound.kwargs
+
+
+def _decodable(kind: Any) -> Any:
+    """What values are decoded to where only an interface is asked for: a list where items are."""
+    if get_origin(kind) in _LISTS:
+        return list[get_args(kind)[0]]  # type: ignore[misc]
+    return kind
+
+
+def _some_hints(fn: Any) -> dict[str, Any]:
+    """Those annotations that can be resolved one by one."""
+    found: dict[str, Any] = {}
+    for name, kind in getattr(fn, "__annotations__", {}).items():
+        try:
+            found |= get_type_hints(_holder(fn, name, kind), include_extras=True)
+        except (NameError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def _holder(fn: Any, name: str, kind: Any) -> Any:
+    def holder() -> None:
+        """Carries one annotation of `fn`."""
+
+    holder.__annotations__ = {name: kind}
+    holder.__wrapped__ = fn  # type: ignore[attr-defined] # names are looked up where fn was written
+    return holder

@@ -55,6 +55,7 @@ class Step(Generic[P, R_co]):
         self.__wrapped__ = fn
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
+        """A call: nothing has happened yet. Awaited outside a run it just runs the function."""
         return cast("Call[R_co]", Pending(self, args, kwargs, partial(run_plainly, self.fn, args, kwargs)))
 
     def __repr__(self) -> str:
@@ -101,6 +102,9 @@ class StepDecorator(Protocol):
     def __call__(self, fn: Callable[P, Call[R]], /) -> Step[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        """Make a function a step."""
+        ...
 
 
 @overload
@@ -187,12 +191,16 @@ def _checked(options: Options) -> Options:
         problems.append(f"executor is {options.executor!r}, must be one of {', '.join(get_args(Executor))}")
     if options.timeout == 0:
         problems.append("timeout is 0, must be a length of time above 0")
-    if options.concurrency is not None and (not isinstance(options.concurrency, int) or options.concurrency < 1):
+    if options.concurrency is not None and (not _is_count(options.concurrency)):
         problems.append(f"concurrency is {options.concurrency!r}, must be a whole number from 1")
     found = [problem for problem in problems if problem]
     if found:
         raise InvalidConfig("; ".join(found), op="step", where=str(options.name))
     return options
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 class Binding(Protocol):

@@ -49,6 +49,8 @@ class Call(Node[CallFrame]):
         code, message = LOST[reason]
         retryable = reason in ("crashed", "timeout", "interrupted")
         failure = Failure(code, message, retryable=retryable, path=frame.path, attempt=frame.attempt)
+        if reason == "interrupted":
+            frame.base += 1  # the engine stopped it: that does not count against the step
         self.failed(run, frame, failure, retry_at)
 
     def record(self, frame: Any, key: str, output: Value) -> None:
@@ -60,12 +62,13 @@ class Call(Node[CallFrame]):
         frame.started = frame.attempt
 
     def cancel(self, run: RunState, frame: CallFrame) -> None:
+        if frame.phase == CANCELLING:
+            run.commands.append(CancelStep(frame.path, frame.attempt))
+            return
         if frame.phase == BACKOFF:
             run.commands.append(ClearTimer(frame.path))
-            run.consequences.append(NodeCancelled(frame.path))
-            run.cancelled(frame)
-        else:
-            run.commands.append(CancelStep(frame.path, frame.attempt))
+        run.consequences.append(NodeCancelled(frame.path))
+        run.cancelled(frame)
 
     def reopen(self, run: RunState, frame: CallFrame) -> None:
         frame.attempt += 1

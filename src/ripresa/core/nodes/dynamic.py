@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from ..commands import Resume
 from ..events import CallSpec, Failure
-from ..frames import CANCELLING, ENDED, FAILING, JOINING, Frame, ScopeFrame
+from ..frames import ENDED, FAILED, OPEN, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
 from .call import Call
 from .delay import Delay
@@ -15,6 +14,10 @@ from .node import Node, Scope
 
 if TYPE_CHECKING:
     from ..state import RunState
+
+
+KEPT: Final = 16
+"""How many failed calls are kept that the function may yet die of, so that a reopened run takes them up again."""
 
 
 class Outcome(NamedTuple):
@@ -28,15 +31,19 @@ class Outcome(NamedTuple):
 
 
 class DynamicFrame(ScopeFrame):
-    """Outcomes in the order in which the function learns of them, and the calls that are under way."""
+    """Outcomes in the order in which the function learns of them, and the calls that are under way or failed.
 
-    __slots__ = ("asked", "began", "calls", "delivered", "dropped", "finished", "outcomes")
+    `delivered` of the outcomes were told to it before its last answer; `fatal` is the index of the one it died of.
+    """
+
+    __slots__ = ("asked", "began", "calls", "delivered", "dropped", "fatal", "finished", "outcomes")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("began", "plain"),
         ("asked", "plain"),
         ("delivered", "plain"),
         ("finished", "plain"),
+        ("fatal", "plain"),
         ("dropped", "plain list"),
         ("calls", "calls"),
         ("outcomes", "outcomes"),
@@ -48,6 +55,7 @@ class DynamicFrame(ScopeFrame):
         self.asked = 0
         self.delivered = 0
         self.finished = False
+        self.fatal = -1
         self.dropped: list[int] = []
         self.calls: dict[int, CallSpec] = {}
         self.outcomes: list[Outcome] = []
@@ -68,7 +76,7 @@ class Dynamic(Scope[DynamicFrame]):
         return {"workflow": self.workflow, "version": self.version}
 
     def child_node(self, run: RunState, frame: DynamicFrame, key: int, path: str) -> Node[Any]:
-        return self._node(run, frame.calls[key])
+        return self._node(run, frame, frame.calls[key])
 
     def open(self, run: RunState, frame: DynamicFrame) -> None:
         frame.began = run.at
@@ -76,33 +84,39 @@ class Dynamic(Scope[DynamicFrame]):
 
     def asked(self, run: RunState, frame: Any, calls: tuple[CallSpec, ...], dropped: tuple[int, ...]) -> None:
         """The function asks for calls, which begin, and gives others up, which are stopped."""
-        frame.question = ""
-        self._let_go(run, frame)
+        self._answered(run, frame)
         for spec in calls:
             frame.calls[spec.key] = spec
             frame.asked = spec.key
-            run.spawn(frame, self._node(run, spec), spec.segment, spec.key, spec.input)
+            run.spawn(frame, self._node(run, frame, spec), spec.segment, spec.key, spec.input)
         for key in dropped:
-            if key in frame.children:
+            if key in frame.children and frame.children[key].phase not in ENDED:
                 frame.dropped.append(key)
                 run.cancel(frame.children[key])
-        self._continue(run, frame)
 
     def returned(self, run: RunState, frame: Any, output: Value) -> None:
         """The function returned; calls that nobody awaited are stopped."""
-        if not self._wound_up(run, frame):
+        if frame.phase == OPEN:
+            self._finished(frame)
             run.finish(frame, output)
+        else:
+            self._wound_up(run, frame)
 
     def raised(self, run: RunState, frame: Any, failure: Failure) -> None:
         """The function raised; calls that nobody awaited are stopped."""
-        if not self._wound_up(run, frame):
+        if frame.phase == OPEN:
+            frame.fatal = self._fatal(frame, failure)
+            self._finished(frame)
             run.abort(frame, failure)
+        else:
+            self._wound_up(run, frame)
 
     def on_done(self, run: RunState, frame: DynamicFrame, key: int, value: Value) -> None:
         if key in frame.dropped:
             frame.dropped.remove(key)
-            frame.calls.pop(key, None)
+            del frame.calls[key]
         else:
+            del frame.calls[key]
             self._outcome(run, frame, Outcome(key, run.at, frame.asked, value))
 
     def on_failed(self, run: RunState, frame: DynamicFrame, key: int, failure: Failure) -> None:
@@ -114,10 +128,11 @@ class Dynamic(Scope[DynamicFrame]):
     def on_cancelled(self, run: RunState, frame: DynamicFrame, key: int) -> None:
         """A call that the function gave up has ended."""
         frame.dropped.remove(key)
+        self._let_go(run, frame, key)
 
     def wound(self, run: RunState, frame: DynamicFrame) -> None:
         """Throw the cancellation into the function once, so that its `finally` blocks run; then end."""
-        if frame.finished or frame.phase == JOINING:
+        if frame.finished:
             run.close(frame)
             return
         frame.shielded = True
@@ -125,76 +140,92 @@ class Dynamic(Scope[DynamicFrame]):
         self._outcome(run, frame, Outcome(0, run.at, frame.asked, NULL))
 
     def reopen(self, run: RunState, frame: DynamicFrame) -> None:
-        """Take back the outcome that the function died of, and what it did afterwards; go on from there."""
-        frame.finished = False
-        frame.outcomes = [outcome for outcome in frame.outcomes if outcome.key != 0]
+        """Take back what the function died of and all that it did afterwards; go on from there."""
+        for key in frame.dropped:
+            self._let_go(run, frame, key)
         frame.dropped = []
-        fatal = self._fatal(frame)
-        if fatal is None:
-            frame.delivered = len(frame.outcomes)
-            self._resume(run, frame)
-        else:
-            self._take_back(run, frame, fatal)
-        ended = [child for child in frame.children.values() if child.phase in ENDED]
-        frame.active += len(ended)
-        for child in ended:
-            run.reopen(child)
-
-    def _wound_up(self, run: RunState, frame: DynamicFrame) -> bool:
-        """Note that the function has ended; if that was the end of winding up, close."""
+        frame.finished = False
         frame.question = ""
-        frame.finished = True
+        self._take_back(run, frame, self._died_of(frame))
+        frame.fatal = -1
+        run.reopen_children(frame)
+        if not frame.question and (frame.delivered < len(frame.outcomes) or not frame.active):
+            self._resume(run, frame)
+
+    def _wound_up(self, run: RunState, frame: DynamicFrame) -> None:
+        """The function has ended, and with it the winding up."""
+        self._finished(frame)
         frame.shielded = False
-        if frame.phase not in (CANCELLING, FAILING):
-            return False
         run.stop_children(frame)
         run.wind(frame)
-        return True
 
-    def _fatal(self, frame: DynamicFrame) -> int | None:
-        for index in reversed(range(len(frame.outcomes))):
-            if frame.outcomes[index].failure is not None and frame.outcomes[index].key in frame.children:
+    def _finished(self, frame: DynamicFrame) -> None:
+        frame.question = ""
+        frame.finished = True
+
+    def _fatal(self, frame: DynamicFrame, failure: Failure) -> int:
+        """The index of the outcome that the function died of: the failure that it raised or that caused it, else the
+        first one told since the last call; -1 if it died of its own.
+        """
+        chain: list[Failure] = []
+        cause: Failure | None = failure
+        while cause is not None:
+            chain.append(cause)
+            cause = cause.cause
+        told = [index for index, outcome in enumerate(frame.outcomes) if outcome.failure and outcome.key in frame.calls]
+        raised = [index for index in told if frame.outcomes[index].failure in chain]
+        latest = [index for index in told if index >= frame.delivered]
+        return next(iter((*raised, *latest)), -1)
+
+    def _died_of(self, frame: DynamicFrame) -> int:
+        """The index of the cancellation, if one was thrown in; else of the fatal outcome; else the end."""
+        for index, outcome in enumerate(frame.outcomes):
+            if outcome.key == 0:
                 return index
-        return None
+        return frame.fatal if frame.fatal >= 0 else len(frame.outcomes)
 
     def _take_back(self, run: RunState, frame: DynamicFrame, index: int) -> None:
-        fatal = frame.outcomes[index]
-        later = [outcome for outcome in frame.outcomes[index + 1 :] if outcome.key <= fatal.asked]
-        frame.outcomes = frame.outcomes[:index]
-        for key in [key for key in frame.children if key > fatal.asked]:
-            run.drop(frame, key)
-        frame.calls = {key: spec for key, spec in frame.calls.items() if key <= fatal.asked}
-        frame.asked = fatal.asked
-        frame.delivered = len(frame.outcomes)
-        frame.outcomes += [outcome._replace(asked=fatal.asked) for outcome in later]
-        self._continue(run, frame)
+        """Forget the outcome of this index and what followed from it; tell the function the slice before it again."""
+        earlier, later = frame.outcomes[:index], frame.outcomes[index + 1 :]
+        asked = frame.outcomes[index].asked if index < len(frame.outcomes) else frame.asked
+        frame.asked = asked
+        frame.delivered = index
+        while frame.delivered and earlier[frame.delivered - 1].asked == asked:
+            frame.delivered -= 1
+        for outcome in later:
+            if outcome.key <= asked and outcome.key not in frame.calls:
+                earlier.append(outcome._replace(asked=asked))
+        frame.outcomes = earlier
+        settled = {outcome.key for outcome in earlier}
+        for key in [key for key in frame.children if key > asked or key in settled]:
+            self._let_go(run, frame, key)
 
     def _outcome(self, run: RunState, frame: DynamicFrame, outcome: Outcome) -> None:
         frame.outcomes.append(outcome)
-        if outcome.failure is None:
-            frame.calls.pop(outcome.key, None)
         if not frame.question:
-            self._resume(run, frame)
-
-    def _continue(self, run: RunState, frame: DynamicFrame) -> None:
-        if frame.delivered < len(frame.outcomes):
             self._resume(run, frame)
 
     def _resume(self, run: RunState, frame: DynamicFrame) -> None:
         frame.question = "resume"
         run.commands.append(Resume(frame.path, frame.delivered))
+
+    def _answered(self, run: RunState, frame: DynamicFrame) -> None:
+        """The function lives on after all it has been told: only its latest failures can still be what it dies of."""
+        told = frame.outcomes[frame.delivered :]
+        frame.question = ""
         frame.delivered = len(frame.outcomes)
+        if frame.phase == OPEN and any(outcome.failure for outcome in told):
+            failed = [key for key, child in frame.children.items() if child.phase == FAILED]
+            for key in failed[:-KEPT]:
+                self._let_go(run, frame, key)
 
-    def _let_go(self, run: RunState, frame: DynamicFrame) -> None:
-        """The function lives on after the failures it has been told: a reopened run need not come back to them."""
-        for key in [key for key, child in frame.children.items() if child.phase in ENDED and key not in frame.dropped]:
-            run.drop(frame, key)
-            frame.calls.pop(key, None)
+    def _let_go(self, run: RunState, frame: DynamicFrame, key: int) -> None:
+        run.drop(frame, key)
+        del frame.calls[key]
 
-    def _node(self, run: RunState, spec: CallSpec) -> Node[Any]:
+    def _node(self, run: RunState, frame: DynamicFrame, spec: CallSpec) -> Node[Any]:
         if spec.kind == "sleep":
             return Delay(spec.segment, int(text_of(spec.input)))
         if spec.kind == "step":
             return Call(spec.segment)
-        return run.definition.flow(spec.shape)
-
+        return run.definition.flow(frame.prefix + spec.segment, spec.shape)

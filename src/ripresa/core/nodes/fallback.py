@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..events import FallbackTaken, Failure
+from ..events import Failure, FallbackTaken
 from ..frames import ScopeFrame
 from .node import Node, Scope
 

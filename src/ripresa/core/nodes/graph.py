@@ -77,7 +77,6 @@ class Gate(Scope[ScopeFrame]):
         run.ask(frame, "when" if self.wire.conditional else "input", frame.input)
 
     def answered(self, run: RunState, frame: ScopeFrame, question: str, answer: Value) -> None:
-        assert isinstance(frame.input, tuple)
         if question == "input":
             run.replace(frame, self.body, answer)
         elif answer != b"true":
@@ -86,7 +85,8 @@ class Gate(Scope[ScopeFrame]):
         elif self.wire.evaluated:
             run.ask(frame, "input", frame.input)
         else:
-            run.replace(frame, self.body, frame.input[: len(self.wire.sources)])
+            graph: Any = frame.parent
+            run.replace(frame, self.body, graph.node.values(graph, self.wire.sources))
 
 
 class Graph(Scope[GraphFrame]):
@@ -170,8 +170,13 @@ class Graph(Scope[GraphFrame]):
         if frame.question:
             run.ask(frame, frame.question, frame.about)
             return
-        run.reopen_children(frame)
+        frame.ready.extend(frame.children)
         self._go(run, frame)
+
+    def values(self, frame: GraphFrame, sources: tuple[int, ...]) -> tuple[Value, ...]:
+        """The results of these nodes (null for one that was skipped), in this order."""
+        found = (frame.input if source == INPUT else frame.results[source] for source in sources)
+        return tuple(NULL if value is None else value for value in found)
 
     def _settle(self, frame: GraphFrame, key: int) -> None:
         for dependent in self.dependents[key]:
@@ -189,20 +194,25 @@ class Graph(Scope[GraphFrame]):
 
     def _begin(self, run: RunState, frame: GraphFrame, index: int) -> None:
         node, wire, gate = self.nodes[index], self.wires[index], self.gates[index]
-        if wire.first:
+        if index in frame.children:
+            frame.active += 1
+            run.reopen(frame.children[index])
+        elif wire.first:
             self._first(run, frame, index)
-        elif any(source != INPUT and frame.skipped[source] for source in (*wire.sources, *wire.tests)):
+        elif self._lacks(frame, (*wire.sources, *wire.tests)):
             self._skip(run, frame, index)
         elif gate is not None:
-            about = self._values(frame, (*wire.sources, *wire.tests))
-            run.spawn(frame, gate, gate.name, index, about)
+            run.spawn(frame, gate, gate.name, index, self.values(frame, (*wire.sources, *wire.tests)))
         else:
-            run.spawn(frame, node, node.name, index, self._values(frame, wire.sources))
+            run.spawn(frame, node, node.name, index, self.values(frame, wire.sources))
+
+    def _lacks(self, frame: GraphFrame, sources: tuple[int, ...]) -> bool:
+        return any(source != INPUT and frame.skipped[source] for source in sources)
 
     def _first(self, run: RunState, frame: GraphFrame, index: int) -> None:
-        ran = [source for source in self.wires[index].sources if not frame.skipped[source]]
+        ran = tuple(source for source in self.wires[index].sources if not self._lacks(frame, (source,)))
         if ran:
-            frame.results[index] = frame.results[ran[0]]
+            frame.results[index] = self.values(frame, ran)[0]
             self._settle(frame, index)
         else:
             self._skip(run, frame, index)
@@ -213,19 +223,15 @@ class Graph(Scope[GraphFrame]):
         frame.skipped[index] = True
         self._settle(frame, index)
 
-    def _values(self, frame: GraphFrame, sources: tuple[int, ...]) -> tuple[Value, ...]:
-        found = (frame.input if source == INPUT else frame.results[source] for source in sources)
-        return tuple(NULL if value is None else value for value in found)
-
     def _end(self, run: RunState, frame: GraphFrame) -> None:
         if frame.others:
             first, *frame.others = frame.others
             run.abort(frame, first)
             return
         sources = self.output.sources
-        if any(source != INPUT and frame.skipped[source] for source in sources):
+        if self._lacks(frame, sources):
             run.done(frame, NULL)
         elif self.output.evaluated:
-            run.ask(frame, "returns", self._values(frame, sources))
+            run.ask(frame, "returns", self.values(frame, sources))
         else:
-            run.done(frame, self._values(frame, sources)[0])
+            run.done(frame, next(iter(self.values(frame, sources)), NULL))

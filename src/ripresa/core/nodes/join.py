@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..events import Failure, FanOutEnded
-from ..frames import CANCELLED, FAILED, OPEN, Frame, ScopeFrame
+from ..frames import CANCELLED, DONE, FAILED, OPEN, Frame, ScopeFrame
 from ..values import NULL, Value
 from .node import Scope
 
@@ -23,8 +23,8 @@ class Join:
 
     `need` is the number of results to wait for, 0 for all; `any` ends with the first branch that ends, in whichever
     way. `on_error`: `fail_fast` stops the others at the first failure, `fail_slow` lets them end and then fails,
-    `best_effort` puts null in the place of what failed. With `need` or `any` failures count only when too few
-    branches are left.
+    `best_effort` puts null in the place of what failed. With `need` failures count only when too few branches are
+    left. Fewer branches than results to wait for is a failure from the beginning.
     """
 
     need: int = 0
@@ -35,11 +35,24 @@ class Join:
         """As plain data, for the definition's hash."""
         return {"need": self.need, "any": self.any, "on_error": self.on_error}
 
+    @property
+    def least(self) -> int:
+        """How many branches must end before the others need not."""
+        return 1 if self.any else self.need
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether a branch that failed for good counts as one that returned null."""
+        return self.on_error == "best_effort" and not self.need
+
 
 class FanOutFrame(ScopeFrame):
-    """Branches under way: how many there are, the next to begin, results by index, counts of the ended."""
+    """Branches under way: how many there are, the next to begin, results by index, counts of the ended.
 
-    __slots__ = ("completed", "count", "failures", "next", "results")
+    `again` are the branches of a reopened run that are to go on, the last one first.
+    """
+
+    __slots__ = ("again", "completed", "count", "failures", "next", "results")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("count", "plain"),
@@ -47,6 +60,7 @@ class FanOutFrame(ScopeFrame):
         ("results", "optional values"),
         ("completed", "plain"),
         ("failures", "failures"),
+        ("again", "plain list"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -56,6 +70,7 @@ class FanOutFrame(ScopeFrame):
         self.results: list[Value | None] = []
         self.completed = 0
         self.failures: list[Failure] = []
+        self.again: list[int] = []
 
 
 class FanOut(Scope[FanOutFrame]):
@@ -85,17 +100,22 @@ class FanOut(Scope[FanOutFrame]):
 
     def fill(self, run: RunState, frame: FanOutFrame) -> None:
         """Begin branches while the window has room; join if all have ended."""
-        while frame.next < frame.count and frame.active < self.window and not self._enough(frame):
-            index = frame.next
-            frame.next += 1
-            self.branch(run, frame, index)
-        if frame.next == frame.count and frame.active == 0 and frame.phase == OPEN:
+        if frame.count - len(frame.failures) < self.join.least:
+            self._too_few(run, frame)
+        while frame.phase == OPEN and frame.active < self.window and (frame.again or frame.next < frame.count):
+            if frame.again:
+                frame.active += 1
+                run.reopen(frame.children[frame.again.pop()])
+            else:
+                frame.next += 1
+                self.branch(run, frame, frame.next - 1)
+        if frame.phase == OPEN and frame.active == 0:
             self._join(run, frame)
 
     def on_done(self, run: RunState, frame: FanOutFrame, key: int, value: Value) -> None:
         frame.results[key] = value
         frame.completed += 1
-        if self._enough(frame):
+        if 0 < self.join.least <= frame.completed:
             self._end(run, frame)
         else:
             self.fill(run, frame)
@@ -106,38 +126,35 @@ class FanOut(Scope[FanOutFrame]):
             run.abort(frame, failure)
             return
         frame.failures.append(failure)
-        if join.on_error == "best_effort" and not join.need:
+        if join.tolerant:
             frame.results[key] = NULL
             run.drop(frame, key)
-        elif join.need and frame.count - len(frame.failures) < join.need:
-            self._too_few(run, frame)
-            return
         self.fill(run, frame)
 
     def wound(self, run: RunState, frame: FanOutFrame) -> None:
-        self._summary(run, frame)
+        if not frame.question:
+            self._summary(run, frame)
         run.close(frame)
 
     def reopen(self, run: RunState, frame: FanOutFrame) -> None:
-        frame.failures = []
         if frame.question:
             run.ask(frame, frame.question, frame.about)
             return
-        run.reopen_children(frame)
+        if not self.join.tolerant:
+            frame.failures = []
+        ended = [(child.phase == DONE, -key) for key, child in frame.children.items()]
+        frame.again = [-key for _, key in sorted(ended)]
         self.fill(run, frame)
-
-    def _enough(self, frame: FanOutFrame) -> bool:
-        return frame.completed > 0 if self.join.any else 0 < self.join.need <= frame.completed
 
     def _end(self, run: RunState, frame: FanOutFrame) -> None:
         found = [value for value in frame.results if value is not None]
         run.finish(frame, found[0] if self.join.any or self.single else tuple(found))
 
     def _too_few(self, run: RunState, frame: FanOutFrame) -> None:
-        first, *others = frame.failures
-        frame.failures = []
-        message = f"{self.join.need} of {frame.count} branches had to succeed, {1 + len(others)} failed"
-        run.abort(frame, Failure("join_impossible", message, path=frame.path, cause=first, others=tuple(others)))
+        failures, frame.failures = frame.failures, []
+        message = f"{self.join.least} of {frame.count} branches had to succeed, {len(failures)} failed"
+        cause = failures[0] if failures else None
+        run.abort(frame, Failure("join_impossible", message, path=frame.path, cause=cause, others=tuple(failures[1:])))
 
     def _join(self, run: RunState, frame: FanOutFrame) -> None:
         if frame.failures and self.join.on_error == "fail_slow":
@@ -151,6 +168,7 @@ class FanOut(Scope[FanOutFrame]):
 
     def _summary(self, run: RunState, frame: FanOutFrame) -> None:
         phases = [child.phase for child in frame.children.values()]
-        kept = tuple(frame.failures) if self.join.on_error == "best_effort" else ()
+        kept = tuple(frame.failures) if self.join.tolerant else ()
+        completed = frame.completed + phases.count(DONE)
         failed = phases.count(FAILED) + len(kept)
-        run.consequences.append(FanOutEnded(frame.path, frame.completed, failed, phases.count(CANCELLED), kept))
+        run.consequences.append(FanOutEnded(frame.path, completed, failed, phases.count(CANCELLED), kept))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ...errors import RipresaError
 from ..events import Failure
-from ..frames import FAILED, Frame, ScopeFrame
+from ..frames import Frame, ScopeFrame
 from ..values import Value
 
 if TYPE_CHECKING:
@@ -78,16 +78,6 @@ class Scope(Node[S]):
         """A child failed (its frame is kept until the scope lets it go)."""
         run.abort(frame, failure)
 
-    def on_cancelled(self, run: RunState, frame: S, key: int) -> None:
-        """A child that this scope stopped has ended."""
-        run.drop(frame, key)
-
-    def on_skipped(self, run: RunState, frame: S, key: int) -> None:
-        """A child decided not to run (its frame is gone)."""
-
-    def answered(self, run: RunState, frame: S, question: str, answer: Value) -> None:
-        """User code answered what was asked."""
-
     def wound(self, run: RunState, frame: S) -> None:
         """All children have ended while the scope winds up."""
         run.close(frame)
@@ -98,14 +88,8 @@ class Scope(Node[S]):
         run.wind(frame)
 
     def reopen(self, run: RunState, frame: S) -> None:
-        """Ask again, or reopen the children that had failed or were stopped."""
+        """Ask again, or reopen the children that have ended."""
         if frame.question:
             run.ask(frame, frame.question, frame.about)
         else:
             run.reopen_children(frame)
-
-
-def first_failed(frame: ScopeFrame) -> Failure | None:
-    """The failure of the failed child with the lowest key."""
-    failed = [child for child in frame.children.values() if child.phase == FAILED]
-    return min(failed, key=lambda child: child.key).failure if failed else None

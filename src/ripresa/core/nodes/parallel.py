@@ -35,6 +35,9 @@ class Parallel(FanOut):
     def children(self) -> tuple[Node[Any], ...]:
         return self.branches
 
+    def policy(self) -> dict[str, Any]:
+        return {**super().policy(), "single": self.single}
+
     def open(self, run: RunState, frame: FanOutFrame) -> None:
         run.consequences.append(FanOutStarted(frame.path, len(self.branches)))
         self.begin(run, frame, len(self.branches))

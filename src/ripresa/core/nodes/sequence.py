@@ -26,12 +26,13 @@ class Sequence(Scope[ScopeFrame]):
         return self.steps
 
     def open(self, run: RunState, frame: ScopeFrame) -> None:
-        run.spawn(frame, self.steps[0], self.steps[0].name, 0, frame.input)
+        self._begin(run, frame, 0, frame.input)
 
     def on_done(self, run: RunState, frame: ScopeFrame, key: int, value: Value) -> None:
-        following = key + 1
-        if following == len(self.steps):
+        self._begin(run, frame, key + 1, value)
+
+    def _begin(self, run: RunState, frame: ScopeFrame, key: int, value: Value) -> None:
+        if key == len(self.steps):
             run.done(frame, value)
         else:
-            node = self.steps[following]
-            run.spawn(frame, node, node.name, following, value)
+            run.spawn(frame, self.steps[key], self.steps[key].name, key, value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..commands import ClearTimer, SetTimer
 from ..events import Failure, ScopeEnded, ScopeStarted, TimerSet
-from ..frames import CANCELLING, Frame, ScopeFrame
+from ..frames import CANCELLING, OPEN, Frame, ScopeFrame
 from ..values import Value
 from .node import Node, Scope
 
@@ -60,7 +60,8 @@ class Subworkflow(Scope[SubworkflowFrame]):
     def timer(self, run: RunState, frame: SubworkflowFrame) -> None:
         failure = Failure("deadline_exceeded", f"workflow {self.workflow!r} had no time left", path=frame.path)
         frame.due = 0
-        run.abort(frame, failure)
+        if frame.phase == OPEN:
+            run.abort(frame, failure)
 
     def reopen(self, run: RunState, frame: SubworkflowFrame) -> None:
         self._limit(run, frame)

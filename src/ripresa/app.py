@@ -1,0 +1,305 @@
+"""The app: puts store, engine and workflows together. The only place that names adapters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .core.durations import Duration, seconds
+from .core.events import RunStarted
+from .core.lifecycle import ACTIVE, TERMINAL
+from .errors import InvalidConfig, RipresaError, RunExists
+from .ports import Clock, Page, RunFilter, RunHead, Store
+from .workflow.call import Call, pending
+from .workflow.flow import Runnable
+from .workflow.registry import Registry
+from .workflow.single import runnable_of
+
+if TYPE_CHECKING:
+    from .client import Handle
+    from .runtime.engine import Engine
+
+R = TypeVar("R")
+
+DEFAULT_STORE = "sqlite:.ripresa/ripresa.db"
+
+
+def default_store() -> str:
+    """The address of the store where none is named: `RIPRESA_STORE`, or a file in the working directory."""
+    return os.environ.get("RIPRESA_STORE") or DEFAULT_STORE
+
+
+class App:
+    """Runs workflows durably. Use it as an async context manager; leaving it stops its runs so that they can be resumed.
+
+    `store` is an address ("sqlite:PATH", "memory:") or a `Store`; without one `RIPRESA_STORE`, then
+    `.ripresa/ripresa.db` in the working directory. `durability` is `full` (a recorded step survives the loss of power)
+    or `normal` (it survives the end of the process). `workflows` are found by name when runs are resumed; others by
+    the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
+    workers for sync steps and for `executor="process"`; `patience` is how many seconds the app waits for steps that
+    do not stop.
+    """
+
+    def __init__(
+        self,
+        store: str | Store | None = None,
+        *,
+        durability: str = "full",
+        workflows: Iterable[Runnable[..., Any]] = (),
+        max_concurrency: int | None = None,
+        threads: int | None = None,
+        processes: int | None = None,
+        patience: Duration = 5.0,
+        clock: Clock | None = None,
+    ) -> None:
+        from .runtime.engine import Settings
+
+        if durability not in ("full", "normal"):
+            raise InvalidConfig(f"durability is {durability!r}, must be 'full' or 'normal'", op="App")
+        self._address = store
+        self._durability = durability
+        self._clock = clock
+        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"))
+        self._engine: Engine | None = None
+        self.workflows = Registry()
+        for runnable in workflows:
+            self.workflows.register(runnable)
+
+    async def __aenter__(self) -> App:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the store. Raises `StoreError`."""
+        from .runtime.clock import SystemClock
+        from .runtime.engine import Engine
+        from .stores import open_store
+
+        if self._engine is not None:
+            return
+        address = default_store() if self._address is None else self._address
+        store = open_store(address, self._durability) if isinstance(address, str) else address
+        await store.open()
+        self._engine = Engine(store, self._clock or SystemClock(), self._settings)
+
+    async def close(self) -> None:
+        """Interrupt the runs that are driven here (they can be resumed) and close the store."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.close()
+            await engine.store.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the open app. Raises `RipresaError(closed)` before `open` and after `close`."""
+        if self._engine is None:
+            raise RipresaError("the app is not open", code="closed", op="App", hint="use it in `async with App() as app:`")
+        return self._engine
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        return self.engine.store
+
+    # --- runs
+
+    async def start(
+        self,
+        call: Call[R],
+        /,
+        *,
+        id: str | None = None,
+        timeout: Duration | None = None,
+        concurrency: int | None = None,
+        tags: Sequence[str] = (),
+        target: str | None = None,
+    ) -> Handle[R]:
+        """Begin a run of a call: durable on return.
+
+        With an `id` it is idempotent: the same workflow and input give the recorded run, others `RunExists`.
+        `timeout` bounds the whole run, `concurrency` its attempts at a time; `tags` can be filtered by. `target` says
+        where the code is, if it cannot be found by itself. Raises `InvalidValue` for a bad input before anything runs.
+        """
+        from .runtime.engine import Start
+        from .runtime.targets import target_of
+
+        asked = pending(call, "start")
+        runnable = runnable_of(asked.callee)
+        limit = getattr(runnable, "timeout", None) if timeout is None else seconds(timeout, "timeout")
+        start = Start(
+            runnable,
+            runnable.encode_input(asked.args, asked.kwargs),
+            _checked_id(id),
+            target_of(runnable) if target is None else target,
+            tuple(tags),
+            limit,
+            _checked_concurrency(concurrency),
+        )
+        try:
+            driver = await self.engine.start(start)
+        except RunExists:
+            return await self._existing(start)
+        return self._handle(driver.run, runnable)
+
+    async def run(
+        self,
+        call: Call[R],
+        /,
+        *,
+        id: str | None = None,
+        timeout: Duration | None = None,
+        concurrency: int | None = None,
+        tags: Sequence[str] = (),
+    ) -> R:
+        """Begin a run and wait for its result. Cancelling the waiting leaves the run to itself.
+
+        A run of this id that another process left unfinished is taken up; a failed one raises what it failed of.
+        """
+        handle = await self.start(call, id=id, timeout=timeout, concurrency=concurrency, tags=tags)
+        head = await self.store.find_run(handle.id)
+        abandoned = head is not None and head.status not in TERMINAL and handle.id not in self.engine.drivers
+        if abandoned and await self.store.owner(handle.id) is None:
+            await handle.resume()
+        return await handle.result()
+
+    async def _existing(self, start: Any) -> Handle[Any]:
+        """The recorded run, if it is of the same workflow and input."""
+        started = (await self.engine.history(start.id))[0].event
+        assert isinstance(started, RunStarted)
+        from .runtime.values import Values
+
+        recorded = Values(self.store.blob).text(started.input)
+        if started.workflow == start.runnable.name and recorded == start.input:
+            return self._handle(start.id, start.runnable)
+        what = "input" if started.workflow == start.runnable.name else f"workflow ({started.workflow!r})"
+        raise RunExists(
+            f"run {start.id!r} was started with another {what}",
+            run=start.id,
+            op="start",
+            hint="choose another id, or start it with what it was started with",
+        )
+
+    def _handle(self, run: str, runnable: Runnable[..., Any] | None) -> Handle[Any]:
+        from .client import Handle
+
+        async def take() -> None:
+            await self._take(run, runnable)
+
+        return Handle(self.engine, run, Any if runnable is None else runnable.output_type, take)
+
+    async def handle(self, id: str, workflow: Runnable[..., R] | None = None) -> Handle[R]:
+        """A handle of a recorded run. Given its workflow, results have its type. Raises `RunNotFound`."""
+        await self._head(id)
+        return self._handle(id, workflow)
+
+    async def resume(self, id: str, workflow: Runnable[..., R] | None = None) -> Handle[R]:
+        """Take up a run that failed or was left by its process, from its first unfinished steps.
+
+        Its code is `workflow`, or the registered workflow of its name, or what its recorded target names. A run that
+        is being driven here, or has completed, is left as it is. Raises `RunNotFound`, `RunError(owned_elsewhere)`,
+        `DefinitionChanged`, `Nondeterminism`, `IllegalTransition` for one that was cancelled or terminated.
+        """
+        head = await self._head(id)
+        if head.status == "completed":
+            return self._handle(id, workflow or self._find(head))
+        runnable = await self._take(id, workflow)
+        return self._handle(id, runnable)
+
+    async def resume_all(self) -> list[Handle[Any]]:
+        """Take up every run that no living process drives; failed ones are left alone."""
+        taken: list[Handle[Any]] = []
+        for head in await self._all(ACTIVE):
+            if head.id not in self.engine.drivers and await self.store.owner(head.id) is None:
+                taken.append(await self.resume(head.id))
+        return taken
+
+    async def _all(self, status: tuple[str, ...]) -> list[RunHead]:
+        found: list[RunHead] = []
+        page = await self.store.list_runs(RunFilter(status=status, limit=500))
+        found.extend(page.runs)
+        while page.more:
+            page = await self.store.list_runs(RunFilter(status=status, limit=500, after=found[-1].id))
+            found.extend(page.runs)
+        return found
+
+    async def _take(self, id: str, workflow: Runnable[..., Any] | None) -> Runnable[..., Any]:
+        from .core.lifecycle import check_transition
+
+        head = await self._head(id)
+        if head.status in ("cancelled", "terminated", "completed"):
+            check_transition(head.status, "running", run=id, op="resume")
+        runnable = workflow or self._code(head)
+        await self.engine.take(head, runnable)
+        return runnable
+
+    def _find(self, head: RunHead) -> Runnable[..., Any] | None:
+        found: Runnable[..., Any] | None = self.workflows.find(head.workflow)
+        return found
+
+    def _code(self, head: RunHead) -> Runnable[..., Any]:
+        from .runtime.targets import load_target
+
+        found = self._find(head)
+        if found is not None:
+            return found
+        if head.target:
+            return load_target(head.target)
+        raise RipresaError(
+            f"the code of run {head.id!r} (workflow {head.workflow!r}) cannot be found: it recorded no target",
+            code="unknown_workflow",
+            op="resume",
+            hint="register the workflow: App(workflows=[...]), or hand it to resume()",
+        )
+
+    async def _head(self, id: str) -> RunHead:
+        from .runtime.engine import not_found
+
+        head = await self.store.find_run(id)
+        if head is None:
+            raise not_found(id)
+        return head
+
+    async def runs(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        workflow: str = "",
+        tag: str = "",
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        after: str = "",
+        limit: int = 50,
+    ) -> Page:
+        """A page of runs, newest first. `after` is the id of the last run of the page before."""
+        statuses = (status,) if isinstance(status, str) and status else tuple(status)
+        return await self.store.list_runs(
+            RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before), after, limit)
+        )
+
+
+def _moment(value: datetime | None) -> int:
+    if value is None:
+        return 0
+    return (value.astimezone(timezone.utc) - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+
+
+def _checked_id(id: str | None) -> str:
+    if id is None:
+        return ""
+    if not isinstance(id, str) or not id.strip() or not id.isprintable() or len(id) > 200:
+        raise InvalidConfig(f"id is {id!r}, must be a printable text of 1 to 200 characters", op="start")
+    return id
+
+
+def _checked_concurrency(value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InvalidConfig(f"concurrency is {value!r}, must be a whole number from 1", op="start")
+    return value

@@ -1,0 +1,181 @@
+"""Handles: what one holds of a run, wherever it is driven."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from .core.events import Recorded
+from .core.lifecycle import TERMINAL
+from .core.view import RunView, view_of
+from .runtime.driver import Driver
+from .runtime.engine import Engine, not_found
+from .runtime.feed import Notice, Watcher
+from .runtime.results import cancel_error, result_of, run_error
+from .runtime.values import Values
+
+R_co = TypeVar("R_co", covariant=True)
+
+POLL = 0.1
+"""Seconds between two looks at the journal of a run that another process drives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[R_co]):
+    """How a run ended, without an exception: `value` if its status is completed, else `error`."""
+
+    status: str
+    value: R_co | None = None
+    error: BaseException | None = None
+
+
+class Handle(Generic[R_co]):
+    """A run: ask it, watch it, stop it. Handles are cheap; any number of them may be held of one run."""
+
+    def __init__(self, engine: Engine, run: str, output_type: Any, take: Callable[[], Awaitable[Any]]) -> None:
+        self.id = run
+        self._engine = engine
+        self._output_type = output_type
+        self._take = take
+        self._last: Driver | None = engine.drivers.get(run)
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}>"
+
+    # --- how it ends
+
+    async def result(self) -> R_co:
+        """Wait for the run's end; its result.
+
+        Raises `RunFailed` (its cause is the step's own exception), `RunCancelled`, or what keeps this process from
+        driving the run on (`StoreError`, `Fenced`, `Nondeterminism`). Cancelling the waiting does not cancel the run.
+        """
+        driver = self._driver()
+        if driver is not None:
+            await asyncio.shield(driver.ended)
+            if driver.state.status == "completed":
+                return self._decode(driver.output)
+        view = await self._ended_view()
+        if view.failure is not None and view.status == "failed":
+            raise run_error(self.id, view.failure)
+        if view.status in ("cancelled", "terminated"):
+            raise cancel_error(self.id, view.status, view.reason, view.failures)
+        return self._decode(view.output)
+
+    async def outcome(self) -> Outcome[R_co]:
+        """Wait for the run's end and say how it was; never raises for what the run did."""
+        try:
+            return Outcome("completed", await self.result())
+        except Exception as error:  # whatever `result` raises is the outcome
+            return Outcome((await self.status()).status, None, error)
+
+    def _decode(self, output: Any) -> Any:
+        return result_of(self.id, "completed", output, Values(self._engine.store.blob), self._output_type)
+
+    async def _ended_view(self) -> RunView:
+        async for _ in self.events(after=(await self.status()).seq):
+            pass
+        return await self.status()
+
+    # --- how it stands
+
+    async def status(self) -> RunView:
+        """The run as it stands: status, progress, every step; rebuilt from its events."""
+        return view_of(await self._engine.history(self.id))
+
+    async def events(self, *, after: int = 0) -> AsyncIterator[Recorded]:
+        """The run's events from sequence number `after` on, gapless and in order, until it ends or is left alone.
+
+        Never slows the run: a reader that falls behind reads the journal.
+        """
+        async for item in self.watch(after=after):
+            if isinstance(item, Recorded):
+                yield item
+
+    async def watch(self, *, after: int = 0) -> AsyncIterator[Recorded | Notice]:
+        """The same with notices in between: starts of attempts and what steps say about their progress."""
+        watcher = self._engine.feed.watch(self.id)
+        try:
+            async for item in self._follow(watcher, after):
+                yield item
+        finally:
+            self._engine.feed.leave(self.id, watcher)
+
+    async def _follow(self, watcher: Watcher, seq: int) -> AsyncIterator[Recorded | Notice]:
+        ended = False
+        while True:
+            for recorded in await self._engine.history(self.id, seq):
+                seq = recorded.seq
+                yield recorded
+            ended = await self._is_over()
+            if ended and not await self._engine.store.read(self.id, seq):
+                return
+            if self._driver() is None:
+                await asyncio.sleep(POLL)
+                continue
+            async for item in self._live(watcher, seq):
+                seq = item.seq if isinstance(item, Recorded) else seq
+                yield item
+
+    async def _live(self, watcher: Watcher, seq: int) -> AsyncIterator[Recorded | Notice]:
+        """What the driver here says, until it ends or the watcher has missed something."""
+        while not watcher.ended:
+            await watcher.wait()
+            if watcher.behind:
+                watcher.take()
+                return
+            for item in watcher.take():
+                if not isinstance(item, Recorded):
+                    yield item
+                elif item.seq == seq + 1:
+                    seq = item.seq
+                    yield item
+                elif item.seq > seq:
+                    return
+
+    async def _is_over(self) -> bool:
+        """Whether nothing more will come: it ended, or nobody drives it."""
+        if self._driver() is not None:
+            return False
+        head = await self._engine.store.find_run(self.id)
+        if head is None:
+            raise not_found(self.id)
+        return head.status in TERMINAL or await self._engine.store.owner(self.id) is None
+
+    def _driver(self) -> Driver | None:
+        found = self._engine.drivers.get(self.id)
+        if found is not None:
+            self._last = found
+        return found
+
+    # --- what is asked of it
+
+    async def cancel(self, reason: str = "", *, by: str = "") -> None:
+        """Ask the run to stop and clean up; recorded on return. A second call changes nothing.
+
+        Raises `IllegalTransition` if it has ended.
+        """
+        await self._request("cancel", reason, by)
+
+    async def terminate(self, reason: str = "", *, by: str = "") -> None:
+        """Kill the run: nothing is cleaned up. Raises `IllegalTransition` if it has ended."""
+        await self._request("terminate", reason, by)
+
+    async def pause(self, reason: str = "", *, by: str = "") -> None:
+        """Let the run start nothing new; what is in flight ends. Raises `IllegalTransition` unless it is running."""
+        await self._request("pause", reason, by)
+
+    async def resume(self, *, by: str = "") -> None:
+        """Let a paused run go on, or take up a failed or abandoned one from its first unfinished steps."""
+        head = await self._engine.store.find_run(self.id)
+        if head is None:
+            raise not_found(self.id)
+        if head.status == "paused":
+            await self._request("continue", "", by)
+        else:
+            await self._take()
+
+    async def _request(self, kind: str, reason: str, by: str) -> None:
+        await self._engine.request(self.id, kind, reason=reason, by=by, take=self._take)

@@ -1,0 +1,218 @@
+"""What readers see of a run, rebuilt from its events alone: no definition, no user code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import events as e
+from .events import Failure, Recorded
+from .lifecycle import TERMINAL
+from .values import NULL, Value
+
+
+@dataclass(slots=True)
+class StepView:
+    """A step as it stands. `status`: scheduled, retrying, completed, failed, cancelled. Moments in microseconds."""
+
+    path: str
+    status: str = "scheduled"
+    attempt: int = 1
+    scheduled_at: int = 0
+    ended_at: int = 0
+    due: int = 0
+    failure: Failure | None = None
+    output: Value | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, without index and counter."""
+        return self.path.rpartition("/")[2].partition("[")[0].partition("#")[0]
+
+
+@dataclass(slots=True)
+class ScopeView:
+    """A node with children as it stands: what it is doing, in words and numbers."""
+
+    path: str
+    kind: str
+    status: str = "running"
+    count: int = 0
+    completed: int = 0
+    failed: int = 0
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class RunView:
+    """A run as it stands after event `seq`."""
+
+    id: str = ""
+    workflow: str = ""
+    version: str = ""
+    target: str = ""
+    definition: str = ""
+    status: str = "created"
+    input: Value = NULL
+    output: Value | None = None
+    failure: Failure | None = None
+    reason: str = ""
+    failures: tuple[Failure, ...] = ()
+    tags: tuple[str, ...] = ()
+    created_at: int = 0
+    updated_at: int = 0
+    deadline: int = 0
+    epoch: int = 1
+    seq: int = 0
+    expected: int = 0
+    completed: int = 0
+    steps: dict[str, StepView] = field(default_factory=dict)
+    scopes: dict[str, ScopeView] = field(default_factory=dict)
+    timers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """How many steps there will have been, as far as is known now."""
+        return max(self.expected, len(self.steps))
+
+    @property
+    def percent(self) -> float:
+        """How much of the known work is done, from 0 to 100."""
+        if self.status == "completed":
+            return 100.0
+        return round(100.0 * self.completed / self.total, 1) if self.total else 0.0
+
+    @property
+    def current(self) -> list[StepView]:
+        """The steps that are under way, in the order in which they were scheduled."""
+        return [step for step in self.steps.values() if step.status in ("scheduled", "retrying")]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing happens any more (a failed run can be resumed)."""
+        return self.status in TERMINAL
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing is under way but timers."""
+        busy = any(step.status == "scheduled" for step in self.steps.values())
+        return self.status == "running" and not busy and bool(self.timers or self.current)
+
+    def apply(self, recorded: Recorded) -> None:  # noqa: C901 - one arm per event that readers see
+        """Take one more event in; they come in order."""
+        self.seq = recorded.seq
+        self.updated_at = at = recorded.at
+        match recorded.event:
+            case e.StepScheduled(path, attempt):
+                self._scheduled(path, attempt, at)
+            case e.StepCompleted(_, path, _, output):
+                self._ended(path, "completed", at)
+                self.steps[path].output = output
+                self.completed += 1
+            case e.StepFailed(_, path, _, failure, retry_at):
+                self._failed(path, failure, retry_at, at)
+            case e.AttemptLost(_, path, attempt, reason, retry_at):
+                failure = Failure("attempt_lost", f"attempt {attempt} was lost: {reason}", path=path, attempt=attempt)
+                self._failed(path, failure, retry_at, at)
+                if reason == "cancelled":
+                    self.steps[path].status = "cancelled"
+            case e.RetryScheduled(path, attempt, due):
+                step = self.steps[path]
+                step.status, step.attempt, step.due = "retrying", attempt, due
+            case e.TimerSet(path, due):
+                self.timers[path] = due
+            case e.TimerFired(_, path):
+                self.timers.pop(path, None)
+            case e.NodeCancelled(path):
+                self.timers.pop(path, None)
+                if path in self.steps:
+                    self._ended(path, "cancelled", at)
+            case e.BranchTaken(path, condition, choice, expected):
+                self.scopes[path] = ScopeView(path, "branch", "ended", detail=f"{condition}: {choice}")
+                self.expected += expected
+            case e.FanOutStarted(path, count, expected):
+                self.scopes[path] = ScopeView(path, "fan-out", count=count)
+                self.expected += expected
+            case e.FanOutEnded(path, completed, failed):
+                scope = self.scopes[path]
+                scope.status, scope.completed, scope.failed = "ended", completed, failed
+            case e.IterationStarted(path, index, expected):
+                scope = self.scopes.setdefault(path, ScopeView(path, "loop"))
+                scope.count = index + 1
+                self.expected += expected
+            case e.LoopEnded(path, iterations, reason):
+                self.scopes[path] = ScopeView(path, "loop", "ended", iterations, detail=reason)
+            case e.FallbackTaken(path, choice, failure):
+                self.scopes[path] = ScopeView(path, "fallback", detail=f"{choice}, because {failure.message}")
+            case e.ScopeStarted(path, workflow):
+                self.scopes[path] = ScopeView(path, "workflow", detail=workflow)
+            case e.ScopeEnded(path, status):
+                self.scopes[path].status = status
+                self.timers.pop(path, None)
+            case e.NodeSkipped(path, expected):
+                self.scopes[path] = ScopeView(path, "skipped", "ended")
+                self.expected += expected
+            case e.CleanupStarted(path, count):
+                self.scopes[path + "()"] = ScopeView(path, "cleanup", count=count)
+            case e.CleanupEnded(path, failures):
+                self.scopes[path + "()"].status = "ended"
+                self.scopes[path + "()"].failed = len(failures)
+            case _:
+                self._lifecycle(recorded.event)
+
+    def _lifecycle(self, event: e.Event) -> None:  # noqa: C901 - one arm per event
+        match event:
+            case e.RunStarted():
+                self._start(event)
+            case e.RunTaken(_, epoch):
+                self.epoch = epoch
+            case e.RunReopened():
+                self.status, self.failure = "running", None
+            case e.RunPausing():
+                self.status = "paused"
+            case e.RunContinued():
+                self.status = "running"
+            case e.RunCancelling(reason):
+                self.status, self.reason = "cancelling", reason
+            case e.RunCompleted(output):
+                self.status, self.output = "completed", output
+            case e.RunFailed(failure):
+                self.status, self.failure = "failed", failure
+            case e.RunCancelled(reason, failures):
+                self.status, self.reason, self.failures = "cancelled", reason, failures
+            case e.RunTerminated(reason):
+                self.status, self.reason = "terminated", reason
+            case _:
+                pass
+
+    def _start(self, event: e.RunStarted) -> None:
+        self.id, self.workflow, self.version = event.run, event.workflow, event.version
+        self.target, self.definition, self.input = event.target, event.definition, event.input
+        self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
+        self.status, self.created_at = "running", event.at
+
+    def _scheduled(self, path: str, attempt: int, at: int) -> None:
+        step = self.steps.get(path)
+        if step is None or step.status in ("completed", "failed", "cancelled"):
+            if step is not None and step.status == "completed":
+                self.completed -= 1  # taken back when the run was reopened
+            self.steps[path] = StepView(path, attempt=attempt, scheduled_at=at)
+        else:
+            step.status, step.attempt, step.due = "scheduled", attempt, 0
+
+    def _failed(self, path: str, failure: Failure, retry_at: int, at: int) -> None:
+        step = self.steps[path]
+        step.failure = failure
+        if not retry_at:
+            self._ended(path, "failed", at)
+
+    def _ended(self, path: str, status: str, at: int) -> None:
+        step = self.steps[path]
+        step.status, step.ended_at, step.due = status, at, 0
+
+
+def view_of(journal: list[Recorded]) -> RunView:
+    """The view of a whole journal."""
+    view = RunView()
+    for recorded in journal:
+        view.apply(recorded)
+    return view

@@ -1,0 +1,295 @@
+"""The border: the one place where steps are called and where what they raise becomes data."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context as Variables
+from contextvars import copy_context
+from datetime import datetime
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ..context import StepContext, enter_step
+from ..core.commands import RunStep
+from ..core.durations import MICROSECONDS
+from ..core.events import AttemptLost, CallRecorded, Fact, Failure, StepCompleted, StepFailed, StepStarted
+from ..core.frames import CallFrame, ScopeFrame
+from ..core.nodes.call import LOST
+from ..core.nodes.dynamic import DynamicFrame
+from ..core.retry import retry_after, spread_of
+from ..errors import RipresaError
+from ..workflow.encoding import decode, encode
+from ..workflow.failures import failure_of
+from ..workflow.parameters import Parameters
+from ..workflow.step import Bound, Named, Options, Step, run_plainly
+from .clock import sleep
+from .feed import StepBegan, StepProgressed
+from .functions import moment
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+_PLAIN = Options(name="call")
+
+
+class Running:
+    """One attempt that is under way; what `current()` shows to the step."""
+
+    __slots__ = ("_counts", "bound", "cancelling", "driver", "frame", "inline", "input", "number", "path")
+
+    def __init__(self, driver: Driver, command: RunStep) -> None:
+        frame = driver.state.frames[command.path]
+        assert isinstance(frame, CallFrame)
+        self.driver = driver
+        self.frame = frame
+        self.path = command.path
+        self.number = command.attempt
+        self.input = command.input
+        self.bound = bound_at(driver, frame)
+        self.cancelling = False
+        self.inline = False
+        self._counts: dict[str, int] | None = None
+
+    @property
+    def run(self) -> str:
+        """The id of the run."""
+        return self.driver.state.run
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow."""
+        return self.driver.state.definition.name
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: the same for all attempts, another after a rollback."""
+        generation = f"~{self.frame.generation}" if self.frame.generation else ""
+        return f"{self.run}{generation}/{self.path}"
+
+    @property
+    def step(self) -> Step[..., Any]:
+        """The step that runs."""
+        return self.bound.step
+
+    def deadline(self) -> datetime | None:
+        """When the attempt will be stopped."""
+        due = self.deadline_at()
+        return moment(due) if due else None
+
+    def deadline_at(self) -> int:
+        """The same in microseconds since 1970; 0 for never."""
+        timeout = self.step.options.timeout
+        limits = [self.driver.began.get((self.path, self.number), 0) + int(timeout * MICROSECONDS)] if timeout else []
+        if self.driver.state.deadline:
+            limits.append(self.driver.state.deadline)
+        scope: ScopeFrame | None = self.frame.parent
+        while scope is not None:
+            if getattr(scope, "due", 0):
+                limits.append(scope.due)  # type: ignore[attr-defined]
+            scope = scope.parent
+        return min(limits, default=0)
+
+    def cancelled(self) -> bool:
+        """Whether the attempt was asked to stop."""
+        return self.cancelling
+
+    def progress(self, completed: float, total: float | None, message: str) -> None:
+        """Tell watchers how far the step is."""
+        notice = StepProgressed(self.run, self.path, self.number, completed, total, message)
+        self.driver.tell(notice)
+
+    async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
+        """Perform a journaled call: the recorded result, or a new one that is durable before it is returned."""
+        parameters = fn.parameters if isinstance(fn, Step) else Parameters(fn)
+        name = getattr(fn, "name", None) or getattr(fn, "__qualname__", repr(fn))
+        text = parameters.encode(args, kwargs, where=f"{self.path}/{name}")
+        key = self._call_key(str(name), text, key)
+        found = (self.frame.recorded or {}).get(key)
+        if found is None:
+            found = await self._perform(fn, parameters, args, kwargs, key)
+        return self.driver.values.read(found, parameters.returns)
+
+    def _call_key(self, name: str, text: bytes, key: str) -> str:
+        if key:
+            return f"{name}={key}"
+        base = f"{name}:{sha256(text).hexdigest()[:16]}"
+        self._counts = self._counts or {}
+        count = self._counts[base] = self._counts.get(base, 0) + 1
+        return base if count == 1 else f"{base}#{count}"
+
+    async def _perform(
+        self, fn: Any, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], key: str
+    ) -> Any:
+        options = fn.options if isinstance(fn, Step) else _PLAIN
+        plain = fn.fn if isinstance(fn, Step) else fn
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with asyncio.timeout(options.timeout):
+                    result = await run_plainly(plain, args, kwargs)
+                break
+            except Exception as error:
+                wait = retry_after(options.retry, tries, failure_of(error), spread_of(self.driver.state.seed, key, tries))
+                if wait is None:
+                    raise
+                await sleep(self.driver.clock, wait)
+        text = encode(result, parameters.returns, where=f"{self.path}/{options.name}")
+        value = self.driver.keeper.keep(text)
+        await self.driver.durable(CallRecorded(self.driver.clock.now(), self.path, self.number, key, value))
+        return value
+
+
+def bound_at(driver: Driver, frame: CallFrame) -> Bound:
+    """The step behind a call and how it is given its input."""
+    code = frame.node.code
+    if isinstance(code, Bound):
+        return code
+    parent = frame.parent
+    assert isinstance(parent, DynamicFrame)
+    found: Step[..., Any] = driver.functions.callee(parent.path, frame.key)
+    return Bound(found, Named(found.parameters))
+
+
+async def attempt(running: Running) -> Fact:
+    """Run one attempt to its end; what happened, as a fact."""
+    try:
+        return await _attempt(running)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        if running.cancelling or running.driver.stopping:
+            if running.inline:
+                task.uncancel()
+        elif running.inline and task.cancelling():
+            raise
+        return _stopped(running)
+
+
+async def _attempt(running: Running) -> Fact:
+    driver, step = running.driver, running.bound.step
+    options = step.options
+    if driver.engine.slots.needed(driver.slot, options.concurrency):
+        async with driver.engine.slots.take(driver.slot, options.name, options.concurrency):
+            return await _run(running, step)
+    return await _run(running, step)
+
+
+async def _run(running: Running, step: Step[..., Any]) -> Fact:
+    driver, clock, path, number = running.driver, running.driver.clock, running.path, running.number
+    driver.note_start(running)
+    if step.options.effect == "irreversible":
+        await driver.durable(StepStarted(clock.now(), path, number))
+    timeout = step.options.timeout
+    try:
+        if timeout is None:
+            text = await _called(running, step)
+        else:
+            async with asyncio.timeout(timeout) as limit:
+                text = await _called(running, step)
+        return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
+    except TimeoutError as error:
+        if timeout is not None and limit.expired():
+            return lost(running, "timeout")
+        return failed(running, error)
+    except Exception as error:  # the border: whatever a step raises is data from here on
+        return failed(running, error)
+
+
+async def _called(running: Running, step: Step[..., Any]) -> bytes:
+    args, kwargs = running.bound.binding.arguments(running.input, running.driver.values)
+    if step.options.executor == "process":
+        return await _in_process(running, step, args, kwargs)
+    variables = copy_context()
+    enter_step(variables, StepContext(running))
+    if step.is_async:
+        result = await in_context(variables, variables.run(step.fn, *args, **kwargs))
+    else:
+        result = await running.driver.engine.threads.run(partial(variables.run, step.fn, *args, **kwargs))
+        if isinstance(result, Awaitable):
+            result = await in_context(variables, run_plainly(lambda: result, (), {}))
+    return encode(result, step.parameters.returns, where=running.path)
+
+
+async def _in_process(running: Running, step: Step[..., Any], args: Any, kwargs: Any) -> bytes:
+    from ..executors.processes import Job, target_of
+
+    context = {
+        "run": running.run,
+        "workflow": running.workflow,
+        "path": running.path,
+        "attempt": running.number,
+        "key": running.key,
+        "deadline": running.deadline_at() or None,
+    }
+    text = step.parameters.encode(args, kwargs, where=running.path)
+    return await running.driver.engine.processes.run(Job(target_of(step.fn), text, context))
+
+
+@types.coroutine
+def in_context(variables: Variables, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Await a coroutine in context variables of its own, without a task for it."""
+    run, send, throw = variables.run, coroutine.send, coroutine.throw
+    try:
+        awaited = run(send, None)
+        while True:
+            try:
+                value = yield awaited
+            except GeneratorExit:
+                run(coroutine.close)
+                raise
+            except BaseException as error:
+                awaited = run(throw, error)
+            else:
+                awaited = run(send, value)
+    except StopIteration as stop:
+        return stop.value
+
+
+def failed(running: Running, error: BaseException) -> StepFailed:
+    """The fact that an attempt raised, with the decision whether and when there is another one."""
+    driver = running.driver
+    failure = failure_of(error, running.path, running.number)
+    now = driver.clock.now()
+    retry_at = next_attempt(driver, running.frame, running.step, failure, now)
+    return StepFailed(now, running.path, running.number, failure, retry_at)
+
+
+def lost(running: Running, reason: str) -> AttemptLost:
+    """The fact that an attempt ended without a report, with the decision whether there is another one."""
+    driver = running.driver
+    return lost_attempt(driver, running.frame, running.step, reason, driver.clock.now())
+
+
+def lost_attempt(driver: Driver, frame: CallFrame, step: Step[..., Any], reason: str, now: int) -> AttemptLost:
+    """The same for an attempt that may have run in another process.
+
+    An irreversible step that had begun may have done its work: it is not tried again.
+    """
+    if step.options.effect == "irreversible" and frame.started == frame.attempt and reason != "cancelled":
+        return AttemptLost(now, frame.path, frame.attempt, "unknown")
+    if reason == "interrupted":
+        return AttemptLost(now, frame.path, frame.attempt, reason, now + 1)  # due when somebody drives the run again
+    code, message = LOST[reason]
+    failure = Failure(code, message, retryable=code != "cancelled")
+    return AttemptLost(now, frame.path, frame.attempt, reason, next_attempt(driver, frame, step, failure, now))
+
+
+def next_attempt(driver: Driver, frame: CallFrame, step: Step[..., Any], failure: Failure, now: int) -> int:
+    """When the next attempt is due (microseconds since 1970), 0 if there is none."""
+    tries = frame.attempt - frame.base + 1
+    spread = spread_of(driver.state.seed, frame.path, frame.attempt)
+    wait = retry_after(step.options.retry, tries, failure, spread)
+    return 0 if wait is None else now + round(wait * MICROSECONDS)
+
+
+def _stopped(running: Running) -> Fact:
+    """An attempt was cancelled: because the run asked for it, because the engine stops, or by the step's own doing."""
+    if running.cancelling:
+        return lost(running, "cancelled")
+    if running.driver.stopping:
+        return lost(running, "interrupted")
+    return failed(running, RipresaError("the step cancelled itself", code="cancelled", where=running.path))

@@ -1,0 +1,33 @@
+"""The time of the machine, and waits on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from ..core.durations import MICROSECONDS
+from ..ports import Alarm, Clock
+
+
+class SystemClock:
+    """`ports.Clock` over the machine's clock."""
+
+    def now(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return time.time_ns() // 1000
+
+    def call_at(self, due: int, callback: Callable[[], None]) -> Alarm:
+        """Call back at `due` or soon after; never before, even if the machine's clock is set back meanwhile."""
+        wait = (due - self.now()) / MICROSECONDS
+        return asyncio.get_running_loop().call_later(max(0.0, wait), callback)
+
+
+async def sleep(clock: Clock, seconds: float) -> None:
+    """Wait at least this long by a clock."""
+    woken = asyncio.get_running_loop().create_future()
+    alarm = clock.call_at(clock.now() + round(seconds * MICROSECONDS), lambda: woken.done() or woken.set_result(None))
+    try:
+        await woken
+    finally:
+        alarm.cancel()

@@ -1,0 +1,427 @@
+"""Carries out one run on the event loop: facts in, events appended, then effects performed.
+
+Law: append, then perform. Nothing is done and nobody is told before the batch that caused it is durable. After a
+failed append the driver drops its state and stops; the run goes on from its journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..core.advance import advance
+from ..core.codec import encode_events
+from ..core.commands import Ask, CancelStep, Command, Resume, RunStep, SetTimer
+from ..core.events import (
+    Answered,
+    AnswerFailed,
+    AttemptLost,
+    Event,
+    Fact,
+    Failure,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    TimerFired,
+)
+from ..core.lifecycle import TERMINAL
+from ..core.state import RunState
+from ..core.values import is_inline, text_of
+from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
+from ..ports import Alarm, Batch, RunHead
+from ..workflow.encoding import encode
+from ..workflow.failures import failure_of
+from .attempts import Running, attempt
+from .feed import Notice, StepBegan
+from .functions import Functions
+from .values import Keeper, Values
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+Place = tuple[str, int]
+"""An attempt: path and number."""
+
+
+class Mail:
+    """A fact on its way into a run: who waits for it to be durable, and which inbox row it came from."""
+
+    __slots__ = ("done", "fact", "number")
+
+    def __init__(self, fact: Fact, done: asyncio.Future[None] | None = None, number: int = 0) -> None:
+        self.fact = fact
+        self.done = done
+        self.number = number
+
+
+class Driver:
+    """One run in this process. `ended` becomes true with the run, or with the error that keeps it from going on."""
+
+    def __init__(self, engine: Engine, state: RunState, head: RunHead, *, concurrency: int | None = None) -> None:
+        self.engine = engine
+        self.clock = engine.clock
+        self.state = state
+        self.head = head
+        self.keeper = Keeper()
+        self.values = Values(self._load)
+        self.functions = Functions(state, self.values, self.keeper)
+        self.slot = asyncio.Semaphore(concurrency) if concurrency else None
+        self.ended: asyncio.Future[None] = engine.loop.create_future()
+        self.failure: Failure | None = None
+        self.output: Any = None
+        self.stopping = False
+        self.began: dict[Place, int] = {}
+        self._mail: list[Mail] = []
+        self._taken: list[int] = []
+        self._woken: asyncio.Future[None] | None = None
+        self._flight: dict[Place, tuple[Running, asyncio.Task[None] | None]] = {}
+        self._alarms: dict[str, Alarm] = {}
+        self._pump: asyncio.Task[None] | None = None
+        self._broken: RipresaError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def run(self) -> str:
+        """The id of the run."""
+        return self.state.run
+
+    # --- facts come in
+
+    def deliver(self, mail: Mail) -> None:
+        """Hand in a fact; it is dealt with in order of arrival."""
+        self._mail.append(mail)
+        if self._woken is not None:
+            if not self._woken.done():
+                self._woken.set_result(None)
+        elif self._pump is None and any(running.inline for running, _ in self._flight.values()):
+            self._pump = self.engine.loop.create_task(self._pump_mail())
+
+    async def durable(self, fact: Fact) -> None:
+        """Hand in a fact and wait until it is durable. Raises `IllegalTransition` if the run's status forbids it."""
+        if self.ended.done():
+            raise RipresaError(f"run {self.run!r} is not driven here any more", code="closed", op="deliver")
+        done: asyncio.Future[None] = self.engine.loop.create_future()
+        self.deliver(Mail(fact, done))
+        await done
+
+    def tell(self, notice: Notice) -> None:
+        """Let watchers know something that is not kept."""
+        self.engine.feed.notify(notice)
+
+    def note_start(self, running: Running) -> None:
+        """An attempt begins to run now."""
+        if running.step.options.timeout is not None:
+            self.began[running.path, running.number] = self.clock.now()
+        if self.engine.feed.watched(self.run):
+            self.tell(StepBegan(self.run, running.path, running.number, self.clock.now()))
+
+    # --- the run
+
+    def start(self, effects: Sequence[Command], mail: Sequence[Mail] = ()) -> None:
+        """Begin to drive in a task of its own."""
+        self._task = self.engine.loop.create_task(self.drive(effects, mail), name=f"ripresa run {self.run}")
+
+    async def drive(self, effects: Sequence[Command], mail: Sequence[Mail] = ()) -> None:
+        """Drive until the run ends, is stopped, or cannot go on."""
+        error: BaseException | None = None
+        try:
+            self._mail.extend(mail)
+            await self._loop(effects)
+        except asyncio.CancelledError as stopped:
+            error = self._broken or (None if self.stopping else stopped)
+        except RipresaError as failed:
+            error = failed
+        finally:
+            await self._leave(error)
+
+    async def stop(self) -> None:
+        """Stop driving: what is in flight is interrupted and recorded, and the run can be taken up again."""
+        if self._task is None or self._task.done():
+            return
+        self.stopping = True
+        for _, task in list(self._flight.values()):
+            (task or self._task).cancel()
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+        await asyncio.wait([self._task])
+
+    async def _loop(self, effects: Sequence[Command]) -> None:
+        alone = self._perform(effects)
+        while self.state.status not in TERMINAL:
+            if self.stopping and not self._flight and not self._mail:
+                return
+            if alone is not None and not self.stopping:
+                mail = [Mail(await self._inline(alone)), *self._take_mail()]
+            else:
+                mail = await self._next_mail()
+            alone = self._perform(await self._commit(mail))
+
+    async def _next_mail(self) -> list[Mail]:
+        while not self._mail:
+            if self.stopping and not self._flight:
+                return []
+            self._woken = self.engine.loop.create_future()
+            try:
+                await self._woken
+            finally:
+                self._woken = None
+        return self._take_mail()
+
+    def _take_mail(self) -> list[Mail]:
+        mail, self._mail = self._mail, []
+        return mail
+
+    async def _inline(self, running: Running) -> Fact:
+        """Run the only attempt in flight in this very task."""
+        place = (running.path, running.number)
+        running.inline = True
+        self._flight[place] = (running, None)
+        try:
+            fact = await attempt(running)
+        finally:
+            del self._flight[place]
+            self.began.pop(place, None)
+        if self._pump is not None:
+            await self._pump
+        if self._broken is not None:
+            raise self._broken
+        return fact
+
+    async def _pump_mail(self) -> None:
+        """Deal with facts that arrive while an attempt runs in the run's own task."""
+        try:
+            while self._mail and self._flight:
+                self._perform(await self._commit(self._take_mail()), beside=True)
+        except RipresaError as error:
+            self._broken = error
+            if self._task is not None and self._flight:
+                self._task.cancel()
+        finally:
+            self._pump = None
+
+    # --- append
+
+    async def _commit(self, mail: Sequence[Mail]) -> list[Command]:
+        first = self.state.seq + 1
+        status = self.state.status
+        waiting: list[asyncio.Future[None]] = []
+        try:
+            events, effects = self._turn(mail, waiting)
+            if events:
+                await self._append(first, events, changed=self.state.status != status)
+                self.engine.feed.publish(self.run, first, events)
+        except BaseException as error:
+            for done in waiting:
+                if not done.done():
+                    done.set_exception(error)
+                    done.exception()
+            raise
+        for done in waiting:
+            if not done.done():
+                done.set_result(None)
+        return effects
+
+    async def create(self, fact: RunStarted) -> list[Command]:
+        """Make the run durable with its first events; returns what is to be performed."""
+        events: list[Event] = []
+        effects: list[Command] = []
+        self._advance(fact, events, effects)
+        self.head = replace(self.head, status=self.state.status)
+        row = encode_events(events)
+        await self.engine.store.create(Batch(self.run, 1, len(events), row, self.keeper.take(), self.head))
+        return effects
+
+    async def commit_takeover(self, facts: Sequence[Fact], mail: Sequence[Mail]) -> None:
+        """Append that this driver has taken the run over, with what that entails; effects follow from the state."""
+        await self._commit([*map(Mail, facts), *mail])
+
+    async def _append(self, first: int, events: list[Event], *, changed: bool) -> None:
+        head = None
+        if changed:
+            self.head = head = replace(
+                self.head,
+                status=self.state.status,
+                updated_at=self.state.at,
+                error=self.failure.code if self.failure is not None and self.state.status == "failed" else "",
+            )
+        taken, self._taken = tuple(self._taken), []
+        row = encode_events(events)
+        await self.engine.store.append(
+            Batch(self.run, first, len(events), row, self.keeper.take(), head, taken)
+        )
+
+    def _turn(self, mail: Sequence[Mail], waiting: list[asyncio.Future[None]]) -> tuple[list[Event], list[Command]]:
+        """Advance by these facts and by the answers that they lead to."""
+        events: list[Event] = []
+        effects: list[Command] = []
+        for item in mail:
+            if item.number:
+                self._taken.append(item.number)
+            if item.done is not None:
+                waiting.append(item.done)
+            try:
+                self._advance(item.fact, events, effects)
+            except IllegalTransition as error:
+                if item.done is not None:
+                    item.done.set_exception(error)
+        return events, effects
+
+    def _advance(self, fact: Fact, events: list[Event], effects: list[Command]) -> None:
+        state = self.state
+        queue: deque[Fact] = deque((fact,))
+        while queue:
+            fact = queue.popleft()
+            before = state.seq
+            consequences, commands = advance(state, fact)
+            if state.seq == before:
+                continue
+            events.append(fact)
+            if consequences:
+                events.extend(consequences)
+            for command in commands:
+                if isinstance(command, Ask):
+                    queue.append(self.answer(command))
+                elif isinstance(command, Resume):
+                    queue.extend(self.functions.resume(command.path, command.first))
+                else:
+                    effects.append(command)
+        if state.status in TERMINAL:
+            self._conclude(events)
+
+    def _conclude(self, events: list[Event]) -> None:
+        """Keep how the run ended for whoever waits for it; a large result is stored by content."""
+        for index, event in enumerate(events):
+            if isinstance(event, RunCompleted):
+                output = event.output
+                if not isinstance(output, bytes) and is_inline(output):
+                    output = self.keeper.keep(text_of(output))
+                    events[index] = RunCompleted(output)
+                self.output = output
+            elif isinstance(event, RunFailed):
+                self.failure = event.failure
+
+    def answer(self, ask: Ask) -> Fact:
+        """Put a question to user code."""
+        at = self.state.at
+        try:
+            if ask.question == "count":
+                return Answered(at, ask.path, b"%d" % len(self.values.items(ask.value)))
+            code = self._code_at(ask.path)
+            answer = code.answer(ask.question, ask.value, self.values)
+            if isinstance(answer, bool | int) and ask.question not in ("input", "returns"):
+                text = b"%d" % answer if type(answer) is int else b"true" if answer else b"false"
+            else:
+                text = encode(answer, getattr(code, f"{ask.question}_type", Any), where=ask.path)
+            return Answered(at, ask.path, self.keeper.keep(text))
+        except Exception as error:  # the border: whatever a predicate raises is data from here on
+            return AnswerFailed(at, ask.path, failure_of(error, ask.path))
+
+    def _load(self, digest: str) -> bytes:
+        return self.keeper.blobs.get(digest) or self.engine.store.blob(digest)
+
+    def _code_at(self, path: str) -> Any:
+        return self.state.frames[path].node.code
+
+    # --- perform
+
+    def _perform(self, effects: Sequence[Command], *, beside: bool = False) -> Running | None:
+        """Carry out effects. An attempt that would be the only one in flight is returned, to be run in this task."""
+        starts: list[Running] = []
+        for command in effects:
+            if isinstance(command, RunStep):
+                if self.stopping:
+                    continue
+                place = (command.path, command.attempt)
+                frame = self.state.frames.get(command.path)
+                if place not in self._flight and getattr(frame, "attempt", 0) == command.attempt:
+                    starts.append(Running(self, command))
+            elif isinstance(command, CancelStep):
+                starts = [running for running in starts if (running.path, running.number) != (command.path, command.attempt)]
+                self._cancel(command)
+            elif isinstance(command, SetTimer):
+                self._set_alarm(command)
+            else:
+                self._clear_alarm(command.path)
+        if len(starts) == 1 and not beside and not self._flight and not self._mail:
+            return starts[0]
+        for running in starts:
+            self._begin(running)
+        return None
+
+    def _begin(self, running: Running) -> None:
+        task = self.engine.loop.create_task(self._beside(running))
+        self._flight[running.path, running.number] = (running, task)
+
+    async def _beside(self, running: Running) -> None:
+        """Run an attempt in a task of its own."""
+        place = (running.path, running.number)
+        try:
+            fact = await attempt(running)
+        finally:
+            self._flight.pop(place, None)
+            self.began.pop(place, None)
+        self.deliver(Mail(fact))
+
+    def _cancel(self, command: CancelStep) -> None:
+        found = self._flight.get((command.path, command.attempt))
+        if found is None:
+            self.deliver(Mail(AttemptLost(self.clock.now(), command.path, command.attempt, "cancelled")))
+            return
+        running, task = found
+        running.cancelling = True
+        target = task or self._task
+        if target is not None:
+            target.cancel()
+
+    def _set_alarm(self, command: SetTimer) -> None:
+        self._clear_alarm(command.path)
+        self._alarms[command.path] = self.clock.call_at(command.due, partial(self._fire, command))
+
+    def _fire(self, command: SetTimer) -> None:
+        self._alarms.pop(command.path, None)
+        self.deliver(Mail(TimerFired(max(self.clock.now(), command.due), command.path)))
+
+    def _clear_alarm(self, path: str) -> None:
+        alarm = self._alarms.pop(path, None)
+        if alarm is not None:
+            alarm.cancel()
+
+    # --- the end
+
+    async def _leave(self, error: BaseException | None) -> None:
+        for path in list(self._alarms):
+            self._clear_alarm(path)
+        await self._abandon()
+        self.functions.close()
+        for mail in self._take_mail():
+            if mail.done is not None and not mail.done.done():
+                mail.done.set_exception(self._too_late(error))
+        await self.engine.left(self, error)
+        if not self.ended.done():
+            if error is not None:
+                self.ended.set_exception(error)
+                self.ended.exception()
+            else:
+                self.ended.set_result(None)
+
+    async def _abandon(self) -> None:
+        """Stop whatever is still in flight without recording anything (after termination, or a lost journal)."""
+        tasks = [task for _, task in self._flight.values() if task is not None]
+        for running, task in list(self._flight.values()):
+            running.cancelling = True
+            if task is not None:
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.engine.patience)
+        self._flight.clear()
+
+    def _too_late(self, error: BaseException | None) -> BaseException:
+        if isinstance(error, Fenced | StoreError):
+            return error
+        status = self.state.status
+        return IllegalTransition(f"run {self.run!r} is {status}: nothing can be asked of it", run=self.run)
+

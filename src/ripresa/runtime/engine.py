@@ -1,0 +1,314 @@
+"""What all runs of one app share: store, clock, caps, executors, watchers; and how runs begin here and are taken up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.advance import outstanding
+from ..core.codec import decode_events
+from ..core.definition import Definition, differences
+from ..core.durations import MICROSECONDS
+from ..core.events import (
+    Asked,
+    Fact,
+    Raised,
+    Recorded,
+    Returned,
+    RunReopened,
+    RunStarted,
+    RunTaken,
+)
+from ..core.frames import CANCELLING, OPEN, CallFrame
+from ..core.lifecycle import TERMINAL
+from ..core.replay import feed, steps
+from ..core.state import RunState
+from ..errors import DefinitionChanged, InvalidConfig, RipresaError, RunError, RunNotFound, StoreError
+from ..ports import Batch, Clock, Request, RunHead, Store
+from ..workflow.flow import Runnable
+from .attempts import bound_at, lost_attempt
+from .driver import Driver, Mail
+from .feed import Feed
+from .requests import decode_request, encode_request
+from .slots import Slots
+
+if TYPE_CHECKING:
+    from ..executors.processes import Processes
+    from ..executors.threads import Threads
+
+POLL = 0.2
+"""Seconds between two looks at the inbox for requests of other processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an engine runs: caps on attempts at a time (None: none), seconds it waits for steps that do not stop."""
+
+    max_concurrency: int | None = None
+    threads: int | None = None
+    processes: int | None = None
+    patience: float = 5.0
+
+    def __post_init__(self) -> None:
+        bad = [
+            f"{name} is {value!r}, must be a whole number from 1"
+            for name, value in (
+                ("max_concurrency", self.max_concurrency),
+                ("threads", self.threads),
+                ("processes", self.processes),
+            )
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1)
+        ]
+        if self.patience < 0:
+            bad.append(f"patience is {self.patience!r}, must not be negative")
+        if bad:
+            raise InvalidConfig("; ".join(bad), op="App")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a new run is started with. `timeout` is in seconds; `concurrency` caps the run's attempts at a time."""
+
+    runnable: Runnable[..., Any]
+    input: bytes
+    id: str = ""
+    target: str = ""
+    tags: tuple[str, ...] = ()
+    timeout: float | None = None
+    concurrency: int | None = None
+
+
+class Engine:
+    """Begins runs, takes runs up, and brings requests to them."""
+
+    def __init__(self, store: Store, clock: Clock, settings: Settings | None = None) -> None:
+        self.store = store
+        self.clock = clock
+        self.settings = settings or Settings()
+        self.loop = asyncio.get_running_loop()
+        self.slots = Slots(self.settings.max_concurrency)
+        self.patience = self.settings.patience
+        self.feed = Feed()
+        self.drivers: dict[str, Driver] = {}
+        self._described: set[str] = set()
+        self._threads: Threads | None = None
+        self._processes: Processes | None = None
+        self._poller: asyncio.Task[None] | None = None
+        self._seen: set[int] = set()
+        self._name = f"{os.getpid()}"
+
+    @property
+    def threads(self) -> Threads:
+        """Where sync steps run."""
+        if self._threads is None:
+            from ..executors.threads import Threads
+
+            self._threads = Threads(self.settings.threads) if self.settings.threads else Threads()
+        return self._threads
+
+    @property
+    def processes(self) -> Processes:
+        """Where steps with `executor="process"` run."""
+        if self._processes is None:
+            from ..executors.processes import Processes
+
+            self._processes = Processes(self.settings.processes) if self.settings.processes else Processes()
+        return self._processes
+
+    # --- runs begin
+
+    async def start(self, start: Start) -> Driver:
+        """Begin a new run; it is durable on return. Raises `RunExists` if there is one of this id."""
+        definition = start.runnable.definition
+        now = self.clock.now()
+        run = start.id or new_id(now)
+        head = RunHead(run, definition.name, definition.version, "created", start.target, now, now, tags=start.tags)
+        state = RunState(definition.for_run())
+        driver = Driver(self, state, head, concurrency=start.concurrency)
+        fact = RunStarted(
+            now,
+            run,
+            definition.name,
+            definition.version,
+            definition.hash,
+            driver.keeper.keep(start.input),
+            int.from_bytes(os.urandom(6)),
+            start.target,
+            now + round(start.timeout * MICROSECONDS) if start.timeout else 0,
+            definition.expected,
+            tags=start.tags,
+        )
+        self._describe(driver, definition)
+        effects = await driver.create(fact)
+        self._described.add(definition.hash)
+        self._drive(driver, effects)
+        return driver
+
+    def _describe(self, driver: Driver, definition: Definition) -> None:
+        if definition.hash not in self._described:
+            driver.keeper.blobs[definition.hash] = definition.description
+
+    def _drive(self, driver: Driver, effects: Any, mail: tuple[Mail, ...] = ()) -> None:
+        self.drivers[driver.run] = driver
+        driver.start(effects, mail)
+        if self._poller is None:
+            self._poller = self.loop.create_task(self._poll(), name="ripresa inbox")
+
+    # --- runs are taken up
+
+    async def take(self, head: RunHead, runnable: Runnable[..., Any], *, concurrency: int | None = None) -> Driver:
+        """Take an unfinished or failed run up: replay its journal, report lost attempts, go on.
+
+        Raises `RunError(owned_elsewhere)` while another living owner has it, `DefinitionChanged` naming the nodes
+        that differ, `Nondeterminism`.
+        """
+        running = self.drivers.get(head.id)
+        if running is not None:
+            return running
+        epoch = await self.store.claim(head.id)
+        if epoch is None:
+            raise await self._owned(head.id)
+        try:
+            driver = await self._restore(head, runnable, concurrency)
+            await driver.commit_takeover(self._takeover(driver, epoch), await self._pending(head.id))
+        except BaseException:
+            await self.store.release(head.id)
+            raise
+        self._drive(driver, outstanding(driver.state))
+        return driver
+
+    async def _restore(self, head: RunHead, runnable: Runnable[..., Any], concurrency: int | None) -> Driver:
+        journal = await self.history(head.id)
+        definition = runnable.definition
+        self._check_definition(journal[0].event, definition, head.id)
+        driver = Driver(self, RunState(definition.for_run()), head, concurrency=concurrency)
+        reopened = max((item.seq for item in journal if isinstance(item.event, RunReopened)), default=0)
+        for fact, recorded in steps(journal):
+            if isinstance(fact.event, Asked | Returned | Raised):
+                driver.functions.replay(fact.event, strict=fact.seq > reopened)
+            feed(driver.state, fact, recorded)
+        driver.keeper.take()
+        return driver
+
+    async def history(self, run: str, after: int = 0) -> list[Recorded]:
+        """The events of a run after sequence number `after`. Raises `RunNotFound`."""
+        rows = await self.store.read(run, after)
+        if not rows and not after:
+            raise not_found(run)
+        return [item for row in rows for item in decode_events(row.data, run, row.seq) if item.seq > after]
+
+    def _check_definition(self, started: Any, definition: Definition, run: str) -> None:
+        assert isinstance(started, RunStarted)
+        if started.definition == definition.hash:
+            return
+        found = differences(self.store.blob(started.definition), definition.description)
+        error = DefinitionChanged(
+            f"the structure of workflow {started.workflow!r} changed since run {run!r} began:\n"
+            + "\n".join(f"  - {line}" for line in found),
+            op="resume",
+            where=started.workflow,
+            hint="bodies, retries and timeouts of steps may change under a run; restore the structure or start anew",
+        )
+        error.nodes = tuple(line.split(":")[0] for line in found)
+        raise error
+
+    def _takeover(self, driver: Driver, epoch: int) -> list[Fact]:
+        state, now = driver.state, self.clock.now()
+        facts: list[Fact] = [RunTaken(now, epoch, self._name)]
+        if state.status == "failed":
+            return [*facts, RunReopened(now)]
+        for frame in list(state.frames.values()):
+            if not isinstance(frame, CallFrame) or frame.phase not in (OPEN, CANCELLING):
+                continue
+            step = bound_at(driver, frame).step
+            waits = step.options.effect == "irreversible" and frame.started != frame.attempt
+            if not waits or frame.phase == CANCELLING:
+                reason = "cancelled" if frame.phase == CANCELLING else "crashed"
+                facts.append(lost_attempt(driver, frame, step, reason, now))
+        return facts
+
+    async def _pending(self, run: str) -> list[Mail]:
+        now = self.clock.now()
+        return [Mail(decode_request(request, now), number=request.number) for request in await self.store.pending([run])]
+
+    async def _owned(self, run: str) -> RunError:
+        owner = await self.store.owner(run)
+        return RunError(
+            f"run {run!r} is being driven by another process ({owner})",
+            run=run,
+            code="owned_elsewhere",
+            op="resume",
+            hint="it goes on there; look at it with: ripresa show " + run,
+        )
+
+    # --- requests
+
+    async def request(
+        self, run: str, kind: str, *, reason: str = "", by: str = "", take: Callable[[], Any] | None = None
+    ) -> None:
+        """Ask something of a run: of its driver here, by the inbox of its owner elsewhere, or taking it up oneself.
+
+        `take` takes the run up when nobody owns it. Durable on return. Raises `IllegalTransition`, `RunNotFound`.
+        """
+        driver = self.drivers.get(run)
+        if driver is not None:
+            await driver.durable(decode_request(Request(0, run, kind, encode_request(reason, by)), self.clock.now()))
+            return
+        await self.store.put(run, kind, encode_request(reason, by))
+        if await self.store.owner(run) is None and take is not None:
+            await take()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL)
+            with suppress(StoreError):
+                if self.drivers and self.store.changed():
+                    await self._collect()
+
+    async def _collect(self) -> None:
+        now = self.clock.now()
+        for request in await self.store.pending(list(self.drivers)):
+            driver = self.drivers.get(request.run)
+            if driver is not None and request.number not in self._seen:
+                self._seen.add(request.number)
+                driver.deliver(Mail(decode_request(request, now), number=request.number))
+
+    # --- the end
+
+    async def left(self, driver: Driver, error: BaseException | None) -> None:
+        """A driver has stopped: its run is not owned here any more."""
+        self.drivers.pop(driver.run, None)
+        self.feed.end(driver.run)
+        if driver.state.status not in TERMINAL or error is not None:
+            with suppress(RipresaError):
+                await self.store.release(driver.run)
+
+    async def close(self) -> None:
+        """Stop all runs so that they can be taken up again, and let the executors go."""
+        if self._poller is not None:
+            self._poller.cancel()
+        await asyncio.gather(*(driver.stop() for driver in list(self.drivers.values())))
+        if self._threads is not None:
+            self._threads.close()
+        if self._processes is not None:
+            await self._processes.close()
+
+
+def not_found(run: str) -> RunNotFound:
+    """The error for a run that is not in the store."""
+    return RunNotFound(f"there is no run {run!r} in this store", run=run, hint="ripresa runs lists those that there are")
+
+
+def new_id(now: int) -> str:
+    """An id that sorts by time: milliseconds since 1970 and 40 random bits, in base 32."""
+    number = ((now // 1000) << 40) | int.from_bytes(os.urandom(5))
+    digits = []
+    for _ in range(17):
+        digits.append("0123456789abcdefghjkmnpqrstvwxyz"[number & 31])
+        number >>= 5
+    return "".join(reversed(digits))
+

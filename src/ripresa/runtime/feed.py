@@ -1,0 +1,126 @@
+"""Tells watchers what became durable, without ever waiting for them.
+
+A watcher has a bounded buffer; one that falls behind reads what it missed from the journal, so nothing is lost and
+nothing piles up. Notices (starts, progress) are live only and have no place in the sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..core.events import Event, Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegan:
+    """Notice: an attempt began to run."""
+
+    run: str
+    path: str
+    attempt: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgressed:
+    """Notice: what a step said about how far it is."""
+
+    run: str
+    path: str
+    attempt: int
+    completed: float
+    total: float | None
+    message: str
+
+
+Notice = StepBegan | StepProgressed
+
+
+class Watcher:
+    """One reader of one run."""
+
+    SIZE = 1024
+
+    def __init__(self) -> None:
+        self._buffer: deque[Recorded | Notice] = deque()
+        self._woken = asyncio.Event()
+        self.behind = False
+        self.ended = False
+
+    def put(self, items: Iterable[Recorded | Notice]) -> None:
+        """Hand over what happened; if there is no room, forget it and remember that something was missed."""
+        if not self.behind:
+            self._buffer.extend(items)
+            self.behind = len(self._buffer) > self.SIZE
+        self._woken.set()
+
+    def end(self) -> None:
+        """Nothing more will happen."""
+        self.ended = True
+        self._woken.set()
+
+    def take(self) -> list[Recorded | Notice]:
+        """Everything handed over since the last time; nothing if something was missed (then read the journal)."""
+        if self.behind:
+            self._buffer.clear()
+            self.behind = False
+            return []
+        items = list(self._buffer)
+        self._buffer.clear()
+        return items
+
+    async def wait(self) -> None:
+        """Wait until there is something to take, or the end."""
+        await self._woken.wait()
+        self._woken.clear()
+
+
+class Feed:
+    """The watchers of all runs of one app."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[str, list[Watcher]] = {}
+
+    def watch(self, run: str) -> Watcher:
+        """Begin to watch a run."""
+        watcher = Watcher()
+        self._watchers.setdefault(run, []).append(watcher)
+        return watcher
+
+    def leave(self, run: str, watcher: Watcher) -> None:
+        """Stop watching."""
+        watchers = self._watchers.get(run, [])
+        if watcher in watchers:
+            watchers.remove(watcher)
+        if not watchers:
+            self._watchers.pop(run, None)
+
+    def watched(self, run: str) -> bool:
+        """Whether anybody watches this run."""
+        return run in self._watchers
+
+    def publish(self, run: str, seq: int, events: list[Event]) -> None:
+        """Tell the watchers of a run about events that are durable, numbered from `seq`."""
+        watchers = self._watchers.get(run)
+        if watchers is None:
+            return
+        items: list[Recorded | Notice] = []
+        at = 0
+        for number, event in enumerate(events, seq):
+            at = getattr(event, "at", at)
+            items.append(Recorded(run, number, at, event))
+        for watcher in watchers:
+            watcher.put(items)
+
+    def notify(self, notice: Notice) -> None:
+        """Tell the watchers of a run something that is not kept."""
+        for watcher in self._watchers.get(notice.run, ()):
+            watcher.put((notice,))
+
+    def end(self, run: str) -> None:
+        """Tell the watchers of a run that this process will say nothing more about it."""
+        for watcher in self._watchers.get(run, ()):
+            watcher.end()

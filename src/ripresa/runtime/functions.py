@@ -1,0 +1,574 @@
+"""Steps durable functions: a coroutine is fed outcomes in order and yields the calls it asks for.
+
+Law: what a function asks for depends on its input, the run's seed, and the ordered outcomes alone. A slice runs with
+a stub in the place of the event loop, so that anything foreign is a clear error. The coroutine is a cache: thrown
+away it is rebuilt from the outcomes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Protocol
+
+from ..context import Context, Gather, MapOver, Race, Sleep, enter_function
+from ..core.events import Asked, CallSpec, Fact, Raised, Returned
+from ..core.nodes.dynamic import Dynamic, DynamicFrame, Outcome
+from ..core.nodes.join import WINDOW
+from ..core.state import RunState
+from ..errors import Nondeterminism, RipresaError
+from ..workflow.call import Pending
+from ..workflow.encoding import encode
+from ..workflow.failures import error_of, failure_of
+from ..workflow.flow import Runnable, to_node
+from ..workflow.function import Workflow
+from ..workflow.patterns import map_each
+from ..workflow.step import Step
+
+from .values import Keeper, Values
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(at: int) -> datetime:
+    """The aware datetime of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+class _NoLoop:
+    """Stands where the event loop would be while a durable function is stepped."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise foreign("the event loop")
+
+
+_NO_LOOP: Any = _NoLoop()
+
+
+def foreign(what: str) -> RipresaError:
+    """The error for anything that a durable function may not wait for."""
+    return RipresaError(
+        f"a durable function cannot wait for {what}",
+        code="foreign_await",
+        hint="await steps, flows, workflows and its context; put everything else into a @step",
+    )
+
+
+class Sink(Protocol):
+    """Whoever waits for an outcome."""
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """Number `index` of what it waits for has ended."""
+        ...
+
+    def give_up(self) -> None:
+        """Stop waiting: let go of everything it waits for."""
+        ...
+
+
+Awaits = Sink | int | None
+"""What something waits for: a fiber or several things, a call by number, or nothing."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A call under way: what was called, who waits for it, and how its result is read."""
+
+    callee: Any
+    sink: Sink
+    index: int
+    output_type: Any
+    path: str
+
+
+class Fiber:
+    """A coroutine within a durable function; it waits for at most one thing at a time."""
+
+    __slots__ = ("awaits", "coroutine", "function", "index", "label", "sink", "turn")
+
+    def __init__(self, function: Interpreter, coroutine: Any, label: str, sink: Sink | None, index: int) -> None:
+        self.function = function
+        self.coroutine = coroutine
+        self.label = label
+        self.sink = sink
+        self.index = index
+        self.awaits: Awaits = None
+        self.turn = 0
+        function.fibers += 1
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """What the coroutine waited for has ended: it is stepped on when its turn comes."""
+        self.function.ready.append((self, self.turn, value, error))
+
+    def step(self, value: Any, error: BaseException | None) -> None:
+        """Run the coroutine to its next request or its end."""
+        self.turn += 1
+        self.awaits = None
+        try:
+            request = self.function.send(self.coroutine, value, error)
+        except StopIteration as stop:
+            self._end(stop.value, None)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as raised:  # the border: whatever user code raises is its outcome
+            self._end(None, raised)
+        else:
+            self.awaits = self.function.begin(request, self)
+
+    def give_up(self) -> None:
+        """Throw the cancellation in: `finally` blocks run to their end, but nobody waits for the outcome any more."""
+        self.sink = None
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Let go of what the coroutine waits for and throw the cancellation in."""
+        self.function.let_go(self.awaits)
+        self.turn += 1
+        self.awaits = None
+        self.settle(0, None, asyncio.CancelledError())
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        self.function.fibers -= 1
+        if self.sink is not None:
+            self.sink.settle(self.index, value, error)
+
+
+class Main:
+    """Takes the outcome of the function itself."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """The function has ended."""
+        self.ended, self.value, self.error = True, value, error
+
+    def give_up(self) -> None:
+        """Nobody gives the function itself up."""
+
+
+class Joining:
+    """Several things side by side for one fiber: all of them (`gather`, `map`) or the first to end (`race`)."""
+
+    def __init__(self, fiber: Fiber, units: list[Any], labels: list[str], *, window: int, race: bool) -> None:
+        self.function = fiber.function
+        self.fiber = fiber
+        self.units = units
+        self.labels = labels
+        self.window = window
+        self.race = race
+        self.results: list[Any] = [None] * len(units)
+        self.awaits: dict[int, Awaits] = {}
+        self.next = 0
+        self.left = len(units)
+        self.ended = False
+
+    def begin(self) -> None:
+        """Start as many as the window allows."""
+        while not self.ended and self.next < len(self.units) and len(self.awaits) < self.window:
+            index = self.next
+            self.next += 1
+            unit, self.units[index] = self.units[index], None
+            self.awaits[index] = None
+            awaits = self.function.start(unit, self, index, self.labels[index])
+            if index in self.awaits:
+                self.awaits[index] = awaits
+            elif awaits is not None:
+                self.function.let_go(awaits)
+        if not self.units:
+            self._end(self.results, None)
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """One of them has ended."""
+        if self.ended:
+            return
+        self.awaits.pop(index, None)
+        self.left -= 1
+        self.results[index] = value
+        if self.race or error is not None:
+            self._end(value, error)
+        elif self.left == 0:
+            self._end(self.results, None)
+        else:
+            self.begin()
+
+    def give_up(self) -> None:
+        """Let go of all that are under way; those that have not begun never will."""
+        self.ended = True
+        waiting, self.awaits = self.awaits, {}
+        for awaits in waiting.values():
+            self.function.let_go(awaits)
+        for unit in self.units:
+            if inspect.iscoroutine(unit):
+                unit.close()
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        self.give_up()
+        self.fiber.settle(0, value, error)
+
+
+@dataclass(slots=True)
+class Slice:
+    """What a function asked for between two outcomes."""
+
+    calls: list[CallSpec] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+
+
+class Interpreter:
+    """One durable function of one run, as far as it has come."""
+
+    def __init__(self, state: RunState, frame: DynamicFrame, values: Values, keeper: Keeper) -> None:
+        node = frame.node
+        assert isinstance(node, Dynamic)
+        self.code: Workflow[..., Any] = node.code
+        self.definition = state.definition
+        self.path = frame.path
+        self.prefix = frame.prefix
+        self.run = state.run
+        self.workflow = node.workflow
+        self.values = values
+        self.keeper = keeper
+        self.at = frame.began
+        self.fed = 0
+        self.asked = 0
+        self.fibers = 0
+        self.reported = False
+        self.waiting: dict[int, Waiting] = {}
+        self.ready: deque[tuple[Fiber, int, Any, BaseException | None]] = deque()
+        self.slice = Slice()
+        self.main = Main()
+        self._names: dict[str, int] = {}
+        self._random = Random(f"{state.seed}/{frame.path}")
+        self._variables = copy_context()
+        enter_function(self._variables)
+        self.fiber = Fiber(self, self._coroutine(frame), "", self.main, 0)
+        self.fiber.settle(0, None, None)
+        self._work()
+
+    # --- what its context reads
+
+    def now(self) -> datetime:
+        """The time of the event that the function goes on from."""
+        return moment(self.at)
+
+    def random(self) -> Random:
+        """The function's random numbers."""
+        return self._random
+
+    # --- from outcomes to calls
+
+    def feed(self, outcomes: Iterable[Outcome]) -> None:
+        """Step the function on with the next outcomes."""
+        for outcome in outcomes:
+            self.at = outcome.at
+            self.fed += 1
+            if outcome.key == 0:
+                if not self.main.ended:
+                    self.fiber.cancel()
+            elif outcome.key in self.waiting:
+                self._settle(self.waiting.pop(outcome.key), outcome)
+            self._work()
+
+    def facts(self, at: int) -> list[Fact]:
+        """What happened since the last time, as facts: calls asked for and given up, and the end of the function."""
+        done, self.slice = self.slice, Slice()
+        ended = self.main.ended and self.fibers == 0 and not self.reported
+        found: list[Fact] = []
+        if done.calls or done.dropped or not ended:
+            found.append(Asked(at, self.path, tuple(done.calls), tuple(done.dropped)))
+        if ended:
+            self.reported = True
+            found.append(self._end(at))
+        return found
+
+    def forget(self) -> None:
+        """What has happened so far is known already."""
+        self.slice = Slice()
+
+    def close(self) -> None:
+        """Throw the coroutines away without a warning; nothing of them runs."""
+        for waiting in self.waiting.values():
+            if isinstance(waiting.sink, Fiber):
+                _abandon(waiting.sink.coroutine)
+        _abandon(self.fiber.coroutine)
+
+    def send(self, coroutine: Coroutine[Any, Any, Any], value: Any, error: BaseException | None) -> Any:
+        """Step a coroutine once, with no event loop in sight."""
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - meant for implementors of event loops
+        asyncio._set_running_loop(_NO_LOOP)  # noqa: SLF001
+        try:
+            if error is None:
+                return self._variables.run(coroutine.send, value)
+            return self._variables.run(coroutine.throw, error)
+        finally:
+            asyncio._set_running_loop(loop)  # noqa: SLF001
+
+    def begin(self, request: object, fiber: Fiber) -> Awaits:
+        """Start what a fiber awaits; returns what it waits for."""
+        match request:
+            case Pending():
+                return self._call(request, fiber, 0, fiber.label)
+            case Sleep(length):
+                return self._ask("sleep", None, self._segment("sleep", fiber.label), b"%d" % length, fiber, 0)
+            case Gather(units):
+                return self._join(fiber, list(units), len(units), race=False)
+            case Race(units):
+                return self._join(fiber, list(units), len(units), race=True)
+            case MapOver(link, items, concurrency):
+                return self._map(fiber, link, list(items), concurrency)
+            case _:
+                fiber.settle(0, None, foreign(_described(request)))
+                return None
+
+    def start(self, unit: Any, sink: Sink, index: int, label: str) -> Awaits:
+        """Start one of several things side by side; returns what is waited for."""
+        if isinstance(unit, _Item):
+            unit = _applied(unit)
+        if isinstance(unit, Pending):
+            return self._call(unit, sink, index, label)
+        if not inspect.iscoroutine(unit):
+            sink.settle(index, None, foreign(_described(unit)))
+            return None
+        fiber = Fiber(self, unit, label, sink, index)
+        fiber.settle(0, None, None)
+        return fiber
+
+    def let_go(self, awaits: Awaits) -> None:
+        """Give up something that is waited for."""
+        if isinstance(awaits, int):
+            if self.waiting.pop(awaits, None) is not None:
+                self.slice.dropped.append(awaits)
+        elif awaits is not None:
+            awaits.give_up()
+
+    def _coroutine(self, frame: DynamicFrame) -> Any:
+        try:
+            args, kwargs = self.code.parameters.decode(frame.input, self.values)
+        except RipresaError as error:
+            return _raising(error)
+        return self.code.fn(Context(self), *args, **kwargs)
+
+    def _work(self) -> None:
+        while self.ready:
+            fiber, turn, value, error = self.ready.popleft()
+            if turn == fiber.turn:
+                fiber.step(value, error)
+
+    def _settle(self, waiting: Waiting, outcome: Outcome) -> None:
+        self.definition.flows.pop(waiting.path, None)
+        if outcome.failure is not None:
+            waiting.sink.settle(waiting.index, None, error_of(outcome.failure))
+            return
+        try:
+            value = None if waiting.callee is None else self.values.read(outcome.value, waiting.output_type)
+        except RipresaError as error:
+            waiting.sink.settle(waiting.index, None, error)
+        else:
+            waiting.sink.settle(waiting.index, value, None)
+
+    def _end(self, at: int) -> Fact:
+        if self.main.error is not None:
+            return Raised(at, self.path, failure_of(self.main.error, self.path))
+        try:
+            text = encode(self.main.value, self.code.output_type, where=self.path or self.workflow)
+        except RipresaError as error:
+            return Raised(at, self.path, failure_of(error, self.path))
+        return Returned(at, self.path, self.keeper.keep(text))
+
+    # --- requests
+
+    def _call(self, call: Pending, sink: Sink, index: int, label: str) -> Awaits:
+        callee: Step[..., Any] | Runnable[..., Any] = call.callee
+        segment = self._segment(callee.name, label)
+        try:
+            if isinstance(callee, Step):
+                text = callee.parameters.encode(call.args, call.kwargs, where=self.prefix + segment)
+                return self._ask("step", callee, segment, text, sink, index)
+            text = callee.encode_input(call.args, call.kwargs)
+            return self._ask("flow", callee, segment, text, sink, index)
+        except RipresaError as error:
+            sink.settle(index, None, error)
+            return None
+
+    def _ask(self, kind: str, callee: Any, segment: str, text: bytes, sink: Sink, index: int) -> int:
+        self.asked += 1
+        path = self.prefix + segment
+        shape = self.definition.add_flow(path, to_node(callee, segment)) if kind == "flow" else ""
+        output_type = callee.parameters.returns if kind == "step" else getattr(callee, "output_type", None)
+        self.slice.calls.append(CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape))
+        self.waiting[self.asked] = Waiting(callee, sink, index, output_type, path)
+        return self.asked
+
+    def _join(self, fiber: Fiber, units: list[Any], window: int, *, race: bool) -> Awaits:
+        if race and not units:
+            fiber.settle(0, None, RipresaError("a race of nothing has no winner", code="usage", op="race"))
+            return None
+        labels = [self._label(unit, fiber.label) for unit in units]
+        return self._begin(Joining(fiber, units, labels, window=window, race=race))
+
+    def _map(self, fiber: Fiber, link: Any, items: list[Any], concurrency: int | None) -> Awaits:
+        if isinstance(link, Step | Runnable):
+            try:
+                return self._call(map_each(link, concurrency=concurrency)(items), fiber, 0, fiber.label)  # type: ignore[arg-type]
+            except RipresaError as error:
+                fiber.settle(0, None, error)
+                return None
+        name = self._segment(getattr(link, "__name__", "map").strip("<>"), fiber.label)
+        labels = [f"{name}[{index}]." for index in range(len(items))]
+        units: list[Any] = [_Item(link, item) for item in items]
+        return self._begin(Joining(fiber, units, labels, window=concurrency or WINDOW, race=False))
+
+    def _begin(self, joining: Joining) -> Joining:
+        joining.begin()
+        return joining
+
+    def _label(self, unit: Any, label: str) -> str:
+        return self._segment(str(unit.__name__), label) + "." if inspect.iscoroutine(unit) else label
+
+    def _segment(self, name: str, label: str) -> str:
+        full = label + name
+        count = self._names.get(full, 0) + 1
+        self._names[full] = count
+        return full if count == 1 else f"{full}#{count}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One item of a map whose link is a plain async function: called when its turn comes."""
+
+    link: Any
+    item: Any
+
+
+async def _applied(unit: _Item) -> Any:
+    return await unit.link(unit.item)
+
+
+async def _raising(error: BaseException) -> Any:
+    raise error
+
+
+def _abandon(coroutine: Any) -> None:
+    try:
+        coroutine.close()
+    except (RuntimeError, RipresaError):  # it awaits in a finally block; it is only a cache
+        return
+
+
+def _described(request: object) -> str:
+    return "something of another event loop" if request is None else f"a {type(request).__name__}"
+
+
+class Functions:
+    """The durable functions of one run, rebuilt when they are not there."""
+
+    def __init__(self, state: RunState, values: Values, keeper: Keeper) -> None:
+        self._state = state
+        self._values = values
+        self._keeper = keeper
+        self._found: dict[str, Interpreter] = {}
+        self._pending: dict[str, deque[Fact]] = {}
+
+    def resume(self, path: str, first: int) -> list[Fact]:
+        """Step the function at this path on with its outcomes from number `first`; what it did, as facts."""
+        frame = self._state.frames[path]
+        assert isinstance(frame, DynamicFrame)
+        function = self._found.get(path)
+        if function is None or function.fed != first or function.reported:
+            function = self._rebuild(frame, first)
+        function.feed(frame.outcomes[first:])
+        facts = function.facts(self._state.at)
+        if isinstance(facts[-1], Raised | Returned):
+            del self._found[path]
+        return facts
+
+    def replay(self, fact: Asked | Returned | Raised, *, strict: bool) -> None:
+        """Step the function along with a recorded slice and compare what it does; if not `strict`, only step it."""
+        pending = self._pending.setdefault(fact.path, deque())
+        try:
+            if not pending:
+                frame = self._state.frames[fact.path]
+                assert isinstance(frame, DynamicFrame)
+                pending.extend(self.resume(fact.path, frame.delivered))
+            _compare(fact, pending.popleft())
+        except Nondeterminism:
+            if strict:
+                raise
+            pending.clear()
+            self._drop(fact.path)
+
+    def callee(self, path: str, key: int) -> Any:
+        """The step behind call number `key` of the function at this path."""
+        function = self._found.get(path)
+        if function is None:
+            frame = self._state.frames[path]
+            assert isinstance(frame, DynamicFrame)
+            function = self._rebuild(frame, frame.delivered)
+        return function.waiting[key].callee
+
+    def close(self) -> None:
+        """Throw all of them away."""
+        for function in self._found.values():
+            function.close()
+        self._found.clear()
+
+    def _drop(self, path: str) -> None:
+        stale = self._found.pop(path, None)
+        if stale is not None:
+            stale.close()
+
+    def _rebuild(self, frame: DynamicFrame, first: int) -> Interpreter:
+        self._drop(frame.path)
+        function = Interpreter(self._state, frame, self._values, self._keeper)
+        self._found[frame.path] = function
+        if frame.outcomes or frame.asked:
+            function.feed(frame.outcomes[:first])
+            expected = frame.outcomes[first].asked if first < len(frame.outcomes) else frame.asked
+            if function.asked != expected:
+                raise Nondeterminism(
+                    f"durable function {function.workflow!r} asked for {function.asked} calls where it had asked for "
+                    f"{expected}",
+                    op="replay",
+                    where=frame.path or function.workflow,
+                    hint="it must ask for the same calls in the same order; put time, chance and the world into steps",
+                )
+            function.forget()
+        return function
+
+
+def _compare(recorded: Asked | Returned | Raised, live: Fact) -> None:
+    if type(recorded) is type(live) and _asks(recorded) == _asks(live):
+        return
+    raise Nondeterminism(
+        f"a durable function had {_described_slice(recorded)}, now it has {_described_slice(live)}",
+        op="replay",
+        where=recorded.path,
+        hint="it must ask for the same calls in the same order; put time, chance and the world into steps, "
+        "or give the workflow a new version",
+    )
+
+
+def _asks(fact: Fact) -> object:
+    if isinstance(fact, Asked):
+        return [(call.key, call.kind, call.segment, call.shape) for call in fact.calls], fact.dropped
+    return None
+
+
+def _described_slice(fact: Fact) -> str:
+    match fact:
+        case Asked(calls=calls, dropped=dropped):
+            named = ", ".join(call.segment for call in calls) or "nothing"
+            return f"asked for {named}" + (f" and given up {len(dropped)} calls" if dropped else "")
+        case Raised(failure=failure):
+            return f"raised {failure.types[0] if failure.types else failure.code}: {failure.message}"
+        case _:
+            return "returned"

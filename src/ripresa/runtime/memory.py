@@ -1,0 +1,78 @@
+"""Runs workflows in memory, without an app: the same engine over a store that is thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ..core.events import Recorded
+from ..errors import RunFailed, StepFailed
+from ..stores.memory import MemoryStore
+from ..workflow.flow import Runnable
+from .clock import SystemClock
+from .driver import Driver
+from .engine import Engine, Start
+from .results import cancel_error, result_of, run_error
+
+
+async def run(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run to the end; gives the result, or raises what the failing step raised (its run is gone with it)."""
+    engine = await _engine()
+    try:
+        driver = await engine.start(_start(runnable, args, kwargs))
+        await driver.ended
+        return _result(driver, runnable)
+    finally:
+        await engine.close()
+
+
+async def stream(
+    runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncIterator[Recorded]:
+    """The events of a run while it happens, `RunCompleted` with the result last. Raises like `run`."""
+    engine = await _engine()
+    try:
+        start = _start(runnable, args, kwargs, "stream")
+        watcher = engine.feed.watch(start.id)
+        driver = await engine.start(start)
+        for recorded in await engine.history(start.id):
+            yield recorded
+        seen = driver.state.seq if driver.ended.done() else 0
+        while True:
+            for item in watcher.take():
+                if isinstance(item, Recorded) and item.seq > seen:
+                    yield item
+            if watcher.ended:
+                break
+            await watcher.wait()
+        _result(driver, runnable)
+    finally:
+        await engine.close()
+
+
+async def _engine() -> Engine:
+    store = MemoryStore()
+    await store.open()
+    return Engine(store, SystemClock())
+
+
+def _start(
+    runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], id: str = ""
+) -> Start:
+    timeout = getattr(runnable, "timeout", None)
+    return Start(runnable, runnable.encode_input(args, kwargs), id=id, timeout=timeout)
+
+
+def _result(driver: Driver, runnable: Runnable[..., Any]) -> Any:
+    state = driver.state
+    if state.status == "failed" and driver.failure is not None:
+        raise _cause(run_error(state.run, driver.failure))
+    if state.status in ("cancelled", "terminated"):
+        raise cancel_error(state.run, state.status, state.reason)
+    return result_of(state.run, state.status, driver.output, driver.values, runnable.output_type)
+
+
+def _cause(error: RunFailed) -> BaseException:
+    """The step's own exception: without a store there is no run to speak of."""
+    cause = error.__cause__
+    return error if cause is None or isinstance(cause, StepFailed) else cause

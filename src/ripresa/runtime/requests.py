@@ -1,0 +1,34 @@
+"""What others may ask of a run, as the facts that its owner makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from ..core.events import CancelRequested, ContinueRequested, Fact, PauseRequested, TerminateRequested
+from ..errors import RipresaError
+from ..ports import Request
+
+KINDS: Final = ("cancel", "terminate", "pause", "continue")
+
+
+def encode_request(reason: str = "", by: str = "") -> bytes:
+    """The body of a request."""
+    return json.dumps({"reason": reason, "by": by}).encode()
+
+
+def decode_request(request: Request, now: int) -> Fact:
+    """The fact that a request becomes when its owner takes it up."""
+    body = json.loads(request.body)
+    reason, by = str(body.get("reason", "")), str(body.get("by", ""))
+    match request.kind:
+        case "cancel":
+            return CancelRequested(now, reason, by)
+        case "terminate":
+            return TerminateRequested(now, reason, by)
+        case "pause":
+            return PauseRequested(now, reason, by)
+        case "continue":
+            return ContinueRequested(now, by)
+        case kind:
+            raise RipresaError(f"a run cannot be asked to {kind!r}", code="usage", op="request", hint=", ".join(KINDS))

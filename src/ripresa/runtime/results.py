@@ -1,0 +1,45 @@
+"""How a run ended, as a value or as the error that says why there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..core.events import Failure
+from ..core.values import NULL, Value
+from ..errors import RunCancelled, RunError, RunFailed
+from ..workflow.failures import error_of
+
+if TYPE_CHECKING:
+    from .values import Values
+
+
+def result_of(run: str, status: str, output: Value | None, values: Values, output_type: Any) -> Any:
+    """The decoded output of a completed run. Raises `RunFailed`, `RunCancelled` or, while it goes on, `RunError`."""
+    if status == "completed":
+        return values.read(NULL if output is None else output, output_type)
+    raise RunError(f"run {run!r} is {status} and has no result yet", run=run, code="not_available", op="result")
+
+
+def run_error(run: str, failure: Failure) -> RunFailed:
+    """What `result()` raises for a failed run; its cause is the step's exception."""
+    place = f" in step {failure.path!r}, attempt {failure.attempt}" if failure.path and failure.attempt else ""
+    kind = failure.types[0].rpartition(".")[2] + ": " if failure.types else ""
+    error = RunFailed(
+        f"run {run!r} failed{place}: {kind}{failure.message}",
+        run=run,
+        op="result",
+        where=failure.path,
+        hint=f"mend the cause, then: ripresa resume {run}",
+    )
+    error.failure = failure
+    error.__cause__ = error_of(failure)
+    return error
+
+
+def cancel_error(run: str, status: str, reason: str, failures: tuple[Failure, ...] = ()) -> RunCancelled:
+    """What `result()` raises for a run that was cancelled or terminated."""
+    why = f": {reason}" if reason else ""
+    error = RunCancelled(f"run {run!r} was {status}{why}", run=run, code=status, op="result")
+    error.reason = reason
+    error.failures = failures
+    return error

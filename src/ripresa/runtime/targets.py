@@ -1,0 +1,105 @@
+"""From the text that names a workflow's code to the code, and back: `file.py:name` or `package.module:name`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import RipresaError
+from ..workflow.flow import Runnable
+from ..workflow.function import Workflow
+from ..workflow.single import Single, runnable_of
+from ..workflow.step import Step
+
+
+def load_target(target: str) -> Runnable[..., Any]:
+    """Import what a target names.
+
+    Raises `RipresaError(unknown_target)` if the file, module or name is not there; what the code itself raises while
+    it is imported comes through as it is.
+    """
+    place, separator, name = target.rpartition(":")
+    if not separator or not place or not name:
+        raise _unknown(target, "it names no object", "write file.py:name or package.module:name")
+    module = _file(place, target) if place.endswith(".py") else _module(place, target)
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, Step | Runnable):
+        return runnable_of(found)
+    if found is None:
+        raise _unknown(target, f"{place} has no {name!r}", _candidates(module))
+    raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", _candidates(module))
+
+
+def _file(place: str, target: str) -> ModuleType:
+    path = Path(place).expanduser().resolve()
+    if not path.is_file():
+        raise _unknown(target, f"there is no file {place}", f"looked in {Path.cwd()}")
+    name = f"ripresa_target_{path.stem}_{abs(hash(str(path)))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _module(place: str, target: str) -> ModuleType:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name and (place == error.name or place.startswith(error.name + ".")):
+            raise _unknown(target, f"there is no module {place}", f"looked in {Path.cwd()} and sys.path") from None
+        raise
+
+
+def _candidates(module: ModuleType) -> str:
+    names = [name for name, value in vars(module).items() if isinstance(value, Runnable)]
+    return f"it has {', '.join(names)}" if names else "it defines no chain, graph or workflow"
+
+
+def _unknown(target: str, why: str, hint: str) -> RipresaError:
+    return RipresaError(f"{target!r} names no workflow: {why}", code="unknown_target", op="load", hint=hint)
+
+
+def target_of(runnable: Runnable[..., Any]) -> str:
+    """The target that finds a runnable again from another process; empty if it stands nowhere by name."""
+    if isinstance(runnable, Workflow):
+        return _place(runnable.fn.__module__, runnable.fn.__qualname__, runnable)
+    if isinstance(runnable, Single):
+        return _place(runnable.step.fn.__module__, runnable.step.fn.__qualname__, runnable.step)
+    for module in list(sys.modules.values()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is runnable:
+                return _place(module.__name__, name, runnable)
+    return ""
+
+
+def _place(module_name: str, name: str, value: object) -> str:
+    module = sys.modules.get(module_name)
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if module is None or found is not value:
+        return ""
+    file = getattr(module, "__file__", None)
+    if module_name == "__main__" or module_name.startswith("ripresa_target_"):
+        return f"{Path(file).resolve()}:{name}" if file else ""
+    return f"{module_name}:{name}"

@@ -1,0 +1,87 @@
+"""Reads the values of runs: looks large ones up, splits lists, decodes by type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.values import LARGE, Pick, Value, by_content, digest_of, is_inline, text_of
+from ..errors import InvalidValue
+from ..workflow.encoding import decode
+
+
+class Values:
+    """The border's `Reader`. `load` gives the large value with a digest.
+
+    Lists that were split are remembered while they are being worked through, so that a map over many items splits its
+    list once.
+    """
+
+    REMEMBERED = 8
+
+    def __init__(self, load: Callable[[str], bytes]) -> None:
+        self._load = load
+        self._split: dict[int, tuple[Value, list[Value]]] = {}
+
+    def text(self, value: Value) -> bytes:
+        """The whole value as JSON text."""
+        if isinstance(value, bytes):
+            digest = digest_of(value)
+            return value if digest is None else self._load(digest)
+        if isinstance(value, Pick):
+            return self.text(self.items(value.source)[value.index])
+        if is_inline(value):
+            return text_of(value)
+        return b"[" + b",".join(map(self.text, value)) + b"]"
+
+    def read(self, value: Value, kind: Any) -> Any:
+        """The value decoded by the annotation `kind`, a new object each time."""
+        return decode(self.text(value), kind)
+
+    def items(self, value: Value) -> list[Value]:
+        """The items of a list value, undecoded. Raises `InvalidValue` if it is no list."""
+        if isinstance(value, tuple):
+            return list(value)
+        known = self._split.get(id(value))
+        if known is not None and known[0] is value:
+            return known[1]
+        items = split(self.text(value))
+        while len(self._split) >= self.REMEMBERED:
+            del self._split[next(iter(self._split))]
+        self._split[id(value)] = (value, items)
+        return items
+
+
+def split(text: bytes) -> list[Value]:
+    """The items of a JSON array as JSON texts."""
+    from pydantic_core import from_json, to_json
+
+    whole = from_json(text)
+    if not isinstance(whole, list):
+        shown = text[:60].decode(errors="replace")
+        raise InvalidValue(f"a list is needed here, not {shown}", hint="map and fold go over the items of a list")
+    return [to_json(item, inf_nan_mode="constants") for item in whole]
+
+
+class Keeper:
+    """Takes large values out of what a run records; they are stored by content, once."""
+
+    def __init__(self, limit: int = LARGE) -> None:
+        self.limit = limit
+        self.blobs: dict[str, bytes] = {}
+
+    def keep(self, text: bytes) -> bytes:
+        """The value as it goes into an event: itself, or a reference if it is large."""
+        if len(text) <= self.limit:
+            return text
+        reference, digest = by_content(text)
+        self.blobs[digest] = text
+        return reference
+
+    def take(self) -> tuple[tuple[str, bytes], ...]:
+        """What has been kept since the last time."""
+        if not self.blobs:
+            return ()
+        taken = tuple(self.blobs.items())
+        self.blobs = {}
+        return taken

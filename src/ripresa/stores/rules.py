@@ -1,0 +1,76 @@
+"""What every store decides and says alike, whatever it keeps things in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import Fenced, RipresaError, RunExists, RunNotFound, StoreError
+from ..ports import Batch, Page, Row, RunFilter, RunHead
+
+END_OF_TIME = 2**63 - 1
+
+
+def first_head(batch: Batch) -> RunHead:
+    """The head of a run's first batch."""
+    if batch.head is None or batch.seq != 1:
+        message = "the first batch of a run begins with event 1 and has a head"
+        raise RipresaError(message, code="usage", op="create", where=batch.run)
+    return batch.head
+
+
+def about(rows: Sequence[Row], limit: int) -> Sequence[Row]:
+    """The first rows, until they hold at least `limit` events; all of them if it is 0."""
+    held = 0
+    for index, row in enumerate(rows):
+        held += row.count
+        if held >= limit > 0:
+            return rows[: index + 1]
+    return rows
+
+
+def place(head: RunHead) -> tuple[int, str]:
+    """Where a run stands in lists."""
+    return head.created_at, head.id
+
+
+def upper_bound(where: RunFilter, last: RunHead | None) -> tuple[int, str]:
+    """The place that every run of the page stands below; `last` is the run that `where.after` names."""
+    bound = (where.created_before or END_OF_TIME, "")
+    return bound if last is None else min(bound, place(last))
+
+
+def page(heads: Sequence[RunHead], limit: int) -> Page:
+    """The first page of these runs (in any order)."""
+    ordered = sorted(heads, key=place, reverse=True)
+    return Page(tuple(ordered[:limit]), len(ordered) > limit)
+
+
+def fenced(batch: Batch, reason: str) -> Fenced:
+    """The error of an append that comes too late, too early or from somebody else."""
+    return Fenced(
+        f"event {batch.seq} of run {batch.run!r} cannot be appended: {reason}",
+        run=batch.run,
+        op="append",
+        hint="drop what is in memory, claim the run and read it again",
+    )
+
+
+def misplaced(batch: Batch, following: int | None) -> Fenced:
+    """The error of an append to a run whose next event has the number `following` (None: it is not owned here)."""
+    return fenced(batch, "this store does not own the run" if following is None else f"the next one is {following}")
+
+
+def exists(run: str) -> RunExists:
+    """The error of a second creation."""
+    return RunExists(f"there is a run {run!r} already", run=run, op="create", hint="choose another id, or attach to it")
+
+
+def not_found(run: str, op: str) -> RunNotFound:
+    """The error of everything that needs a run which is not there."""
+    return RunNotFound(f"there is no run {run!r}", run=run, op=op, hint="look for its id in the list of runs")
+
+
+def closed(op: str, where: str) -> StoreError:
+    """The error of a store that is used before it is opened, after it is closed or in a forked process."""
+    hint = "open a store of its own in each process, and keep it open until its runs are done"
+    return StoreError("the store is not open here", code="closed", op=op, where=where, hint=hint)

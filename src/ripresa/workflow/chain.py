@@ -1,0 +1,47 @@
+"""Chains: links one after another, each given what the one before returned."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from typing_extensions import TypeVar
+
+from ..core.nodes.node import Node
+from ..core.nodes.sequence import Sequence
+from .flow import Built, Flow, Link, as_links, build_link
+from .place import One, Place, distinct
+
+A = TypeVar("A")
+B = TypeVar("B")
+A_contra = TypeVar("A_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Chain(Flow[A_contra, R_co]):
+    """A typed pipeline. A mismatch of neighbours fails in the type checkers, and when the chain is written."""
+
+    def __init__(self, links: tuple[Built, ...], built: tuple[Node[Any], ...] = (), *, name: str) -> None:
+        self.links = links
+        super().__init__(partial(build_chain, links, built), name=name)
+
+    def then(self, link: Callable[[R_co], Awaitable[B]], /) -> Chain[A_contra, B]:
+        """The chain with one more link, which is given the result so far."""
+        return Chain((*self.links, *as_links((link,), "then")), self.node.children, name=self.name)
+
+
+def chain(first: Link[A, B], /, *, name: str = "chain") -> Chain[A, B]:
+    """Begin a chain: `chain(search).then(map_each(fetch)).then(write)`."""
+    return Chain(as_links((first,), "chain"), name=name)
+
+
+def build_chain(links: tuple[Built, ...], built: tuple[Node[Any], ...], place: Place) -> Sequence:
+    """The links in order, each given what the one before returns; `built` are the first of them if nothing is given."""
+    nodes = list(built) if place.given == One() else []
+    names = distinct(link.name for link in links)[len(nodes) :]
+    given = One(nodes[-1].output_type) if nodes else place.given
+    for link, name in zip(links[len(nodes) :], names, strict=True):
+        nodes.append(build_link(link, place.inner(name, given)))
+        given = One(nodes[-1].output_type)
+    return Sequence(place.name, tuple(nodes), input_type=nodes[0].input_type, output_type=nodes[-1].output_type)

@@ -1,0 +1,98 @@
+"""Choices: one of several links runs, picked by a predicate or by the type of the value."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import isclass
+from typing import Any, is_typeddict
+
+from typing_extensions import TypeVar
+
+from ..core.nodes.branch import Branch
+from ..core.nodes.node import Node
+from ..errors import InvalidConfig
+from .fit import fits, known, members, named, union
+from .flow import Built, Flow, Link, as_links, build_link, build_links
+from .patterns import common_input
+from .place import One, Place, distinct
+from .questions import ByType, Choice, check_predicate, predicate_at
+from .step import step_name
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+A_contra = TypeVar("A_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+def branch(
+    when: Callable[[A], bool], then: Link[A, B], otherwise: Link[A, C], /, *, name: str = "branch"
+) -> Flow[A, B | C]:
+    """Run `then` if the predicate holds for the value, else `otherwise`; both are given the value.
+
+    What the predicate decided is recorded; it is not asked again.
+    """
+    check_predicate(when, "when", "branch")
+    return Flow(partial(_build_branch, when, as_links((then, otherwise), "branch")), name=name)
+
+
+def _build_branch(when: Callable[[Any], object], links: tuple[Built, ...], place: Place) -> Branch:
+    given = place.given.single(place)
+    arms = build_links(links, place, One(given))
+    input_type = common_input(tuple(arm.input_type for arm in arms), place)
+    return Branch(
+        place.name,
+        arms,
+        condition=step_name(when),
+        code=Choice(predicate_at(when, place, given if known(given) else input_type)),
+        input_type=input_type,
+        output_type=union(arm.output_type for arm in arms),
+    )
+
+
+class Cases(Flow[A_contra, R_co]):
+    """Choice by type. The input is the union of the cases, so that a case that is missing does not type-check."""
+
+    def __init__(self, cases: tuple[tuple[type, Built], ...], *, name: str) -> None:
+        self.cases = cases
+        super().__init__(partial(_build_cases, cases), name=name)
+
+    def case(self, kind: type[B], link: Callable[[B], Awaitable[C]], /) -> Cases[A_contra | B, R_co | C]:
+        """One more case; of several that take a value the first does."""
+        return Cases((*self.cases, _case(kind, link)), name=self.name)
+
+
+def case(kind: type[A], link: Link[A, B], /, *, name: str = "case") -> Cases[A, B]:
+    """Run a link for values of a class: `case(Ready, send).case(Rework, improve)`."""
+    return Cases((_case(kind, link),), name=name)
+
+
+def _case(kind: Any, link: Any) -> tuple[type, Built]:
+    if not isclass(kind) or is_typeddict(kind) or getattr(kind, "_is_protocol", False):
+        raise InvalidConfig(f"{kind!r} is no class that values can be told apart by", op="case")
+    return kind, *as_links((link,), "case")  # type: ignore[return-value]
+
+
+def _build_cases(cases: tuple[tuple[type, Built], ...], place: Place) -> Branch:
+    kinds = tuple(kind for kind, _ in cases)
+    whole = union(kinds)
+    given = place.given.single(place)
+    for member in _uncovered(given, whole):
+        place.mismatch(f"is given {named(given)}, but no case takes {named(member)}")
+    names = distinct(link.name for _, link in cases)
+    arms: list[Node[Any]] = [
+        build_link(link, place.inner(name, One(kind))) for (kind, link), name in zip(cases, names, strict=True)
+    ]
+    return Branch(
+        place.name,
+        tuple(arms),
+        condition=" | ".join(map(named, kinds)),
+        code=ByType(kinds, given if known(given) else whole),
+        input_type=given if known(given) else whole,
+        output_type=union(arm.output_type for arm in arms),
+    )
+
+
+def _uncovered(given: Any, whole: Any) -> list[Any]:
+    return [member for member in members(given) if not fits(member, whole)]

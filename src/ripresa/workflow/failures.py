@@ -1,0 +1,102 @@
+"""Exceptions become data here, and data exceptions: the same ones live and in replay."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+from ..core.events import Failure
+from ..core.retry import type_key
+from ..errors import CODES, RipresaError, StepFailed, is_retryable
+
+_PACKAGE = __file__.rpartition("workflow")[0]
+_MESSAGE = 4000
+_TRACEBACK = 16_000
+
+
+def failure_of(error: BaseException, path: str = "", attempt: int = 0) -> Failure:
+    """An exception as data. Its traceback shows the user's own frames only."""
+    recorded = getattr(error, "failure", None)
+    if isinstance(recorded, Failure):
+        return recorded
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        return failure_of(error.exceptions[0], path, attempt)
+    code = error.code if isinstance(error, RipresaError) else "step_failed"
+    types = tuple(type_key(kind) for kind in type(error).__mro__ if kind not in (object, BaseException))
+    cause = error.__cause__
+    return Failure(
+        code,
+        _message(error)[:_MESSAGE],
+        types,
+        is_retryable(error),
+        path,
+        attempt,
+        user_traceback(error)[-_TRACEBACK:],
+        failure_of(cause, path, attempt) if cause is not None and cause is not error else None,
+    )
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, RipresaError):
+        return str(error.message)
+    try:
+        return str(error)
+    except Exception as broken:  # an exception whose text raises is still a failure to record
+        return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback as text without the engine's own frames."""
+    summary = traceback.TracebackException.from_exception(error, limit=-50, compact=True)
+    _strip(summary)
+    return "".join(summary.format(chain=False)).rstrip()
+
+
+def _strip(summary: Any) -> None:
+    kept = [frame for frame in summary.stack if not frame.filename.startswith(_PACKAGE)]
+    summary.stack = traceback.StackSummary.from_list(kept)
+
+
+def error_of(failure: Failure) -> BaseException:
+    """The exception that a durable function sees for a failed call.
+
+    Of the recorded class (or the nearest of its bases that is loaded), with the recorded message and no other state;
+    its `failure` is the whole record. The same in replay as live.
+    """
+    if failure.code in CODES and failure.code != "step_failed":
+        return _coded(failure)
+    for name in failure.types:
+        kind = _loaded(name)
+        if kind is not None:
+            return _instance(kind, failure)
+    return _coded(failure)
+
+
+def _coded(failure: Failure) -> RipresaError:
+    error = StepFailed(failure.message, code=failure.code if failure.code in CODES else None, where=failure.path)
+    error.failure = failure
+    return error
+
+
+def _loaded(name: str) -> type[Exception] | None:
+    module, _, qualname = name.rpartition(".")
+    place: Any = sys.modules.get(module or "builtins")
+    while place is None and module:  # a class inside a class
+        module, _, outer = module.rpartition(".")
+        qualname = f"{outer}.{qualname}"
+        place = sys.modules.get(module)
+    for part in qualname.split("."):
+        place = getattr(place, part, None)
+    return place if isinstance(place, type) and issubclass(place, Exception) else None
+
+
+def _instance(kind: type[Exception], failure: Failure) -> Exception:
+    try:
+        error = kind.__new__(kind, failure.message)
+    except TypeError:
+        return _coded(failure)
+    error.args = (failure.message,)
+    error.__dict__["failure"] = failure
+    error.add_note(f"in step {failure.path!r}, attempt {failure.attempt}")
+    return error

@@ -1,0 +1,263 @@
+"""Whether a value of one type may be given where another is wanted: sound, and lenient where nothing is known.
+
+What is not known (no annotation, `Any`, `object`, type variables) fits everywhere; a mismatch is reported only where
+both sides say what they are. Type arguments are compared covariantly: every consumer gets a value of its own.
+"""
+
+from __future__ import annotations
+
+import collections.abc as abc
+from enum import Enum
+from inspect import Parameter
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    ForwardRef,
+    Literal,
+    Never,
+    NewType,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+import typing_extensions as te
+
+from ..context import Items
+
+_WRAPPERS = {te.Annotated, te.Required, te.NotRequired, te.ReadOnly, te.Final, te.ClassVar}
+_VARIABLES = (TypeVar, ParamSpec, te.TypeVar, te.ParamSpec, te.TypeVarTuple)
+_WIDER: dict[Any, tuple[type, ...]] = {float: (int,), complex: (int, float)}
+_ONE_BY_ONE = (list, set, frozenset, tuple, str, bytes, bytearray, range)
+
+
+def bare(kind: Any) -> Any:
+    """The annotation without what says nothing about the value: metadata, wrappers, aliases."""
+    while True:
+        origin = get_origin(kind)
+        if origin in _WRAPPERS:
+            kind = get_args(kind)[0]
+        elif hasattr(kind, "__value__"):  # type X = ...
+            kind = kind.__value__
+        elif kind is None:
+            return NoneType
+        else:
+            return kind
+
+
+def known(kind: Any) -> bool:
+    """Whether an annotation says anything about the value."""
+    kind = bare(kind)
+    if kind is Any or kind is object or kind is Parameter.empty or isinstance(kind, str | ForwardRef):
+        return False
+    return not isinstance(kind, _VARIABLES)
+
+
+def specific(kind: Any) -> bool:
+    """Whether an annotation says all about the value: it is known and has no type variables within."""
+    if isinstance(kind, list):  # the parameters of a Callable
+        return True
+    kind = bare(kind)
+    return known(kind) and all(specific(arg) for arg in get_args(kind) if arg is not Ellipsis and _is_type(kind))
+
+
+def _is_type(kind: Any) -> bool:
+    return get_origin(kind) is not Literal
+
+
+def members(kind: Any) -> tuple[Any, ...]:
+    """The alternatives of a union, flat; a type that is none is its only one."""
+    kind = bare(kind)
+    if get_origin(kind) not in (Union, UnionType):
+        return (kind,)
+    return tuple(found for arg in get_args(kind) for found in members(arg))
+
+
+def union(kinds: abc.Iterable[Any]) -> Any:
+    """The type of a value that is of one of these types; `Any` if one is not known or there is none."""
+    found: list[Any] = []
+    for kind in kinds:
+        if not known(kind):
+            return Any
+        found.extend(member for member in members(kind) if member not in found)
+    return Union[tuple(found)] if found else Any  # noqa: UP007
+
+
+def narrowest(kinds: abc.Sequence[Any]) -> Any:
+    """The type whose values fit all of these; None if there is none, `Any` if nothing is known."""
+    stated = [kind for kind in kinds if known(kind)]
+    if not stated:
+        return Any
+    return next((kind for kind in stated if all(fits(kind, other) for other in stated)), None)
+
+
+def fits(given: Any, wanted: Any) -> bool:
+    """Whether a value of type `given` may stand where `wanted` is asked for."""
+    given, wanted = bare(given), bare(wanted)
+    if not known(given) or not known(wanted) or given is wanted or given in (Never, NoReturn):
+        return True
+    if len(members(given)) > 1:
+        return all(fits(member, wanted) for member in members(given))
+    if len(members(wanted)) > 1:
+        return any(fits(given, member) for member in members(wanted))
+    if isinstance(wanted, NewType):
+        return isinstance(given, NewType) and fits(given.__supertype__, wanted)
+    if isinstance(given, NewType):
+        return fits(given.__supertype__, wanted)
+    if get_origin(given) is Literal or get_origin(wanted) is Literal:
+        return _literal_fits(given, wanted)
+    return _class_fits(given, wanted)
+
+
+def _literal_fits(given: Any, wanted: Any) -> bool:
+    allowed = [(type(value), value) for value in get_args(wanted)]
+    if get_origin(given) is Literal:
+        values = get_args(given)
+        if get_origin(wanted) is Literal:
+            return all((type(value), value) in allowed for value in values)
+        return all(fits(type(value), wanted) for value in values)
+    if given is bool:
+        return {value for kind, value in allowed if kind is bool} == {True, False}
+    if isinstance(given, type) and issubclass(given, Enum):
+        return all((given, member) in allowed for member in given)
+    return given is NoneType and (NoneType, None) in allowed
+
+
+def _class_fits(given: Any, wanted: Any) -> bool:
+    have, want = get_origin(given) or given, get_origin(wanted) or wanted
+    if want is abc.Callable:
+        return _callable_fits(given, wanted)
+    if want is Items:
+        return _is_ordered(have) and _argument_fits(given, wanted)
+    if not isinstance(have, type) or not isinstance(want, type):
+        return True
+    if is_typeddict(want) or is_typeddict(have):
+        return _dict_fits(have, want)
+    if have in _WIDER.get(want, ()):
+        return True
+    try:
+        related = issubclass(have, want)
+    except TypeError:  # a protocol that cannot be asked
+        return True
+    return related and (want is not tuple or _tuple_fits(given, wanted)) and _argument_fits(given, wanted)
+
+
+def _is_ordered(kind: Any) -> bool:
+    if not isinstance(kind, type):
+        return True
+    unordered = (str, bytes, bytearray, abc.Set, abc.Mapping, abc.Iterator, NoneType)
+    return not issubclass(kind, unordered) and hasattr(kind, "__getitem__") and hasattr(kind, "__len__")
+
+
+def _argument_fits(given: Any, wanted: Any) -> bool:
+    if (get_origin(wanted) or wanted) is tuple:
+        return True
+    wishes = get_args(wanted)
+    if not wishes:
+        return True
+    if len(wishes) == 1:
+        return fits(item_type(given), wishes[0])
+    have = get_args(given)
+    return len(have) != len(wishes) or all(map(fits, have, wishes))
+
+
+def _tuple_fits(given: Any, wanted: Any) -> bool:
+    have, want = get_args(given), get_args(wanted)
+    if not have or not want:
+        return True
+    if want[-1] is Ellipsis:
+        return fits(item_type(given), want[0])
+    if have[-1] is Ellipsis:
+        return False
+    return len(have) == len(want) and all(map(fits, have, want))
+
+
+def _callable_fits(given: Any, wanted: Any) -> bool:
+    have, want = get_args(given), get_args(wanted)
+    if get_origin(given) is not abc.Callable:
+        return not isinstance(given, type) or callable(getattr(given, "__call__", None))  # noqa: B004 - of its instances
+    if not have or not want:
+        return True
+    takes, gets = have[0], want[0]
+    if (
+        isinstance(takes, list)
+        and isinstance(gets, list)
+        and not (len(takes) == len(gets) and all(map(fits, gets, takes)))
+    ):
+        return False
+    return fits(have[-1], want[-1])
+
+
+def _dict_fits(have: type, want: type) -> bool:
+    if not is_typeddict(want):
+        return issubclass(dict, want)
+    if not is_typeddict(have):
+        return issubclass(have, dict)
+    mine, theirs = hints_of(have), hints_of(want)
+    required: frozenset[str] = getattr(want, "__required_keys__", frozenset())
+    return required <= mine.keys() and all(fits(mine[name], theirs[name]) for name in mine.keys() & theirs.keys())
+
+
+def hints_of(kind: Any) -> dict[str, Any]:
+    """The annotated members of a class, resolved as far as they can be."""
+    try:
+        return get_type_hints(kind, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return dict(getattr(kind, "__annotations__", {}))
+
+
+def is_list(kind: Any) -> bool:
+    """Whether values of this type may be gone over item by item, in order: not text, not a set."""
+    return all(not known(member) or _is_ordered(get_origin(member) or member) for member in members(kind))
+
+
+def list_of(kind: Any) -> Any:
+    """The type of a list of these."""
+    return list[kind]
+
+
+def item_type(kind: Any) -> Any:
+    """The type of the items of a list, of all of them together; `Any` where it is not known."""
+    kinds = [_item_type(member) for member in members(kind)]
+    return union(kinds)
+
+
+def _item_type(kind: Any) -> Any:
+    args = get_args(kind)
+    if (get_origin(kind) or kind) is tuple:
+        return union(arg for arg in args if arg is not Ellipsis)
+    if args:
+        return args[0]
+    return {str: str, bytes: int, range: int}.get(kind, _inherited_item_type(kind))
+
+
+def _inherited_item_type(kind: Any) -> Any:
+    """The item type of a class that derives from a list of something."""
+    for base in getattr(kind, "__orig_bases__", ()):
+        if get_args(base):
+            return item_type(base)
+    return Any
+
+
+def named(kind: Any) -> str:
+    """An annotation as people write it, without modules."""
+    if isinstance(kind, list):
+        return f"[{', '.join(map(named, kind))}]"
+    if kind is Ellipsis:
+        return "..."
+    kind = bare(kind)
+    if kind is NoneType:
+        return "None"
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " | ".join(map(named, args))
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, args))}]"
+    name = str(getattr(origin or kind, "__qualname__", None) or getattr(kind, "__name__", None) or kind)
+    name = name.rpartition("<locals>.")[2]
+    return f"{name}[{', '.join(map(named, args))}]" if args else name

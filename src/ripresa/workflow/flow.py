@@ -1,0 +1,244 @@
+"""What can be run: the contract that flows and workflows share, and how any link becomes a node of the engine.
+
+Law: a flow is immutable. It knows how to build its node at any place; names and types come from the place, so one
+flow may stand in many workflows, and many times in one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from copy import copy
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeAlias, cast
+
+from typing_extensions import TypeVar
+
+from ..context import Items
+from ..core.definition import Definition
+from ..core.nodes.call import Call as CallNode
+from ..core.nodes.cleanup import Cleanup
+from ..core.nodes.node import Node, Scope
+from ..core.nodes.sequence import Sequence
+from ..errors import InvalidConfig, InvalidValue
+from . import running
+from .call import Call, Pending
+from .encoding import encode
+from .place import Direct, Given, One, Place, distinct, root, settle
+from .step import Bound, Options, Step, check_name, step_name
+
+P = ParamSpec("P")
+A = TypeVar("A")
+B = TypeVar("B")
+R = TypeVar("R")
+A_contra = TypeVar("A_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+Link: TypeAlias = Callable[[A], Awaitable[B]]
+"""Whatever fits between A and B: a step, a flow, a workflow, an async function."""
+
+Build: TypeAlias = Callable[[Place], Node[Any]]
+"""Makes a node for a place; what does not fit is noted there."""
+
+
+class Runnable(Generic[P, R_co]):
+    """What can be run by itself: it has a name, a node, a definition, and knows the types of its input and result."""
+
+    name: str
+
+    @abstractmethod
+    def build(self, place: Place) -> Node[Any]:
+        """The node that stands for this at a place inside another definition."""
+
+    @abstractmethod
+    def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Validate the arguments of a call and write them as one value. Raises `InvalidValue(invalid_input)`."""
+
+    @cached_property
+    def node(self) -> Node[Any]:
+        """The node of this, standing by itself: the root of a run."""
+        return self._make()
+
+    @abstractmethod
+    def _make(self) -> Node[Any]: ...
+
+    @property
+    def input_type(self) -> Any:
+        """The annotation of the one value that its arguments become."""
+        return self.node.input_type
+
+    @property
+    def output_type(self) -> Any:
+        """The annotation of its result."""
+        return self.node.output_type
+
+    @cached_property
+    def definition(self) -> Definition:
+        """What a run is made of. Its root is a node with children."""
+        node = self.node
+        if not isinstance(node, Scope):
+            node = Sequence(node.name, (node,), input_type=node.input_type, output_type=node.output_type)
+        return Definition(self.name, node, version=getattr(self, "version", "1"))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
+        """A call: nothing has happened yet. Awaited by itself it runs in memory."""
+        return cast("Call[R_co]", Pending(self, args, kwargs, partial(running.run, self, args, kwargs)))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lower()} {self.name}>"
+
+    def invoke(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Run in memory, in this process; nothing is kept."""
+        return running.run(self, args, kwargs)
+
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
+        """Run in memory and tell what happens while it does; the last thing told holds the result."""
+        return running.stream(self, args, kwargs)
+
+    def named(self, name: str) -> Self:
+        """The same under another name."""
+        complaint = check_name(name, "name")
+        if complaint:
+            raise InvalidConfig(complaint, op="named")
+        twin = copy(self)
+        for cached in ("definition", "node"):
+            twin.__dict__.pop(cached, None)
+        twin.name = name
+        return twin
+
+
+class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
+    """One value in, one out: made of steps and other flows, and itself a link of them.
+
+    Raises `InvalidWorkflow` that lists everything that does not fit, and `InvalidConfig` for a name that is none.
+    """
+
+    def __init__(self, build: Build, *, name: str) -> None:
+        complaint = check_name(name, "name")
+        if complaint:
+            raise InvalidConfig(complaint, op="name")
+        self.name = name
+        self._build = build
+        self._check()
+
+    def build(self, place: Place) -> Node[Any]:
+        """See `Runnable`."""
+        return self._build(replace(place, given=One(place.given.single(place))))
+
+    def _make(self) -> Node[Any]:
+        place = root(self.name)
+        node = self._build(place)
+        settle(place, self.name)
+        return node
+
+    def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """See `Runnable`."""
+        if len(args) != 1 or kwargs:
+            raise InvalidValue(
+                f"takes one value, is given {len(args) + len(kwargs)}", code="invalid_input", where=self.name
+            )
+        return encode(args[0], self.input_type, where=self.name, code="invalid_input")
+
+    def batch(self: Flow[A, R], inputs: Items[A], /, *, concurrency: int | None = None) -> Call[list[R]]:
+        """Run in memory for each input, at most `concurrency` at a time; results in the order of the inputs."""
+        return in_batches(self, inputs, concurrency)
+
+    def cleanup(self: Flow[A, R], *handlers: Callable[[A], Awaitable[object]]) -> Flow[A, R]:
+        """Run these, last first, if the flow fails or is cancelled; each is given the flow's input."""
+        return Flow(partial(_build_cleanup, self, as_links(handlers, "cleanup")), name=self.name)
+
+    def _check(self) -> None:
+        """Build once, so that what is wrong is said where it was written."""
+        _ = self.node
+
+
+def in_batches(link: Callable[[A], Awaitable[B]], inputs: Items[A], concurrency: int | None) -> Call[list[B]]:
+    """Run a link in memory for each input."""
+    from .patterns import map_each
+
+    return map_each(link, concurrency=concurrency).invoke(inputs)
+
+
+# --- links become nodes
+
+
+class Part(Protocol):
+    """What builds its own node: flows, workflows, and what stands only inside them."""
+
+    @property
+    def name(self) -> str:
+        """Its name among its siblings, if it is the only one of that name."""
+        ...
+
+    def build(self, place: Place) -> Node[Any]:
+        """The node at a place."""
+        ...
+
+
+Built: TypeAlias = Step[..., Any] | Part
+"""A link after `as_links`."""
+
+
+def as_links(links: tuple[Any, ...], op: str) -> tuple[Built, ...]:
+    """Steps, flows and workflows as they are, plain functions as steps.
+
+    Raises `InvalidConfig` that names everything that is no link.
+    """
+    complaints = [complaint for index, link in enumerate(links) if (complaint := _no_link(link, index))]
+    if not links:
+        complaints.append("there is nothing to run")
+    if complaints:
+        raise InvalidConfig(
+            "; ".join(complaints), op=op, hint="give steps, flows, workflows or functions, without calling them"
+        )
+    return tuple(map(_as_link, links))
+
+
+def _as_link(link: Any) -> Built:
+    if isinstance(link, Step | Runnable):
+        return cast("Built", link)
+    return Step[..., Any](link, Options(name=step_name(link)))
+
+
+def _no_link(link: Any, index: int) -> str | None:
+    if isinstance(link, Pending):
+        return f"argument {index + 1} is the call {link!r}, not what it calls"
+    if inspect.iscoroutine(link):
+        link.close()
+        return f"argument {index + 1} is the coroutine of {link.__name__}, not the function"
+    if not callable(link) or (inspect.isclass(link) and issubclass(link, Runnable)):
+        return f"argument {index + 1} is {link!r}, which cannot be called"
+    return None
+
+
+def build_link(link: Built, place: Place) -> Node[Any]:
+    """The node of a link at a place."""
+    if not isinstance(link, Step):
+        return link.build(place)
+    binding, input_type = place.given.bind(link.parameters, place)
+    return CallNode(place.name, code=Bound(link, binding), input_type=input_type, output_type=link.parameters.returns)
+
+
+def build_links(links: tuple[Built, ...], place: Place, given: Given) -> tuple[Node[Any], ...]:
+    """Nodes with names of their own, side by side, all given the same."""
+    names = distinct(link.name for link in links)
+    return tuple(build_link(link, place.inner(name, given)) for link, name in zip(links, names, strict=True))
+
+
+def to_node(link: Any, name: str | None = None) -> Node[Any]:
+    """The node of a step, flow, workflow or function that is called directly: its input is what a call's arguments become.
+
+    Raises `InvalidConfig` if it is no link.
+    """
+    (checked,) = as_links((link,), "to_node")
+    return build_link(checked, root(name or checked.name, Direct()))
+
+
+def _build_cleanup(flow: Flow[Any, Any], handlers: tuple[Built, ...], place: Place) -> Cleanup:
+    first, *rest = distinct([flow.name, *(handler.name for handler in handlers)])
+    body = flow.build(place.inner(first, place.given))
+    given = One(body.input_type)
+    nodes = tuple(build_link(handler, place.inner(name, given)) for handler, name in zip(handlers, rest, strict=True))
+    return Cleanup(place.name, body, nodes, input_type=body.input_type, output_type=body.output_type)

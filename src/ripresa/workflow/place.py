@@ -1,0 +1,130 @@
+"""Where a node is being built: its name and path, what it will be given, and what was found wrong so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..errors import InvalidWorkflow, Problem
+from .fit import fits, known, named, specific
+from .parameters import Parameters
+from .step import Binding, Named, Spread, Whole
+
+
+class Given(Protocol):
+    """What a node will be given, and how that becomes the arguments of a function."""
+
+    def bind(self, parameters: Parameters, place: Place) -> tuple[Binding, Any]:
+        """How a function takes it, and the type of the node's input. Notes what does not fit."""
+        ...
+
+    def single(self, place: Place) -> Any:
+        """The type of the one value that it is. Notes that it is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One value of this type (`Any`: not known)."""
+
+    kind: Any = Any
+
+    def bind(self, parameters: Parameters, place: Place) -> tuple[Binding, Any]:
+        """The first argument of the function."""
+        wanted = place.takes(parameters, (self.kind,))[0]
+        return Whole(wanted), wanted
+
+    def single(self, place: Place) -> Any:
+        """See `Given`."""
+        return self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """What the arguments of a call become; see `Parameters.encode`."""
+
+    def bind(self, parameters: Parameters, place: Place) -> tuple[Binding, Any]:
+        """As they were given."""
+        return Named(parameters), parameters.input_type
+
+    def single(self, place: Place) -> Any:
+        """A value that is not looked at."""
+        return Any
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """A list of values of these types: the first arguments of a function."""
+
+    kinds: tuple[Any, ...]
+
+    def bind(self, parameters: Parameters, place: Place) -> tuple[Binding, Any]:
+        """Spread over the function's parameters."""
+        wanted = place.takes(parameters, self.kinds)
+        return Spread(wanted), tuple[wanted]  # type: ignore[valid-type]
+
+    def single(self, place: Place) -> Any:
+        """A flow takes one value, so this is a mismatch."""
+        place.mismatch(f"takes one value, is given {len(self.kinds)}")
+        return Any
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a definition that is being built. `problems` is shared by all places of one statement."""
+
+    name: str
+    given: Given
+    path: str
+    problems: list[Problem]
+
+    def inner(self, name: str, given: Given) -> Place:
+        """A place below this one."""
+        return Place(name, given, f"{self.path}/{name}", self.problems)
+
+    def note(self, message: str, code: str) -> None:
+        """Something is wrong here."""
+        problem = Problem(self.path, message, code)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def mismatch(self, message: str) -> None:
+        """The annotations do not fit."""
+        self.note(message, "type_mismatch")
+
+    def takes(self, parameters: Parameters, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The types by which a function's first arguments are decoded: its annotations, else what is given."""
+        complaint = parameters.refuses(len(kinds))
+        if complaint:
+            self.mismatch(complaint)
+            return kinds
+        wanted = tuple(parameters.kind_at(index) for index in range(len(kinds)))
+        for index, (given, want) in enumerate(zip(kinds, wanted, strict=True)):
+            if not fits(given, want):
+                which = "" if len(kinds) == 1 else f" as argument {index + 1}"
+                self.mismatch(f"takes {named(want)}{which}, is given {named(given)}")
+        return tuple(
+            want if specific(want) or not known(given) else given for given, want in zip(kinds, wanted, strict=True)
+        )
+
+
+def root(name: str, given: Given = One()) -> Place:
+    """The place of something that stands by itself."""
+    return Place(name, given, name, [])
+
+
+def settle(place: Place, op: str = "") -> None:
+    """Raise everything that was found wrong, together."""
+    if place.problems:
+        raise InvalidWorkflow(place.problems, op=op)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names in order, each unique: a second `fetch` becomes `fetch#2`."""
+    count: dict[str, int] = {}
+    found: list[str] = []
+    for name in names:
+        count[name] = count.get(name, 0) + 1
+        found.append(name if count[name] == 1 else f"{name}#{count[name]}")
+    return found

@@ -1,0 +1,84 @@
+"""What user code is asked while a workflow runs: predicates, choices by type. The codes of the nodes that ask."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.values import Value
+from ..errors import InvalidConfig, InvalidValue, RipresaError
+from .call import Pending
+from .encoding import Reader
+from .flow import Runnable
+from .parameters import Parameters
+from .place import One, Place
+from .step import Step, step_name
+
+
+def holds(answer: object, asked: str) -> bool:
+    """The truth of what a predicate returned: `False`, 0, "" and empty lists are no match, as everywhere in Python.
+
+    Raises `RipresaError(usage)` if it returned something to await, which would always be true.
+    """
+    if isinstance(answer, Pending) or inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise RipresaError(f"{asked} returned something to await", code="usage", hint="a predicate is a plain function")
+    return bool(answer)
+
+
+def check_predicate(predicate: object, option: str, op: str) -> None:
+    """Raise `InvalidConfig` if something is no plain function."""
+    if isinstance(predicate, Step | Runnable) or inspect.iscoroutinefunction(predicate) or not callable(predicate):
+        raise InvalidConfig(
+            f"{option} is {predicate!r}, must be a plain function that says yes or no",
+            op=op,
+            hint="what takes long or can fail is a step of its own, before the question",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """Asks a function about a value; `kind` is the type that it is decoded by. The answer is `bool`."""
+
+    fn: Callable[[Any], object]
+    kind: Any
+
+    def answer(self, question: str, about: Value, reader: Reader) -> object:
+        """Whether it holds."""
+        return holds(self.fn(reader.read(about, self.kind)), step_name(self.fn))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The code of a branch with two arms: 0 if the predicate holds, else 1."""
+
+    predicate: Predicate
+
+    def answer(self, question: str, about: Value, reader: Reader) -> object:
+        """The index of the arm."""
+        return 0 if self.predicate.answer(question, about, reader) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class ByType:
+    """The code of a branch by type: the index of the first class that the value is of, else -1."""
+
+    kinds: tuple[type, ...]
+    kind: Any
+
+    def answer(self, question: str, about: Value, reader: Reader) -> object:
+        """The index of the arm."""
+        try:
+            value = reader.read(about, self.kind)
+        except InvalidValue:
+            return -1
+        return next((index for index, kind in enumerate(self.kinds) if isinstance(value, kind)), -1)
+
+
+def predicate_at(fn: Callable[[Any], object], place: Place, given: Any) -> Predicate:
+    """A predicate that is asked at a place about values of a type; notes what does not fit."""
+    wanted = One(given).bind(Parameters(fn), place.inner(step_name(fn), One(given)))[1]
+    return Predicate(fn, wanted)

@@ -1,0 +1,23 @@
+"""Runs workflows in memory: the one place where `workflow` looks up, to the runtime, and only when something is run.
+
+See docs/decisions/0001-context-below-workflow.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+
+async def run(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run to the end, in this process, with nothing kept; gives the result or raises."""
+    from ..runtime import memory
+
+    return await memory.run(runnable, args, kwargs)
+
+
+def stream(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Any]:
+    """The same, told while it happens: events, and the result as the last."""
+    from ..runtime import memory
+
+    return memory.stream(runnable, args, kwargs)

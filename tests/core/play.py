@@ -1,0 +1,251 @@
+"""Plays a run fact by fact, without a loop or a clock, and holds what must be true after every one of them."""
+
+from typing import Any, TypeAlias
+
+from ripresa.core.advance import accepts, advance, outstanding
+from ripresa.core.codec import decode_state, encode_events, encode_state, encode_value
+from ripresa.core.commands import Ask, CancelStep, ClearTimer, Command, Resume, RunStep, SetTimer
+from ripresa.core.definition import Definition
+from ripresa.core.events import (
+    Answered,
+    AnswerFailed,
+    Asked,
+    AttemptLost,
+    CallSpec,
+    CancelRequested,
+    Consequence,
+    ContinueRequested,
+    Event,
+    Fact,
+    Failure,
+    PauseRequested,
+    Raised,
+    Recorded,
+    Returned,
+    RunReopened,
+    RunStarted,
+    RunTaken,
+    StepCompleted,
+    StepFailed,
+    TerminateRequested,
+    TimerFired,
+)
+from ripresa.core.frames import CallFrame, ScopeFrame
+from ripresa.core.lifecycle import TERMINAL
+from ripresa.core.nodes.call import Call
+from ripresa.core.nodes.node import Node
+from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.replay import replay
+from ripresa.core.state import RunState
+from ripresa.core.values import Value
+
+SECOND = 1_000_000
+START = 1_700_000_000 * SECOND
+
+Effect: TypeAlias = Consequence | Command
+
+
+def failure(message: str = "boom", **fields: Any) -> Failure:
+    return Failure("step_failed", message, **fields)
+
+
+def call(name: str) -> Call:
+    return Call(name)
+
+
+def calls(names: str) -> tuple[Call, ...]:
+    return tuple(map(Call, names.split()))
+
+
+def define(*nodes: Node[Any]) -> Definition:
+    """A definition whose root is this scope, or the sequence of these nodes."""
+    only = nodes[0] if len(nodes) == 1 else None
+    root = only if only is not None and issubclass(only.frame_class, ScopeFrame) else Sequence("flow", nodes)
+    return Definition("flow", root)
+
+
+class Ledger:
+    """What was commanded and has not been reported or cleared: what `outstanding` must say."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, RunStep] = {}
+        self.timers: dict[str, SetTimer] = {}
+        self.asks: dict[str, Ask | Resume] = {}
+
+    def note(self, fact: Fact, commands: list[Command]) -> None:
+        match fact:
+            case StepCompleted() | StepFailed() | AttemptLost():
+                del self.steps[fact.path]
+            case TimerFired():
+                del self.timers[fact.path]
+            case Answered() | AnswerFailed() | Asked():
+                del self.asks[fact.path]
+            case Returned() | Raised():
+                self.asks.pop(fact.path, None)
+            case _:
+                pass
+        for command in commands:
+            self._command(command)
+
+    def _command(self, command: Command) -> None:
+        match command:
+            case RunStep():
+                assert command.path not in self.steps
+                self.steps[command.path] = command
+            case CancelStep():
+                assert self.steps[command.path].attempt == command.attempt
+            case SetTimer():
+                self.timers[command.path] = command
+            case ClearTimer():
+                del self.timers[command.path]
+            case Ask() | Resume():
+                self.asks[command.path] = command
+
+    def check(self, state: RunState) -> None:
+        wanted = outstanding(state)
+        if state.status == "terminated":
+            assert wanted == []
+            return
+        asks = {command.path: command for command in wanted if isinstance(command, Ask | Resume)}
+        self.asks = {path: ask for path, ask in self.asks.items() if path in asks}  # nobody takes an ask back
+        expected = [*self.steps.values(), *self.timers.values(), *self.asks.values()]
+        assert sorted(map(plain, wanted)) == sorted(map(plain, expected))
+        if state.status in TERMINAL:
+            assert wanted == []
+
+
+def plain(command: Command) -> str:
+    """A command as text; a tuple of values and its JSON text are the same value."""
+    match command:
+        case RunStep():
+            return repr(("run", command.path, command.attempt, encode_value(command.input)))
+        case Ask():
+            return repr(("ask", command.path, command.question, encode_value(command.value)))
+        case _:
+            return repr(command)
+
+
+class Play:
+    """One run. Every method feeds a fact and returns what follows from it: consequences, then commands.
+
+    With `snapshots` the state is encoded and decoded after every fact, and the run goes on with what comes back.
+    """
+
+    def __init__(self, definition: Definition, *, snapshots: bool = False) -> None:
+        self.definition = definition
+        self.state = RunState(definition)
+        self.journal: list[Recorded] = []
+        self.ledger = Ledger()
+        self.now = START
+        self.snapshots = snapshots
+
+    @property
+    def status(self) -> str:
+        return self.state.status
+
+    @property
+    def events(self) -> list[Event]:
+        return [recorded.event for recorded in self.journal]
+
+    @property
+    def output(self) -> Value:
+        return getattr(self.events[-1], "output")  # noqa: B009 - of the last event, which is the end of the run
+
+    # --- facts
+
+    def feed(self, fact: Fact) -> list[Effect]:
+        before, seq = encode_state(self.state), self.state.seq
+        if self.state.status in TERMINAL or accepts(self.state, fact):
+            taken = accepts(self.state, fact)
+        else:
+            taken = False
+        consequences, commands = advance(self.state, fact)
+        if not taken:
+            assert (consequences, commands, self.state.seq) == ([], [], seq)
+            assert encode_state(self.state) == before
+            return []
+        for number, event in enumerate((fact, *consequences), seq + 1):
+            self.journal.append(Recorded(self.state.run, number, self.state.at, event))
+        assert self.state.seq == len(self.journal)
+        self.ledger.note(fact, commands)
+        self.ledger.check(self.state)
+        self._check_state()
+        return [*consequences, *commands]
+
+    def start(self, input: Value = b'"in"', *, deadline: int = 0) -> list[Effect]:
+        due = deadline and self.now + deadline
+        definition = self.definition
+        return self.feed(RunStarted(self.now, "r", definition.name, "1", definition.hash, input, 7, deadline=due))
+
+    def done(self, path: str, output: Value = b"1", *, attempt: int = 0) -> list[Effect]:
+        return self.feed(StepCompleted(self.now, path, attempt or self.attempt(path), output))
+
+    def fail(self, path: str, message: str = "boom", *, retry_in: int | None = None, types: str = "") -> list[Effect]:
+        attempt = self.attempt(path)
+        raised = failure(message, types=tuple(types.split()), path=path, attempt=attempt)
+        return self.feed(StepFailed(self.now, path, attempt, raised, 0 if retry_in is None else self.now + retry_in))
+
+    def lose(self, path: str, reason: str = "crashed", *, retry_in: int | None = None) -> list[Effect]:
+        retry_at = 0 if retry_in is None else self.now + retry_in
+        return self.feed(AttemptLost(self.now, path, self.attempt(path), reason, retry_at))
+
+    def fire(self, path: str) -> list[Effect]:
+        """The timer of this path, at its moment."""
+        timer = self.ledger.timers.get(path)
+        if timer is not None:
+            self.now = max(self.now, timer.due)
+        return self.feed(TimerFired(self.now, path))
+
+    def answer(self, path: str, answer: Value) -> list[Effect]:
+        return self.feed(Answered(self.now, path, answer))
+
+    def answer_fails(self, path: str, message: str = "bad question") -> list[Effect]:
+        return self.feed(AnswerFailed(self.now, path, failure(message, path=path)))
+
+    def asked(self, path: str, *specs: CallSpec, dropped: tuple[int, ...] = ()) -> list[Effect]:
+        return self.feed(Asked(self.now, path, specs, dropped))
+
+    def returned(self, path: str, output: Value = b"1") -> list[Effect]:
+        return self.feed(Returned(self.now, path, output))
+
+    def raised(self, path: str, error: Failure) -> list[Effect]:
+        return self.feed(Raised(self.now, path, error))
+
+    def cancel(self, reason: str = "enough") -> list[Effect]:
+        return self.feed(CancelRequested(self.now, reason))
+
+    def terminate(self) -> list[Effect]:
+        return self.feed(TerminateRequested(self.now, "kill"))
+
+    def pause(self) -> list[Effect]:
+        return self.feed(PauseRequested(self.now))
+
+    def go_on(self) -> list[Effect]:
+        return self.feed(ContinueRequested(self.now))
+
+    def reopen(self) -> list[Effect]:
+        return self.feed(RunReopened(self.now))
+
+    def taken(self, epoch: int) -> list[Effect]:
+        return self.feed(RunTaken(self.now, epoch, "other"))
+
+    def attempt(self, path: str) -> int:
+        """The number of the attempt that the run has under way at this path; 1 where there is none."""
+        frame = self.state.frames.get(path)
+        return frame.attempt if isinstance(frame, CallFrame) else 1
+
+    # --- what must be true
+
+    def _check_state(self) -> None:
+        text = encode_state(self.state)
+        again = decode_state(text, self.definition)
+        assert encode_state(again) == text
+        assert sorted(map(plain, outstanding(again))) == sorted(map(plain, outstanding(self.state)))
+        if self.snapshots:
+            self.state = again
+
+    def check_replay(self) -> None:
+        """The journal gives the same state, and each row of it is read as it was written."""
+        again = replay(RunState(self.definition), self.journal)
+        assert encode_state(again) == encode_state(self.state)
+        assert encode_events(event.event for event in self.journal)

@@ -1,0 +1,224 @@
+"""Workflows of every kind under thousands of seeded schedules: they end as the undisturbed run does."""
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ripresa.core.definition import Definition
+from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.call import Call
+from ripresa.core.nodes.cleanup import Cleanup
+from ripresa.core.nodes.delay import Delay
+from ripresa.core.nodes.dynamic import Dynamic
+from ripresa.core.nodes.fallback import Fallback
+from ripresa.core.nodes.graph import INPUT, Graph, Wire
+from ripresa.core.nodes.join import Join
+from ripresa.core.nodes.loop import Loop, Over
+from ripresa.core.nodes.map import Map
+from ripresa.core.nodes.node import Node
+from ripresa.core.nodes.parallel import Parallel
+from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.retry import Retry
+from ripresa.errors import StepError
+from ripresa.testing.simulator import (
+    STORM,
+    Attempt,
+    Cancelled,
+    Discrepancy,
+    Faults,
+    Race,
+    Simulation,
+    call,
+    sleep,
+)
+
+SEEDS = 300
+
+
+def total(value: Any) -> int:
+    """The sum of all numbers in a value, however deep."""
+    return sum(map(total, value)) if isinstance(value, list) else int(value or 0)
+
+
+def add(attempt: Attempt) -> Any:
+    return total(attempt.input) + 1
+
+
+def double(attempt: Attempt) -> Any:
+    return total(attempt.input) * 2
+
+
+def broken(attempt: Attempt) -> Any:
+    raise StepError(f"{attempt.path} is broken", retryable=False)
+
+
+def flaky(attempt: Attempt) -> Any:
+    if attempt.number < 3:
+        raise StepError("not yet")
+    return total(attempt.input) + 100
+
+
+STEPS = {"add": add, "double": double, "broken": broken, "flaky": flaky}
+STUBBORN = Retry(30, 0.1)
+
+
+def steps(names: str) -> tuple[Call, ...]:
+    return tuple(map(Call, names.split()))
+
+
+def chain(names: str, name: str = "chain") -> Sequence:
+    return Sequence(name, steps(names))
+
+
+def simulate(root: Node[Any], **options: Any) -> Simulation:
+    return Simulation(Definition("simulated", root), STEPS, **{"input": 1, "retry": STUBBORN, **options})
+
+
+def publish(number: int) -> Generator[Any, Any, Any]:
+    """A durable function with everything: one call, several, a race, a failure, a wait."""
+    first = yield call("add", number)
+    both = yield (call("add", first), call("double", first))
+    winner = yield Race((call("add", 1), call("add", 1)))
+    try:
+        yield call("broken")
+    except StepError:
+        yield sleep(1_000_000)
+    return [*both, winner]
+
+
+def tidy(number: int) -> Generator[Any, Any, Any]:
+    """A durable function that cleans up when it is cancelled."""
+    try:
+        yield (call("add", number), sleep(10**12))
+    except Cancelled:
+        yield call("double", number)
+        raise
+
+
+GRAPH = Graph(
+    "graph",
+    (
+        Call("add"),
+        Call("double"),
+        Sequence("left", steps("double")),
+        Call("flaky"),
+        Sequence("either", ()),
+        chain("add"),
+    ),
+    (
+        Wire(sources=(INPUT,)),
+        Wire(sources=(0,)),
+        Wire(sources=(0,), tests=(1,), conditional=True),
+        Wire(sources=(1, INPUT), evaluated=True),
+        Wire(sources=(2, 3), first=True),
+        Wire(sources=(4,), after=(2,)),
+    ),
+    output=Wire(sources=(3, 5), evaluated=True),
+)
+
+SIMULATIONS = {
+    "sequence": simulate(chain("add flaky double add#2")),
+    "parallel": simulate(Parallel("all", (chain("add double"), Call("flaky"), Delay("delay", 500_000)), join=Join())),
+    "map": simulate(Map("map", chain("add flaky"), join=Join(), window=3), input=[1, 2, 3, 4, 5, 6, 7]),
+    "best effort": simulate(
+        Parallel("some", (Call("broken"), chain("add broken", "cut"), Call("add")), join=Join(on_error="best_effort"))
+    ),
+    "loop": simulate(
+        Loop("loop", chain("add"), over=Over("condition"), before=True, after=True, at_most=9),
+        answers={"loop": lambda question, value: value < 6 if question == "while" else value > 7},
+    ),
+    "graph": simulate(
+        GRAPH,
+        answers={
+            "left?": lambda question, values: False,
+            "flaky?": lambda question, values: values,
+            "graph": lambda question, values: values,
+        },
+    ),
+    "fallback": simulate(
+        Fallback("try", (Call("broken"), Sequence("b", steps("add broken")), Call("double"))), input=21
+    ),
+    "branch": simulate(
+        Branch("which", (chain("add", "a"), chain("double double#2", "b")), condition="odd", code=None),
+        answers={"which": lambda question, value: value % 2},
+    ),
+    "function": simulate(Dynamic("f", workflow="publish", version="1"), functions={"publish": publish}),
+    "failure with clean-up": simulate(
+        Cleanup(
+            "guard",
+            Sequence(
+                "body", (Call("add"), Parallel("p", (Call("broken"), Call("flaky")), join=Join(on_error="fail_slow")))
+            ),
+            steps("add double broken"),
+        )
+    ),
+    "cancelled": simulate(
+        Cleanup("guard", Sequence("body", (Call("add"), Delay("delay", 10**12))), steps("double")),
+        requests=((2, "cancel"),),
+    ),
+    "cancelled function": simulate(
+        Subworkflow("scope", Dynamic("f", workflow="tidy", version="1"), workflow="inner"),
+        functions={"tidy": tidy},
+        requests=((50, "cancel"),),
+    ),
+    "out of time": simulate(
+        Sequence("all", (Subworkflow("sub", Sequence("w", (Delay("delay", 10**12),)), workflow="w", timeout=10**10),)),
+    ),
+    "paused": simulate(chain("add flaky double"), requests=((1, "pause"), (99, "continue"))),
+    "terminated": simulate(
+        Sequence("w", (Call("add"), Delay("delay", 10**12))), requests=((99, "terminate"), (99, "cancel"))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIMULATIONS)
+def test_every_schedule_ends_as_the_undisturbed_run(name: str) -> None:
+    results = SIMULATIONS[name].check(range(1, SEEDS + 1))
+    assert sum(result.crashes for result in results) > SEEDS / 10
+
+
+def test_the_undisturbed_runs_say_what_is_expected() -> None:
+    ends = {name: (result.status, result.output) for name, result in ((n, s.run()) for n, s in SIMULATIONS.items())}
+    assert ends == {}
+
+
+def test_a_seed_gives_the_same_journal_every_time() -> None:
+    simulation = SIMULATIONS["graph"]
+    assert simulation.run(7, STORM) == simulation.run(7, STORM)
+    assert simulation.run(7, STORM).events != simulation.run(8, STORM).events
+
+
+def test_a_run_whose_end_depends_on_the_schedule_is_found_and_names_its_seed() -> None:
+    race = simulate(Parallel("race", (Call("add"), Call("double")), join=Join(any=True)), input=7)
+    with pytest.raises(Discrepancy, match=r"with seed \d+ .*simulation\.run\(\d+, Faults\("):
+        race.check(range(1, 50))
+
+
+def test_a_function_that_waits_for_nothing_is_found() -> None:
+    def idle(_: Any) -> Generator[Any, Any, Any]:
+        yield ()
+
+    stuck = simulate(Dynamic("f", workflow="idle", version="1"), functions={"idle": idle})
+    with pytest.raises(Discrepancy, match="the run is running and waits for nothing"):
+        stuck.run()
+
+
+def test_a_failed_run_is_resumed_and_finished_steps_do_not_run_again() -> None:
+    mended = False
+
+    def mend(attempt: Attempt) -> Any:
+        if not mended and attempt.number < 2:
+            raise StepError("not mended", retryable=False)
+        return add(attempt)
+
+    root = Sequence("s", (Call("add"), Parallel("p", (Call("mend"), chain("add double")), join=Join())))
+    simulation = replace(simulate(root), steps={**STEPS, "mend": mend}, requests=((99, "resume"), (99, "resume")))
+    mended = True
+    expected = replace(simulation, requests=()).run().output
+    mended = False
+    for seed in range(1, 200):
+        result = simulation.run(seed, STORM)
+        assert (result.status, result.output) == ("completed", expected)
