@@ -1,3 +1,170 @@
-"""Workflows of agents, models, tools and plain functions that are taken up again where they stopped."""
+"""Durable workflows of agents, models, tools and plain functions: they survive anything and are taken up again.
+
+Everything public is listed here and loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .app import App
+    from .client import Handle, Outcome
+    from .context import Context, StepContext, current
+    from .core.events import Failure, Recorded
+    from .core.retry import Retry
+    from .core.view import RunView, StepView
+    from .errors import (
+        DefinitionChanged,
+        Fenced,
+        IllegalTransition,
+        InvalidConfig,
+        InvalidValue,
+        InvalidWorkflow,
+        Nondeterminism,
+        Problem,
+        RipresaError,
+        RunCancelled,
+        RunError,
+        RunExists,
+        RunFailed,
+        RunNotFound,
+        StepError,
+        StepFailed,
+        StoreError,
+        is_retryable,
+    )
+    from .workflow.call import Call
+    from .workflow.chain import Chain, chain
+    from .workflow.choice import branch, case
+    from .workflow.flow import Flow, Runnable
+    from .workflow.function import Workflow, workflow
+    from .workflow.graph import Graph, Node
+    from .workflow.loops import fold, for_range, repeat
+    from .workflow.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
+    from .workflow.registry import Registry
+    from .workflow.step import Step, step
 
 __version__ = "0.1.0rc1"
+
+_PLACES = {
+    "app": ("App",),
+    "client": ("Handle", "Outcome"),
+    "context": ("Context", "StepContext", "current"),
+    "core.events": ("Failure", "Recorded"),
+    "core.retry": ("Retry",),
+    "core.view": ("RunView", "StepView"),
+    "errors": (
+        "DefinitionChanged",
+        "Fenced",
+        "IllegalTransition",
+        "InvalidConfig",
+        "InvalidValue",
+        "InvalidWorkflow",
+        "Nondeterminism",
+        "Problem",
+        "RipresaError",
+        "RunCancelled",
+        "RunError",
+        "RunExists",
+        "RunFailed",
+        "RunNotFound",
+        "StepError",
+        "StepFailed",
+        "StoreError",
+        "is_retryable",
+    ),
+    "workflow.call": ("Call",),
+    "workflow.chain": ("Chain", "chain"),
+    "workflow.choice": ("branch", "case"),
+    "workflow.flow": ("Flow", "Runnable"),
+    "workflow.function": ("Workflow", "workflow"),
+    "workflow.graph": ("Graph", "Node"),
+    "workflow.loops": ("fold", "for_range", "repeat"),
+    "workflow.patterns": (
+        "best_effort",
+        "delay",
+        "fallback",
+        "first_of",
+        "first_success",
+        "map_each",
+        "n_of",
+        "parallel",
+    ),
+    "workflow.registry": ("Registry",),
+    "workflow.step": ("Step", "step"),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "App",
+    "Call",
+    "Chain",
+    "Context",
+    "DefinitionChanged",
+    "Failure",
+    "Fenced",
+    "Flow",
+    "Graph",
+    "Handle",
+    "IllegalTransition",
+    "InvalidConfig",
+    "InvalidValue",
+    "InvalidWorkflow",
+    "Node",
+    "Nondeterminism",
+    "Outcome",
+    "Problem",
+    "Recorded",
+    "Registry",
+    "Retry",
+    "RipresaError",
+    "RunCancelled",
+    "RunError",
+    "RunExists",
+    "RunFailed",
+    "RunNotFound",
+    "RunView",
+    "Runnable",
+    "Step",
+    "StepContext",
+    "StepError",
+    "StepFailed",
+    "StepView",
+    "StoreError",
+    "Workflow",
+    "__version__",
+    "best_effort",
+    "branch",
+    "case",
+    "chain",
+    "current",
+    "delay",
+    "fallback",
+    "first_of",
+    "first_success",
+    "fold",
+    "for_range",
+    "is_retryable",
+    "map_each",
+    "n_of",
+    "parallel",
+    "repeat",
+    "step",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

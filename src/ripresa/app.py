@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,7 +33,7 @@ def default_store() -> str:
 
 
 class App:
-    """Runs workflows durably. Use it as an async context manager; leaving it stops its runs so that they can be resumed.
+    """Runs workflows durably: an async context manager. Leaving it stops its runs so that they can be resumed.
 
     `store` is an address ("sqlite:PATH", "memory:") or a `Store`; without one `RIPRESA_STORE`, then
     `.ripresa/ripresa.db` in the working directory. `durability` is `full` (a recorded step survives the loss of power)
@@ -43,7 +43,7 @@ class App:
     do not stop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every option of the app, by keyword
         self,
         store: str | Store | None = None,
         *,
@@ -101,7 +101,9 @@ class App:
     def engine(self) -> Engine:
         """The engine of the open app. Raises `RipresaError(closed)` before `open` and after `close`."""
         if self._engine is None:
-            raise RipresaError("the app is not open", code="closed", op="App", hint="use it in `async with App() as app:`")
+            raise RipresaError(
+                "the app is not open", code="closed", op="App", hint="use it in `async with App() as app:`"
+            )
         return self._engine
 
     @property
@@ -139,7 +141,7 @@ class App:
             runnable.encode_input(asked.args, asked.kwargs),
             _checked_id(id),
             target_of(runnable) if target is None else target,
-            tuple(tags),
+            _checked_tags(tags),
             limit,
             _checked_concurrency(concurrency),
         )
@@ -288,18 +290,27 @@ class App:
 def _moment(value: datetime | None) -> int:
     if value is None:
         return 0
-    return (value.astimezone(timezone.utc) - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+    return (value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _checked_id(id: str | None) -> str:
     if id is None:
         return ""
-    if not isinstance(id, str) or not id.strip() or not id.isprintable() or len(id) > 200:
+    if not id.strip() or not id.isprintable() or len(id) > 200:
         raise InvalidConfig(f"id is {id!r}, must be a printable text of 1 to 200 characters", op="start")
     return id
 
 
+def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    bad = [tag for tag in tags if not tag or not tag.isprintable()]
+    if isinstance(tags, str) or bad:
+        raise InvalidConfig(f"tags is {tags!r}, must be a list of printable texts", op="start")
+    return tuple(tags)
+
+
 def _checked_concurrency(value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    from .runtime.engine import is_count
+
+    if value is not None and not is_count(value):
         raise InvalidConfig(f"concurrency is {value!r}, must be a whole number from 1", op="start")
     return value

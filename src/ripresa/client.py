@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from .core.events import Recorded
 from .core.lifecycle import TERMINAL
@@ -56,13 +56,13 @@ class Handle(Generic[R_co]):
         if driver is not None:
             await asyncio.shield(driver.ended)
             if driver.state.status == "completed":
-                return self._decode(driver.output)
+                return cast("R_co", self._decode(driver.output))
         view = await self._ended_view()
         if view.failure is not None and view.status == "failed":
             raise run_error(self.id, view.failure)
         if view.status in ("cancelled", "terminated"):
             raise cancel_error(self.id, view.status, view.reason, view.failures)
-        return self._decode(view.output)
+        return cast("R_co", self._decode(view.output))
 
     async def outcome(self) -> Outcome[R_co]:
         """Wait for the run's end and say how it was; never raises for what the run did."""

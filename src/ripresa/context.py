@@ -58,11 +58,30 @@ class Items(Protocol[T_co]):
 class Attempt(Protocol):
     """What the engine knows about the attempt that runs; `current()` shows it to the step."""
 
-    run: str
-    workflow: str
-    path: str
-    number: int
-    key: str
+    @property
+    def run(self) -> str:
+        """The id of the run."""
+        ...
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where the step stands."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """The number of the attempt, from 1."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The idempotency key."""
+        ...
 
     def deadline(self) -> datetime | None:
         """When the attempt will be stopped."""
@@ -339,9 +358,7 @@ class Context(Generic[S]):
     @overload
     async def race(self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> A | B | C: ...
     @overload
-    async def race(
-        self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /
-    ) -> A | B | C | D: ...
+    async def race(self, a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[D], /) -> A | B | C | D: ...
     @overload
     async def race(self, *awaitables: Awaitable[A]) -> A: ...
     async def race(self, *awaitables: Awaitable[Any]) -> Any:

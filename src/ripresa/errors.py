@@ -77,9 +77,7 @@ class RipresaError(Exception):
 
     default_code = "step_failed"
 
-    def __init__(
-        self, message: str, *, code: str | None = None, op: str = "", where: str = "", hint: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, code: str | None = None, op: str = "", where: str = "", hint: str = "") -> None:
         super().__init__(message)
         self.code = code or self.default_code
         self.message = message

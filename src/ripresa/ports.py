@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class RunHead:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Events of one run that become durable together, with everything that must go with them.
 
     `seq` is the sequence number of the first event (from 1), `count` how many there are, `row` their encoded text.
     `blobs` are large values by digest (stored once; one that is there already is left alone). `head` is the run's new
-    line in lists, or None if this batch does not change it. `taken` are inbox rows that became facts in this batch.
+    line in lists, or None if this batch does not change it. With `release` the run is
+    given up in the same transaction (see `Owners.release`); it needs a head. `taken` are inbox rows that became facts in this batch.
     """
 
     run: str
@@ -42,10 +42,10 @@ class Batch:
     blobs: tuple[tuple[str, bytes], ...] = ()
     head: RunHead | None = None
     taken: tuple[int, ...] = ()
+    release: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """Encoded events as stored: `seq` is the number of the first of `count`."""
 
     seq: int

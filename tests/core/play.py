@@ -1,5 +1,6 @@
 """Plays a run fact by fact, without a loop or a clock, and holds what must be true after every one of them."""
 
+import json
 from typing import Any, TypeAlias
 
 from ripresa.core.advance import accepts, advance, outstanding
@@ -37,7 +38,7 @@ from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.replay import replay
 from ripresa.core.state import RunState
-from ripresa.core.values import Value
+from ripresa.core.values import Pick, Value
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
@@ -62,6 +63,13 @@ def define(*nodes: Node[Any]) -> Definition:
     only = nodes[0] if len(nodes) == 1 else None
     root = only if only is not None and issubclass(only.frame_class, ScopeFrame) else Sequence("flow", nodes)
     return Definition("flow", root)
+
+
+def decoded(value: Value) -> Any:
+    """What a value says."""
+    if isinstance(value, Pick):
+        return decoded(value.source)[value.index]
+    return json.loads(value) if isinstance(value, bytes) else [decoded(part) for part in value]
 
 
 class Ledger:

@@ -272,6 +272,12 @@ async def test_switching_a_new_file_to_a_log_waits_for_others(
     assert len(waits) == 1
 
 
+async def test_a_place_that_cannot_hold_a_log(make: Callable[[], SQLiteStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    # A database in memory is one of the few that refuse it everywhere.
+    monkeypatch.setattr(database.Database, "_connect", lambda _: sqlite3.connect(":memory:", check_same_thread=False))
+    assert await code_of(make().open()) == "store_failed"
+
+
 # --- rights ----------------------------------------------------------------------------------------------------------
 
 

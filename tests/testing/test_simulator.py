@@ -157,19 +157,19 @@ SIMULATIONS = {
     ),
     "cancelled": simulate(
         Cleanup("guard", Sequence("body", (Call("add"), Delay("delay", 10**12))), steps("double")),
-        requests=((2, "cancel"),),
+        requests=((1, "cancel"),),
     ),
     "cancelled function": simulate(
         Subworkflow("scope", Dynamic("f", workflow="tidy", version="1"), workflow="inner"),
         functions={"tidy": tidy},
-        requests=((50, "cancel"),),
+        requests=((1, "cancel"),),
     ),
     "out of time": simulate(
         Sequence("all", (Subworkflow("sub", Sequence("w", (Delay("delay", 10**12),)), workflow="w", timeout=10**10),)),
     ),
     "paused": simulate(chain("add flaky double"), requests=((1, "pause"), (99, "continue"))),
     "terminated": simulate(
-        Sequence("w", (Call("add"), Delay("delay", 10**12))), requests=((99, "terminate"), (99, "cancel"))
+        Sequence("w", (Call("add"), Delay("delay", 10**12))), requests=((1, "terminate"), (99, "cancel"))
     ),
 }
 

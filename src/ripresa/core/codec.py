@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final, get_args
 
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
 from ..errors import StoreError
 from . import events as _events
 from .definition import Definition
@@ -24,7 +26,6 @@ from .values import Pick, Value, is_inline, text_of
 
 VERSION: Final = 1
 
-_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _escaped = json.JSONEncoder(separators=(",", ":")).encode
 
 _KINDS: Final = {
@@ -61,9 +62,16 @@ _LAYOUTS: Final = {kind: _Layout(kind) for kind in EVENTS.values()}
 
 def _encode(data: Any) -> bytes:
     try:
-        return _compact(data).encode()
-    except UnicodeEncodeError:  # half a surrogate pair, as in the names of some files
+        return to_json(data)
+    except PydanticSerializationError:  # half a surrogate pair, as in the names of some files
         return _escaped(data).encode()
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:  # what `_escaped` wrote, or no JSON at all
+        return json.loads(text)
 
 
 # --- values
@@ -80,7 +88,7 @@ def encode_value(value: Value) -> bytes:
 
 def decode_value(line: bytes) -> Value:
     """The value that a line stands for."""
-    return _join(json.loads(line[1:])) if line[:1] == b"*" else line
+    return _join(_parse(line[1:])) if line[:1] == b"*" else line
 
 
 def _parts(value: Value) -> Any:
@@ -106,6 +114,8 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:
     match kind:
         case "plain" | "list" | "plain list":
             return value
+        case "pairs":
+            return list(value.items())
         case "value":
             return _line(value, lines)
         case "failure":
@@ -136,6 +146,8 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:
     match kind:
         case "plain" | "plain list":
             return data
+        case "pairs":
+            return dict(data)
         case "list":
             return tuple(data)
         case "value":
@@ -211,7 +223,7 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
     text, *lines = row.split(b"\n")
     at = 0
     try:
-        for item in json.loads(text):
+        for item in _parse(text):
             if isinstance(item, int):
                 at = item
                 continue
@@ -253,7 +265,7 @@ def encode_state(state: RunState) -> bytes:
 def decode_state(data: bytes, definition: Definition) -> RunState:
     """The state that `encode_state` wrote, with the nodes of this definition."""
     text, *lines = data.split(b"\n")
-    _, plain, failures, frames = json.loads(text)
+    _, plain, failures, frames = _parse(text)
     state = RunState(definition)
     for name, value in zip(_STATE_FIELDS, plain, strict=True):
         setattr(state, name, value)

@@ -21,12 +21,12 @@ from ..core.nodes.call import LOST
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError
-from ..workflow.encoding import decode, encode
+from ..workflow.encoding import encode
 from ..workflow.failures import failure_of
 from ..workflow.parameters import Parameters
 from ..workflow.step import Bound, Named, Options, Step, run_plainly
 from .clock import sleep
-from .feed import StepBegan, StepProgressed
+from .feed import StepProgressed
 from .functions import moment
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ class Running:
                     result = await run_plainly(plain, args, kwargs)
                 break
             except Exception as error:
-                wait = retry_after(options.retry, tries, failure_of(error), spread_of(self.driver.state.seed, key, tries))
+                wait = retry_after(
+                    options.retry, tries, failure_of(error), spread_of(self.driver.state.seed, key, tries)
+                )
                 if wait is None:
                     raise
                 await sleep(self.driver.clock, wait)

@@ -25,9 +25,9 @@ class SystemClock:
 
 async def sleep(clock: Clock, seconds: float) -> None:
     """Wait at least this long by a clock."""
-    woken = asyncio.get_running_loop().create_future()
-    alarm = clock.call_at(clock.now() + round(seconds * MICROSECONDS), lambda: woken.done() or woken.set_result(None))
+    woken = asyncio.Event()
+    alarm = clock.call_at(clock.now() + round(seconds * MICROSECONDS), woken.set)
     try:
-        await woken
+        await woken.wait()
     finally:
         alarm.cancel()

@@ -74,6 +74,7 @@ class Driver:
         self.failure: Failure | None = None
         self.output: Any = None
         self.stopping = False
+        self.released = False
         self.began: dict[Place, int] = {}
         self._mail: list[Mail] = []
         self._taken: list[int] = []
@@ -250,9 +251,11 @@ class Driver:
             )
         taken, self._taken = tuple(self._taken), []
         row = encode_events(events)
+        over = head is not None and head.status in TERMINAL
         await self.engine.store.append(
-            Batch(self.run, first, len(events), row, self.keeper.take(), head, taken)
+            Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, release=over)
         )
+        self.released = over
 
     def _turn(self, mail: Sequence[Mail], waiting: list[asyncio.Future[None]]) -> tuple[list[Event], list[Command]]:
         """Advance by these facts and by the answers that they lead to."""
@@ -340,7 +343,9 @@ class Driver:
                 if place not in self._flight and getattr(frame, "attempt", 0) == command.attempt:
                     starts.append(Running(self, command))
             elif isinstance(command, CancelStep):
-                starts = [running for running in starts if (running.path, running.number) != (command.path, command.attempt)]
+                starts = [
+                    running for running in starts if (running.path, running.number) != (command.path, command.attempt)
+                ]
                 self._cancel(command)
             elif isinstance(command, SetTimer):
                 self._set_alarm(command)
@@ -424,4 +429,3 @@ class Driver:
             return error
         status = self.state.status
         return IllegalTransition(f"run {self.run!r} is {status}: nothing can be asked of it", run=self.run)
-

@@ -24,11 +24,10 @@ from ..core.events import (
     RunTaken,
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
-from ..core.lifecycle import TERMINAL
 from ..core.replay import feed, steps
 from ..core.state import RunState
 from ..errors import DefinitionChanged, InvalidConfig, RipresaError, RunError, RunNotFound, StoreError
-from ..ports import Batch, Clock, Request, RunHead, Store
+from ..ports import Clock, Request, RunHead, Store
 from ..workflow.flow import Runnable
 from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail
@@ -61,7 +60,7 @@ class Settings:
                 ("threads", self.threads),
                 ("processes", self.processes),
             )
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1)
+            if value is not None and not is_count(value)
         ]
         if self.patience < 0:
             bad.append(f"patience is {self.patience!r}, must not be negative")
@@ -80,6 +79,11 @@ class Start:
     tags: tuple[str, ...] = ()
     timeout: float | None = None
     concurrency: int | None = None
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 class Engine:
@@ -233,7 +237,9 @@ class Engine:
 
     async def _pending(self, run: str) -> list[Mail]:
         now = self.clock.now()
-        return [Mail(decode_request(request, now), number=request.number) for request in await self.store.pending([run])]
+        return [
+            Mail(decode_request(request, now), number=request.number) for request in await self.store.pending([run])
+        ]
 
     async def _owned(self, run: str) -> RunError:
         owner = await self.store.owner(run)
@@ -283,7 +289,7 @@ class Engine:
         """A driver has stopped: its run is not owned here any more."""
         self.drivers.pop(driver.run, None)
         self.feed.end(driver.run)
-        if driver.state.status not in TERMINAL or error is not None:
+        if not driver.released:
             with suppress(RipresaError):
                 await self.store.release(driver.run)
 
@@ -300,7 +306,9 @@ class Engine:
 
 def not_found(run: str) -> RunNotFound:
     """The error for a run that is not in the store."""
-    return RunNotFound(f"there is no run {run!r} in this store", run=run, hint="ripresa runs lists those that there are")
+    return RunNotFound(
+        f"there is no run {run!r} in this store", run=run, hint="ripresa runs lists those that there are"
+    )
 
 
 def new_id(now: int) -> str:
@@ -311,4 +319,3 @@ def new_id(now: int) -> str:
         digits.append("0123456789abcdefghjkmnpqrstvwxyz"[number & 31])
         number >>= 5
     return "".join(reversed(digits))
-

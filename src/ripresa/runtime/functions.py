@@ -30,7 +30,6 @@ from ..workflow.flow import Runnable, to_node
 from ..workflow.function import Workflow
 from ..workflow.patterns import map_each
 from ..workflow.step import Step
-
 from .values import Keeper, Values
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -303,14 +302,14 @@ class Interpreter:
 
     def send(self, coroutine: Coroutine[Any, Any, Any], value: Any, error: BaseException | None) -> Any:
         """Step a coroutine once, with no event loop in sight."""
-        loop = asyncio._get_running_loop()  # noqa: SLF001 - meant for implementors of event loops
-        asyncio._set_running_loop(_NO_LOOP)  # noqa: SLF001
+        loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(_NO_LOOP)
         try:
             if error is None:
                 return self._variables.run(coroutine.send, value)
             return self._variables.run(coroutine.throw, error)
         finally:
-            asyncio._set_running_loop(loop)  # noqa: SLF001
+            asyncio._set_running_loop(loop)
 
     def begin(self, request: object, fiber: Fiber) -> Awaits:
         """Start what a fiber awaits; returns what it waits for."""

@@ -56,9 +56,7 @@ async def _engine() -> Engine:
     return Engine(store, SystemClock())
 
 
-def _start(
-    runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], id: str = ""
-) -> Start:
+def _start(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], id: str = "") -> Start:
     timeout = getattr(runnable, "timeout", None)
     return Start(runnable, runnable.encode_input(args, kwargs), id=id, timeout=timeout)
 

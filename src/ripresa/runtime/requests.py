@@ -8,6 +8,7 @@ from typing import Final
 from ..core.events import CancelRequested, ContinueRequested, Fact, PauseRequested, TerminateRequested
 from ..errors import RipresaError
 from ..ports import Request
+from ..workflow.failures import printable
 
 KINDS: Final = ("cancel", "terminate", "pause", "continue")
 
@@ -20,7 +21,7 @@ def encode_request(reason: str = "", by: str = "") -> bytes:
 def decode_request(request: Request, now: int) -> Fact:
     """The fact that a request becomes when its owner takes it up."""
     body = json.loads(request.body)
-    reason, by = str(body.get("reason", "")), str(body.get("by", ""))
+    reason, by = printable(str(body.get("reason", ""))), printable(str(body.get("by", "")))
     match request.kind:
         case "cancel":
             return CancelRequested(now, reason, by)

@@ -41,6 +41,9 @@ def _file(place: str, target: str) -> ModuleType:
     path = Path(place).expanduser().resolve()
     if not path.is_file():
         raise _unknown(target, f"there is no file {place}", f"looked in {Path.cwd()}")
+    main = sys.modules["__main__"]
+    if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path:
+        return main
     name = f"ripresa_target_{path.stem}_{abs(hash(str(path)))}"
     if name in sys.modules:
         return sys.modules[name]
@@ -53,8 +56,12 @@ def _file(place: str, target: str) -> ModuleType:
         sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
+        error.add_note(
+            f"while {place} was imported to find {target!r}; what a script does belongs below "
+            'if __name__ == "__main__":'
+        )
         raise
     return module
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 from ..core.values import LARGE, Pick, Value, by_content, digest_of, is_inline, text_of
 from ..errors import InvalidValue
 from ..workflow.encoding import decode
@@ -54,8 +56,6 @@ class Values:
 
 def split(text: bytes) -> list[Value]:
     """The items of a JSON array as JSON texts."""
-    from pydantic_core import from_json, to_json
-
     whole = from_json(text)
     if not isinstance(whole, list):
         shown = text[:60].decode(errors="replace")

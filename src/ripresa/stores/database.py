@@ -132,13 +132,15 @@ class Database:
         give_up_at = time.monotonic() + self._patience
         while True:
             try:
-                self.writer.execute("PRAGMA journal_mode = WAL")
+                mode = self.writer.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
                     raise
                 time.sleep(0.005)
             else:
-                return
+                break
+        if mode != "wal":
+            raise damage("this file system cannot hold a write-ahead log", self.path, "store_failed")
 
     def _migrate(self) -> None:
         if self._pragma("user_version") == len(MIGRATIONS):
@@ -258,14 +260,15 @@ class Database:
             for number in each.batch.taken:
                 self.writer.execute(self.sql["take"], (number, each.owned.key))
             if each.batch.head is not None:
-                self._set_head(each.batch.head, each.owned)
+                self._set_head(each.batch.head, each.owned, each.batch.release)
 
     def add_blobs(self, batch: Batch) -> None:
         """Keep the large values of a batch, within a transaction."""
         self.writer.executemany(self.sql["add_blob"], batch.blobs)
 
-    def _set_head(self, head: RunHead, owned: Owned) -> None:
-        values = (head.version, head.status, head.target, head.updated_at, head.error, join_tags(head.tags), owned.key)
+    def _set_head(self, head: RunHead, owned: Owned, release: bool) -> None:
+        texts = head.version, head.status, head.target
+        values = (*texts, head.updated_at, head.error, join_tags(head.tags), release, owned.key)
         self.writer.execute(self.sql["set_head"], values)
         if head.tags != owned.tags:
             self.set_tags(head.id, owned, head.tags)

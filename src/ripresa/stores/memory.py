@@ -81,6 +81,8 @@ class MemoryStore:
             self._owned.discard(batch.run)
             raise misplaced(batch, run.next)
         self._keep(run, batch)
+        if batch.release:
+            await self.release(batch.run)
 
     def _keep(self, run: _Run, batch: Batch) -> None:
         run.rows.append(Row(batch.seq, batch.count, batch.row))

@@ -127,6 +127,8 @@ class SQLiteStore:
         except Fenced:
             self._owned.pop(batch.run, None)
             raise
+        if batch.release:
+            self._owned.pop(batch.run, None)
 
     async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[Row]:
         """See `Journal.read`."""

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
 
 from ..core.advance import advance, outstanding
@@ -50,6 +52,7 @@ from ..core.events import (
 from ..core.frames import CallFrame
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.dynamic import Dynamic, DynamicFrame, Outcome
+from ..core.nodes.node import Node
 from ..core.replay import replay
 from ..core.retry import ONCE, Retry, retry_after, spread_of, type_key
 from ..core.state import RunState
@@ -116,12 +119,16 @@ class Wish:
     kind: str
     name: str
     input: Any = None
-    shape: str = ""
 
 
 def call(name: str, input: Any = None) -> Wish:
     """A step to be called."""
     return Wish("step", name, input)
+
+
+def flow(name: str, input: Any = None) -> Wish:
+    """A flow to be called."""
+    return Wish("flow", name, input)
 
 
 def sleep(microseconds: int) -> Wish:
@@ -168,15 +175,17 @@ class Result:
 class Simulation:
     """A workflow with functions in the place of its code, ready to be run under any seed.
 
-    `steps`, `answers` and `functions` are found by the name of their node; a "count" needs no answer. `requests` are
-    what others ask of the run ("cancel", "terminate", "pause", "continue", "resume"), each with the number of
-    deliveries after which it is asked at the latest when nothing else is left to happen.
+    `steps` and `answers` are found by the name of their node (what follows a # does not count), `functions` by their
+    workflow, `flows` by the name under which functions call them; a "count" needs no answer. `requests` are
+    what others ask of the run ("cancel", "terminate", "pause", "continue", "resume"), in order, each with the number of
+    reports and timers after which it is asked; sooner where nothing else is left to happen.
     """
 
     definition: Definition
     steps: Mapping[str, Step]
     answers: Mapping[str, Answer] = field(default_factory=dict[str, Answer])
     functions: Mapping[str, Script] = field(default_factory=dict[str, Script])
+    flows: Mapping[str, Node[Any]] = field(default_factory=dict[str, Node[Any]])
     input: Any = None
     retry: Retry = ONCE
     deadline: int = 0
@@ -244,6 +253,7 @@ class _World:
         self.delivered = 0
         self.crashes = 0
         self.executed: list[tuple[str, int]] = []
+        self.begun: set[tuple[str, int, int]] = set()
         self.finished: set[tuple[str, int]] = set()
         self.status = ""
 
@@ -438,10 +448,12 @@ class _World:
 
     def _run(self, command: RunStep) -> None:
         path, number = command.path, command.attempt
-        if (path, number) in self.executed and self.state.generation == 0:
+        place = path, number, self.state.generation
+        if place in self.begun:
             raise self._wrong(f"attempt {number} of {path!r} runs twice")
         if (path, self.state.generation) in self.finished:
             raise self._wrong(f"the finished step {path!r} runs again")
+        self.begun.add(place)
         self.executed.append((path, number))
         at = self.now + self.random.randrange(1, 1_000_000) + self._lag()
         self.agenda.append(_Due(at, self._outcome(at, path, number, command.input)))
@@ -477,7 +489,8 @@ class _World:
             assert isinstance(frame, DynamicFrame)
             node = frame.node
             assert isinstance(node, Dynamic)
-            return _resumed(self.simulation.functions[node.workflow], frame, command.first, self._at())
+            script = self.simulation.functions[node.workflow]
+            return resume_script(script, self.state, frame, command.first, self.simulation.flows)
         about = _plain(command.value)
         answer = self.simulation.answers.get(frame.node.name)
         if answer is None and command.question == "count":
@@ -492,19 +505,35 @@ class _World:
 # --- scripted functions
 
 
-def _resumed(script: Script, frame: DynamicFrame, first: int, at: int) -> Fact:
-    """What the function does when it is told the outcomes from number `first`."""
+def resume_script(
+    script: Script,
+    state: RunState,
+    frame: DynamicFrame,
+    first: int,
+    flows: Mapping[str, Node[Any]] = MappingProxyType({}),
+) -> Asked | Returned | Raised:
+    """What a scripted function does when it is told the outcomes from number `first`: the answer to `Resume`.
+
+    The flows that it asks for are taken from `flows` by name and made known to the run's definition.
+    """
     function = _Playback(script, _plain(frame.input))
     for outcome in frame.outcomes[:first]:
         function.feed(outcome)
     known, gone = frame.asked, len(function.dropped)
     for outcome in frame.outcomes[first:]:
         function.feed(outcome)
+    function.close()
     if function.failure is not None:
-        return Raised(at, frame.path, function.failure)
+        return Raised(state.at, frame.path, function.failure)
     if function.ended:
-        return Returned(at, frame.path, _text(function.value))
-    return Asked(at, frame.path, tuple(function.asked[known:]), tuple(function.dropped[gone:]))
+        return Returned(state.at, frame.path, _text(function.value))
+    calls: list[CallSpec] = []
+    for spec in function.asked[known:]:
+        if spec.kind == "flow":
+            shape = state.definition.add_flow(frame.prefix + spec.segment, flows[spec.segment.partition("#")[0]])
+            spec = replace(spec, shape=shape)
+        calls.append(spec)
+    return Asked(state.at, frame.path, tuple(calls), tuple(function.dropped[gone:]))
 
 
 class _Playback:
@@ -533,6 +562,11 @@ class _Playback:
                 self._throw(_Recorded(outcome.failure))
             else:
                 self._took(outcome.key, _plain(outcome.value))
+
+    def close(self) -> None:
+        """Throw the generator away."""
+        with suppress(RuntimeError):  # it yields while it is closed
+            self.script.close()
 
     def _took(self, key: int, value: Any) -> None:
         self.results[key] = value
@@ -575,7 +609,7 @@ class _Playback:
         for wish in wishes:
             count = self.names[wish.name] = self.names.get(wish.name, 0) + 1
             segment = wish.name if count == 1 else f"{wish.name}#{count}"
-            self.asked.append(CallSpec(len(self.asked) + 1, wish.kind, segment, _text(wish.input), wish.shape))
+            self.asked.append(CallSpec(len(self.asked) + 1, wish.kind, segment, _text(wish.input)))
             self.waiting.append(len(self.asked))
 
 

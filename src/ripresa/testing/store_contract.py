@@ -434,6 +434,15 @@ class StoreContract:
             assert await store.claim("r") == 3
             await store.append(then(3))
 
+    async def test_a_batch_can_give_the_run_up(self, make_store: Make) -> None:
+        """In the same transaction: who ends a run pays no second one for letting it go."""
+        async with opened(make_store) as store, opened(make_store) as other:
+            await store.create(first())
+            await store.append(then(2, head=a_head(status="failed"), release=True))
+            assert await store.owner("r") is None
+            assert await outcome(store.append(then(3))) is Fenced
+            assert await other.claim("r") == 2
+
     async def test_the_runs_of_a_closed_store_are_free(self, make_store: Make) -> None:
         """There is nothing to wait for."""
         async with opened(make_store) as other:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from ..context import in_function
 from ..errors import RipresaError
@@ -47,13 +47,18 @@ class Pending:
         """Nothing has begun, so there is nothing to close (calls are typed as coroutines)."""
 
 
+def _closed(coroutine: Any) -> str:
+    """Close a coroutine that nobody will await; gives its name."""
+    coroutine.close()
+    return str(getattr(coroutine, "__qualname__", coroutine))
+
+
 def pending(call: object, op: str) -> Pending:
     """The call that something is. Raises `RipresaError(usage)` for a plain coroutine or anything else."""
     if isinstance(call, Pending):
         return call
     if isinstance(call, Coroutine):
-        plain: Call[Any] = call
-        name = getattr(plain, "__qualname__", repr(plain))
-        plain.close()
-        raise RipresaError(f"{name} is a plain coroutine", code="usage", op=op, hint="make its function a @step")
+        raise RipresaError(
+            f"{_closed(call)} is a plain coroutine", code="usage", op=op, hint="make its function a @step"
+        )
     raise RipresaError(f"{call!r} is no call", code="usage", op=op, hint="call the step or workflow: name(arguments)")

@@ -6,6 +6,8 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Protocol, Union, get_args, get_origin
 
+from pydantic_core import PydanticSerializationError, ValidationError, from_json, to_json
+
 from ..core.values import Value
 from ..errors import InvalidValue
 
@@ -67,9 +69,6 @@ def encode(value: object, kind: Any = Any, *, where: str = "", code: str = "inva
 
 def decode(text: bytes, kind: Any = Any, *, where: str = "", code: str = "invalid_input") -> Any:
     """Read JSON text by an annotation. Raises `InvalidValue` with `code` if it does not fit."""
-    from pydantic import ValidationError
-    from pydantic_core import from_json
-
     if kind is Any:
         return from_json(text)
     try:
@@ -79,8 +78,6 @@ def decode(text: bytes, kind: Any = Any, *, where: str = "", code: str = "invali
 
 
 def _validated(value: object, kind: Any, where: str, code: str) -> object:
-    from pydantic import ValidationError
-
     try:
         return adapter(kind).validator.validate_python(value)
     except ValidationError as error:
@@ -88,8 +85,6 @@ def _validated(value: object, kind: Any, where: str, code: str) -> object:
 
 
 def _write(value: object, kind: Any, where: str) -> bytes:
-    from pydantic_core import PydanticSerializationError, to_json
-
     try:
         return to_json(value, round_trip=True, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError) as first:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
+from copy import deepcopy
+from dataclasses import dataclass, is_dataclass
 from inspect import isclass
-from types import NoneType
 from typing import Any, Final, Protocol, get_args, get_origin, get_type_hints, is_typeddict
 
-from ..core.nodes.graph import INPUT
 from ..core.values import Value
 from .encoding import Reader, decode
-from .fit import hints_of, item_type, known, list_of, members, named, specific, union
+from .fit import class_of, hints_of, item_type, known, members, named, specific, union
 from .questions import holds
 from .step import step_name
+
+_BITS: Final[Any] = operator
 
 OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "==": operator.eq,
@@ -27,8 +27,8 @@ OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
-    "&": operator.and_,
-    "|": operator.or_,
+    "&": _BITS.and_,
+    "|": _BITS.or_,
 }
 
 
@@ -198,7 +198,11 @@ class Compared:
         return OPERATORS[self.sign](self.left.value(environment), self.right.value(environment))
 
     def __str__(self) -> str:
-        return f"{self.left} {self.sign} {self.right}"
+        return f"{_operand(self.left)} {self.sign} {_operand(self.right)}"
+
+
+def _operand(expression: Expression) -> str:
+    return f"({expression})" if isinstance(expression, Compared) else str(expression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +228,14 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value that is there already; kept as it is, for comparisons."""
+    """A value that is there already; every consumer gets a copy."""
 
     constant: Any
 
     @property
     def kind(self) -> Any:
         """See `Expression`."""
-        return NoneType if self.constant is None else type(self.constant)
+        return class_of(self.constant)
 
     def leaves(self) -> Iterator[Source]:
         """See `Expression`."""
@@ -239,7 +243,7 @@ class Constant:
 
     def value(self, environment: Environment, kind: Any = None) -> Any:
         """See `Expression`."""
-        return self.constant
+        return deepcopy(self.constant)
 
     def __str__(self) -> str:
         return repr(self.constant)

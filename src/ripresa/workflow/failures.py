@@ -39,18 +39,23 @@ def failure_of(error: BaseException, path: str = "", attempt: int = 0) -> Failur
 
 def _message(error: BaseException) -> str:
     if isinstance(error, RipresaError):
-        return str(error.message)
+        return printable(str(error.message))
     try:
-        return str(error)
+        return printable(str(error))
     except Exception as broken:  # an exception whose text raises is still a failure to record
         return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"
+
+
+def printable(text: str) -> str:
+    """The text without what cannot be written as UTF-8 (lone surrogates)."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def user_traceback(error: BaseException) -> str:
     """The traceback as text without the engine's own frames."""
     summary = traceback.TracebackException.from_exception(error, limit=-50, compact=True)
     _strip(summary)
-    return "".join(summary.format(chain=False)).rstrip()
+    return printable("".join(summary.format(chain=False)).rstrip())
 
 
 def _strip(summary: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections.abc as abc
 from enum import Enum
-from inspect import Parameter
+from inspect import Parameter, isclass
 from types import NoneType, UnionType
 from typing import (
     Any,
@@ -32,8 +32,8 @@ from ..context import Items
 
 _WRAPPERS = {te.Annotated, te.Required, te.NotRequired, te.ReadOnly, te.Final, te.ClassVar}
 _VARIABLES = (TypeVar, ParamSpec, te.TypeVar, te.ParamSpec, te.TypeVarTuple)
+_CALLABLE: Any = abc.Callable
 _WIDER: dict[Any, tuple[type, ...]] = {float: (int,), complex: (int, float)}
-_ONE_BY_ONE = (list, set, frozenset, tuple, str, bytes, bytearray, range)
 
 
 def bare(kind: Any) -> Any:
@@ -60,7 +60,7 @@ def known(kind: Any) -> bool:
 
 def specific(kind: Any) -> bool:
     """Whether an annotation says all about the value: it is known and has no type variables within."""
-    if isinstance(kind, list):  # the parameters of a Callable
+    if _parameters(kind) is not None:  # of a Callable
         return True
     kind = bare(kind)
     return known(kind) and all(specific(arg) for arg in get_args(kind) if arg is not Ellipsis and _is_type(kind))
@@ -115,7 +115,7 @@ def fits(given: Any, wanted: Any) -> bool:
 
 
 def _literal_fits(given: Any, wanted: Any) -> bool:
-    allowed = [(type(value), value) for value in get_args(wanted)]
+    allowed: list[tuple[type, Any]] = [(type(value), value) for value in get_args(wanted)]
     if get_origin(given) is Literal:
         values = get_args(given)
         if get_origin(wanted) is Literal:
@@ -130,11 +130,11 @@ def _literal_fits(given: Any, wanted: Any) -> bool:
 
 def _class_fits(given: Any, wanted: Any) -> bool:
     have, want = get_origin(given) or given, get_origin(wanted) or wanted
-    if want is abc.Callable:
+    if want is _CALLABLE:
         return _callable_fits(given, wanted)
     if want is Items:
         return _is_ordered(have) and _argument_fits(given, wanted)
-    if not isinstance(have, type) or not isinstance(want, type):
+    if not isclass(have) or not isclass(want):
         return True
     if is_typeddict(want) or is_typeddict(have):
         return _dict_fits(have, want)
@@ -148,7 +148,7 @@ def _class_fits(given: Any, wanted: Any) -> bool:
 
 
 def _is_ordered(kind: Any) -> bool:
-    if not isinstance(kind, type):
+    if not isclass(kind):
         return True
     unordered = (str, bytes, bytearray, abc.Set, abc.Mapping, abc.Iterator, NoneType)
     return not issubclass(kind, unordered) and hasattr(kind, "__getitem__") and hasattr(kind, "__len__")
@@ -179,18 +179,19 @@ def _tuple_fits(given: Any, wanted: Any) -> bool:
 
 def _callable_fits(given: Any, wanted: Any) -> bool:
     have, want = get_args(given), get_args(wanted)
-    if get_origin(given) is not abc.Callable:
+    if get_origin(given) is not _CALLABLE:
         return not isinstance(given, type) or callable(getattr(given, "__call__", None))  # noqa: B004 - of its instances
     if not have or not want:
         return True
-    takes, gets = have[0], want[0]
-    if (
-        isinstance(takes, list)
-        and isinstance(gets, list)
-        and not (len(takes) == len(gets) and all(map(fits, gets, takes)))
-    ):
+    takes, gets = _parameters(have[0]), _parameters(want[0])
+    if takes is not None and gets is not None and (len(takes) != len(gets) or not all(map(fits, gets, takes))):
         return False
     return fits(have[-1], want[-1])
+
+
+def _parameters(kinds: Any) -> list[Any] | None:
+    """The parameters of a Callable, None where they are not known (`...`)."""
+    return [*kinds] if class_of(kinds) is list else None
 
 
 def _dict_fits(have: type, want: type) -> bool:
@@ -221,6 +222,21 @@ def list_of(kind: Any) -> Any:
     return list[kind]
 
 
+def class_of(value: object) -> Any:
+    """The class of a value, as an annotation."""
+    return type(value)
+
+
+def tuple_of(kinds: tuple[Any, ...]) -> Any:
+    """The type of a tuple of these, one by one."""
+    return tuple[kinds]  # type: ignore[valid-type]
+
+
+def dict_of(kind: Any) -> Any:
+    """The type of a dict of these."""
+    return dict[Any, kind]
+
+
 def item_type(kind: Any) -> Any:
     """The type of the items of a list, of all of them together; `Any` where it is not known."""
     kinds = [_item_type(member) for member in members(kind)]
@@ -233,7 +249,7 @@ def _item_type(kind: Any) -> Any:
         return union(arg for arg in args if arg is not Ellipsis)
     if args:
         return args[0]
-    return {str: str, bytes: int, range: int}.get(kind, _inherited_item_type(kind))
+    return int if kind is range else _inherited_item_type(kind)
 
 
 def _inherited_item_type(kind: Any) -> Any:
@@ -246,8 +262,9 @@ def _inherited_item_type(kind: Any) -> Any:
 
 def named(kind: Any) -> str:
     """An annotation as people write it, without modules."""
-    if isinstance(kind, list):
-        return f"[{', '.join(map(named, kind))}]"
+    parameters = _parameters(kind)
+    if parameters is not None:
+        return f"[{', '.join(map(named, parameters))}]"
     if kind is Ellipsis:
         return "..."
     kind = bare(kind)

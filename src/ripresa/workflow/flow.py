@@ -58,11 +58,11 @@ class Runnable(Generic[P, R_co]):
 
     @cached_property
     def node(self) -> Node[Any]:
-        """The node of this, standing by itself: the root of a run."""
-        return self._make()
-
-    @abstractmethod
-    def _make(self) -> Node[Any]: ...
+        """The node of this, standing by itself: the root of a run. Raises `InvalidWorkflow` if it cannot be built."""
+        place = root(self.name)
+        node = self.build(place)
+        settle(place, self.name)
+        return node
 
     @property
     def input_type(self) -> Any:
@@ -126,12 +126,6 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
     def build(self, place: Place) -> Node[Any]:
         """See `Runnable`."""
         return self._build(replace(place, given=One(place.given.single(place))))
-
-    def _make(self) -> Node[Any]:
-        place = root(self.name)
-        node = self._build(place)
-        settle(place, self.name)
-        return node
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """See `Runnable`."""
@@ -228,7 +222,7 @@ def build_links(links: tuple[Built, ...], place: Place, given: Given) -> tuple[N
 
 
 def to_node(link: Any, name: str | None = None) -> Node[Any]:
-    """The node of a step, flow, workflow or function that is called directly: its input is what a call's arguments become.
+    """The node of a step, flow, workflow or function that is called directly, by the arguments of a call.
 
     Raises `InvalidConfig` if it is no link.
     """

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_origin, overload
 
 from typing_extensions import TypeVar
@@ -55,7 +56,9 @@ class Workflow(Runnable[P, R_co]):
         """See `Runnable`."""
         return self.parameters.returns
 
-    def _make(self) -> Node[Any]:
+    @cached_property
+    def node(self) -> Node[Any]:
+        """The durable function itself: the root of a run."""
         return self._dynamic(self.name, self.input_type)
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

@@ -119,6 +119,10 @@ class Parameters:
         rest = next(name for name, p in self.signature.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL)
         return _decodable(self.hints.get(rest, Any))
 
+    def name_at(self, index: int) -> str:
+        """The name of the parameter that takes the argument at a position."""
+        return self.positional[index] if index < len(self.positional) else f"argument {index + 1}"
+
     def kind_of(self, keyword: str) -> Any:
         """The annotation of the argument given by a keyword that the function takes."""
         if keyword in self.names:

@@ -21,7 +21,7 @@ from ..core.retry import type_key
 from ..errors import InvalidConfig
 from .call import Call
 from .chain import Chain
-from .fit import is_list, item_type, known, list_of, named, narrowest, union
+from .fit import is_list, item_type, known, list_of, named, narrowest, tuple_of, union
 from .flow import Built, Flow, Link, as_links, build_link, build_links
 from .place import One, Place, Several
 
@@ -163,7 +163,7 @@ class Side:
             return list_of(union(kinds))
         if self.join.on_error == "best_effort":
             kinds = tuple(union((kind, None)) for kind in kinds)
-        return tuple[kinds]  # type: ignore[valid-type]
+        return tuple_of(kinds)
 
 
 def _build_side(links: tuple[Built, ...], side: Side, place: Place) -> ParallelNode:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import InvalidWorkflow, Problem
-from .fit import fits, known, named, specific
+from .fit import fits, known, named, specific, tuple_of
 from .parameters import Parameters
 from .step import Binding, Named, Spread, Whole
 
@@ -62,7 +62,7 @@ class Several:
     def bind(self, parameters: Parameters, place: Place) -> tuple[Binding, Any]:
         """Spread over the function's parameters."""
         wanted = place.takes(parameters, self.kinds)
-        return Spread(wanted), tuple[wanted]  # type: ignore[valid-type]
+        return Spread(wanted), tuple_of(wanted)
 
     def single(self, place: Place) -> Any:
         """A flow takes one value, so this is a mismatch."""
@@ -93,6 +93,11 @@ class Place:
         """The annotations do not fit."""
         self.note(message, "type_mismatch")
 
+    def accepts(self, given: Any, wanted: Any, which: str = "") -> None:
+        """Note if a value of one type cannot stand where another is wanted."""
+        if not fits(given, wanted):
+            self.mismatch(f"takes {named(wanted)}{which}, is given {named(given)}")
+
     def takes(self, parameters: Parameters, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
         """The types by which a function's first arguments are decoded: its annotations, else what is given."""
         complaint = parameters.refuses(len(kinds))
@@ -101,9 +106,7 @@ class Place:
             return kinds
         wanted = tuple(parameters.kind_at(index) for index in range(len(kinds)))
         for index, (given, want) in enumerate(zip(kinds, wanted, strict=True)):
-            if not fits(given, want):
-                which = "" if len(kinds) == 1 else f" as argument {index + 1}"
-                self.mismatch(f"takes {named(want)}{which}, is given {named(given)}")
+            self.accepts(given, want, "" if len(kinds) == 1 else f" as {parameters.name_at(index)}")
         return tuple(
             want if specific(want) or not known(given) else given for given, want in zip(kinds, wanted, strict=True)
         )

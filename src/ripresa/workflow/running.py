@@ -11,13 +11,13 @@ from typing import Any
 
 async def run(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run to the end, in this process, with nothing kept; gives the result or raises."""
-    from ..runtime import memory
+    from ..runtime.memory import run as run_in_memory
 
-    return await memory.run(runnable, args, kwargs)
+    return await run_in_memory(runnable, args, kwargs)
 
 
 def stream(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Any]:
     """The same, told while it happens: events, and the result as the last."""
-    from ..runtime import memory
+    from ..runtime.memory import stream as stream_in_memory
 
-    return memory.stream(runnable, args, kwargs)
+    return stream_in_memory(runnable, args, kwargs)

@@ -37,6 +37,6 @@ class Single(Runnable[..., Any]):
         return self.step.parameters.encode(args, kwargs, where=self.name)
 
 
-def runnable_of(callee: Any) -> Runnable[..., Any]:
+def runnable_of(callee: Step[..., Any] | Runnable[..., Any]) -> Runnable[..., Any]:
     """What a call called, as something that can be run."""
     return Single(callee) if isinstance(callee, Step) else callee

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from ..commands import Resume
 from ..events import CallSpec, Failure
-from ..frames import ENDED, FAILED, OPEN, Frame, ScopeFrame
+from ..frames import ENDED, OPEN, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
 from .call import Call
 from .delay import Delay
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..state import RunState
 
 
-KEPT: Final = 16
-"""How many failed calls are kept that the function may yet die of, so that a reopened run takes them up again."""
+HORIZON: Final = 64
+"""A reopened run can take back so many outcomes: failed calls, and those given up since, are kept as long."""
 
 
 class Outcome(NamedTuple):
@@ -31,9 +31,10 @@ class Outcome(NamedTuple):
 
 
 class DynamicFrame(ScopeFrame):
-    """Outcomes in the order in which the function learns of them, and the calls that are under way or failed.
+    """Outcomes in the order in which the function learns of them, and the calls that are under way or kept.
 
-    `delivered` of the outcomes were told to it before its last answer; `fatal` is the index of the one it died of.
+    `delivered` of the outcomes were told to it before its last answer; `fatal` is the index of the one it died of;
+    `dropped` are the calls that it gave up, with the number of outcomes that it had been told by then.
     """
 
     __slots__ = ("asked", "began", "calls", "delivered", "dropped", "fatal", "finished", "outcomes")
@@ -44,7 +45,7 @@ class DynamicFrame(ScopeFrame):
         ("delivered", "plain"),
         ("finished", "plain"),
         ("fatal", "plain"),
-        ("dropped", "plain list"),
+        ("dropped", "pairs"),
         ("calls", "calls"),
         ("outcomes", "outcomes"),
     )
@@ -56,7 +57,7 @@ class DynamicFrame(ScopeFrame):
         self.delivered = 0
         self.finished = False
         self.fatal = -1
-        self.dropped: list[int] = []
+        self.dropped: dict[int, int] = {}
         self.calls: dict[int, CallSpec] = {}
         self.outcomes: list[Outcome] = []
 
@@ -91,7 +92,7 @@ class Dynamic(Scope[DynamicFrame]):
             run.spawn(frame, self._node(run, frame, spec), spec.segment, spec.key, spec.input)
         for key in dropped:
             if key in frame.children and frame.children[key].phase not in ENDED:
-                frame.dropped.append(key)
+                frame.dropped[key] = frame.delivered
                 run.cancel(frame.children[key])
 
     def returned(self, run: RunState, frame: Any, output: Value) -> None:
@@ -112,23 +113,19 @@ class Dynamic(Scope[DynamicFrame]):
             self._wound_up(run, frame)
 
     def on_done(self, run: RunState, frame: DynamicFrame, key: int, value: Value) -> None:
-        if key in frame.dropped:
-            frame.dropped.remove(key)
-            del frame.calls[key]
+        del frame.calls[key]
+        outcome = Outcome(key, run.at, frame.asked, value)
+        if frame.dropped.pop(key, None) is None:
+            self._outcome(run, frame, outcome)
         else:
-            del frame.calls[key]
-            self._outcome(run, frame, Outcome(key, run.at, frame.asked, value))
+            frame.outcomes.append(outcome)  # the function has no ear for it, unless it is taken back
 
     def on_failed(self, run: RunState, frame: DynamicFrame, key: int, failure: Failure) -> None:
-        if key in frame.dropped:
-            self.on_cancelled(run, frame, key)
-        else:
+        if key not in frame.dropped:
             self._outcome(run, frame, Outcome(key, run.at, frame.asked, NULL, failure))
 
     def on_cancelled(self, run: RunState, frame: DynamicFrame, key: int) -> None:
-        """A call that the function gave up has ended."""
-        frame.dropped.remove(key)
-        self._let_go(run, frame, key)
+        """A call that the function gave up has ended; it is kept in case this is taken back."""
 
     def wound(self, run: RunState, frame: DynamicFrame) -> None:
         """Throw the cancellation into the function once, so that its `finally` blocks run; then end."""
@@ -141,9 +138,6 @@ class Dynamic(Scope[DynamicFrame]):
 
     def reopen(self, run: RunState, frame: DynamicFrame) -> None:
         """Take back what the function died of and all that it did afterwards; go on from there."""
-        for key in frame.dropped:
-            self._let_go(run, frame, key)
-        frame.dropped = []
         frame.finished = False
         frame.question = ""
         self._take_back(run, frame, self._died_of(frame))
@@ -196,9 +190,10 @@ class Dynamic(Scope[DynamicFrame]):
             if outcome.key <= asked and outcome.key not in frame.calls:
                 earlier.append(outcome._replace(asked=asked))
         frame.outcomes = earlier
-        settled = {outcome.key for outcome in earlier}
-        for key in [key for key in frame.children if key > asked or key in settled]:
+        gone = {outcome.key for outcome in earlier} | {key for key, told in frame.dropped.items() if told <= index}
+        for key in [key for key in frame.children if key > asked or key in gone]:
             self._let_go(run, frame, key)
+        frame.dropped = {}
 
     def _outcome(self, run: RunState, frame: DynamicFrame, outcome: Outcome) -> None:
         frame.outcomes.append(outcome)
@@ -210,14 +205,19 @@ class Dynamic(Scope[DynamicFrame]):
         run.commands.append(Resume(frame.path, frame.delivered))
 
     def _answered(self, run: RunState, frame: DynamicFrame) -> None:
-        """The function lives on after all it has been told: only its latest failures can still be what it dies of."""
-        told = frame.outcomes[frame.delivered :]
+        """The function lives on after all it has been told, and what lies behind the horizon will not be taken back."""
+        before, horizon = max(frame.delivered - HORIZON, 0), len(frame.outcomes) - HORIZON
         frame.question = ""
         frame.delivered = len(frame.outcomes)
-        if frame.phase == OPEN and any(outcome.failure for outcome in told):
-            failed = [key for key, child in frame.children.items() if child.phase == FAILED]
-            for key in failed[:-KEPT]:
+        if frame.shielded:
+            return
+        for outcome in frame.outcomes[before : max(horizon, 0)]:
+            if outcome.key in frame.calls and outcome.key not in frame.dropped:
+                self._let_go(run, frame, outcome.key)
+        for key in [key for key, told in frame.dropped.items() if told <= horizon]:
+            if frame.children[key].phase in ENDED:
                 self._let_go(run, frame, key)
+                del frame.dropped[key]
 
     def _let_go(self, run: RunState, frame: DynamicFrame, key: int) -> None:
         run.drop(frame, key)

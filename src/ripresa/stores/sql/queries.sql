@@ -12,7 +12,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?);
 
 -- name: set_head
 -- index: runs
-UPDATE runs SET version = ?, status = ?, target = ?, updated_at = ?, error = ?, tags = ? WHERE key = ?;
+UPDATE runs SET version = ?, status = ?, target = ?, updated_at = ?, error = ?, tags = ?,
+    owner = CASE WHEN ? THEN NULL ELSE owner END WHERE key = ?;
 
 -- name: add_tag
 -- index: none

@@ -1,0 +1,294 @@
+"""Graphs: steps by dependency, wired by values, parallel by default. A node exists before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, cast, overload
+
+from typing_extensions import TypeVar
+
+from ..context import Items
+from ..core.nodes.graph import INPUT, Wire
+from ..core.nodes.graph import Graph as GraphNode
+from ..core.nodes.node import Node as CoreNode
+from ..core.nodes.sequence import Sequence as SequenceNode
+from ..errors import InvalidConfig, InvalidWorkflow, Problem, RipresaError
+from .call import Call, Pending, pending
+from .expression import Constant, Expression, Source, Tested, Written
+from .fit import union
+from .flow import Flow, Link, Runnable, build_link
+from .function import Workflow
+from .order import check_graph
+from .patterns import check_count, map_each
+from .place import One, Place
+from .proxy import Proxy, lift
+from .questions import check_predicate, predicate_at
+from .step import Step, check_name
+from .wiring import Condition, Question, Result, Wired, check_fields, foreign, sources_of
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Node(Generic[R_co]):
+    """A node of a graph that is being written."""
+
+    def __init__(self, graph: Graph[Any], index: int, name: str, kind: Any) -> None:
+        self.graph = graph
+        self.index = index
+        self.name = name
+        self.kind = kind
+
+    @property
+    def out(self) -> R_co:
+        """The result to come: pass it on, or one of its fields (`plan.out.title`), or compare it in `when=`."""
+        return cast("R_co", Proxy(self.source))
+
+    @property
+    def source(self) -> Source:
+        """The result as an expression."""
+        return Source(self.graph, self.index, self.name, self.kind)
+
+    def test(self, predicate: Callable[[R_co], bool], /) -> bool:
+        """A condition of its own for `when=` or `unless=`; what it decided is recorded."""
+        check_predicate(predicate, "predicate", "test")
+        asked = predicate_at(predicate, self.graph.place(self.name), self.kind)
+        return cast("bool", Proxy(Tested(self.source, predicate, asked.kind)))
+
+    def __repr__(self) -> str:
+        return f"<node {self.name} of {self.graph.name}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A node as it was written."""
+
+    node: CoreNode[Any]
+    wire: Wire
+    question: Question | None = None
+
+
+class Graph(Generic[A]):
+    """Steps by dependency: each begins when its arguments are there.
+
+    Nodes that do not wait for each other run side by side, at most `concurrency` at a time. With `keep_going` a
+    failure stops only what depends on it; the graph fails when the rest has ended.
+    """
+
+    def __init__(self, name: str, *, input: type[A], concurrency: int | None = None, keep_going: bool = False) -> None:
+        complaint = check_name(name, "name")
+        if complaint:
+            raise InvalidConfig(complaint, op="Graph")
+        self.name = name
+        self.concurrency = 0 if concurrency is None else check_count(concurrency, "concurrency", "Graph")
+        self.keep_going = keep_going
+        self.entries: list[Entry] = []
+        self.problems: list[Problem] = []
+        self.closed = False
+        self._input = Source(self, INPUT, "input", input)
+
+    @property
+    def input(self) -> A:
+        """The input to come."""
+        return cast("A", Proxy(self._input))
+
+    def add(
+        self,
+        call: Call[R],
+        /,
+        *,
+        name: str | None = None,
+        when: bool = True,
+        unless: bool = False,
+        after: Sequence[Node[Any]] = (),
+    ) -> Node[R]:
+        """A node that runs once its arguments are there; it is skipped if one of them was, or by its condition.
+
+        `when` and `unless` are conditions on values to come; `after` are nodes that it waits for without being given
+        their results. Without a `name` it is called like the step, a second one `fetch#2`.
+        """
+        self._check_open()
+        called = pending(call, "add")
+        callee: Step[..., Any] | Runnable[..., Any] = called.callee
+        place = self._new_place(name, callee.name)
+        wired = Wired(
+            tuple(_lifted(arg, place) for arg in called.args),
+            {key: _lifted(arg, place) for key, arg in called.kwargs.items()},
+        )
+        condition = _condition(when, unless)
+        self._check_own((*wired.expressions, *condition.expressions), place)
+        node, made = self._built(callee, wired, place)
+        sources = sources_of(wired.expressions)
+        tests = tuple(source for source in sources_of(condition.expressions) if source not in sources)
+        wire = Wire(
+            sources=sources,
+            after=self._indices(after, place),
+            tests=tests,
+            conditional=bool(condition.expressions),
+            evaluated=made is not None,
+        )
+        question = None
+        if wire.conditional or wire.evaluated:
+            for expression in condition.expressions:
+                check_fields(expression, place)
+            question = Question((*sources, *tests), condition, made, node.input_type)
+        return self._enter(Entry(node, wire, question))
+
+    def map(
+        self,
+        link: Link[B, C],
+        items: Items[B],
+        /,
+        *,
+        concurrency: int | None = None,
+        name: str | None = None,
+        when: bool = True,
+        unless: bool = False,
+        after: Sequence[Node[Any]] = (),
+    ) -> Node[list[C]]:
+        """A node that runs a link for every item of a list to come."""
+        flow = map_each(link, concurrency=concurrency)
+        return self.add(flow(items), name=name, when=when, unless=unless, after=after)
+
+    @overload
+    def first(self, a: Node[B], b: Node[C], /, *, name: str | None = ...) -> Node[B | C]: ...
+    @overload
+    def first(self, a: Node[B], b: Node[C], c: Node[D], /, *, name: str | None = ...) -> Node[B | C | D]: ...
+    @overload
+    def first(self, *nodes: Node[B], name: str | None = ...) -> Node[B]: ...
+    def first(self, *nodes: Node[Any], name: str | None = None) -> Node[Any]:
+        """The join after a condition: the result of the first of these, in this order, that was not skipped."""
+        self._check_open()
+        if not nodes or not all(map(_is_node, nodes)):
+            raise InvalidConfig(f"nodes are {nodes!r}, must be nodes of the graph", op="first")
+        place = self._new_place(name, "first")
+        kind = union(node.kind for node in nodes)
+        joined = SequenceNode(place.name, (), output_type=kind)
+        return self._enter(Entry(joined, Wire(sources=self._indices(nodes, place), first=True)))
+
+    def returns(self, out: R, /) -> Flow[A, R]:
+        """Close and check the graph; what comes back is a flow like any other.
+
+        The result is null if what it is made of was skipped. Raises `InvalidWorkflow` with everything that is wrong.
+        """
+        self._check_open()
+        place = self.place("")
+        expression = _lifted(out, place)
+        self._check_own((expression,), place)
+        check_fields(expression, place)
+        if not self.problems:
+            self._check_order()
+        if self.problems:
+            raise InvalidWorkflow(self.problems, op=self.name)
+        self.closed = True
+        return Flow(partial(self._build, tuple(self.entries), expression), name=self.name)
+
+    def place(self, name: str) -> Place:
+        """Where a node of this name is built."""
+        return Place(name, One(), f"{self.name}/{name}" if name else self.name, self.problems)
+
+    def _build(self, entries: tuple[Entry, ...], expression: Expression, place: Place) -> GraphNode:
+        given = place.given.single(place)
+        place.accepts(given, self._input.kind)
+        sources = sources_of((expression,))
+        whole = isinstance(expression, Source)
+        return GraphNode(
+            place.name,
+            tuple(entry.node for entry in entries),
+            tuple(entry.wire for entry in entries),
+            output=Wire(sources=sources, evaluated=not whole),
+            questions=tuple(entry.question for entry in entries),
+            window=self.concurrency,
+            keep_going=self.keep_going,
+            code=None if whole else Result(sources, expression),
+            input_type=self._input.kind,
+            output_type=expression.kind,
+        )
+
+    def _built(
+        self, callee: Step[..., Any] | Runnable[..., Any], wired: Wired, place: Place
+    ) -> tuple[CoreNode[Any], Expression | None]:
+        """The node, and the expression of its input if that must be made before it begins."""
+        if isinstance(callee, Step | Workflow):
+            given = Place(place.name, wired, place.path, place.problems)
+            return build_link(callee, given), None
+        given = Place(place.name, One(wired.single(place)), place.path, place.problems)
+        return callee.build(given), wired.only or Constant(None)
+
+    def _enter(self, entry: Entry) -> Node[Any]:
+        self.entries.append(entry)
+        return Node(self, len(self.entries) - 1, entry.node.name, entry.node.output_type)
+
+    def _new_place(self, name: str | None, default: str) -> Place:
+        used = {entry.node.name for entry in self.entries}
+        if name is None:
+            count, name = 1, default
+            while name in used:
+                count += 1
+                name = f"{default}#{count}"
+            return self.place(name)
+        complaint = check_name(name, "name")
+        if complaint:
+            raise InvalidConfig(complaint, op="add")
+        place = self.place(name)
+        if name in used:
+            place.note("there are two nodes of this name", "duplicate_name")
+        return place
+
+    def _indices(self, nodes: Sequence[Node[Any]], place: Place) -> tuple[int, ...]:
+        for node in nodes:
+            if not _is_node(node):
+                raise InvalidConfig(f"after has {node!r}, must be nodes of the graph", op="add", where=place.path)
+            self._check_own((node.source,), place)
+        return tuple(dict.fromkeys(node.index for node in nodes))
+
+    def _check_own(self, expressions: tuple[Expression, ...], place: Place) -> None:
+        for source in foreign(expressions, self):
+            other = getattr(source.graph, "name", "")
+            place.note(f"uses {source}, which belongs to another graph ({other!r})", "unknown_dependency")
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise RipresaError(
+                f"graph {self.name!r} was closed by returns()", code="closed", hint="add nodes before returns()"
+            )
+
+    def _check_order(self) -> None:
+        """Held for certain: nodes can only use those before them."""
+        names = [entry.node.name for entry in self.entries]
+        needs = {
+            name: [names[need] for need in entry.wire.needs() if need != INPUT]
+            for name, entry in zip(names, self.entries, strict=True)
+        }
+        check_graph(needs, name=self.name)
+
+
+def _is_node(node: object) -> bool:
+    return isinstance(node, Node)
+
+
+def _lifted(value: Any, place: Place) -> Expression:
+    if isinstance(value, Node):
+        place.mismatch(f"is given the node {value.name}, not its value: write .out")
+        return Written(b"null", Any)
+    if isinstance(value, Pending):
+        place.mismatch(f"is given the call {value!r}, not its value: add it to the graph and use .out")
+        return Written(b"null", Any)
+    return lift(value)
+
+
+def _condition(when: Any, unless: Any) -> Condition:
+    bad = [
+        f"{option} is {value!r}, must be a condition on a value to come (node.out > 3, node.test(predicate)) or a bool"
+        for option, value in (("when", when), ("unless", unless))
+        if not isinstance(value, Proxy | bool)
+    ]
+    if bad:
+        raise InvalidConfig("; ".join(bad), op="add")
+    return Condition(None if when is True else lift(when), None if unless is False else lift(unless))

@@ -1,0 +1,360 @@
+"""Any workflow under any history: replay is live, a snapshot is as good as the run, and every run ends.
+
+A tape of bytes decides everything: what the workflow looks like, and what happens to it. When it has run out,
+everything goes well. Every fact also passes the checks of `play`.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ripresa.core.advance import outstanding
+from ripresa.core.codec import encode_events, encode_state
+from ripresa.core.commands import Ask, RunStep
+from ripresa.core.definition import Definition
+from ripresa.core.events import (
+    AttemptLost,
+    Event,
+    Fact,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+    TimerFired,
+)
+from ripresa.core.lifecycle import TERMINAL
+from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.call import Call
+from ripresa.core.nodes.cleanup import Cleanup
+from ripresa.core.nodes.delay import Delay
+from ripresa.core.nodes.dynamic import Dynamic, DynamicFrame
+from ripresa.core.nodes.fallback import Fallback
+from ripresa.core.nodes.graph import INPUT, Graph, Wire
+from ripresa.core.nodes.join import FanOut, FanOutFrame, Join
+from ripresa.core.nodes.loop import Loop, LoopFrame, Over
+from ripresa.core.nodes.map import Map
+from ripresa.core.nodes.node import Node
+from ripresa.core.nodes.parallel import Parallel
+from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.values import Value
+from ripresa.errors import StepError
+from ripresa.testing.simulator import Cancelled, Race, call, flow, resume_script, sleep
+
+from .play import SECOND, Play, decoded, failure
+
+MOST_FACTS = 3000
+
+
+class Tape:
+    """Choices, one byte each; 0 for ever when they have run out."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+
+    def pick(self, count: int) -> int:
+        byte = self.data[self.position] if self.position < len(self.data) else 0
+        self.position += 1
+        return byte % count
+
+
+# --- durable functions: what they do depends on the outcomes alone
+
+
+def serial(_: Any) -> Generator[Any, Any, Any]:
+    a = yield call("a", 1)
+    b = yield call("b", a)
+    yield sleep(SECOND)
+    return b
+
+
+def catching(_: Any) -> Generator[Any, Any, Any]:
+    try:
+        yield (call("a"), flow("inner"), call("c"))
+    except StepError:
+        yield call("amends")
+        raise
+    finally:
+        yield call("last")
+    return 1
+
+
+def racing(_: Any) -> Generator[Any, Any, Any]:
+    for _ in range(2):
+        yield Race((call("a"), sleep(5 * SECOND), flow("inner")))
+    try:
+        yield (call("b"), call("b"))
+    except StepError:
+        yield (call("c"), call("d"))
+    return 1
+
+
+def stubborn(_: Any) -> Generator[Any, Any, Any]:
+    while True:
+        try:
+            yield call("a")
+        except (StepError, Cancelled) as error:
+            if isinstance(error, Cancelled):
+                yield call("goodbye")
+                return 0
+        else:
+            return 1
+
+
+FUNCTIONS = {"serial": serial, "catching": catching, "racing": racing, "stubborn": stubborn}
+FLOWS = {"inner": Sequence("inner", (Call("x"), Delay("wait", SECOND), Call("y")))}
+
+
+# --- workflows
+
+
+class Builder:
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.names = 0
+
+    def definition(self) -> Definition:
+        return Definition("any", Sequence("root", self.several(3, least=1)))
+
+    def node(self, depth: int) -> Node[Any]:
+        kinds = [self.call, self.delay, self.dynamic]
+        if depth:
+            kinds += [
+                self.sequence, self.parallel, self.map, self.branch, self.loop, self.graph,
+                self.fallback, self.subworkflow, self.cleanup,
+            ]  # fmt: skip
+        self.names += 1
+        return kinds[self.tape.pick(len(kinds))](f"n{self.names}", depth - 1)
+
+    def several(self, depth: int, *, least: int = 0) -> tuple[Node[Any], ...]:
+        return tuple(self.node(depth) for _ in range(least + self.tape.pick(4)))
+
+    def call(self, name: str, depth: int) -> Node[Any]:
+        return Call(name)
+
+    def delay(self, name: str, depth: int) -> Node[Any]:
+        return Delay(name, SECOND * self.tape.pick(3))
+
+    def dynamic(self, name: str, depth: int) -> Node[Any]:
+        return Dynamic(name, workflow=list(FUNCTIONS)[self.tape.pick(len(FUNCTIONS))], version="1")
+
+    def sequence(self, name: str, depth: int) -> Node[Any]:
+        return Sequence(name, self.several(depth))
+
+    def join(self) -> Join:
+        policy = ("fail_fast", "fail_slow", "best_effort")[self.tape.pick(3)]
+        return Join(need=self.tape.pick(3), any=self.tape.pick(5) == 4, on_error=policy)
+
+    def parallel(self, name: str, depth: int) -> Node[Any]:
+        return Parallel(name, self.several(depth), join=self.join(), window=self.tape.pick(3), single=False)
+
+    def map(self, name: str, depth: int) -> Node[Any]:
+        return Map(name, self.node(depth), join=self.join(), window=self.tape.pick(3))
+
+    def branch(self, name: str, depth: int) -> Node[Any]:
+        return Branch(name, self.several(depth, least=1), condition="which", code=None)
+
+    def loop(self, name: str, depth: int) -> Node[Any]:
+        over = (Over("condition"), Over("range", last=self.tape.pick(4)), Over("items", indexed=True))
+        before, after = (bool(self.tape.pick(2)) for _ in range(2))
+        return Loop(name, self.node(depth), over=over[self.tape.pick(3)], before=before, after=after, at_most=3)
+
+    def graph(self, name: str, depth: int) -> Node[Any]:
+        nodes = self.several(depth)
+        wires = tuple(self.wire(index) for index in range(len(nodes)))
+        output = Wire(sources=self.sources(len(nodes)), evaluated=bool(self.tape.pick(2)))
+        return Graph(name, nodes, wires, output=output, window=self.tape.pick(3), keep_going=bool(self.tape.pick(2)))
+
+    def wire(self, index: int) -> Wire:
+        if self.tape.pick(6) == 5:
+            return Wire(sources=self.sources(index) or (INPUT,), first=True)
+        return Wire(
+            sources=self.sources(index),
+            after=tuple(source for source in self.sources(index) if source != INPUT),
+            tests=self.sources(index),
+            conditional=bool(self.tape.pick(2)),
+            evaluated=bool(self.tape.pick(2)),
+        )
+
+    def sources(self, before: int) -> tuple[int, ...]:
+        return tuple(self.tape.pick(before + 1) - 1 for _ in range(self.tape.pick(3)))
+
+    def fallback(self, name: str, depth: int) -> Node[Any]:
+        return Fallback(name, self.several(depth, least=1), on=("ValueError",) if self.tape.pick(2) else ())
+
+    def subworkflow(self, name: str, depth: int) -> Node[Any]:
+        return Subworkflow(name, self.node(depth), workflow=name, timeout=SECOND * self.tape.pick(3))
+
+    def cleanup(self, name: str, depth: int) -> Node[Any]:
+        return Cleanup(name, self.node(depth), self.several(depth))
+
+
+# --- histories
+
+
+def length_of(value: Value) -> int:
+    """How many items the value has; 0 if it is no list."""
+    found = decoded(value)
+    return len(found) if isinstance(found, list) else 0
+
+
+class History:
+    """What happens to a run: any outcome of what it has commanded, any request, and facts it does not wait for."""
+
+    def __init__(self, definition: Definition, tape: Tape, *, snapshots: bool) -> None:
+        self.play = Play(definition, snapshots=snapshots)
+        self.tape = tape
+        self.reopened = 0
+        self.old: list[Fact] = []
+
+    def run(self) -> Play:
+        play, tape = self.play, self.tape
+        play.start(b"[1,[2],3]", deadline=SECOND * (tape.pick(8) // 7))
+        for _ in range(MOST_FACTS):
+            if play.status in TERMINAL:
+                if play.status != "failed" or self.reopened == 2 or not tape.pick(3):
+                    break
+                self.reopened += 1
+                play.reopen()
+            else:
+                self.step()
+            self.check_windows()
+        else:
+            raise AssertionError("the run does not end")
+        self.stale()
+        play.check_replay()
+        return play
+
+    def step(self) -> None:
+        play, tape = self.play, self.tape
+        if play.ledger.asks:
+            self.answer(list(play.ledger.asks.values())[tape.pick(len(play.ledger.asks))])
+            return
+        match tape.pick(16):
+            case 15 if play.status in ("running", "paused"):
+                play.cancel()
+            case 14 if play.status == "running":
+                play.pause()
+            case 13:
+                self.crash()
+            case 12:
+                self.stale()
+            case 11 if tape.pick(4) == 3:
+                play.terminate()
+            case _:
+                self.report()
+
+    def answer(self, command: Any) -> None:
+        play, tape = self.play, self.tape
+        if not isinstance(command, Ask):
+            frame = play.state.frames[command.path]
+            assert isinstance(frame, DynamicFrame)
+            assert isinstance(frame.node, Dynamic)
+            assert command.first == frame.delivered
+            play.feed(resume_script(FUNCTIONS[frame.node.workflow], play.state, frame, command.first, FLOWS))
+            return
+        if tape.pick(12) == 11:
+            play.answer_fails(command.path)
+            return
+        frame = play.state.frames[command.path]
+        answer = {
+            "count": b"%d" % (tape.pick(length_of(command.value) + 1)),
+            "choose": b"%d" % (len(frame.node.children) - 1 - tape.pick(len(frame.node.children) + 1)),
+            "while": b"true" if tape.pick(2) else b"false",
+            "until": b"false" if tape.pick(2) else b"true",
+            "when": b"false" if tape.pick(2) else b"true",
+        }
+        play.answer(command.path, answer.get(command.question, b'"made"'))
+
+    def report(self) -> None:
+        play, tape = self.play, self.tape
+        steps, timers = list(play.ledger.steps.values()), list(play.ledger.timers.values())
+        if not steps and not timers:
+            assert play.status == "paused", "nothing is left to happen, and the run has not ended"
+            play.go_on()
+            return
+        chosen = tape.pick(len(steps) + len(timers))
+        if chosen >= len(steps):
+            self.keep(TimerFired(max(play.now, timers[chosen - len(steps)].due), timers[chosen - len(steps)].path))
+        else:
+            self.outcome(steps[chosen])
+
+    def outcome(self, step: RunStep) -> None:
+        now, path, attempt, pick = self.play.now, step.path, step.attempt, self.tape.pick
+        raised = failure(path=path, attempt=attempt, types=("ValueError",) if pick(2) else ())
+        retry_at = (0, now, now + SECOND)[pick(3)] if attempt < 4 else 0
+        facts: list[Fact] = [
+            StepCompleted(now, path, attempt, b'[[%d],"b",[1,2,3]]' % attempt),
+            StepFailed(now, path, attempt, raised, retry_at),
+            AttemptLost(now, path, attempt, ("crashed", "timeout", "cancelled", "interrupted")[pick(4)], retry_at),
+        ]
+        self.keep(facts[pick(5) // 2])
+
+    def keep(self, fact: Fact) -> None:
+        self.old.append(fact)
+        self.play.now = max(self.play.now, fact.at)
+        assert self.play.state.seq
+        self.play.feed(fact)
+
+    def crash(self) -> None:
+        """Another process takes over and reports as lost all that was under way."""
+        play = self.play
+        play.taken(play.state.epoch + 1)
+        for command in outstanding(play.state):
+            if isinstance(command, RunStep):
+                play.feed(AttemptLost(play.now, command.path, command.attempt, "crashed", play.now))
+
+    def stale(self) -> None:
+        """What has been reported once is reported again, and what nobody knows too: nothing changes."""
+        play = self.play
+        if not play.state.generation:
+            for fact in self.old[-5:]:
+                seq = play.state.seq
+                assert play.feed(fact) == []
+                assert play.state.seq == seq
+        for path in ("nowhere", "", "()"):
+            assert play.feed(StepCompleted(play.now, path, 1, b"1")) == []
+            assert play.taken(play.state.epoch) == []
+
+    def check_windows(self) -> None:
+        for frame in self.play.state.frames.values():
+            if isinstance(frame, FanOutFrame):
+                assert isinstance(frame.node, FanOut)
+                assert frame.active <= frame.node.window
+            elif isinstance(frame.node, Graph) and frame.node.window:
+                assert frame.active <= frame.node.window  # type: ignore[attr-defined]
+            elif isinstance(frame, LoopFrame):
+                assert frame.index <= 3
+
+
+def kinds_of(node: Node[Any]) -> set[str]:
+    return {node.kind, *(kind for child in node.children for kind in kinds_of(child))}
+
+
+def check_finished_steps_rest(definition: Definition, events: list[Event]) -> None:
+    """A step that has returned is never scheduled again (but functions go back, and clean-up begins anew)."""
+    if {"dynamic", "cleanup"} & kinds_of(definition.root):
+        return
+    finished: set[str] = set()
+    for event in events:
+        if isinstance(event, StepCompleted):
+            finished.add(event.path)
+        elif isinstance(event, StepScheduled):
+            assert event.path not in finished
+
+
+@settings(max_examples=1500)
+@given(st.binary(max_size=250))
+@example(b"")
+def test_any_history_of_any_workflow(data: bytes) -> None:
+    histories: list[Play] = []
+    for snapshots in (False, True):
+        tape = Tape(data)
+        definition = Builder(tape).definition()
+        histories.append(History(definition, tape, snapshots=snapshots).run())
+        check_finished_steps_rest(definition, histories[-1].events)
+    live, stored = histories
+    assert encode_state(live.state) == encode_state(stored.state)
+    assert encode_events(live.events) == encode_events(stored.events)
