@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StoreError,
         is_retryable,
     )
+    from .runtime.cancellation import CancelToken
     from .workflow.call import Call
     from .workflow.chain import Chain, chain
     from .workflow.choice import branch, case
@@ -74,6 +75,7 @@ _PLACES = {
         "StoreError",
         "is_retryable",
     ),
+    "runtime.cancellation": ("CancelToken",),
     "workflow.call": ("Call",),
     "workflow.chain": ("Chain", "chain"),
     "workflow.choice": ("branch", "case"),
@@ -99,6 +101,7 @@ _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 __all__ = [
     "App",
     "Call",
+    "CancelToken",
     "Chain",
     "Context",
     "DefinitionChanged",

@@ -20,6 +20,7 @@ from .workflow.single import runnable_of
 
 if TYPE_CHECKING:
     from .client import Handle
+    from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
 
 R = TypeVar("R")
@@ -122,13 +123,14 @@ class App:
         timeout: Duration | None = None,
         concurrency: int | None = None,
         tags: Sequence[str] = (),
+        cancel: CancelToken | None = None,
         target: str | None = None,
     ) -> Handle[R]:
         """Begin a run of a call: durable on return.
 
         With an `id` it is idempotent: the same workflow and input give the recorded run, others `RunExists`.
-        `timeout` bounds the whole run, `concurrency` its attempts at a time; `tags` can be filtered by. `target` says
-        where the code is, if it cannot be found by itself. Raises `InvalidValue` for a bad input before anything runs.
+        `timeout` bounds the whole run, `concurrency` its attempts at a time; `tags` can be filtered by. Cancelling the token `cancel`
+        cancels the run. `target` says where the code is, if it cannot be found by itself. Raises `InvalidValue` for a bad input before anything runs.
         """
         from .runtime.engine import Start
         from .runtime.targets import target_of
@@ -149,7 +151,10 @@ class App:
             driver = await self.engine.start(start)
         except RunExists:
             return await self._existing(start)
-        return self._handle(driver.run, runnable)
+        handle = self._handle(driver.run, runnable)
+        if cancel is not None:
+            self.engine.bind(driver, cancel)
+        return handle
 
     async def run(
         self,
@@ -160,12 +165,13 @@ class App:
         timeout: Duration | None = None,
         concurrency: int | None = None,
         tags: Sequence[str] = (),
+        cancel: CancelToken | None = None,
     ) -> R:
         """Begin a run and wait for its result. Cancelling the waiting leaves the run to itself.
 
         A run of this id that another process left unfinished is taken up; a failed one raises what it failed of.
         """
-        handle = await self.start(call, id=id, timeout=timeout, concurrency=concurrency, tags=tags)
+        handle = await self.start(call, id=id, timeout=timeout, concurrency=concurrency, tags=tags, cancel=cancel)
         head = await self.store.find_run(handle.id)
         abandoned = head is not None and head.status not in TERMINAL and handle.id not in self.engine.drivers
         if abandoned and await self.store.owner(handle.id) is None:

@@ -52,10 +52,10 @@ class Handle(Generic[R_co]):
         Raises `RunFailed` (its cause is the step's own exception), `RunCancelled`, or what keeps this process from
         driving the run on (`StoreError`, `Fenced`, `Nondeterminism`). Cancelling the waiting does not cancel the run.
         """
-        driver = self._driver()
+        driver = self._driver() or self._last
         if driver is not None:
             await asyncio.shield(driver.ended)
-            if driver.state.status == "completed":
+            if driver.state.status == "completed":  # which is for good
                 return cast("R_co", self._decode(driver.output))
         view = await self._ended_view()
         if view.failure is not None and view.status == "failed":
@@ -75,9 +75,12 @@ class Handle(Generic[R_co]):
         return result_of(self.id, "completed", output, Values(self._engine.store.blob), self._output_type)
 
     async def _ended_view(self) -> RunView:
-        async for _ in self.events(after=(await self.status()).seq):
-            pass
-        return await self.status()
+        view = await self.status()
+        if not view.ended:
+            async for _ in self.events(after=view.seq):
+                pass
+            view = await self.status()
+        return view
 
     # --- how it stands
 

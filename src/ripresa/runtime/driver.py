@@ -101,6 +101,11 @@ class Driver:
         elif self._pump is None and any(running.inline for running, _ in self._flight.values()):
             self._pump = self.engine.loop.create_task(self._pump_mail())
 
+    def deliver_if_driven(self, fact: Fact) -> None:
+        """Hand in a fact unless the run is not driven any more."""
+        if not self.ended.done():
+            self.deliver(Mail(fact))
+
     async def durable(self, fact: Fact) -> None:
         """Hand in a fact and wait until it is durable. Raises `IllegalTransition` if the run's status forbids it."""
         if self.ended.done():

@@ -15,6 +15,7 @@ from ..core.definition import Definition, differences
 from ..core.durations import MICROSECONDS
 from ..core.events import (
     Asked,
+    CancelRequested,
     Fact,
     Raised,
     Recorded,
@@ -38,6 +39,7 @@ from .slots import Slots
 if TYPE_CHECKING:
     from ..executors.processes import Processes
     from ..executors.threads import Threads
+    from .cancellation import CancelToken
 
 POLL = 0.2
 """Seconds between two looks at the inbox for requests of other processes."""
@@ -161,6 +163,15 @@ class Engine:
         driver.start(effects, mail)
         if self._poller is None:
             self._poller = self.loop.create_task(self._poll(), name="ripresa inbox")
+
+    def bind(self, driver: Driver, token: CancelToken) -> None:
+        """Cancel the run when the token is cancelled."""
+
+        def cancel() -> None:
+            self.loop.call_soon_threadsafe(driver.deliver_if_driven, CancelRequested(self.clock.now(), token.reason))
+
+        forget = token.on_cancel(cancel)
+        driver.ended.add_done_callback(lambda _: forget())
 
     # --- runs are taken up
 

@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import os
 import sys
+import sysconfig
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +17,8 @@ from ..workflow.flow import Runnable
 from ..workflow.function import Workflow
 from ..workflow.single import Single, runnable_of
 from ..workflow.step import Step
+
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def load_target(target: str) -> Runnable[..., Any]:
@@ -92,11 +96,26 @@ def target_of(runnable: Runnable[..., Any]) -> str:
         return _place(runnable.fn.__module__, runnable.fn.__qualname__, runnable)
     if isinstance(runnable, Single):
         return _place(runnable.step.fn.__module__, runnable.step.fn.__qualname__, runnable.step)
-    for module in list(sys.modules.values()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
+    known: str | None = runnable.__dict__.get("_target")
+    if known is None:
+        known = runnable.__dict__["_target"] = _search(runnable)
+    return known
+
+
+def _search(runnable: Runnable[..., Any]) -> str:
+    """Look for a name that stands for it in the modules of the user's own code."""
+    for module_name in [name for name in sys.modules if _is_own(name)]:
+        for name, value in list(vars(sys.modules[module_name]).items()):
             if value is runnable:
-                return _place(module.__name__, name, runnable)
+                return _place(module_name, name, runnable)
     return ""
+
+
+@cache
+def _is_own(module_name: str) -> bool:
+    """Whether a module is neither of the standard library nor installed."""
+    file = getattr(sys.modules.get(module_name), "__file__", None)
+    return file is not None and not file.startswith(_INSTALLED) and not file.startswith("<")
 
 
 def _place(module_name: str, name: str, value: object) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from ..core.advance import advance, outstanding
 from ..core.codec import decode_events, encode_events, encode_state
-from ..core.commands import Ask, CancelStep, ClearTimer, Command, Resume, RunStep, SetTimer
+from ..core.commands import Ask, CancelStep, ClearTimer, Resume, RunStep, SetTimer
 from ..core.definition import Definition
 from ..core.events import (
     Answered,
@@ -144,6 +144,7 @@ class Race:
 
 
 Yielded: TypeAlias = Wish | tuple[Wish, ...] | Race
+Effect: TypeAlias = RunStep | CancelStep | SetTimer | ClearTimer
 Script: TypeAlias = Callable[[Any], Generator[Yielded, Any, Any]]
 """A durable function as a generator: it yields a wish, a tuple of them (all of them) or a `Race`, and is sent results.
 
@@ -393,18 +394,20 @@ class _World:
         """Advance by a fact and by the answers that it leads to; append all of it; perform what is wanted."""
         seq = self.state.seq
         events: list[Event] = []
-        effects: list[Command] = []
-        facts = [fact]
-        while facts:
-            fact, before = facts.pop(0), self.state.seq
+        effects: list[Effect] = []
+        asks: list[Ask | Resume] = []
+        while True:
+            before = self.state.seq
             consequences, commands = advance(self.state, fact)
             if self.state.seq > before:
                 events += (fact, *consequences)
-            for command in commands:
-                if isinstance(command, Ask | Resume):
-                    facts.append(self._answered(command))
-                else:
-                    effects.append(command)
+            asks += [command for command in commands if isinstance(command, Ask | Resume)]
+            effects += [command for command in commands if not isinstance(command, Ask | Resume)]
+            wanted = [ask for ask in asks if ask in outstanding(self.state)]
+            if not wanted:
+                break
+            asks = wanted[1:]
+            fact = self._answered(wanted[0])
         if events:
             self._boundary()
             self._append(seq + 1, events, taken)
@@ -428,7 +431,7 @@ class _World:
             if isinstance(event, StepCompleted):
                 self.finished.add((event.path, self.state.generation))
 
-    def _perform(self, commands: Iterable[Command]) -> None:
+    def _perform(self, commands: Iterable[Effect]) -> None:
         for command in commands:
             match command:
                 case RunStep():
@@ -440,8 +443,6 @@ class _World:
                     self.agenda.append(_Due(command.due + self._lag(), TimerFired(command.due, command.path)))
                 case ClearTimer():
                     self._forget_timer(command.path)
-                case Ask() | Resume():
-                    raise AssertionError("a question is answered in the batch of its cause")
 
     def _lag(self) -> int:
         return self.random.randrange(5_000_000) if self._happens(self.faults.delay) else 0

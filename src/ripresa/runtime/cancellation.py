@@ -1,0 +1,90 @@
+"""A token by which anyone who holds it stops what was started with it: runs, awaitables, and tokens below it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from ..errors import RunCancelled
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CancelToken:
+    """Cancelled once and for good, from any thread.
+
+    Hand it to `App.start(..., cancel=token)`, or wrap any async function with `guard`. A `child` is cancelled with
+    its parent and can be cancelled alone.
+    """
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self.reason = ""
+        self._callbacks: list[Callable[[], None]] = []
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop everything that was started with this token; a second call changes nothing."""
+        if self.cancelled:
+            return
+        self.cancelled, self.reason = True, reason
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def child(self) -> CancelToken:
+        """A token that is cancelled with this one, for the same reason."""
+        token = CancelToken()
+        self.on_cancel(lambda: token.cancel(self.reason))
+        return token
+
+    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back when the token is cancelled (at once if it is), in the cancelling thread; returns how to undo that."""
+        if self.cancelled:
+            callback()
+            return lambda: None
+        self._callbacks.append(callback)
+
+        def forget() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return forget
+
+    def guard(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]:
+        """The same async function, stopped when the token is cancelled; then it raises `RunCancelled`."""
+
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            return await self.run(fn(*args, **kwargs))
+
+        return guarded
+
+    async def run(self, awaitable: Coroutine[Any, Any, R], /) -> R:
+        """Await something that is stopped when the token is cancelled. Raises `RunCancelled` with its reason."""
+        if self.cancelled:
+            awaitable.close()
+            raise self._error()
+        loop = asyncio.get_running_loop()
+
+        async def work() -> R:
+            return await awaitable
+
+        task = loop.create_task(work())
+        forget = self.on_cancel(lambda: loop.call_soon_threadsafe(task.cancel))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if self.cancelled and not (current is not None and current.cancelling()):
+                raise self._error() from None
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        finally:
+            forget()
+
+    def _error(self) -> RunCancelled:
+        error = RunCancelled(f"cancelled{': ' + self.reason if self.reason else ''}", op="cancel")
+        error.reason = self.reason
+        return error

@@ -1,0 +1,263 @@
+"""What both type checkers infer without an annotation in between; every line type-checks. See test_inference.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any, assert_type
+
+from ripresa import (
+    App,
+    Call,
+    Chain,
+    Context,
+    Flow,
+    Graph,
+    Handle,
+    Node,
+    Retry,
+    Step,
+    Workflow,
+    best_effort,
+    branch,
+    case,
+    chain,
+    current,
+    delay,
+    fallback,
+    first_of,
+    first_success,
+    fold,
+    for_range,
+    map_each,
+    n_of,
+    parallel,
+    repeat,
+    step,
+    workflow,
+)
+
+
+@dataclass
+class Item:
+    text: str
+
+
+@dataclass
+class Summary:
+    text: str = "tides"
+    score: float = 0.9
+
+
+@dataclass
+class Ready:
+    text: str
+
+
+@dataclass
+class Rework:
+    why: str
+
+
+@step(retry=Retry(attempts=3), timeout=30)
+async def fetch(topic: str) -> list[Item]:
+    return [Item(topic), Item(topic * 2)]
+
+
+@step
+async def summarise(item: Item) -> Summary:
+    return Summary(item.text)
+
+
+@step
+async def publish(summaries: list[Summary]) -> str:
+    return f"post-{len(summaries)}"
+
+
+@step
+def announce(post: str) -> str:
+    return f"announced {post}"
+
+
+@step
+async def reject(summaries: list[Summary]) -> str:
+    return "rejected"
+
+
+@step
+def length(text: str) -> int:
+    return len(text)
+
+
+@step(timeout="1 minute")
+def shout(text: str, mark: str = "!") -> str:
+    return text + mark
+
+
+@step
+async def both(size: int, loud: str) -> Ready | Rework:
+    return Ready(loud) if size else Rework("empty")
+
+
+@step
+async def ready(x: Ready) -> str:
+    return x.text
+
+
+@step
+async def rework(x: Rework) -> int:
+    return 0
+
+
+@step
+async def improve(x: Rework) -> Ready | Rework:
+    return Ready(x.why)
+
+
+@step
+async def add(total: int, text: str) -> int:
+    return total + len(text)
+
+
+@step
+async def add_at(total: int, text: str, index: int) -> int:
+    return total + len(text) * index
+
+
+@step
+async def grow(text: str, number: int) -> str:
+    return text * number
+
+
+@step
+async def polish(text: str) -> str:
+    return text
+
+
+def good(summaries: list[Summary]) -> bool:
+    return mean(s.score for s in summaries) > 0.4
+
+
+def loud(text: str) -> bool:
+    return text.isupper()
+
+
+# --- one workflow in three forms
+
+
+@workflow
+async def campaign(ctx: Context, topic: str) -> str:
+    summaries = await ctx.map(summarise, await fetch(topic), concurrency=8)
+    if not good(summaries):
+        return await reject(summaries)
+    return await announce(await publish(summaries))
+
+
+@workflow(version="2", timeout="3 days")
+async def tour(ctx: Context, topic: str, rounds: int = 1) -> int:
+    return rounds
+
+
+g = Graph("campaign", input=str)
+items = g.add(fetch(topic=g.input))
+notes = g.map(summarise, items.out, concurrency=8)
+post = g.add(publish(summaries=notes.out), when=notes.test(good))
+told = g.add(announce(post=post.out), when=post.out > "a", after=[items])
+refused = g.add(reject(notes.out), unless=notes.test(good))
+campaign_graph = g.returns(g.first(told, refused).out)
+
+campaign_chain = (
+    chain(fetch).then(map_each(summarise, concurrency=8)).then(branch(good, chain(publish).then(announce), reject))
+)
+
+
+# --- what is inferred
+
+
+async def steps() -> None:
+    pending: Call[int] = length("a")  # a sync step, yet awaited
+    assert_type(await pending, int)
+    assert_type(await shout(text="a", mark="?"), str)
+    assert_type(await shout.with_(retry=Retry())("a"), str)
+    assert_type(length, Step[[str], int])
+    assert_type(shout.fn("a"), Any)
+    assert_type(await current().call(shout, "a", mark="?"), str)
+    assert_type(await current().call_with_key("k", length, "a"), int)
+
+
+async def chains() -> None:
+    assert_type(chain(fetch).then(map_each(summarise)), Chain[str, list[Summary]])
+    assert_type(campaign_chain, Chain[str, str])
+    assert_type(chain(fetch).named("other"), Chain[str, list[Item]])
+    assert_type(chain(shout).then(delay("3 days")).then(length), Chain[str, int])
+    assert_type(chain(polish).cleanup(announce, length), Flow[str, str])
+    assert_type(await chain(fetch).invoke("tides"), list[Item])
+    assert_type(await chain(length).batch(["a", "b"], concurrency=2), list[int])
+    assert_type(chain(length).stream("a"), AsyncIterator[Any])
+
+
+async def patterns() -> None:
+    assert_type(map_each(length), Flow[Any, Any] | Any)  # type: ignore[assert-type] # pyright: ignore
+    assert_type(await map_each(length)(["a"]), list[int])
+    assert_type(await map_each(length, on_error="best_effort")(("a", "b")), list[int | None])
+    assert_type(await parallel(length, shout)("a"), tuple[int, str])
+    assert_type(await parallel(length, shout, concurrency=1, on_error="fail_slow")("a"), tuple[int, str])
+    assert_type(await parallel(length, shout, polish, fetch)("a"), tuple[int, str, str, list[Item]])
+    assert_type(await parallel(*[length, length])("a"), tuple[int, ...])
+    assert_type(await parallel(length, shout).into(both)("a"), Ready | Rework)
+    assert_type(chain(parallel(length, shout).into(both)), Chain[str, Ready | Rework])
+    assert_type(await best_effort(length, shout)("a"), tuple[int | None, str | None])
+    assert_type(await first_of(length, shout)("a"), int | str)
+    assert_type(await first_success(length, shout, fetch)("a"), int | str | list[Item])
+    assert_type(await n_of(2, shout, polish, polish)("a"), list[str])
+    assert_type(await fallback(length, shout)("a"), int | str)
+    assert_type(await fallback(polish, shout, on=(ValueError, KeyError))("a"), str)
+
+
+async def choices() -> None:
+    assert_type(await branch(str.isupper, length, shout)("a"), int | str)
+    assert_type(await branch(loud, shout, polish)("a"), str)
+    assert_type(await chain(shout).then(branch(lambda s: s.isupper(), length, shout))("a"), int | str)
+    assert_type(await case(Ready, ready).case(Rework, rework)(Ready("a")), str | int)
+    sorted_out = chain(parallel(length, shout).into(both)).then(case(Ready, ready).case(Rework, rework))
+    assert_type(await sorted_out("a"), str | int)
+
+
+async def loops() -> None:
+    assert_type(repeat(polish, until=lambda s: s.isupper(), at_most=3), Flow[str, str])
+    assert_type(repeat(polish, while_=loud, at_most=3), Flow[str, str])
+    assert_type(await fold(add, 0)(["a"]), int)
+    assert_type(await fold(add, 0, until=lambda total: total > 3)(["a"]), int)
+    assert_type(await fold(add_at, 0, with_index=True)(["a"]), int)
+    assert_type(chain(shout).then(for_range(grow, 0, 10, 2)), Chain[str, str])
+
+
+def graphs() -> None:
+    assert_type(items, Node[list[Item]])
+    assert_type(notes, Node[list[Summary]])
+    assert_type(items.out[0].text, str)
+    assert_type(g.input, str)
+    assert_type(g.first(told, items), Node[str | list[Item]])
+    assert_type(g.first(told, items, notes), Node[str | list[Item] | list[Summary]])
+    assert_type(campaign_graph, Flow[str, str])
+    assert_type(chain(campaign_graph).then(length), Chain[str, int])
+
+
+async def functions(ctx: Context, app: App) -> None:
+    assert_type(campaign, Workflow[[str], str])  # pyright: ignore # it keeps the name: (topic: str)
+    assert_type(await campaign("tides"), str)
+    assert_type(await tour(topic="tides", rounds=3), int)
+    assert_type(await campaign.invoke(topic="tides"), str)
+    assert_type(await campaign.batch(["tides"]), list[str])
+    assert_type(chain(campaign).then(length), Chain[str, int])
+    workflow_of_one: Workflow[[str], str] = campaign
+    assert_type(await workflow_of_one("tides"), str)
+    assert_type(await ctx.gather(length("a"), shout("a")), tuple[int, str])
+    assert_type(await ctx.race(length("a"), shout("a")), int | str)
+    assert_type(await ctx.map(length, ["a"]), list[int])
+    assert_type(await ctx.map(campaign_chain, ["a"], concurrency=2), list[str])
+    assert_type(await app.run(campaign("tides"), id="x"), str)
+    assert_type(await app.run(campaign_graph("tides")), str)
+    assert_type(await app.start(campaign_chain("tides"), id="x"), Handle[str])
+    assert_type(await (await app.start(length("a"))).result(), int)
