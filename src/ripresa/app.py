@@ -129,8 +129,9 @@ class App:
         """Begin a run of a call: durable on return.
 
         With an `id` it is idempotent: the same workflow and input give the recorded run, others `RunExists`.
-        `timeout` bounds the whole run, `concurrency` its attempts at a time; `tags` can be filtered by. Cancelling the token `cancel`
-        cancels the run. `target` says where the code is, if it cannot be found by itself. Raises `InvalidValue` for a bad input before anything runs.
+        `timeout` bounds the whole run, `concurrency` its attempts at a time; `tags` can be filtered by. Cancelling
+        the token `cancel` cancels the run. `target` says where the code is, if it cannot be found by itself. Raises
+        `InvalidValue` for a bad input before anything runs.
         """
         from .runtime.engine import Start
         from .runtime.targets import target_of
@@ -249,8 +250,8 @@ class App:
         return runnable
 
     def _find(self, head: RunHead) -> Runnable[..., Any] | None:
-        found: Runnable[..., Any] | None = self.workflows.find(head.workflow)
-        return found
+        found = self.workflows.find(head.workflow)
+        return None if found is None else runnable_of(found)
 
     def _code(self, head: RunHead) -> Runnable[..., Any]:
         from .runtime.targets import load_target

@@ -16,6 +16,7 @@ from ripresa.core.events import (
     StepFailed,
     StepScheduled,
     StepStarted,
+    TimerFired,
 )
 from ripresa.core.frames import CallFrame
 from ripresa.core.nodes.join import Join
@@ -160,10 +161,10 @@ def test_reports_of_other_attempts_change_nothing(late: StepCompleted) -> None:
     play.fail("a", retry_in=SECOND)
     assert play.feed(late) == []
     play.fire("a")
-    assert play.feed(late) == [] or late.attempt == 2
+    assert play.feed(late) == []
     play.done("a")
     assert play.feed(late) == []
-    assert len(play.events) == 9
+    assert len(play.events) == 8
 
 
 def test_a_report_during_the_backoff_changes_nothing() -> None:
@@ -175,11 +176,7 @@ def test_a_report_during_the_backoff_changes_nothing() -> None:
 def test_an_old_timer_does_not_end_a_later_backoff() -> None:
     play = started()
     play.fail("a", retry_in=SECOND)
-    first = play.state.frames["a"]
-    assert isinstance(first, CallFrame)
     play.fire("a")
     play.fail("a", retry_in=5 * SECOND)
-    timer = play.ledger.timers["a"]
-    play.now = START + SECOND
-    assert play.ledger.timers["a"] == timer
-    assert play.feed(type(play.events[4])(play.now, "a")) == []  # type: ignore[call-arg]
+    assert play.feed(TimerFired(START + SECOND, "a")) == []
+    assert play.fire("a") == [StepScheduled("a", 3), RunStep("a", 3, b'"in"')]

@@ -16,6 +16,7 @@ from ripresa import (
     Graph,
     Handle,
     Node,
+    Recorded,
     Retry,
     Step,
     Workflow,
@@ -180,7 +181,8 @@ async def steps() -> None:
     assert_type(await pending, int)
     assert_type(await shout(text="a", mark="?"), str)
     assert_type(await shout.with_(retry=Retry())("a"), str)
-    assert_type(length, Step[[str], int])
+    by_position: Step[[str], int] = length
+    assert_type(await by_position("a"), int)
     assert_type(shout.fn("a"), Any)
     assert_type(await current().call(shout, "a", mark="?"), str)
     assert_type(await current().call_with_key("k", length, "a"), int)
@@ -194,11 +196,10 @@ async def chains() -> None:
     assert_type(chain(polish).cleanup(announce, length), Flow[str, str])
     assert_type(await chain(fetch).invoke("tides"), list[Item])
     assert_type(await chain(length).batch(["a", "b"], concurrency=2), list[int])
-    assert_type(chain(length).stream("a"), AsyncIterator[Any])
+    assert_type(chain(length).stream("a"), AsyncIterator[Recorded])
 
 
 async def patterns() -> None:
-    assert_type(map_each(length), Flow[Any, Any] | Any)  # type: ignore[assert-type] # pyright: ignore
     assert_type(await map_each(length)(["a"]), list[int])
     assert_type(await map_each(length, on_error="best_effort")(("a", "b")), list[int | None])
     assert_type(await parallel(length, shout)("a"), tuple[int, str])
@@ -245,7 +246,6 @@ def graphs() -> None:
 
 
 async def functions(ctx: Context, app: App) -> None:
-    assert_type(campaign, Workflow[[str], str])  # pyright: ignore # it keeps the name: (topic: str)
     assert_type(await campaign("tides"), str)
     assert_type(await tour(topic="tides", rounds=3), int)
     assert_type(await campaign.invoke(topic="tides"), str)

@@ -40,7 +40,7 @@ class CancelToken:
         return token
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back when the token is cancelled (at once if it is), in the cancelling thread; returns how to undo that."""
+        """Call back, in the cancelling thread, when the token is cancelled (at once if it is). Returns its undoing."""
         if self.cancelled:
             callback()
             return lambda: None
@@ -62,7 +62,7 @@ class CancelToken:
 
     async def run(self, awaitable: Coroutine[Any, Any, R], /) -> R:
         """Await something that is stopped when the token is cancelled. Raises `RunCancelled` with its reason."""
-        if self.cancelled:
+        if self._is_over():
             awaitable.close()
             raise self._error()
         loop = asyncio.get_running_loop()
@@ -71,18 +71,25 @@ class CancelToken:
             return await awaitable
 
         task = loop.create_task(work())
-        forget = self.on_cancel(lambda: loop.call_soon_threadsafe(task.cancel))
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(task.cancel)
+
+        forget = self.on_cancel(stop)
         try:
             return await task
         except asyncio.CancelledError:
             current = asyncio.current_task()
-            if self.cancelled and not (current is not None and current.cancelling()):
+            if self._is_over() and not (current is not None and current.cancelling()):
                 raise self._error() from None
             task.cancel()
             await asyncio.wait([task])
             raise
         finally:
             forget()
+
+    def _is_over(self) -> bool:
+        return self.cancelled
 
     def _error(self) -> RunCancelled:
         error = RunCancelled(f"cancelled{': ' + self.reason if self.reason else ''}", op="cancel")

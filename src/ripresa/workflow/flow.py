@@ -18,6 +18,7 @@ from typing_extensions import TypeVar
 
 from ..context import Items
 from ..core.definition import Definition
+from ..core.events import Recorded
 from ..core.nodes.call import Call as CallNode
 from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.node import Node, Scope
@@ -93,8 +94,8 @@ class Runnable(Generic[P, R_co]):
         """Run in memory, in this process; nothing is kept."""
         return running.run(self, args, kwargs)
 
-    def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
-        """Run in memory and tell what happens while it does; the last thing told holds the result."""
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Recorded]:
+        """The events of a run in memory, while it happens; the last, `RunCompleted`, holds the result."""
         return running.stream(self, args, kwargs)
 
     def named(self, name: str) -> Self:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from ..core.events import Recorded
+
 
 async def run(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run to the end, in this process, with nothing kept; gives the result or raises."""
@@ -16,8 +18,8 @@ async def run(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     return await run_in_memory(runnable, args, kwargs)
 
 
-def stream(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Any]:
-    """The same, told while it happens: events, and the result as the last."""
+def stream(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Recorded]:
+    """The same, told while it happens: the events of the run."""
     from ..runtime.memory import stream as stream_in_memory
 
     return stream_in_memory(runnable, args, kwargs)

@@ -1,0 +1,185 @@
+"""Planted mistakes, one per numbered line. Everything not marked type-checks; see test_inference.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import assert_type
+
+from ripresa import (
+    App,
+    Context,
+    Graph,
+    Handle,
+    best_effort,
+    branch,
+    case,
+    chain,
+    current,
+    delay,
+    fallback,
+    first_of,
+    fold,
+    for_range,
+    map_each,
+    n_of,
+    parallel,
+    repeat,
+    step,
+    workflow,
+)
+
+from .inference import (
+    Item,
+    Ready,
+    Rework,
+    Summary,
+    add,
+    announce,
+    both,
+    campaign,
+    campaign_chain,
+    campaign_graph,
+    fetch,
+    good,
+    grow,
+    improve,
+    length,
+    loud,
+    polish,
+    publish,
+    ready,
+    reject,
+    rework,
+    shout,
+    summarise,
+    tour,
+)
+
+# chain: neighbours, map items, arms
+
+chain(fetch).then(announce)  # M01 wrong neighbour in a chain
+chain(fetch).then(map_each(announce))  # M02 wrong item of a map
+chain(shout).then(map_each(length))  # M03 map over a str
+chain(fetch).then(shout).then(length)  # M04 wrong neighbour, optioned sync step
+parallel(shout, length).into(add)  # M05 join: results do not fit the parameters
+chain(fetch).then(map_each(summarise)).then(branch(good, publish, length))  # M06 branches that take different inputs
+chain(branch(str.isupper, length, shout)).then(length)  # M07 union of branches does not fit the next step
+chain(shout).then(branch(good, publish, reject))  # M08 predicate of another type
+branch(str.isupper, length, shout, reject)  # M09 a third branch
+fold(add, "zero")  # M10 accumulator of the wrong type
+repeat(length, until=loud, at_most=3)  # M11 a body that cannot take its own result
+chain(best_effort(length, shout).into(both))  # M12 a branch that may be None, used as if it were there
+chain(first_of(length, shout)).then(length)  # M13 the winner may be either
+chain(fetch).then(delay("3 days")).then(length)  # M14 a delay passes on what it was given
+chain(polish).cleanup(publish)  # M15 a cleanup handler is given the flow's input
+chain(campaign).then(publish)  # M16 wrong neighbour of a workflow
+chain(campaign_graph).then(publish)  # M17 wrong neighbour of a graph
+chain(shout).then(for_range(add, 0, 3))  # M18 a body whose second parameter is no number
+chain(fetch).then(map_each(summarise, on_error="best_effort")).then(publish)  # M19 items that may be None
+fold(add, 0, with_index=True)  # M20 a body without a place for the index
+chain(fallback(length, shout)).then(length)  # M21 the fallback returns something else
+chain(n_of(2, shout, polish)).then(length)  # M22 n_of gives a list
+case(Ready, rework)  # M23 a case whose link takes another type
+chain(length).then(chain(fetch))  # M24 a chain inside a chain
+
+# options
+
+map_each(length, concurency=3)  # M25 misspelt option
+parallel(length, shout, on_error="best_effort")  # M26 option of another pattern
+repeat(polish, until=loud)  # M27 a loop without a bound
+repeat(polish, until=loud, while_=loud, at_most=3)  # M28 both ways to end
+fallback(length, shout, on="ValueError")  # M29 a name instead of an exception type
+delay([3])  # M30 no length of time
+shout.with_(timeout=[3])  # M31 no length of time
+
+
+@step(effect="harmless")  # M32 unknown effect
+async def harmless() -> None: ...
+
+
+@step(retries=3)  # M33 misspelt option of a step
+async def retried() -> None: ...
+
+
+async def no_context(topic: str) -> str:
+    return topic
+
+
+workflow(no_context)  # M34 a workflow without its context
+workflow(version="2")(no_context)  # M35 the same with options
+
+
+# calls
+
+
+async def calls(ctx: Context, app: App, handle: Handle[str]) -> None:
+    await chain(improve).then(case(Ready, ready))(Rework("a"))  # M36 a case that nobody handles
+    await shout()  # M37 missing argument
+    await shout("a", marke="?")  # M38 misspelt keyword (step with options)
+    await shout.with_(timeout=3)("a", mark=1)  # M39 wrong argument after with_
+    await announce(publish([]))  # M40 await forgotten, used as an argument
+    publish([])  # M41 await forgotten, as a statement
+    campaign_chain("a")  # M42 await forgotten, a flow
+    campaign("a")  # M43 await forgotten, a workflow
+    print(len(await campaign_graph("a") + 1))  # M44 result of a graph
+    await ctx.map(summarise, ["a"])  # M45 ctx.map over the wrong items
+    x: tuple[str, str] = await ctx.gather(length("a"), shout("a"))  # M46 wrong tuple from gather
+    y: str = await ctx.race(length("a"), shout("a"))  # M47 wrong result of a race
+    await campaign(topik="a")  # M48 child workflow, misspelt keyword
+    await tour("a", "b")  # M49 child workflow, wrong argument
+    await ctx.sleep([3])  # M50 no length of time
+    print(x, y)
+
+
+async def journaled() -> None:
+    await current().call(shout, 3)  # M51 wrong argument of a journaled call
+    await current().call(shout)  # M52 missing argument of a journaled call
+    await current().call(shout, "a", marke="?")  # M53 misspelt keyword of a journaled call
+    n: int = await current().call(shout, "a")  # M54 wrong result of a journaled call
+    current().call(shout, "a")  # M55 await forgotten, a journaled call
+    current().progress("half")  # M56 progress is a number
+    print(n)
+
+
+async def runs(app: App, handle: Handle[str]) -> None:
+    n: int = await app.run(campaign("a"))  # M57 wrong result type of App.run
+    await app.start(campaign(3), id="x")  # M58 wrong input of App.start
+    await app.run(campaign_chain("a"), idd="x")  # M59 misspelt option
+    await app.run(no_context)  # M60 a function instead of a call
+    await app.run(campaign_chain(["a"]))  # M61 wrong input of a chain
+    other: Handle[int] = await app.start(campaign("a"))  # M62 wrong handle
+    m: int = await handle.result()  # M63 wrong result of a handle
+    app.run(campaign("a"))  # M64 await forgotten, App.run
+    await app.start(campaign)  # M65 a workflow instead of a call
+    await campaign_chain.invoke(3)  # M66 wrong input of a chain run in memory
+    await campaign_chain.batch("abc")  # M67 text is no list of inputs
+    s: AsyncIterator[int] = campaign_chain.stream("a")  # M68 a stream is of events
+    print(n, other, m, s)
+
+
+# graph
+
+g = Graph("g", input=Item)
+size = g.add(length(text=g.input.text))
+g.add(announce(post=size.out))  # M69 graph: wrong producer
+g.add(announce(psot=g.input.text))  # M70 graph: misspelt keyword
+g.add(announce())  # M71 graph: missing wire
+g.add(length(g.input.txt))  # M72 graph: misspelt input field
+g.add(announce(size))  # M73 graph: node instead of its value (.out forgotten)
+g.add(length)  # M74 graph: step not called
+g.map(summarise, size.out)  # M75 graph: map over a number
+g.map(summarise, g.add(publish([])).out)  # M76 graph: map over a str
+size.outt  # M77 graph: misspelt member of a node
+g.add(announce(g.first(size, size).out))  # M78 graph: join of the wrong type
+g.returns(size.out)("a")  # M79 graph: wrong input when called
+g.add(length("a"), when=size)  # M80 graph: condition is not a bool
+g.add(length("a"), when=size.test(loud))  # M81 graph: predicate of another type
+g.add(length("a"), after=[length])  # M82 graph: waits for a step instead of a node
+g.add(length("a"), when=size.out)  # M83 graph: a number as a condition
+g.add(campaign_chain(size.out))  # M84 graph: wrong input of a chain
+g.add(tour(topic=g.input.text, rounds=g.input.text))  # M85 graph: wrong keyword of a workflow
+g.add(announce(announce("a")))  # M86 graph: a call, not a value
+fine = g.add(shout(mark=g.input.text, text="!"))  # swapped arguments of one type: nobody can see that
+assert_type(fine.out, str)
+Graph("h", input=Item, concurency=3)  # M87 graph: misspelt option
+unused = (Summary, grow)
