@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .core.durations import Duration, seconds
-from .core.events import RunStarted
+from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, TERMINAL
 from .errors import InvalidConfig, RipresaError, RunExists
 from .ports import Clock, Page, RunFilter, RunHead, Store
@@ -40,8 +40,8 @@ class App:
     `.ripresa/ripresa.db` in the working directory. `durability` is `full` (a recorded step survives the loss of power)
     or `normal` (it survives the end of the process). `workflows` are found by name when runs are resumed; others by
     the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
-    workers for sync steps and for `executor="process"`; `patience` is how many seconds the app waits for steps that
-    do not stop.
+    workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run.
+    `patience` is how many seconds the app waits for steps that do not stop.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -54,6 +54,7 @@ class App:
         threads: int | None = None,
         processes: int | None = None,
         patience: Duration = 5.0,
+        listeners: Iterable[Callable[[Recorded], None]] = (),
         clock: Clock | None = None,
     ) -> None:
         from .runtime.engine import Settings
@@ -65,6 +66,7 @@ class App:
         self._clock = clock
         self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"))
         self._engine: Engine | None = None
+        self._listeners = tuple(listeners)
         self.workflows = Registry()
         for runnable in workflows:
             self.workflows.register(runnable)
@@ -90,6 +92,8 @@ class App:
         store = open_store(address, self._durability) if isinstance(address, str) else address
         await store.open()
         self._engine = Engine(store, self._clock or SystemClock(), self._settings)
+        for listener in self._listeners:
+            self._engine.feed.listen(listener)
 
     async def close(self) -> None:
         """Interrupt the runs that are driven here (they can be resumed) and close the store."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
-from .core.events import Recorded
+from .core.events import CheckpointNamed, Recorded, StepCompleted
 from .core.lifecycle import TERMINAL
-from .core.view import RunView, view_of
+from .core.view import Change, RunView, changes, view_of
 from .runtime.driver import Driver
 from .runtime.engine import Engine, not_found
 from .runtime.feed import Notice, Watcher
+from .runtime.functions import moment
 from .runtime.results import cancel_error, result_of, run_error
 from .runtime.values import Values
 
@@ -29,6 +31,16 @@ class Outcome(Generic[R_co]):
     status: str
     value: R_co | None = None
     error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A place in a run's journal: after event `seq`, which is the completion of the step or what somebody named."""
+
+    seq: int
+    at: datetime
+    name: str
+    named: bool = False
 
 
 class Handle(Generic[R_co]):
@@ -87,6 +99,28 @@ class Handle(Generic[R_co]):
     async def status(self) -> RunView:
         """The run as it stands: status, progress, every step; rebuilt from its events."""
         return view_of(await self._engine.history(self.id))
+
+    async def at(self, seq: int) -> RunView:
+        """The run as it stood after the event of this number: every checkpoint can be looked at, none is a copy."""
+        return view_of([item for item in await self._engine.history(self.id) if item.seq <= seq])
+
+    async def checkpoints(self) -> list[Checkpoint]:
+        """The places in the journal that one can look at or compare: after each step, and where somebody named one."""
+        found: list[Checkpoint] = []
+        for item in await self._engine.history(self.id):
+            if isinstance(item.event, StepCompleted):
+                found.append(Checkpoint(item.seq, moment(item.at), item.event.path))
+            elif isinstance(item.event, CheckpointNamed):
+                found.append(Checkpoint(item.seq, moment(item.at), item.event.name, named=True))
+        return found
+
+    async def diff(self, before: int, after: int) -> list[Change]:
+        """What became of the run between two places of its journal, in the order in which it happened first."""
+        return changes(await self.at(before), await self.at(after))
+
+    async def checkpoint(self, name: str, *, by: str = "") -> None:
+        """Give the run's present place in its journal a name. Raises `IllegalTransition` if the run has ended."""
+        await self._request("checkpoint", name, by)
 
     async def events(self, *, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events from sequence number `after` on, gapless and in order, until it ends or is left alone.

@@ -84,7 +84,7 @@ JOINS = [
     (Join(), "a b c", "c+ b-", [CancelStep("a", 1)]),
     (Join(), "a b c", "c+ b- ax", [FanOutEnded("", 1, 1, 1), RunFailed(failed("b"))]),
     (Join(), "a b c", "c+ b- a+", [FanOutEnded("", 2, 1, 0), RunFailed(failed("b"))]),
-    (Join(), "a b c", "b- a- c-", [FanOutEnded("", 0, 3, 0), RunFailed(failed("b", failed("a"), failed("c")))]),
+    (Join(), "a b c", "b- a- c-", [FanOutEnded("", 0, 1, 2), RunFailed(failed("b"))]),
     (FAIL_SLOW, "a b c", "b- a-", []),
     (FAIL_SLOW, "a b c", "b- a- c+", [FanOutEnded("", 1, 2, 0), RunFailed(failed("b", failed("a")))]),
     (FAIL_SLOW, "a b", "b+ a+", [FanOutEnded("", 2, 0, 0), RunCompleted((b'"a"', b'"b"'))]),
@@ -194,6 +194,21 @@ def test_a_question_that_fails_is_asked_again_when_reopened() -> None:
     assert play.answer_fails("") == [RunFailed(failure("bad question"))]
     assert play.reopen() == [Ask("", "count", b"[7]")]
     assert scheduled(play.answer("", b"1")) == ["s[0]"]
+
+
+def test_the_first_failure_is_kept_and_what_failed_meanwhile_comes_with_it() -> None:
+    pairs = Parallel("left", calls("a b"), join=Join()), Parallel("right", calls("c d"), join=Join())
+    play = Play(define(Parallel("p", pairs, join=Join())))
+    play.start()
+    play.fail("left/a", "first")
+    play.fail("right/c", "second")
+    assert play.lose("left/b", "cancelled") == [FanOutEnded("left", 0, 1, 1)]
+    second = failure("second", path="right/c", attempt=1)
+    assert play.lose("right/d", "cancelled") == [
+        FanOutEnded("right", 0, 1, 1),
+        FanOutEnded("", 0, 2, 0),
+        RunFailed(failure("first", path="left/a", attempt=1, others=(second,))),
+    ]
 
 
 # --- cancelled and reopened

@@ -1,4 +1,5 @@
 """Planted mistakes, one per numbered line. Everything not marked type-checks; see test_inference.py."""
+# ruff: noqa: B018, RUF006 - the mistakes are meant
 
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ chain(fetch).then(map_each(announce))  # M02 wrong item of a map
 chain(shout).then(map_each(length))  # M03 map over a str
 chain(fetch).then(shout).then(length)  # M04 wrong neighbour, optioned sync step
 parallel(shout, length).into(add)  # M05 join: results do not fit the parameters
-chain(fetch).then(map_each(summarise)).then(branch(good, publish, length))  # M06 branches that take different inputs
+chain(fetch).then(map_each(summarise)).then(branch(good, publish, length))  # M06 arms that differ
 chain(branch(str.isupper, length, shout)).then(length)  # M07 union of branches does not fit the next step
 chain(shout).then(branch(good, publish, reject))  # M08 predicate of another type
 branch(str.isupper, length, shout, reject)  # M09 a third branch

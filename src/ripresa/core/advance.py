@@ -17,6 +17,7 @@ from .events import (
     AttemptLost,
     CallRecorded,
     CancelRequested,
+    CheckpointNamed,
     Consequence,
     ContinueRequested,
     Fact,
@@ -188,6 +189,8 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _call(state, fact.path).started(state.frames[fact.path])
         case RunStarted():
             _start(state, fact)
+        case CheckpointNamed():
+            pass
         case RunTaken():
             state.epoch = fact.epoch
         case RunReopened():

@@ -228,6 +228,15 @@ class ContinueRequested:
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointNamed:
+    """Somebody gives this place in the journal a name."""
+
+    at: int
+    name: str
+    by: str = ""
+
+
 Fact: TypeAlias = (
     StepCompleted
     | StepFailed
@@ -247,6 +256,7 @@ Fact: TypeAlias = (
     | TerminateRequested
     | PauseRequested
     | ContinueRequested
+    | CheckpointNamed
 )
 
 

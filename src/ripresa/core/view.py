@@ -159,7 +159,7 @@ class RunView:
             case _:
                 self._lifecycle(recorded.event)
 
-    def _lifecycle(self, event: e.Event) -> None:  # noqa: C901 - one arm per event
+    def _lifecycle(self, event: e.Event) -> None:
         match event:
             case e.RunStarted():
                 self._start(event)
@@ -216,3 +216,30 @@ def view_of(journal: list[Recorded]) -> RunView:
     for recorded in journal:
         view.apply(recorded)
     return view
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What differs between two views of a run: a field of the run, or a step by its path. None: it was not there."""
+
+    what: str
+    before: object
+    after: object
+
+
+def changes(before: RunView, after: RunView) -> list[Change]:
+    """The differences of two views: status and counts of the run, then status, attempt and output of each step."""
+    found = [
+        Change(name, getattr(before, name), getattr(after, name))
+        for name in ("status", "completed", "expected", "output", "failure", "reason")
+        if getattr(before, name) != getattr(after, name)
+    ]
+    for path in {**before.steps, **after.steps}:
+        old, new = _shown(before.steps.get(path)), _shown(after.steps.get(path))
+        if old != new:
+            found.append(Change(path, old, new))
+    return found
+
+
+def _shown(step: StepView | None) -> tuple[str, int, Value | None] | None:
+    return None if step is None else (step.status, step.attempt, step.output)

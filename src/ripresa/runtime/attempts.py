@@ -38,7 +38,20 @@ _PLAIN = Options(name="call")
 class Running:
     """One attempt that is under way; what `current()` shows to the step."""
 
-    __slots__ = ("_counts", "bound", "cancelling", "driver", "frame", "inline", "input", "number", "path")
+    __slots__ = (
+        "_counts",
+        "bound",
+        "cancelling",
+        "driver",
+        "frame",
+        "given_up",
+        "inline",
+        "input",
+        "number",
+        "path",
+        "patience",
+        "started",
+    )
 
     def __init__(self, driver: Driver, command: RunStep) -> None:
         frame = driver.state.frames[command.path]
@@ -51,6 +64,9 @@ class Running:
         self.bound = bound_at(driver, frame)
         self.cancelling = False
         self.inline = False
+        self.started = False
+        self.given_up = False
+        self.patience: asyncio.TimerHandle | None = None
         self._counts: dict[str, int] | None = None
 
     @property
@@ -158,17 +174,16 @@ def bound_at(driver: Driver, frame: CallFrame) -> Bound:
 
 async def attempt(running: Running) -> Fact:
     """Run one attempt to its end; what happened, as a fact."""
+    driver = running.driver
+    running.started = True
+    if running.cancelling or driver.stopping:
+        return stopped(running)
     try:
         return await _attempt(running)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        assert task is not None
-        if running.cancelling or running.driver.stopping:
-            if running.inline:
-                task.uncancel()
-        elif running.inline and task.cancelling():
+        if driver.engine.is_torn_down and not driver.stopping:
             raise
-        return _stopped(running)
+        return stopped(running)
 
 
 async def _attempt(running: Running) -> Fact:
@@ -197,7 +212,9 @@ async def _run(running: Running, step: Step[..., Any]) -> Fact:
         if timeout is not None and limit.expired():
             return lost(running, "timeout")
         return failed(running, error)
-    except Exception as error:  # the border: whatever a step raises is data from here on
+    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # the border: whatever a step raises is data from here on, `SystemExit` too
         return failed(running, error)
 
 
@@ -288,7 +305,7 @@ def next_attempt(driver: Driver, frame: CallFrame, step: Step[..., Any], failure
     return 0 if wait is None else now + round(wait * MICROSECONDS)
 
 
-def _stopped(running: Running) -> Fact:
+def stopped(running: Running) -> Fact:
     """An attempt was cancelled: because the run asked for it, because the engine stops, or by the step's own doing."""
     if running.cancelling:
         return lost(running, "cancelled")

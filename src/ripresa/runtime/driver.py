@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,11 +32,11 @@ from ..core.events import (
 from ..core.lifecycle import TERMINAL
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
-from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
+from ..errors import Fenced, IllegalTransition, RipresaError, RunError, StoreError
 from ..ports import Alarm, Batch, RunHead
 from ..workflow.encoding import encode
 from ..workflow.failures import failure_of
-from .attempts import Running, attempt
+from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
 from .values import Keeper, Values
@@ -83,6 +84,7 @@ class Driver:
         self._alarms: dict[str, Alarm] = {}
         self._pump: asyncio.Task[None] | None = None
         self._broken: RipresaError | None = None
+        self._left = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -108,7 +110,7 @@ class Driver:
 
     async def durable(self, fact: Fact) -> None:
         """Hand in a fact and wait until it is durable. Raises `IllegalTransition` if the run's status forbids it."""
-        if self.ended.done():
+        if self._left:
             raise RipresaError(f"run {self.run!r} is not driven here any more", code="closed", op="deliver")
         done: asyncio.Future[None] = self.engine.loop.create_future()
         self.deliver(Mail(fact, done))
@@ -137,23 +139,25 @@ class Driver:
         try:
             self._mail.extend(mail)
             await self._loop(effects)
-        except asyncio.CancelledError as stopped:
-            error = self._broken or (None if self.stopping else stopped)
+        except asyncio.CancelledError:
+            error = self._broken or (None if self.stopping else self._interrupted())
         except RipresaError as failed:
             error = failed
+        except BaseException as failed:
+            error = failed
+            raise
         finally:
-            await self._leave(error)
+            if self._task is asyncio.current_task():  # else the run goes on in another task, see `_give_up`
+                await self._leave(error)
 
     async def stop(self) -> None:
         """Stop driving: what is in flight is interrupted and recorded, and the run can be taken up again."""
-        if self._task is None or self._task.done():
-            return
         self.stopping = True
-        for _, task in list(self._flight.values()):
-            (task or self._task).cancel()
+        for running, task in list(self._flight.values()):
+            self._interrupt(running, task)
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
-        await asyncio.wait([self._task])
+        await asyncio.wait([self.ended])
 
     async def _loop(self, effects: Sequence[Command]) -> None:
         alone = self._perform(effects)
@@ -189,19 +193,34 @@ class Driver:
         try:
             fact = await attempt(running)
         finally:
-            del self._flight[place]
-            self.began.pop(place, None)
+            self._landed(running)
+        assert self._task is not None
+        if running.given_up:
+            raise asyncio.CancelledError
+        if self._task.cancelling():
+            await self._absorb(self._task)
         if self._pump is not None:
             await self._pump
         if self._broken is not None:
             raise self._broken
         return fact
 
+    async def _absorb(self, task: asyncio.Task[None]) -> None:
+        """Forget that the task was cancelled: that was meant for the attempt, which has ended."""
+        if self.engine.is_torn_down:
+            raise asyncio.CancelledError
+        while task.cancelling():
+            task.uncancel()
+        with suppress(asyncio.CancelledError):  # the attempt may have ended before it was thrown in
+            await asyncio.sleep(0)
+
     async def _pump_mail(self) -> None:
         """Deal with facts that arrive while an attempt runs in the run's own task."""
         try:
             while self._mail and self._flight:
                 self._perform(await self._commit(self._take_mail()), beside=True)
+                if self.state.status in TERMINAL:
+                    self._kill()
         except RipresaError as error:
             self._broken = error
             if self._task is not None and self._flight:
@@ -223,7 +242,7 @@ class Driver:
         except BaseException as error:
             for done in waiting:
                 if not done.done():
-                    done.set_exception(error)
+                    done.set_exception(self._too_late(error))
                     done.exception()
             raise
         for done in waiting:
@@ -236,9 +255,10 @@ class Driver:
         events: list[Event] = []
         effects: list[Command] = []
         self._advance(fact, events, effects)
-        self.head = replace(self.head, status=self.state.status)
+        self.head = self._new_head()
         row = encode_events(events)
         await self.engine.store.create(Batch(self.run, 1, len(events), row, self.keeper.take(), self.head))
+        self.engine.feed.publish(self.run, 1, events)
         return effects
 
     async def commit_takeover(self, facts: Sequence[Fact], mail: Sequence[Mail]) -> None:
@@ -248,12 +268,7 @@ class Driver:
     async def _append(self, first: int, events: list[Event], *, changed: bool) -> None:
         head = None
         if changed:
-            self.head = head = replace(
-                self.head,
-                status=self.state.status,
-                updated_at=self.state.at,
-                error=self.failure.code if self.failure is not None and self.state.status == "failed" else "",
-            )
+            self.head = head = self._new_head()
         taken, self._taken = tuple(self._taken), []
         row = encode_events(events)
         over = head is not None and head.status in TERMINAL
@@ -261,6 +276,10 @@ class Driver:
             Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, release=over)
         )
         self.released = over
+
+    def _new_head(self) -> RunHead:
+        error = self.failure.code if self.failure is not None and self.state.status == "failed" else ""
+        return replace(self.head, status=self.state.status, updated_at=self.state.at, error=error)
 
     def _turn(self, mail: Sequence[Mail], waiting: list[asyncio.Future[None]]) -> tuple[list[Event], list[Command]]:
         """Advance by these facts and by the answers that they lead to."""
@@ -274,7 +293,7 @@ class Driver:
             try:
                 self._advance(item.fact, events, effects)
             except IllegalTransition as error:
-                if item.done is not None:
+                if item.done is not None and not item.done.done():
                     item.done.set_exception(error)
         return events, effects
 
@@ -368,13 +387,48 @@ class Driver:
 
     async def _beside(self, running: Running) -> None:
         """Run an attempt in a task of its own."""
-        place = (running.path, running.number)
         try:
             fact = await attempt(running)
+        except RipresaError:  # its journal was closed to it, which the run's own task has been told too
+            return
         finally:
+            self._landed(running)
+        if not running.given_up:
+            self.deliver(Mail(fact))
+
+    def _landed(self, running: Running) -> None:
+        """An attempt has ended."""
+        place = (running.path, running.number)
+        if running.patience is not None:
+            running.patience.cancel()
+        if not running.given_up:
             self._flight.pop(place, None)
             self.began.pop(place, None)
-        self.deliver(Mail(fact))
+
+    def _interrupt(self, running: Running, task: asyncio.Task[None] | None) -> None:
+        """Ask an attempt to stop; one that does not within the engine's patience is given up."""
+        if running.patience is None:
+            running.patience = self.engine.loop.call_later(self.engine.patience, self._give_up, running)
+        target = task or self._task
+        if running.started and target is not None:
+            target.cancel()
+
+    def _give_up(self, running: Running) -> None:
+        """Go on without an attempt that does not stop. The run leaves its task to it if it holds that one."""
+        running.given_up = True
+        self._flight.pop((running.path, running.number), None)
+        self._mail.append(Mail(stopped(running)))
+        if running.inline:
+            self.start(())
+        elif self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def _kill(self) -> None:
+        """Stop the attempt that runs in the run's own task: the run was terminated beside it."""
+        for running, task in list(self._flight.values()):
+            if running.inline:
+                running.cancelling = True
+                self._interrupt(running, task)
 
     def _cancel(self, command: CancelStep) -> None:
         found = self._flight.get((command.path, command.attempt))
@@ -383,9 +437,7 @@ class Driver:
             return
         running, task = found
         running.cancelling = True
-        target = task or self._task
-        if target is not None:
-            target.cancel()
+        self._interrupt(running, task)
 
     def _set_alarm(self, command: SetTimer) -> None:
         self._clear_alarm(command.path)
@@ -406,6 +458,7 @@ class Driver:
         for path in list(self._alarms):
             self._clear_alarm(path)
         await self._abandon()
+        self._left = True
         self.functions.close()
         for mail in self._take_mail():
             if mail.done is not None and not mail.done.done():
@@ -433,4 +486,14 @@ class Driver:
         if isinstance(error, Fenced | StoreError):
             return error
         status = self.state.status
+        if status not in TERMINAL:
+            return self._interrupted()
         return IllegalTransition(f"run {self.run!r} is {status}: nothing can be asked of it", run=self.run)
+
+    def _interrupted(self) -> RipresaError:
+        return RunError(
+            f"run {self.run!r} was left where it stood",
+            run=self.run,
+            code="interrupted",
+            hint=f"take it up again: ripresa resume {self.run}",
+        )

@@ -1,14 +1,16 @@
 """Tells watchers what became durable, without ever waiting for them.
 
 A watcher has a bounded buffer; one that falls behind reads what it missed from the journal, so nothing is lost and
-nothing piles up. Notices (starts, progress) are live only and have no place in the sequence.
+nothing piles up. Notices (starts, progress) are live only and have no place in the sequence. A listener is called
+with each event of every run; one that raises is the listener's problem, never the run's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..core.events import Event, Recorded
@@ -37,6 +39,11 @@ class StepProgressed:
 
 
 Notice = StepBegan | StepProgressed
+
+Listener = Callable[[Recorded], None]
+"""Told about every durable event, in order within a run; it must return quickly."""
+
+_log = logging.getLogger("ripresa")
 
 
 class Watcher:
@@ -83,6 +90,17 @@ class Feed:
 
     def __init__(self) -> None:
         self._watchers: dict[str, list[Watcher]] = {}
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call a listener with every event from now on, after it is durable; returns how to stop that."""
+        self._listeners.append(listener)
+
+        def leave() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return leave
 
     def watch(self, run: str) -> Watcher:
         """Begin to watch a run."""
@@ -105,15 +123,24 @@ class Feed:
     def publish(self, run: str, seq: int, events: list[Event]) -> None:
         """Tell the watchers of a run about events that are durable, numbered from `seq`."""
         watchers = self._watchers.get(run)
-        if watchers is None:
+        if watchers is None and not self._listeners:
             return
-        items: list[Recorded | Notice] = []
+        items: list[Recorded] = []
         at = 0
         for number, event in enumerate(events, seq):
             at = getattr(event, "at", at)
             items.append(Recorded(run, number, at, event))
-        for watcher in watchers:
+        for watcher in watchers or ():
             watcher.put(items)
+        for listener in tuple(self._listeners):
+            self._tell(listener, items)
+
+    def _tell(self, listener: Listener, items: list[Recorded]) -> None:
+        try:
+            for item in items:
+                listener(item)
+        except Exception:  # a listener is told afterwards: what it raises concerns nobody else
+            _log.exception("a listener raised", extra={"listener": repr(listener), "run": items[0].run})
 
     def notify(self, notice: Notice) -> None:
         """Tell the watchers of a run something that is not kept."""

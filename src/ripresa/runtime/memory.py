@@ -35,13 +35,15 @@ async def stream(
         start = _start(runnable, args, kwargs, "stream")
         watcher = engine.feed.watch(start.id)
         driver = await engine.start(start)
-        for recorded in await engine.history(start.id):
-            yield recorded
-        seen = driver.state.seq if driver.ended.done() else 0
+        seen = 0
         while True:
             for item in watcher.take():
-                if isinstance(item, Recorded) and item.seq > seen:
+                if isinstance(item, Recorded) and item.seq == seen + 1:
+                    seen = item.seq
                     yield item
+            for recorded in await engine.history(start.id, seen):
+                seen = recorded.seq
+                yield recorded
             if watcher.ended:
                 break
             await watcher.wait()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from ..core.events import CancelRequested, ContinueRequested, Fact, PauseRequested, TerminateRequested
+from ..core.events import CancelRequested, CheckpointNamed, ContinueRequested, Fact, PauseRequested, TerminateRequested
 from ..errors import RipresaError
 from ..ports import Request
 from ..workflow.failures import printable
 
-KINDS: Final = ("cancel", "terminate", "pause", "continue")
+KINDS: Final = ("cancel", "terminate", "pause", "continue", "checkpoint")
 
 
 def encode_request(reason: str = "", by: str = "") -> bytes:
@@ -31,5 +31,7 @@ def decode_request(request: Request, now: int) -> Fact:
             return PauseRequested(now, reason, by)
         case "continue":
             return ContinueRequested(now, by)
+        case "checkpoint":
+            return CheckpointNamed(now, reason, by)
         case kind:
             raise RipresaError(f"a run cannot be asked to {kind!r}", code="usage", op="request", hint=", ".join(KINDS))

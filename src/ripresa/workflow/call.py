@@ -47,7 +47,7 @@ class Pending:
         """Nothing has begun, so there is nothing to close (calls are typed as coroutines)."""
 
 
-def _closed(coroutine: Any) -> str:
+def closed(coroutine: Any) -> str:
     """Close a coroutine that nobody will await; gives its name."""
     coroutine.close()
     return str(getattr(coroutine, "__qualname__", coroutine))
@@ -59,6 +59,6 @@ def pending(call: object, op: str) -> Pending:
         return call
     if isinstance(call, Coroutine):
         raise RipresaError(
-            f"{_closed(call)} is a plain coroutine", code="usage", op=op, hint="make its function a @step"
+            f"{closed(call)} is a plain coroutine", code="usage", op=op, hint="make its function a @step"
         )
     raise RipresaError(f"{call!r} is no call", code="usage", op=op, hint="call the step or workflow: name(arguments)")

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from ..core.nodes.node import Node
 from ..core.nodes.sequence import Sequence
 from .flow import Built, Flow, Link, as_links, build_link
+from .options import check_name
 from .place import One, Place, distinct
 
 A = TypeVar("A")
@@ -33,7 +34,7 @@ class Chain(Flow[A_contra, R_co]):
 
 def chain(first: Link[A, B], /, *, name: str = "chain") -> Chain[A, B]:
     """Begin a chain: `chain(search).then(map_each(fetch)).then(write)`."""
-    return Chain(as_links((first,), "chain"), name=name)
+    return Chain(as_links((first,), "chain", check_name(name, "name")), name=name)
 
 
 def build_chain(links: tuple[Built, ...], built: tuple[Node[Any], ...], place: Place) -> Sequence:

@@ -11,12 +11,12 @@ from typing_extensions import TypeVar
 
 from ..core.nodes.branch import Branch
 from ..core.nodes.node import Node
-from ..errors import InvalidConfig
 from .fit import fits, known, members, named, union
 from .flow import Built, Flow, Link, as_links, build_link, build_links
+from .options import bad_predicate, check_name
 from .patterns import common_input
 from .place import One, Place, distinct
-from .questions import ByType, Choice, check_predicate, predicate_at
+from .questions import ByType, Choice, predicate_at
 from .step import step_name
 
 A = TypeVar("A")
@@ -33,8 +33,8 @@ def branch(
 
     What the predicate decided is recorded; it is not asked again.
     """
-    check_predicate(when, "when", "branch")
-    return Flow(partial(_build_branch, when, as_links((then, otherwise), "branch")), name=name)
+    links = as_links((then, otherwise), "branch", bad_predicate(when, "when"), check_name(name, "name"))
+    return Flow(partial(_build_branch, when, links), name=name)
 
 
 def _build_branch(when: Callable[[Any], object], links: tuple[Built, ...], place: Place) -> Branch:
@@ -69,9 +69,10 @@ def case(kind: type[A], link: Link[A, B], /, *, name: str = "case") -> Cases[A, 
 
 
 def _case(kind: Any, link: Any) -> tuple[type, Built]:
-    if not isclass(kind) or is_typeddict(kind) or getattr(kind, "_is_protocol", False):
-        raise InvalidConfig(f"{kind!r} is no class that values can be told apart by", op="case")
-    return kind, *as_links((link,), "case")  # type: ignore[return-value]
+    told_apart = isclass(kind) and not is_typeddict(kind) and not getattr(kind, "_is_protocol", False)
+    wrong = None if told_apart else f"kind is {kind!r}, must be a class that values can be told apart by"
+    (checked,) = as_links((link,), "case", wrong)
+    return kind, checked
 
 
 def _build_cases(cases: tuple[tuple[type, Built], ...], place: Place) -> Branch:

@@ -6,7 +6,6 @@ flow may stand in many workflows, and many times in one.
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from copy import copy
@@ -23,12 +22,13 @@ from ..core.nodes.call import Call as CallNode
 from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.node import Node, Scope
 from ..core.nodes.sequence import Sequence
-from ..errors import InvalidConfig, InvalidValue
+from ..errors import InvalidValue
 from . import running
 from .call import Call, Pending
 from .encoding import encode
+from .options import bad_link, check_name, refuse
 from .place import Direct, Given, One, Place, distinct, root, settle
-from .step import Bound, Options, Step, check_name, step_name
+from .step import Bound, Options, Step, step_name
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -100,9 +100,7 @@ class Runnable(Generic[P, R_co]):
 
     def named(self, name: str) -> Self:
         """The same under another name."""
-        complaint = check_name(name, "name")
-        if complaint:
-            raise InvalidConfig(complaint, op="named")
+        refuse("named", check_name(name, "name"))
         twin = copy(self)
         for cached in ("definition", "node"):
             twin.__dict__.pop(cached, None)
@@ -117,9 +115,7 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
     """
 
     def __init__(self, build: Build, *, name: str) -> None:
-        complaint = check_name(name, "name")
-        if complaint:
-            raise InvalidConfig(complaint, op="name")
+        refuse(type(self).__name__.lower(), check_name(name, "name"))
         self.name = name
         self._build = build
         self._check()
@@ -176,18 +172,14 @@ Built: TypeAlias = Step[..., Any] | Part
 """A link after `as_links`."""
 
 
-def as_links(links: tuple[Any, ...], op: str) -> tuple[Built, ...]:
+def as_links(links: tuple[Any, ...], op: str, *complaints: str | None) -> tuple[Built, ...]:
     """Steps, flows and workflows as they are, plain functions as steps.
 
-    Raises `InvalidConfig` that names everything that is no link.
+    Raises `InvalidConfig` that names everything that is no link, with the other complaints of the caller.
     """
-    complaints = [complaint for index, link in enumerate(links) if (complaint := _no_link(link, index))]
-    if not links:
-        complaints.append("there is nothing to run")
-    if complaints:
-        raise InvalidConfig(
-            "; ".join(complaints), op=op, hint="give steps, flows, workflows or functions, without calling them"
-        )
+    found = [bad_link(link, index) for index, link in enumerate(links)]
+    hint = "give steps, flows, workflows or functions, without calling them" if any(found) else ""
+    refuse(op, *found, None if links else "there is nothing to run", *complaints, hint=hint)
     return tuple(map(_as_link, links))
 
 
@@ -195,17 +187,6 @@ def _as_link(link: Any) -> Built:
     if isinstance(link, Step | Runnable):
         return cast("Built", link)
     return Step[..., Any](link, Options(name=step_name(link)))
-
-
-def _no_link(link: Any, index: int) -> str | None:
-    if isinstance(link, Pending):
-        return f"argument {index + 1} is the call {link!r}, not what it calls"
-    if inspect.iscoroutine(link):
-        link.close()
-        return f"argument {index + 1} is the coroutine of {link.__name__}, not the function"
-    if not callable(link) or (inspect.isclass(link) and issubclass(link, Runnable)):
-        return f"argument {index + 1} is {link!r}, which cannot be called"
-    return None
 
 
 def build_link(link: Built, place: Place) -> Node[Any]:

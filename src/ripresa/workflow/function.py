@@ -21,9 +21,10 @@ from ..errors import InvalidConfig
 from .call import Call
 from .encoding import Reader
 from .flow import Runnable, in_batches
+from .options import check_name, refuse
 from .parameters import Parameters
 from .place import Place
-from .step import Binding, check_name, step_name
+from .step import Binding, step_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -155,12 +156,13 @@ class Settings:
         if complaint:
             raise InvalidConfig(f"{getattr(fn, '__qualname__', fn)!s} {complaint}", op="workflow", hint=_HINT)
         name = self.name if self.name is not None else step_name(fn)
-        complaints = [check_name(name, "name"), check_name(self.version, "version")]
-        if self.timeout == 0:
-            complaints.append("timeout is 0, must be a length of time above 0")
-        found = [complaint for complaint in complaints if complaint]
-        if found:
-            raise InvalidConfig("; ".join(found), op="workflow", where=str(name))
+        refuse(
+            "workflow",
+            check_name(name, "name"),
+            check_name(self.version, "version"),
+            "timeout is 0, must be a length of time above 0" if self.timeout == 0 else None,
+            where=str(name),
+        )
         return Workflow(fn, name, self.version, None if self.timeout is None else self.timeout / MICROSECONDS)
 
 

@@ -20,12 +20,13 @@ from .expression import Constant, Expression, Source, Tested, Written
 from .fit import union
 from .flow import Flow, Link, Runnable, build_link
 from .function import Workflow
+from .options import bad_count, bad_predicate, check_name, refuse
 from .order import check_graph
-from .patterns import check_count, map_each
+from .patterns import map_each
 from .place import One, Place
 from .proxy import Proxy, lift
-from .questions import check_predicate, predicate_at
-from .step import Step, check_name
+from .questions import predicate_at
+from .step import Step
 from .wiring import Condition, Question, Result, Wired, check_fields, foreign, sources_of
 
 A = TypeVar("A")
@@ -57,7 +58,7 @@ class Node(Generic[R_co]):
 
     def test(self, predicate: Callable[[R_co], bool], /) -> bool:
         """A condition of its own for `when=` or `unless=`; what it decided is recorded."""
-        check_predicate(predicate, "predicate", "test")
+        refuse("test", bad_predicate(predicate, "predicate"))
         asked = predicate_at(predicate, self.graph.place(self.name), self.kind)
         return cast("bool", Proxy(Tested(self.source, predicate, asked.kind)))
 
@@ -82,11 +83,9 @@ class Graph(Generic[A]):
     """
 
     def __init__(self, name: str, *, input: type[A], concurrency: int | None = None, keep_going: bool = False) -> None:
-        complaint = check_name(name, "name")
-        if complaint:
-            raise InvalidConfig(complaint, op="Graph")
+        refuse("Graph", check_name(name, "name"), bad_count(concurrency, "concurrency", optional=True))
         self.name = name
-        self.concurrency = 0 if concurrency is None else check_count(concurrency, "concurrency", "Graph")
+        self.concurrency = concurrency or 0
         self.keep_going = keep_going
         self.entries: list[Entry] = []
         self.problems: list[Problem] = []
@@ -233,9 +232,7 @@ class Graph(Generic[A]):
                 count += 1
                 name = f"{default}#{count}"
             return self.place(name)
-        complaint = check_name(name, "name")
-        if complaint:
-            raise InvalidConfig(complaint, op="add")
+        refuse("add", check_name(name, "name"))
         place = self.place(name)
         if name in used:
             place.note("there are two nodes of this name", "duplicate_name")
@@ -284,11 +281,11 @@ def _lifted(value: Any, place: Place) -> Expression:
 
 
 def _condition(when: Any, unless: Any) -> Condition:
-    bad = [
-        f"{option} is {value!r}, must be a condition on a value to come (node.out > 3, node.test(predicate)) or a bool"
-        for option, value in (("when", when), ("unless", unless))
-        if not isinstance(value, Proxy | bool)
-    ]
-    if bad:
-        raise InvalidConfig("; ".join(bad), op="add")
+    refuse("add", _bad_condition(when, "when"), _bad_condition(unless, "unless"))
     return Condition(None if when is True else lift(when), None if unless is False else lift(unless))
+
+
+def _bad_condition(value: object, option: str) -> str | None:
+    if isinstance(value, Proxy | bool):
+        return None
+    return f"{option} is {value!r}, must be a condition on a value to come (node.out > 3, node.test(fn)) or a bool"

@@ -11,13 +11,13 @@ from typing_extensions import TypeVar
 
 from ..context import Items
 from ..core.nodes.loop import Loop, Over
-from ..errors import InvalidConfig, InvalidValue
+from ..errors import InvalidValue
 from .encoding import encode
 from .fit import fits, is_list, item_type, known, list_of, named
 from .flow import Built, Flow, Link, as_links, build_link
-from .patterns import check_count
+from .options import bad_count, bad_int, bad_predicate, check_name
 from .place import One, Place, Several
-from .questions import check_predicate, predicate_at
+from .questions import predicate_at
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -43,13 +43,21 @@ def repeat(
     `until` is asked after each time and ends the loop when it holds, `while_` before each time and ends it when it
     does not. The last result is the loop's; why it ended is recorded.
     """
-    if (until is None) == (while_ is None):
-        raise InvalidConfig("either until or while_ must be given", op="repeat")
-    predicate, option = (until, "until") if until is not None else (while_, "while_")
-    check_predicate(predicate, option, "repeat")
-    check_count(at_most, "at_most", "repeat")
-    (link,) = as_links((body,), "repeat")
+    both_or_none = (until is None) == (while_ is None)
+    (link,) = as_links(
+        (body,),
+        "repeat",
+        "either until or while_ must be given" if both_or_none else None,
+        _bad_end(until),
+        bad_predicate(while_, "while_") if while_ is not None else None,
+        bad_count(at_most, "at_most"),
+        check_name(name, "name"),
+    )
     return Flow(partial(_build_repeat, link, Turning(until, while_, at_most)), name=name)
+
+
+def _bad_end(until: object) -> str | None:
+    return None if until is None else bad_predicate(until, "until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +127,7 @@ def fold(
     `with_index` gives the body the index as a third argument. `until` is asked about each new accumulator and ends
     the loop when it holds.
     """
-    if until is not None:
-        check_predicate(until, "until", "fold")
-    (link,) = as_links((body,), "fold")
+    (link,) = as_links((body,), "fold", _bad_end(until), check_name(name, "name"))
     return Flow(partial(_build_fold, link, Start(start, with_index), Turning(until)), name=name)
 
 
@@ -182,18 +188,15 @@ def for_range(
     The input is the first accumulator; the last one is returned. `until` is asked about each new one and ends the loop
     when it holds.
     """
-    bad = [
-        f"{option} is {value!r}, must be a whole number"
-        for option, value in (("start", start), ("end", end), ("step", step))
-        if type(value) is not int
-    ]
-    if step == 0:
-        bad.append("step is 0, must lead from start to end")
-    if bad:
-        raise InvalidConfig("; ".join(bad), op="for_range")
-    if until is not None:
-        check_predicate(until, "until", "for_range")
-    (link,) = as_links((body,), "for_range")
+    (link,) = as_links(
+        (body,),
+        "for_range",
+        bad_int(start, "start"),
+        bad_int(end, "end"),
+        bad_int(step, "step") or ("step is 0, must lead from start to end" if step == 0 else None),
+        _bad_end(until),
+        check_name(name, "name"),
+    )
     over = Over("range", first=start, last=end, step=step)
     return Flow(partial(_build_range, link, over, Turning(until)), name=name)
 

@@ -74,7 +74,7 @@ class Parameters:
 
     def type_of(self, name: str) -> Any:
         """The annotation of a parameter, `Any` without one; a list or dict of it for `*args` and `**kwargs`."""
-        kind = _decodable(self.hints.get(name, Any))
+        kind = decodable(self.hints.get(name, Any))
         match self.signature.parameters[name].kind:
             case inspect.Parameter.VAR_POSITIONAL:
                 return list[kind]  # type: ignore[valid-type]
@@ -101,7 +101,7 @@ class Parameters:
         kind = self.hints.get("return", Any)
         while get_origin(kind) in _AWAITED:  # a plain function that gives a coroutine
             kind = get_args(kind)[-1]
-        return _decodable(type(None) if kind is None else kind)
+        return decodable(type(None) if kind is None else kind)
 
     def refuses(self, count: int) -> str | None:
         """Why the function cannot be called with this many positional arguments, or None."""
@@ -115,9 +115,9 @@ class Parameters:
     def kind_at(self, index: int) -> Any:
         """The annotation of the argument at a position that the function takes."""
         if index < len(self.positional):
-            return self.type_of(self.positional[index])
+            return self.hints.get(self.positional[index], Any)
         rest = next(name for name, p in self.signature.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL)
-        return _decodable(self.hints.get(rest, Any))
+        return self.hints.get(rest, Any)
 
     def name_at(self, index: int) -> str:
         """The name of the parameter that takes the argument at a position."""
@@ -126,9 +126,9 @@ class Parameters:
     def kind_of(self, keyword: str) -> Any:
         """The annotation of the argument given by a keyword that the function takes."""
         if keyword in self.names:
-            return self.type_of(keyword)
+            return self.hints.get(keyword, Any)
         rest = next(name for name, p in self.signature.parameters.items() if p.kind is inspect.Parameter.VAR_KEYWORD)
-        return _decodable(self.hints.get(rest, Any))
+        return self.hints.get(rest, Any)
 
     @cached_property
     def input_type(self) -> Any:
@@ -147,27 +147,33 @@ class Parameters:
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, where: str = "") -> bytes:
         """Validate arguments and write them as one value. Raises `InvalidValue(invalid_input)`."""
+        if len(args) == 1 and not kwargs and self._takes_one:
+            return encode(args[0], self.input_type, where=where, code="invalid_input")
         try:
             bound = self.signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise InvalidValue(str(error), code="invalid_input", where=where) from error
-        if self.only is not None and self.only in bound:
-            return encode(bound[self.only], self.input_type, where=where, code="invalid_input")
+        if self.only is not None:
+            value = bound.get(self.only, self.signature.parameters[self.only].default)
+            return encode(value, self.input_type, where=where, code="invalid_input")
         return encode(dict(bound), self._fields, where=where, code="invalid_input")
+
+    @cached_property
+    def _takes_one(self) -> bool:
+        return self.only is not None and self.only in self.positional
 
     def decode(self, value: Value, reader: Reader) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments that a value stands for, as positional and keyword arguments."""
         if self.only is not None:
             argument = reader.read(value, self.input_type)
-            keyword = self.signature.parameters[self.only].kind is inspect.Parameter.KEYWORD_ONLY
-            return ((), {self.only: argument}) if keyword else ((argument,), {})
+            return ((argument,), {}) if self._takes_one else ((), {self.only: argument})
         found: dict[str, Any] = reader.read(value, self._fields)
         bound = inspect.BoundArguments(self.signature, {})
         bound.arguments = {name: found[name] for name in self.names if name in found}
         return bound.args, bound.kwargs
 
 
-def _decodable(kind: Any) -> Any:
+def decodable(kind: Any) -> Any:
     """What values are decoded to where only an interface is asked for: a list where items are."""
     if get_origin(kind) in _LISTS:
         return list[get_args(kind)[0]]  # type: ignore[misc]

@@ -18,11 +18,11 @@ from ..core.nodes.map import Map
 from ..core.nodes.node import Node
 from ..core.nodes.parallel import Parallel as ParallelNode
 from ..core.retry import type_key
-from ..errors import InvalidConfig
 from .call import Call
 from .chain import Chain
 from .fit import is_list, item_type, known, list_of, named, narrowest, tuple_of, union
 from .flow import Built, Flow, Link, as_links, build_link, build_links
+from .options import bad_choice, bad_count, check_name
 from .place import One, Place, Several
 
 A = TypeVar("A")
@@ -41,22 +41,6 @@ OnError: TypeAlias = Literal["fail_fast", "fail_slow"]
 
 Failing: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 """Which failures count: exceptions of these types."""
-
-
-def check_count(value: object, option: str, op: str, least: int = 1) -> int:
-    """A whole number from `least`. Raises `InvalidConfig` that names the option."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidConfig(f"{option} is {value!r}, must be a whole number from {least}", op=op)
-    return value
-
-
-def _window(concurrency: int | None, op: str) -> int:
-    return 0 if concurrency is None else check_count(concurrency, "concurrency", op)
-
-
-def _check_on_error(on_error: object, allowed: tuple[str, ...], op: str) -> None:
-    if on_error not in allowed:
-        raise InvalidConfig(f"on_error is {on_error!r}, must be one of {', '.join(map(repr, allowed))}", op=op)
 
 
 def common_input(kinds: tuple[Any, ...], place: Place) -> Any:
@@ -94,10 +78,14 @@ def map_each(
     At most `concurrency` at a time (256 without a word). `on_error`: `fail_fast` stops the others at the first
     failure, `fail_slow` lets them end first, `best_effort` puts None in the place of what failed.
     """
-    _check_on_error(on_error, (*get_args(OnError), "best_effort"), "map_each")
-    window = _window(concurrency, "map_each")
-    (body,) = as_links((link,), "map_each")
-    return Flow(partial(_build_map, body, on_error, window), name=name)
+    (body,) = as_links(
+        (link,),
+        "map_each",
+        bad_count(concurrency, "concurrency", optional=True),
+        bad_choice(on_error, "on_error", (*get_args(OnError), "best_effort")),
+        check_name(name, "name"),
+    )
+    return Flow(partial(_build_map, body, on_error, concurrency or 0), name=name)
 
 
 def _build_map(link: Built, on_error: str, window: int, place: Place) -> Map:
@@ -248,9 +236,15 @@ def parallel(
     `concurrency` bounds how many run at a time. `on_error`: `fail_fast` stops the others at the first failure,
     `fail_slow` lets them end first.
     """
-    _check_on_error(on_error, get_args(OnError), "parallel")
-    side = Side(Join(on_error=on_error), _window(concurrency, "parallel"))
-    return Parallel[Any, Any](partial(_build_side, as_links(links, "parallel"), side), name=name)
+    checked = as_links(
+        links,
+        "parallel",
+        bad_count(concurrency, "concurrency", optional=True),
+        bad_choice(on_error, "on_error", get_args(OnError)),
+        check_name(name, "name"),
+    )
+    side = Side(Join(on_error=on_error), concurrency or 0)
+    return Parallel[Any, Any](partial(_build_side, checked, side), name=name)
 
 
 @overload
@@ -296,8 +290,11 @@ def best_effort(
 ) -> Parallel[A, *tuple[B | None, ...]]: ...
 def best_effort(*links: Link[Any, Any], concurrency: int | None = None, name: str = "best_effort") -> Any:
     """Like `parallel`, but a failing branch stops nothing: None stands in its place."""
-    side = Side(Join(on_error="best_effort"), _window(concurrency, "best_effort"))
-    return Parallel[Any, Any](partial(_build_side, as_links(links, "best_effort"), side), name=name)
+    checked = as_links(
+        links, "best_effort", bad_count(concurrency, "concurrency", optional=True), check_name(name, "name")
+    )
+    side = Side(Join(on_error="best_effort"), concurrency or 0)
+    return Parallel[Any, Any](partial(_build_side, checked, side), name=name)
 
 
 @overload
@@ -313,7 +310,7 @@ def first_of(*links: Link[A, B], name: str = ...) -> Flow[A, B]: ...
 def first_of(*links: Link[Any, Any], name: str = "first_of") -> Flow[Any, Any]:
     """A race: the outcome of the first link to end, success or failure; the others are cancelled."""
     side = Side(Join(any=True), 0, single=True, result="one")
-    return Flow(partial(_build_side, as_links(links, "first_of"), side), name=name)
+    return Flow(partial(_build_side, as_links(links, "first_of", check_name(name, "name")), side), name=name)
 
 
 @overload
@@ -329,7 +326,7 @@ def first_success(*links: Link[A, B], name: str = ...) -> Flow[A, B]: ...
 def first_success(*links: Link[Any, Any], name: str = "first_success") -> Flow[Any, Any]:
     """The result of the first link to succeed; the others are cancelled. Fails when all have failed."""
     side = Side(Join(need=1), 0, single=True, result="one")
-    return Flow(partial(_build_side, as_links(links, "first_success"), side), name=name)
+    return Flow(partial(_build_side, as_links(links, "first_success", check_name(name, "name")), side), name=name)
 
 
 @overload
@@ -344,9 +341,7 @@ def n_of(
 def n_of(k: int, /, *links: Link[A, B], name: str = ...) -> Flow[A, list[B]]: ...
 def n_of(k: int, /, *links: Link[Any, Any], name: str = "n_of") -> Flow[Any, Any]:
     """The results of the first `k` links to succeed, in the order of writing; the others are cancelled."""
-    checked = as_links(links, "n_of")
-    if check_count(k, "k", "n_of") > len(links):
-        raise InvalidConfig(f"k is {k}, but there are only {len(links)} links", op="n_of")
+    checked = as_links(links, "n_of", bad_count(k, "k", most=len(links) or None), check_name(name, "name"))
     side = Side(Join(need=k), 0, result="list")
     return Flow(partial(_build_side, checked, side), name=name)
 
@@ -369,10 +364,11 @@ def fallback(*links: Link[A, B], on: Failing = ..., name: str = ...) -> Flow[A, 
 def fallback(*links: Link[Any, Any], on: Failing = Exception, name: str = "fallback") -> Flow[Any, Any]:
     """Try the first link; if it fails with an exception of type `on`, the next, given the same value; and so on."""
     kinds = on if isinstance(on, tuple) else (on,)
-    if not kinds or not all(map(_is_failure, kinds)):
-        raise InvalidConfig(f"on is {on!r}, must be exception types", op="fallback")
+    fine = len(kinds) > 0 and all(map(_is_failure, kinds))
+    wrong = None if fine else f"on is {on!r}, must be exception types"
+    checked = as_links(links, "fallback", wrong, check_name(name, "name"))
     counted = () if Exception in kinds else tuple(map(type_key, kinds))
-    return Flow(partial(_build_fallback, as_links(links, "fallback"), counted), name=name)
+    return Flow(partial(_build_fallback, checked, counted), name=name)
 
 
 def _is_failure(kind: object) -> bool:

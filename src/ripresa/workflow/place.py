@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..errors import InvalidWorkflow, Problem
 from .fit import fits, known, named, specific, tuple_of
-from .parameters import Parameters
+from .parameters import Parameters, decodable
 from .step import Binding, Named, Spread, Whole
 
 
@@ -108,7 +108,8 @@ class Place:
         for index, (given, want) in enumerate(zip(kinds, wanted, strict=True)):
             self.accepts(given, want, "" if len(kinds) == 1 else f" as {parameters.name_at(index)}")
         return tuple(
-            want if specific(want) or not known(given) else given for given, want in zip(kinds, wanted, strict=True)
+            decodable(want if specific(want) or not known(given) else given)
+            for given, want in zip(kinds, wanted, strict=True)
         )
 
 

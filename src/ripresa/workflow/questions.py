@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.values import Value
-from ..errors import InvalidConfig, InvalidValue, RipresaError
+from ..errors import InvalidValue, RipresaError
 from .call import Pending
 from .encoding import Reader
-from .flow import Runnable
 from .parameters import Parameters
 from .place import One, Place
-from .step import Step, step_name
+from .step import step_name
 
 
 def holds(answer: object, asked: str) -> bool:
@@ -27,16 +26,6 @@ def holds(answer: object, asked: str) -> bool:
             answer.close()
         raise RipresaError(f"{asked} returned something to await", code="usage", hint="a predicate is a plain function")
     return bool(answer)
-
-
-def check_predicate(predicate: object, option: str, op: str) -> None:
-    """Raise `InvalidConfig` if something is no plain function."""
-    if isinstance(predicate, Step | Runnable) or inspect.iscoroutinefunction(predicate) or not callable(predicate):
-        raise InvalidConfig(
-            f"{option} is {predicate!r}, must be a plain function that says yes or no",
-            op=op,
-            hint="what takes long or can fail is a step of its own, before the question",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ..errors import InvalidValue
 from .encoding import Reader, encode
 from .expression import Constant, Environment, Expression, Field, Source, Written, lacks
 from .fit import fits, known, named
-from .parameters import Parameters
+from .parameters import Parameters, decodable
 from .place import Place
 from .questions import holds
 from .step import Binding
@@ -91,11 +91,12 @@ class Wired:
 
 def _argument(expression: Expression, wanted: Any, name: str, place: Place) -> Argument:
     check_fields(expression, place)
+    kind = decodable(wanted)
     if isinstance(expression, Constant):
-        return Argument(_written(expression, wanted, name, place), wanted)
+        return Argument(_written(expression, kind, name, place), kind)
     if not fits(expression.kind, wanted):
         place.mismatch(f"takes {named(wanted)} as {name}, is given {named(expression.kind)} ({expression})")
-    return Argument(expression, wanted)
+    return Argument(expression, kind)
 
 
 def _written(constant: Constant, wanted: Any, name: str, place: Place) -> Expression:

@@ -1,0 +1,63 @@
+"""Options are looked at together: one error names every one that has a value it cannot have."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import InvalidConfig
+from .call import Pending, closed
+from .step import check_name
+
+__all__ = ["bad_choice", "bad_count", "bad_int", "bad_link", "bad_predicate", "check_name", "refuse"]
+
+
+def refuse(op: str, *complaints: str | None, where: str = "", hint: str = "") -> None:
+    """Raise `InvalidConfig` with all complaints, if there is one."""
+    found = [complaint for complaint in complaints if complaint]
+    if found:
+        raise InvalidConfig("; ".join(found), op=op, where=where, hint=hint)
+
+
+def bad_int(value: object, option: str) -> str | None:
+    """What is wrong with a whole number."""
+    return None if type(value) is int else f"{option} is {value!r}, must be a whole number"
+
+
+def bad_count(value: object, option: str, *, optional: bool = False, most: int | None = None) -> str | None:
+    """What is wrong with a number of things, from 1 to `most`."""
+    if optional and value is None:
+        return None
+    if type(value) is int and value >= 1 and (most is None or value <= most):
+        return None
+    return f"{option} is {value!r}, must be a whole number from 1{'' if most is None else f' to {most}'}"
+
+
+def bad_choice(value: object, option: str, allowed: Sequence[str]) -> str | None:
+    """What is wrong with one of several words."""
+    return None if value in allowed else f"{option} is {value!r}, must be one of {', '.join(map(repr, allowed))}"
+
+
+def bad_predicate(predicate: object, option: str) -> str | None:
+    """What is wrong with a predicate; it must answer at once, so it cannot be a step or an async function."""
+    from .flow import Runnable
+    from .step import Step
+
+    plain = callable(predicate) and not isinstance(predicate, Step | Runnable)
+    if plain and not inspect.iscoroutinefunction(predicate):
+        return None
+    return f"{option} is {predicate!r}, must be a plain function that says yes or no"
+
+
+def bad_link(link: Any, index: int) -> str | None:
+    """What is wrong with a link, argument number `index` from 0."""
+    from .flow import Runnable
+
+    if isinstance(link, Pending):
+        return f"argument {index + 1} is the call {link!r}, not what it calls"
+    if inspect.iscoroutine(link):
+        return f"argument {index + 1} is the coroutine of {closed(link)}, not the function"
+    if not callable(link) or (inspect.isclass(link) and issubclass(link, Runnable)):
+        return f"argument {index + 1} is {link!r}, which cannot be called"
+    return None
