@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
@@ -64,17 +65,19 @@ class Handle(Generic[R_co]):
         Raises `RunFailed` (its cause is the step's own exception), `RunCancelled`, or what keeps this process from
         driving the run on (`StoreError`, `Fenced`, `Nondeterminism`). Cancelling the waiting does not cancel the run.
         """
-        driver = self._driver() or self._last
+        driver = self._driver()
         if driver is not None:
             await asyncio.shield(driver.ended)
-            if driver.state.status == "completed":  # which is for good
-                return cast("R_co", self._decode(driver.output))
+        if self._last is not None and self._last.state.status == "completed":  # which is for good
+            return cast("R_co", self._decode("completed", self._last.output))
         view = await self._ended_view()
         if view.failure is not None and view.status == "failed":
             raise run_error(self.id, view.failure)
         if view.status in ("cancelled", "terminated"):
             raise cancel_error(self.id, view.status, view.reason, view.failures)
-        return cast("R_co", self._decode(view.output))
+        if not view.ended and self._last is not None and self._last.ended.done():
+            self._last.ended.result()  # what kept it from going on here
+        return cast("R_co", self._decode(view.status, view.output))
 
     async def outcome(self) -> Outcome[R_co]:
         """Wait for the run's end and say how it was; never raises for what the run did."""
@@ -83,14 +86,15 @@ class Handle(Generic[R_co]):
         except Exception as error:  # whatever `result` raises is the outcome
             return Outcome((await self.status()).status, None, error)
 
-    def _decode(self, output: Any) -> Any:
-        return result_of(self.id, "completed", output, Values(self._engine.store.blob), self._output_type)
+    def _decode(self, status: str, output: Any) -> Any:
+        return result_of(self.id, status, output, Values(self._engine.store.blob), self._output_type)
 
     async def _ended_view(self) -> RunView:
         view = await self.status()
         if not view.ended:
-            async for _ in self.events(after=view.seq):
-                pass
+            async with aclosing(self.events(after=view.seq)) as events:
+                async for _ in events:
+                    pass
             view = await self.status()
         return view
 
@@ -122,16 +126,17 @@ class Handle(Generic[R_co]):
         """Give the run's present place in its journal a name. Raises `IllegalTransition` if the run has ended."""
         await self._request("checkpoint", name, by)
 
-    async def events(self, *, after: int = 0) -> AsyncIterator[Recorded]:
+    async def events(self, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """The run's events from sequence number `after` on, gapless and in order, until it ends or is left alone.
 
         Never slows the run: a reader that falls behind reads the journal.
         """
-        async for item in self.watch(after=after):
-            if isinstance(item, Recorded):
-                yield item
+        async with aclosing(self.watch(after=after)) as items:
+            async for item in items:
+                if isinstance(item, Recorded):
+                    yield item
 
-    async def watch(self, *, after: int = 0) -> AsyncIterator[Recorded | Notice]:
+    async def watch(self, *, after: int = 0) -> AsyncGenerator[Recorded | Notice, None]:
         """The same with notices in between: starts of attempts and what steps say about their progress."""
         watcher = self._engine.feed.watch(self.id)
         try:
@@ -140,8 +145,7 @@ class Handle(Generic[R_co]):
         finally:
             self._engine.feed.leave(self.id, watcher)
 
-    async def _follow(self, watcher: Watcher, seq: int) -> AsyncIterator[Recorded | Notice]:
-        ended = False
+    async def _follow(self, watcher: Watcher, seq: int) -> AsyncGenerator[Recorded | Notice, None]:
         while True:
             for recorded in await self._engine.history(self.id, seq):
                 seq = recorded.seq
@@ -152,25 +156,9 @@ class Handle(Generic[R_co]):
             if self._driver() is None:
                 await asyncio.sleep(POLL)
                 continue
-            async for item in self._live(watcher, seq):
+            async for item in watcher.live(seq):
                 seq = item.seq if isinstance(item, Recorded) else seq
                 yield item
-
-    async def _live(self, watcher: Watcher, seq: int) -> AsyncIterator[Recorded | Notice]:
-        """What the driver here says, until it ends or the watcher has missed something."""
-        while not watcher.ended:
-            await watcher.wait()
-            if watcher.behind:
-                watcher.take()
-                return
-            for item in watcher.take():
-                if not isinstance(item, Recorded):
-                    yield item
-                elif item.seq == seq + 1:
-                    seq = item.seq
-                    yield item
-                elif item.seq > seq:
-                    return
 
     async def _is_over(self) -> bool:
         """Whether nothing more will come: it ended, or nobody drives it."""

@@ -351,7 +351,7 @@ class Context(Generic[S]):
     async def gather(self, *awaitables: Awaitable[A]) -> tuple[A, ...]: ...
     async def gather(self, *awaitables: Awaitable[Any]) -> Any:
         """Run all side by side; their results in order. The first failure stops the others and is raised."""
-        return await Awaited(Gather(awaitables))
+        return tuple(await Awaited(Gather(awaitables)))
 
     @overload
     async def race(self, a: Awaitable[A], b: Awaitable[B], /) -> A | B: ...

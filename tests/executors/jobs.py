@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,6 +114,11 @@ def hang(started: str) -> None:
     grandchild = subprocess.Popen(["sleep", "100"])
     say(started, f"{os.getpid()} {grandchild.pid}")
     ctypes.PyDLL(None).sleep(100)
+
+
+def never_end() -> None:
+    """Leave a thread behind for which the interpreter waits at its end."""
+    threading.Thread(target=time.sleep, args=(100,)).start()
 
 
 def fork(started: str) -> int:

@@ -15,6 +15,7 @@ import pytest
 
 from ripresa.errors import RipresaError
 from ripresa.executors.threads import Threads
+from tests.executors.polling import until
 
 
 @pytest.fixture
@@ -39,8 +40,7 @@ class Hanging:
         return "let go"
 
     async def has_begun(self) -> None:
-        while not self.begun.is_set():
-            await asyncio.sleep(0.001)
+        await until(self.begun.is_set)
 
 
 def fail(error: BaseException) -> None:
@@ -52,8 +52,7 @@ def running() -> int:
 
 
 async def no_more_than(count: int) -> None:
-    while running() > count:
-        await asyncio.sleep(0.001)
+    await until(lambda: running() <= count)
 
 
 async def test_a_function_runs_in_a_named_daemon_thread(threads: Threads) -> None:
@@ -111,13 +110,16 @@ class Thing(Exception):
     pass
 
 
+def fail_anew() -> None:
+    raise Thing
+
+
 async def test_nothing_is_kept_of_what_has_ended_not_even_in_a_cycle(threads: Threads) -> None:
     async def use() -> list[weakref.ref[Thing]]:
         made = await threads.run(Thing)
-        raised = Thing()
         try:
-            await threads.run(partial(fail, raised))
-        except Thing:
+            await threads.run(fail_anew)
+        except Thing as raised:
             return [weakref.ref(made), weakref.ref(raised)]
         raise AssertionError
 
@@ -125,8 +127,7 @@ async def test_nothing_is_kept_of_what_has_ended_not_even_in_a_cycle(threads: Th
     try:
         left = await use()
         await threads.run(lambda: None)
-        while any(thing() is not None for thing in left):  # the thread lets go a moment later
-            await asyncio.sleep(0.001)
+        await until(lambda: all(thing() is None for thing in left))  # the thread lets go a moment later
     finally:
         gc.enable()
 

@@ -1,5 +1,5 @@
 """Planted mistakes, one per numbered line. Everything not marked type-checks; see test_inference.py."""
-# ruff: noqa: B018, RUF006 - the mistakes are meant
+# ruff: noqa: B018 - the mistakes are meant
 
 from __future__ import annotations
 

@@ -38,10 +38,9 @@ from .events import (
     TerminateRequested,
     TimerFired,
 )
-from .frames import BACKOFF, CANCELLING, ENDED, FAILING, HELD, OPEN, WINDING, CallFrame, ScopeFrame
+from .frames import BACKOFF, CANCELLING, ENDED, FAILING, HELD, OPEN, WINDING, CallFrame, Frame, ScopeFrame
 from .lifecycle import TERMINAL, check_transition
 from .nodes.call import Call
-from .nodes.delay import DelayFrame
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .state import RunState
 
@@ -89,7 +88,7 @@ def accepts(state: RunState, fact: Fact) -> bool:
             frame = state.frames.get(fact.path)
             return isinstance(frame, DynamicFrame) and (frame.phase == OPEN or frame.shielded)
         case TimerFired():
-            return 0 < _due(state, fact.path) <= fact.at
+            return 0 < _awaited(state, fact.path) <= fact.at
         case CancelRequested():
             return state.status != "cancelling"
         case RunTaken():
@@ -108,22 +107,13 @@ def outstanding(state: RunState) -> list[Command]:
     for frame in state.frames.values():
         if frame.phase in ENDED:
             continue
-        if isinstance(frame, CallFrame):
-            if frame.phase == BACKOFF:
-                commands.append(SetTimer(frame.path, frame.due))
-            elif frame.phase != HELD:
-                commands.append(RunStep(frame.path, frame.attempt, frame.input))
-        elif isinstance(frame, DelayFrame):
-            commands.append(SetTimer(frame.path, frame.due))
-        elif isinstance(frame, ScopeFrame):
-            if _asks(frame):
-                resumes = isinstance(frame, DynamicFrame)
-                commands.append(
-                    Resume(frame.path, frame.delivered) if resumes else Ask(frame.path, frame.question, frame.about)
-                )
-            due = getattr(frame, "due", 0)
-            if due:
-                commands.append(SetTimer(frame.path, due))
+        if isinstance(frame, CallFrame) and frame.phase not in (BACKOFF, HELD):
+            commands.append(RunStep(frame.path, frame.attempt, frame.input))
+        elif isinstance(frame, ScopeFrame) and _asks(frame):
+            commands.append(_question(frame))
+        due = _due(frame)
+        if due:
+            commands.append(SetTimer(frame.path, due))
     return commands
 
 
@@ -131,15 +121,26 @@ def _asks(frame: ScopeFrame) -> bool:
     return bool(frame.question) and (frame.phase == OPEN or frame.shielded)
 
 
-def _due(state: RunState, path: str) -> int:
+def _question(frame: ScopeFrame) -> Ask | Resume:
+    if isinstance(frame, DynamicFrame):
+        return Resume(frame.path, frame.delivered)
+    return Ask(frame.path, frame.question, frame.about)
+
+
+def _due(frame: Frame) -> int:
+    """When the timer of a frame that has not ended is due, 0 if it has none."""
+    if isinstance(frame, CallFrame) and frame.phase != BACKOFF:
+        return 0
+    due: int = getattr(frame, "due", 0)
+    return due
+
+
+def _awaited(state: RunState, path: str) -> int:
     """When the timer of this path is due, 0 if none is awaited."""
     if path == "":
         return state.deadline
     frame = state.frames.get(path)
-    if frame is None or frame.phase in ENDED or (isinstance(frame, CallFrame) and frame.phase != BACKOFF):
-        return 0
-    due: int = getattr(frame, "due", 0)
-    return due
+    return 0 if frame is None or frame.phase in ENDED else _due(frame)
 
 
 def _check(state: RunState, fact: Fact) -> None:
@@ -170,7 +171,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case Answered():
             frame = _scope(state, fact.path)
             question, frame.question = frame.question, ""
-            frame.node.answered(state, frame, question, fact.answer)  # type: ignore[attr-defined]
+            frame.node.answered(state, frame, question, fact.answer)
         case StepFailed():
             _call(state, fact.path).failed(state, state.frames[fact.path], fact.failure, fact.retry_at)
         case AttemptLost():

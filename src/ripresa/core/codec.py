@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -50,11 +50,15 @@ class _Layout:
         self.kind = kind
         self.is_fact = "at" in annotations
         names = [name for name in annotations if name != "at"]
-        getter: Any = attrgetter(*names) if names else None
-        self.read = getter if len(names) > 1 else (lambda event: (getter(event),)) if names else (lambda event: ())
+        self.names = names
+        self.getter: Any = attrgetter(*names) if len(names) > 1 else None
         self.special = tuple(
             (index, _KINDS[annotations[name]]) for index, name in enumerate(names, 1) if annotations[name] in _KINDS
         )
+
+    def read(self, event: Any) -> tuple[Any, ...]:
+        """The values of its fields."""
+        return self.getter(event) if self.getter else tuple(getattr(event, name) for name in self.names)
 
 
 _LAYOUTS: Final = {kind: _Layout(kind) for kind in EVENTS.values()}
@@ -103,7 +107,8 @@ def _join(parts: Any) -> Value:
     if isinstance(parts, str):
         return parts.encode()
     if isinstance(parts, dict):
-        return Pick(_join(parts["of"]), parts["index"])
+        pick = cast("dict[str, Any]", parts)
+        return Pick(_join(pick["of"]), pick["index"])
     return tuple(_join(part) for part in parts)
 
 
@@ -120,26 +125,29 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:
             return _line(value, lines)
         case "failure":
             return value and failure_plain(value)
-        case "failures":
+        case "failures" | "failure list":
             return [failure_plain(failure) for failure in value]
         case "calls":
-            specs = value.values() if isinstance(value, dict) else value
-            return [[spec.key, spec.kind, spec.segment, _line(spec.input, lines), spec.shape] for spec in specs]
+            return [[spec.key, spec.kind, spec.segment, _line(spec.input, lines), spec.shape] for spec in value]
+        case "calls by key":
+            return _write("calls", value.values(), lines)
         case "optional values":
             return [None if item is None else _line(item, lines) for item in value]
         case "values by key":
             return value and {key: _line(item, lines) for key, item in value.items()}
-        case "outcomes":
+        case _:  # outcomes
             return [
                 [o.key, o.at, o.asked, _line(o.value, lines), o.failure and failure_plain(o.failure)] for o in value
             ]
-        case _:
-            raise AssertionError(f"no field is of kind {kind!r}")
 
 
 def _line(value: Value, lines: list[bytes]) -> int:
     lines.append(encode_value(value))
     return len(lines) - 1
+
+
+def _value(number: int, lines: list[bytes]) -> Value:
+    return decode_value(lines[number])
 
 
 def _read(kind: str, data: Any, lines: list[bytes]) -> Any:
@@ -151,21 +159,23 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:
         case "list":
             return tuple(data)
         case "value":
-            return decode_value(lines[data])
+            return _value(data, lines)
         case "failure":
             return data and failure_from(data)
         case "failures":
             return tuple(failure_from(item) for item in data)
+        case "failure list":
+            return [failure_from(item) for item in data]
         case "calls":
-            return tuple(CallSpec(key, how, seg, decode_value(lines[n]), shape) for key, how, seg, n, shape in data)
+            return tuple(CallSpec(key, how, seg, _value(n, lines), shape) for key, how, seg, n, shape in data)
+        case "calls by key":
+            return {spec.key: spec for spec in _read("calls", data, lines)}
         case "optional values":
-            return [None if item is None else decode_value(lines[item]) for item in data]
+            return [None if item is None else _value(item, lines) for item in data]
         case "values by key":
-            return data and {key: decode_value(lines[item]) for key, item in data.items()}
-        case "outcomes":
-            return [Outcome(k, at, n, decode_value(lines[v]), f and failure_from(f)) for k, at, n, v, f in data]
-        case _:
-            raise AssertionError(f"no field is of kind {kind!r}")
+            return data and {key: _value(item, lines) for key, item in data.items()}
+        case _:  # outcomes
+            return [Outcome(k, at, n, _value(v, lines), f and failure_from(f)) for k, at, n, v, f in data]
 
 
 def failure_plain(failure: Failure) -> list[Any]:
@@ -208,8 +218,9 @@ def encode_events(events: Iterable[Event], at: int = 0) -> bytes:
     lines: list[bytes] = []
     for event in events:
         layout = _LAYOUTS[type(event)]
-        if layout.is_fact and event.at != at:  # type: ignore[union-attr]
-            at = event.at  # type: ignore[union-attr]
+        moment: int = getattr(event, "at", at)
+        if moment != at:
+            at = moment
             head.append(at)
         item = [layout.name, *layout.read(event)]
         for index, kind in layout.special:
@@ -234,7 +245,7 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
             event = layout.kind(at, *item[1:]) if layout.is_fact else layout.kind(*item[1:])
             yield Recorded(run, seq, at, event)
             seq += 1
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise StoreError(
             f"event {seq} of run {run!r} cannot be read: {error}",
             code="store_corrupt",
@@ -253,7 +264,7 @@ _STATE_FIELDS: Final = (
 def encode_state(state: RunState) -> bytes:
     """The state of a run as one row: it can be thrown away, the journal gives it back."""
     lines: list[bytes] = []
-    frames = []
+    frames: list[list[Any]] = []
     for frame in state.frames.values():
         fields = [_write(kind, getattr(frame, name), lines) for name, kind in frame.FIELDS]
         frames.append([frame.path, frame.parent.path if frame.parent else None, frame.key, fields])
@@ -285,12 +296,7 @@ def _decode_frame(
     node = state.definition.root if parent is None else parent.node.child_node(state, parent, key, path)
     frame: Frame = node.frame_class(path, node, parent, key, b"null")
     for (name, kind), data in zip(frame.FIELDS, fields, strict=True):
-        value = _read(kind, data, lines)
-        if kind == "failures":
-            value = list(value)
-        elif kind == "calls":
-            value = {spec.key: spec for spec in value}
-        setattr(frame, name, value)
+        setattr(frame, name, _read(kind, data, lines))
     state.frames[path] = frame
     if parent is None:
         assert isinstance(frame, ScopeFrame)

@@ -101,7 +101,18 @@ def differences(old: bytes, new: bytes) -> list[str]:
     for node in before["nodes"]:
         found.extend(_difference(node, nodes.pop(node["path"], None)))
     found.extend(f"{path}: is new" for path in nodes)
+    found.extend(_moved(*([node["path"] for node in description["nodes"]] for description in (before, after))))
     return found
+
+
+def _moved(before: list[str], after: list[str]) -> Iterator[str]:
+    """The first node whose children, of those that are still there, are in another order."""
+    stayed, still = set(after), set(before)
+    pairs = zip((path for path in before if path in stayed), (path for path in after if path in still), strict=False)
+    for old, new in pairs:
+        if old != new:
+            yield f"{old.rpartition('/')[0]}: its nodes are in another order"
+            return
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any] | None) -> Iterator[str]:
@@ -129,7 +140,7 @@ def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
     if origin is Annotated:
         return type_name(args[0], seen)
     if origin is not None:
-        inner = ",".join(type_name(arg, seen) if not isinstance(arg, list) else str(arg) for arg in args)
+        inner = ",".join(str(arg) if type(arg) is list else type_name(arg, seen) for arg in args)
         name = "Union" if origin is UnionType else getattr(origin, "__name__", str(origin))
         return f"{name}[{inner}]"
     name = str(getattr(kind, "__qualname__", kind))
@@ -140,9 +151,8 @@ def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
 
 
 def _has_fields(kind: Any) -> bool:
-    return isinstance(kind, type) and (
-        is_dataclass(kind) or hasattr(kind, "model_fields") or hasattr(kind, "__total__") or hasattr(kind, "_fields")
-    )
+    marks = ("__dataclass_fields__", "model_fields", "__total__", "_fields")
+    return isinstance(kind, type) and any(hasattr(kind, mark) for mark in marks)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _fields(kind: Any) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..errors import InvalidConfig
 
@@ -26,10 +26,8 @@ def seconds(value: Duration, name: str = "duration") -> float:
         length = value.total_seconds()
     elif isinstance(value, str):
         length = _parse(value, name)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        length = float(value)
     else:
-        raise _bad(value, name)
+        length = _number(value, name)
     if length < 0 or not math.isfinite(length):
         raise InvalidConfig(f"{name} is {value!r}, must be a finite length of time that is not negative", op=name)
     return length
@@ -38,6 +36,15 @@ def seconds(value: Duration, name: str = "duration") -> float:
 def microseconds(value: Duration, name: str = "duration") -> int:
     """The length in whole microseconds, rounded up so that something is never cut to nothing."""
     return math.ceil(seconds(value, name) * MICROSECONDS)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _bad(value, name)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _parse(text: str, name: str) -> float:

@@ -88,7 +88,7 @@ class ScopeFrame(Frame):
         ("shielded", "plain"),
         ("question", "plain"),
         ("about", "value"),
-        ("others", "failures"),
+        ("others", "failure list"),
         ("prefix", "plain"),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import Final, get_args
 
 from ..errors import IllegalTransition, Nondeterminism, StoreError
@@ -36,7 +37,10 @@ def steps(journal: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded
     """The journal as facts, each with the consequences recorded after it."""
     fact: Recorded | None = None
     consequences: list[Recorded] = []
+    seq = 0
     for recorded in journal:
+        _check_place(recorded, seq + 1 if seq else recorded.seq)
+        seq = recorded.seq
         if not is_fact(recorded.event):
             consequences.append(recorded)
             continue
@@ -49,12 +53,7 @@ def steps(journal: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded
 
 def feed(state: RunState, fact: Recorded, recorded: list[Recorded]) -> None:
     """Advance by one recorded fact and compare what follows with what was recorded."""
-    if fact.seq != state.seq + 1:
-        raise StoreError(
-            f"the journal of run {state.run!r} has event {fact.seq} where event {state.seq + 1} belongs",
-            code="store_corrupt",
-            op="replay",
-        )
+    _check_place(fact, state.seq + 1)
     try:
         consequences, _ = advance(state, fact.event)  # type: ignore[arg-type]
     except IllegalTransition as error:
@@ -64,6 +63,12 @@ def feed(state: RunState, fact: Recorded, recorded: list[Recorded]) -> None:
     expected = [item.event for item in recorded]
     if consequences != expected and encode_events(consequences) != encode_events(expected):
         raise _difference(state, fact, consequences, recorded)
+
+
+def _check_place(recorded: Recorded, seq: int) -> None:
+    if recorded.seq != seq:
+        message = f"the journal of run {recorded.run!r} has event {recorded.seq} where event {seq} belongs"
+        raise StoreError(message, code="store_corrupt", op="replay")
 
 
 def _refused(state: RunState, fact: Recorded) -> Nondeterminism:
@@ -78,13 +83,11 @@ def _refused(state: RunState, fact: Recorded) -> Nondeterminism:
 def _difference(
     state: RunState, fact: Recorded, consequences: list[Consequence], recorded: list[Recorded]
 ) -> Nondeterminism:
-    for index, now in enumerate(consequences):
-        then = recorded[index].event if index < len(recorded) else None
-        if then is None or encode_events([now]) != encode_events([then]):
-            break
-    else:
-        index, now = len(consequences), None  # type: ignore[assignment]
-        then = recorded[index].event
+    then, now = next(
+        (then and then.event, now)
+        for then, now in zip_longest(recorded, consequences)
+        if then is None or now is None or encode_events([now]) != encode_events([then.event])
+    )
     where = getattr(then, "path", "") or getattr(now, "path", "")
     return Nondeterminism(
         f"after event {fact.seq} ({type(fact.event).__name__}) the journal of run {state.run!r} has "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import InvalidConfig
@@ -22,6 +24,10 @@ def _names_one_of(failure: Failure, names: tuple[str, ...]) -> bool:
     return any(name in names for name in (failure.code, *failure.types))
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _names(kinds: Any) -> tuple[str, ...]:
     if isinstance(kinds, str | type):
         kinds = (kinds,)
@@ -29,8 +35,26 @@ def _names(kinds: Any) -> tuple[str, ...]:
 
 
 def type_key(kind: type) -> str:
-    """The name under which a failure records an exception type."""
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    """The name under which a failure records an exception type: the same however its file was loaded."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{module_key(kind.__module__)}.{kind.__qualname__}"
+
+
+FILE_MODULE: Final = "__file_"
+"""How the names of modules begin that were loaded from a file by its path."""
+
+
+def module_key(name: str) -> str:
+    """The name of a module; for a program (`__main__`) or a file loaded by its path the one it would be imported by.
+
+    A run is begun by `python survey.py` and taken up by `ripresa resume`: its exception types must not change names.
+    """
+    if name != "__main__" and not name.startswith(FILE_MODULE):
+        return name
+    module = sys.modules.get(name)
+    spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
+    if spec is not None and spec.name not in ("__main__", name):  # python -m
+        return str(spec.name)
+    return PurePath(file).stem if file else name
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -62,8 +86,8 @@ class Retry:
         on: type[BaseException] | str | Iterable[type[BaseException] | str] = (),
         never: type[BaseException] | str | Iterable[type[BaseException] | str] = (),
     ) -> None:
-        bad = []
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        bad: list[str] = []
+        if not _is_count(attempts):
             bad.append(f"attempts is {attempts!r}, must be a whole number from 1 (the first try counts)")
         if backoff not in ("fixed", "linear", "exponential"):
             bad.append(f"backoff is {backoff!r}, must be 'fixed', 'linear' or 'exponential'")

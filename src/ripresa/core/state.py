@@ -226,10 +226,11 @@ class RunState:
             self.done(frame, frame.result)
         elif frame.phase == CANCELLING:
             self.cancelled(frame)
-        elif frame.failure is not None:
-            others = (*frame.failure.others, *frame.others)
-            frame.others = []
-            self.fail(frame, replace(frame.failure, others=others) if others else frame.failure)
+        else:
+            failure = frame.failure
+            assert failure is not None
+            others, frame.others = (*failure.others, *frame.others), []
+            self.fail(frame, replace(failure, others=others) if others else failure)
 
     # --- a failed run goes on
 

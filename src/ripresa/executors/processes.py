@@ -9,14 +9,14 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.codec import failure_from
 from ..core.events import Failure
 from ..errors import CODES, RipresaError, StepError
 from .spawn import Child, import_path, start
-from .targets import names_in_child, target_of
+from .targets import target_of
 
 __all__ = ["Job", "ProcessFailure", "Processes", "target_of"]
 
@@ -83,7 +83,7 @@ class Processes:
             self._idle.append(child)
         head, body = reply
         if head:
-            raise ProcessFailure(_as_here(failure_from(json.loads(head)), job.target))
+            raise ProcessFailure(failure_from(json.loads(head)))
         return body
 
     async def close(self) -> None:
@@ -182,22 +182,6 @@ def _ending(status: int | None) -> str:
         return f"ended with exit status {status}"
     names = {-number: number.name for number in signal.Signals}
     return f"was killed by {names.get(status, f'signal {-status}')}"
-
-
-def _as_here(failure: Failure, target: str) -> Failure:
-    """The failure with the names that classes have in this process: `__main__` and files have others in a child."""
-    there, here = names_in_child(target)
-    return failure if there == here else _renamed(failure, f"{there}.", f"{here}.")
-
-
-def _renamed(failure: Failure, there: str, here: str) -> Failure:
-    return replace(
-        failure,
-        types=tuple(here + name[len(there) :] if name.startswith(there) else name for name in failure.types),
-        traceback=failure.traceback.replace(there, "" if here == "__main__." else here),
-        cause=failure.cause and _renamed(failure.cause, there, here),
-        others=tuple(_renamed(other, there, here) for other in failure.others),
-    )
 
 
 def _closed() -> RipresaError:

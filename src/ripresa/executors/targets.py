@@ -12,6 +12,7 @@ from importlib.machinery import SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+from ..core.retry import FILE_MODULE
 from ..errors import InvalidConfig, RipresaError
 from ..workflow.step import Step
 
@@ -46,15 +47,6 @@ def find(target: str) -> Callable[..., Any]:
         raise _unknown(target, f"{place} has no function {name!r}")
     function: Callable[..., Any] = found
     return function
-
-
-def names_in_child(target: str) -> tuple[str, str]:
-    """The name of the target's module in a child and the one it has here: they differ for files and `__main__`."""
-    place = target.rpartition(":")[0]
-    if not os.path.isabs(place):
-        return place, place if place in sys.modules else "__main__"
-    named = (name for name, module in list(sys.modules.items()) if _file(module) == place)
-    return _file_name(place), next(named, "__main__")
 
 
 def _lookup(module: ModuleType, name: str) -> object:
@@ -95,7 +87,7 @@ def _is_importable(name: str, module: ModuleType) -> bool:
     for finder in sys.meta_path:
         spec = finder.find_spec(name, path)
         if spec is not None:
-            return not spec.has_location or os.path.abspath(spec.origin or "") == _file(module)
+            return module.__spec__ is not None and module.__spec__.origin == spec.origin
     return False
 
 
@@ -107,13 +99,14 @@ def _unknown(target: str, why: str) -> RipresaError:
     return RipresaError(f"{target!r} names no function: {why}", code="unknown_target", op="process")
 
 
-def _file_name(path: str) -> str:
-    return f"__file_{sha256(path.encode()).hexdigest()[:12]}__"
+def file_name(path: str) -> str:
+    """The name of the module that is loaded from a file by its absolute path."""
+    return f"{FILE_MODULE}{sha256(path.encode()).hexdigest()[:12]}__"
 
 
 def _load(path: str) -> ModuleType:
     """The module of a file, run once under a name of its own, so that what is for `__main__` alone does not run."""
-    name = _file_name(path)
+    name = file_name(path)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path, loader=SourceFileLoader(name, path))

@@ -19,25 +19,43 @@ from ..errors import RipresaError
 
 T = TypeVar("T")
 
-Outcome = tuple[Any, BaseException | None]
-
 
 class _Task:
     """One function on its way. `over` means that it counts no longer: it ended, or nobody waits for it."""
 
-    __slots__ = ("done", "fn", "loop", "over", "running")
+    __slots__ = ("done", "error", "fn", "loop", "over", "running", "value")
 
     def __init__(self, fn: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.fn = fn
         self.loop = loop
-        self.done: asyncio.Future[Outcome] = loop.create_future()
+        self.done: asyncio.Future[None] = loop.create_future()
         self.running = False
         self.over = False
+        self.value: Any = None
+        self.error: BaseException | None = None
 
-    def settle(self, outcome: Outcome) -> None:
+    def perform(self) -> None:
+        """Run the function in this thread."""
+        try:
+            self.value = self.fn()
+        except BaseException as error:  # the border: whatever it is, it belongs to whoever awaits it
+            self.error = error
+
+    def settle(self) -> None:
         """Wake whoever waits, if anybody still does."""
         if not self.done.done():
-            self.done.set_result(outcome)
+            self.done.set_result(None)
+
+    def take(self) -> Any:
+        """Return or raise what the function did, once: an error refers to the frames that it passed, so to this."""
+        value, self.value = self.value, None
+        error, self.error = self.error, None
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            del error
 
 
 class Threads:
@@ -64,17 +82,12 @@ class Threads:
         task = _Task(fn, asyncio.get_running_loop())
         self._submit(task)
         try:
-            value, error = await task.done
+            await task.done
         except BaseException:
             self._abandon(task)
             raise
-        if error is None:
-            result: T = value
-            return result
-        try:
-            raise error
-        finally:
-            del error  # or the error would hold this frame, and the frame the error
+        result: T = task.take()
+        return result
 
     def close(self) -> None:
         """Take no more functions and let the threads end as they become idle; waits for nothing."""
@@ -139,11 +152,11 @@ class Threads:
             if task.over:
                 return True
             task.running = True
-        outcome = _outcome(task.fn)
+        task.perform()
         if not self._end(task):
             return False
         with suppress(RuntimeError):  # the loop is closed: nobody waits
-            task.loop.call_soon_threadsafe(task.settle, outcome)
+            task.loop.call_soon_threadsafe(task.settle)
         return True
 
     def _end(self, task: _Task) -> bool:
@@ -153,10 +166,3 @@ class Threads:
             task.over = True
             self._load -= 1
             return True
-
-
-def _outcome(fn: Callable[[], Any]) -> Outcome:
-    try:
-        return fn(), None
-    except BaseException as error:  # the border: whatever it is, it belongs to whoever awaits it
-        return None, error

@@ -29,6 +29,7 @@ from ..core.events import (
     RunStarted,
     TimerFired,
 )
+from ..core.frames import OPEN, CallFrame
 from ..core.lifecycle import TERMINAL
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
@@ -160,6 +161,8 @@ class Driver:
         await asyncio.wait([self.ended])
 
     async def _loop(self, effects: Sequence[Command]) -> None:
+        if self._pump is not None:  # of the task whose place this one takes
+            await self._pump
         alone = self._perform(effects)
         while self.state.status not in TERMINAL:
             if self.stopping and not self._flight and not self._mail:
@@ -261,9 +264,9 @@ class Driver:
         self.engine.feed.publish(self.run, 1, events)
         return effects
 
-    async def commit_takeover(self, facts: Sequence[Fact], mail: Sequence[Mail]) -> None:
+    async def commit_takeover(self, mail: Sequence[Mail]) -> None:
         """Append that this driver has taken the run over, with what that entails; effects follow from the state."""
-        await self._commit([*map(Mail, facts), *mail])
+        await self._commit(mail)
 
     async def _append(self, first: int, events: list[Event], *, changed: bool) -> None:
         head = None
@@ -362,14 +365,11 @@ class Driver:
             if isinstance(command, RunStep):
                 if self.stopping:
                     continue
-                place = (command.path, command.attempt)
                 frame = self.state.frames.get(command.path)
-                if place not in self._flight and getattr(frame, "attempt", 0) == command.attempt:
+                wanted = isinstance(frame, CallFrame) and frame.phase == OPEN and frame.attempt == command.attempt
+                if wanted and (command.path, command.attempt) not in self._flight:
                     starts.append(Running(self, command))
             elif isinstance(command, CancelStep):
-                starts = [
-                    running for running in starts if (running.path, running.number) != (command.path, command.attempt)
-                ]
                 self._cancel(command)
             elif isinstance(command, SetTimer):
                 self._set_alarm(command)
@@ -424,11 +424,10 @@ class Driver:
             self._woken.set_result(None)
 
     def _kill(self) -> None:
-        """Stop the attempt that runs in the run's own task: the run was terminated beside it."""
+        """Stop what is in flight: the run was terminated beside the attempt in its own task."""
         for running, task in list(self._flight.values()):
-            if running.inline:
-                running.cancelling = True
-                self._interrupt(running, task)
+            running.cancelling = True
+            self._interrupt(running, task)
 
     def _cancel(self, command: CancelStep) -> None:
         found = self._flight.get((command.path, command.attempt))
@@ -463,8 +462,9 @@ class Driver:
         for mail in self._take_mail():
             if mail.done is not None and not mail.done.done():
                 mail.done.set_exception(self._too_late(error))
-        await self.engine.left(self, error)
-        if not self.ended.done():
+        try:
+            await self.engine.left(self)
+        finally:
             if error is not None:
                 self.ended.set_exception(error)
                 self.ended.exception()
@@ -485,10 +485,7 @@ class Driver:
     def _too_late(self, error: BaseException | None) -> BaseException:
         if isinstance(error, Fenced | StoreError):
             return error
-        status = self.state.status
-        if status not in TERMINAL:
-            return self._interrupted()
-        return IllegalTransition(f"run {self.run!r} is {status}: nothing can be asked of it", run=self.run)
+        return ended(self.run, self.state.status) if self.state.status in TERMINAL else self._interrupted()
 
     def _interrupted(self) -> RipresaError:
         return RunError(
@@ -497,3 +494,8 @@ class Driver:
             code="interrupted",
             hint=f"take it up again: ripresa resume {self.run}",
         )
+
+
+def ended(run: str, status: str) -> IllegalTransition:
+    """The error for whatever is asked of a run that has ended."""
+    return IllegalTransition(f"run {run!r} is {status}: nothing can be asked of it", run=run)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from ..core.advance import outstanding
 from ..core.codec import decode_events
@@ -15,6 +16,7 @@ from ..core.definition import Definition, differences
 from ..core.durations import MICROSECONDS
 from ..core.events import (
     Asked,
+    AttemptLost,
     CancelRequested,
     Fact,
     Raised,
@@ -25,13 +27,14 @@ from ..core.events import (
     RunTaken,
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
+from ..core.lifecycle import TERMINAL, check_transition
 from ..core.replay import feed, steps
 from ..core.state import RunState
 from ..errors import DefinitionChanged, InvalidConfig, RipresaError, RunError, RunNotFound, StoreError
 from ..ports import Clock, Request, RunHead, Store
 from ..workflow.flow import Runnable
 from .attempts import bound_at, lost_attempt
-from .driver import Driver, Mail
+from .driver import Driver, Mail, ended
 from .feed import Feed
 from .requests import decode_request, encode_request
 from .slots import Slots
@@ -104,6 +107,8 @@ class Engine:
         self._threads: Threads | None = None
         self._processes: Processes | None = None
         self._poller: asyncio.Task[None] | None = None
+        self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._look = False
         self._seen: set[int] = set()
         self._name = f"{os.getpid()}"
 
@@ -149,9 +154,14 @@ class Engine:
             tags=start.tags,
         )
         self._describe(driver, definition)
-        effects = await driver.create(fact)
-        self._described.add(definition.hash)
-        self._drive(driver, effects)
+        async with self._gate(run):
+            try:
+                effects = await driver.create(fact)
+            except BaseException:
+                driver.functions.close()
+                raise
+            self._described.add(definition.hash)
+            self._drive(driver, effects)
         return driver
 
     def _describe(self, driver: Driver, definition: Definition) -> None:
@@ -160,6 +170,8 @@ class Engine:
 
     def _drive(self, driver: Driver, effects: Any, mail: tuple[Mail, ...] = ()) -> None:
         self.drivers[driver.run] = driver
+        self._look = True  # something may have been asked of it meanwhile
+        self.feed.begin(driver.run)
         driver.start(effects, mail)
         if self._poller is None:
             self._poller = self.loop.create_task(self._poll(), name="ripresa inbox")
@@ -181,19 +193,39 @@ class Engine:
         Raises `RunError(owned_elsewhere)` while another living owner has it, `DefinitionChanged` naming the nodes
         that differ, `Nondeterminism`.
         """
-        running = self.drivers.get(head.id)
-        if running is not None:
-            return running
-        epoch = await self.store.claim(head.id)
-        if epoch is None:
-            raise await self._owned(head.id)
+        async with self._gate(head.id):
+            running = self.drivers.get(head.id)
+            if running is not None:
+                return running
+            epoch = await self.store.claim(head.id)
+            if epoch is None:
+                raise await self._owned(head.id)
+            try:
+                driver = await self._restored(head.id, runnable, concurrency, epoch)
+            except BaseException:
+                with suppress(RipresaError):
+                    await self.store.release(head.id)
+                raise
+            self._drive(driver, outstanding(driver.state))
+            return driver
+
+    def _gate(self, run: str) -> asyncio.Lock:
+        """One at a time begins a run or takes it up."""
+        return self._gates.setdefault(run, asyncio.Lock())
+
+    async def _restored(
+        self, run: str, runnable: Runnable[..., Any], concurrency: int | None, epoch: int
+    ) -> Driver:
+        head = await self.store.find_run(run)
+        assert head is not None
+        if head.status in TERMINAL:  # by whoever had it just before
+            check_transition(head.status, "running", run=run, op="resume")
+        driver = await self._restore(head, runnable, concurrency)
         try:
-            driver = await self._restore(head, runnable, concurrency)
-            await driver.commit_takeover(self._takeover(driver, epoch), await self._pending(head.id))
+            await driver.commit_takeover(self._takeover(driver, epoch, await self._pending(run)))
         except BaseException:
-            await self.store.release(head.id)
+            driver.functions.close()
             raise
-        self._drive(driver, outstanding(driver.state))
         return driver
 
     async def _restore(self, head: RunHead, runnable: Runnable[..., Any], concurrency: int | None) -> Driver:
@@ -202,10 +234,14 @@ class Engine:
         self._check_definition(journal[0].event, definition, head.id)
         driver = Driver(self, RunState(definition.for_run()), head, concurrency=concurrency)
         reopened = max((item.seq for item in journal if isinstance(item.event, RunReopened)), default=0)
-        for fact, recorded in steps(journal):
-            if isinstance(fact.event, Asked | Returned | Raised):
-                driver.functions.replay(fact.event, strict=fact.seq > reopened)
-            feed(driver.state, fact, recorded)
+        try:
+            for fact, recorded in steps(journal):
+                if isinstance(fact.event, Asked | Returned | Raised):
+                    driver.functions.replay(fact.event, strict=fact.seq > reopened)
+                feed(driver.state, fact, recorded)
+        except BaseException:
+            driver.functions.close()
+            raise
         driver.keeper.take()
         return driver
 
@@ -231,26 +267,35 @@ class Engine:
         error.nodes = tuple(line.split(":")[0] for line in found)
         raise error
 
-    def _takeover(self, driver: Driver, epoch: int) -> list[Fact]:
+    def _takeover(self, driver: Driver, epoch: int, pending: list[Mail]) -> list[Mail]:
         state, now = driver.state, self.clock.now()
-        facts: list[Fact] = [RunTaken(now, epoch, self._name)]
+        taken = Mail(RunTaken(now, epoch, self._name))
         if state.status == "failed":
-            return [*facts, RunReopened(now)]
+            return [taken, *pending, Mail(RunReopened(now))]  # what was asked of the run before it failed is void
+        return [taken, *map(Mail, self._lost(driver, now)), *pending]
+
+    def _lost(self, driver: Driver, now: int) -> Iterator[Fact]:
+        """What became of the attempts that were under way when the run was left."""
+        state = driver.state
         for frame in list(state.frames.values()):
-            if not isinstance(frame, CallFrame) or frame.phase not in (OPEN, CANCELLING):
+            if not isinstance(frame, CallFrame):
                 continue
-            step = bound_at(driver, frame).step
-            waits = step.options.effect == "irreversible" and frame.started != frame.attempt
-            if not waits or frame.phase == CANCELLING:
-                reason = "cancelled" if frame.phase == CANCELLING else "crashed"
-                facts.append(lost_attempt(driver, frame, step, reason, now))
-        return facts
+            if frame.phase == CANCELLING:
+                yield AttemptLost(now, frame.path, frame.attempt, "cancelled")
+            elif frame.phase == OPEN:
+                step = bound_at(driver, frame).step
+                if step.options.effect != "irreversible" or frame.started == frame.attempt:
+                    yield lost_attempt(driver, frame, step, "crashed", now)
 
     async def _pending(self, run: str) -> list[Mail]:
-        now = self.clock.now()
-        return [
-            Mail(decode_request(request, now), number=request.number) for request in await self.store.pending([run])
-        ]
+        return [mail for request in await self.store.pending([run]) if (mail := self._mail(request)) is not None]
+
+    def _mail(self, request: Request) -> Mail | None:
+        """A request as mail; None for one that only a newer version knows, which is left where it is."""
+        try:
+            return Mail(decode_request(request, self.clock.now()), number=request.number)
+        except RipresaError:
+            return None
 
     async def _owned(self, run: str) -> RunError:
         owner = await self.store.owner(run)
@@ -275,28 +320,44 @@ class Engine:
         if driver is not None:
             await driver.durable(decode_request(Request(0, run, kind, encode_request(reason, by)), self.clock.now()))
             return
+        head = await self.store.find_run(run)
+        if head is None:
+            raise not_found(run)
+        if head.status in TERMINAL:
+            raise ended(run, head.status)
         await self.store.put(run, kind, encode_request(reason, by))
         if await self.store.owner(run) is None and take is not None:
-            await take()
+            try:
+                await take()
+            except RunError as error:
+                if error.code != "owned_elsewhere":  # else somebody was quicker, and finds the request
+                    raise
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL)
             with suppress(StoreError):
-                if self.drivers and self.store.changed():
+                if self.drivers and (self.store.changed() or self._look):
+                    self._look = False
                     await self._collect()
 
     async def _collect(self) -> None:
-        now = self.clock.now()
         for request in await self.store.pending(list(self.drivers)):
             driver = self.drivers.get(request.run)
             if driver is not None and request.number not in self._seen:
                 self._seen.add(request.number)
-                driver.deliver(Mail(decode_request(request, now), number=request.number))
+                mail = self._mail(request)
+                if mail is not None:
+                    driver.deliver(mail)
 
     # --- the end
 
-    async def left(self, driver: Driver, error: BaseException | None) -> None:
+    @property
+    def is_torn_down(self) -> bool:
+        """Whether all tasks of the loop are being cancelled, as at the end of `asyncio.run`."""
+        return self._poller is not None and self._poller.cancelling() > 0
+
+    async def left(self, driver: Driver) -> None:
         """A driver has stopped: its run is not owned here any more."""
         self.drivers.pop(driver.run, None)
         self.feed.end(driver.run)
@@ -306,9 +367,10 @@ class Engine:
 
     async def close(self) -> None:
         """Stop all runs so that they can be taken up again, and let the executors go."""
+        await asyncio.gather(*(driver.stop() for driver in list(self.drivers.values())))
         if self._poller is not None:
             self._poller.cancel()
-        await asyncio.gather(*(driver.stop() for driver in list(self.drivers.values())))
+            await asyncio.wait([self._poller])
         if self._threads is not None:
             self._threads.close()
         if self._processes is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 from ..core.events import Event, Recorded
@@ -64,6 +64,10 @@ class Watcher:
             self.behind = len(self._buffer) > self.SIZE
         self._woken.set()
 
+    def begin(self) -> None:
+        """Something may happen again."""
+        self.ended = False
+
     def end(self) -> None:
         """Nothing more will happen."""
         self.ended = True
@@ -78,6 +82,22 @@ class Watcher:
         items = list(self._buffer)
         self._buffer.clear()
         return items
+
+    async def live(self, seq: int) -> AsyncIterator[Recorded | Notice]:
+        """What happens after event `seq`, gapless, until the end or until something was missed."""
+        while not self.ended:
+            await self.wait()
+            if self.behind:
+                self.take()
+                return
+            for item in self.take():
+                if not isinstance(item, Recorded):
+                    yield item
+                elif item.seq == seq + 1:
+                    seq = item.seq
+                    yield item
+                elif item.seq > seq:
+                    return
 
     async def wait(self) -> None:
         """Wait until there is something to take, or the end."""
@@ -146,6 +166,11 @@ class Feed:
         """Tell the watchers of a run something that is not kept."""
         for watcher in self._watchers.get(notice.run, ()):
             watcher.put((notice,))
+
+    def begin(self, run: str) -> None:
+        """Tell the watchers of a run that it is driven here from now on."""
+        for watcher in self._watchers.get(run, ()):
+            watcher.begin()
 
     def end(self, run: str) -> None:
         """Tell the watchers of a run that this process will say nothing more about it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,6 +32,9 @@ from ..workflow.patterns import map_each
 from ..workflow.step import Step
 from .values import Keeper, Values
 
+DEAF = 100
+"""How many awaits in nested `finally` blocks are passed over when a durable function is thrown away."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,6 +47,9 @@ class _NoLoop:
     """Stands where the event loop would be while a durable function is stepped."""
 
     def __getattr__(self, name: str) -> Any:
+        raise foreign("the event loop")
+
+    def __hash__(self) -> int:  # to find the current task by its loop
         raise foreign("the event loop")
 
 
@@ -99,7 +105,7 @@ class Fiber:
         self.index = index
         self.awaits: Awaits = None
         self.turn = 0
-        function.fibers += 1
+        function.fibers[self] = None
 
     def settle(self, index: int, value: Any, error: BaseException | None) -> None:
         """What the coroutine waited for has ended: it is stepped on when its turn comes."""
@@ -133,7 +139,7 @@ class Fiber:
         self.settle(0, None, asyncio.CancelledError())
 
     def _end(self, value: Any, error: BaseException | None) -> None:
-        self.function.fibers -= 1
+        del self.function.fibers[self]
         if self.sink is not None:
             self.sink.settle(self.index, value, error)
 
@@ -239,7 +245,7 @@ class Interpreter:
         self.at = frame.began
         self.fed = 0
         self.asked = 0
-        self.fibers = 0
+        self.fibers: dict[Fiber, None] = {}
         self.reported = False
         self.waiting: dict[int, Waiting] = {}
         self.ready: deque[tuple[Fiber, int, Any, BaseException | None]] = deque()
@@ -280,7 +286,7 @@ class Interpreter:
     def facts(self, at: int) -> list[Fact]:
         """What happened since the last time, as facts: calls asked for and given up, and the end of the function."""
         done, self.slice = self.slice, Slice()
-        ended = self.main.ended and self.fibers == 0 and not self.reported
+        ended = self.main.ended and not self.fibers and not self.reported
         found: list[Fact] = []
         if done.calls or done.dropped or not ended:
             found.append(Asked(at, self.path, tuple(done.calls), tuple(done.dropped)))
@@ -294,20 +300,29 @@ class Interpreter:
         self.slice = Slice()
 
     def close(self) -> None:
-        """Throw the coroutines away without a warning; nothing of them runs."""
-        for waiting in self.waiting.values():
-            if isinstance(waiting.sink, Fiber):
-                _abandon(waiting.sink.coroutine)
-        _abandon(self.fiber.coroutine)
+        """Throw the coroutines away: what their `finally` blocks ask for is not heard."""
+        for fiber in reversed(self.fibers):
+            self._abandon(fiber.coroutine)
+
+    def _abandon(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        for _ in range(DEAF):
+            try:
+                self._run(coroutine.close)
+            except RuntimeError:  # it awaits in a `finally` block: there may be another one around that
+                continue
+            except BaseException:  # the border: whatever it raises, nobody is there to hear it
+                return
+            return
 
     def send(self, coroutine: Coroutine[Any, Any, Any], value: Any, error: BaseException | None) -> Any:
         """Step a coroutine once, with no event loop in sight."""
+        return self._run(coroutine.send, value) if error is None else self._run(coroutine.throw, error)
+
+    def _run(self, step: Callable[..., Any], *args: Any) -> Any:
         loop = asyncio._get_running_loop()
         asyncio._set_running_loop(_NO_LOOP)
         try:
-            if error is None:
-                return self._variables.run(coroutine.send, value)
-            return self._variables.run(coroutine.throw, error)
+            return self._variables.run(step, *args)
         finally:
             asyncio._set_running_loop(loop)
 
@@ -454,13 +469,6 @@ async def _applied(unit: _Item) -> Any:
 
 async def _raising(error: BaseException) -> Any:
     raise error
-
-
-def _abandon(coroutine: Any) -> None:
-    try:
-        coroutine.close()
-    except (RuntimeError, RipresaError):  # it awaits in a finally block; it is only a cache
-        return
 
 
 def _described(request: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,10 +21,10 @@ async def run(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[
     engine = await _engine()
     try:
         driver = await engine.start(_start(runnable, args, kwargs))
-        await driver.ended
+        await asyncio.shield(driver.ended)
         return _result(driver, runnable)
     finally:
-        await engine.close()
+        await _closed(engine)
 
 
 async def stream(
@@ -35,27 +36,42 @@ async def stream(
         start = _start(runnable, args, kwargs, "stream")
         watcher = engine.feed.watch(start.id)
         driver = await engine.start(start)
-        seen = 0
-        while True:
-            for item in watcher.take():
-                if isinstance(item, Recorded) and item.seq == seen + 1:
-                    seen = item.seq
-                    yield item
+        seen, over = 0, False
+        while not over:
+            over = watcher.ended
             for recorded in await engine.history(start.id, seen):
                 seen = recorded.seq
                 yield recorded
-            if watcher.ended:
-                break
-            await watcher.wait()
+            async for item in watcher.live(seen):
+                if isinstance(item, Recorded):
+                    seen = item.seq
+                    yield item
         _result(driver, runnable)
     finally:
-        await engine.close()
+        await _closed(engine)
 
 
 async def _engine() -> Engine:
     store = MemoryStore()
     await store.open()
     return Engine(store, SystemClock())
+
+
+async def _closed(engine: Engine) -> None:
+    """Close, also while the caller is being cancelled again and again (as by the scopes of anyio)."""
+    if not engine.drivers:
+        await engine.close()
+        return
+    closing = engine.loop.create_task(engine.close())
+    cancelled: asyncio.CancelledError | None = None
+    while not closing.done():
+        try:
+            await asyncio.wait([closing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    closing.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 def _start(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], id: str = "") -> Start:

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..core.retry import FILE_MODULE
 from ..errors import RipresaError
+from ..executors.targets import file_name
 from ..workflow.flow import Runnable
 from ..workflow.function import Workflow
 from ..workflow.single import Single, runnable_of
@@ -48,7 +50,7 @@ def _file(place: str, target: str) -> ModuleType:
     main = sys.modules["__main__"]
     if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path:
         return main
-    name = f"ripresa_target_{path.stem}_{abs(hash(str(path)))}"
+    name = file_name(str(path))
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -126,6 +128,6 @@ def _place(module_name: str, name: str, value: object) -> str:
     if module is None or found is not value:
         return ""
     file = getattr(module, "__file__", None)
-    if module_name == "__main__" or module_name.startswith("ripresa_target_"):
+    if module_name == "__main__" or module_name.startswith(FILE_MODULE):
         return f"{Path(file).resolve()}:{name}" if file else ""
     return f"{module_name}:{name}"

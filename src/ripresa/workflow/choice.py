@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isclass
-from typing import Any, is_typeddict
+from typing import Any
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, is_typeddict
 
 from ..core.nodes.branch import Branch
 from ..core.nodes.node import Node

@@ -21,8 +21,8 @@ from ..core.nodes.node import Node
 from ..core.nodes.parallel import Parallel
 from ..core.nodes.sequence import Sequence
 from ..core.nodes.subworkflow import Subworkflow
-from ..errors import InvalidConfig
 from .flow import Runnable
+from .options import bad_choice, refuse
 
 Format: TypeAlias = Literal["mermaid", "dot"]
 """Mermaid shows in Markdown on code hosts; dot is what Graphviz reads."""
@@ -30,8 +30,7 @@ Format: TypeAlias = Literal["mermaid", "dot"]
 
 def draw(runnable: Runnable[..., Any], format: Format = "mermaid") -> str:
     """A flow or workflow as a diagram. A durable function is one box: its calls are known only in a run."""
-    if format not in get_args(Format):
-        raise InvalidConfig(f"format is {format!r}, must be one of {', '.join(get_args(Format))}", op="draw")
+    refuse("draw", bad_choice(format, "format", get_args(Format)))
     picture = Picture()
     picture.put(runnable.definition.root, None)
     return _mermaid(picture) if format == "mermaid" else _dot(picture)

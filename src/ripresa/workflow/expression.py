@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, is_dataclass
 from inspect import isclass
-from typing import Any, Final, Protocol, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Final, Protocol, get_args, get_origin, get_type_hints
+
+from typing_extensions import is_typeddict
 
 from ..core.values import Value
 from .encoding import Reader, decode

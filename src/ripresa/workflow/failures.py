@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from typing import Any
 
 from ..core.events import Failure
-from ..core.retry import type_key
+from ..core.retry import FILE_MODULE, module_key, type_key
 from ..errors import CODES, RipresaError, StepFailed, is_retryable
 
 _PACKAGE = __file__.rpartition("workflow")[0]
+_FILE_MODULE = re.compile(rf"{FILE_MODULE}\w+?__\.")
 _MESSAGE = 4000
 _TRACEBACK = 16_000
 
@@ -41,7 +43,7 @@ def _message(error: BaseException) -> str:
     if isinstance(error, RipresaError):
         return printable(str(error.message))
     try:
-        return printable(str(error))
+        return printable(str(error.args[0]) if type(error) is KeyError and len(error.args) == 1 else str(error))
     except Exception as broken:  # an exception whose text raises is still a failure to record
         return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"
 
@@ -55,7 +57,7 @@ def user_traceback(error: BaseException) -> str:
     """The traceback as text without the engine's own frames."""
     summary = traceback.TracebackException.from_exception(error, limit=-50, compact=True)
     _strip(summary)
-    return printable("".join(summary.format(chain=False)).rstrip())
+    return printable(_FILE_MODULE.sub("", "".join(summary.format(chain=False))).rstrip())
 
 
 def _strip(summary: Any) -> None:
@@ -86,14 +88,22 @@ def _coded(failure: Failure) -> RipresaError:
 
 def _loaded(name: str) -> type[Exception] | None:
     module, _, qualname = name.rpartition(".")
-    place: Any = sys.modules.get(module or "builtins")
+    place: Any = _module(module or "builtins")
     while place is None and module:  # a class inside a class
         module, _, outer = module.rpartition(".")
         qualname = f"{outer}.{qualname}"
-        place = sys.modules.get(module)
+        place = _module(module)
     for part in qualname.split("."):
         place = getattr(place, part, None)
     return place if isinstance(place, type) and issubclass(place, Exception) else None
+
+
+def _module(key: str) -> Any:
+    """The module that `module_key` names."""
+    for name, module in list(sys.modules.items()):
+        if (name == "__main__" or name.startswith(FILE_MODULE)) and module_key(name) == key:
+            return module
+    return sys.modules.get(key)
 
 
 def _instance(kind: type[Exception], failure: Failure) -> Exception:

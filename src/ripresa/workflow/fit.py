@@ -12,6 +12,7 @@ from inspect import Parameter, isclass
 from types import NoneType, UnionType
 from typing import (
     Any,
+    Final,
     ForwardRef,
     Literal,
     Never,
@@ -23,7 +24,6 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
 
 import typing_extensions as te
@@ -78,14 +78,32 @@ def members(kind: Any) -> tuple[Any, ...]:
     return tuple(found for arg in get_args(kind) for found in members(arg))
 
 
+class Skipped:
+    """Metadata of a type: null stands for a value whose node was skipped. For neighbours the type is what it was."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "nullable", "schema": handler(source)}
+
+
+SKIPPED: Final = Skipped()
+
+
+def skippable(kind: Any) -> Any:
+    """The type of a value that may have been skipped."""
+    return te.Annotated[kind, SKIPPED] if known(kind) else kind
+
+
 def union(kinds: abc.Iterable[Any]) -> Any:
     """The type of a value that is of one of these types; `Any` if one is not known or there is none."""
     found: list[Any] = []
+    may_be_skipped = False
     for kind in kinds:
         if not known(kind):
             return Any
+        may_be_skipped |= SKIPPED in getattr(kind, "__metadata__", ())
         found.extend(member for member in members(kind) if member not in found)
-    return Union[tuple(found)] if found else Any  # noqa: UP007
+    whole: Any = Union[tuple(found)] if found else Any  # noqa: UP007
+    return skippable(whole) if may_be_skipped else whole
 
 
 def narrowest(kinds: abc.Sequence[Any]) -> Any:
@@ -136,7 +154,7 @@ def _class_fits(given: Any, wanted: Any) -> bool:
         return _is_ordered(have) and _argument_fits(given, wanted)
     if not isclass(have) or not isclass(want):
         return True
-    if is_typeddict(want) or is_typeddict(have):
+    if te.is_typeddict(want) or te.is_typeddict(have):
         return _dict_fits(have, want)
     if have in _WIDER.get(want, ()):
         return True
@@ -180,7 +198,7 @@ def _tuple_fits(given: Any, wanted: Any) -> bool:
 def _callable_fits(given: Any, wanted: Any) -> bool:
     have, want = get_args(given), get_args(wanted)
     if get_origin(given) is not _CALLABLE:
-        return not isinstance(given, type) or callable(getattr(given, "__call__", None))  # noqa: B004 - of its instances
+        return not isclass(given) or any("__call__" in vars(base) for base in given.__mro__)
     if not have or not want:
         return True
     takes, gets = _parameters(have[0]), _parameters(want[0])
@@ -195,9 +213,9 @@ def _parameters(kinds: Any) -> list[Any] | None:
 
 
 def _dict_fits(have: type, want: type) -> bool:
-    if not is_typeddict(want):
+    if not te.is_typeddict(want):
         return issubclass(dict, want)
-    if not is_typeddict(have):
+    if not te.is_typeddict(have):
         return issubclass(have, dict)
     mine, theirs = hints_of(have), hints_of(want)
     required: frozenset[str] = getattr(want, "__required_keys__", frozenset())

@@ -17,7 +17,7 @@ from ..core.nodes.sequence import Sequence as SequenceNode
 from ..errors import InvalidConfig, InvalidWorkflow, Problem, RipresaError
 from .call import Call, Pending, pending
 from .expression import Constant, Expression, Source, Tested, Written
-from .fit import union
+from .fit import skippable, union
 from .flow import Flow, Link, Runnable, build_link
 from .function import Workflow
 from .options import bad_count, bad_predicate, check_name, refuse
@@ -207,7 +207,7 @@ class Graph(Generic[A]):
             keep_going=self.keep_going,
             code=None if whole else Result(sources, expression),
             input_type=self._input.kind,
-            output_type=expression.kind,
+            output_type=skippable(expression.kind) if _may_be_skipped(entries, sources) else expression.kind,
         )
 
     def _built(
@@ -264,6 +264,15 @@ class Graph(Generic[A]):
             for name, entry in zip(names, self.entries, strict=True)
         }
         check_graph(needs, name=self.name)
+
+
+def _may_be_skipped(entries: tuple[Entry, ...], sources: tuple[int, ...]) -> bool:
+    """Whether one of the sources may be skipped; a join is if all that it joins may be."""
+    found: dict[int, bool] = {INPUT: False}
+    for index, entry in enumerate(entries):
+        needs = [found[need] for need in (*entry.wire.sources, *entry.wire.tests)]
+        found[index] = all(needs) if entry.wire.first else entry.wire.conditional or any(needs)
+    return any(found[source] for source in sources)
 
 
 def _is_node(node: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..errors import InvalidConfig
 from .call import Pending, closed
@@ -39,13 +39,13 @@ def bad_choice(value: object, option: str, allowed: Sequence[str]) -> str | None
     return None if value in allowed else f"{option} is {value!r}, must be one of {', '.join(map(repr, allowed))}"
 
 
-def bad_predicate(predicate: object, option: str) -> str | None:
+def bad_predicate(predicate: Any, option: str) -> str | None:
     """What is wrong with a predicate; it must answer at once, so it cannot be a step or an async function."""
     from .flow import Runnable
     from .step import Step
 
-    plain = callable(predicate) and not isinstance(predicate, Step | Runnable)
-    if plain and not inspect.iscoroutinefunction(predicate):
+    later = inspect.iscoroutinefunction(predicate)
+    if callable(predicate) and not later and not isinstance(predicate, Step | Runnable):
         return None
     return f"{option} is {predicate!r}, must be a plain function that says yes or no"
 
@@ -57,7 +57,8 @@ def bad_link(link: Any, index: int) -> str | None:
     if isinstance(link, Pending):
         return f"argument {index + 1} is the call {link!r}, not what it calls"
     if inspect.iscoroutine(link):
-        return f"argument {index + 1} is the coroutine of {closed(link)}, not the function"
+        name = closed(cast("object", link))
+        return f"argument {index + 1} is the coroutine of {name}, not the function"
     if not callable(link) or (inspect.isclass(link) and issubclass(link, Runnable)):
         return f"argument {index + 1} is {link!r}, which cannot be called"
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..events import BranchTaken, Failure
 from ..frames import ScopeFrame
 from ..values import Value, text_of
@@ -24,15 +26,19 @@ class Branch(Scope[ScopeFrame]):
         self.condition = condition
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return self.arms
 
+    @override
     def policy(self) -> dict[str, Any]:
         return {"condition": self.condition}
 
+    @override
     def expected(self) -> int:
         return max(arm.expected() for arm in self.arms)
 
+    @override
     def open(self, run: RunState, frame: ScopeFrame) -> None:
         run.ask(frame, "choose", frame.input)
 

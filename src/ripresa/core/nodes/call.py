@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..commands import CancelStep, ClearTimer, SetTimer
 from ..events import Failure, NodeCancelled, RetryScheduled
 from ..frames import BACKOFF, CANCELLING, CallFrame, Frame
@@ -28,9 +30,11 @@ class Call(Node[CallFrame]):
     kind: ClassVar[str] = "call"
     frame_class: ClassVar[type[Frame]] = CallFrame
 
+    @override
     def expected(self) -> int:
         return 1
 
+    @override
     def open(self, run: RunState, frame: CallFrame) -> None:
         frame.generation = run.generation
         run.schedule(frame)
@@ -61,6 +65,7 @@ class Call(Node[CallFrame]):
         """The attempt of an irreversible step is about to run."""
         frame.started = frame.attempt
 
+    @override
     def cancel(self, run: RunState, frame: CallFrame) -> None:
         if frame.phase == CANCELLING:
             run.commands.append(CancelStep(frame.path, frame.attempt))
@@ -70,11 +75,13 @@ class Call(Node[CallFrame]):
         run.consequences.append(NodeCancelled(frame.path))
         run.cancelled(frame)
 
+    @override
     def reopen(self, run: RunState, frame: CallFrame) -> None:
         frame.attempt += 1
         frame.base = frame.attempt
         run.schedule(frame)
 
+    @override
     def timer(self, run: RunState, frame: CallFrame) -> None:
         run.schedule(frame)
 

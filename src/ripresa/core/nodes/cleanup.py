@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..events import CleanupEnded, CleanupStarted, Failure
 from ..frames import Frame, ScopeFrame
 from ..values import Value
@@ -17,7 +19,7 @@ class CleanupFrame(ScopeFrame):
     """How the body ended, and which handlers failed."""
 
     __slots__ = ("failures",)
-    FIELDS = (*ScopeFrame.FIELDS, ("failures", "failures"))
+    FIELDS = (*ScopeFrame.FIELDS, ("failures", "failure list"))
 
     def __init__(self, *place: Any) -> None:
         super().__init__(*place)
@@ -36,21 +38,26 @@ class Cleanup(Scope[CleanupFrame]):
         self.handlers = handlers
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return (self.body, *self.handlers)
 
+    @override
     def expected(self) -> int:
         return self.body.expected()
 
+    @override
     def open(self, run: RunState, frame: CleanupFrame) -> None:
         run.spawn_body(frame, self.body, frame.input)
 
+    @override
     def on_done(self, run: RunState, frame: CleanupFrame, key: int, value: Value) -> None:
         if key == 0:
             run.done(frame, value)
         else:
             self._next(run, frame, key - 1)
 
+    @override
     def on_failed(self, run: RunState, frame: CleanupFrame, key: int, failure: Failure) -> None:
         if key == 0:
             run.abort(frame, failure)
@@ -59,11 +66,13 @@ class Cleanup(Scope[CleanupFrame]):
         run.drop(frame, key)
         self._next(run, frame, key - 1)
 
+    @override
     def wound(self, run: RunState, frame: CleanupFrame) -> None:
         frame.shielded = True
         run.consequences.append(CleanupStarted(frame.path, len(self.handlers)))
         self._next(run, frame, len(self.handlers))
 
+    @override
     def reopen(self, run: RunState, frame: CleanupFrame) -> None:
         frame.failures = []
         run.reopen_children(frame)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..commands import ClearTimer, SetTimer
 from ..events import NodeCancelled, TimerSet
 from ..frames import Frame
@@ -34,21 +36,26 @@ class Delay(Node[DelayFrame]):
         super().__init__(name)
         self.length = length
 
+    @override
     def policy(self) -> dict[str, Any]:
         return {"length": self.length}
 
+    @override
     def open(self, run: RunState, frame: DelayFrame) -> None:
         frame.due = run.at + self.length
         run.consequences.append(TimerSet(frame.path, frame.due))
         run.commands.append(SetTimer(frame.path, frame.due))
 
+    @override
     def timer(self, run: RunState, frame: DelayFrame) -> None:
         run.done(frame, frame.input)
 
+    @override
     def cancel(self, run: RunState, frame: DelayFrame) -> None:
         run.commands.append(ClearTimer(frame.path))
         run.consequences.append(NodeCancelled(frame.path))
         run.cancelled(frame)
 
+    @override
     def reopen(self, run: RunState, frame: DelayFrame) -> None:
         self.open(run, frame)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
+from typing_extensions import override
+
 from ..commands import Resume
 from ..events import CallSpec, Failure
 from ..frames import ENDED, OPEN, Frame, ScopeFrame
@@ -46,7 +48,7 @@ class DynamicFrame(ScopeFrame):
         ("finished", "plain"),
         ("fatal", "plain"),
         ("dropped", "pairs"),
-        ("calls", "calls"),
+        ("calls", "calls by key"),
         ("outcomes", "outcomes"),
     )
 
@@ -73,12 +75,15 @@ class Dynamic(Scope[DynamicFrame]):
         self.workflow = workflow
         self.version = version
 
+    @override
     def policy(self) -> dict[str, Any]:
         return {"workflow": self.workflow, "version": self.version}
 
+    @override
     def child_node(self, run: RunState, frame: DynamicFrame, key: int, path: str) -> Node[Any]:
         return self._node(run, frame, frame.calls[key])
 
+    @override
     def open(self, run: RunState, frame: DynamicFrame) -> None:
         frame.began = run.at
         self._resume(run, frame)
@@ -112,6 +117,7 @@ class Dynamic(Scope[DynamicFrame]):
         else:
             self._wound_up(run, frame)
 
+    @override
     def on_done(self, run: RunState, frame: DynamicFrame, key: int, value: Value) -> None:
         del frame.calls[key]
         outcome = Outcome(key, run.at, frame.asked, value)
@@ -120,6 +126,7 @@ class Dynamic(Scope[DynamicFrame]):
         else:
             frame.outcomes.append(outcome)  # the function has no ear for it, unless it is taken back
 
+    @override
     def on_failed(self, run: RunState, frame: DynamicFrame, key: int, failure: Failure) -> None:
         if key not in frame.dropped:
             self._outcome(run, frame, Outcome(key, run.at, frame.asked, NULL, failure))
@@ -158,8 +165,9 @@ class Dynamic(Scope[DynamicFrame]):
         frame.finished = True
 
     def _fatal(self, frame: DynamicFrame, failure: Failure) -> int:
-        """The index of the outcome that the function died of: the failure that it raised or that caused it, else the
-        first one told since the last call; -1 if it died of its own.
+        """The index of the outcome that the function died of, -1 if it died of its own.
+
+        It is the failure that the function raised or that caused it, else the first one told since its last answer.
         """
         chain: list[Failure] = []
         cause: Failure | None = failure

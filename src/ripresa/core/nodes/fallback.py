@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..events import Failure, FallbackTaken
 from ..frames import ScopeFrame
 from .node import Node, Scope
@@ -23,18 +25,23 @@ class Fallback(Scope[ScopeFrame]):
         self.on = on
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return self.choices
 
+    @override
     def policy(self) -> dict[str, Any]:
         return {"on": list(self.on)}
 
+    @override
     def expected(self) -> int:
         return self.choices[0].expected()
 
+    @override
     def open(self, run: RunState, frame: ScopeFrame) -> None:
         run.spawn(frame, self.choices[0], self.choices[0].name, 0, frame.input)
 
+    @override
     def on_failed(self, run: RunState, frame: ScopeFrame, key: int, failure: Failure) -> None:
         following = key + 1
         if following == len(self.choices) or not self._counts(failure):

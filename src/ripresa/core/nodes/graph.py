@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..events import NodeSkipped
 from ..frames import OPEN, Frame, ScopeFrame
 from ..values import NULL, Value
@@ -73,10 +75,12 @@ class Gate(Scope[ScopeFrame]):
         self.wire = wire
         self.body = body
 
+    @override
     def open(self, run: RunState, frame: ScopeFrame) -> None:
         run.ask(frame, "when" if self.wire.conditional else "input", frame.input)
 
     def answered(self, run: RunState, frame: ScopeFrame, question: str, answer: Value) -> None:
+        """Whether the node runs (`when`), and with what (`input`)."""
         if question == "input":
             run.replace(frame, self.body, answer)
         elif answer != b"true":
@@ -92,8 +96,8 @@ class Gate(Scope[ScopeFrame]):
 class Graph(Scope[GraphFrame]):
     """Nodes in the order in which they were written, which is topological. `output` are the sources of the result.
 
-    `questions` are the codes of the nodes' gates. `window` bounds how many nodes are active at a time; `keep_going` lets nodes that do not depend on a failed one
-    go on before the graph fails.
+    `questions` are the codes of the nodes' gates. `window` bounds how many nodes are active at a time; `keep_going`
+    lets nodes that do not depend on a failed one go on before the graph fails.
     """
 
     kind: ClassVar[str] = "graph"
@@ -126,17 +130,21 @@ class Graph(Scope[GraphFrame]):
         )
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return self.nodes
 
+    @override
     def policy(self) -> dict[str, Any]:
         wires = [wire.plain() for wire in self.wires]
         return {"wires": wires, "output": self.output.plain(), "window": self.window, "keep_going": self.keep_going}
 
+    @override
     def child_node(self, run: RunState, frame: GraphFrame, key: int, path: str) -> Node[Any]:
         gate = self.gates[key]
         return gate if gate is not None and path.endswith("?") else self.nodes[key]
 
+    @override
     def open(self, run: RunState, frame: GraphFrame) -> None:
         count = len(self.nodes)
         frame.results = [None] * count
@@ -145,16 +153,19 @@ class Graph(Scope[GraphFrame]):
         frame.ready = [index for index in range(count) if frame.waiting[index] == 0]
         self._go(run, frame)
 
+    @override
     def on_done(self, run: RunState, frame: GraphFrame, key: int, value: Value) -> None:
         frame.results[key] = value
         self._settle(frame, key)
         self._go(run, frame)
 
     def on_skipped(self, run: RunState, frame: GraphFrame, key: int) -> None:
+        """The gate of a node stays shut."""
         frame.skipped[key] = True
         self._settle(frame, key)
         self._go(run, frame)
 
+    @override
     def on_failed(self, run: RunState, frame: GraphFrame, key: int, failure: Any) -> None:
         if not self.keep_going:
             run.abort(frame, failure)
@@ -163,8 +174,10 @@ class Graph(Scope[GraphFrame]):
         self._go(run, frame)
 
     def answered(self, run: RunState, frame: GraphFrame, question: str, answer: Value) -> None:
+        """The answer is the graph's result."""
         run.done(frame, answer)
 
+    @override
     def reopen(self, run: RunState, frame: GraphFrame) -> None:
         frame.others = []
         if frame.question:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..events import Failure, FanOutEnded
 from ..frames import CANCELLED, DONE, FAILED, OPEN, Frame, ScopeFrame
 from ..values import NULL, Value
@@ -59,7 +61,7 @@ class FanOutFrame(ScopeFrame):
         ("next", "plain"),
         ("results", "optional values"),
         ("completed", "plain"),
-        ("failures", "failures"),
+        ("failures", "failure list"),
         ("again", "plain list"),
     )
 
@@ -85,6 +87,7 @@ class FanOut(Scope[FanOutFrame]):
         self.join = join
         self.window = window
 
+    @override
     def policy(self) -> dict[str, Any]:
         return {"join": self.join.plain(), "window": self.window}
 
@@ -96,7 +99,6 @@ class FanOut(Scope[FanOutFrame]):
 
     def branch(self, run: RunState, frame: FanOutFrame, index: int) -> None:
         """Open the branch of this index."""
-        raise AssertionError("a fan-out says how its branches open")
 
     def fill(self, run: RunState, frame: FanOutFrame) -> None:
         """Begin branches while the window has room; join if all have ended."""
@@ -112,6 +114,7 @@ class FanOut(Scope[FanOutFrame]):
         if frame.phase == OPEN and frame.active == 0:
             self._join(run, frame)
 
+    @override
     def on_done(self, run: RunState, frame: FanOutFrame, key: int, value: Value) -> None:
         frame.results[key] = value
         frame.completed += 1
@@ -120,6 +123,7 @@ class FanOut(Scope[FanOutFrame]):
         else:
             self.fill(run, frame)
 
+    @override
     def on_failed(self, run: RunState, frame: FanOutFrame, key: int, failure: Failure) -> None:
         join = self.join
         if join.any or (not join.need and join.on_error == "fail_fast"):
@@ -131,11 +135,13 @@ class FanOut(Scope[FanOutFrame]):
             run.drop(frame, key)
         self.fill(run, frame)
 
+    @override
     def wound(self, run: RunState, frame: FanOutFrame) -> None:
         if not frame.question:
             self._summary(run, frame)
         run.close(frame)
 
+    @override
     def reopen(self, run: RunState, frame: FanOutFrame) -> None:
         if frame.question:
             run.ask(frame, frame.question, frame.about)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..events import IterationStarted, LoopEnded
 from ..frames import Frame, ScopeFrame
 from ..values import Pick, Value, text_of
@@ -77,18 +79,23 @@ class Loop(Scope[LoopFrame]):
         self.at_most = at_most
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return (self.body,)
 
+    @override
     def policy(self) -> dict[str, Any]:
         return {"over": self.over.plain(), "before": self.before, "after": self.after, "at_most": self.at_most}
 
+    @override
     def expected(self) -> int:
         return 0
 
+    @override
     def child_node(self, run: RunState, frame: LoopFrame, key: int, path: str) -> Node[Any]:
         return self.body
 
+    @override
     def open(self, run: RunState, frame: LoopFrame) -> None:
         if self.over.kind == "items":
             frame.accumulator = self.over.start
@@ -99,6 +106,7 @@ class Loop(Scope[LoopFrame]):
         self._next(run, frame)
 
     def answered(self, run: RunState, frame: LoopFrame, question: str, answer: Value) -> None:
+        """How many items there are (`count`), whether to go on (`while`), whether to stop (`until`)."""
         if question == "count":
             frame.count = int(text_of(answer))
             self._next(run, frame)
@@ -112,6 +120,7 @@ class Loop(Scope[LoopFrame]):
         else:
             self._next(run, frame)
 
+    @override
     def on_done(self, run: RunState, frame: LoopFrame, key: int, value: Value) -> None:
         frame.accumulator = value
         if self.after:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..events import FanOutStarted
 from ..values import Pick, Value, text_of
 from .join import WINDOW, FanOut, FanOutFrame, Join
@@ -23,22 +25,28 @@ class Map(FanOut):
         self.body = body
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return (self.body,)
 
+    @override
     def expected(self) -> int:
         return 0
 
+    @override
     def child_node(self, run: RunState, frame: FanOutFrame, key: int, path: str) -> Node[Any]:
         return self.body
 
+    @override
     def open(self, run: RunState, frame: FanOutFrame) -> None:
         run.ask(frame, "count", frame.input)
 
     def answered(self, run: RunState, frame: FanOutFrame, question: str, answer: Value) -> None:
+        """The answer is how many items there are."""
         count = int(text_of(answer))
         run.consequences.append(FanOutStarted(frame.path, count, count * self.body.expected()))
         self.begin(run, frame, count)
 
+    @override
     def branch(self, run: RunState, frame: FanOutFrame, index: int) -> None:
         run.spawn(frame, self.body, f"{self.body.name}[{index}]", index, Pick(frame.input, index))

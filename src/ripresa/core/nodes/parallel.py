@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..events import FanOutStarted
 from .join import FanOut, FanOutFrame, Join
 from .node import Node
@@ -32,16 +34,20 @@ class Parallel(FanOut):
         self.single = single
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return self.branches
 
+    @override
     def policy(self) -> dict[str, Any]:
         return {**super().policy(), "single": self.single}
 
+    @override
     def open(self, run: RunState, frame: FanOutFrame) -> None:
         run.consequences.append(FanOutStarted(frame.path, len(self.branches)))
         self.begin(run, frame, len(self.branches))
 
+    @override
     def branch(self, run: RunState, frame: FanOutFrame, index: int) -> None:
         node = self.branches[index]
         run.spawn(frame, node, node.name, index, frame.input)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..frames import ScopeFrame
 from ..values import Value
 from .node import Node, Scope
@@ -22,12 +24,15 @@ class Sequence(Scope[ScopeFrame]):
         self.steps = steps
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return self.steps
 
+    @override
     def open(self, run: RunState, frame: ScopeFrame) -> None:
         self._begin(run, frame, 0, frame.input)
 
+    @override
     def on_done(self, run: RunState, frame: ScopeFrame, key: int, value: Value) -> None:
         self._begin(run, frame, key + 1, value)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from ..commands import ClearTimer, SetTimer
 from ..events import Failure, ScopeEnded, ScopeStarted, TimerSet
 from ..frames import CANCELLING, OPEN, Frame, ScopeFrame
@@ -38,31 +40,38 @@ class Subworkflow(Scope[SubworkflowFrame]):
         self.timeout = timeout
 
     @property
+    @override
     def children(self) -> tuple[Node[Any], ...]:
         return (self.body,)
 
+    @override
     def policy(self) -> dict[str, Any]:
         return {"workflow": self.workflow, "timeout": self.timeout}
 
+    @override
     def open(self, run: RunState, frame: SubworkflowFrame) -> None:
         run.consequences.append(ScopeStarted(frame.path, self.workflow))
         self._limit(run, frame)
         run.spawn_body(frame, self.body, frame.input)
 
+    @override
     def on_done(self, run: RunState, frame: SubworkflowFrame, key: int, value: Value) -> None:
         self._ended(run, frame, "completed")
         run.done(frame, value)
 
+    @override
     def wound(self, run: RunState, frame: SubworkflowFrame) -> None:
         self._ended(run, frame, "cancelled" if frame.phase == CANCELLING else "failed")
         run.close(frame)
 
+    @override
     def timer(self, run: RunState, frame: SubworkflowFrame) -> None:
         failure = Failure("deadline_exceeded", f"workflow {self.workflow!r} had no time left", path=frame.path)
         frame.due = 0
         if frame.phase == OPEN:
             run.abort(frame, failure)
 
+    @override
     def reopen(self, run: RunState, frame: SubworkflowFrame) -> None:
         self._limit(run, frame)
         run.reopen_children(frame)

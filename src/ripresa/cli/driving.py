@@ -1,0 +1,163 @@
+"""Drives runs from the command line until they end, wait, or somebody presses Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from ..app import App
+from ..client import Handle
+from ..core.lifecycle import TERMINAL
+from ..core.view import RunView
+from ..errors import RipresaError
+from ..runtime.values import Values
+from .exits import INTERRUPTED
+from .places import Place
+from .plain import Read
+from .screen import Screen
+
+Begin = Callable[[App], Awaitable[list[Handle[Any]]]]
+"""Starts runs, or takes them up, in an open app."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHOW_CURSOR = b"\x1b[?25h"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A run as this process leaves it.
+
+    `interrupted` if it was asked to stop; `owner` is who drives the run now; `error` is what keeps it from going on.
+    `read` reads its values until the app is closed.
+    """
+
+    view: RunView
+    read: Read
+    interrupted: bool = False
+    owner: str | None = None
+    error: RipresaError | None = None
+
+
+Tell = Callable[[list[Left]], int]
+"""Tells how the runs were left, while their values can be read; gives the exit code."""
+
+
+def drive(place: Place, shown: Screen, begin: Begin, tell: Tell) -> int:
+    """Open an app over the store, begin, show what happens until it is over, tell; gives the exit code."""
+    return asyncio.run(_drive(place, shown, begin, tell))
+
+
+async def _drive(place: Place, shown: Screen, begin: Begin, tell: Tell) -> int:
+    interrupt = Interrupt()
+    with interrupt.heard():
+        async with place.app() as app:
+            handles = await begin(app)
+            with shown.shown():
+                await _follow_all(app, handles, shown, interrupt)
+            return tell([await _left(app, handle, shown, interrupt) for handle in handles])
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """The first Ctrl-C or SIGTERM asks to stop; the second ends the process at once, which loses nothing either."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    count: int = 0
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listen to both signals while this lasts."""
+        loop = asyncio.get_running_loop()
+
+        def hear(number: int, frame: FrameType | None) -> None:
+            # Not the loop's own handlers: a step that blocks the loop must not keep the second signal from working.
+            self.count += 1
+            if self.count > 1:
+                end_at_once()
+            loop.call_soon_threadsafe(self.asked.set)
+
+        before = {number: signal.signal(number, hear) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def end_at_once() -> None:
+    """End the process without waiting for anything: the journal is sound at every moment."""
+    if sys.stderr.isatty():
+        os.write(2, SHOW_CURSOR + b"\n")
+    os._exit(INTERRUPTED)
+
+
+async def _follow_all(app: App, handles: list[Handle[Any]], shown: Screen, interrupt: Interrupt) -> None:
+    followers = {asyncio.create_task(_follow(app, handle, shown)): handle for handle in handles}
+    ticking = asyncio.create_task(_tick(shown))
+    asked = asyncio.create_task(interrupt.asked.wait())
+    waiting = set(followers)
+    try:
+        while waiting and not asked.done():
+            _, waiting = await asyncio.wait({*waiting, asked}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.discard(asked)
+        if asked.done():
+            await _stop(app, {task for task in waiting}, followers, shown)
+    finally:
+        for task in (ticking, asked, *followers):
+            task.cancel()
+        await asyncio.wait({ticking, asked, *followers})
+    for task in followers:
+        if not task.cancelled():
+            task.result()
+
+
+async def _stop(
+    app: App, waiting: set[asyncio.Task[None]], followers: dict[asyncio.Task[None], Handle[Any]], shown: Screen
+) -> None:
+    """Interrupt the runs that are driven here, and see them come to rest."""
+    here = {task for task in waiting if followers[task].id in app.engine.drivers}
+    if here:
+        shown.say("stopping; once more to stop at once")
+        await app.engine.close()
+        await asyncio.wait(here)
+
+
+async def _tick(shown: Screen) -> None:
+    while True:
+        await asyncio.sleep(shown.tick())
+
+
+async def _follow(app: App, handle: Handle[Any], shown: Screen) -> None:
+    async for item in handle.watch():
+        shown.take(handle.id, item)
+        if _is_idle(app, shown.watched(handle.id).view):
+            await app.engine.drivers[handle.id].stop()
+
+
+def _is_idle(app: App, view: RunView) -> bool:
+    """Whether the run is driven here and is paused with nothing in flight: nobody needs this process for that."""
+    driver = app.engine.drivers.get(view.id)
+    if driver is None or driver.state.status != "paused" or view.seq != driver.state.seq:
+        return False
+    return not any(step.status == "scheduled" for step in view.steps.values())
+
+
+async def _left(app: App, handle: Handle[Any], shown: Screen, interrupt: Interrupt) -> Left:
+    view, read = shown.watched(handle.id).view, Values(app.store.blob).text
+    if view.status in TERMINAL or view.status == "paused":
+        return Left(view, read)
+    owner = await app.store.owner(handle.id)
+    if interrupt.asked.is_set():
+        return Left(view, read, interrupted=True, owner=owner)
+    try:
+        await handle.result()
+    except RipresaError as error:
+        return Left(view, read, error=error)
+    return Left(view, read)

@@ -1,0 +1,158 @@
+"""From what stands on the command line to a call: the target is imported, the input read and validated."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.values import Value, text_of
+from ..errors import InvalidValue, RipresaError
+from ..runtime.targets import load_target
+from ..runtime.values import split
+from ..workflow.call import Call
+from ..workflow.encoding import decode
+from ..workflow.flow import Runnable
+from ..workflow.function import Workflow
+from ..workflow.parameters import Parameters
+from ..workflow.single import Single
+
+WHERE = "--input"
+
+
+class UserCodeFailed(Exception):
+    """The user's module raised while it was imported: what it raised is the cause."""
+
+
+def load(target: str) -> Runnable[..., Any]:
+    """What a target names.
+
+    Raises `RipresaError(unknown_target)`, `InvalidWorkflow`, or `UserCodeFailed` for anything else that importing the
+    user's code raises.
+    """
+    try:
+        return load_target(target)
+    except (RipresaError, KeyboardInterrupt):
+        raise
+    except SystemExit as error:
+        raise RipresaError(
+            f"its code ends the program while it is imported (exit status {error.code!r})",
+            code="unknown_target",
+            op="load",
+            where=target,
+            hint='what a script does belongs below if __name__ == "__main__":',
+        ) from error
+    except BaseException as error:  # whatever the user's module raises is shown as theirs
+        raise UserCodeFailed from error
+
+
+def read_input(given: str) -> bytes:
+    """The JSON text that `--input` gives: itself, or the content of `@file`, or of standard input (`-`)."""
+    if given == "-":
+        text, where = sys.stdin.read(), "standard input"
+    elif given.startswith("@"):
+        text, where = _content(given[1:]), given[1:]
+    else:
+        text, where = given, WHERE
+    _check_json(text, where)
+    return text.encode()
+
+
+def _content(name: str) -> str:
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise RipresaError(
+            f"{name} cannot be read: {reason}", code="usage", where=WHERE, hint="--input takes JSON, @file or -"
+        ) from error
+
+
+def _check_json(text: str, where: str) -> None:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        line = text.splitlines()[error.lineno - 1] if text.strip() else ""
+        begin = max(error.colno - 30, 0)
+        near = f", near {line[begin : error.colno + 20]!r}" if line else ""
+        raise InvalidValue(
+            f"this is no JSON: {error.msg} at line {error.lineno}, column {error.colno}{near}",
+            where=where,
+            hint="texts are JSON too, in double quotes: --input '\"text\"'",
+        ) from error
+
+
+def call_of(runnable: Runnable[..., Any], text: bytes | None) -> Call[Any]:
+    """The call that runs this with an input; None is given to what takes nothing.
+
+    The input is the argument of what takes one (a flow always does), else an object of named arguments; for a function
+    with one parameter `{"name": value}` will do as well, where it is no argument itself.
+    Raises `InvalidValue(invalid_input)`.
+    """
+    parameters = _parameters(runnable)
+    if text is None:
+        return _call_without(runnable, parameters)
+    if parameters is None:
+        return runnable(decode(text, runnable.input_type, where=runnable.name))
+    if parameters.only is not None:
+        return _call_with_one(runnable, parameters, text)
+    return _call_with_named(runnable, parameters, text)
+
+
+def _parameters(runnable: Runnable[..., Any]) -> Parameters | None:
+    if isinstance(runnable, Workflow):
+        return runnable.parameters
+    return runnable.step.parameters if isinstance(runnable, Single) else None
+
+
+def _call_without(runnable: Runnable[..., Any], parameters: Parameters | None) -> Call[Any]:
+    if parameters is not None and not parameters.required:
+        return runnable()
+    wanted = ", ".join(parameters.required) if parameters is not None else _named(runnable.input_type)
+    raise InvalidValue(f"needs an input ({wanted})", where=runnable.name, hint="give it: --input JSON, @file or -")
+
+
+def _named(kind: Any) -> str:
+    return str(getattr(kind, "__name__", kind))
+
+
+def _call_with_one(runnable: Runnable[..., Any], parameters: Parameters, text: bytes) -> Call[Any]:
+    try:
+        return _called(runnable, parameters, text)
+    except InvalidValue:
+        given = json.loads(text)
+        if not isinstance(given, dict) or list(given) != [parameters.only]:
+            raise
+    return _called(runnable, parameters, json.dumps(given[parameters.only]).encode())
+
+
+def _call_with_named(runnable: Runnable[..., Any], parameters: Parameters, text: bytes) -> Call[Any]:
+    given = json.loads(text)
+    taken = ", ".join(parameters.names) or "nothing"
+    if not isinstance(given, dict):
+        shown = text[:60].decode(errors="replace")
+        raise InvalidValue(f"takes an object of named arguments ({taken}), is given {shown}", where=runnable.name)
+    unknown = [name for name in given if name not in parameters.names]
+    if unknown:
+        raise InvalidValue(f"has no parameter {', '.join(map(repr, unknown))}; it takes {taken}", where=runnable.name)
+    return _called(runnable, parameters, text)
+
+
+def _called(runnable: Runnable[..., Any], parameters: Parameters, text: bytes) -> Call[Any]:
+    args, kwargs = parameters.decode(text, _Inline(runnable.name))
+    return runnable(*args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inline:
+    """Reads an input, which holds no references."""
+
+    where: str
+
+    def read(self, value: Value, kind: Any) -> Any:
+        return decode(text_of(value), kind, where=self.where)
+
+    def items(self, value: Value) -> list[Value]:
+        return split(text_of(value))

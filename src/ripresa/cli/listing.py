@@ -1,0 +1,196 @@
+"""Looks into the store: runs, one run with its steps, its events; as tables for readers, as JSON for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+from ..app import App
+from ..core.events import Recorded
+from ..core.lifecycle import ACTIVE, TRANSITIONS
+from ..core.view import RunView
+from ..errors import RipresaError
+from ..ports import RunFilter, RunHead
+from ..runtime.engine import not_found
+from ..runtime.values import Values
+from .exits import COMPLETED
+from .places import Place
+from .plain import event_plain, head_plain, run_plain, value
+from .screen import picture
+from .telling import print_json, told_failure, warn
+from .tree import duration
+
+SHOWN = 100
+"""How many characters of an input or output `show` prints."""
+
+
+def list_runs(place: Place, where: RunFilter, *, as_json: bool) -> int:
+    """Print runs, newest first. Raises `RipresaError(usage)` for a status that there is not."""
+    unknown = [status for status in where.status if status not in TRANSITIONS]
+    if unknown:
+        raise RipresaError(
+            f"there is no status {', '.join(unknown)}", code="usage", where="--status", hint=", ".join(TRANSITIONS)
+        )
+    heads, more = ([], False) if place.is_empty else asyncio.run(_heads(place, where))
+    if as_json:
+        print("[" + ",\n ".join(json.dumps(head_plain(head, owner)) for head, owner in heads) + "]")
+    elif not heads:
+        warn(f"no runs in {place.shown}")
+    else:
+        _print_heads(heads)
+        if more:
+            warn(f"older ones: {place.command('runs', '--limit', str(where.limit * 10))}")
+    return COMPLETED
+
+
+async def _heads(place: Place, where: RunFilter) -> tuple[list[tuple[RunHead, str | None]], bool]:
+    async with place.app() as app:
+        page = await app.store.list_runs(replace(where, limit=max(where.limit, 1)))
+        return [(head, await _owner(app, head)) for head in page.runs], page.more
+
+
+async def _owner(app: App, head: RunHead) -> str | None:
+    return await app.store.owner(head.id) if head.status in ACTIVE else None
+
+
+def _print_heads(heads: list[tuple[RunHead, str | None]]) -> None:
+    rows = [("RUN", "WORKFLOW", "STATUS", "STARTED", "TOOK", "ERROR", "TAGS")]
+    for head, owner in heads:
+        left = head.status in ACTIVE and owner is None and head.status != "paused"
+        status = f"{head.status} (left)" if left else head.status
+        took = duration(max(head.updated_at - head.created_at, 0)) if head.status not in ACTIVE else ""
+        rows.append((head.id, head.workflow, status, _clock(head.created_at), took, head.error, " ".join(head.tags)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _clock(microseconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(microseconds / 1_000_000))
+
+
+# --- one run
+
+
+def show_run(place: Place, run: str, *, as_json: bool, steps: bool) -> int:
+    """Print everything about a run. Raises `RunNotFound`."""
+    return asyncio.run(_show(place, run, as_json, steps))
+
+
+async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
+    _refuse_empty(place, run)
+    async with place.app() as app:
+        handle = await app.handle(run)
+        view, read = await handle.status(), Values(app.store.blob).text
+        owner = await app.store.owner(run)
+        if as_json:
+            print_json(run_plain(view, read, owner))
+            return COMPLETED
+        for name, text in _facts(view, read, owner):
+            print(f"{name + ':':<10} {text}")
+        if steps:
+            _print_steps(view, read)
+        else:
+            _print_tree(view)
+        for line in told_failure(view.failure) if view.failure is not None and view.status == "failed" else ():
+            print(line)
+    return COMPLETED
+
+
+def _refuse_empty(place: Place, run: str) -> None:
+    if place.is_empty:
+        raise not_found(run)
+
+
+def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]:
+    found = [
+        ("run", view.id),
+        ("workflow", f"{view.workflow} (version {view.version})"),
+        ("status", view.status + (f": {view.reason}" if view.reason else "")),
+        ("progress", f"{view.completed} of {view.total} steps ({view.percent:.0f}%)"),
+        ("started", _clock(view.created_at)),
+        ("updated", _clock(view.updated_at)),
+        ("target", view.target),
+        ("tags", " ".join(view.tags)),
+        ("driven by", f"process {owner.partition('-')[0]}" if owner else ""),
+        ("deadline", _clock(view.deadline) if view.deadline else ""),
+        ("input", _short(value(view.input, read))),
+        ("output", _short(value(view.output, read)) if view.output is not None else ""),
+    ]
+    return [(name, text) for name, text in found if text]
+
+
+def _short(found: Any) -> str:
+    text = json.dumps(found, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
+
+
+def _print_tree(view: RunView) -> None:
+    from rich.console import Console
+
+    now = time.time_ns() // 1000
+    console = Console(file=sys.stdout, highlight=False, **({} if sys.stdout.isatty() else {"width": 200}))
+    console.print(picture(view, now))
+
+
+def _print_steps(view: RunView, read: Any) -> None:
+    for step in view.steps.values():
+        took = duration(step.ended_at - step.scheduled_at) if step.ended_at else ""
+        tried = f"attempt {step.attempt}" if step.attempt > 1 else ""
+        output = _short(value(step.output, read)) if step.output is not None else ""
+        why = f"{step.failure.code}: {step.failure.message}" if step.failure and step.status != "completed" else ""
+        print("  ".join(filter(None, (step.status, step.path, took, tried, output, why))))
+
+
+# --- events
+
+
+def print_events(place: Place, run: str, *, follow: bool, as_json: bool) -> int:
+    """Print what the journal says; with `follow` until the run ends or nobody drives it. Raises `RunNotFound`."""
+    try:
+        return asyncio.run(_events(place, run, follow, as_json))
+    except KeyboardInterrupt:
+        return COMPLETED if follow else 130
+
+
+async def _events(place: Place, run: str, follow: bool, as_json: bool) -> int:
+    _refuse_empty(place, run)
+    async with place.app() as app:
+        handle = await app.handle(run)
+        if follow:
+            async for recorded in handle.events():
+                _print_event(recorded, as_json)
+            return COMPLETED
+        journal = await app.engine.history(run)
+        if as_json:
+            print("[" + ",\n ".join(json.dumps(event_plain(recorded)) for recorded in journal) + "]")
+        else:
+            for recorded in journal:
+                _print_event(recorded, False)
+    return COMPLETED
+
+
+def _print_event(recorded: Recorded, as_json: bool) -> None:
+    found = event_plain(recorded)
+    if as_json:
+        print(json.dumps(found), flush=True)
+        return
+    at = time.strftime("%H:%M:%S", time.localtime(recorded.at / 1_000_000))
+    told = {key: text for key, text in found.items() if key not in ("seq", "at", "event") and text not in ("", [], None)}
+    path = told.pop("path", "")
+    facts = "  ".join(f"{key}={_fact(text)}" for key, text in told.items())
+    millis = recorded.at // 1000 % 1000
+    print(f"{recorded.seq:>5}  {at}.{millis:03}  {found['event']:<16} {path}  {facts}".rstrip(), flush=True)
+
+
+def _fact(found: Any) -> str:
+    if isinstance(found, dict) and "message" in found:
+        return f"{found['code']}: {found['message'].partition(chr(10))[0]}"
+    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+

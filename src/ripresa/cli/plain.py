@@ -1,0 +1,169 @@
+"""Runs, steps, events and errors as plain data: what `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from ..core.events import CallSpec, Failure, Recorded
+from ..core.values import Pick, Value, digest_of
+from ..core.view import RunView, StepView
+from ..errors import InvalidWorkflow, RipresaError
+from ..ports import RunHead
+
+_VALUES = {"input", "output", "answer"}
+"""The fields of events that hold values."""
+
+Read = Callable[[Value], bytes]
+"""Gives the JSON text of a value, large ones looked up."""
+
+
+def moment(microseconds: int) -> str | None:
+    """A moment in ISO 8601, UTC; None for 0, which stands for none."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat() if microseconds else None
+
+
+def value(found: Value | None, read: Read) -> Any:
+    """A value as it was written."""
+    return None if found is None else from_json(read(found))
+
+
+def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, Any]:
+    """Everything that is known of a run."""
+    return {
+        "id": view.id,
+        "workflow": view.workflow,
+        "version": view.version,
+        "status": view.status,
+        "input": value(view.input, read),
+        "output": value(view.output, read),
+        "error": failure_plain(view.failure),
+        "progress": {
+            "completed": view.completed,
+            "total": view.total,
+            "percent": view.percent,
+            "current": [step.path for step in view.current],
+        },
+        "steps": [step_plain(step, read) for step in view.steps.values()],
+        "timers": [{"path": path, "due": moment(due)} for path, due in view.timers.items()],
+        "reason": view.reason,
+        "cleanup_failures": [failure_plain(failure) for failure in view.failures],
+        "tags": list(view.tags),
+        "target": view.target,
+        "definition": view.definition,
+        "created_at": moment(view.created_at),
+        "updated_at": moment(view.updated_at),
+        "deadline": moment(view.deadline),
+        "events": view.seq,
+        "epoch": view.epoch,
+        "owner": owner,
+    }
+
+
+def result_plain(view: RunView, read: Read, place: str) -> dict[str, Any]:
+    """How a run ended, or where it was left."""
+    return {
+        "id": view.id,
+        "workflow": view.workflow,
+        "version": view.version,
+        "status": view.status,
+        "output": value(view.output, read),
+        "error": failure_plain(view.failure),
+        "reason": view.reason,
+        "store": place,
+    }
+
+
+def step_plain(step: StepView, read: Read) -> dict[str, Any]:
+    """A step as it stands."""
+    return {
+        "path": step.path,
+        "name": step.name,
+        "status": step.status,
+        "attempt": step.attempt,
+        "scheduled_at": moment(step.scheduled_at),
+        "ended_at": moment(step.ended_at),
+        "due": moment(step.due),
+        "output": value(step.output, read),
+        "error": failure_plain(step.failure),
+    }
+
+
+def failure_plain(failure: Failure | None) -> dict[str, Any] | None:
+    """A failure as data."""
+    if failure is None:
+        return None
+    return {
+        "code": failure.code,
+        "message": failure.message,
+        "type": failure.types[0] if failure.types else None,
+        "path": failure.path,
+        "attempt": failure.attempt,
+        "retryable": failure.retryable,
+        "traceback": failure.traceback,
+        "cause": failure_plain(failure.cause),
+        "others": [failure_plain(other) for other in failure.others],
+    }
+
+
+def error_plain(error: RipresaError) -> dict[str, Any]:
+    """An error of ours as data."""
+    found: dict[str, Any] = {
+        "code": error.code,
+        "where": error.where,
+        "message": error.message,
+        "hint": error.hint,
+    }
+    if isinstance(error, InvalidWorkflow):
+        found["problems"] = [
+            {"where": problem.where, "message": problem.message, "code": problem.code} for problem in error.problems
+        ]
+    return found
+
+
+def head_plain(head: RunHead, owner: str | None) -> dict[str, Any]:
+    """A line of the list of runs."""
+    return {
+        "id": head.id,
+        "workflow": head.workflow,
+        "version": head.version,
+        "status": head.status,
+        "error": head.error,
+        "tags": list(head.tags),
+        "created_at": moment(head.created_at),
+        "updated_at": moment(head.updated_at),
+        "target": head.target,
+        "owner": owner,
+    }
+
+
+def event_plain(recorded: Recorded) -> dict[str, Any]:
+    """An event as data; a large value stays a reference: `{"digest": ...}`."""
+    event = recorded.event
+    told = {"seq": recorded.seq, "at": moment(recorded.at), "event": type(event).__name__}
+    return told | {field.name: _field(field.name, getattr(event, field.name)) for field in fields(event) if field.name != "at"}
+
+
+def _field(name: str, found: Any) -> Any:
+    if name in _VALUES:
+        return _reference(found)
+    if isinstance(found, Failure):
+        return failure_plain(found)
+    if isinstance(found, CallSpec):
+        return {field.name: _field(field.name, getattr(found, field.name)) for field in fields(found)}
+    if isinstance(found, tuple):
+        return [_field("", each) for each in found]
+    return found
+
+
+def _reference(found: Value) -> Any:
+    if isinstance(found, tuple):
+        return [_reference(part) for part in found]
+    if isinstance(found, Pick):
+        return {"item": found.index, "of": _reference(found.source)}
+    digest = digest_of(found)
+    return from_json(found) if digest is None else {"digest": digest}

@@ -1,0 +1,218 @@
+"""What is seen of runs while they go on: a live tree on a terminal, plain lines elsewhere, nothing when quiet.
+
+Everything is written to standard error; standard output belongs to the result.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..core import events as e
+from ..core.events import Recorded
+from ..core.view import RunView
+from ..runtime.feed import Notice, StepProgressed
+from .tree import Line, duration, lines_of, trouble
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+MARKS = {
+    "completed": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "cancelled": ("⊘", "yellow"),
+    "terminated": ("⊘", "yellow"),
+    "cancelling": ("⊘", "yellow"),
+    "retrying": ("↻", "yellow"),
+    "running": ("●", "cyan"),
+    "waiting": ("◌", "blue"),
+    "paused": ("◌", "blue"),
+    "skipped": ("·", "dim"),
+}
+INTERVAL = 0.1
+SHARE = 8
+"""A picture is drawn again after this many times as long as the last one took: drawing never slows the run much."""
+
+
+class Watched:
+    """One run as it is seen: its view and the last word of each step that is under way."""
+
+    def __init__(self) -> None:
+        self.view = RunView()
+        self.notes: dict[str, StepProgressed] = {}
+
+    def take(self, item: Recorded | Notice) -> None:
+        """Take in what happened."""
+        if isinstance(item, Recorded):
+            self.view.apply(item)
+        elif isinstance(item, StepProgressed):
+            self.notes[item.path] = item
+
+
+class Screen:
+    """Shows nothing: what `--quiet` asks for, and what the others build on."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Watched] = {}
+
+    def watched(self, run: str) -> Watched:
+        """What is known of a run."""
+        return self.runs.setdefault(run, Watched())
+
+    def take(self, run: str, item: Recorded | Notice) -> None:
+        """Something happened in a run."""
+        self.watched(run).take(item)
+
+    def tick(self) -> float:
+        """Draw; how many seconds to wait before the next time."""
+        return 1.0
+
+    def say(self, text: str) -> None:
+        """A line between what is drawn."""
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Draw while this lasts."""
+        yield
+
+
+class Lines(Screen):
+    """One line for what happens, for logs and pipes; the items of maps and loops only as numbers now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def say(self, text: str) -> None:
+        """See `Screen`."""
+        print(text, file=sys.stderr, flush=True)
+
+    def take(self, run: str, item: Recorded | Notice) -> None:
+        """See `Screen`."""
+        super().take(run, item)
+        if isinstance(item, Recorded):
+            for line in self._lines(self.runs[run].view, item):
+                self.say(f"{run}: {line}" if len(self.runs) > 1 else line)
+
+    def _lines(self, view: RunView, item: Recorded) -> Iterator[str]:
+        match item.event:
+            case e.StepCompleted(_, path, attempt) if not _is_item(path):
+                tried = f", attempt {attempt}" if attempt > 1 else ""
+                yield f"completed {path} in {duration(item.at - view.steps[path].scheduled_at)}{tried}"
+            case e.StepCompleted() if self._is_due(view):
+                yield f"{view.completed} of {view.total} steps ({view.percent:.0f}%)"
+            case e.StepFailed(_, path, attempt, _, retry_at) | e.AttemptLost(_, path, attempt, _, retry_at):
+                again = f"; again in {duration(retry_at - item.at)}" if retry_at > item.at + 1 else ""
+                why = trouble(view.steps[path]) or view.steps[path].status
+                yield f"{'attempt' if retry_at else 'failed'} {path} (attempt {attempt}): {why}{again}"
+            case e.FanOutStarted(path, count):
+                yield f"started {path or view.workflow}: {count} items"
+            case e.LoopEnded(path, iterations, reason):
+                yield f"completed {path or view.workflow}: {iterations} times ({reason})"
+            case e.BranchTaken(path, condition, choice) if not _is_item(path):
+                yield f"took {choice} at {path or view.workflow} ({condition})"
+            case e.RunPausing():
+                yield "paused"
+            case _:
+                pass
+
+    def _is_due(self, view: RunView) -> bool:
+        """Whether a tenth more is done than was told last."""
+        if view.percent < self._told.get(view.id, 0.0) + 10.0:
+            return False
+        self._told[view.id] = view.percent
+        return True
+
+
+def _is_item(path: str) -> bool:
+    return "[" in path
+
+
+class Live(Screen):
+    """A tree that is drawn again and again on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        from rich.live import Live as RichLive
+
+        self._console = console
+        self._live = RichLive(console=console, auto_refresh=False, transient=False, vertical_overflow="ellipsis")
+
+    def tick(self) -> float:
+        """See `Screen`."""
+        started = time.perf_counter()
+        self._draw()
+        return max(INTERVAL, SHARE * (time.perf_counter() - started))
+
+    def say(self, text: str) -> None:
+        """See `Screen`."""
+        self._console.print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """See `Screen`."""
+        with self._live:
+            try:
+                yield
+            finally:
+                self._draw()
+
+    def _draw(self) -> None:
+        from rich.console import Group
+
+        now = time.time_ns() // 1000
+        alone = len(self.runs) == 1
+        drawn = [picture(run.view, now, run.notes, whole=alone) for run in self.runs.values() if run.view.seq]
+        self._live.update(Group(*drawn), refresh=True)
+
+
+def picture(
+    view: RunView, now: int, notes: dict[str, StepProgressed] | None = None, *, whole: bool = True
+) -> RenderableType:
+    """A run as a tree; only its own line unless `whole`."""
+    from rich.tree import Tree
+
+    tree = Tree(_head(view, now), guide_style="dim")
+    branches = [tree]
+    for line in lines_of(view, now, notes) if whole else ():
+        del branches[line.depth + 1 :]
+        branches.append(branches[-1].add(_text(line)))
+    return tree
+
+
+def _head(view: RunView, now: int) -> Any:
+    end = view.updated_at if view.ended else now
+    facts = (
+        f"{view.completed}/{view.total} steps",
+        f"{view.percent:.0f}%",
+        duration(max(end - view.created_at, 0)),
+        "" if view.status in ("running", "completed") else view.status,
+        view.id,
+    )
+    return _text(Line(0, view.status, view.workflow, tuple(filter(None, facts))))
+
+
+def _text(line: Line) -> Any:
+    from rich.text import Text
+
+    mark, style = MARKS.get(line.status, ("●", "cyan"))
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"{mark} ", style=style)
+    text.append(line.name, style="bold" if line.status == "running" else "")
+    for fact in line.facts:
+        text.append(f"  {fact}", style="dim" if line.status in ("completed", "skipped") else style)
+    return text
+
+
+def screen(quiet: bool) -> Screen:
+    """The screen that fits: nothing, a live tree, or lines where standard error is no terminal."""
+    if quiet:
+        return Screen()
+    if not sys.stderr.isatty():
+        return Lines()
+    from rich.console import Console
+
+    return Live(Console(stderr=True))

@@ -1,0 +1,181 @@
+"""What is printed at the end of a run, and for every error: the user's own traceback, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from ..core.events import Failure
+from ..core.lifecycle import TERMINAL
+from ..core.retry import FILE_MODULE
+from ..errors import InvalidWorkflow, RipresaError
+from .driving import Left
+from .exits import INTERRUPTED, exit_of, exit_of_status, worst
+from .places import Place
+from .plain import error_plain, result_plain, value
+from .tree import duration
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_FILE_NAMES = re.compile(rf"{FILE_MODULE}\w+?__\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Says how runs were left: the result on standard output, all else on standard error."""
+
+    place: Place
+    json: bool = False
+    quiet: bool = False
+    several: bool = False
+
+    def __call__(self, left: list[Left]) -> int:
+        """See `driving.Tell`."""
+        codes = [self._tell(run) for run in left]
+        if self.json:
+            told = [self._json(run) for run in left]
+            print_json(told if self.several else told[0])
+        elif not self.several and left[0].view.status == "completed":
+            print_value(value(left[0].view.output, left[0].read))
+        return worst(codes)
+
+    def _json(self, left: Left) -> dict[str, Any]:
+        told = result_plain(left.view, left.read, self.place.shown)
+        if left.error is not None:
+            told["error"] = error_plain(left.error)
+        return told
+
+    def _tell(self, left: Left) -> int:
+        view = left.view
+        if left.error is not None:
+            tell_error(left.error)
+            self._say(f"take run {view.id} up again with: {self.place.command('resume', view.id)}")
+            return exit_of(left.error)
+        if view.status == "failed" and view.failure is not None:
+            for line in told_failure(view.failure):
+                warn(line)
+            if self._is_kept():
+                warn(f"  hint: mend the cause, then: {self.place.command('resume', view.id)}")
+        if view.status in TERMINAL or view.status == "paused":
+            self._summary(left)
+            return exit_of_status(view.status)
+        self._say(self._interrupted(left))
+        return INTERRUPTED
+
+    def _summary(self, left: Left) -> None:
+        view = left.view
+        why = f" ({view.reason})" if view.reason else ""
+        lasted = f" after {duration(view.updated_at - view.created_at)}" if view.status in TERMINAL else ""
+        self._say(f"{view.status}{why}{lasted}: run {view.id}")
+        for failure in view.failures:
+            warn(f"clean-up failed at {failure.path}: {failure.message}")
+        if view.status == "paused":
+            self._say(f"go on with: {self.place.command('continue', view.id)}")
+        if self._is_kept():
+            self._say(f"journal: {self.place.shown}")
+            show, events = self.place.command("show", view.id), self.place.command("events", view.id)
+            self._say(f"look into it: {show}  or  {events}")
+
+    def _interrupted(self, left: Left) -> str:
+        run = left.view.id
+        if left.owner is not None and left.interrupted:
+            return f"no longer watching run {run}, which goes on in process {left.owner.partition('-')[0]}"
+        if not self._is_kept():
+            return f"interrupted; run {run} was kept in memory and is gone"
+        why = "interrupted" if left.interrupted else f"run {run} was left by the process that drove it"
+        return f"{why}; take it up again with: {self.place.command('resume', run)}"
+
+    def _is_kept(self) -> bool:
+        return self.place.file is not None
+
+    def _say(self, text: str) -> None:
+        if not self.quiet or text.startswith("interrupted"):
+            warn(text)
+
+
+def warn(text: str) -> None:
+    """A line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(found: Any, out: TextIO | None = None) -> None:
+    """One JSON value on one line of standard output."""
+    print(json.dumps(found, ensure_ascii=False), file=out or sys.stdout, flush=True)
+
+
+def print_value(found: Any) -> None:
+    """A result for readers: a text as it is, nothing for None, all else as indented JSON."""
+    if isinstance(found, str):
+        print(found, flush=True)
+    elif found is not None:
+        print(json.dumps(found, ensure_ascii=False, indent=2), flush=True)
+
+
+# --- errors
+
+
+def tell_error(error: RipresaError) -> None:
+    """An error of ours, as it is printed: `error [code] where: message`, and what to do about it."""
+    place = f" {error.where}:" if error.where else ":"
+    warn(f"error [{error.code}]{place} {error.message}")
+    line = _users_line(error)
+    if line and isinstance(error, InvalidWorkflow):
+        warn(f"  in {line}")
+    if error.hint:
+        warn(f"  hint: {error.hint}")
+
+
+def _users_line(error: BaseException) -> str:
+    """Where in the user's code an error of ours arose, if it did."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame)]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith((_OURS, "<frozen")) or frame.name == "<module>" and "bin" in frame.filename
+
+
+def tell_user_error(error: BaseException) -> None:
+    """What the user's module raised while it was imported, as Python would print it, without a frame of ours."""
+    summary = traceback.TracebackException.from_exception(error)
+    for part in _with_causes(summary):
+        part.stack = traceback.StackSummary.from_list([frame for frame in part.stack if not _is_ours(frame)])
+    warn(_FILE_NAMES.sub("", "".join(summary.format())).rstrip())
+
+
+def _with_causes(summary: Any) -> Iterator[Any]:
+    seen: set[int] = set()
+    waiting = [summary]
+    while waiting:
+        part = waiting.pop()
+        if part is not None and id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            waiting += [part.__cause__, part.__context__, *(part.exceptions or ())]
+
+
+def told_failure(failure: Failure) -> Iterator[str]:
+    """A failure as it is printed: tracebacks, causes first, then one line that says which step it was."""
+    chain = [failure]
+    while chain[-1].cause is not None:
+        chain.append(chain[-1].cause)
+    texts = [link.traceback for link in reversed(chain) if link.traceback]
+    yield from _separated(texts)
+    kind = f"{failure.types[0].rpartition('.')[2]}: " if failure.types else ""
+    attempt = f" (attempt {failure.attempt})" if failure.attempt else ""
+    place = f" {failure.path}{attempt}:" if failure.path else ":"
+    yield f"error [{failure.code}]{place} {kind}{failure.message}"
+    for other in failure.others:
+        yield f"  and {other.path}: {other.message}"
+
+
+def _separated(texts: list[str]) -> Iterator[str]:
+    for index, text in enumerate(texts):
+        if index:
+            yield "\nThe above exception was the direct cause of the following exception:\n"
+        yield text

@@ -1,0 +1,215 @@
+"""A run as a tree of steps, made of what readers see of it: one line for a step, one for all items of a map.
+
+Law: a function of the view and of live notices, nothing else; ten thousand items make no more lines than ten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from ..core.view import RunView, ScopeView, StepView
+from ..runtime.feed import StepProgressed
+
+SHOWN_ITEMS = 3
+"""How many items of a map that are in trouble are shown by themselves."""
+
+_COUNTER = re.compile(r"(\[\d+\]|#\d+)+$")
+_UNNAMED = "map_each"
+
+
+@dataclass(slots=True)
+class Branch:
+    """A place in the workflow: a step, a node with children, or all the items of a map or loop."""
+
+    name: str
+    kind: str = ""
+    count: int = 0
+    detail: str = ""
+    skipped: bool = False
+    steps: list[StepView] = field(default_factory=list[StepView])
+    items: dict[str, bool] = field(default_factory=dict[str, bool])
+    """Each item, and whether something is under way in it."""
+    parts: dict[str, Branch] = field(default_factory=dict[str, "Branch"])
+
+    def all_steps(self) -> Iterator[StepView]:
+        """The steps here and below."""
+        yield from self.steps
+        for part in self.parts.values():
+            yield from part.all_steps()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the tree. `status`: completed, failed, cancelled, retrying, running, waiting or skipped."""
+
+    depth: int
+    status: str
+    name: str
+    facts: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=65536)
+def place_of(path: str) -> tuple[tuple[str, str], ...]:
+    """The segments of a path without index and counter, each with the path up to it."""
+    found: list[tuple[str, str]] = []
+    upto = ""
+    for segment in path.removesuffix("()").split("/"):
+        upto = f"{upto}/{segment}" if upto else segment
+        if segment:
+            found.append((_COUNTER.sub("", segment), upto))
+    return tuple(found)
+
+
+def branches_of(view: RunView) -> Branch:
+    """The places of a run, in the order in which they were reached."""
+    root = Branch(view.workflow)
+    for step in view.steps.values():
+        here, active = root, step.status in ("scheduled", "retrying")
+        for name, path in place_of(step.path):
+            here = here.parts.setdefault(name, Branch(name))
+            here.items[path] = active or here.items.get(path, False)
+        here.steps.append(step)
+    for scope in view.scopes.values():
+        _put_scope(root, scope)
+    for path in view.timers:
+        _reached(root, path).detail = "waiting"
+    return root
+
+
+def _reached(root: Branch, path: str) -> Branch:
+    for name, _ in place_of(path):
+        root = root.parts.setdefault(name, Branch(name))
+    return root
+
+
+def _put_scope(root: Branch, scope: ScopeView) -> None:
+    here = _reached(root, scope.path)
+    if scope.kind == "cleanup":
+        here.detail = "cleaned up" if scope.status == "ended" else "cleaning up"
+        return
+    several = bool(here.kind)
+    here.kind = scope.kind
+    here.skipped = scope.kind == "skipped"
+    here.count += scope.count
+    here.detail = "" if several else scope.detail
+
+
+def lines_of(view: RunView, now: int, notes: Mapping[str, StepProgressed] | None = None) -> list[Line]:
+    """The tree below the run's own line; `now` is the moment up to which what is under way has lasted."""
+    root = branches_of(view)
+    parts = [root] if root.kind in ("fan-out", "loop") else root.parts.values()
+    return [line for part in parts for line in _lines(part, 0, now, notes or {})]
+
+
+def _lines(branch: Branch, depth: int, now: int, notes: Mapping[str, StepProgressed]) -> Iterator[Line]:
+    branch = _merged(branch)
+    steps = list(branch.all_steps())
+    single = branch.steps[0] if len(branch.steps) == 1 and not branch.count and not branch.parts else None
+    facts = _facts(branch, steps, single, notes)
+    yield Line(depth, _status(branch, steps), branch.name, tuple(fact for fact in (*facts, _lasted(steps, now)) if fact))
+    for step in _troubled(branch) if single is None else ():
+        yield Line(depth + 1, _step_status(step), _index(step.path), tuple(filter(None, (_attempt(step), trouble(step)))))
+    for part in branch.parts.values():
+        yield from _lines(part, depth + 1, now, notes)
+
+
+def _merged(branch: Branch) -> Branch:
+    """A map and its body are one line: `fetch [37/120]`, or the name that the map was given."""
+    if branch.kind not in ("fan-out", "loop") or len(branch.parts) != 1:
+        return branch
+    (body,) = branch.parts.values()
+    name = body.name if branch.name == _UNNAMED else branch.name
+    return Branch(name, branch.kind, branch.count, branch.detail, False, body.steps, body.items, body.parts)
+
+
+def _facts(
+    branch: Branch, steps: list[StepView], single: StepView | None, notes: Mapping[str, StepProgressed]
+) -> Iterator[str]:
+    if single is not None:
+        yield _attempt(single)
+        yield _said(notes.get(single.path))
+        yield trouble(single)
+    elif branch.steps or branch.count:
+        yield _counted(branch)
+        failed = sum(step.status == "failed" for step in steps)
+        again = sum(step.attempt - 1 for step in steps)
+        yield f"{failed} failed" if failed else ""
+        yield f"{again} tried again" if again else ""
+    yield branch.detail
+
+
+def _counted(branch: Branch) -> str:
+    done = len(branch.items) - sum(branch.items.values())
+    if branch.kind == "loop":
+        return f"[{done}]"
+    return f"[{done}/{max(branch.count, len(branch.items))}]"
+
+
+def _status(branch: Branch, steps: list[StepView]) -> str:
+    if not steps:
+        if branch.skipped:
+            return "skipped"
+        return "waiting" if branch.detail == "waiting" else "completed"
+    found = {_step_status(step) for step in steps}
+    return next(status for status in ("running", "retrying", "failed", "completed", "cancelled") if status in found)
+
+
+def _step_status(step: StepView) -> str:
+    return "running" if step.status == "scheduled" else step.status
+
+
+def _troubled(branch: Branch) -> list[StepView]:
+    """The items that are worth a line of their own: those that failed, else those that are tried again."""
+    for status in ("failed", "retrying"):
+        found = [step for step in branch.steps if step.status == status]
+        if found:
+            return found[:SHOWN_ITEMS]
+    return []
+
+
+def _index(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _attempt(step: StepView) -> str:
+    return f"attempt {step.attempt}" if step.attempt > 1 else ""
+
+
+def trouble(step: StepView) -> str:
+    """What went wrong with a step that failed or is tried again; nothing for others."""
+    if step.failure is None or step.status not in ("failed", "retrying"):
+        return ""
+    message = step.failure.message.partition("\n")[0]
+    kind = step.failure.types[0].rpartition(".")[2] + ": " if step.failure.types else ""
+    return f"{kind}{message}"[:200]
+
+
+def _said(note: StepProgressed | None) -> str:
+    if note is None:
+        return ""
+    share = f"{100 * note.completed / note.total:.0f}%" if note.total else f"{note.completed:g}"
+    return f"{share} {note.message}".rstrip()
+
+
+def _lasted(steps: list[StepView], now: int) -> str:
+    if not steps:
+        return ""
+    begin = min(step.scheduled_at for step in steps)
+    active = any(step.status in ("scheduled", "retrying") for step in steps)
+    return duration(max(now if active else max(step.ended_at for step in steps), begin) - begin)
+
+
+def duration(microseconds: int) -> str:
+    """A length of time for readers: 4ms, 1.2s, 3m07s, 2h05m."""
+    if microseconds < 1_000_000:
+        return f"{microseconds // 1000}ms"
+    if microseconds < 60_000_000:
+        return f"{microseconds / 1_000_000:.1f}s"
+    minutes, seconds = divmod(microseconds // 1_000_000, 60)
+    if minutes < 60:
+        return f"{minutes}m{seconds:02}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m"

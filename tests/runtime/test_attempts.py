@@ -1,0 +1,462 @@
+"""Attempts: how often and how long a step is tried, what it knows about itself, and what it leaves to the next."""
+
+import asyncio
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import pytest
+
+from ripresa import Context, Retry, RunFailed, StepError, chain, current, map_each, step, workflow
+from ripresa.core.events import AttemptLost, RetryScheduled, StepCompleted, StepFailed, StepStarted
+from ripresa.errors import StepFailed as StepFailedError
+from tests.runtime.stage import Tally, in_memory, journal_of, on_clock, turns
+
+MINUTE = 60_000_000
+
+
+def failing(times: int, error: BaseException, log: list[Any] | None = None, **options: Any) -> Any:
+    @step(name="flaky", **options)
+    async def flaky(value: int) -> int:
+        number = current().attempt
+        if log is not None:
+            log.append(number)
+        if number <= times:
+            raise error
+        return value + number
+
+    return flaky
+
+
+# --- retries
+
+
+async def test_backoff_doubles_on_the_runs_own_clock_and_the_attempts_are_numbered() -> None:
+    flaky = failing(3, ValueError("not yet"), retry=Retry(4, "1 m", max_wait="10 m", jitter=0))
+    async with on_clock() as (app, clock):
+        handle = await app.start(chain(flaky)(10))
+        assert [await clock.jump() for _ in range(3)] == [1 * MINUTE, 2 * MINUTE, 4 * MINUTE]
+        assert await handle.result() == 14
+        found = [event for event in await journal_of(handle) if isinstance(event, StepFailed | RetryScheduled)]
+    assert [event.attempt for event in found] == [1, 2, 2, 3, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("backoff", "waits"), [("fixed", [60, 60, 60]), ("linear", [60, 120, 180]), ("exponential", [60, 120, 150])]
+)
+async def test_each_kind_of_backoff_is_waited_out(backoff: Any, waits: list[int]) -> None:
+    flaky = failing(3, ValueError(), retry=Retry(4, 60, backoff=backoff, max_wait=180 if waits[2] == 180 else 150, jitter=0))
+    async with on_clock() as (app, clock):
+        handle = await app.start(chain(flaky)(0))
+        assert [await clock.jump() for _ in range(3)] == [wait * 1_000_000 for wait in waits]
+        await handle.result()
+
+
+async def test_one_attempt_means_one_and_three_mean_three() -> None:
+    for attempts in (1, 3):
+        log: list[int] = []
+        async with on_clock() as (app, clock):
+            flaky = failing(9, ValueError("never"), log, retry=Retry(attempts, 1))
+            handle = await app.start(chain(flaky)(0))
+            for _ in range(attempts - 1):
+                await clock.jump()
+            with pytest.raises(RunFailed, match="never") as caught:
+                await handle.result()
+        assert log == list(range(1, attempts + 1))
+        assert caught.value.failure.attempt == attempts
+        assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("error", "retry"),
+    [
+        (StepError("no use", retryable=False), Retry(5)),
+        (KeyError("other"), Retry(5, on=ValueError)),
+        (ValueError("this"), Retry(5, never=ValueError)),
+    ],
+)
+async def test_what_is_not_retryable_is_tried_once(error: Exception, retry: Retry) -> None:
+    log: list[int] = []
+    async with on_clock() as (app, _):
+        handle = await app.start(chain(failing(9, error, log, retry=retry))(0))
+        with pytest.raises(RunFailed):
+            await handle.result()
+    assert log == [1]
+
+
+async def test_a_step_without_retry_is_tried_once() -> None:
+    log: list[int] = []
+    with pytest.raises(ValueError, match="once"):
+        await chain(failing(9, ValueError("once"), log))(0)
+    assert log == [1]
+
+
+async def test_a_result_that_does_not_fit_or_cannot_be_written_is_a_coded_failure() -> None:
+    @step
+    async def wrong() -> int:
+        return "seven"  # type: ignore[return-value]
+
+    @step
+    async def unwritable() -> Any:
+        return object()
+
+    for bad, code in ((wrong, "invalid_output"), (unwritable, "not_encodable")):
+        async with in_memory() as app:
+            handle = await app.start(bad())
+            with pytest.raises(RunFailed) as caught:
+                await handle.result()
+        assert caught.value.failure.code == code
+        assert caught.value.failure.path == bad.name
+
+
+# --- time limits
+
+
+async def test_a_hung_step_is_interrupted_and_reported_as_timeout() -> None:
+    interrupted: list[int] = []
+
+    @step(timeout=0.01, retry=Retry(2, 0))
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            interrupted.append(current().attempt)
+            raise
+
+    async with in_memory() as app:
+        handle = await app.start(hang())
+        with pytest.raises(RunFailed) as caught:
+            await handle.result()
+        lost = [event.reason for event in await journal_of(handle) if isinstance(event, AttemptLost)]
+    assert caught.value.failure.code == "timeout"
+    assert caught.value.failure.retryable
+    assert interrupted == [1, 2]
+    assert lost == ["timeout", "timeout"]
+
+
+async def test_hung_steps_side_by_side_time_out_each_for_itself() -> None:
+    @step(timeout=0.02)
+    async def hang(number: int) -> int:
+        if number:
+            await asyncio.Event().wait()
+        return number
+
+    @workflow
+    async def patient(ctx: Context) -> list[str]:
+        async def one(number: int) -> str:
+            try:
+                return str(await hang(number))
+            except StepFailedError as error:
+                return error.code
+
+        return list(await ctx.gather(one(0), one(1), one(2)))
+
+    assert await patient() == ["0", "timeout", "timeout"]
+
+
+async def test_a_sync_step_is_abandoned_at_its_timeout() -> None:
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    @step(timeout=0.02)
+    def sleepy() -> None:
+        time.sleep(0.2)
+        loop.call_soon_threadsafe(over.set)
+
+    async with in_memory() as app:
+        handle = await app.start(sleepy())
+        with pytest.raises(RunFailed) as caught:
+            await handle.result()
+        assert not over.is_set()
+    assert caught.value.failure.code == "timeout"
+    await over.wait()
+
+
+def hang_in_a_process(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+async def test_a_process_step_is_killed_at_its_timeout() -> None:
+    hang = step(executor="process", timeout=0.1)(hang_in_a_process)
+    began = time.monotonic()
+    async with in_memory(processes=1) as app:
+        handle = await app.start(hang(60))
+        with pytest.raises(RunFailed) as caught:
+            await handle.result()
+    assert caught.value.failure.code == "timeout"
+    assert time.monotonic() - began < 30
+
+
+async def test_a_timeout_of_the_steps_own_is_an_error_like_any_other() -> None:
+    @step(timeout=30)
+    async def impatient(kind: str) -> None:
+        if kind == "asyncio":
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        elif kind == "anyio":
+            with anyio.fail_after(0):
+                await anyio.sleep_forever()
+        raise TimeoutError("raised")
+
+    for kind in ("asyncio", "anyio", "raised"):
+        with pytest.raises(TimeoutError):
+            await chain(impatient)(kind)
+
+
+async def test_task_groups_and_scopes_work_inside_steps() -> None:
+    async def double(number: int, into: list[int]) -> None:
+        await asyncio.sleep(0)
+        into.append(2 * number)
+
+    @step
+    async def with_asyncio(numbers: list[int]) -> list[int]:
+        found: list[int] = []
+        async with asyncio.TaskGroup() as group, asyncio.timeout(30):
+            for number in numbers:
+                group.create_task(double(number, found))
+        return found
+
+    @step
+    async def with_anyio(numbers: list[int]) -> list[int]:
+        found: list[int] = []
+        with anyio.move_on_after(0.001):
+            await anyio.sleep_forever()
+        async with anyio.create_task_group() as group:
+            for number in numbers:
+                group.start_soon(double, number, found)
+        return found
+
+    @step
+    async def failing_group(numbers: list[int]) -> list[int]:
+        async def fail() -> None:
+            raise ValueError("inside")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            await asyncio.Event().wait()
+        return numbers
+
+    flow = chain(with_asyncio).then(with_anyio).then(with_asyncio)
+    assert await flow([1, 2]) == [8, 16]
+    assert await chain(map_each(flow))([[1], [2]]) == [[8], [16]]
+    with pytest.raises(ValueError, match="inside"):
+        await chain(with_anyio).then(failing_group)([1])
+
+
+# --- what a step knows
+
+
+async def test_a_step_learns_where_it_stands() -> None:
+    seen: list[Any] = []
+
+    @step(retry=Retry(2, 0))
+    async def look(value: int) -> int:
+        context = current()
+        seen.append((context.run, context.workflow, context.path, context.attempt, context.idempotency_key))
+        assert context.deadline is None
+        assert not context.cancelled
+        if context.attempt == 1:
+            raise ValueError
+        return value
+
+    async with on_clock() as (app, _):
+        await app.run(chain(look).then(look).named("twice")(1), id="r1")
+    assert [place[:4] for place in seen] == [
+        ("r1", "twice", "look", 1),
+        ("r1", "twice", "look", 2),
+        ("r1", "twice", "look#2", 1),
+        ("r1", "twice", "look#2", 2),
+    ]
+    keys = [place[4] for place in seen]
+    assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
+async def test_the_deadline_is_the_nearest_of_attempt_scopes_and_run() -> None:
+    seen: dict[str, datetime | None] = {}
+
+    @step
+    async def look(name: str) -> str:
+        seen[name] = current().deadline
+        return name
+
+    quick = look.with_(timeout=1)
+
+    @workflow(timeout=100)
+    async def inner(ctx: Context, name: str) -> str:
+        await quick(f"quick {name}")
+        return await look(name)
+
+    @workflow
+    async def outer(ctx: Context) -> None:
+        await look("outer")
+        await inner("inner")
+        await look("after")
+
+    async with on_clock() as (app, clock):
+        start = datetime.fromtimestamp(clock.now() / 1_000_000, UTC)
+        await app.run(outer(), timeout=500)
+        await app.run(inner("capped"), timeout=30)
+    assert {name: (at - start).total_seconds() if at else None for name, at in seen.items()} == {
+        "outer": 500,
+        "quick inner": 1,
+        "inner": 100,
+        "after": 500,
+        "quick capped": 1,
+        "capped": 30,
+    }
+    assert await chain(look)("none") == "none"
+    assert seen["none"] is None
+
+
+async def test_context_variables_do_not_leak_from_step_to_step_nor_out_of_the_run() -> None:
+    colour: ContextVar[str] = ContextVar("colour", default="none")
+    seen: list[str] = []
+
+    @step
+    async def paint(name: str) -> str:
+        seen.append(colour.get())
+        colour.set(name)
+        await asyncio.sleep(0)
+        assert colour.get() == name
+        return name
+
+    @step
+    def paint_in_a_thread(name: str) -> str:
+        seen.append(colour.get())
+        colour.set("thread")
+        return name
+
+    token = colour.set("outside")
+    flow = chain(paint).then(paint_in_a_thread).then(paint)
+    await flow("red")
+    await chain(map_each(flow))(["green", "blue"])
+    assert colour.get() == "outside"
+    assert set(seen) == {"outside"}
+    colour.reset(token)
+
+
+async def test_progress_reaches_watchers_and_costs_nothing_without() -> None:
+    from ripresa.runtime.feed import StepBegan, StepProgressed
+
+    tally = Tally()
+
+    @step
+    async def work(value: int) -> int:
+        await tally.visit()
+        current().progress(1, 2, "half")
+        return value
+
+    async with in_memory() as app:
+        handle = await app.start(chain(work).then(work)(1))
+        await tally.reach(1)
+        notices: list[Any] = []
+
+        async def watch() -> None:
+            notices.extend([item async for item in handle.watch() if isinstance(item, StepBegan | StepProgressed)])
+
+        watching = asyncio.create_task(watch())
+        await turns(2)
+        tally.open()
+        await watching
+    assert [(type(item).__name__, item.path) for item in notices] == [
+        ("StepProgressed", "work"),
+        ("StepBegan", "work#2"),
+        ("StepProgressed", "work#2"),
+    ]
+    assert notices[0] == StepProgressed(handle.id, "work", 1, 1, 2, "half")
+
+
+# --- what ends an attempt otherwise
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_step_that_cancels_itself_fails_and_the_run_with_it(beside: bool, late: bool) -> None:
+    @step
+    async def suicidal(value: int) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        if late:
+            asyncio.get_running_loop().call_soon(task.cancel)
+        else:
+            task.cancel()
+        await asyncio.sleep(0.01)
+        return value
+
+    flow = chain(map_each(suicidal)) if beside else chain(suicidal)
+    async with in_memory() as app:
+        handle = await app.start(flow([1, 2] if beside else 1))  # type: ignore[arg-type]
+        with pytest.raises(RunFailed) as caught:
+            await handle.result()
+    assert caught.value.failure.code == "cancelled"
+
+
+async def test_a_cancellation_that_a_step_asks_for_as_it_returns_hurts_nobody() -> None:
+    @step
+    async def leave(value: int) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return value + 1
+
+    async with in_memory() as app:
+        assert await app.run(chain(leave).then(leave).then(leave)(0)) == 3
+
+
+class Stop(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Stop("now")])
+async def test_whatever_a_step_raises_becomes_data(error: BaseException) -> None:
+    @step(retry=3)
+    async def in_the_loop(value: int) -> int:
+        raise error
+
+    @step
+    def in_a_thread(value: int) -> int:
+        raise error
+
+    async with in_memory() as app:
+        for bad in (in_the_loop, in_a_thread):
+            handle = await app.start(chain(bad)(1))
+            outcome = await handle.outcome()
+            assert outcome.status == "failed"
+            assert isinstance(outcome.error, RunFailed)
+            assert outcome.error.failure.types[0].endswith(type(error).__name__)
+            assert outcome.error.failure.attempt == 1
+
+
+async def test_a_sync_function_may_give_something_to_await() -> None:
+    async def later(value: int) -> int:
+        await asyncio.sleep(0)
+        return value + 1
+
+    @step
+    def soon(value: int) -> Any:
+        return later(value)
+
+    assert await chain(soon)(1) == 2
+
+
+async def test_an_irreversible_step_is_announced_before_it_runs() -> None:
+    tally = Tally()
+
+    @step(effect="irreversible")
+    async def pay(value: int) -> int:
+        await tally.visit()
+        return value
+
+    async with in_memory() as app:
+        alone, beside = await app.start(chain(pay)(1)), await app.start(chain(map_each(pay))([1, 2]))
+        await tally.reach(3)
+        for handle, count in ((alone, 1), (beside, 2)):
+            seen = [item.event for item in await app.engine.history(handle.id)]
+            assert sum(isinstance(event, StepStarted) for event in seen) == count
+            assert not any(isinstance(event, StepCompleted) for event in seen)
+        tally.open()
+        assert (await alone.result(), await beside.result()) == (1, [1, 2])
+
+

@@ -1,0 +1,76 @@
+"""Chains: what they are made of, and what is said when neighbours do not fit."""
+
+from typing import Any
+
+import pytest
+
+from ripresa import InvalidConfig, InvalidWorkflow, Problem, chain, delay, map_each, step
+
+from .samples import Item, double, fetch, length, shout, upper
+
+
+def test_a_chain_is_a_sequence_of_its_links() -> None:
+    digest = chain(fetch, name="digest").then(map_each(upper)).then(len)
+
+    assert [(node.kind, node.name, node.input_type, node.output_type) for node in digest.node.children] == [
+        ("call", "fetch", str, list[Item]),
+        ("map", "map_each", list[Item], list[Item]),
+        ("call", "len", list[Item], Any),
+    ]
+    assert (digest.name, digest.input_type, digest.output_type) == ("digest", str, Any)
+
+
+def test_a_link_that_stands_twice_gets_a_name_of_its_own() -> None:
+    twice = chain(shout).then(shout).then(length).then(chain(double)).then(double.with_(name="chain"))
+    assert [node.name for node in twice.node.children] == ["shout", "shout#2", "length", "chain", "chain#2"]
+
+
+def test_a_longer_chain_leaves_the_shorter_one_as_it_was() -> None:
+    short = chain(fetch)
+    long = short.then(map_each(upper))
+    assert [len(short.node.children), len(long.node.children)] == [1, 2]
+    assert long.node.children[0] is short.node.children[0]
+
+
+async def test_each_link_is_given_what_the_one_before_returned() -> None:
+    assert await chain(fetch).then(map_each(upper))("tide") == [Item("TIDE"), Item("TIDETIDE")]
+
+
+async def test_what_is_not_annotated_is_decoded_by_what_the_one_before_returns() -> None:
+    assert await chain(fetch).then(lambda items: [item.text for item in items])("tide") == ["tide", "tidetide"]
+
+
+async def test_a_type_passes_through_a_delay() -> None:
+    texts = chain(fetch).then(delay(0)).then(lambda items: items[0].text)
+    assert await texts("tide") == "tide"
+
+
+def test_neighbours_that_do_not_fit_are_refused_when_the_chain_is_written() -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        chain(fetch).then(length)
+    assert caught.value.problems == (Problem("chain/length", "takes str, is given list[Item]", "type_mismatch"),)
+    assert caught.value.code == "type_mismatch"
+
+
+def test_a_mismatch_deep_inside_is_found_where_the_type_becomes_known() -> None:
+    untyped = chain(lambda value: value, name="inner").then(length)
+    with pytest.raises(InvalidWorkflow) as caught:
+        chain(double).then(chain(delay(1), name="wait").then(length))
+    assert [problem.where for problem in caught.value.problems] == ["chain/wait/length"]
+    assert chain(double).then(untyped).output_type is int
+
+
+def test_a_step_that_takes_two_values_is_no_link() -> None:
+    @step
+    def pair(left: int, right: int) -> int:
+        return left + right
+
+    with pytest.raises(InvalidWorkflow, match=r"takes \(left, right\), is given 1 value by position"):
+        chain(double).then(pair)
+
+
+def test_what_is_no_link_is_refused_by_name() -> None:
+    with pytest.raises(InvalidConfig, match="argument 1 is 3, which cannot be called"):
+        chain(3)  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfig, match="name is 'a/b'"):
+        chain(fetch, name="a/b")
