@@ -23,6 +23,7 @@ from ripresa.core.events import (
     Raised,
     Recorded,
     Returned,
+    RunCompleted,
     RunReopened,
     RunStarted,
     RunTaken,
@@ -157,16 +158,15 @@ class Play:
 
     @property
     def output(self) -> Value:
-        return getattr(self.events[-1], "output")  # noqa: B009 - of the last event, which is the end of the run
+        ended = self.events[-1]
+        assert isinstance(ended, RunCompleted)
+        return ended.output
 
     # --- facts
 
     def feed(self, fact: Fact) -> list[Effect]:
         before, seq = encode_state(self.state), self.state.seq
-        if self.state.status in TERMINAL or accepts(self.state, fact):
-            taken = accepts(self.state, fact)
-        else:
-            taken = False
+        taken = accepts(self.state, fact)
         consequences, commands = advance(self.state, fact)
         if not taken:
             assert (consequences, commands, self.state.seq) == ([], [], seq)

@@ -9,6 +9,7 @@ from ripresa.core.codec import encode_state
 from ripresa.core.commands import CancelStep, ClearTimer, RunStep, SetTimer
 from ripresa.core.events import (
     CancelRequested,
+    CheckpointNamed,
     ContinueRequested,
     Fact,
     PauseRequested,
@@ -235,7 +236,19 @@ def test_lost_attempts_of_a_paused_run_are_held_when_it_is_taken_over() -> None:
     assert play.go_on()[1:] == [StepScheduled("a", 2), RunStep("a", 2, b'"in"')]
 
 
-# --- owners and time
+# --- owners, checkpoints and time
+
+
+def test_a_checkpoint_is_a_place_in_the_journal_and_nothing_else() -> None:
+    play = Play(define(call("a")))
+    assert play.feed(CheckpointNamed(play.now, "early")) == []
+    play.start()
+    assert play.feed(CheckpointNamed(play.now, "here")) == []
+    assert play.events[2:] == [CheckpointNamed(play.now, "here")]
+    play.done("a")
+    assert play.feed(CheckpointNamed(play.now, "late")) == []
+    assert len(play.events) == 5
+    play.check_replay()
 
 
 def test_only_a_later_owner_takes_a_run_over() -> None:
@@ -292,7 +305,7 @@ def test_a_node_that_cannot_run_says_so(move: str) -> None:
     with pytest.raises(RipresaError, match="a node of kind 'picture' cannot run") as caught:
         getattr(Picture("p"), move)(RunState(define(call("a"))), frame)
     assert (caught.value.code, caught.value.where) == ("not_available", "p")
-    assert Picture("p").timer(RunState(define(call("a"))), frame) is None  # type: ignore[func-returns-value, arg-type]
+    assert Picture("p").timer(RunState(define(call("a"))), frame) is None  # type: ignore[func-returns-value]
 
 
 def test_failures_keep_their_place() -> None:

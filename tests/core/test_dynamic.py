@@ -1,5 +1,7 @@
 """Durable functions: calls asked for, outcomes told, cancellation thrown in, and what a reopened run takes back."""
 
+from typing import Any
+
 import pytest
 
 from ripresa.core.commands import CancelStep, ClearTimer, Resume, RunStep, SetTimer
@@ -31,7 +33,7 @@ from .play import SECOND, START, Effect, Play, call, calls, define, failure
 OWN = failure("its own", path="f")
 
 
-def function(*beside: Node[object]) -> Play:
+def function(*beside: Node[Any]) -> Play:
     """A durable function at the path `f`, with other nodes in parallel."""
     root = Parallel("p", (Dynamic("f", workflow="w", version="1"), *beside), join=Join())
     play = Play(define(root))

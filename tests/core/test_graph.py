@@ -148,14 +148,14 @@ def test_an_output_that_raises_is_asked_for_again_when_reopened() -> None:
 
 
 def test_first_takes_the_first_source_that_was_not_skipped() -> None:
-    nodes = (*calls("a b"), PLACE)
+    nodes: tuple[Node[Any], ...] = (*calls("a b"), PLACE)
     play = graph(nodes, FROM_INPUT, Wire((0,), tests=(0,), conditional=True), Wire((1, 0), first=True))
     play.done("a", b"1")
     assert play.answer("b?", b"false") == [NodeSkipped("b", -1), RunCompleted(b"1")]
 
 
 def test_first_takes_the_input_if_nothing_else_ran() -> None:
-    nodes = (*calls("a"), PLACE)
+    nodes: tuple[Node[Any], ...] = (*calls("a"), PLACE)
     play = Play(
         define(
             Graph(
@@ -168,7 +168,7 @@ def test_first_takes_the_input_if_nothing_else_ran() -> None:
 
 
 def test_first_of_nothing_is_skipped() -> None:
-    nodes = (*calls("a"), PLACE)
+    nodes: tuple[Node[Any], ...] = (*calls("a"), PLACE)
     play = Play(
         define(Graph("g", nodes, (Wire((), conditional=True), Wire((0,), first=True)), output=Wire((1,))))
     )  # fmt: skip

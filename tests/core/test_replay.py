@@ -15,8 +15,8 @@ from ripresa.core.events import (
     StepScheduled,
     TerminateRequested,
 )
-from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.join import Join
+from ripresa.core.nodes.map import Map
 from ripresa.core.replay import is_fact, replay, steps
 from ripresa.core.state import RunState
 from ripresa.errors import Nondeterminism, StoreError

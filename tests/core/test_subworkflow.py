@@ -1,5 +1,7 @@
 """Sub-workflows: a scope in the same journal with a time limit of its own; and the time limit of the run."""
 
+from typing import Any
+
 import pytest
 
 from ripresa.core.commands import CancelStep, ClearTimer, RunStep, SetTimer
@@ -27,7 +29,7 @@ LATE = Failure("deadline_exceeded", "workflow 'inner' had no time left", path="s
 NO_TIME = Failure("deadline_exceeded", "the run had no time left")
 
 
-def inner(body: Node[object] = BODY, timeout: int = 0) -> Play:
+def inner(body: Node[Any] = BODY, timeout: int = 0) -> Play:
     return Play(define(Sequence("outer", (Subworkflow("sub", body, workflow="inner", timeout=timeout), call("z")))))
 
 

@@ -47,7 +47,7 @@ def mirrored(point: Point, *, times: int = 1) -> Point:
 @step(executor="process")
 async def mirrored_later(point: Point) -> Point:
     await asyncio.sleep(0)
-    return mirrored.fn(point)
+    return Point(point.y, point.x)
 
 
 def plain(number: int) -> int:
@@ -103,17 +103,17 @@ def talk() -> str:
 
 def lose_stdout() -> None:
     sys.stdout.close()
-    sys.stdout = None  # type: ignore[assignment]
+    sys.stdout = None
     sys.stderr.close()
 
 
-def hang(started: str) -> None:
-    """Say who is there, a grandchild too, and hang with the lock of the interpreter held."""
+def hang(started: str, *, locked: bool = True) -> None:
+    """Say who is there, a grandchild too, and hang, with the lock of the interpreter held or not."""
     import ctypes
 
     grandchild = subprocess.Popen(["sleep", "100"])
     say(started, f"{os.getpid()} {grandchild.pid}")
-    ctypes.PyDLL(None).sleep(100)
+    (ctypes.PyDLL if locked else ctypes.CDLL)(None).sleep(100)
 
 
 def never_end() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ripresa.executors import child as child_program
+from ripresa.executors import spawn
 from tests.executors.polling import is_alive, numbers
 
 PROGRAM = """
@@ -45,12 +45,14 @@ async def main() -> None:
     if sys.argv[1] == "idle":
         print(os.getpid(), (await processes.run(Job(target_of(jobs.pid), b"{}", CONTEXT))).decode(), flush=True)
     else:
-        running = asyncio.create_task(processes.run(Job(target_of(jobs.hang), b'"begun"', CONTEXT)))
+        arguments = b'{"started":"begun","locked":%s}' % (b"true" if sys.argv[1] == "hang" else b"false")
+        running = asyncio.create_task(processes.run(Job(target_of(jobs.hang), arguments, CONTEXT)))
     if sys.argv[1] == "fork":
         while not os.path.exists("begun"):
             await asyncio.sleep(0.002)
         if os.fork() == 0:  # holds all that the parent holds
-            time.sleep(2)
+            jobs.say("forked", str(os.getpid()))
+            time.sleep(100)
             os._exit(0)
     await asyncio.sleep(100)
 
@@ -106,24 +108,39 @@ def test_an_idle_child_dies_with_its_parent(program: Path, sent: signal.Signals)
         wait_until_gone(*pids)
 
 
-@pytest.mark.parametrize("what", ["hang", "fork"])
-def test_a_child_that_hangs_dies_with_its_parent_and_so_does_what_it_started(program: Path, what: str) -> None:
-    begun = program.with_name("begun")
-    with start(program, what) as parent:
-        while not begun.exists():
-            time.sleep(0.002)
-        pids = numbers(begun)
+def written(file: Path) -> list[int]:
+    while not file.exists():
+        time.sleep(0.002)
+    return numbers(file)
+
+
+def test_a_child_that_hangs_dies_with_its_parent_and_so_does_what_it_started(program: Path) -> None:
+    with start(program, "hang") as parent:
+        pids = written(program.with_name("begun"))
         assert all(map(is_alive, pids))
         parent.kill()
         parent.wait(10)
         wait_until_gone(*pids)
 
 
+def test_a_child_dies_with_its_parent_even_if_a_fork_of_the_parent_lives_on(program: Path) -> None:
+    with start(program, "fork") as parent:
+        pids = written(program.with_name("begun"))
+        (forked,) = written(program.with_name("forked"))
+        try:
+            parent.kill()
+            parent.wait(10)
+            wait_until_gone(*pids)
+            assert is_alive(forked)
+        finally:
+            os.kill(forked, signal.SIGKILL)
+
+
 def test_a_child_whose_parent_is_another_one_ends_at_once() -> None:
     held, lifeline = os.pipe()
     setup = json.dumps({"path": sys.path, "argv": [], "parent": 1})
     done = subprocess.run(
-        [sys.executable, "-P", str(child_program.__file__), str(held), str(held), setup],
+        [sys.executable, "-P", "-c", spawn._PROGRAM, str(held), str(held), setup],
         pass_fds=[held],
         capture_output=True,
         text=True,

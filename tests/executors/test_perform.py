@@ -18,8 +18,8 @@ CONTEXT = {"run": "r1", "workflow": "flow", "path": "a/b", "attempt": 3, "key": 
 
 
 def done(fn: Any, arguments: bytes = b"{}", **head: Any) -> Any:
-    head, body = perform(json.dumps({"target": target_of(fn), "context": CONTEXT, **head}).encode(), arguments)
-    assert head == b""
+    failure, body = perform(json.dumps({"target": target_of(fn), "context": CONTEXT, **head}).encode(), arguments)
+    assert failure == b""
     return json.loads(body)
 
 

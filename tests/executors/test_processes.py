@@ -38,16 +38,17 @@ async def done(processes: Processes, fn: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-async def shared() -> AsyncIterator[Processes]:
-    """Two children for all tests that leave them alive."""
-    pool = Processes(2)
+async def single() -> AsyncIterator[Processes]:
+    """One child for all tests, unless they kill it; then the next one starts another."""
+    pool = Processes(1)
     yield pool
     await pool.close()
 
 
 @pytest.fixture
-async def single() -> AsyncIterator[Processes]:
-    pool = Processes(1)
+async def fresh() -> AsyncIterator[Processes]:
+    """For tests that need a child that has not begun yet, or leave one that others cannot use."""
+    pool = Processes(2)
     yield pool
     await pool.close()
 
@@ -55,36 +56,36 @@ async def single() -> AsyncIterator[Processes]:
 # --- jobs
 
 
-async def test_a_step_runs_in_another_process(shared: Processes) -> None:
-    assert await done(shared, jobs.mirrored, jobs.Point(1, 2), times=3) == {"x": 6, "y": 3}
-    assert await done(shared, jobs.mirrored_later, jobs.Point(1, 2)) == {"x": 2, "y": 1}
-    assert await done(shared, jobs.pid) != os.getpid()
+async def test_a_step_runs_in_another_process(single: Processes) -> None:
+    assert await done(single, jobs.mirrored, jobs.Point(1, 2), times=3) == {"x": 6, "y": 3}
+    assert await done(single, jobs.mirrored_later, jobs.Point(1, 2)) == {"x": 2, "y": 1}
+    assert await done(single, jobs.pid) != os.getpid()
 
 
-async def test_a_child_is_used_again(shared: Processes) -> None:
-    assert len({await done(shared, jobs.pid) for _ in range(10)}) == 1
+async def test_a_child_is_used_again(single: Processes) -> None:
+    assert len({await done(single, jobs.pid) for _ in range(10)}) == 1
 
 
-async def test_many_jobs_at_once_share_the_children(shared: Processes) -> None:
-    assert await asyncio.gather(*(done(shared, jobs.plain, n) for n in range(100))) == list(range(1, 101))
-    assert len(shared._children) <= 2
+async def test_many_jobs_at_once_share_the_children(fresh: Processes) -> None:
+    assert await asyncio.gather(*(done(fresh, jobs.plain, n) for n in range(100))) == list(range(1, 101))
+    assert len(fresh._children) <= 2
 
 
-async def test_large_values_go_both_ways(shared: Processes) -> None:
+async def test_large_values_go_both_ways(single: Processes) -> None:
     text = "Moldau " * 1_500_000
-    texts = await asyncio.gather(*(done(shared, jobs.echo, text) for _ in range(2)))
+    texts = await asyncio.gather(*(done(single, jobs.echo, text) for _ in range(2)))
     assert texts == [text, text]
 
 
-async def test_a_step_knows_its_attempt_in_the_child(shared: Processes) -> None:
-    told = await done(shared, jobs.told)
+async def test_a_step_knows_its_attempt_in_the_child(single: Processes) -> None:
+    told = await done(single, jobs.told)
     assert (told["run"], told["workflow"], told["path"], told["attempt"]) == ("r1", "flow", "a/b", 3)
     assert (told["key"], told["deadline"]) == ("r1/a/b", None)
 
 
-async def test_what_a_step_raises_comes_back_as_a_failure(shared: Processes) -> None:
+async def test_what_a_step_raises_comes_back_as_a_failure(single: Processes) -> None:
     with pytest.raises(ProcessFailure, match="the pump is broken") as caught:
-        await done(shared, jobs.fail, "the pump")
+        await done(single, jobs.fail, "the pump")
     failure = failure_of(caught.value)
     assert failure is caught.value.failure
     assert failure.types[0] == type_key(jobs.Broken)
@@ -97,47 +98,47 @@ async def test_a_failure_of_an_unknown_code_is_still_one() -> None:
 
 
 @pytest.mark.parametrize(("fn", "code"), [(jobs.progress, "not_available"), (jobs.wrong, "invalid_output")])
-async def test_coded_errors_keep_their_code(shared: Processes, fn: Any, code: str) -> None:
+async def test_coded_errors_keep_their_code(single: Processes, fn: Any, code: str) -> None:
     with pytest.raises(ProcessFailure) as caught:
-        await done(shared, fn)
+        await done(single, fn)
     assert caught.value.code == code
 
 
-async def test_a_target_that_is_not_there_is_a_failure(shared: Processes) -> None:
+async def test_a_target_that_is_not_there_is_a_failure(single: Processes) -> None:
     with pytest.raises(ProcessFailure) as caught:
-        await shared.run(Job("no.such:thing", b"{}", CONTEXT))
+        await single.run(Job("no.such:thing", b"{}", CONTEXT))
     assert caught.value.code == "unknown_target"
 
 
-async def test_an_exit_in_a_step_is_a_failure_and_the_child_goes_on(shared: Processes) -> None:
+async def test_an_exit_in_a_step_is_a_failure_and_the_child_goes_on(single: Processes) -> None:
     with pytest.raises(ProcessFailure) as caught:
-        await done(shared, jobs.leave)
+        await done(single, jobs.leave)
     assert caught.value.failure.types[0] == "SystemExit"
     assert not caught.value.failure.retryable
-    assert await done(shared, jobs.plain, 1) == 2
-
-
-async def test_what_a_step_prints_goes_where_the_program_prints(
-    single: Processes, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert await done(single, jobs.talk) == ""
-    out, err = capfd.readouterr()
-    assert sorted(out.splitlines()) == ["said by print", "written to 1"]
-    assert err == "complained\n"
-    assert await done(single, jobs.lose_stdout) is None
     assert await done(single, jobs.plain, 1) == 2
 
 
+async def test_what_a_step_prints_goes_where_the_program_prints(
+    fresh: Processes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert await done(fresh, jobs.talk) == ""
+    out, err = capfd.readouterr()
+    assert sorted(out.splitlines()) == ["said by print", "written to 1"]
+    assert err == "complained\n"
+    assert await done(fresh, jobs.lose_stdout) is None
+    assert await done(fresh, jobs.plain, 1) == 2
+
+
 async def test_a_child_has_the_surroundings_of_its_parent(
-    single: Processes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fresh: Processes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RIPRESA_TEST", "inherited")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')", encoding="utf-8")
-    given = await done(single, jobs.surroundings)
+    given = await done(fresh, jobs.surroundings)
     assert given == {"path": sys.path, "argv": sys.argv, "cwd": str(tmp_path), "variable": "inherited"}
     monkeypatch.syspath_prepend(str(tmp_path / "later"))
-    assert (await done(single, jobs.surroundings))["path"] == sys.path
+    assert (await done(fresh, jobs.surroundings))["path"] == sys.path
 
 
 async def test_a_default_timeout_for_sockets_does_not_touch_ours(single: Processes) -> None:
@@ -201,17 +202,17 @@ async def test_a_second_cancellation_does_not_leave_the_child_behind(single: Pro
     assert not is_known(child)
 
 
-async def test_a_child_that_is_given_up_while_it_starts_is_killed(single: Processes) -> None:
+async def test_a_child_that_is_given_up_while_it_starts_is_killed(fresh: Processes) -> None:
     for turns in (1, 2, 3, 10):
-        task = asyncio.create_task(done(single, jobs.pid))
+        task = asyncio.create_task(done(fresh, jobs.pid))
         for _ in range(turns):
             await asyncio.sleep(0)
-        (child,) = single._children
+        (child,) = fresh._children
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not is_known(child._process.pid)
-        assert single._children == set()
+        assert fresh._children == set()
 
 
 # --- children that die
@@ -304,7 +305,7 @@ def test_a_signal_without_a_name_has_a_number() -> None:
     [(OSError(errno.EAGAIN, "no process left"), True), (FileNotFoundError(2, "no Python"), False)],
 )
 async def test_a_process_that_cannot_be_started_is_an_error_and_frees_its_slot(
-    single: Processes, monkeypatch: pytest.MonkeyPatch, error: OSError, retryable: bool
+    fresh: Processes, monkeypatch: pytest.MonkeyPatch, error: OSError, retryable: bool
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise error
@@ -314,23 +315,20 @@ async def test_a_process_that_cannot_be_started_is_an_error_and_frees_its_slot(
         patched.setattr(subprocess, "Popen", broken)
         for _ in range(2):
             with pytest.raises(StepError, match="no child process can be started") as caught:
-                await done(single, jobs.pid)
+                await done(fresh, jobs.pid)
     assert (caught.value.code, caught.value.retryable) == ("not_available", retryable)
     assert len(os.listdir("/proc/self/fd")) == open_files
-    assert await done(single, jobs.plain, 1) == 2
 
 
 async def test_a_child_that_ends_before_it_is_ready_has_not_run_the_job(
-    single: Processes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fresh: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "broken.py"
-    program.write_text("raise SystemExit(5)", encoding="utf-8")
     with monkeypatch.context() as patched:
-        patched.setattr(spawn, "_PROGRAM", str(program))
+        patched.setattr(spawn, "_PROGRAM", "raise SystemExit(5)")
         with pytest.raises(StepError, match="exit status 5 before it was ready") as caught:
-            await done(single, jobs.pid)
+            await done(fresh, jobs.pid)
     assert (caught.value.code, caught.value.retryable) == ("not_available", True)
-    assert await done(single, jobs.plain, 1) == 2
+    assert fresh._children == set()
 
 
 async def test_closing_lets_idle_children_end_and_kills_the_others(tmp_path: Path) -> None:

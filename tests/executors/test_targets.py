@@ -72,7 +72,6 @@ def test_a_target_leads_back_to_the_plain_function(fn: Any, target: str, functio
         jobs.Tools().method,
         jobs.shadowed_before,
         lambda: None,
-        print.__call__,
     ],
 )
 def test_what_has_no_name_of_its_own_is_refused_with_advice(fn: Callable[..., Any]) -> None:
@@ -85,7 +84,7 @@ def test_a_step_that_is_refused_is_named() -> None:
     from ripresa.workflow.step import step
 
     with pytest.raises(InvalidConfig) as caught:
-        target_of(step(jobs.outer(), name="inner one"))
+        target_of(step(name="inner one")(jobs.outer()))
     assert caught.value.where == "inner one"
 
 

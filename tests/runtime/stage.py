@@ -145,3 +145,9 @@ async def all_of(handle: Handle[Any]) -> list[Recorded]:
 def kinds(events: list[Event]) -> list[str]:
     """The names of events."""
     return [type(event).__name__ for event in events]
+
+
+def leftovers() -> set[asyncio.Task[Any]]:
+    """Tasks that are not the test's own."""
+    mine = asyncio.current_task()
+    return {task for task in asyncio.all_tasks() if task is not mine and "ripresa" in repr(task)}

@@ -12,7 +12,7 @@ import pytest
 from ripresa import Context, Retry, chain, current, delay, map_each, parallel, step, workflow
 from ripresa.core.events import AttemptLost, CleanupEnded, CleanupStarted, NodeCancelled
 from ripresa.errors import IllegalTransition, RunCancelled
-from tests.runtime.stage import Slow, Tally, in_memory, journal_of, kinds, on_clock, turns
+from tests.runtime.stage import Slow, Tally, in_memory, journal_of, kinds, leftovers, on_clock, turns
 
 
 class Stubborn:
@@ -435,12 +435,6 @@ async def test_what_was_scheduled_and_cancelled_in_one_turn_never_runs() -> None
 
 
 # --- the caller
-
-
-def leftovers() -> set[asyncio.Task[Any]]:
-    """Tasks that are not the test's own."""
-    mine = asyncio.current_task()
-    return {task for task in asyncio.all_tasks() if task is not mine and "ripresa" in repr(task)}
 
 
 @pytest.mark.parametrize("scope", ["task", "timeout", "anyio", "group"])

@@ -1,5 +1,6 @@
 """Workflows of every kind under thousands of seeded schedules: they end as the undisturbed run does."""
 
+import asyncio
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
@@ -23,15 +24,17 @@ from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.retry import Retry
 from ripresa.errors import StepError
+from ripresa.stores.memory import MemoryStore
+from ripresa.testing import simulator
 from ripresa.testing.simulator import (
     STORM,
     Attempt,
     Cancelled,
     Discrepancy,
-    Faults,
     Race,
     Simulation,
     call,
+    flow,
     sleep,
 )
 
@@ -53,6 +56,10 @@ def double(attempt: Attempt) -> Any:
 
 def broken(attempt: Attempt) -> Any:
     raise StepError(f"{attempt.path} is broken", retryable=False)
+
+
+def refuse() -> Any:
+    raise StepError("I cannot say")
 
 
 def flaky(attempt: Attempt) -> Any:
@@ -119,6 +126,13 @@ GRAPH = Graph(
     output=Wire(sources=(3, 5), evaluated=True),
 )
 
+
+def nested(number: int) -> Generator[Any, Any, Any]:
+    """A durable function that uses a flow, and one whose call fails for good."""
+    found = yield flow("inner", number)
+    yield (call("broken"), call("add", found))
+
+
 SIMULATIONS = {
     "sequence": simulate(chain("add flaky double add#2")),
     "parallel": simulate(Parallel("all", (chain("add double"), Call("flaky"), Delay("delay", 500_000)), join=Join())),
@@ -146,6 +160,14 @@ SIMULATIONS = {
         answers={"which": lambda question, value: value % 2},
     ),
     "function": simulate(Dynamic("f", workflow="publish", version="1"), functions={"publish": publish}),
+    "function that fails": simulate(
+        Dynamic("f", workflow="nested", version="1"),
+        functions={"nested": nested},
+        flows={"inner": chain("add double", "any")},
+    ),
+    "question that raises": simulate(
+        Branch("which", steps("add"), condition="odd", code=None), answers={"which": lambda question, value: refuse()}
+    ),
     "failure with clean-up": simulate(
         Cleanup(
             "guard",
@@ -192,6 +214,8 @@ def test_the_undisturbed_runs_say_what_is_expected() -> None:
         "fallback": ("completed", 42),
         "branch": ("completed", 4),
         "function": ("completed", [3, 4, 2]),
+        "function that fails": ("failed", None),
+        "question that raises": ("failed", None),
         "failure with clean-up": ("failed", None),
         "cancelled": ("cancelled", None),
         "cancelled function": ("cancelled", None),
@@ -238,3 +262,56 @@ def test_a_failed_run_is_resumed_and_finished_steps_do_not_run_again() -> None:
     for seed in range(1, 200):
         result = simulation.run(seed, STORM)
         assert (result.status, result.output) == ("completed", expected)
+
+
+# --- what the simulator finds
+
+
+class Forgetful(Call):
+    """A step that is tried again without counting."""
+
+    def failed(self, run: Any, frame: Any, failure: Any, retry_at: int) -> None:
+        run.schedule(frame)
+
+
+class Again(Sequence):
+    """A chain that begins anew when it has ended."""
+
+    def on_done(self, run: Any, frame: Any, key: int, value: Any) -> None:
+        self.open(run, frame)
+
+
+class Moody(Sequence):
+    """A chain whose state does not follow from the facts."""
+
+    def on_done(self, run: Any, frame: Any, key: int, value: Any) -> None:
+        MOODS.append(1)
+        run.reason = str(len(MOODS))
+        super().on_done(run, frame, key, value)
+
+
+MOODS: list[int] = []
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        (Sequence("s", (Forgetful("broken"),)), "attempt 1 of 'broken' runs twice"),
+        (Again("s", steps("add")), "the finished step 'add' runs again"),
+        (Moody("s", steps("add")), "the journal gives another state than the run had"),
+    ],
+)
+def test_what_must_not_happen_is_found_and_names_its_seed(root: Node[Any], message: str) -> None:
+    with pytest.raises(Discrepancy, match=rf"with seed 5 {message}; repeat it: simulation\.run\(5, "):
+        simulate(root).run(5)
+
+
+def test_a_store_that_waits_is_refused() -> None:
+    class Waiting(MemoryStore):
+        async def open(self) -> None:
+            await asyncio.sleep(0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator, "MemoryStore", Waiting)
+        with pytest.raises(AssertionError, match="does not wait"):
+            simulate(chain("add")).run()

@@ -43,6 +43,10 @@ _BY_CODE: Final = {
 }
 
 
+class UserCodeFailed(Exception):
+    """The user's module raised while it was imported: what it raised is the cause."""
+
+
 def exit_of_status(status: str) -> int:
     """The exit code for a run that is not driven any more: one that has not ended can be taken up again."""
     return BY_STATUS.get(status, INTERRUPTED)

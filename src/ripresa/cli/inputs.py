@@ -18,12 +18,9 @@ from ..workflow.flow import Runnable
 from ..workflow.function import Workflow
 from ..workflow.parameters import Parameters
 from ..workflow.single import Single
+from .exits import UserCodeFailed
 
 WHERE = "--input"
-
-
-class UserCodeFailed(Exception):
-    """The user's module raised while it was imported: what it raised is the cause."""
 
 
 def load(target: str) -> Runnable[..., Any]:

@@ -151,10 +151,7 @@ def _print_steps(view: RunView, read: Any) -> None:
 
 def print_events(place: Place, run: str, *, follow: bool, as_json: bool) -> int:
     """Print what the journal says; with `follow` until the run ends or nobody drives it. Raises `RunNotFound`."""
-    try:
-        return asyncio.run(_events(place, run, follow, as_json))
-    except KeyboardInterrupt:
-        return COMPLETED if follow else 130
+    return asyncio.run(_events(place, run, follow, as_json))
 
 
 async def _events(place: Place, run: str, follow: bool, as_json: bool) -> int:

@@ -15,7 +15,7 @@ from ..core import events as e
 from ..core.events import Recorded
 from ..core.view import RunView
 from ..runtime.feed import Notice, StepProgressed
-from .tree import Line, duration, lines_of, trouble
+from .tree import Line, duration, lines_of, message_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -84,6 +84,7 @@ class Lines(Screen):
 
     def __init__(self) -> None:
         super().__init__()
+        self._since = time.time_ns() // 1000  # what a run did before is not news
         self._told: dict[str, float] = {}
 
     def say(self, text: str) -> None:
@@ -93,7 +94,7 @@ class Lines(Screen):
     def take(self, run: str, item: Recorded | Notice) -> None:
         """See `Screen`."""
         super().take(run, item)
-        if isinstance(item, Recorded):
+        if isinstance(item, Recorded) and item.at >= self._since:
             for line in self._lines(self.runs[run].view, item):
                 self.say(f"{run}: {line}" if len(self.runs) > 1 else line)
 
@@ -104,10 +105,10 @@ class Lines(Screen):
                 yield f"completed {path} in {duration(item.at - view.steps[path].scheduled_at)}{tried}"
             case e.StepCompleted() if self._is_due(view):
                 yield f"{view.completed} of {view.total} steps ({view.percent:.0f}%)"
-            case e.StepFailed(_, path, attempt, _, retry_at) | e.AttemptLost(_, path, attempt, _, retry_at):
-                again = f"; again in {duration(retry_at - item.at)}" if retry_at > item.at + 1 else ""
-                why = trouble(view.steps[path]) or view.steps[path].status
-                yield f"{'attempt' if retry_at else 'failed'} {path} (attempt {attempt}): {why}{again}"
+            case e.StepFailed(_, path, attempt, failure, retry_at):
+                yield _again(path, attempt, message_of(failure), retry_at - item.at)
+            case e.AttemptLost(_, path, attempt, reason, retry_at):
+                yield _again(path, attempt, f"lost: {reason}", retry_at - item.at)
             case e.FanOutStarted(path, count):
                 yield f"started {path or view.workflow}: {count} items"
             case e.LoopEnded(path, iterations, reason):
@@ -125,6 +126,12 @@ class Lines(Screen):
             return False
         self._told[view.id] = view.percent
         return True
+
+
+def _again(path: str, attempt: int, why: str, wait: int) -> str:
+    """A line about an attempt that was not the good one; `wait` is below 0 if there is no other."""
+    what = "failed" if wait < 0 else "again in " + duration(wait)
+    return f"{path} (attempt {attempt}) {why}; {what}"
 
 
 def _is_item(path: str) -> bool:

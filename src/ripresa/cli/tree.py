@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from ..core.events import Failure
 from ..core.view import RunView, ScopeView, StepView
 from ..runtime.feed import StepProgressed
 
@@ -111,7 +112,7 @@ def _lines(branch: Branch, depth: int, now: int, notes: Mapping[str, StepProgres
     facts = _facts(branch, steps, single, notes)
     yield Line(depth, _status(branch, steps), branch.name, tuple(fact for fact in (*facts, _lasted(steps, now)) if fact))
     for step in _troubled(branch) if single is None else ():
-        yield Line(depth + 1, _step_status(step), _index(step.path), tuple(filter(None, (_attempt(step), trouble(step)))))
+        yield Line(depth + 1, _step_status(step), _index(step.path), tuple(filter(None, (_attempt(step), _trouble(step)))))
     for part in branch.parts.values():
         yield from _lines(part, depth + 1, now, notes)
 
@@ -131,7 +132,7 @@ def _facts(
     if single is not None:
         yield _attempt(single)
         yield _said(notes.get(single.path))
-        yield trouble(single)
+        yield _trouble(single)
     elif branch.steps or branch.count:
         yield _counted(branch)
         failed = sum(step.status == "failed" for step in steps)
@@ -178,13 +179,15 @@ def _attempt(step: StepView) -> str:
     return f"attempt {step.attempt}" if step.attempt > 1 else ""
 
 
-def trouble(step: StepView) -> str:
+def _trouble(step: StepView) -> str:
     """What went wrong with a step that failed or is tried again; nothing for others."""
-    if step.failure is None or step.status not in ("failed", "retrying"):
-        return ""
-    message = step.failure.message.partition("\n")[0]
-    kind = step.failure.types[0].rpartition(".")[2] + ": " if step.failure.types else ""
-    return f"{kind}{message}"[:200]
+    return message_of(step.failure) if step.failure is not None and step.status in ("failed", "retrying") else ""
+
+
+def message_of(failure: Failure) -> str:
+    """A failure on one line: the exception's class and the first line of its message."""
+    kind = failure.types[0].rpartition(".")[2] + ": " if failure.types else ""
+    return f"{kind}{failure.message.partition(chr(10))[0]}"[:200]
 
 
 def _said(note: StepProgressed | None) -> str:

@@ -70,6 +70,8 @@ def accepts(state: RunState, fact: Fact) -> bool:
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
     if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken):
         return False
+    if state.status == "created":
+        return isinstance(fact, RunStarted)
     match fact:
         case StepCompleted() | StepFailed() | AttemptLost() | CallRecorded() | StepStarted():
             frame = state.frames.get(fact.path)
@@ -92,7 +94,7 @@ def accepts(state: RunState, fact: Fact) -> bool:
         case CancelRequested():
             return state.status != "cancelling"
         case RunTaken():
-            return state.status != "created" and fact.epoch > state.epoch
+            return fact.epoch > state.epoch
         case _:
             return True
 

@@ -136,11 +136,12 @@ def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
         return "Any" if kind is Any else "None"
     if isinstance(kind, str):
         return kind
-    origin, args = get_origin(kind), get_args(kind)
+    origin: Any = get_origin(kind)
+    args: tuple[Any, ...] = get_args(kind)
     if origin is Annotated:
         return type_name(args[0], seen)
     if origin is not None:
-        inner = ",".join(str(arg) if type(arg) is list else type_name(arg, seen) for arg in args)
+        inner = ",".join(f"{arg}" if isinstance(arg, list) else type_name(arg, seen) for arg in args)
         name = "Union" if origin is UnionType else getattr(origin, "__name__", str(origin))
         return f"{name}[{inner}]"
     name = str(getattr(kind, "__qualname__", kind))

@@ -1,7 +1,4 @@
-"""The program of a child process: `python -P child.py CHANNEL LIFELINE SETUP` (two descriptors, and JSON).
-
-It is run as a file and sets `sys.path` before it imports anything else, so that Ripresa is found where the parent
-found it and nothing in the working directory gets in between.
+"""The program of a child process.
 
 Law: a child never outlives its parent, not even one that hangs and not even a parent that is killed. The parent holds
 the other end of the lifeline and never writes to it: when it closes, the child's whole process group is killed. On
@@ -24,21 +21,23 @@ from contextlib import suppress
 _PIECE = 1 << 18
 
 
-def main(channel: int, lifeline: int, setup: str) -> None:
-    """Say that the child is ready, then do one job after the other until the parent hangs up."""
+def main(channel: str, lifeline: str, setup: str) -> None:
+    """Say that the child is ready, then do one job after the other until the parent hangs up.
+
+    `channel` and `lifeline` are numbers of descriptors, `setup` is JSON.
+    """
     given = json.loads(setup)
-    _hold(lifeline, given["parent"])
-    sys.path[:], sys.argv[:] = given["path"], given["argv"]
-    os.set_inheritable(channel, False)
-    os.set_inheritable(lifeline, False)
+    sys.argv[:] = given["argv"]
+    _hold(int(lifeline), given["parent"])
     with suppress(ConnectionError):  # the parent is gone, and the child is about to be
-        _serve(socket.socket(fileno=channel))
+        _serve(socket.socket(fileno=int(channel)))
 
 
 def _serve(channel: socket.socket) -> None:
-    from ripresa.executors.frames import Inbound, pack
-    from ripresa.executors.perform import perform
+    from .frames import Inbound, pack
+    from .perform import perform
 
+    channel.set_inheritable(False)
     # What user code forks must not keep the channel open. This also keeps it open here until the process has ended.
     os.register_at_fork(after_in_child=channel.close)
     channel.sendall(pack(b"", b""))
@@ -50,6 +49,7 @@ def _serve(channel: socket.socket) -> None:
 
 
 def _hold(lifeline: int, parent: int) -> None:
+    os.set_inheritable(lifeline, False)
     ends = select.poll()
     ends.register(lifeline, select.POLLIN)
     if sys.platform == "linux":
@@ -69,7 +69,3 @@ def _hold(lifeline: int, parent: int) -> None:
 def _watch(ends: select.poll) -> None:
     ends.poll()
     os.killpg(0, signal.SIGKILL)  # pragma: no cover - nothing is left to say that it ran
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -15,7 +15,7 @@ from typing import Any
 from ..core.codec import failure_from
 from ..core.events import Failure
 from ..errors import CODES, RipresaError, StepError
-from .spawn import Child, import_path, start
+from .spawn import MARK, Child, import_path, start
 from .targets import target_of
 
 __all__ = ["Job", "ProcessFailure", "Processes", "target_of"]
@@ -111,6 +111,13 @@ class Processes:
         return await self._start()
 
     async def _start(self) -> Child:
+        if MARK in os.environ:
+            raise RipresaError(
+                "a child process cannot have child processes of its own",
+                code="not_available",
+                op="start",
+                hint='what a script does belongs below if __name__ == "__main__": each child imports it',
+            )
         try:
             child = start()
         except OSError as error:

@@ -10,12 +10,20 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import cast
 
 from .frames import Inbound, Message, pack
 
-_PROGRAM = str(Path(__file__).with_name("child.py"))
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3])['path']; "
+    "from ripresa.executors.child import main; main(*sys.argv[1:])"
+)
+"""The path is set before anything else is imported (`-m` would not): Ripresa is found where the parent found it, and
+with `-P` nothing in the working directory gets in between."""
+
+
+MARK = "RIPRESA_CHILD"
+"""Set in the environment of children: a script without a guard, imported in one, must not start more."""
 
 
 def import_path() -> list[str]:
@@ -38,9 +46,10 @@ def start() -> Child:
         if_it_fails.callback(os.close, lifeline)
         always.callback(os.close, held)
         process = subprocess.Popen(
-            [sys.executable, "-P", _PROGRAM, str(theirs.fileno()), str(held), setup],
+            [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), str(held), setup],
             pass_fds=(theirs.fileno(), held),
             stdin=subprocess.DEVNULL,
+            env={**os.environ, MARK: "1"},
             start_new_session=True,
         )
         if_it_fails.pop_all()

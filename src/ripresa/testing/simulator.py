@@ -152,7 +152,7 @@ A failed call is thrown in as `StepError`, a cancellation as `Cancelled`.
 """
 
 
-class Cancelled(Exception):  # noqa: N818 - it is no error
+class Cancelled(Exception):
     """Thrown into a scripted function that is cancelled."""
 
 
@@ -192,7 +192,7 @@ class Simulation:
     deadline: int = 0
     requests: tuple[tuple[int, str], ...] = ()
 
-    def run(self, seed: int = 0, faults: Faults = Faults()) -> Result:  # noqa: B008 - frozen
+    def run(self, seed: int = 0, faults: Faults = Faults()) -> Result:
         """One run. Raises `Discrepancy` if it gets stuck, or if a finished step runs again."""
         return _World(self, seed, faults).play()
 
@@ -214,7 +214,7 @@ class Simulation:
 # --- the world of one run
 
 
-class _Crash(Exception):  # noqa: N818 - it is no error
+class _Crash(Exception):
     """The process dies."""
 
 
@@ -223,7 +223,7 @@ class _Due:
     """Something that will be reported: the outcome of an attempt or a timer; `stale` survives a crash."""
 
     at: int
-    fact: Fact
+    fact: StepCompleted | StepFailed | AttemptLost | TimerFired
     stale: bool = False
 
 
@@ -368,25 +368,19 @@ class _World:
             self.agenda.append(_Due(due.at + self.random.randrange(2_000_000), due.fact, stale=True))
         fact = due.fact
         if isinstance(fact, TimerFired):
-            fact = TimerFired(max(self._at(), fact.at), fact.path)
+            self._commit(TimerFired(max(self._at(), fact.at), fact.path))
         elif isinstance(fact, StepCompleted):
-            fact = StepCompleted(self._at(), fact.path, fact.attempt, fact.output)
+            self._commit(replace(fact, at=self._at()))
         else:
-            assert isinstance(fact, StepFailed | AttemptLost)
-            fact = self._judged(fact)
-        self._commit(fact)
+            self._commit(self._judged(fact))
 
     def _judged(self, fact: StepFailed | AttemptLost) -> Fact:
         """The report of a failed attempt with the moment of the next one."""
         frame = self.state.frames.get(fact.path)
         tries = frame.attempt - frame.base + 1 if isinstance(frame, CallFrame) else 1
-        lost = isinstance(fact, AttemptLost)
-        failure = Failure("attempt_lost", "", retryable=True) if isinstance(fact, AttemptLost) else fact.failure
+        failure = fact.failure if isinstance(fact, StepFailed) else Failure("attempt_lost", "", retryable=True)
         delay = retry_after(self.simulation.retry, tries, failure, spread_of(1, fact.path, fact.attempt))
-        retry_at = 0 if delay is None else self._at() + round(delay * 1_000_000)
-        if lost:
-            return AttemptLost(self._at(), fact.path, fact.attempt, "crashed", retry_at)
-        return StepFailed(self._at(), fact.path, fact.attempt, failure, retry_at)
+        return replace(fact, at=self._at(), retry_at=0 if delay is None else self._at() + round(delay * 1_000_000))
 
     # --- append, then perform
 
@@ -450,16 +444,16 @@ class _World:
     def _run(self, command: RunStep) -> None:
         path, number = command.path, command.attempt
         place = path, number, self.state.generation
-        if place in self.begun:
-            raise self._wrong(f"attempt {number} of {path!r} runs twice")
         if (path, self.state.generation) in self.finished:
             raise self._wrong(f"the finished step {path!r} runs again")
+        if place in self.begun:
+            raise self._wrong(f"attempt {number} of {path!r} runs twice")
         self.begun.add(place)
         self.executed.append((path, number))
         at = self.now + self.random.randrange(1, 1_000_000) + self._lag()
         self.agenda.append(_Due(at, self._outcome(at, path, number, command.input)))
 
-    def _outcome(self, at: int, path: str, number: int, input: Value) -> Fact:
+    def _outcome(self, at: int, path: str, number: int, input: Value) -> StepCompleted | StepFailed | AttemptLost:
         step = self.simulation.steps[self.state.frames[path].node.name.partition("#")[0]]
         if self._happens(self.faults.lose):
             return AttemptLost(at, path, number, "crashed")
@@ -473,9 +467,14 @@ class _World:
         """Half of the attempts that are stopped had ended already."""
         for due in self.agenda:
             fact = due.fact
-            if isinstance(fact, StepCompleted | StepFailed | AttemptLost) and not due.stale:
-                if (fact.path, fact.attempt) == (command.path, command.attempt) and self.random.random() < 0.5:
-                    due.fact = AttemptLost(due.at, fact.path, fact.attempt, "cancelled")
+            if (
+                due.stale
+                or isinstance(fact, TimerFired)
+                or (fact.path, fact.attempt) != (command.path, command.attempt)
+            ):
+                continue
+            if self.random.random() < 0.5:
+                due.fact = AttemptLost(due.at, fact.path, fact.attempt, "cancelled")
 
     def _forget_timer(self, path: str) -> None:
         self.agenda = [

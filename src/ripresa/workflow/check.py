@@ -160,7 +160,7 @@ def _full_name(found: Any) -> str | None:
     if not isinstance(name, str):
         return None
     owner = getattr(found, "__self__", None)
+    if inspect.isclass(owner):
+        return f"{owner.__module__}.{owner.__qualname__}.{name}"
     module = owner.__name__ if isinstance(owner, ModuleType) else getattr(found, "__module__", None)
-    if module is None:
-        module = type(owner).__module__
-    return f"{module}.{name}"
+    return f"{module or type(owner).__module__}.{name}"

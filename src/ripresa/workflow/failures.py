@@ -41,7 +41,7 @@ def failure_of(error: BaseException, path: str = "", attempt: int = 0) -> Failur
 
 def _message(error: BaseException) -> str:
     if isinstance(error, RipresaError):
-        return printable(str(error.message))
+        return printable(f"{error.message} ({error.hint})" if error.hint else str(error.message))
     try:
         return printable(str(error.args[0]) if type(error) is KeyError and len(error.args) == 1 else str(error))
     except Exception as broken:  # an exception whose text raises is still a failure to record

@@ -1,0 +1,223 @@
+"""The commands: their options and their help. What they do stands in `running` and `listing`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .exits import COMPLETED, USAGE
+
+if TYPE_CHECKING:
+    from .places import Place
+
+EXIT_CODES = (
+    "Exit codes: 0 completed, 1 failed, 2 wrong usage or invalid workflow, 3 not found, 4 cancelled or terminated, "
+    "5 waiting, 130 interrupted (the run can be resumed)."
+)
+
+cli = typer.Typer(
+    name="ripresa",
+    help="Durable workflows: run them, look into them, take them up again where they stopped.",
+    epilog=EXIT_CODES,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Target = Annotated[str, typer.Argument(help="file.py:name or package.module:name", show_default=False)]
+Run = Annotated[str, typer.Argument(help="the id of a run", show_default=False)]
+Store = Annotated[
+    str, typer.Option(help="address of the store [default: RIPRESA_STORE or .ripresa/ripresa.db]", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the result and errors only")]
+Durability = Annotated[
+    str, typer.Option(help="full: survives loss of power; normal: survives the end of the process")
+]
+Code = Annotated[str, typer.Option("--target", help="where the code is, if it moved since the run began")]
+Reason = Annotated[str, typer.Option(help="why; recorded with the run")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__
+
+        print(f"ripresa {__version__}")
+        raise typer.Exit(COMPLETED)
+
+
+@cli.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    """Durable workflows: run them, look into them, take them up again where they stopped."""
+
+
+@cli.command(epilog=EXIT_CODES)
+def run(
+    target: Target,
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input", "-i", help="the argument, or an object of named arguments: JSON, @file, or - for standard input"
+        ),
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option(help="the run's id: a second run of the same gives the recorded one")
+    ] = None,
+    store: Store = "",
+    durability: Durability = "full",
+    concurrency: Annotated[int | None, typer.Option(min=1, help="attempts of this run at a time")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="a tag to list the run by; may be repeated")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Run a workflow and show its steps while they happen."""
+    from . import running
+
+    start = running.Start(target, input, id, concurrency, tuple(tag or ()))
+    return running.run(_place(store, durability), start, as_json=json, quiet=quiet)
+
+
+@cli.command()
+def runs(
+    status: Annotated[list[str] | None, typer.Option(help="only of this status; may be repeated")] = None,
+    workflow: Annotated[str, typer.Option(help="only of this workflow")] = "",
+    tag: Annotated[str, typer.Option(help="only with this tag")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 50,
+    store: Store = "",
+    json: Json = False,
+) -> int:
+    """List runs, newest first."""
+    from ..ports import RunFilter
+    from . import listing
+
+    where = RunFilter(status=tuple(status or ()), workflow=workflow, tag=tag, limit=limit)
+    return listing.list_runs(_place(store), where, as_json=json)
+
+
+@cli.command()
+def show(
+    run: Run,
+    steps: Annotated[bool, typer.Option("--steps", help="every step with its result, not the tree")] = False,
+    store: Store = "",
+    json: Json = False,
+) -> int:
+    """Show a run: status, progress, result, error, steps."""
+    from . import listing
+
+    return listing.show_run(_place(store), run, as_json=json, steps=steps)
+
+
+@cli.command()
+def events(
+    run: Run,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the run ends (JSON: one per line)")] = False,
+    store: Store = "",
+    json: Json = False,
+) -> int:
+    """Print the journal of a run, live with --follow."""
+    from . import listing
+
+    return listing.print_events(_place(store), run, follow=follow, as_json=json)
+
+
+@cli.command(epilog=EXIT_CODES)
+def resume(
+    run: Annotated[str, typer.Argument(help="the id of a run", show_default=False)] = "",
+    all: Annotated[bool, typer.Option("--all", help="all unfinished runs that no living process drives")] = False,
+    target: Code = "",
+    store: Store = "",
+    durability: Durability = "full",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Take a run up from its first unfinished steps."""
+    from . import running
+
+    if bool(run) == all:
+        raise typer.BadParameter("give the id of a run, or --all")
+    if all and target:
+        raise typer.BadParameter("--target is for one run")
+    place = _place(store, durability)
+    if all:
+        return running.resume_all(place, as_json=json, quiet=quiet)
+    return running.resume(place, run, target, as_json=json, quiet=quiet)
+
+
+@cli.command()
+def cancel(run: Run, reason: Reason = "", target: Code = "", store: Store = "", quiet: Quiet = False) -> int:
+    """Ask a run to stop and clean up."""
+    return _ask(run, "cancel", reason, target, store, quiet)
+
+
+@cli.command()
+def terminate(run: Run, reason: Reason = "", target: Code = "", store: Store = "", quiet: Quiet = False) -> int:
+    """Kill a run: nothing is cleaned up."""
+    return _ask(run, "terminate", reason, target, store, quiet)
+
+
+@cli.command()
+def pause(run: Run, reason: Reason = "", store: Store = "", quiet: Quiet = False) -> int:
+    """Let a run start nothing new; what is in flight ends."""
+    return _ask(run, "pause", reason, "", store, quiet)
+
+
+@cli.command("continue", epilog=EXIT_CODES)
+def continue_(run: Run, target: Code = "", store: Store = "", quiet: Quiet = False) -> int:
+    """Let a paused run go on."""
+    return _ask(run, "continue", "", target, store, quiet)
+
+
+def _ask(run: str, kind: str, reason: str, target: str, store: str, quiet: bool) -> int:
+    from . import running
+
+    return running.ask(_place(store), running.Ask(run, kind, reason, target), quiet=quiet)
+
+
+@cli.command()
+def check(target: Target, json: Json = False) -> int:
+    """Say everything that is wrong with a workflow, before it runs."""
+    from ..errors import InvalidWorkflow, Problem
+    from ..workflow.check import check as problems_of
+    from ..workflow.registry import kind_of
+    from .inputs import load
+    from .telling import print_json, warn
+
+    problems: list[Problem]
+    try:
+        runnable = load(target)
+        name, kind, problems = runnable.name, kind_of(runnable), problems_of(runnable)
+    except InvalidWorkflow as error:
+        name, kind, problems = error.op, "", list(error.problems)
+    if json:
+        found = [{"where": problem.where, "message": problem.message, "code": problem.code} for problem in problems]
+        print_json({"target": target, "workflow": name, "kind": kind, "ok": not problems, "problems": found})
+    for problem in problems:
+        warn(f"error [{problem.code}] {problem.where}: {problem.message}")
+    if not problems and not json:
+        print(f"{kind} {name!r} is valid")
+    return USAGE if problems else COMPLETED
+
+
+@cli.command()
+def draw(
+    target: Target,
+    format: Annotated[str, typer.Option(help="mermaid or dot")] = "mermaid",
+) -> int:
+    """Draw a workflow as text: Mermaid or Graphviz."""
+    from typing import Any, cast
+
+    from ..workflow.draw import draw as drawn
+    from .inputs import load
+
+    print(drawn(load(target), cast("Any", format)), end="")
+    return COMPLETED
+
+
+def _place(store: str, durability: str = "full") -> Place:
+    from .places import Place
+
+    return Place(store, durability)

@@ -1,0 +1,60 @@
+"""The program around the commands: the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, cast
+
+import typer
+
+from ..errors import RipresaError
+from .commands import cli
+from .exits import COMPLETED, INTERRUPTED, USAGE, UserCodeFailed, exit_of
+
+# The root of what a command line can be wrong about; typer brings it along without giving it a public name.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+def run(args: list[str]) -> int:
+    """Perform a command; its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        cast("Any", stream).reconfigure(errors="replace")
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return COMPLETED
+
+
+def _run(args: list[str]) -> int:
+    try:
+        code = cli(args or ["--help"], standalone_mode=False)
+    except UsageError as error:
+        context = f" ({error.ctx.command_path} --help says more)" if error.ctx else ""
+        return _refused(RipresaError(error.format_message() + context, code="usage"), args)
+    except RipresaError as error:
+        return _refused(error, args)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except UserCodeFailed as error:
+        from .telling import tell_user_error
+
+        tell_user_error(error.__cause__ or error)
+        return USAGE
+    return code if isinstance(code, int) else COMPLETED
+
+
+def _refused(error: RipresaError, args: list[str]) -> int:
+    from .telling import print_json, tell_error
+
+    tell_error(error)
+    if "--json" in args:
+        from .plain import error_plain
+
+        print_json({"error": error_plain(error)})
+    return exit_of(error)
+

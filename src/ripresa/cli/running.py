@@ -1,0 +1,257 @@
+"""`run`, `resume` and what is asked of runs (`cancel`, `pause`, ...): code is loaded before an event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from sys import stderr
+from typing import Any
+
+from ..app import App
+from ..client import Handle
+from ..core.lifecycle import ACTIVE, TERMINAL, check_transition
+from ..errors import RipresaError
+from ..ports import RunFilter, RunHead
+from ..runtime.engine import not_found
+from ..workflow.flow import Runnable
+from .driving import Begin, drive
+from .exits import COMPLETED, USAGE, UserCodeFailed, exit_of, worst
+from .inputs import call_of, load, read_input
+from .places import Place
+from .screen import screen
+from .telling import Teller, print_json, tell_error, tell_user_error, warn
+
+PATIENCE = 5.0
+"""Seconds to wait for the process that drives a run to take up a request."""
+
+LOOK = 0.05
+
+BY = "command line"
+
+REACHED = {
+    "cancel": ("cancelling", "cancelled", "completed", "failed"),
+    "terminate": ("terminated",),
+    "pause": ("paused",),
+    "continue": ("running", *TERMINAL),
+}
+"""The statuses that show that a request was taken up."""
+
+AIMS = {"cancel": "cancelling", "terminate": "terminated", "pause": "paused", "continue": "running"}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run is started with, as it stands on the command line."""
+
+    target: str
+    input: str | None = None
+    id: str | None = None
+    concurrency: int | None = None
+    tags: Sequence[str] = ()
+
+
+def run(place: Place, start: Start, *, as_json: bool, quiet: bool) -> int:
+    """Start a run, or find the recorded one of this id, and see it to its end."""
+    with redirect_stdout(stderr):  # standard output belongs to the result: what user code prints goes beside it
+        runnable = load(start.target)
+        call = call_of(runnable, None if start.input is None else read_input(start.input))
+
+    async def begin(app: App) -> list[Handle[Any]]:
+        handle = await app.start(call, id=start.id, concurrency=start.concurrency, tags=start.tags)
+        await _take_up_if_left(app, handle)
+        return [handle]
+
+    return _driven(place, begin, Teller(place, as_json, quiet))
+
+
+def _driven(place: Place, begin: Begin, teller: Teller) -> int:
+    from sys import stdout
+
+    def tell(left: Any) -> int:
+        with redirect_stdout(stdout):
+            return teller(left)
+
+    with redirect_stdout(stderr):
+        return drive(place, screen(teller.quiet), begin, tell)
+
+
+async def _take_up_if_left(app: App, handle: Handle[Any]) -> None:
+    """Go on with a run that its process left unfinished; one that is paused waits for `continue`."""
+    head = await app.store.find_run(handle.id)
+    if head is None or head.status in TERMINAL or head.status == "paused" or handle.id in app.engine.drivers:
+        return
+    if await app.store.owner(handle.id) is None:
+        await handle.resume()
+
+
+# --- resume
+
+
+def resume(place: Place, id: str, target: str, *, as_json: bool, quiet: bool) -> int:
+    """Take a run up and see it to its end. Raises `RunNotFound`, `IllegalTransition` for one that was cancelled."""
+    head = asyncio.run(_head(place, id))
+    workflow = None if head.status == "completed" else _code(head, target)
+
+    async def begin(app: App) -> list[Handle[Any]]:
+        return [await _taken(app, id, workflow)]
+
+    return _driven(place, begin, Teller(place, as_json, quiet))
+
+
+async def _taken(app: App, id: str, workflow: Runnable[..., Any] | None) -> Handle[Any]:
+    head = await app.store.find_run(id)
+    if head is not None and head.status == "paused":
+        handle = await app.handle(id, workflow)
+        if await app.store.owner(id) is None:
+            handle = await app.resume(id, workflow)
+        await handle.resume()
+        return handle
+    return await app.resume(id, workflow)
+
+
+def resume_all(place: Place, *, as_json: bool, quiet: bool) -> int:
+    """Take up all unfinished runs that no living process drives, and see them to their ends.
+
+    Those that are paused stay so; those whose code cannot be loaded are told, and the others go on.
+    """
+    heads = [] if place.is_empty else asyncio.run(_unowned(place))
+    loaded, codes = _loaded(heads)
+    if not loaded:
+        if not heads:
+            warn(f"nothing to resume in {place.shown}")
+        if as_json:
+            print_json([])
+        return worst(codes)
+
+    async def begin(app: App) -> list[Handle[Any]]:
+        handles: list[Handle[Any]] = []
+        for id, workflow in loaded.items():
+            try:
+                handles.append(await app.resume(id, workflow))
+            except RipresaError as error:
+                codes.append(_told(error))
+        return handles
+
+    codes.append(_driven(place, begin, Teller(place, as_json, quiet, several=True)))
+    return worst(codes)
+
+
+def _loaded(heads: list[RunHead]) -> tuple[dict[str, Runnable[..., Any]], list[int]]:
+    found: dict[str, Runnable[..., Any]] = {}
+    codes: list[int] = []
+    for head in heads:
+        try:
+            found[head.id] = _code(head, "")
+        except RipresaError as error:
+            codes.append(_told(error))
+        except UserCodeFailed as error:
+            tell_user_error(error.__cause__ or error)
+            codes.append(USAGE)
+    return found, codes
+
+
+def _told(error: RipresaError) -> int:
+    tell_error(error)
+    return exit_of(error)
+
+
+def _code(head: RunHead, target: str) -> Runnable[..., Any]:
+    if not target and not head.target:
+        raise RipresaError(
+            f"the code of run {head.id!r} (workflow {head.workflow!r}) cannot be found: it recorded no target",
+            code="unknown_workflow",
+            op="resume",
+            hint="say where it is: --target file.py:name",
+        )
+    with redirect_stdout(stderr):
+        return load(target or head.target)
+
+
+async def _head(place: Place, id: str) -> RunHead:
+    if place.is_empty:
+        raise not_found(id)
+    async with place.app() as app:
+        head = await app.store.find_run(id)
+        if head is None:
+            raise not_found(id)
+        return head
+
+
+async def _unowned(place: Place) -> list[RunHead]:
+    async with place.app() as app:
+        found: list[RunHead] = []
+        where = RunFilter(status=tuple(status for status in ACTIVE if status != "paused"), limit=500)
+        page = await app.store.list_runs(where)
+        found.extend(page.runs)
+        while page.more:
+            page = await app.store.list_runs(RunFilter(where.status, limit=500, after=found[-1].id))
+            found.extend(page.runs)
+        return [head for head in reversed(found) if await app.store.owner(head.id) is None]
+
+
+# --- requests
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of a run: `kind` is cancel, terminate, pause or continue."""
+
+    run: str
+    kind: str
+    reason: str = ""
+    target: str = ""
+
+
+def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
+    """Ask something of a run.
+
+    Its owner takes it up; without one, this process takes the run up and sees the request through, clean-up included.
+    Raises `RunNotFound`, `IllegalTransition`.
+    """
+    head = asyncio.run(_head(place, asked.run))
+    check_transition(head.status, AIMS[asked.kind], run=asked.run, op=asked.kind, **_only(asked.kind))
+    if asyncio.run(_asked(place, asked)):
+        return COMPLETED
+    workflow = _code(head, asked.target)
+
+    async def begin(app: App) -> list[Handle[Any]]:
+        handle = await app.handle(asked.run, workflow)
+        await app.engine.request(
+            asked.run, asked.kind, reason=asked.reason, by=BY, take=lambda: app.resume(asked.run, workflow)
+        )
+        return [handle]
+
+    code = _driven(place, begin, Teller(place, quiet=quiet))
+    return code if asked.kind == "continue" else COMPLETED
+
+
+def _only(kind: str) -> dict[str, str]:
+    return {"only_from": "paused"} if kind == "continue" else {}
+
+
+async def _asked(place: Place, asked: Ask) -> bool:
+    """Leave the request for the run's owner and see it taken up; False if the run has to be taken up for it."""
+    async with place.app() as app:
+        owned = await app.store.owner(asked.run) is not None
+        if not owned and asked.kind != "pause":
+            return False
+        await app.engine.request(asked.run, asked.kind, reason=asked.reason, by=BY)
+        if not owned:
+            warn(f"nobody drives run {asked.run}; it will be paused when it is taken up")
+            return True
+        status = await _wait(app, asked)
+        warn(f"run {asked.run} is {status}" if status else f"asked; run {asked.run} will take it up")
+    return True
+
+
+async def _wait(app: App, asked: Ask) -> str:
+    """The status that the run has taken, empty if it has not within `PATIENCE`."""
+    for _ in range(round(PATIENCE / LOOK)):
+        head = await app.store.find_run(asked.run)
+        if head is not None and head.status in REACHED[asked.kind]:
+            return head.status
+        await asyncio.sleep(LOOK)
+    return ""
+

@@ -1,0 +1,290 @@
+"""Journals that were written by earlier versions replay for ever.
+
+The files in `journals/` are never changed. `python -m tests.core.test_journals` writes those that are missing: add a
+workflow and a history below and run it. (A history that today leads to another journal is no error here; that is
+what the other tests are for. It is one if today's engine cannot read what was written then.)
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ripresa.core.codec import EVENTS, decode_events, decode_state, encode_events, encode_state
+from ripresa.core.definition import Definition
+from ripresa.core.events import (
+    CallRecorded,
+    CallSpec,
+    CheckpointNamed,
+    Recorded,
+    RunStarted,
+    StepStarted,
+)
+from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.cleanup import Cleanup
+from ripresa.core.nodes.delay import Delay
+from ripresa.core.nodes.dynamic import Dynamic
+from ripresa.core.nodes.fallback import Fallback
+from ripresa.core.nodes.graph import INPUT, Graph, Wire
+from ripresa.core.nodes.join import Join
+from ripresa.core.nodes.loop import Loop, Over
+from ripresa.core.nodes.map import Map
+from ripresa.core.nodes.node import Node
+from ripresa.core.nodes.parallel import Parallel
+from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.replay import is_fact, replay
+from ripresa.core.state import RunState
+from ripresa.core.values import reference
+
+from .play import SECOND, Play, call, calls, define, failure
+
+JOURNALS = Path(__file__).parent / "journals"
+
+
+def chain_with_retries() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'{"topic":"tides"}', deadline=60 * SECOND)
+        play.feed(StepStarted(play.now, "search", 1))
+        play.feed(CallRecorded(play.now, "search", 1, "model/1", b'"first"'))
+        play.fail("search", "no network\n\udcff", retry_in=SECOND, types="ConnectionError OSError Exception")
+        play.fire("search")
+        play.lose("search", "timeout", retry_in=0)
+        play.taken(2)
+        play.lose("search", "crashed", retry_in=0)
+        play.done("search", reference("0f" * 32))
+        play.feed(CheckpointNamed(play.now, "found"))
+        play.fire("pause")
+        play.pause()
+        play.done("write", b'"ok"')
+        play.go_on()
+        play.done("send", b"null")
+
+    return define(call("search"), Delay("pause", SECOND), *calls("write send")), history
+
+
+def fan_outs() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'["a","b","c"]')
+        play.answer("pages", b"3")
+        for path in ("pages/fetch[1]", "pages/fetch[0]"):
+            play.done(path, b'"page"')
+        play.fail("pages/fetch[2]")
+        play.done("race/b", b"2")
+        play.lose("race/a", "cancelled")
+        play.fail("some/b")
+        play.done("some/a", b"1")
+        play.fail("every/b")
+        play.done("every/a", b"1")
+
+    pages = Map("pages", call("fetch"), join=Join(on_error="best_effort"), window=2)
+    race = Parallel("race", calls("a b"), join=Join(need=1), single=True)
+    some = Parallel("some", calls("a b"), join=Join(need=1))
+    every = Parallel("every", calls("a b"), join=Join(on_error="fail_slow"))
+    return define(pages, race, some, every), history
+
+
+def loops_and_choices() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"[1,2]")
+        play.answer("fold", b"2")
+        play.done("fold/add[0]", b"1")
+        play.done("fold/add[1]", b"3")
+        play.done("count/add[0]", b"4")
+        play.done("count/add[1]", b"5")
+        play.answer("grow", b"true")
+        play.done("grow/add[0]", b"6")
+        play.answer("grow", b"false")
+        play.answer("grow", b"false")
+        play.answer("which", b"1")
+        play.fail("which/try/a", types="KeyError")
+        play.done("which/try/b", b"7")
+
+    add = call("add")
+    attempt = Fallback("try", calls("a b"), on=("KeyError",))
+    return define(
+        Loop("fold", add, over=Over("items", start=b"0", indexed=True)),
+        Loop("count", add, over=Over("range", last=2)),
+        Loop("grow", add, over=Over("condition"), before=True, after=True, at_most=5),
+        Branch("which", (call("no"), attempt), condition="is it worth it?", code=None),
+    ), history
+
+
+def graph_reopened() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'{"topic":"tides"}')
+        play.done("plan", b'{"urls":[]}')
+        play.answer("read?", b"false")
+        play.answer("write?", b'"draft"')
+        play.fail("check", types="ValueError Exception")
+        play.done("write", b'"text"')
+        play.reopen()
+        play.done("check", b"true")
+        play.answer("", b'["text",true]')
+
+    nodes: tuple[Node[Any], ...] = (*calls("plan read write check"), Sequence("first", ()), *calls("send"))
+    wires = (
+        Wire(sources=(INPUT,)),
+        Wire(sources=(0,), tests=(0,), conditional=True),
+        Wire(sources=(0, INPUT), evaluated=True),
+        Wire(sources=(0,)),
+        Wire(sources=(1, 2), first=True),
+        Wire(sources=(1,), after=(4,)),
+    )
+    return define(Graph("g", nodes, wires, output=Wire((4, 3), evaluated=True), window=3, keep_going=True)), history
+
+
+def clean_up_of_a_cancelled_run() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.done("sub/a", b"2")
+        play.cancel("a person said so")
+        play.lose("sub/b", "cancelled")
+        play.fail("cleanup:y", "cannot")
+        play.done("cleanup:x", b"null")
+
+    sub = Subworkflow("sub", Sequence("body", calls("a b")), workflow="inner", timeout=5 * SECOND)
+    return define(Cleanup("guard", Sequence("all", (sub,)), calls("x y"))), history
+
+
+def scopes_out_of_time() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1", deadline=9 * SECOND)
+        play.fire("sub")
+        play.lose("sub/a", "cancelled")
+        play.reopen()
+        play.done("sub/a")
+        play.terminate()
+
+    sub = Subworkflow("sub", Cleanup("guard", call("a"), ()), workflow="inner", timeout=SECOND)
+    return define(Sequence("all", (sub, call("z")))), history
+
+
+def durable_function() -> tuple[Definition, Callable[[Play], None]]:
+    inner = Sequence("inner", calls("x y"))
+
+    def history(play: Play) -> None:
+        shape = play.definition.flows["inner"]
+        assert shape is inner
+        play.start(b"1")
+        play.asked("", CallSpec(1, "step", "search", b'["tides"]'), CallSpec(2, "sleep", "sleep", b"1000000"))
+        play.done("search", b"[]")
+        flow = CallSpec(3, "flow", "inner", b"5", play.definition.add_flow("inner", inner))
+        play.asked("", flow, CallSpec(4, "step", "search#2", b"[]"), dropped=(2,))
+        play.done("inner/x", b"6")
+        play.fail("inner/y")
+        play.raised("", failure(path="inner/y", attempt=1))
+        play.lose("search#2", "cancelled")
+        play.reopen()
+        play.done("inner/y", b"7")
+        play.asked("")
+        play.cancel("enough")
+        play.lose("search#2", "cancelled")
+        play.asked("", CallSpec(5, "step", "tidy", b"null"))
+        play.done("tidy")
+        play.raised("", failure("cancelled"))
+
+    definition = define(Dynamic("f", workflow="publish", version="3"))
+    definition.add_flow("inner", inner)
+    return definition, history
+
+
+def question_that_raises() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.returned("f", b"2")
+        play.answer_fails("which")
+
+    branch = Branch("which", calls("yes no"), condition="is it worth it?", code=None)
+    return define(Dynamic("f", workflow="decide", version="1"), branch), history
+
+
+WORKFLOWS = {
+    make.__name__: make
+    for make in (
+        chain_with_retries,
+        fan_outs,
+        loops_and_choices,
+        graph_reopened,
+        clean_up_of_a_cancelled_run,
+        scopes_out_of_time,
+        durable_function,
+        question_that_raises,
+    )
+}
+ENDS = {
+    "chain_with_retries": "completed",
+    "fan_outs": "failed",
+    "loops_and_choices": "completed",
+    "graph_reopened": "completed",
+    "clean_up_of_a_cancelled_run": "cancelled",
+    "scopes_out_of_time": "terminated",
+    "durable_function": "cancelled",
+    "question_that_raises": "failed",
+}
+
+
+def played(name: str) -> Play:
+    definition, history = WORKFLOWS[name]()
+    play = Play(definition)
+    history(play)
+    return play
+
+
+def rows_of(journal: list[Recorded]) -> Iterator[bytes]:
+    """One row for each fact with its consequences, as a driver writes them."""
+    batch: list[Recorded] = []
+    for recorded in journal:
+        if batch and is_fact(recorded.event):
+            yield encode_events(item.event for item in batch)
+            batch = []
+        batch.append(recorded)
+    yield encode_events(item.event for item in batch)
+
+
+def read(path: Path) -> Iterator[Recorded]:
+    """The events of a file: rows with an empty line between them."""
+    seq = 1
+    for row in path.read_bytes().removesuffix(b"\n").split(b"\n\n"):
+        for recorded in decode_events(row, "r", seq):
+            yield recorded
+            seq += 1
+
+
+def test_every_workflow_has_its_journal_and_every_journal_its_workflow() -> None:
+    assert {path.stem for path in JOURNALS.glob("*.journal")} == set(WORKFLOWS) == set(ENDS)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_journal_of_an_earlier_version_replays(name: str) -> None:
+    definition, _ = WORKFLOWS[name]()
+    journal = list(read(JOURNALS / f"{name}.journal"))
+    assert replay(RunState(definition), journal).status == ENDS[name]
+    started = journal[0].event
+    assert isinstance(started, RunStarted)
+    assert started.definition == definition.hash
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_journal_may_be_taken_up_after_each_of_its_facts(name: str) -> None:
+    definition, _ = WORKFLOWS[name]()
+    journal = list(read(JOURNALS / f"{name}.journal"))
+    whole = encode_state(replay(RunState(definition), journal))
+    for cut in (index for index, recorded in enumerate(journal) if is_fact(recorded.event)):
+        before = replay(RunState(definition), journal[:cut])
+        after = decode_state(encode_state(before), definition)
+        assert encode_state(replay(after, journal[cut:])) == whole
+
+
+def test_together_they_hold_every_kind_of_event() -> None:
+    kinds = {type(recorded.event).__name__ for name in WORKFLOWS for recorded in read(JOURNALS / f"{name}.journal")}
+    assert set(EVENTS) - kinds == set()
+
+
+if __name__ == "__main__":
+    JOURNALS.mkdir(exist_ok=True)
+    for name in WORKFLOWS:
+        path = JOURNALS / f"{name}.journal"
+        if not path.exists():
+            path.write_bytes(b"\n\n".join(rows_of(played(name).journal)) + b"\n")
