@@ -5,6 +5,7 @@ STAMP := $(VENV)/.set-up
 CHECKED := src tests tools $(wildcard examples benchmarks)
 PROSE := $(filter-out report.md,$(wildcard *.md)) docs
 DIR ?= .
+PACE ?= 0
 ARGS ?=
 # pyright comes from PyPI; without a node on PATH it runs on the one that its `nodejs` extra installs.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -27,8 +28,11 @@ hooks: $(STAMP) ## Check every commit and its message from now on
 lock: $(STAMP) ## Write uv.lock anew after a change of dependencies
 	@$(BIN)/uv lock --default-index https://pypi.org/simple
 
-demo: $(STAMP) ## Run the example survey over a directory: make demo DIR=path
-	@$(BIN)/ripresa run examples/survey.py:survey --input '{"directory": "$(DIR)"}'
+demo: export DIR := $(DIR)
+demo: export PACE := $(PACE)
+demo: $(STAMP) ## Survey a source tree, report.md is the result: make demo DIR=path (PACE=0.05: slowly)
+	@$(BIN)/python -c 'import json, os; print(json.dumps({"directory": os.environ["DIR"], "pace": float(os.environ["PACE"])}))' \
+		| $(BIN)/ripresa run examples/survey.py:survey --input -
 
 ifeq ($(strip $(ARGS)),)
 test: lint types ## Check everything; with ARGS="tests/core -k retry" run only these tests

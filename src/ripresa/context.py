@@ -6,19 +6,22 @@ whoever steps it, as one of the requests below.
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from contextvars import Context as Variables
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 from uuid import UUID
 
 from typing_extensions import TypeVar as TypeVarWithDefault
 
 from .core.durations import Duration, microseconds
 from .errors import RipresaError
+
+Variables: TypeAlias = contextvars.Context
+"""The context variables that some code runs with."""
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -190,6 +193,11 @@ OUTSIDE = StepContext(_Outside())
 
 _step: ContextVar[StepContext] = ContextVar("ripresa_step", default=OUTSIDE)
 _function: ContextVar[bool] = ContextVar("ripresa_function", default=False)
+
+
+def copy_variables() -> Variables:
+    """The context variables of the running code, to run something else with."""
+    return contextvars.copy_context()
 
 
 def current() -> StepContext:

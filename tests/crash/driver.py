@@ -1,8 +1,10 @@
-"""A program that is killed: runs workflows of every kind over one SQLite file, and notes on the side what it did.
+"""A program whose children are killed: they run workflows of every kind over one SQLite file, and note what they do.
 
-`python -m tests.crash.driver STORE LOG [NAME ...]` starts each run that is not there yet, takes up those that are, and
-prints the results as JSON. With `KILL=before:7` in the environment it kills itself before (or after) its seventh
-append; `KILL=commit:3` in the middle of its third transaction, before the COMMIT.
+It reads jobs as lines of JSON: `store` and `log` are paths, `names` the runs to start or take up, `pause` how long each
+step takes. It forks a child for each, which costs no start of Python, and answers with the child's exit status and
+what it wrote: its results and counts. With `kill` the child ends by SIGKILL: `["before", 7]` its seventh write,
+`["after", 7]` it, `["commit", 3]` in the middle of its third transaction, or `["time", 0.05]` so many seconds after it
+began.
 """
 
 import asyncio
@@ -10,26 +12,28 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from ripresa import App, Context, Graph, Retry, chain, current, fold, map_each, parallel, repeat, step, workflow
+from ripresa.core.codec import decode_events
+from ripresa.core.events import CallRecorded, StepCompleted, StepScheduled
 from ripresa.stores.sqlite import SQLiteStore
 
-LOG = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(os.devnull)
-PAUSE = float(os.environ.get("PAUSE", "0"))
+job: dict[str, Any] = {}
 
 
 def note(what: str) -> None:
     """One line in the log, in one write: it survives the process."""
-    handle = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    handle = os.open(job["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, f"{what}\n".encode())
     os.close(handle)
 
 
 async def done() -> None:
     """Take a moment, then note that the step has done its work."""
-    await asyncio.sleep(PAUSE)
+    await asyncio.sleep(job["pause"])
     note(f"{current().run}/{current().path}")
 
 
@@ -79,9 +83,9 @@ async def agent(value: int) -> int:
 
 
 async def model(value: int, turn: int) -> int:
-    await asyncio.sleep(PAUSE)
-    note(f"{current().run}/{current().path}/model({value},{turn})")
-    return value * 10 + turn
+    await asyncio.sleep(job["pause"])
+    note(f"{current().run}/{current().path}/model={10 * value + turn}")
+    return 10 * value + turn
 
 
 @workflow
@@ -109,7 +113,7 @@ async def function(ctx: Context, value: int) -> list[int]:
     return [*both, *numbers, await agent(first), await chain(add).then(double)(first)]
 
 
-def a_graph() -> Graph[int, int]:
+def a_graph() -> Any:
     graph = Graph("graph", input=int)
     one = graph.add(add(graph.input))
     two = graph.add(double(graph.input))
@@ -134,28 +138,26 @@ def workflows() -> dict[str, Any]:
 
 
 class Deadly(SQLiteStore):
-    """Kills its process at a certain append or commit."""
+    """Kills its process at a certain write or transaction."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.where, _, number = os.environ.get("KILL", "never:0").partition(":")
-        self.left = int(number)
+    def __init__(self, path: str, where: str, number: int) -> None:
+        super().__init__(path, "normal")
+        self.where = where
+        self.number = number
+        self.writes = 0
+        self.transactions = 0
         write = self._database.write
 
         def deadly(jobs: Any, patient: bool) -> float:
-            if self.where == "commit" and self.count():
-                self._database.writer.set_progress_handler(None, 0)
-                self._database.writer.set_trace_callback(lambda sql: die() if sql == "COMMIT" else None)
-                if len(jobs) == 1:
-                    self._database.writer.set_trace_callback(lambda sql: die())
+            self.transactions += 1
+            if self.where == "commit" and self.transactions == self.number:
+                writer = self._database.writer
+                writer.set_trace_callback(lambda sql: die() if sql == "COMMIT" else None)
+                if len(jobs) == 1:  # one statement, which commits itself: in the middle of it
+                    writer.set_progress_handler(die, 12)
             return write(jobs, patient)
 
         self._database.write = deadly  # type: ignore[method-assign]
-
-    def count(self) -> bool:
-        """Whether this is the one."""
-        self.left -= 1
-        return self.left == 0
 
     async def create(self, batch: Any) -> None:
         await self.around(super().create, batch)
@@ -165,11 +167,12 @@ class Deadly(SQLiteStore):
 
     async def around(self, write: Any, batch: Any) -> None:
         """Write, and perhaps die before or after it."""
-        fatal = self.where in ("before", "after") and self.count()
+        self.writes += 1
+        fatal = self.writes == self.number
         if fatal and self.where == "before":
             die()
         await write(batch)
-        if fatal:
+        if fatal and self.where == "after":
             die()
 
 
@@ -178,15 +181,77 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(path: str, names: list[str]) -> dict[str, Any]:
+async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[str]]:
+    """What is durably finished, and what was scheduled and is not, as lines of the log."""
+    finished: set[str] = set()
+    scheduled: set[str] = set()
+    for name in names:
+        rows = await store.read(name)
+        for event in [item.event for row in rows for item in decode_events(row.data, name, row.seq)]:
+            match event:
+                case StepScheduled(path):
+                    scheduled.add(f"{name}/{path}")
+                case StepCompleted(_, path):
+                    finished.add(f"{name}/{path}")
+                case CallRecorded(path=path, output=bytes(output)):
+                    finished.add(f"{name}/{path}/model={output.decode()}")
+                case _:
+                    pass
+    return sorted(finished), sorted(scheduled - finished)
+
+
+async def main() -> dict[str, Any]:
     """Run to the end what is to be run; the results."""
-    found = {name: flow for name, flow in workflows().items() if not names or name in names}
-    store = Deadly(path)
-    async with App(store, durability="normal") as app:
+    found = {name: flow for name, flow in workflows().items() if name in job["names"]}
+    store = Deadly(job["store"], *job.get("kill", ("never", 0)))
+    async with App(store) as app:
+        finished, under_way = await look(store, list(found))
         results = await asyncio.gather(*(app.run(flow(1), id=name) for name, flow in found.items()))
-        counts = {"appends": -store.left, "commits": store.commits}
-    return {**dict(zip(found, results, strict=True)), "": counts}
+    return {
+        "results": dict(zip(found, results, strict=True)),
+        "finished": finished,
+        "under way": under_way,
+        "writes": store.writes,
+        "transactions": store.transactions,
+    }
+
+
+def child() -> None:
+    """Do the job; what it found goes to a file."""
+    Path(job["store"] + ".out").write_text(json.dumps(asyncio.run(main())))
+
+
+async def warm_up() -> None:
+    """Let children find everything imported and built."""
+    job.update(log=os.devnull, pause=0)
+    for flow in workflows().values():
+        await flow(1)
+
+
+def serve() -> None:
+    """Do jobs until there are no more."""
+    asyncio.run(warm_up())
+    for line in sys.stdin:
+        job.update(json.loads(line))
+        out = Path(job["store"] + ".out")
+        out.unlink(missing_ok=True)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                child()
+                status = 0
+            finally:
+                os._exit(status)
+        where, number = job.get("kill", ("never", 0))
+        if where == "time":
+            time.sleep(number)
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        found = json.loads(out.read_text()) if out.exists() else {}
+        print(json.dumps({"status": status, **found}), flush=True)
+        job.pop("kill", None)
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(sys.argv[1], sys.argv[3:]))))
+    serve()

@@ -133,6 +133,12 @@ def nested(number: int) -> Generator[Any, Any, Any]:
     yield (call("broken"), call("add", found))
 
 
+def giving_up(number: int) -> Generator[Any, Any, Any]:
+    """A durable function that fails of its own."""
+    yield call("add", number)
+    raise StepError("it is no use")
+
+
 SIMULATIONS = {
     "sequence": simulate(chain("add flaky double add#2")),
     "parallel": simulate(Parallel("all", (chain("add double"), Call("flaky"), Delay("delay", 500_000)), join=Join())),
@@ -164,6 +170,9 @@ SIMULATIONS = {
         Dynamic("f", workflow="nested", version="1"),
         functions={"nested": nested},
         flows={"inner": chain("add double", "any")},
+    ),
+    "function that gives up": simulate(
+        Dynamic("f", workflow="giving up", version="1"), functions={"giving up": giving_up}
     ),
     "question that raises": simulate(
         Branch("which", steps("add"), condition="odd", code=None), answers={"which": lambda question, value: refuse()}
@@ -215,6 +224,7 @@ def test_the_undisturbed_runs_say_what_is_expected() -> None:
         "branch": ("completed", 4),
         "function": ("completed", [3, 4, 2]),
         "function that fails": ("failed", None),
+        "function that gives up": ("failed", None),
         "question that raises": ("failed", None),
         "failure with clean-up": ("failed", None),
         "cancelled": ("cancelled", None),

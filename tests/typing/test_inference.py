@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -57,22 +58,23 @@ def planted() -> dict[int, str]:
     return {number: mark[1] for number, line in lines if (mark := MARK.search(line))}
 
 
+Checker = Callable[[], dict[str, set[int]]]
 CHECKERS = pytest.mark.parametrize("checker", [mypy, pyright], ids=["mypy", "pyright"])
 
 
 @CHECKERS
-def test_everything_is_inferred_without_annotations_in_between(checker: type[mypy]) -> None:
+def test_everything_is_inferred_without_annotations_in_between(checker: Checker) -> None:
     assert checker().get(INFERENCE.name, set()) == set()
 
 
 @CHECKERS
-def test_every_planted_mistake_is_reported(checker: type[mypy]) -> None:
+def test_every_planted_mistake_is_reported(checker: Checker) -> None:
     reported = checker().get(MISTAKES.name, set())
     assert [name for line, name in planted().items() if line not in reported] == []
 
 
 @CHECKERS
-def test_nothing_else_is_reported(checker: type[mypy]) -> None:
+def test_nothing_else_is_reported(checker: Checker) -> None:
     assert checker().get(MISTAKES.name, set()) - planted().keys() == set()
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import time
 import uuid
@@ -19,8 +20,6 @@ from ripresa.workflow.check import check, doubts
 from ripresa.workflow.flow import Flow
 
 from .samples import fetch, greet, length
-
-FIRST = 30
 
 
 @workflow
@@ -69,7 +68,8 @@ EXPECTED = [
 
 
 def test_what_differs_in_replay_is_found_with_its_line() -> None:
-    assert check(doubtful) == [Problem(f"{__file__}:{FIRST + line}", message, code) for line, code, message in EXPECTED]
+    first = inspect.getsourcelines(doubtful.fn)[1] + 2
+    assert check(doubtful) == [Problem(f"{__file__}:{first + line}", message, code) for line, code, message in EXPECTED]
 
 
 def test_durable_functions_are_found_wherever_they_stand() -> None:

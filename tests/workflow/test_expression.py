@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import pytest
 from pydantic import BaseModel
@@ -94,11 +94,12 @@ def test_an_expression_has_a_value_and_a_type(expression: Any, value: Any, kind:
 
 
 def test_items_of_what_is_not_known_are_not_known() -> None:
-    for kind in (Any, Mapping, dict, tuple, int):
+    for kind in (Any, Mapping, dict, tuple, int, Self):
         assert lift(Proxy(Source(None, 0, "x", kind))[5]).kind is Any
     assert lift(Proxy(Source(None, 0, "x", tuple[int, ...]))[5]).kind is int
     assert lift(Proxy(Source(None, 0, "x", Extra))["other"]).kind is Any
     assert lift(Proxy(Source(None, 0, "x", Any)).field).kind is Any
+    assert lift(Proxy(Source(None, 0, "x", Self)).field).kind is Any
 
 
 def test_a_field_of_a_union_is_a_union() -> None:
@@ -144,6 +145,7 @@ def test_written_values_are_decoded_anew() -> None:
         (str, "txt", True),
         (Section | None, "title", True),
         (Any, "anything", False),
+        (Self, "anything", False),
         (T, "anything", False),
         (Values, "anything", False),
     ],

@@ -19,6 +19,7 @@ from typing import (
     Optional,
     Protocol,
     Required,
+    Self,
     TypedDict,
     TypeVar,
     Union,
@@ -42,6 +43,7 @@ from ripresa.workflow.fit import (
 )
 
 T = TypeVar("T")
+K = TypeVar("K")
 UserId = NewType("UserId", int)
 AdminId = NewType("AdminId", UserId)
 Alias = TypeAliasType("Alias", list[int])
@@ -57,6 +59,12 @@ class Pages(list[int]): ...
 
 
 class Box(Generic[T]): ...
+
+
+class Labelled(Generic[K, T], list[T]): ...
+
+
+class Plain(Animal, list[str]): ...
 
 
 class Colour(Enum):
@@ -89,6 +97,9 @@ class Other(TypedDict):
 @dataclass
 class Recursive:
     next: Optional[Missing]  # type: ignore[name-defined] # noqa: F821, UP045
+
+
+VARIABLE: list[Any] = [Box.__parameters__[0], list[T], dict[str, list[T]], tuple[Any, ...]]  # type: ignore[attr-defined,valid-type]
 
 
 def function(x: int) -> str:
@@ -138,6 +149,11 @@ FIT: list[tuple[Any, Any]] = [
     (deque[int], Items[int]),
     (range, Items[int]),
     (Pages, abc.Sequence[int]),
+    (Labelled[str, int], abc.Sequence[int]),
+    (Plain, abc.Sequence[str]),
+    (Plain, Items[str]),
+    (Self, int),
+    (int, Self),
     (list[int], Items),
     (Any, Items[int]),
     (tuple[int, str], abc.Sequence[int | str]),
@@ -198,6 +214,7 @@ MISFIT: list[tuple[Any, Any]] = [
     (None, Items[int]),
     (abc.Iterable[int], list[int]),
     (Pages, abc.Sequence[str]),
+    (Plain, Items[int]),
     (tuple[int, str], tuple[int, int]),
     (tuple[int, str], tuple[int, ...]),
     (tuple[int, ...], tuple[int, int]),
@@ -241,7 +258,7 @@ def test_what_is_not_known_has_no_type() -> None:
 
 def test_a_type_with_variables_within_does_not_say_all() -> None:
     assert [specific(kind) for kind in (int, list[int], Literal["a"], abc.Callable[[int], str])] == [True] * 4
-    assert [specific(kind) for kind in (T, list[T], dict[str, list[T]], tuple[Any, ...])] == [False] * 4
+    assert [specific(kind) for kind in VARIABLE] == [False] * 4
     assert specific(tuple[int, ...])
 
 
@@ -266,11 +283,12 @@ def test_the_type_of_items() -> None:
     assert item_type(list[int] | tuple[str, ...]) == int | str
     assert item_type(range) is int
     assert item_type(Pages) is int
+    assert item_type(Labelled) is Any
     assert [item_type(kind) for kind in (Any, list, tuple, Box, int)] == [Any] * 5
 
 
 def test_what_can_be_gone_over() -> None:
-    assert [is_list(kind) for kind in (list[int], tuple, range, Any, abc.Sequence[int], T)] == [True] * 6
+    assert [is_list(kind) for kind in (list[int], tuple, range, Any, abc.Sequence[int], T, Self)] == [True] * 7
     assert [is_list(kind) for kind in (str, set[int], dict, int, list[int] | None)] == [False] * 5
 
 

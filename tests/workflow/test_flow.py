@@ -1,5 +1,6 @@
 """What every flow can do: its definition, its input, running in memory, other names, cleanup."""
-# mypy: disable-error-code="arg-type,attr-defined,call-arg,call-overload,index,list-item,misc,return-value,union-attr,var-annotated"
+# mypy: disable-error-code="arg-type,attr-defined,call-arg,call-overload,index,list-item"
+# mypy: disable-error-code="misc,return-value,union-attr,var-annotated"
 # What type checkers say about mistakes is tested in tests/typing; here they are meant.
 
 from typing import Any

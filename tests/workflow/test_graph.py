@@ -1,5 +1,6 @@
 """Graphs: how nodes hang together, what runs, and everything that is said when one is wrong."""
-# mypy: disable-error-code="arg-type,attr-defined,call-arg,call-overload,index,list-item,misc,return-value,union-attr,var-annotated"
+# mypy: disable-error-code="arg-type,attr-defined,call-arg,call-overload,index,list-item"
+# mypy: disable-error-code="misc,return-value,union-attr,var-annotated"
 # What type checkers say about mistakes is tested in tests/typing; here they are meant.
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Patterns: the nodes that they are, what they give, and options that they refuse."""
-# mypy: disable-error-code="arg-type,attr-defined,call-arg,call-overload,index,list-item,misc,return-value,union-attr,var-annotated"
+# mypy: disable-error-code="arg-type,attr-defined,call-arg,call-overload,index,list-item"
+# mypy: disable-error-code="misc,return-value,union-attr,var-annotated"
 # What type checkers say about mistakes is tested in tests/typing; here they are meant.
 
 from typing import Any

@@ -119,7 +119,7 @@ class StepFailed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost:
-    """An attempt ended without a report: its outcome is unknown. `reason`: crashed, timeout, cancelled, interrupted."""
+    """An attempt ended without a report: its outcome is unknown. `reason`: see `nodes.call.LOST`."""
 
     at: int
     path: str

@@ -13,7 +13,7 @@ from inspect import isawaitable
 from types import SimpleNamespace
 from typing import Any
 
-from ..context import (  # type: ignore[attr-defined] # Variables: only that module may import contextvars
+from ..context import (
     StepContext,
     Variables,
     enter_step,

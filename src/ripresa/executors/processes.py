@@ -58,7 +58,7 @@ class Processes:
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self._slots = asyncio.Semaphore(limit or os.cpu_count() or 1)
+        self.slot = asyncio.Semaphore(limit or os.cpu_count() or 1)
         self._children: set[Child] = set()
         self._idle: list[Child] = []
         self._closed = False
@@ -66,21 +66,28 @@ class Processes:
     async def run(self, job: Job) -> bytes:
         """The result of the function, encoded by its annotation. Jobs that wait for a child are served in order.
 
+        Raises what `perform` raises.
+        """
+        async with self.slot:
+            return await self.perform(job)
+
+    async def perform(self, job: Job) -> bytes:
+        """The same for a caller who holds `slot`.
+
         Cancelled, it kills the child with all that it has started, and returns when it is gone. Raises
         `ProcessFailure` for what the function raised, `RipresaError` with the code `process_died` if the child ended
         under the job, `not_available` if none could be started (the function did not run), `closed` after `close`.
         """
         context = dict(job.context)
-        async with self._slots:
-            child = await self._ready()
-            try:
-                reply = await child.ask(_head(job, context, child), job.arguments)
-            except (Exception, asyncio.CancelledError):
-                await _end(child)
-                raise
-            if reply is None:
-                raise self._died(job, await _end(child))
-            self._idle.append(child)
+        child = await self._ready()
+        try:
+            reply = await child.ask(_head(job, context, child), job.arguments)
+        except (Exception, asyncio.CancelledError):
+            await _end(child)
+            raise
+        if reply is None:
+            raise self._died(job, await _end(child))
+        self._idle.append(child)
         head, body = reply
         if head:
             raise ProcessFailure(failure_from(json.loads(head)))

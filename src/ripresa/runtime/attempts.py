@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextvars import Context as Variables
-from contextvars import copy_context
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ..context import StepContext, enter_step
+from ..context import StepContext, Variables, copy_variables, enter_step
 from ..core.commands import RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import AttemptLost, CallRecorded, Fact, Failure, StepCompleted, StepFailed, StepStarted
@@ -189,8 +187,9 @@ async def attempt(running: Running) -> Fact:
 async def _attempt(running: Running) -> Fact:
     driver, step = running.driver, running.bound.step
     options = step.options
-    if driver.engine.slots.needed(driver.slot, options.concurrency):
-        async with driver.engine.slots.take(driver.slot, options.name, options.concurrency):
+    child = driver.engine.processes.slot if options.executor == "process" else None
+    if child is not None or driver.engine.slots.needed(driver.slot, options.concurrency):
+        async with driver.engine.slots.take(driver.slot, options.name, options.concurrency, child):
             return await _run(running, step)
     return await _run(running, step)
 
@@ -208,6 +207,8 @@ async def _run(running: Running, step: Step[..., Any]) -> Fact:
             async with asyncio.timeout(timeout) as limit:
                 text = await _called(running, step)
         return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
+    except RipresaError as error:
+        return lost(running, "process_died") if error.code == "process_died" else failed(running, error)
     except TimeoutError as error:
         if timeout is not None and limit.expired():
             return lost(running, "timeout")
@@ -222,7 +223,7 @@ async def _called(running: Running, step: Step[..., Any]) -> bytes:
     args, kwargs = running.bound.binding.arguments(running.input, running.driver.values)
     if step.options.executor == "process":
         return await _in_process(running, step, args, kwargs)
-    variables = copy_context()
+    variables = copy_variables()
     enter_step(variables, StepContext(running))
     if step.is_async:
         result = await in_context(variables, variables.run(step.fn, *args, **kwargs))
@@ -245,7 +246,7 @@ async def _in_process(running: Running, step: Step[..., Any], args: Any, kwargs:
         "deadline": running.deadline_at() or None,
     }
     text = step.parameters.encode(args, kwargs, where=running.path)
-    return await running.driver.engine.processes.run(Job(target_of(step.fn), text, context))
+    return await running.driver.engine.processes.perform(Job(target_of(step.fn), text, context))
 
 
 @types.coroutine

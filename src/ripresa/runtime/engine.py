@@ -213,9 +213,7 @@ class Engine:
         """One at a time begins a run or takes it up."""
         return self._gates.setdefault(run, asyncio.Lock())
 
-    async def _restored(
-        self, run: str, runnable: Runnable[..., Any], concurrency: int | None, epoch: int
-    ) -> Driver:
+    async def _restored(self, run: str, runnable: Runnable[..., Any], concurrency: int | None, epoch: int) -> Driver:
         head = await self.store.find_run(run)
         assert head is not None
         if head.status in TERMINAL:  # by whoever had it just before

@@ -11,13 +11,12 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Protocol
 
-from ..context import Context, Gather, MapOver, Race, Sleep, enter_function
+from ..context import Context, Gather, MapOver, Race, Sleep, copy_variables, enter_function
 from ..core.events import Asked, CallSpec, Fact, Raised, Returned
 from ..core.nodes.dynamic import Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
@@ -253,7 +252,7 @@ class Interpreter:
         self.main = Main()
         self._names: dict[str, int] = {}
         self._random = Random(f"{state.seed}/{frame.path}")
-        self._variables = copy_context()
+        self._variables = copy_variables()
         enter_function(self._variables)
         self.fiber = Fiber(self, self._coroutine(frame), "", self.main, 0)
         self.fiber.settle(0, None, None)

@@ -1,7 +1,7 @@
 """How many attempts may run at a time: per run, per step and per app.
 
-Slots are held by attempts only, never by containers, and taken in one fixed order (run, step, app), so that nested
-work cannot deadlock. The timeout of an attempt begins when it has its slots.
+Slots are held by attempts only, never by containers, and taken in one fixed order (run, step, app, child process),
+so that nested work cannot deadlock. The timeout of an attempt begins when it has its slots.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ class Slots:
         return run is not None or self._app is not None or concurrency is not None
 
     @asynccontextmanager
-    async def take(self, run: asyncio.Semaphore | None, step: str, concurrency: int | None) -> AsyncIterator[None]:
-        """Hold the slots of one attempt, waiting for them in order of arrival."""
+    async def take(
+        self, run: asyncio.Semaphore | None, step: str, concurrency: int | None, child: asyncio.Semaphore | None = None
+    ) -> AsyncIterator[None]:
+        """Hold the slots of one attempt, and a child process if it needs one, waiting for them in order of arrival."""
         async with AsyncExitStack() as stack:
-            for semaphore in (run, self._step(step, concurrency), self._app):
+            for semaphore in (run, self._step(step, concurrency), self._app, child):
                 if semaphore is not None:
                     await stack.enter_async_context(semaphore)
             yield

@@ -226,6 +226,13 @@ class _Due:
     fact: StepCompleted | StepFailed | AttemptLost | TimerFired
     stale: bool = False
 
+    def reports(self, command: CancelStep) -> bool:
+        """Whether this is the first report of the attempt that is to be stopped."""
+        fact = self.fact
+        if self.stale or isinstance(fact, TimerFired):
+            return False
+        return (fact.path, fact.attempt) == (command.path, command.attempt)
+
 
 _REQUESTS: Final[dict[str, Callable[[int], Fact]]] = {
     "cancel": lambda at: CancelRequested(at, "simulated"),
@@ -466,15 +473,8 @@ class _World:
     def _stop(self, command: CancelStep) -> None:
         """Half of the attempts that are stopped had ended already."""
         for due in self.agenda:
-            fact = due.fact
-            if (
-                due.stale
-                or isinstance(fact, TimerFired)
-                or (fact.path, fact.attempt) != (command.path, command.attempt)
-            ):
-                continue
-            if self.random.random() < 0.5:
-                due.fact = AttemptLost(due.at, fact.path, fact.attempt, "cancelled")
+            if due.reports(command) and self.random.random() < 0.5:
+                due.fact = AttemptLost(due.at, command.path, command.attempt, "cancelled")
 
     def _forget_timer(self, path: str) -> None:
         self.agenda = [

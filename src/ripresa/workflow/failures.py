@@ -15,15 +15,17 @@ _PACKAGE = __file__.rpartition("workflow")[0]
 _FILE_MODULE = re.compile(rf"{FILE_MODULE}\w+?__\.")
 _MESSAGE = 4000
 _TRACEBACK = 16_000
+_CAUSES = 8
 
 
-def failure_of(error: BaseException, path: str = "", attempt: int = 0) -> Failure:
-    """An exception as data. Its traceback shows the user's own frames only."""
+def failure_of(error: BaseException, path: str = "", attempt: int = 0, depth: int = 0) -> Failure:
+    """An exception as data, with its causes (at most `_CAUSES`). Its traceback shows the user's own frames only."""
     recorded = getattr(error, "failure", None)
     if isinstance(recorded, Failure):
         return recorded
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        return failure_of(error.exceptions[0], path, attempt)
+    inside: tuple[BaseException, ...] = getattr(error, "exceptions", ()) if _is_group(error) else ()
+    if len(inside) == 1:
+        return failure_of(inside[0], path, attempt)
     code = error.code if isinstance(error, RipresaError) else "step_failed"
     types = tuple(type_key(kind) for kind in type(error).__mro__ if kind not in (object, BaseException))
     cause = error.__cause__
@@ -35,8 +37,12 @@ def failure_of(error: BaseException, path: str = "", attempt: int = 0) -> Failur
         path,
         attempt,
         user_traceback(error)[-_TRACEBACK:],
-        failure_of(cause, path, attempt) if cause is not None and cause is not error else None,
+        failure_of(cause, path, attempt, depth + 1) if cause is not None and depth < _CAUSES else None,
     )
+
+
+def _is_group(error: BaseException) -> bool:
+    return isinstance(error, BaseExceptionGroup)
 
 
 def _message(error: BaseException) -> str:

@@ -173,15 +173,27 @@ def _is_ordered(kind: Any) -> bool:
 
 
 def _argument_fits(given: Any, wanted: Any) -> bool:
-    if (get_origin(wanted) or wanted) is tuple:
+    """Whether the type arguments fit, as far as they are known."""
+    want, wishes = get_origin(wanted) or wanted, get_args(wanted)
+    if want is tuple or not wishes:
         return True
-    wishes = get_args(wanted)
-    if not wishes:
-        return True
+    seen = _seen_as(given, abc.Iterable if want is Items else want)
     if len(wishes) == 1:
-        return fits(item_type(given), wishes[0])
-    have = get_args(given)
+        return fits(item_type(seen), wishes[0])
+    have = get_args(seen)
     return len(have) != len(wishes) or all(map(fits, have, wishes))
+
+
+def _seen_as(given: Any, want: type) -> Any:
+    """The type with arguments by which a class is what is wanted: `list[int]` for `class Pages(list[int])`."""
+    have = get_origin(given) or given
+    if have is want or have.__module__ in ("builtins", "collections", "collections.abc"):
+        return given
+    for base in getattr(have, "__orig_bases__", ()):
+        origin = get_origin(base)
+        if isclass(origin) and issubclass(origin, want):
+            return _seen_as(base, want)
+    return want
 
 
 def _tuple_fits(given: Any, wanted: Any) -> bool:
@@ -267,15 +279,10 @@ def _item_type(kind: Any) -> Any:
         return union(arg for arg in args if arg is not Ellipsis)
     if args:
         return args[0]
-    return int if kind is range else _inherited_item_type(kind)
-
-
-def _inherited_item_type(kind: Any) -> Any:
-    """The item type of a class that derives from a list of something."""
-    for base in getattr(kind, "__orig_bases__", ()):
-        if get_args(base):
-            return item_type(base)
-    return Any
+    if kind is range:
+        return int
+    bases = getattr(kind, "__orig_bases__", ())
+    return item_type(bases[0]) if bases and get_args(bases[0]) else Any
 
 
 def named(kind: Any) -> str:

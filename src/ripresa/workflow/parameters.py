@@ -21,7 +21,6 @@ _AWAITED = (abc.Awaitable, abc.Coroutine)
 
 def _same(value: Any) -> Any:
     """The signature of a builtin that does not tell its own."""
-    return value
 
 
 class Parameters:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LOST = {
     "crashed": ("attempt_lost", "the process that ran this attempt ended without a report"),
     "timeout": ("timeout", "the attempt took longer than its timeout"),
+    "process_died": ("process_died", "the child process of this attempt ended without a report"),
     "cancelled": ("cancelled", "the attempt was cancelled"),
     "interrupted": ("attempt_lost", "the attempt was interrupted"),
     "unknown": ("outcome_unknown", "the attempt ended without a report and must not be repeated"),
@@ -51,7 +52,7 @@ class Call(Node[CallFrame]):
     def lost(self, run: RunState, frame: Any, reason: str, retry_at: int) -> None:
         """The attempt ended without a report."""
         code, message = LOST[reason]
-        retryable = reason in ("crashed", "timeout", "interrupted")
+        retryable = reason in ("crashed", "timeout", "process_died", "interrupted")
         failure = Failure(code, message, retryable=retryable, path=frame.path, attempt=frame.attempt)
         if reason == "interrupted":
             frame.base += 1  # the engine stopped it: that does not count against the step

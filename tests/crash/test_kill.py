@@ -1,0 +1,152 @@
+"""Processes are killed with SIGKILL at every write, in every transaction and at random moments, and taken up again.
+
+The result is that of the undisturbed run; no step whose completion was durable runs again; only what was under way is
+repeated.
+"""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["chain", "map", "parallel", "repeat", "nested", "agent", "graph", "function"]
+
+
+class Nursery:
+    """The program of `driver.py`."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.driver"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def do(self, job: dict[str, Any]) -> dict[str, Any]:
+        """What came of a job."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        self.process.communicate(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+@dataclass
+class Place:
+    """Where the runs of one test are kept."""
+
+    nursery: Nursery
+    directory: Path
+    names: list[str]
+    pause: float = 0
+    number: int = 0
+
+    def fresh(self) -> None:
+        """Begin with an empty store."""
+        self.number += 1
+
+    @property
+    def store(self) -> Path:
+        return self.directory / f"{self.number}.db"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / f"{self.number}.log"
+
+    def run(self, *kill: Any) -> dict[str, Any]:
+        """Let a child run or take up all runs, and be killed."""
+        job = {"store": str(self.store), "log": str(self.log), "names": self.names, "pause": self.pause}
+        return self.nursery.do({**job, "kill": kill} if kill else job)
+
+    def lines(self) -> list[str]:
+        """What steps noted when they had done their work."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def check(self, expected: dict[str, Any], undisturbed: list[str], *kill: Any) -> bool:
+        """Be killed, look, be taken up; whether the kill came in time."""
+        self.fresh()
+        if self.run(*kill)["status"] != -signal.SIGKILL:
+            return False
+        before = self.lines()
+        answer = self.run()
+        assert answer["status"] == 0, kill
+        finished, under_way = set(answer["finished"]), set(answer["under way"])
+        assert answer["results"] == expected, kill
+        again = self.lines()[len(before) :]
+        assert not finished.intersection(again), (kill, "finished steps ran again")
+        repeated = Counter(before) & Counter(again) - Counter()
+        steps = {line.partition("/model")[0] for line in repeated if line not in undisturbed_twice(undisturbed)}
+        assert steps <= under_way, (kill, "what was not under way was repeated")
+        assert set(undisturbed) <= set(self.lines()), kill
+        return True
+
+
+def undisturbed_twice(lines: list[str]) -> set[str]:
+    """What is done more than once in a run that nobody disturbs."""
+    return {line for line, count in Counter(lines).items() if count > 1}
+
+
+@pytest.fixture
+def place(nursery: Nursery, tmp_path: Path) -> Place:
+    return Place(nursery, tmp_path, NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_process_killed_at_any_write_loses_nothing(place: Place, name: str) -> None:
+    place.names = [name]
+    answer = place.run()
+    expected, undisturbed = answer["results"], place.lines()
+    assert answer["writes"] > 2
+    for number in range(1, answer["writes"] + 1):
+        for where in ("before", "after"):
+            assert place.check(expected, undisturbed, where, number)
+
+
+def test_a_process_killed_in_any_transaction_loses_nothing(place: Place) -> None:
+    answer = place.run()
+    expected, undisturbed = answer["results"], place.lines()
+    killed = [place.check(expected, undisturbed, "commit", number) for number in range(1, answer["transactions"] + 1)]
+    assert killed.count(True) >= len(killed) - 5  # how writes fall into transactions differs a little
+
+
+def test_a_process_killed_at_random_moments_loses_nothing(place: Place) -> None:
+    place.pause = 0.005
+    answer = place.run()
+    expected, undisturbed = answer["results"], place.lines()
+    chance = random.Random(20)
+    killed = [place.check(expected, undisturbed, "time", chance.uniform(0.01, 0.15)) for _ in range(20)]
+    assert killed.count(True) >= 5
+
+
+def test_a_process_killed_again_and_again_gets_there(place: Place) -> None:
+    place.pause = 0.002
+    answer = place.run()
+    place.fresh()
+    chance = random.Random(3)
+    kills = 0
+    for _ in range(4):  # an attempt that is lost with its process counts: five are a step's end
+        kills += place.run("time", chance.uniform(0.03, 0.12))["status"] == -signal.SIGKILL
+    assert kills >= 2
+    assert place.run()["results"] == answer["results"]

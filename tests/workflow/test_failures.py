@@ -1,0 +1,121 @@
+"""Exceptions become data, and data exceptions."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from ripresa import Failure, InvalidValue, StepError, StepFailed
+from ripresa.core.retry import FILE_MODULE
+from ripresa.workflow.failures import error_of, failure_of, printable
+
+
+class Broken(Exception):
+    """Its text raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Odd(Exception):
+    """Cannot be made of a message."""
+
+    def __new__(cls, *, number: int) -> Odd:
+        return super().__new__(cls)
+
+    def __init__(self, *, number: int) -> None:
+        super().__init__(number)
+
+
+class Outer:
+    class Inner(ValueError):
+        """A class inside a class."""
+
+
+def raised(error: BaseException) -> BaseException:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    return caught.value
+
+
+def test_a_failure_keeps_what_was_raised() -> None:
+    failure = failure_of(raised(Outer.Inner("wet")), "chain/fetch", 2)
+    assert (failure.code, failure.message, failure.path, failure.attempt) == ("step_failed", "wet", "chain/fetch", 2)
+    assert failure.types == (f"{__name__}.Outer.Inner", "ValueError", "Exception")
+    assert failure.retryable
+    assert "raise error" in failure.traceback
+    assert "ripresa/" not in failure.traceback.replace(__file__, "")
+
+
+def test_a_coded_error_keeps_code_and_hint() -> None:
+    failure = failure_of(InvalidValue("wrong", hint="mend it"))
+    assert (failure.code, failure.message, failure.retryable) == ("invalid_input", "wrong (mend it)", False)
+    assert failure_of(StepError("later")).message == "later"
+    assert failure_of(StepError("never", retryable=False)).retryable is False
+
+
+def test_causes_are_kept() -> None:
+    error = ValueError("outer")
+    error.__cause__ = KeyError("inner")
+    cause = failure_of(error).cause
+    assert cause is not None
+    assert (cause.message, cause.types[0]) == ("inner", "KeyError")
+
+
+def test_a_group_of_one_is_what_is_in_it() -> None:
+    assert failure_of(ExceptionGroup("all", [ValueError("one")])).message == "one"
+    assert failure_of(ExceptionGroup("all", [ValueError("one"), ValueError("two")])).message == "all (2 sub-exceptions)"
+
+
+def test_a_recorded_failure_stays_as_it_is() -> None:
+    failure = Failure("timeout", "too long")
+    error = error_of(failure)
+    assert failure_of(error) is failure
+
+
+def test_an_exception_whose_text_raises_is_recorded_too() -> None:
+    assert failure_of(Broken()).message == "<Broken whose text raised RuntimeError>"
+
+
+def test_text_that_cannot_be_written_is_replaced() -> None:
+    assert failure_of(ValueError("a\ud800")).message == "a?"
+    assert printable("tides") == "tides"
+
+
+def test_an_exception_comes_back_as_its_own_class() -> None:
+    error = error_of(failure_of(Outer.Inner("wet"), "chain/fetch", 2))
+    assert type(error) is Outer.Inner
+    assert error.args == ("wet",)
+    assert error.__notes__ == ["in step 'chain/fetch', attempt 2"]
+
+
+def test_a_class_that_is_not_loaded_comes_back_as_its_nearest_base() -> None:
+    failure = Failure("step_failed", "wet", ("gone.module.Error", "ripresa.gone.Error", "int", "KeyError"))
+    assert type(error_of(failure)) is KeyError
+
+
+def test_what_cannot_be_made_again_is_a_step_failed() -> None:
+    for failure in (
+        Failure("step_failed", "wet", ("gone.Error",), path="a"),
+        Failure("step_failed", "wet", (f"{__name__}.Odd",), path="a"),
+        Failure("timeout", "wet", ("ValueError",), path="a"),
+        Failure("a code of the future", "wet", path="a"),
+    ):
+        error = error_of(failure)
+        assert isinstance(error, StepFailed)
+        assert (error.message, error.failure, error.where) == ("wet", failure, "a")
+    assert getattr(error_of(Failure("timeout", "wet")), "code", "") == "timeout"
+
+
+def test_a_class_of_a_file_is_found_under_the_name_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"{FILE_MODULE}abc__script"
+    module = ModuleType(name)
+    kind = type("Wet", (ValueError,), {"__module__": name})
+    module.Wet = kind  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, module)
+    failure = failure_of(raised(kind("wet")))
+    assert FILE_MODULE not in failure.types[0]
+    assert FILE_MODULE not in failure.traceback
+    assert type(error_of(failure)) is kind
