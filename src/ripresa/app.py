@@ -227,11 +227,23 @@ class App:
         return self._handle(id, runnable)
 
     async def resume_all(self) -> list[Handle[Any]]:
-        """Take up every run that no living process drives; failed ones are left alone."""
+        """Take up every run that no living process drives; failed ones are left alone.
+
+        One that cannot be taken up keeps no other from it: its error is raised in the end, with the others' as notes.
+        """
         taken: list[Handle[Any]] = []
+        problems: list[RipresaError] = []
         for head in await self._all(ACTIVE):
             if head.id not in self.engine.drivers and await self.store.owner(head.id) is None:
-                taken.append(await self.resume(head.id))
+                try:
+                    taken.append(await self.resume(head.id))
+                except RipresaError as problem:
+                    if problem.code not in ("owned_elsewhere", "illegal_transition"):  # else somebody was quicker
+                        problems.append(problem)
+        if problems:
+            for other in problems[1:]:
+                problems[0].add_note(str(other))
+            raise problems[0]
         return taken
 
     async def _all(self, status: tuple[str, ...]) -> list[RunHead]:

@@ -106,7 +106,7 @@ def test_code_is_not_part_of_the_structure() -> None:
             Graph("g", (A,), (Wire((-1,)),), output=Wire((0,)), keep_going=True),
             [
                 "s/g: keep_going was False, is True",
-                "s/g: wires was [[[], [], [], False, False, False]], is [[[-1], [], [], False, False, False]]",
+                "s/g: wires was [[[], [], [], [], False, False, False]], is [[[-1], [], [], [], False, False, False]]",
             ],
         ),
     ],

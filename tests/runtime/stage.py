@@ -10,7 +10,7 @@ from ripresa.core.events import Event
 from ripresa.errors import StoreError
 from ripresa.ports import Batch, Store
 from ripresa.stores.memory import Memory, MemoryStore
-from ripresa.testing.clock import ManualClock
+from ripresa.testing.clock import START, ManualClock
 
 
 class Tally:
@@ -125,10 +125,10 @@ def in_memory(memory: Memory | None = None, **options: Any) -> App:
 
 
 @asynccontextmanager
-async def on_clock() -> AsyncIterator[tuple[App, ManualClock]]:
+async def on_clock(memory: Memory | None = None, at: int = START) -> AsyncIterator[tuple[App, ManualClock]]:
     """An app in memory whose time the test moves."""
-    clock = ManualClock()
-    async with in_memory(clock=clock) as app:
+    clock = ManualClock(at)
+    async with in_memory(memory, clock=clock) as app:
         yield app, clock
 
 

@@ -148,7 +148,7 @@ def test_what_cannot_be_written_is_refused() -> None:
     assert (caught.value.code, caught.value.where) == ("not_encodable", "fetch")
     with pytest.raises(InvalidValue, match="a bytes cannot be written as JSON"):
         encode(b"\xff", bytes)
-    with pytest.raises(InvalidValue, match="values of type .*Opaque.* cannot be written as JSON"):
+    with pytest.raises(InvalidValue, match=r"values of type .*Opaque.* cannot be written as JSON"):
         encode(3, Opaque)
 
 

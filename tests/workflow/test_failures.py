@@ -110,12 +110,13 @@ def test_what_cannot_be_made_again_is_a_step_failed() -> None:
 
 
 def test_a_class_of_a_file_is_found_under_the_name_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = f"{FILE_MODULE}abc__script"
+    name = f"{FILE_MODULE}abc__"
     module = ModuleType(name)
+    module.__file__ = "/somewhere/script.py"
     kind = type("Wet", (ValueError,), {"__module__": name})
     module.Wet = kind  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, name, module)
     failure = failure_of(raised(kind("wet")))
-    assert FILE_MODULE not in failure.types[0]
+    assert failure.types[0] == "script.Wet"
     assert FILE_MODULE not in failure.traceback
     assert type(error_of(failure)) is kind

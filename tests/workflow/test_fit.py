@@ -67,6 +67,9 @@ class Labelled(Generic[K, T], list[T]): ...
 class Plain(Animal, list[str]): ...
 
 
+class Bare(list): ...  # type: ignore[type-arg]
+
+
 class Colour(Enum):
     RED = 1
     BLUE = 2
@@ -151,6 +154,7 @@ FIT: list[tuple[Any, Any]] = [
     (Pages, abc.Sequence[int]),
     (Labelled[str, int], abc.Sequence[int]),
     (Plain, abc.Sequence[str]),
+    (Bare, abc.Sequence[int]),
     (Plain, Items[str]),
     (Self, int),
     (int, Self),

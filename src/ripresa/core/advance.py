@@ -119,6 +119,12 @@ def outstanding(state: RunState) -> list[Command]:
     return commands
 
 
+def awaits_answer(state: RunState, path: str) -> bool:
+    """Whether the question that was asked at this path is still to be answered."""
+    frame = state.frames.get(path)
+    return isinstance(frame, ScopeFrame) and _asks(frame)
+
+
 def _asks(frame: ScopeFrame) -> bool:
     return bool(frame.question) and (frame.phase == OPEN or frame.shielded)
 

@@ -138,13 +138,12 @@ class Running:
         self, fn: Any, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], key: str
     ) -> Any:
         options = fn.options if isinstance(fn, Step) else _PLAIN
-        plain = fn.fn if isinstance(fn, Step) else fn
         tries = 0
         while True:
             tries += 1
             try:
                 async with asyncio.timeout(options.timeout):
-                    result = await run_plainly(plain, args, kwargs)
+                    result = await self._called(fn, args, kwargs)
                 break
             except Exception as error:
                 wait = retry_after(
@@ -157,6 +156,13 @@ class Running:
         value = self.driver.keeper.keep(text)
         await self.driver.durable(CallRecorded(self.driver.clock.now(), self.path, self.number, key, value))
         return value
+
+
+    async def _called(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not isinstance(fn, Step) or fn.is_async:
+            return await run_plainly(fn.fn if isinstance(fn, Step) else fn, args, kwargs)
+        result = await self.driver.engine.threads.run(partial(copy_variables().run, fn.fn, *args, **kwargs))
+        return await result if isinstance(result, Awaitable) else result
 
 
 def bound_at(driver: Driver, frame: CallFrame) -> Bound:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..core.advance import advance
+from ..core.advance import advance, awaits_answer
 from ..core.codec import encode_events
 from ..core.commands import Ask, CancelStep, Command, Resume, RunStep, SetTimer
 from ..core.events import (
@@ -301,26 +301,31 @@ class Driver:
         return events, effects
 
     def _advance(self, fact: Fact, events: list[Event], effects: list[Command]) -> None:
-        state = self.state
-        queue: deque[Fact] = deque((fact,))
-        while queue:
-            fact = queue.popleft()
-            before = state.seq
-            consequences, commands = advance(state, fact)
-            if state.seq == before:
-                continue
-            events.append(fact)
-            if consequences:
-                events.extend(consequences)
-            for command in commands:
-                if isinstance(command, Ask):
-                    queue.append(self.answer(command))
-                elif isinstance(command, Resume):
-                    queue.extend(self.functions.resume(command.path, command.first))
-                else:
-                    effects.append(command)
-        if state.status in TERMINAL:
+        asked: deque[Ask | Resume] = deque()
+        self._step(fact, events, effects, asked)
+        while asked:
+            ask = asked.popleft()
+            if awaits_answer(self.state, ask.path):
+                answers = (self.answer(ask),) if isinstance(ask, Ask) else self.functions.resume(ask.path, ask.first)
+                for answer in answers:
+                    self._step(answer, events, effects, asked)
+        if self.state.status in TERMINAL:
             self._conclude(events)
+
+    def _step(self, fact: Fact, events: list[Event], effects: list[Command], asked: deque[Ask | Resume]) -> None:
+        """Advance by one fact; a question is answered when its turn comes, by what is known then."""
+        before = self.state.seq
+        consequences, commands = advance(self.state, fact)
+        if self.state.seq == before:
+            return
+        events.append(fact)
+        if consequences:
+            events.extend(consequences)
+        for command in commands:
+            if isinstance(command, Ask | Resume):
+                asked.append(command)
+            else:
+                effects.append(command)
 
     def _conclude(self, events: list[Event]) -> None:
         """Keep how the run ended for whoever waits for it; a large result is stored by content."""

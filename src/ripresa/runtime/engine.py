@@ -22,6 +22,7 @@ from ..core.events import (
     Raised,
     Recorded,
     Returned,
+    RunFailed,
     RunReopened,
     RunStarted,
     RunTaken,
@@ -231,11 +232,11 @@ class Engine:
         definition = runnable.definition
         self._check_definition(journal[0].event, definition, head.id)
         driver = Driver(self, RunState(definition.for_run()), head, concurrency=concurrency)
-        reopened = max((item.seq for item in journal if isinstance(item.event, RunReopened)), default=0)
+        mended = max((item.seq for item in journal if isinstance(item.event, RunReopened | RunFailed)), default=0)
         try:
             for fact, recorded in steps(journal):
                 if isinstance(fact.event, Asked | Returned | Raised):
-                    driver.functions.replay(fact.event, strict=fact.seq > reopened)
+                    driver.functions.replay(fact.event, strict=fact.seq > mended)
                 feed(driver.state, fact, recorded)
         except BaseException:
             driver.functions.close()

@@ -42,6 +42,10 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at)
 
 
+class ThrownAway(BaseException):
+    """Raised in a durable function that is dropped from memory while it waits (unlike `close`, through all it awaits)."""
+
+
 class _NoLoop:
     """Stands where the event loop would be while a durable function is stepped."""
 
@@ -286,13 +290,10 @@ class Interpreter:
         """What happened since the last time, as facts: calls asked for and given up, and the end of the function."""
         done, self.slice = self.slice, Slice()
         ended = self.main.ended and not self.fibers and not self.reported
-        found: list[Fact] = []
-        if done.calls or done.dropped or not ended:
-            found.append(Asked(at, self.path, tuple(done.calls), tuple(done.dropped)))
-        if ended:
+        if ended:  # nobody is left to hear of what it asked for just before
             self.reported = True
-            found.append(self._end(at))
-        return found
+            return [self._end(at)]
+        return [Asked(at, self.path, tuple(done.calls), tuple(done.dropped))]
 
     def forget(self) -> None:
         """What has happened so far is known already."""
@@ -304,14 +305,11 @@ class Interpreter:
             self._abandon(fiber.coroutine)
 
     def _abandon(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        for _ in range(DEAF):
+        for _ in range(DEAF):  # as often as it awaits in a `finally` block
             try:
-                self._run(coroutine.close)
-            except RuntimeError:  # it awaits in a `finally` block: there may be another one around that
-                continue
+                self._run(coroutine.throw, ThrownAway())
             except BaseException:  # the border: whatever it raises, nobody is there to hear it
                 return
-            return
 
     def send(self, coroutine: Coroutine[Any, Any, Any], value: Any, error: BaseException | None) -> Any:
         """Step a coroutine once, with no event loop in sight."""
@@ -377,10 +375,10 @@ class Interpreter:
                 fiber.step(value, error)
 
     def _settle(self, waiting: Waiting, outcome: Outcome) -> None:
-        self.definition.flows.pop(waiting.path, None)
         if outcome.failure is not None:
             waiting.sink.settle(waiting.index, None, error_of(outcome.failure))
             return
+        self.definition.flows.pop(waiting.path, None)
         try:
             value = None if waiting.callee is None else self.values.read(outcome.value, waiting.output_type)
         except RipresaError as error:
@@ -483,11 +481,13 @@ class Functions:
         self._keeper = keeper
         self._found: dict[str, Interpreter] = {}
         self._pending: dict[str, deque[Fact]] = {}
+        self._doubts: dict[str, tuple[int, Nondeterminism]] = {}
 
     def resume(self, path: str, first: int) -> list[Fact]:
         """Step the function at this path on with its outcomes from number `first`; what it did, as facts."""
         frame = self._state.frames[path]
         assert isinstance(frame, DynamicFrame)
+        self._check_doubt(path, first)
         function = self._found.get(path)
         if function is None or function.fed != first or function.reported:
             function = self._rebuild(frame, first)
@@ -498,19 +498,31 @@ class Functions:
         return facts
 
     def replay(self, fact: Asked | Returned | Raised, *, strict: bool) -> None:
-        """Step the function along with a recorded slice and compare what it does; if not `strict`, only step it."""
+        """Step the function along with a recorded slice and compare what it does.
+
+        If not `strict` the run was reopened later: a difference then counts only if that slice was not taken back.
+        """
         pending = self._pending.setdefault(fact.path, deque())
+        frame = self._state.frames[fact.path]
+        assert isinstance(frame, DynamicFrame)
         try:
             if not pending:
-                frame = self._state.frames[fact.path]
-                assert isinstance(frame, DynamicFrame)
                 pending.extend(self.resume(fact.path, frame.delivered))
-            _compare(fact, pending.popleft())
-        except Nondeterminism:
+            _compare(fact, pending.popleft(), self._state.definition.name)
+        except Nondeterminism as difference:
             if strict:
                 raise
+            self._doubts.setdefault(fact.path, (frame.delivered, difference))
             pending.clear()
             self._drop(fact.path)
+
+    def _check_doubt(self, path: str, first: int) -> None:
+        """Raise what differed in replay unless the function goes on from before that."""
+        doubt = self._doubts.get(path)
+        if doubt is not None:
+            if first > doubt[0]:
+                raise doubt[1]
+            del self._doubts[path]
 
     def callee(self, path: str, key: int) -> Any:
         """The step behind call number `key` of the function at this path."""
@@ -551,13 +563,13 @@ class Functions:
         return function
 
 
-def _compare(recorded: Asked | Returned | Raised, live: Fact) -> None:
+def _compare(recorded: Asked | Returned | Raised, live: Fact, workflow: str) -> None:
     if type(recorded) is type(live) and _asks(recorded) == _asks(live):
         return
     raise Nondeterminism(
         f"a durable function had {_described_slice(recorded)}, now it has {_described_slice(live)}",
         op="replay",
-        where=recorded.path,
+        where=recorded.path or workflow,
         hint="it must ask for the same calls in the same order; put time, chance and the world into steps, "
         "or give the workflow a new version",
     )
@@ -572,7 +584,8 @@ def _asks(fact: Fact) -> object:
 def _described_slice(fact: Fact) -> str:
     match fact:
         case Asked(calls=calls, dropped=dropped):
-            named = ", ".join(call.segment for call in calls) or "nothing"
+            named = ", ".join(f"{call.segment} ({call.shape})" if call.shape else call.segment for call in calls)
+            named = named or "nothing"
             return f"asked for {named}" + (f" and given up {len(dropped)} calls" if dropped else "")
         case Raised(failure=failure):
             return f"raised {failure.types[0] if failure.types else failure.code}: {failure.message}"

@@ -124,19 +124,21 @@ class Graph(Generic[A]):
         self._check_own((*wired.expressions, *condition.expressions), place)
         node, made = self._built(callee, wired, place)
         sources = sources_of(wired.expressions)
-        tests = tuple(source for source in sources_of(condition.expressions) if source not in sources)
+        tests = _beside(condition.when, sources)
+        doubts = _beside(condition.unless, (*sources, *tests))
         wire = Wire(
             sources=sources,
             after=self._indices(after, place),
             tests=tests,
             conditional=bool(condition.expressions),
             evaluated=made is not None,
+            doubts=doubts,
         )
         question = None
         if wire.conditional or wire.evaluated:
             for expression in condition.expressions:
                 check_fields(expression, place)
-            question = Question((*sources, *tests), condition, made, node.input_type)
+            question = Question((*sources, *tests, *doubts), condition, made, node.input_type)
         return self._enter(Entry(node, wire, question))
 
     def map(
@@ -287,6 +289,11 @@ def _lifted(value: Any, place: Place) -> Expression:
         place.mismatch(f"is given the call {value!r}, not its value: add it to the graph and use .out")
         return Written(b"null", Any)
     return lift(value)
+
+
+def _beside(condition: Expression | None, sources: tuple[int, ...]) -> tuple[int, ...]:
+    """The sources of a condition that are not among these."""
+    return tuple(source for source in sources_of(filter(None, (condition,))) if source not in sources)
 
 
 def _condition(when: Any, unless: Any) -> Condition:

@@ -150,7 +150,8 @@ class Condition:
 class Question:
     """The code of a gate: whether its node runs, and what it is given if that must be made first.
 
-    `sources` are those of the node's wire, then its tests: what it is asked about, in this order.
+    `sources` are those of the node's wire, then its tests, then its doubts: what it is asked about, in this order. If
+    a doubt was skipped, none of them is there, and `unless` is false.
     """
 
     sources: tuple[int, ...]
@@ -160,9 +161,11 @@ class Question:
 
     def answer(self, question: str, about: Value, reader: Reader) -> object:
         """To "when" a bool, to "input" the node's input, which is to be encoded by `input_type`."""
-        environment = Environment.of(self.sources, about, reader)
+        there = len(reader.items(about))
+        environment = Environment.of(self.sources[:there], about, reader)
         if question == "when":
-            return self.condition.holds(environment)
+            condition = self.condition if there == len(self.sources) else Condition(self.condition.when)
+            return condition.holds(environment)
         assert self.made is not None
         return self.made.value(environment, self.input_type)
 

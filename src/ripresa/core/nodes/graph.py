@@ -24,9 +24,10 @@ class Wire:
     """How one node of a graph hangs together with the others.
 
     `sources` are the indices of the nodes whose results it is given (`INPUT` for the graph's input), in the order in
-    which the border expects them; `after` those it only waits for. `conditional`: user code decides whether it runs
-    (about the results of `tests`). `evaluated`: user code makes its input from the sources. `first`: it is no work of
-    its own but the first of its sources that was not skipped.
+    which the border expects them; `after` those it only waits for. `conditional`: user code decides whether it runs,
+    about the results of `tests`, which must be there, and of `doubts`, which count only if none of them was skipped
+    (a condition on a skipped node is false, also one that would stop the node). `evaluated`: user code makes its input
+    from the sources. `first`: it is no work of its own but the first of its sources that was not skipped.
     """
 
     sources: tuple[int, ...] = ()
@@ -35,14 +36,16 @@ class Wire:
     conditional: bool = False
     evaluated: bool = False
     first: bool = False
+    doubts: tuple[int, ...] = ()
 
     def needs(self) -> tuple[int, ...]:
         """Everything that must have ended before the node is looked at."""
-        return (*self.sources, *self.after, *self.tests)
+        return (*self.sources, *self.after, *self.tests, *self.doubts)
 
     def plain(self) -> list[Any]:
         """As plain data, for the definition's hash."""
-        return [*map(list, (self.sources, self.after, self.tests)), self.conditional, self.evaluated, self.first]
+        indices = (self.sources, self.after, self.tests, self.doubts)
+        return [*map(list, indices), self.conditional, self.evaluated, self.first]
 
 
 class GraphFrame(ScopeFrame):
@@ -215,7 +218,8 @@ class Graph(Scope[GraphFrame]):
         elif self._lacks(frame, (*wire.sources, *wire.tests)):
             self._skip(run, frame, index)
         elif gate is not None:
-            run.spawn(frame, gate, gate.name, index, self.values(frame, (*wire.sources, *wire.tests)))
+            doubts = () if self._lacks(frame, wire.doubts) else wire.doubts
+            run.spawn(frame, gate, gate.name, index, self.values(frame, (*wire.sources, *wire.tests, *doubts)))
         else:
             run.spawn(frame, node, node.name, index, self.values(frame, wire.sources))
 
