@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from inspect import isawaitable
 from random import Random
 from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 from uuid import UUID
@@ -186,7 +187,7 @@ class _Outside:
 
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         result = fn(*args, **kwargs)
-        return await result if isinstance(result, Awaitable) else result
+        return await result if isawaitable(result) else result
 
 
 OUTSIDE = StepContext(_Outside())

@@ -239,8 +239,8 @@ def is_retryable(error: BaseException) -> bool:
     (cancellation, exit).
     """
     seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
+    current = error
+    while id(current) not in seen:
         seen.add(id(current))
         if isinstance(current, StepError):
             return current.retryable

@@ -29,15 +29,15 @@ class RunHead:
 class Batch(NamedTuple):
     """Events of one run that become durable together, with everything that must go with them.
 
-    `seq` is the sequence number of the first event (from 1), `count` how many there are, `row` their encoded text.
+    `seq` is the sequence number of the first event (from 1), `events` how many there are, `row` their encoded text.
     `blobs` are large values by digest (stored once; one that is there already is left alone). `head` is the run's new
-    line in lists, or None if this batch does not change it. With `release` the run is
-    given up in the same transaction (see `Owners.release`); it needs a head. `taken` are inbox rows that became facts in this batch.
+    line in lists, or None if this batch does not change it; with `release`, which needs a head, the run is given up in
+    the same transaction (see `Owners.release`). `taken` are inbox rows that became facts in this batch.
     """
 
     run: str
     seq: int
-    count: int
+    events: int
     row: bytes
     blobs: tuple[tuple[str, bytes], ...] = ()
     head: RunHead | None = None
@@ -46,10 +46,10 @@ class Batch(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Encoded events as stored: `seq` is the number of the first of `count`."""
+    """Encoded events as stored: `seq` is the number of the first of `events`."""
 
     seq: int
-    count: int
+    events: int
     data: bytes
 
 

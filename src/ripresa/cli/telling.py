@@ -137,7 +137,7 @@ def _users_line(error: BaseException) -> str:
 
 
 def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return frame.filename.startswith((_OURS, "<frozen")) or frame.name == "<module>" and "bin" in frame.filename
+    return frame.filename.startswith((_OURS, "<frozen")) or (frame.name == "<module>" and "bin" in frame.filename)
 
 
 def tell_user_error(error: BaseException) -> None:

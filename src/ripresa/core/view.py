@@ -65,9 +65,9 @@ class RunView:
     seq: int = 0
     expected: int = 0
     completed: int = 0
-    steps: dict[str, StepView] = field(default_factory=dict)
-    scopes: dict[str, ScopeView] = field(default_factory=dict)
-    timers: dict[str, int] = field(default_factory=dict)
+    steps: dict[str, StepView] = field(default_factory=dict[str, StepView])
+    scopes: dict[str, ScopeView] = field(default_factory=dict[str, ScopeView])
+    timers: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def total(self) -> int:

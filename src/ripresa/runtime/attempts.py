@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from ..context import StepContext, Variables, copy_variables, enter_step
@@ -117,8 +118,9 @@ class Running:
 
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         """Perform a journaled call: the recorded result, or a new one that is durable before it is returned."""
-        parameters = fn.parameters if isinstance(fn, Step) else Parameters(fn)
-        name = getattr(fn, "name", None) or getattr(fn, "__qualname__", repr(fn))
+        known = getattr(fn, "parameters", None)
+        parameters = known if isinstance(known, Parameters) else Parameters(fn)
+        name: object = getattr(fn, "name", None) or getattr(fn, "__qualname__", repr(fn))
         text = parameters.encode(args, kwargs, where=f"{self.path}/{name}")
         key = self._call_key(str(name), text, key)
         found = (self.frame.recorded or {}).get(key)
@@ -162,7 +164,7 @@ class Running:
         if not isinstance(fn, Step) or fn.is_async:
             return await run_plainly(fn.fn if isinstance(fn, Step) else fn, args, kwargs)
         result = await self.driver.engine.threads.run(partial(copy_variables().run, fn.fn, *args, **kwargs))
-        return await result if isinstance(result, Awaitable) else result
+        return await result if isawaitable(result) else result
 
 
 def bound_at(driver: Driver, frame: CallFrame) -> Bound:
@@ -206,6 +208,7 @@ async def _run(running: Running, step: Step[..., Any]) -> Fact:
     if step.options.effect == "irreversible":
         await driver.durable(StepStarted(clock.now(), path, number))
     timeout = step.options.timeout
+    limit: asyncio.Timeout | None = None
     try:
         if timeout is None:
             text = await _called(running, step)
@@ -216,7 +219,7 @@ async def _run(running: Running, step: Step[..., Any]) -> Fact:
     except RipresaError as error:
         return lost(running, "process_died") if error.code == "process_died" else failed(running, error)
     except TimeoutError as error:
-        if timeout is not None and limit.expired():
+        if limit is not None and limit.expired():
             return lost(running, "timeout")
         return failed(running, error)
     except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
@@ -235,7 +238,7 @@ async def _called(running: Running, step: Step[..., Any]) -> bytes:
         result = await in_context(variables, variables.run(step.fn, *args, **kwargs))
     else:
         result = await running.driver.engine.threads.run(partial(variables.run, step.fn, *args, **kwargs))
-        if isinstance(result, Awaitable):
+        if isawaitable(result):
             result = await in_context(variables, run_plainly(lambda: result, (), {}))
     return encode(result, step.parameters.returns, where=running.path)
 

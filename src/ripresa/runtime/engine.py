@@ -386,7 +386,7 @@ def not_found(run: str) -> RunNotFound:
 def new_id(now: int) -> str:
     """An id that sorts by time: milliseconds since 1970 and 40 random bits, in base 32."""
     number = ((now // 1000) << 40) | int.from_bytes(os.urandom(5))
-    digits = []
+    digits: list[str] = []
     for _ in range(17):
         digits.append("0123456789abcdefghjkmnpqrstvwxyz"[number & 31])
         number >>= 5

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..context import Context, Gather, MapOver, Race, Sleep, copy_variables, enter_function
 from ..core.events import Asked, CallSpec, Fact, Raised, Returned
@@ -227,8 +227,8 @@ class Joining:
 class Slice:
     """What a function asked for between two outcomes."""
 
-    calls: list[CallSpec] = field(default_factory=list)
-    dropped: list[int] = field(default_factory=list)
+    calls: list[CallSpec] = field(default_factory=list[CallSpec])
+    dropped: list[int] = field(default_factory=list[int])
 
 
 class Interpreter:
@@ -472,6 +472,14 @@ def _described(request: object) -> str:
     return "something of another event loop" if request is None else f"a {type(request).__name__}"
 
 
+class Doubt(NamedTuple):
+    """A slice that differed in replay: what had been asked for and told before it."""
+
+    asked: int
+    delivered: int
+    difference: Nondeterminism
+
+
 class Functions:
     """The durable functions of one run, rebuilt when they are not there."""
 
@@ -481,13 +489,13 @@ class Functions:
         self._keeper = keeper
         self._found: dict[str, Interpreter] = {}
         self._pending: dict[str, deque[Fact]] = {}
-        self._doubts: dict[str, tuple[int, Nondeterminism]] = {}
+        self._doubts: dict[str, Doubt] = {}
 
     def resume(self, path: str, first: int) -> list[Fact]:
         """Step the function at this path on with its outcomes from number `first`; what it did, as facts."""
         frame = self._state.frames[path]
         assert isinstance(frame, DynamicFrame)
-        self._check_doubt(path, first)
+        self._check_doubt(frame, first)
         function = self._found.get(path)
         if function is None or function.fed != first or function.reported:
             function = self._rebuild(frame, first)
@@ -512,17 +520,17 @@ class Functions:
         except Nondeterminism as difference:
             if strict:
                 raise
-            self._doubts.setdefault(fact.path, (frame.delivered, difference))
+            self._doubts.setdefault(fact.path, Doubt(frame.asked, frame.delivered, difference))
             pending.clear()
             self._drop(fact.path)
 
-    def _check_doubt(self, path: str, first: int) -> None:
+    def _check_doubt(self, frame: DynamicFrame, first: int) -> None:
         """Raise what differed in replay unless the function goes on from before that."""
-        doubt = self._doubts.get(path)
+        doubt = self._doubts.get(frame.path)
         if doubt is not None:
-            if first > doubt[0]:
-                raise doubt[1]
-            del self._doubts[path]
+            if frame.asked > doubt.asked or first > doubt.delivered:
+                raise doubt.difference
+            del self._doubts[frame.path]
 
     def callee(self, path: str, key: int) -> Any:
         """The step behind call number `key` of the function at this path."""

@@ -7,7 +7,7 @@ so that nested work cannot deadlock. The timeout of an attempt begins when it ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 
@@ -25,7 +25,7 @@ class Slots:
     @asynccontextmanager
     async def take(
         self, run: asyncio.Semaphore | None, step: str, concurrency: int | None, child: asyncio.Semaphore | None = None
-    ) -> AsyncIterator[None]:
+    ) -> AsyncGenerator[None, None]:
         """Hold the slots of one attempt, and a child process if it needs one, waiting for them in order of arrival."""
         async with AsyncExitStack() as stack:
             for semaphore in (run, self._step(step, concurrency), self._app, child):

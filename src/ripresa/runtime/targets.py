@@ -10,7 +10,7 @@ import sysconfig
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from ..core.retry import FILE_MODULE
 from ..errors import RipresaError
@@ -37,7 +37,7 @@ def load_target(target: str) -> Runnable[..., Any]:
     for part in name.split("."):
         found = getattr(found, part, None)
     if isinstance(found, Step | Runnable):
-        return runnable_of(found)
+        return runnable_of(cast("Runnable[..., Any]", found))
     if found is None:
         raise _unknown(target, f"{place} has no {name!r}", _candidates(module))
     raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", _candidates(module))

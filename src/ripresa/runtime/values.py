@@ -60,7 +60,8 @@ def split(text: bytes) -> list[Value]:
     if not isinstance(whole, list):
         shown = text[:60].decode(errors="replace")
         raise InvalidValue(f"a list is needed here, not {shown}", hint="map and fold go over the items of a list")
-    return [to_json(item, inf_nan_mode="constants") for item in whole]
+    items: list[Any] = whole  # pyright: ignore[reportUnknownVariableType]
+    return [to_json(item, inf_nan_mode="constants") for item in items]
 
 
 class Keeper:

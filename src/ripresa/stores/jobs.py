@@ -52,7 +52,7 @@ class Append:
     @property
     def row(self) -> tuple[int, int, int, bytes]:
         """What the table of events keeps of it."""
-        return self.owned.key, self.batch.seq, self.batch.count, self.batch.row
+        return self.owned.key, self.batch.seq, self.batch.events, self.batch.row
 
     def refuse(self) -> None:
         """There is a row of this number already."""
@@ -61,7 +61,7 @@ class Append:
     def settle(self) -> None:
         """The transaction ended; what is kept in memory follows it."""
         if self.error is None:
-            self.owned.next = self.batch.seq + self.batch.count
+            self.owned.next = self.batch.seq + self.batch.events
             if self.batch.head is not None:
                 self.owned.tags = self.batch.head.tags
 

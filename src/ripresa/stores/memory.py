@@ -85,8 +85,8 @@ class MemoryStore:
             await self.release(batch.run)
 
     def _keep(self, run: _Run, batch: Batch) -> None:
-        run.rows.append(Row(batch.seq, batch.count, batch.row))
-        run.next = batch.seq + batch.count
+        run.rows.append(Row(batch.seq, batch.events, batch.row))
+        run.next = batch.seq + batch.events
         self.memory.writes += 1
         for digest, data in batch.blobs:
             self.memory.blobs.setdefault(digest, data)
@@ -101,7 +101,7 @@ class MemoryStore:
         self._ensure_open("read")
         rows = self.memory.runs[run].rows if run in self.memory.runs else []
         start = max(0, bisect_right(rows, after + 1, key=lambda row: row.seq) - 1)
-        return about([row for row in rows[start:] if row.seq + row.count > after + 1], limit)
+        return about([row for row in rows[start:] if row.seq + row.events > after + 1], limit)
 
     def blob(self, digest: str) -> bytes:
         """See `Journal.blob`."""

@@ -22,7 +22,7 @@ def about(rows: Sequence[Row], limit: int) -> Sequence[Row]:
     """The first rows, until they hold at least `limit` events; all of them if it is 0."""
     held = 0
     for index, row in enumerate(rows):
-        held += row.count
+        held += row.events
         if held >= limit > 0:
             return rows[: index + 1]
     return rows

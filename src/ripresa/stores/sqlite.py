@@ -107,8 +107,8 @@ class SQLiteStore:
         cursor = connection.execute(sql["create"], (*_columns(head), self._owner.name))
         if not cursor.rowcount:
             raise exists(batch.run)
-        owned = Owned(cursor.lastrowid or 0, 1 + batch.count, 1, head.created_at, ())
-        connection.execute(sql["append"], (owned.key, 1, batch.count, batch.row))
+        owned = Owned(cursor.lastrowid or 0, 1 + batch.events, 1, head.created_at, ())
+        connection.execute(sql["append"], (owned.key, 1, batch.events, batch.row))
         self._database.add_blobs(batch)
         self._database.set_tags(head.id, owned, head.tags)
         owned.tags = head.tags
