@@ -422,9 +422,14 @@ def tables(measures: list[Measure], languages: list[Sums], ranking: Ranking) -> 
     widest = max(measures, key=lambda each: each.longest_line, default=None)
     return [
         *("", "## Languages", ""),
-        *table(["language", *columns], [[each.name, *(getattr(each, column) for column in columns)] for each in languages]),
+        *table(
+            ["language", *columns], [[each.name, *(getattr(each, column) for column in columns)] for each in languages]
+        ),
         *("", "## Largest directories", "", f"{ranking.count:,} in all; the deepest is `{ranking.deepest}`.", ""),
-        *table(["directory", *columns], [[f"`{each.name}`", *(getattr(each, c) for c in columns)] for each in ranking.largest]),
+        *table(
+            ["directory", *columns],
+            [[f"`{each.name}`", *(getattr(each, c) for c in columns)] for each in ranking.largest],
+        ),
         *("", "## Biggest files", ""),
         *table(
             ["file", "language", "lines", "longest line", "bytes"],

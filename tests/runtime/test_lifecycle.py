@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from ripresa import chain, current, delay, map_each, step
+from ripresa import chain, current, delay, step
+from ripresa.core.events import CheckpointNamed
 from ripresa.errors import IllegalTransition, RunCancelled, RunError, RunFailed
-from tests.runtime.stage import Slow, Tally, in_memory, journal_of, kinds, on_clock, turns
+from ripresa.stores.memory import Memory
+from tests.runtime.stage import Failing, Slow, Tally, in_memory, journal_of, kinds, on_clock, turns
 
 
 def waiting(tally: Tally) -> Any:
@@ -71,7 +73,7 @@ async def test_what_a_status_forbids_is_an_error_and_changes_nothing(slow: bool)
     async with in_memory() as app:
         if slow:
             app.engine.store = Slow(app.engine.store)  # type: ignore[assignment]
-        handle = await app.start(chain(waiting(tally)).then(map_each(waiting(tally)).named("m") if False else waiting(tally))(1))
+        handle = await app.start(chain(waiting(tally))(1))
         await tally.reach(1)
         await handle.pause()
         with pytest.raises(IllegalTransition):
@@ -136,15 +138,11 @@ async def test_closing_the_app_refuses_what_waits_and_leaves_the_run_to_be_resum
     assert isinstance(outcome, Exception)
     assert driver.ended.done()
     assert store.memory.runs[handle.id].head.status == "running"  # type: ignore[attr-defined]
-    from ripresa.core.events import CheckpointNamed
-
     with pytest.raises(Exception, match="not driven here"):
         await driver.durable(CheckpointNamed(0, "late"))
 
 
 async def test_an_interrupted_attempt_does_not_count_against_its_step() -> None:
-    from ripresa.stores.memory import Memory
-
     attempts: list[int] = []
     tally, memory = Tally(), Memory()
 
@@ -170,8 +168,6 @@ async def test_an_interrupted_attempt_does_not_count_against_its_step() -> None:
 
 
 async def test_an_irreversible_step_under_way_when_the_app_closes_is_not_repeated() -> None:
-    from ripresa.stores.memory import Memory
-
     tally, memory = Tally(), Memory()
 
     @step(effect="irreversible", retry=5)
@@ -192,9 +188,6 @@ async def test_an_irreversible_step_under_way_when_the_app_closes_is_not_repeate
 
 
 async def test_an_irreversible_step_that_had_not_begun_is_simply_run() -> None:
-    from ripresa.stores.memory import Memory, MemoryStore
-    from tests.runtime.stage import Failing
-
     memory, ran = Memory(), list[int]()
 
     @step(effect="irreversible")
@@ -207,7 +200,6 @@ async def test_an_irreversible_step_that_had_not_begun_is_simply_run() -> None:
         app.engine.store = Failing(app.engine.store, 2)  # type: ignore[assignment, arg-type]
         handle = await app.start(flow(1), id="run")
         await handle.outcome()
-    assert isinstance(app, object) and MemoryStore
     async with in_memory(memory) as app:
         handle = await app.resume("run", flow)
         assert await handle.result() == 1

@@ -33,9 +33,7 @@ Store = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the result and errors only")]
-Durability = Annotated[
-    str, typer.Option(help="full: survives loss of power; normal: survives the end of the process")
-]
+Durability = Annotated[str, typer.Option(help="full: survives loss of power; normal: survives the end of the process")]
 Code = Annotated[str, typer.Option("--target", help="where the code is, if it moved since the run began")]
 Reason = Annotated[str, typer.Option(help="why; recorded with the run")]
 
@@ -50,7 +48,9 @@ def _version(asked: bool) -> None:
 
 @cli.callback()
 def about(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     """Durable workflows: run them, look into them, take them up again where they stopped."""
 
@@ -114,7 +114,9 @@ def show(
 @cli.command()
 def events(
     run: Run,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the run ends (JSON: one per line)")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="go on until the run ends (JSON: one per line)")
+    ] = False,
     store: Store = "",
     json: Json = False,
 ) -> int:

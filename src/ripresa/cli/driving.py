@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -72,7 +72,7 @@ class Interrupt:
     count: int = 0
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
+    def heard(self) -> Generator[None]:
         """Listen to both signals while this lasts."""
         loop = asyncio.get_running_loop()
 
@@ -102,13 +102,13 @@ async def _follow_all(app: App, handles: list[Handle[Any]], shown: Screen, inter
     followers = {asyncio.create_task(_follow(app, handle, shown)): handle for handle in handles}
     ticking = asyncio.create_task(_tick(shown))
     asked = asyncio.create_task(interrupt.asked.wait())
-    waiting = set(followers)
+    waiting: set[asyncio.Task[Any]] = set(followers)
     try:
         while waiting and not asked.done():
             _, waiting = await asyncio.wait({*waiting, asked}, return_when=asyncio.FIRST_COMPLETED)
             waiting.discard(asked)
         if asked.done():
-            await _stop(app, {task for task in waiting}, followers, shown)
+            await _stop(app, waiting, followers, shown)
     finally:
         for task in (ticking, asked, *followers):
             task.cancel()
@@ -119,7 +119,7 @@ async def _follow_all(app: App, handles: list[Handle[Any]], shown: Screen, inter
 
 
 async def _stop(
-    app: App, waiting: set[asyncio.Task[None]], followers: dict[asyncio.Task[None], Handle[Any]], shown: Screen
+    app: App, waiting: set[asyncio.Task[Any]], followers: dict[asyncio.Task[None], Handle[Any]], shown: Screen
 ) -> None:
     """Interrupt the runs that are driven here, and see them come to rest."""
     here = {task for task in waiting if followers[task].id in app.engine.drivers}
@@ -130,7 +130,7 @@ async def _stop(
 
 
 async def _tick(shown: Screen) -> None:
-    while True:
+    while True:  # noqa: ASYNC110 - pictures are drawn by the clock
         await asyncio.sleep(shown.tick())
 
 

@@ -177,7 +177,9 @@ def _print_event(recorded: Recorded, as_json: bool) -> None:
         print(json.dumps(found), flush=True)
         return
     at = time.strftime("%H:%M:%S", time.localtime(recorded.at / 1_000_000))
-    told = {key: text for key, text in found.items() if key not in ("seq", "at", "event") and text not in ("", [], None)}
+    told = {
+        key: text for key, text in found.items() if key not in ("seq", "at", "event") and text not in ("", [], None)
+    }
     path = told.pop("path", "")
     facts = "  ".join(f"{key}={_fact(text)}" for key, text in told.items())
     millis = recorded.at // 1000 % 1000
@@ -189,5 +191,3 @@ def _fact(found: Any) -> str:
         return f"{found['code']}: {found['message'].partition(chr(10))[0]}"
     text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:60]}…"
-
-

@@ -145,7 +145,9 @@ def event_plain(recorded: Recorded) -> dict[str, Any]:
     """An event as data; a large value stays a reference: `{"digest": ...}`."""
     event = recorded.event
     told = {"seq": recorded.seq, "at": moment(recorded.at), "event": type(event).__name__}
-    return told | {field.name: _field(field.name, getattr(event, field.name)) for field in fields(event) if field.name != "at"}
+    return told | {
+        field.name: _field(field.name, getattr(event, field.name)) for field in fields(event) if field.name != "at"
+    }
 
 
 def _field(name: str, found: Any) -> Any:

@@ -57,4 +57,3 @@ def _refused(error: RipresaError, args: list[str]) -> int:
 
         print_json({"error": error_plain(error)})
     return exit_of(error)
-

@@ -211,7 +211,9 @@ def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
     Raises `RunNotFound`, `IllegalTransition`.
     """
     head = asyncio.run(_head(place, asked.run))
-    check_transition(head.status, AIMS[asked.kind], run=asked.run, op=asked.kind, **_only(asked.kind))
+    if head.status != AIMS[asked.kind]:  # a second request of the same kind changes nothing, and is no mistake
+        only_from = "paused" if asked.kind == "continue" else ""
+        check_transition(head.status, AIMS[asked.kind], only_from=only_from, run=asked.run, op=asked.kind)
     if asyncio.run(_asked(place, asked)):
         return COMPLETED
     workflow = _code(head, asked.target)
@@ -225,10 +227,6 @@ def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
 
     code = _driven(place, begin, Teller(place, quiet=quiet))
     return code if asked.kind == "continue" else COMPLETED
-
-
-def _only(kind: str) -> dict[str, str]:
-    return {"only_from": "paused"} if kind == "continue" else {}
 
 
 async def _asked(place: Place, asked: Ask) -> bool:
@@ -254,4 +252,3 @@ async def _wait(app: App, asked: Ask) -> str:
             return head.status
         await asyncio.sleep(LOOK)
     return ""
-

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class Screen:
         """A line between what is drawn."""
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def shown(self) -> Generator[None]:
         """Draw while this lasts."""
         yield
 
@@ -159,7 +159,7 @@ class Live(Screen):
         self._console.print(text, highlight=False, markup=False)
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def shown(self) -> Generator[None]:
         """See `Screen`."""
         with self._live:
             try:

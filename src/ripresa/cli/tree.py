@@ -110,9 +110,13 @@ def _lines(branch: Branch, depth: int, now: int, notes: Mapping[str, StepProgres
     steps = list(branch.all_steps())
     single = branch.steps[0] if len(branch.steps) == 1 and not branch.count and not branch.parts else None
     facts = _facts(branch, steps, single, notes)
-    yield Line(depth, _status(branch, steps), branch.name, tuple(fact for fact in (*facts, _lasted(steps, now)) if fact))
+    yield Line(
+        depth, _status(branch, steps), branch.name, tuple(fact for fact in (*facts, _lasted(steps, now)) if fact)
+    )
     for step in _troubled(branch) if single is None else ():
-        yield Line(depth + 1, _step_status(step), _index(step.path), tuple(filter(None, (_attempt(step), _trouble(step)))))
+        yield Line(
+            depth + 1, _step_status(step), _index(step.path), tuple(filter(None, (_attempt(step), _trouble(step))))
+        )
     for part in branch.parts.values():
         yield from _lines(part, depth + 1, now, notes)
 
@@ -172,7 +176,10 @@ def _troubled(branch: Branch) -> list[StepView]:
 
 
 def _index(path: str) -> str:
-    return path.rpartition("/")[2]
+    """Which item a step belongs to: the last segment with an index, and what is below it."""
+    before, bracket, _ = path.rpartition("[")
+    begin = before.rpartition("/")[0]
+    return path[len(begin) :].lstrip("/") if bracket else path
 
 
 def _attempt(step: StepView) -> str:

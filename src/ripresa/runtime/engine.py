@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from ..core.advance import outstanding
 from ..core.codec import decode_events
+from ..core.commands import CancelStep, Command
 from ..core.definition import Definition, differences
 from ..core.durations import MICROSECONDS
 from ..core.events import (
@@ -207,7 +208,7 @@ class Engine:
                 with suppress(RipresaError):
                     await self.store.release(head.id)
                 raise
-            self._drive(driver, outstanding(driver.state))
+            self._drive(driver, [*outstanding(driver.state), *self._stopped(driver)])
             return driver
 
     def _gate(self, run: str) -> asyncio.Lock:
@@ -285,6 +286,12 @@ class Engine:
                 step = bound_at(driver, frame).step
                 if step.options.effect != "irreversible" or frame.started == frame.attempt:
                     yield lost_attempt(driver, frame, step, "crashed", now)
+
+    def _stopped(self, driver: Driver) -> Iterator[Command]:
+        """A request that waited for the run has cancelled attempts that nobody has in flight."""
+        for frame in driver.state.frames.values():
+            if isinstance(frame, CallFrame) and frame.phase == CANCELLING:
+                yield CancelStep(frame.path, frame.attempt)
 
     async def _pending(self, run: str) -> list[Mail]:
         return [mail for request in await self.store.pending([run]) if (mail := self._mail(request)) is not None]

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -106,11 +106,17 @@ def target_of(runnable: Runnable[..., Any]) -> str:
 
 def _search(runnable: Runnable[..., Any]) -> str:
     """Look for a name that stands for it in the modules of the user's own code."""
-    for module_name in [name for name in sys.modules if _is_own(name)]:
+    for module_name in _own_modules(len(sys.modules)):
         for name, value in list(vars(sys.modules[module_name]).items()):
             if value is runnable:
                 return _place(module_name, name, runnable)
     return ""
+
+
+@lru_cache(maxsize=1)
+def _own_modules(loaded: int) -> list[str]:
+    """The modules of the user's own code, looked for again when `loaded`, the number of all, has changed."""
+    return [name for name in sys.modules if _is_own(name)]
 
 
 @cache

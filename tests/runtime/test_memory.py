@@ -1,0 +1,172 @@
+"""Flows without an app: in a script, a running loop, a thread, side by side, told while they happen."""
+
+import asyncio
+import gc
+import threading
+from typing import Any
+
+import pytest
+
+from ripresa import Context, RunCancelled, RunFailed, chain, current, map_each, step, workflow
+from ripresa.core.events import RunCompleted
+from ripresa.errors import InvalidValue, RipresaError
+from tests.runtime.stage import Tally, leftovers, turns
+
+
+@step
+async def add(value: int) -> int:
+    await asyncio.sleep(0)
+    return value + 1
+
+
+@step
+def double(value: int) -> int:
+    return 2 * value
+
+
+@workflow
+async def function(ctx: Context, value: int) -> int:
+    return await double(await add(value))
+
+
+FLOW = chain(add).then(double)
+
+
+async def test_a_flow_is_awaited_invoked_batched_and_streamed() -> None:
+    assert await FLOW(1) == 4
+    assert await FLOW.invoke(1) == 4
+    assert await FLOW.batch([1, 2, 3], concurrency=2) == [4, 6, 8]
+    assert await function(1) == 4
+    assert await function.batch([1, 2]) == [4, 6]
+    items = [item async for item in FLOW.stream(1)]
+    assert [item.seq for item in items] == list(range(1, len(items) + 1))
+    assert isinstance(items[-1].event, RunCompleted)
+    assert items[-1].event.output == b"4"
+    assert leftovers() == set()
+
+
+def test_a_script_needs_no_more_than_asyncio_run() -> None:
+    async def main() -> int:
+        return await FLOW(1)
+
+    assert asyncio.run(main()) == 4
+
+
+async def test_a_thread_with_a_loop_of_its_own_runs_flows_beside() -> None:
+    async def main() -> list[int]:
+        return await FLOW.batch([1, 2])
+
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(asyncio.run(main()))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    here = await FLOW.batch([5])
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert found == [[4, 6]] * 3
+    assert here == [12]
+
+
+async def test_a_flow_runs_inside_a_step_of_another() -> None:
+    @step
+    async def nested(value: int) -> tuple[int, str]:
+        found = await FLOW.invoke(value)
+        return found, current().path
+
+    assert await chain(nested)(1) == (4, "nested")
+
+
+async def test_a_slow_reader_of_a_stream_misses_nothing() -> None:
+    seen: list[int] = []
+    async for item in chain(map_each(add)).stream(list(range(2000))):
+        seen.append(item.seq)
+        if len(seen) in (1, 5, 1500):
+            await turns(300)
+    assert seen == list(range(1, len(seen) + 1))
+    assert len(seen) > 4000
+
+
+async def test_a_stream_that_is_left_stops_its_run() -> None:
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    stream: Any = chain(wait).stream(1)
+    assert (await anext(stream)).seq == 1
+    await tally.reach(1)
+    await stream.aclose()
+    assert tally.now == 0
+    assert leftovers() == set()
+
+
+async def test_what_a_step_raises_comes_out_as_it_is() -> None:
+    class Own(Exception):
+        pass
+
+    @step
+    async def fail(value: int) -> int:
+        raise LookupError(f"no {value}")
+
+    @step
+    async def fail_locally(value: int) -> int:
+        raise Own
+
+    with pytest.raises(LookupError, match="no 1"):
+        await chain(fail)(1)
+    with pytest.raises(LookupError, match="no 1"):
+        async for _ in chain(fail).stream(1):
+            pass
+    with pytest.raises(RunFailed, match="Own"):
+        await chain(fail_locally)(1)
+    with pytest.raises(InvalidValue):
+        await chain(fail)("x")  # type: ignore[arg-type]
+    assert leftovers() == set()
+
+
+async def test_a_workflow_that_runs_out_of_time_says_so() -> None:
+    @step
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    @workflow(timeout=0.02)
+    async def impatient(ctx: Context) -> None:
+        await hang()
+
+    with pytest.raises(RipresaError) as caught:
+        await impatient()
+    assert "time" in str(caught.value)
+
+
+async def test_a_workflow_in_memory_can_be_cancelled_from_within() -> None:
+    """Not a way to do it; but whatever happens to its engine is said."""
+    from ripresa.core.events import CancelRequested, TerminateRequested
+    from ripresa.runtime import attempts
+    from ripresa.runtime.driver import Mail
+
+    @step
+    async def stop(value: str) -> str:
+        running: Any = current()._attempt
+        assert isinstance(running, attempts.Running)
+        kind = CancelRequested if value == "cancelled" else TerminateRequested
+        running.driver.deliver(Mail(kind(0, "inside")))
+        await asyncio.Event().wait()
+        return value
+
+    for status in ("cancelled", "terminated"):
+        with pytest.raises(RunCancelled, match="inside") as caught:
+            await chain(stop)(status)
+        assert caught.value.code == status
+
+
+async def test_nothing_is_left_of_a_run_in_memory() -> None:
+    import weakref
+
+    from ripresa.runtime.driver import Driver
+
+    await FLOW(1)
+    gc.collect()
+    alive = [weakref.ref(item) for item in gc.get_objects() if isinstance(item, Driver)]
+    assert alive == []
