@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from ripresa import Context, RunCancelled, RunFailed, chain, current, map_each, step, workflow
-from ripresa.core.events import RunCompleted
+from ripresa import Context, RunCancelled, RunFailed, StepError, chain, current, map_each, step, workflow
+from ripresa.core.events import CancelRequested, RunCompleted, TerminateRequested
 from ripresa.errors import InvalidValue, RipresaError
+from ripresa.runtime import attempts
+from ripresa.runtime.driver import Driver, Mail
 from tests.runtime.stage import Tally, leftovers, turns
 
 
@@ -103,24 +105,22 @@ async def test_a_stream_that_is_left_stops_its_run() -> None:
 
 
 async def test_what_a_step_raises_comes_out_as_it_is() -> None:
-    class Own(Exception):
-        pass
-
     @step
     async def fail(value: int) -> int:
         raise LookupError(f"no {value}")
 
     @step
-    async def fail_locally(value: int) -> int:
-        raise Own
+    async def fail_with_a_code(value: int) -> int:
+        raise StepError("no use", code="not_available", retryable=False)
 
     with pytest.raises(LookupError, match="no 1"):
         await chain(fail)(1)
     with pytest.raises(LookupError, match="no 1"):
         async for _ in chain(fail).stream(1):
             pass
-    with pytest.raises(RunFailed, match="Own"):
-        await chain(fail_locally)(1)
+    with pytest.raises(RunFailed, match="no use") as coded:
+        await chain(fail_with_a_code)(1)
+    assert coded.value.failure.code == "not_available"
     with pytest.raises(InvalidValue):
         await chain(fail)("x")  # type: ignore[arg-type]
     assert leftovers() == set()
@@ -142,10 +142,6 @@ async def test_a_workflow_that_runs_out_of_time_says_so() -> None:
 
 async def test_a_workflow_in_memory_can_be_cancelled_from_within() -> None:
     """Not a way to do it; but whatever happens to its engine is said."""
-    from ripresa.core.events import CancelRequested, TerminateRequested
-    from ripresa.runtime import attempts
-    from ripresa.runtime.driver import Mail
-
     @step
     async def stop(value: str) -> str:
         running: Any = current()._attempt
@@ -156,17 +152,14 @@ async def test_a_workflow_in_memory_can_be_cancelled_from_within() -> None:
         return value
 
     for status in ("cancelled", "terminated"):
-        with pytest.raises(RunCancelled, match="inside") as caught:
+        with pytest.raises(RunCancelled, match="was " + status) as caught:
             await chain(stop)(status)
         assert caught.value.code == status
 
 
 async def test_nothing_is_left_of_a_run_in_memory() -> None:
-    import weakref
-
-    from ripresa.runtime.driver import Driver
-
+    gc.collect()
+    before = {id(item) for item in gc.get_objects() if isinstance(item, Driver)}
     await FLOW(1)
     gc.collect()
-    alive = [weakref.ref(item) for item in gc.get_objects() if isinstance(item, Driver)]
-    assert alive == []
+    assert {id(item) for item in gc.get_objects() if isinstance(item, Driver)} <= before
