@@ -411,25 +411,20 @@ def heading(root: str, measures: list[Measure]) -> list[str]:
         f"# Survey of {Path(root).name or root}",
         "",
         f"{sums.files:,} files, {sums.lines:,} lines ({sums.code:,} code, {sums.comments:,} comments, "
-        f"{sums.blank:,} blank), {sums.functions:,} Python functions, TODO or FIXME on {sums.todos:,} lines, {sums.size:,} bytes.",
+        f"{sums.blank:,} blank), {sums.functions:,} Python functions, TODO or FIXME on {sums.todos:,} lines, "
+        f"{sums.size:,} bytes.",
     ]
 
 
 def tables(measures: list[Measure], languages: list[Sums], ranking: Ranking) -> list[str]:
     """Languages, directories, files."""
-    columns = ["files", "lines", "code", "comments", "blank", "functions", "todos"]
     biggest = sorted(measures, key=lambda each: (-each.lines, each.name))[:15]
     widest = max(measures, key=lambda each: each.longest_line, default=None)
     return [
         *("", "## Languages", ""),
-        *table(
-            ["language", *columns], [[each.name, *(getattr(each, column) for column in columns)] for each in languages]
-        ),
+        *table(["language", *COLUMNS], [[each.name, *numbers(each)] for each in languages]),
         *("", "## Largest directories", "", f"{ranking.count:,} in all; the deepest is `{ranking.deepest}`.", ""),
-        *table(
-            ["directory", *columns],
-            [[f"`{each.name}`", *(getattr(each, c) for c in columns)] for each in ranking.largest],
-        ),
+        *table(["directory", *COLUMNS], [[f"`{each.name}`", *numbers(each)] for each in ranking.largest]),
         *("", "## Biggest files", ""),
         *table(
             ["file", "language", "lines", "longest line", "bytes"],
@@ -437,6 +432,14 @@ def tables(measures: list[Measure], languages: list[Sums], ranking: Ranking) -> 
         ),
         *([f"\nThe longest line has {widest.longest_line:,} characters, in `{widest.name}`."] if widest else []),
     ]
+
+
+COLUMNS = ["files", "lines", "code", "comments", "blank", "functions", "todos"]
+
+
+def numbers(sums: Sums) -> list[object]:
+    """What stands in these columns."""
+    return [getattr(sums, column) for column in COLUMNS]
 
 
 def table(columns: list[str], rows: list[list[object]]) -> list[str]:

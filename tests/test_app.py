@@ -9,7 +9,10 @@ import pytest
 
 from ripresa import App, Context, chain, step, workflow
 from ripresa.errors import InvalidConfig, InvalidValue, RipresaError, RunExists, RunNotFound
+from ripresa.runtime.engine import new_id
+from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.testing.clock import ManualClock
+from tests.runtime.stage import Tally, Wrapped
 
 
 @step
@@ -151,17 +154,12 @@ async def test_a_run_that_ends_in_its_first_batch_is_recorded_as_it_ended() -> N
 
 
 async def test_generated_ids_sort_by_time_and_differ() -> None:
-    from ripresa.runtime.engine import new_id
-
     ids = [new_id(1_700_000_000_000_000 + number * 1_000) for number in range(200)]
     assert ids == sorted(ids)
     assert len({new_id(0) for _ in range(200)}) == 200
 
 
 async def test_code_is_found_by_name_by_hand_or_by_target() -> None:
-    from ripresa.stores.memory import Memory, MemoryStore
-    from tests.runtime.stage import Tally
-
     memory, tally = Memory(), Tally()
 
     @step
@@ -184,3 +182,69 @@ async def test_code_is_found_by_name_by_hand_or_by_target() -> None:
         assert await (await app.resume("run")).result() == 1
         assert await (await app.resume("elsewhere")).result() == 1
         assert await (await app.resume("run")).result() == 1
+
+
+async def test_listeners_hear_of_every_run() -> None:
+    heard: list[Any] = []
+    async with App("memory:", listeners=[heard.append]) as app:
+        await app.run(flow(1), id="run")
+        assert heard == await app.engine.history("run")
+
+
+async def test_any_number_of_runs_is_taken_up() -> None:
+    memory, tally = Memory(), Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    many = chain(wait)
+    async with App(MemoryStore(memory), patience=0.05) as app:
+        for number in range(501):
+            await app.start(many(number))
+        await tally.reach(501)
+    tally.open()
+    async with App(MemoryStore(memory), workflows=[many]) as app:
+        handles = await app.resume_all()
+        assert sorted([await handle.result() for handle in handles]) == list(range(501))
+
+
+async def test_a_run_that_somebody_took_first_is_not_missed() -> None:
+    class Blind(Wrapped):
+        async def owner(self, run: str) -> str | None:
+            return None
+
+    memory, tally = Memory(), Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    flow = chain(wait)
+    async with App(MemoryStore(memory), patience=0.05) as app:
+        await app.start(flow(1), id="run")
+        await tally.reach(1)
+        async with App(Blind(MemoryStore(memory)), workflows=[flow]) as other:  # type: ignore[arg-type]
+            assert await other.resume_all() == []
+
+
+async def test_every_run_that_cannot_be_taken_up_is_named() -> None:
+    memory, tally = Memory(), Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    async with App(MemoryStore(memory), patience=0.05) as app:
+        for name in ("one", "two"):
+            await app.start(chain(wait)(1), id=name)
+        await tally.reach(2)
+    async with App(MemoryStore(memory)) as app:
+        with pytest.raises(RipresaError) as caught:
+            await app.resume_all()
+    told = str(caught.value) + "".join(caught.value.__notes__)
+    assert "'one'" in told
+    assert "'two'" in told

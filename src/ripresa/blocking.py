@@ -1,4 +1,4 @@
-"""The synchronous face: `with ripresa.blocking.App() as app: app.run(flow("tides"))`, in a script, a notebook, a thread.
+"""The synchronous face: `with ripresa.blocking.App() as app: app.run(flow("tides"))`; in scripts, notebooks, threads.
 
 One event loop in a thread of its own, and one function that puts a method of the asynchronous `App` or `Handle` before
 it: names, parameters and types are theirs.
@@ -68,8 +68,8 @@ class Loop:
 class Face(Protocol):
     """What stands for something asynchronous: that, and the loop it lives on."""
 
-    _loop: Loop
-    _inner: Any
+    loop: Loop
+    inner: Any
 
 
 @overload
@@ -83,10 +83,10 @@ def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def wait(self: Face, *args: Any, **kwargs: Any) -> Any:
-        found = method(self._inner, *args, **kwargs)
+        found = method(self.inner, *args, **kwargs)
         if isinstance(found, AsyncIterator):
-            return _items(self._loop, found)
-        return _faced(self._loop, self._loop.wait(found))
+            return _items(self.loop, found)
+        return _faced(self.loop, self.loop.wait(found))
 
     return wait
 
@@ -95,14 +95,14 @@ def handing(
     method: Callable[Concatenate[Any, P], Coroutine[Any, Any, _client.Handle[R]]],
 ) -> Callable[Concatenate[Any, P], Handle[R]]:
     """The same for a method that gives a handle: what comes back is one of this module."""
-    return cast("Any", blocking(method))
+    waits: Any = blocking(method)
+    return cast("Callable[Concatenate[Any, P], Handle[R]]", waits)
 
 
 def _faced(loop: Loop, found: Any) -> Any:
     """Handles become those of this module."""
-    if isinstance(found, _client.Handle):
-        return Handle[Any](loop, found)
-    return found
+    is_handle = isinstance(found, _client.Handle)
+    return Handle[Any](loop, found) if is_handle else found
 
 
 def _items(loop: Loop, found: Any) -> Iterator[Any]:
@@ -121,20 +121,20 @@ class Handle(Generic[R_co]):
     """A run: see `ripresa.Handle`."""
 
     def __init__(self, loop: Loop, inner: _client.Handle[R_co]) -> None:
-        self._loop = loop
-        self._inner = inner
+        self.loop = loop
+        self.inner = inner
         self.id = inner.id
 
     def __repr__(self) -> str:
-        return repr(self._inner)
+        return repr(self.inner)
 
     def result(self) -> R_co:
         """Wait for the run's end; its result. Raises like `ripresa.Handle.result`."""
-        return self._loop.wait(self._inner.result())
+        return self.loop.wait(self.inner.result())
 
     def outcome(self) -> _client.Outcome[R_co]:
         """Wait for the run's end and say how it was; never raises for what the run did."""
-        return self._loop.wait(self._inner.outcome())
+        return self.loop.wait(self.inner.outcome())
 
     status = blocking(_client.Handle[Any].status)
     events = blocking(_client.Handle[Any].events)
@@ -151,10 +151,10 @@ class App:
     May be used from any number of threads.
     """
 
-    _loop: Loop
+    loop: Loop
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._inner = _app.App(*args, **options)
+        self.inner = _app.App(*args, **options)
 
     def __enter__(self) -> App:
         self.open()
@@ -167,19 +167,19 @@ class App:
 
     def open(self) -> None:
         """Start the loop and open the store. Raises `StoreError`."""
-        self._loop = Loop()
+        self.loop = Loop()
         try:
-            self._loop.wait(self._inner.open())
+            self.loop.wait(self.inner.open())
         except BaseException:
-            self._loop.stop()
+            self.loop.stop()
             raise
 
     def close(self) -> None:
         """Interrupt the runs that are driven here (they can be resumed), close the store, end the loop."""
         try:
-            self._loop.wait(self._inner.close())
+            self.loop.wait(self.inner.close())
         finally:
-            self._loop.stop()
+            self.loop.stop()
 
     run = blocking(_app.App.run)
     start = handing(_app.App.start)
@@ -188,6 +188,6 @@ class App:
 
     def resume_all(self) -> list[Handle[Any]]:
         """Take up every run that no living process drives; failed ones are left alone."""
-        return [Handle(self._loop, handle) for handle in self._loop.wait(self._inner.resume_all())]
+        return [Handle(self.loop, handle) for handle in self.loop.wait(self.inner.resume_all())]
 
     runs = blocking(_app.App.runs)

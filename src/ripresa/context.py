@@ -216,11 +216,6 @@ def enter_function(variables: Variables) -> None:
     variables.run(_function.set, True)
 
 
-def leave_function() -> None:
-    """Make calls awaited from here on run by themselves, as in the body of a step."""
-    _function.set(False)
-
-
 def in_function() -> bool:
     """Whether the running code is a durable function."""
     return _function.get()

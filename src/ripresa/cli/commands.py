@@ -46,11 +46,13 @@ def _version(asked: bool) -> None:
         raise typer.Exit(COMPLETED)
 
 
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="go on until the run ends; JSON: one event per line")]
+
+
 @cli.callback()
 def about(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
-    ] = False,
+    version: Version = False,
 ) -> None:
     """Durable workflows: run them, look into them, take them up again where they stopped."""
 
@@ -114,9 +116,7 @@ def show(
 @cli.command()
 def events(
     run: Run,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="go on until the run ends (JSON: one per line)")
-    ] = False,
+    follow: Follow = False,
     store: Store = "",
     json: Json = False,
 ) -> int:
@@ -186,14 +186,16 @@ def check(target: Target, json: Json = False) -> int:
     from ..workflow.check import check as problems_of
     from ..workflow.registry import kind_of
     from .inputs import load
-    from .telling import print_json, warn
+    from .telling import print_json, tell_users_line, warn
 
+    kind: str
     problems: list[Problem]
     try:
         runnable = load(target)
         name, kind, problems = runnable.name, kind_of(runnable), problems_of(runnable)
     except InvalidWorkflow as error:
         name, kind, problems = error.op, "", list(error.problems)
+        tell_users_line(error)
     if json:
         found = [{"where": problem.where, "message": problem.message, "code": problem.code} for problem in problems]
         print_json({"target": target, "workflow": name, "kind": kind, "ok": not problems, "problems": found})

@@ -27,9 +27,11 @@ _BY_CODE: Final = {
     **dict.fromkeys(
         (
             "definition_changed",
+            "extra_missing",
             "illegal_transition",
             "invalid_config",
             "invalid_input",
+            "not_available",
             "run_exists",
             "unknown_store",
             "unknown_workflow",

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..core.values import Value, text_of
 from ..errors import InvalidValue, RipresaError
@@ -119,19 +119,19 @@ def _call_with_one(runnable: Runnable[..., Any], parameters: Parameters, text: b
     try:
         return _called(runnable, parameters, text)
     except InvalidValue:
-        given = json.loads(text)
-        if not isinstance(given, dict) or list(given) != [parameters.only]:
+        given: Any = json.loads(text)
+        if not isinstance(given, dict) or list(cast("dict[str, Any]", given)) != [parameters.only]:
             raise
     return _called(runnable, parameters, json.dumps(given[parameters.only]).encode())
 
 
 def _call_with_named(runnable: Runnable[..., Any], parameters: Parameters, text: bytes) -> Call[Any]:
-    given = json.loads(text)
+    given: Any = json.loads(text)
     taken = ", ".join(parameters.names) or "nothing"
     if not isinstance(given, dict):
         shown = text[:60].decode(errors="replace")
         raise InvalidValue(f"takes an object of named arguments ({taken}), is given {shown}", where=runnable.name)
-    unknown = [name for name in given if name not in parameters.names]
+    unknown = [name for name in cast("dict[str, Any]", given) if name not in parameters.names]
     if unknown:
         raise InvalidValue(f"has no parameter {', '.join(map(repr, unknown))}; it takes {taken}", where=runnable.name)
     return _called(runnable, parameters, text)

@@ -7,9 +7,10 @@ import json
 import sys
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from ..app import App
+from ..client import Handle
 from ..core.events import Recorded
 from ..core.lifecycle import ACTIVE, TRANSITIONS
 from ..core.view import RunView
@@ -84,7 +85,7 @@ def show_run(place: Place, run: str, *, as_json: bool, steps: bool) -> int:
 async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
     _refuse_empty(place, run)
     async with place.app() as app:
-        handle = await app.handle(run)
+        handle: Handle[Any] = await app.handle(run)
         view, read = await handle.status(), Values(app.store.blob).text
         owner = await app.store.owner(run)
         if as_json:
@@ -133,7 +134,8 @@ def _print_tree(view: RunView) -> None:
     from rich.console import Console
 
     now = time.time_ns() // 1000
-    console = Console(file=sys.stdout, highlight=False, **({} if sys.stdout.isatty() else {"width": 200}))
+    width = None if sys.stdout.isatty() else 200
+    console = Console(file=sys.stdout, highlight=False, width=width)
     console.print(picture(view, now))
 
 
@@ -157,7 +159,7 @@ def print_events(place: Place, run: str, *, follow: bool, as_json: bool) -> int:
 async def _events(place: Place, run: str, follow: bool, as_json: bool) -> int:
     _refuse_empty(place, run)
     async with place.app() as app:
-        handle = await app.handle(run)
+        handle: Handle[Any] = await app.handle(run)
         if follow:
             async for recorded in handle.events():
                 _print_event(recorded, as_json)
@@ -177,17 +179,17 @@ def _print_event(recorded: Recorded, as_json: bool) -> None:
         print(json.dumps(found), flush=True)
         return
     at = time.strftime("%H:%M:%S", time.localtime(recorded.at / 1_000_000))
-    told = {
-        key: text for key, text in found.items() if key not in ("seq", "at", "event") and text not in ("", [], None)
-    }
+    nothing: tuple[Any, ...] = ("", [], None)
+    told = {key: fact for key, fact in found.items() if key not in ("seq", "at", "event") and fact not in nothing}
     path = told.pop("path", "")
-    facts = "  ".join(f"{key}={_fact(text)}" for key, text in told.items())
+    facts = "  ".join(f"{key}={_fact(fact)}" for key, fact in told.items())
     millis = recorded.at // 1000 % 1000
     print(f"{recorded.seq:>5}  {at}.{millis:03}  {found['event']:<16} {path}  {facts}".rstrip(), flush=True)
 
 
 def _fact(found: Any) -> str:
     if isinstance(found, dict) and "message" in found:
-        return f"{found['code']}: {found['message'].partition(chr(10))[0]}"
+        failure = cast("dict[str, str]", found)
+        return f"{failure['code']}: {failure['message'].partition(chr(10))[0]}"
     text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -145,9 +145,8 @@ def event_plain(recorded: Recorded) -> dict[str, Any]:
     """An event as data; a large value stays a reference: `{"digest": ...}`."""
     event = recorded.event
     told = {"seq": recorded.seq, "at": moment(recorded.at), "event": type(event).__name__}
-    return told | {
-        field.name: _field(field.name, getattr(event, field.name)) for field in fields(event) if field.name != "at"
-    }
+    names = [field.name for field in fields(event) if field.name != "at"]
+    return told | {name: _field(name, getattr(event, name)) for name in names}
 
 
 def _field(name: str, found: Any) -> Any:
@@ -158,8 +157,12 @@ def _field(name: str, found: Any) -> Any:
     if isinstance(found, CallSpec):
         return {field.name: _field(field.name, getattr(found, field.name)) for field in fields(found)}
     if isinstance(found, tuple):
-        return [_field("", each) for each in found]
+        return _fields(found)
     return found
+
+
+def _fields(found: Any) -> list[Any]:
+    return [_field("", each) for each in found]
 
 
 def _reference(found: Value) -> Any:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from .plain import error_plain, result_plain, value
 from .tree import duration
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib"))
 _FILE_NAMES = re.compile(rf"{FILE_MODULE}\w+?__\.")
 
 
@@ -123,21 +125,22 @@ def tell_error(error: RipresaError) -> None:
     """An error of ours, as it is printed: `error [code] where: message`, and what to do about it."""
     place = f" {error.where}:" if error.where else ":"
     warn(f"error [{error.code}]{place} {error.message}")
-    line = _users_line(error)
-    if line and isinstance(error, InvalidWorkflow):
-        warn(f"  in {line}")
+    if isinstance(error, InvalidWorkflow):
+        tell_users_line(error)
     if error.hint:
         warn(f"  hint: {error.hint}")
 
 
-def _users_line(error: BaseException) -> str:
-    """Where in the user's code an error of ours arose, if it did."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame)]
-    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+def tell_users_line(error: InvalidWorkflow) -> None:
+    """Where in the user's code a definition is wrong, if it was written in a file."""
+    found = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in found if not _is_ours(frame) and not frame.filename.startswith(_INSTALLED)]
+    if frames:
+        warn(f"  in {frames[-1].filename}, line {frames[-1].lineno}")
 
 
 def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return frame.filename.startswith((_OURS, "<frozen")) or (frame.name == "<module>" and "bin" in frame.filename)
+    return frame.filename.startswith((_OURS, "<frozen"))
 
 
 def tell_user_error(error: BaseException) -> None:
@@ -164,9 +167,10 @@ def told_failure(failure: Failure) -> Iterator[str]:
     chain = [failure]
     while chain[-1].cause is not None:
         chain.append(chain[-1].cause)
-    texts = [link.traceback for link in reversed(chain) if link.traceback]
+    texts = [link.traceback for link in reversed(chain) if '  File "' in link.traceback]  # lines of the user's
     yield from _separated(texts)
-    kind = f"{failure.types[0].rpartition('.')[2]}: " if failure.types else ""
+    raised = failure.types[:1] if failure.code == "step_failed" else ()
+    kind = "".join(f"{name.rpartition('.')[2]}: " for name in raised)
     attempt = f" (attempt {failure.attempt})" if failure.attempt else ""
     place = f" {failure.path}{attempt}:" if failure.path else ":"
     yield f"error [{failure.code}]{place} {kind}{failure.message}"

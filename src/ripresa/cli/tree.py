@@ -109,14 +109,11 @@ def _lines(branch: Branch, depth: int, now: int, notes: Mapping[str, StepProgres
     branch = _merged(branch)
     steps = list(branch.all_steps())
     single = branch.steps[0] if len(branch.steps) == 1 and not branch.count and not branch.parts else None
-    facts = _facts(branch, steps, single, notes)
-    yield Line(
-        depth, _status(branch, steps), branch.name, tuple(fact for fact in (*facts, _lasted(steps, now)) if fact)
-    )
+    facts = (*_facts(branch, steps, single, notes), _lasted(steps, now))
+    yield Line(depth, _status(branch, steps), branch.name, tuple(filter(None, facts)))
     for step in _troubled(branch) if single is None else ():
-        yield Line(
-            depth + 1, _step_status(step), _index(step.path), tuple(filter(None, (_attempt(step), _trouble(step))))
-        )
+        facts = (_attempt(step), _trouble(step))
+        yield Line(depth + 1, _step_status(step), _index(step.path), tuple(filter(None, facts)))
     for part in branch.parts.values():
         yield from _lines(part, depth + 1, now, notes)
 
@@ -193,7 +190,8 @@ def _trouble(step: StepView) -> str:
 
 def message_of(failure: Failure) -> str:
     """A failure on one line: the exception's class and the first line of its message."""
-    kind = failure.types[0].rpartition(".")[2] + ": " if failure.types else ""
+    raised = failure.types[:1] if failure.code == "step_failed" else ()
+    kind = "".join(f"{name.rpartition('.')[2]}: " for name in raised)
     return f"{kind}{failure.message.partition(chr(10))[0]}"[:200]
 
 

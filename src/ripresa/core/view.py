@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from . import events as e
 from .events import Failure, Recorded
 from .lifecycle import TERMINAL
 from .values import NULL, Value
 
+UNDER_WAY: Final = ("scheduled", "retrying")
+"""Statuses of a step that has not ended."""
+
+CLEANUP: Final = "!"
+"""What stands behind the path of a scope's clean-up, which is no node of its own, in `RunView.scopes`."""
+
 
 @dataclass(slots=True)
 class StepView:
-    """A step as it stands. `status`: scheduled, retrying, completed, failed, cancelled. Moments in microseconds."""
+    """A step as it stands. `status`: scheduled, retrying, completed, failed, cancelled. Moments in microseconds.
+
+    `due` is when the next attempt is, 0 if there is none; `failure` the last attempt that failed, also once a later
+    one succeeded.
+    """
 
     path: str
     status: str = "scheduled"
@@ -61,6 +72,8 @@ class RunView:
     created_at: int = 0
     updated_at: int = 0
     deadline: int = 0
+    allowed: int = 0
+    """How long the run may take, in microseconds, 0 for ever; a reopened run has as long again."""
     epoch: int = 1
     seq: int = 0
     expected: int = 0
@@ -83,8 +96,8 @@ class RunView:
 
     @property
     def current(self) -> list[StepView]:
-        """The steps that are under way, in the order in which they were scheduled."""
-        return [step for step in self.steps.values() if step.status in ("scheduled", "retrying")]
+        """The steps that are under way, in the order in which they were first scheduled."""
+        return [step for step in self.steps.values() if step.status in UNDER_WAY]
 
     @property
     def ended(self) -> bool:
@@ -109,22 +122,22 @@ class RunView:
                 self.steps[path].output = output
                 self.completed += 1
             case e.StepFailed(_, path, _, failure, retry_at):
-                self._failed(path, failure, retry_at, at)
+                self._failed(path, "failed", failure, retry_at, at)
             case e.AttemptLost(_, path, attempt, reason, retry_at):
                 failure = Failure("attempt_lost", f"attempt {attempt} was lost: {reason}", path=path, attempt=attempt)
-                self._failed(path, failure, retry_at, at)
-                if reason == "cancelled":
-                    self.steps[path].status = "cancelled"
+                self._failed(path, "cancelled" if reason == "cancelled" else "failed", failure, retry_at, at)
             case e.RetryScheduled(path, attempt, due):
                 step = self.steps[path]
-                step.status, step.attempt, step.due = "retrying", attempt, due
+                step.status, step.attempt, step.due, step.ended_at = "retrying", attempt, due, 0
+            case e.Asked(_, path, calls):
+                self._asked(path, calls)
             case e.TimerSet(path, due):
                 self.timers[path] = due
             case e.TimerFired(_, path):
                 self.timers.pop(path, None)
             case e.NodeCancelled(path):
                 self.timers.pop(path, None)
-                if path in self.steps:
+                if path in self.steps and self.steps[path].status in UNDER_WAY:
                     self._ended(path, "cancelled", at)
             case e.BranchTaken(path, condition, choice, expected):
                 self.scopes[path] = ScopeView(path, "branch", "ended", detail=f"{condition}: {choice}")
@@ -137,7 +150,7 @@ class RunView:
                 scope.status, scope.completed, scope.failed = "ended", completed, failed
             case e.IterationStarted(path, index, expected):
                 scope = self.scopes.setdefault(path, ScopeView(path, "loop"))
-                scope.count = index + 1
+                scope.status, scope.count = "running", index + 1
                 self.expected += expected
             case e.LoopEnded(path, iterations, reason):
                 self.scopes[path] = ScopeView(path, "loop", "ended", iterations, detail=reason)
@@ -152,10 +165,10 @@ class RunView:
                 self.scopes[path] = ScopeView(path, "skipped", "ended")
                 self.expected += expected
             case e.CleanupStarted(path, count):
-                self.scopes[path + "()"] = ScopeView(path, "cleanup", count=count)
+                self.scopes[path + CLEANUP] = ScopeView(path, "cleanup", count=count)
             case e.CleanupEnded(path, failures):
-                self.scopes[path + "()"].status = "ended"
-                self.scopes[path + "()"].failed = len(failures)
+                scope = self.scopes[path + CLEANUP]
+                scope.status, scope.completed, scope.failed = "ended", scope.count - len(failures), len(failures)
             case _:
                 self._lifecycle(recorded.event)
 
@@ -165,8 +178,9 @@ class RunView:
                 self._start(event)
             case e.RunTaken(_, epoch):
                 self.epoch = epoch
-            case e.RunReopened():
-                self.status, self.failure = "running", None
+            case e.RunReopened(at):
+                self.status, self.failure, self.reason = "running", None, ""
+                self.deadline = at + self.allowed if self.allowed else 0
             case e.RunPausing():
                 self.status = "paused"
             case e.RunContinued():
@@ -174,13 +188,17 @@ class RunView:
             case e.RunCancelling(reason):
                 self.status, self.reason = "cancelling", reason
             case e.RunCompleted(output):
-                self.status, self.output = "completed", output
+                self._over("completed")
+                self.output = output
             case e.RunFailed(failure):
-                self.status, self.failure = "failed", failure
+                self._over("failed")
+                self.failure = failure
             case e.RunCancelled(reason, failures):
-                self.status, self.reason, self.failures = "cancelled", reason, failures
+                self._over("cancelled")
+                self.reason, self.failures = reason, failures
             case e.RunTerminated(reason):
-                self.status, self.reason = "terminated", reason
+                self._over("terminated")
+                self.reason = reason
             case _:
                 pass
 
@@ -189,21 +207,43 @@ class RunView:
         self.target, self.definition, self.input = event.target, event.definition, event.input
         self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
         self.status, self.created_at = "running", event.at
+        self.allowed = event.deadline - event.at if event.deadline else 0
+
+    def _over(self, status: str) -> None:
+        """The run has ended: nothing is under way any more, whether or not the journal says how each thing ended."""
+        self.status = status
+        self.timers.clear()
+        for step in self.steps.values():
+            step.due = 0
+            if step.status in UNDER_WAY:
+                self._ended(step.path, "cancelled", self.updated_at)
+        for scope in self.scopes.values():
+            if scope.status == "running":
+                scope.status = "ended"
+
+    def _asked(self, path: str, calls: tuple[e.CallSpec, ...]) -> None:
+        """A durable function's steps are known when it asks for them; in paths a body shows as `()`."""
+        while path.endswith("()"):
+            path = path.removesuffix("()")
+        prefix = f"{path}/" if path else ""
+        self.expected += sum(call.kind == "step" and prefix + call.segment not in self.steps for call in calls)
 
     def _scheduled(self, path: str, attempt: int, at: int) -> None:
         step = self.steps.get(path)
-        if step is None or step.status in ("completed", "failed", "cancelled"):
-            if step is not None and step.status == "completed":
-                self.completed -= 1  # taken back when the run was reopened
-            self.steps[path] = StepView(path, attempt=attempt, scheduled_at=at)
-        else:
-            step.status, step.attempt, step.due = "scheduled", attempt, 0
+        if step is not None and step.due:  # the next attempt, which was decided with the failure of the one before
+            step.status, step.attempt, step.due, step.ended_at = "scheduled", attempt, 0, 0
+            return
+        if step is not None and step.status == "completed":
+            self.completed -= 1  # taken back when the run was reopened
+        self.steps[path] = StepView(path, attempt=attempt, scheduled_at=at)
 
-    def _failed(self, path: str, failure: Failure, retry_at: int, at: int) -> None:
+    def _failed(self, path: str, status: str, failure: Failure, retry_at: int, at: int) -> None:
+        """An attempt failed. There is another only if the next event says so: not if the step was being stopped."""
+        self._ended(path, status, at)
         step = self.steps[path]
-        step.failure = failure
-        if not retry_at:
-            self._ended(path, "failed", at)
+        step.failure, step.due = failure, retry_at
+        if retry_at and self.status == "paused":
+            step.status, step.ended_at = "retrying", 0  # held until the run goes on
 
     def _ended(self, path: str, status: str, at: int) -> None:
         step = self.steps[path]

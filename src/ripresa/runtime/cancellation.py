@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
 from ..errors import RunCancelled
@@ -22,14 +23,16 @@ class CancelToken:
     def __init__(self) -> None:
         self.cancelled = False
         self.reason = ""
+        self._lock = Lock()
         self._callbacks: list[Callable[[], None]] = []
 
     def cancel(self, reason: str = "") -> None:
         """Stop everything that was started with this token; a second call changes nothing."""
-        if self.cancelled:
-            return
-        self.cancelled, self.reason = True, reason
-        callbacks, self._callbacks = self._callbacks, []
+        with self._lock:
+            if self.cancelled:
+                return
+            self.cancelled, self.reason = True, reason
+            callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
 
@@ -41,16 +44,17 @@ class CancelToken:
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back, in the cancelling thread, when the token is cancelled (at once if it is). Returns its undoing."""
-        if self.cancelled:
-            callback()
-            return lambda: None
-        self._callbacks.append(callback)
+        with self._lock:
+            if not self.cancelled:
+                self._callbacks.append(callback)
+                return lambda: self._forget(callback)
+        callback()
+        return lambda: None
 
-        def forget() -> None:
+    def _forget(self, callback: Callable[[], None]) -> None:
+        with self._lock:
             if callback in self._callbacks:
                 self._callbacks.remove(callback)
-
-        return forget
 
     def guard(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]:
         """The same async function, stopped when the token is cancelled; then it raises `RunCancelled`."""

@@ -84,7 +84,7 @@ class Driver:
         self._flight: dict[Place, tuple[Running, asyncio.Task[None] | None]] = {}
         self._alarms: dict[str, Alarm] = {}
         self._pump: asyncio.Task[None] | None = None
-        self._broken: RipresaError | None = None
+        self._broken: BaseException | None = None
         self._left = False
         self._task: asyncio.Task[None] | None = None
 
@@ -224,7 +224,9 @@ class Driver:
                 self._perform(await self._commit(self._take_mail()), beside=True)
                 if self.state.status in TERMINAL:
                     self._kill()
-        except RipresaError as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
             self._broken = error
             if self._task is not None and self._flight:
                 self._task.cancel()
@@ -306,9 +308,8 @@ class Driver:
         while asked:
             ask = asked.popleft()
             if awaits_answer(self.state, ask.path):
-                answers = (self.answer(ask),) if isinstance(ask, Ask) else self.functions.resume(ask.path, ask.first)
-                for answer in answers:
-                    self._step(answer, events, effects, asked)
+                answer = self.answer(ask) if isinstance(ask, Ask) else self.functions.resume(ask.path, ask.first)
+                self._step(answer, events, effects, asked)
         if self.state.status in TERMINAL:
             self._conclude(events)
 
@@ -478,13 +479,12 @@ class Driver:
 
     async def _abandon(self) -> None:
         """Stop whatever is still in flight without recording anything (after termination, or a lost journal)."""
-        tasks = [task for _, task in self._flight.values() if task is not None]
-        for running, task in list(self._flight.values()):
+        beside = [(running, task) for running, task in self._flight.values() if task is not None]
+        for running, task in beside:
             running.cancelling = True
-            if task is not None:
-                task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.engine.patience)
+            task.cancel()
+        if beside:
+            await asyncio.wait([task for _, task in beside], timeout=self.engine.patience)
         self._flight.clear()
 
     def _too_late(self, error: BaseException | None) -> BaseException:

@@ -27,6 +27,7 @@ from ..workflow.encoding import encode
 from ..workflow.failures import error_of, failure_of
 from ..workflow.flow import Runnable, to_node
 from ..workflow.function import Workflow
+from ..workflow.options import bad_count, refuse
 from ..workflow.patterns import map_each
 from ..workflow.step import Step
 from .values import Keeper, Values
@@ -122,7 +123,7 @@ class Fiber:
             request = self.function.send(self.coroutine, value, error)
         except StopIteration as stop:
             self._end(stop.value, None)
-        except (KeyboardInterrupt, SystemExit):
+        except KeyboardInterrupt:
             raise
         except BaseException as raised:  # the border: whatever user code raises is its outcome
             self._end(None, raised)
@@ -187,17 +188,13 @@ class Joining:
             unit, self.units[index] = self.units[index], None
             self.awaits[index] = None
             awaits = self.function.start(unit, self, index, self.labels[index])
-            if index in self.awaits:
+            if index in self.awaits:  # else it could not be begun, and has ended
                 self.awaits[index] = awaits
-            elif awaits is not None:
-                self.function.let_go(awaits)
         if not self.units:
             self._end(self.results, None)
 
     def settle(self, index: int, value: Any, error: BaseException | None) -> None:
         """One of them has ended."""
-        if self.ended:
-            return
         self.awaits.pop(index, None)
         self.left -= 1
         self.results[index] = value
@@ -286,14 +283,14 @@ class Interpreter:
                 self._settle(self.waiting.pop(outcome.key), outcome)
             self._work()
 
-    def facts(self, at: int) -> list[Fact]:
-        """What happened since the last time, as facts: calls asked for and given up, and the end of the function."""
+    def fact(self, at: int) -> Asked | Returned | Raised:
+        """What happened since the last time: calls asked for and given up, or the end of the function."""
         done, self.slice = self.slice, Slice()
         ended = self.main.ended and not self.fibers and not self.reported
         if ended:  # nobody is left to hear of what it asked for just before
             self.reported = True
-            return [self._end(at)]
-        return [Asked(at, self.path, tuple(done.calls), tuple(done.dropped))]
+            return self._end(at)
+        return Asked(at, self.path, tuple(done.calls), tuple(done.dropped))
 
     def forget(self) -> None:
         """What has happened so far is known already."""
@@ -356,8 +353,8 @@ class Interpreter:
     def let_go(self, awaits: Awaits) -> None:
         """Give up something that is waited for."""
         if isinstance(awaits, int):
-            if self.waiting.pop(awaits, None) is not None:
-                self.slice.dropped.append(awaits)
+            del self.waiting[awaits]
+            self.slice.dropped.append(awaits)
         elif awaits is not None:
             awaits.give_up()
 
@@ -386,7 +383,7 @@ class Interpreter:
         else:
             waiting.sink.settle(waiting.index, value, None)
 
-    def _end(self, at: int) -> Fact:
+    def _end(self, at: int) -> Returned | Raised:
         if self.main.error is not None:
             return Raised(at, self.path, failure_of(self.main.error, self.path))
         try:
@@ -427,12 +424,13 @@ class Interpreter:
         return self._begin(Joining(fiber, units, labels, window=window, race=race))
 
     def _map(self, fiber: Fiber, link: Any, items: list[Any], concurrency: int | None) -> Awaits:
-        if isinstance(link, Step | Runnable):
-            try:
+        try:
+            if isinstance(link, Step | Runnable):
                 return self._call(map_each(link, concurrency=concurrency)(items), fiber, 0, fiber.label)  # type: ignore[arg-type]
-            except RipresaError as error:
-                fiber.settle(0, None, error)
-                return None
+            refuse("map", bad_count(concurrency, "concurrency", optional=True))
+        except RipresaError as error:
+            fiber.settle(0, None, error)
+            return None
         name = self._segment(getattr(link, "__name__", "map").strip("<>"), fiber.label)
         labels = [f"{name}[{index}]." for index in range(len(items))]
         units: list[Any] = [_Item(link, item) for item in items]
@@ -488,11 +486,10 @@ class Functions:
         self._values = values
         self._keeper = keeper
         self._found: dict[str, Interpreter] = {}
-        self._pending: dict[str, deque[Fact]] = {}
         self._doubts: dict[str, Doubt] = {}
 
-    def resume(self, path: str, first: int) -> list[Fact]:
-        """Step the function at this path on with its outcomes from number `first`; what it did, as facts."""
+    def resume(self, path: str, first: int) -> Asked | Returned | Raised:
+        """Step the function at this path on with its outcomes from number `first`; what it did, as a fact."""
         frame = self._state.frames[path]
         assert isinstance(frame, DynamicFrame)
         self._check_doubt(frame, first)
@@ -500,28 +497,24 @@ class Functions:
         if function is None or function.fed != first or function.reported:
             function = self._rebuild(frame, first)
         function.feed(frame.outcomes[first:])
-        facts = function.facts(self._state.at)
-        if isinstance(facts[-1], Raised | Returned):
+        fact = function.fact(self._state.at)
+        if not isinstance(fact, Asked):
             del self._found[path]
-        return facts
+        return fact
 
     def replay(self, fact: Asked | Returned | Raised, *, strict: bool) -> None:
         """Step the function along with a recorded slice and compare what it does.
 
         If not `strict` the run was reopened later: a difference then counts only if that slice was not taken back.
         """
-        pending = self._pending.setdefault(fact.path, deque())
         frame = self._state.frames[fact.path]
         assert isinstance(frame, DynamicFrame)
         try:
-            if not pending:
-                pending.extend(self.resume(fact.path, frame.delivered))
-            _compare(fact, pending.popleft(), self._state.definition.name)
+            _compare(fact, self.resume(fact.path, frame.delivered), self._state.definition.name)
         except Nondeterminism as difference:
             if strict:
                 raise
             self._doubts.setdefault(fact.path, Doubt(frame.asked, frame.delivered, difference))
-            pending.clear()
             self._drop(fact.path)
 
     def _check_doubt(self, frame: DynamicFrame, first: int) -> None:
@@ -571,7 +564,7 @@ class Functions:
         return function
 
 
-def _compare(recorded: Asked | Returned | Raised, live: Fact, workflow: str) -> None:
+def _compare(recorded: Asked | Returned | Raised, live: Asked | Returned | Raised, workflow: str) -> None:
     if type(recorded) is type(live) and _asks(recorded) == _asks(live):
         return
     raise Nondeterminism(

@@ -1,0 +1,78 @@
+"""The command line as its users have it: a process of its own, in a directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+COMMAND = (sys.executable, "-m", "ripresa")
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.out, self.err
+        return json.loads(self.out)
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RIPRESA")}
+    return {**kept, "COLUMNS": "200", **more}
+
+
+class Terminal:
+    """A directory in which commands are typed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text, encoding="utf-8")
+
+    def __call__(self, *args: str, input: str = "", **env: str) -> Ended:
+        ended = subprocess.run(
+            [*COMMAND, *args],
+            cwd=self.directory,
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(**env),
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, *args],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until something that another process does has happened."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 30.0) -> Ended:
+    out, err = process.communicate(timeout=seconds)
+    return Ended(process.returncode, out, err)

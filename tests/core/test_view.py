@@ -1,0 +1,595 @@
+"""What readers see of a run: the effect of every event, and what holds of the view of any run at any moment."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import example, given, settings
+from typing_extensions import override
+
+from ripresa.core import events as e
+from ripresa.core.definition import Definition
+from ripresa.core.events import CallSpec, Event, Fact, Failure, Recorded
+from ripresa.core.frames import BACKOFF, CallFrame
+from ripresa.core.lifecycle import TERMINAL
+from ripresa.core.nodes.cleanup import Cleanup
+from ripresa.core.nodes.delay import Delay
+from ripresa.core.nodes.dynamic import Dynamic
+from ripresa.core.nodes.fallback import Fallback
+from ripresa.core.nodes.graph import Graph, Wire
+from ripresa.core.nodes.join import Join
+from ripresa.core.nodes.loop import Loop, Over
+from ripresa.core.nodes.map import Map
+from ripresa.core.nodes.parallel import Parallel
+from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.view import CLEANUP, Change, RunView, ScopeView, StepView, changes, view_of
+
+from .play import SECOND, START, Effect, Play, call, calls, define, failure
+from .test_properties import Builder, History, Tape, tapes
+
+STARTED = e.RunStarted(
+    START, "r", "flow", "2", "hash", b'"in"', 7, "app:flow", deadline=START + 9, expected=2, tags=("a", "b")
+)
+BOOM = failure("boom", path="a", attempt=1)
+
+
+def journal(*events: Event) -> list[Recorded]:
+    """The events after the start of a run, each with the time of the fact that it follows."""
+    at, found = START, list[Recorded]()
+    for seq, event in enumerate((STARTED, *events), 1):
+        at = getattr(event, "at", at)
+        found.append(Recorded("r", seq, at, event))
+    return found
+
+
+def seen(*events: Event) -> RunView:
+    return view_of(journal(*events))
+
+
+def after(play: Play) -> RunView:
+    return view_of(play.journal)
+
+
+def started(play: Play) -> Play:
+    """A run that has begun and knows how many steps it lets expect, as the engine tells it."""
+    definition = play.definition
+    play.feed(replace(STARTED, deadline=0, workflow=definition.name, expected=definition.expected))
+    return play
+
+
+# --- the run
+
+
+def test_the_start_says_what_the_run_is() -> None:
+    assert seen() == RunView(
+        id="r",
+        workflow="flow",
+        version="2",
+        target="app:flow",
+        definition="hash",
+        status="running",
+        input=b'"in"',
+        tags=("a", "b"),
+        created_at=START,
+        updated_at=START,
+        deadline=START + 9,
+        allowed=9,
+        seq=1,
+        expected=2,
+    )
+    assert view_of([]) == RunView()
+
+
+@pytest.mark.parametrize(
+    ("events", "fields"),
+    [
+        ([e.RunTaken(START, 4, "me")], {"epoch": 4}),
+        ([e.RunPausing()], {"status": "paused"}),
+        ([e.RunPausing(), e.RunContinued()], {"status": "running"}),
+        ([e.RunCancelling("enough")], {"status": "cancelling", "reason": "enough"}),
+        ([e.RunCompleted(b"1")], {"status": "completed", "output": b"1"}),
+        ([e.RunFailed(BOOM)], {"status": "failed", "failure": BOOM}),
+        ([e.RunCancelled("why", (BOOM,))], {"status": "cancelled", "reason": "why", "failures": (BOOM,)}),
+        ([e.RunTerminated("now")], {"status": "terminated", "reason": "now"}),
+        ([e.RunFailed(BOOM), e.RunReopened(START)], {"status": "running"}),
+        ([e.RunCancelling("why"), e.RunFailed(BOOM), e.RunReopened(START)], {"status": "running"}),
+        ([e.TimerSet("d", 5)], {"timers": {"d": 5}}),
+        ([e.TimerSet("d", 5), e.TimerFired(START, "d")], {}),
+        ([e.TimerSet("d", 5), e.NodeCancelled("d")], {}),
+        ([e.TimerSet("d", 5), e.RunTerminated()], {"status": "terminated"}),
+        ([e.TimerFired(START, "")], {}),
+    ],
+)
+def test_what_happens_to_the_run_shows(events: list[Event], fields: dict[str, object]) -> None:
+    assert seen(*events) == replace(seen(), seq=1 + len(events), **fields)  # type: ignore[arg-type]
+
+
+SILENT: list[Event] = [
+    e.StepStarted(START, "a", 1),
+    e.Answered(START, "a", b"1"),
+    e.AnswerFailed(START, "a", BOOM),
+    e.Asked(START, "()"),
+    e.Returned(START, "()", b"1"),
+    e.Raised(START, "()", BOOM),
+    e.CallRecorded(START, "a", 1, "key", b"1"),
+    e.CancelRequested(START),
+    e.TerminateRequested(START),
+    e.PauseRequested(START),
+    e.ContinueRequested(START),
+    e.CheckpointNamed(START, "here"),
+]
+
+
+@pytest.mark.parametrize("event", SILENT, ids=lambda event: type(event).__name__)
+def test_what_concerns_no_reader_moves_only_place_and_time(event: Event) -> None:
+    later: Event = replace(event, at=START + 1)  # type: ignore[arg-type]
+    assert seen(later) == replace(seen(), seq=2, updated_at=START + 1)
+
+
+def test_time_and_place_are_those_of_the_last_event() -> None:
+    view = seen(e.StepScheduled("a", 1), e.StepCompleted(START + 5, "a", 1, b"1"), e.RunCompleted(b"1"))
+    assert (view.seq, view.created_at, view.updated_at) == (4, START, START + 5)
+
+
+def test_a_reopened_run_has_as_long_again() -> None:
+    again = seen(e.RunFailed(BOOM), e.RunReopened(START + 100), e.RunFailed(BOOM), e.RunReopened(START + 200))
+    assert again.deadline == START + 209
+    play = Play(define(call("a")))
+    play.start()
+    play.fail("a")
+    play.reopen()
+    assert after(play).deadline == 0
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "terminated"])
+def test_nothing_is_under_way_when_the_run_has_ended(status: str) -> None:
+    end: dict[str, Event] = {
+        "completed": e.RunCompleted(b"1"),
+        "failed": e.RunFailed(BOOM),
+        "cancelled": e.RunCancelled(),
+        "terminated": e.RunTerminated(),
+    }
+    view = seen(
+        e.StepScheduled("a", 1),
+        e.StepScheduled("b", 1),
+        e.StepFailed(START, "b", 1, BOOM, START + 3),
+        e.RetryScheduled("b", 2, START + 3),
+        e.IterationStarted("l", 0, 1),
+        e.TimerSet("d", START + 9),
+    )
+    assert (view.ended, [step.path for step in view.current], view.waiting) == (False, ["a", "b"], False)
+    view.apply(Recorded("r", 8, START + 4, end[status]))
+    assert (view.status, view.ended, view.current, view.waiting, view.timers) == (status, True, [], False, {})
+    assert view.steps == {
+        "a": StepView("a", "cancelled", 1, START, START + 4),
+        "b": StepView("b", "cancelled", 2, START, START + 4, failure=BOOM),
+    }
+    assert view.scopes == {"l": ScopeView("l", "loop", "ended", 1)}
+
+
+# --- steps
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("a", "a"), ("b/a", "a"), ("pages/fetch[12]", "fetch"), ("f/a#3", "a"), ("f/x[1]#2", "x")]
+)
+def test_the_name_of_a_step_is_the_last_part_of_its_path(path: str, name: str) -> None:
+    assert StepView(path).name == name
+
+
+A = e.StepScheduled("a", 1)
+
+
+@pytest.mark.parametrize(
+    ("events", "step"),
+    [
+        ([A], StepView("a", "scheduled", 1, START)),
+        ([A, e.StepCompleted(START + 2, "a", 1, b"1")], StepView("a", "completed", 1, START, START + 2, output=b"1")),
+        ([A, e.StepFailed(START + 2, "a", 1, BOOM)], StepView("a", "failed", 1, START, START + 2, failure=BOOM)),
+        (
+            [A, e.StepFailed(START + 2, "a", 1, BOOM, START + 9), e.RetryScheduled("a", 2, START + 9)],
+            StepView("a", "retrying", 2, START, due=START + 9, failure=BOOM),
+        ),
+        (
+            [
+                A,
+                e.StepFailed(START + 2, "a", 1, BOOM, START + 9),
+                e.RetryScheduled("a", 2, START + 9),
+                e.NodeCancelled("a"),
+            ],
+            StepView("a", "cancelled", 2, START, START + 2, failure=BOOM),
+        ),
+        (
+            [A, e.StepFailed(START + 2, "a", 1, BOOM, START + 2), e.StepScheduled("a", 2)],
+            StepView("a", "scheduled", 2, START, failure=BOOM),
+        ),
+        (
+            [
+                A,
+                e.StepFailed(START + 2, "a", 1, BOOM, START + 9),
+                e.RetryScheduled("a", 2, START + 9),
+                e.TimerFired(START + 9, "a"),
+                e.StepScheduled("a", 2),
+                e.StepCompleted(START + 10, "a", 2, b"2"),
+            ],
+            StepView("a", "completed", 2, START, START + 10, failure=BOOM, output=b"2"),
+        ),
+        (
+            [A, e.AttemptLost(START + 2, "a", 1, "cancelled")],
+            StepView(
+                "a",
+                "cancelled",
+                1,
+                START,
+                START + 2,
+                failure=Failure("attempt_lost", "attempt 1 was lost: cancelled", path="a", attempt=1),
+            ),
+        ),
+        (
+            [A, e.AttemptLost(START + 2, "a", 1, "crashed", START + 2), e.StepScheduled("a", 2)],
+            StepView(
+                "a",
+                "scheduled",
+                2,
+                START,
+                failure=Failure("attempt_lost", "attempt 1 was lost: crashed", path="a", attempt=1),
+            ),
+        ),
+        (
+            [
+                A,
+                e.StepFailed(START + 2, "a", 1, BOOM),
+                e.RunFailed(BOOM),
+                e.RunReopened(START + 5),
+                e.StepScheduled("a", 2),
+            ],
+            StepView("a", "scheduled", 2, START + 5),
+        ),
+        (
+            [A, e.StepCompleted(START, "a", 1, b"1"), e.NodeCancelled("a")],
+            StepView("a", "completed", 1, START, START, output=b"1"),
+        ),
+    ],
+)
+def test_what_happens_to_a_step_shows(events: list[Event], step: StepView) -> None:
+    assert seen(*events).steps == {"a": step}
+
+
+def test_a_step_that_fails_while_it_is_stopped_is_not_tried_again() -> None:
+    play = started(Play(define(Fallback("f", (Parallel("p", calls("a b"), join=Join()), call("c"))))))
+    play.fail("p/a")
+    play.fail("p/b", retry_in=SECOND)
+    view = after(play)
+    assert {path: step.status for path, step in view.steps.items()} == {
+        "p/a": "failed",
+        "p/b": "failed",
+        "c": "scheduled",
+    }
+    assert [step.path for step in view.current] == ["c"]
+
+
+def test_a_retry_that_a_pause_holds_back_is_under_way() -> None:
+    play = started(Play(define(call("a"))))
+    play.pause()
+    play.fail("a", retry_in=0)
+    assert after(play).steps == {
+        "a": StepView("a", "retrying", 1, START, due=START, failure=failure("boom", path="a", attempt=1))
+    }
+    play.now += SECOND
+    play.go_on()
+    assert after(play).steps == {
+        "a": StepView("a", "scheduled", 2, START, failure=failure("boom", path="a", attempt=1))
+    }
+
+
+def test_what_a_pause_kept_from_beginning_leaves_no_trace_when_it_is_cancelled() -> None:
+    play = started(Play(define(*calls("a b"))))
+    play.pause()
+    play.done("a")
+    play.cancel()
+    view = after(play)
+    assert list(view.steps) == ["a"]
+    assert (view.status, view.completed, view.total, view.percent) == ("cancelled", 1, 2, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("events", "waiting"),
+    [
+        ([], False),
+        ([A], False),
+        ([e.TimerSet("d", 9)], True),
+        ([A, e.TimerSet("d", 9)], False),
+        ([A, e.StepFailed(START, "a", 1, BOOM, START + 9), e.RetryScheduled("a", 2, START + 9)], True),
+        ([e.TimerSet("d", 9), e.RunPausing()], False),
+    ],
+)
+def test_a_run_waits_if_nothing_but_timers_is_under_way(events: list[Event], waiting: bool) -> None:
+    assert seen(*events).waiting is waiting
+
+
+# --- nodes with children
+
+
+@pytest.mark.parametrize(
+    ("events", "scope", "expected"),
+    [
+        ([e.BranchTaken("b", "size > 3", "large", -1)], ScopeView("b", "branch", "ended", detail="size > 3: large"), 1),
+        ([e.FanOutStarted("m", 3, 6)], ScopeView("m", "fan-out", count=3), 8),
+        (
+            [e.FanOutStarted("m", 3), e.FanOutEnded("m", 1, 2, 0)],
+            ScopeView("m", "fan-out", "ended", 3, completed=1, failed=2),
+            2,
+        ),
+        ([e.IterationStarted("l", 0, 2)], ScopeView("l", "loop", count=1), 4),
+        ([e.IterationStarted("l", 0, 2), e.IterationStarted("l", 1, 2)], ScopeView("l", "loop", count=2), 6),
+        (
+            [e.IterationStarted("l", 0, 1), e.LoopEnded("l", 1, "until")],
+            ScopeView("l", "loop", "ended", 1, detail="until"),
+            3,
+        ),
+        ([e.LoopEnded("l", 0, "empty")], ScopeView("l", "loop", "ended", detail="empty"), 2),
+        ([e.FallbackTaken("f", "b", BOOM)], ScopeView("f", "fallback", detail="b, because boom"), 2),
+        ([e.ScopeStarted("s", "inner")], ScopeView("s", "workflow", detail="inner"), 2),
+        (
+            [e.ScopeStarted("s", "inner"), e.ScopeEnded("s", "failed")],
+            ScopeView("s", "workflow", "failed", detail="inner"),
+            2,
+        ),
+        ([e.NodeSkipped("n", -2)], ScopeView("n", "skipped", "ended"), 0),
+        ([e.CleanupStarted("c", 3)], ScopeView("c", "cleanup", count=3), 2),
+        (
+            [e.CleanupStarted("c", 3), e.CleanupEnded("c", (BOOM,))],
+            ScopeView("c", "cleanup", "ended", 3, completed=2, failed=1),
+            2,
+        ),
+    ],
+)
+def test_what_happens_to_a_scope_shows(events: list[Event], scope: ScopeView, expected: int) -> None:
+    view = seen(*events)
+    assert list(view.scopes.values()) == [scope]
+    assert view.expected == expected
+
+
+def test_clean_up_and_the_body_that_it_cleans_up_after_are_two_scopes() -> None:
+    play = started(Play(define(Cleanup("c", Map("m", call("a"), join=Join()), calls("tidy")))))
+    play.answer("()", b"2")
+    play.done("a[0]")
+    play.fail("a[1]")
+    play.done("cleanup:tidy")
+    scopes = {
+        "()": ScopeView("()", "fan-out", "ended", 2, completed=1, failed=1),
+        CLEANUP: ScopeView("", "cleanup", "ended", 1, completed=1),
+    }
+    assert after(play).scopes == scopes
+    play.reopen()
+    play.done("a[1]")
+    assert after(play).scopes == scopes | {"()": ScopeView("()", "fan-out", "ended", 2, completed=2)}
+
+
+def test_a_loop_that_failed_runs_again_when_the_run_is_reopened() -> None:
+    play = started(Play(define(Loop("l", call("a"), over=Over("range", last=2)))))
+    play.fail("a[0]")
+    assert after(play).scopes == {"": ScopeView("", "loop", "ended", 1)}
+    play.reopen()
+    play.done("a[0]")
+    assert after(play).scopes == {"": ScopeView("", "loop", "running", 2)}
+
+
+def test_the_timer_of_a_workflow_ends_with_it() -> None:
+    play = started(Play(define(Subworkflow("s", call("a"), workflow="inner", timeout=SECOND), call("b"))))
+    assert after(play).timers == {"s": START + SECOND}
+    assert not after(play).waiting
+    play.done("s/a")
+    assert after(play).timers == {}
+
+
+# --- progress
+
+
+def progress(view: RunView) -> tuple[int, int, float]:
+    return view.completed, view.total, view.percent
+
+
+def test_progress_counts_completed_steps_of_those_that_are_expected() -> None:
+    play = started(Play(define(*calls("a b c"))))
+    found = [progress(after(play))]
+    for name in "abc":
+        play.done(name)
+        found.append(progress(after(play)))
+    assert found == [(0, 3, 0.0), (1, 3, 33.3), (2, 3, 66.7), (3, 3, 100.0)]
+
+
+def test_nothing_is_done_of_nothing_but_a_completed_run_is_complete() -> None:
+    play = started(Play(define(Delay("d", SECOND))))
+    assert progress(after(play)) == (0, 0, 0.0)
+    play.fire("d")
+    assert progress(after(play)) == (0, 0, 100.0)
+
+
+def test_what_is_skipped_and_what_a_branch_leaves_out_is_not_expected() -> None:
+    nodes = (call("a"), Sequence("s", calls("x y")), call("b"))
+    graph = Graph("g", nodes, (Wire(), Wire(conditional=True), Wire(sources=(0,))), output=Wire(sources=(2,)))
+    play = started(Play(define(graph)))
+    assert after(play).total == 4
+    play.answer("s?", b"false")
+    assert progress(after(play)) == (0, 2, 0.0)
+    play.done("a")
+    assert progress(after(play)) == (1, 2, 50.0)
+
+
+def test_a_map_and_a_loop_expect_what_they_turn_out_to_do() -> None:
+    body = Sequence("both", calls("x y"))
+    play = started(
+        Play(
+            define(Map("m", body, join=Join(on_error="best_effort")), Loop("l", call("a"), over=Over("range", last=2)))
+        )
+    )
+    assert progress(after(play)) == (0, 0, 0.0)
+    play.answer("m", b"2")
+    assert progress(after(play)) == (0, 4, 0.0)
+    for path in ("m/both[0]/x", "m/both[0]/y", "m/both[1]/x"):
+        play.done(path)
+    play.fail("m/both[1]/y")
+    assert progress(after(play)) == (3, 5, 60.0)
+    play.done("l/a[0]")
+    assert progress(after(play)) == (4, 6, 66.7)
+    play.done("l/a[1]")
+    assert (play.status, *progress(after(play))) == ("completed", 5, 6, 100.0)
+
+
+def test_the_steps_of_a_durable_function_are_known_when_it_asks_for_them() -> None:
+    play = started(Play(define(Dynamic("f", workflow="f", version="1"), call("b"))))
+    assert after(play).total == 1
+    play.asked("f", CallSpec(1, "step", "x"), CallSpec(2, "sleep", "sleep", b"5"), CallSpec(3, "step", "y"))
+    assert progress(after(play)) == (0, 3, 0.0)
+    play.done("f/x")
+    play.done("f/y")
+    assert progress(after(play)) == (2, 3, 66.7)
+    alone = started(Play(define(Subworkflow("s", Dynamic("f", workflow="f", version="1"), workflow="f"))))
+    alone.asked("()", CallSpec(1, "step", "x"))
+    assert [after(alone).expected, list(after(alone).steps)] == [1, ["x"]]
+
+
+def test_what_a_reopened_function_asks_for_again_is_expected_once() -> None:
+    play = started(Play(define(Dynamic("f", workflow="f", version="1"))))
+    play.asked("", CallSpec(1, "step", "x"))
+    play.done("x")
+    play.asked("", CallSpec(2, "step", "y"))
+    play.fail("y")
+    play.raised("", failure("boom", path="y", attempt=1))
+    assert (play.status, *progress(after(play))) == ("failed", 1, 2, 50.0)
+    play.reopen()
+    play.done("y")
+    play.returned("")
+    assert (play.status, *progress(after(play))) == ("completed", 2, 2, 100.0)
+
+
+def test_a_step_that_is_taken_back_is_not_completed_any_more() -> None:
+    play = started(Play(define(Cleanup("c", call("a"), calls("tidy wash")))))
+    play.fail("a")
+    play.done("cleanup:wash")
+    play.fail("cleanup:tidy")
+    assert progress(after(play)) == (1, 3, 33.3)
+    play.reopen()
+    play.fail("a")
+    view = after(play)
+    assert [step.path for step in view.current] == ["cleanup:wash"]
+    assert progress(view) == (0, 3, 0.0)
+
+
+# --- differences
+
+
+def test_the_differences_of_two_views_are_those_of_the_run_then_of_each_step() -> None:
+    play = started(Play(define(call("a"), call("b"))))
+    before = after(play)
+    play.fail("a", retry_in=0)
+    play.done("a")
+    between = after(play)
+    play.fail("b")
+    end = after(play)
+    assert changes(before, between) == [
+        Change("completed", 0, 1),
+        Change("a", ("scheduled", 1, None), ("completed", 2, b"1")),
+        Change("b", None, ("scheduled", 1, None)),
+    ]
+    boom = failure("boom", path="b", attempt=1)
+    assert changes(between, end) == [
+        Change("status", "running", "failed"),
+        Change("failure", None, boom),
+        Change("b", ("scheduled", 1, None), ("failed", 1, None)),
+    ]
+    assert changes(between, before) == [
+        Change("completed", 1, 0),
+        Change("a", ("completed", 2, b"1"), ("scheduled", 1, None)),
+        Change("b", ("scheduled", 1, None), None),
+    ]
+    assert changes(end, end) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        (e.RunCompleted(b"1"), [Change("status", "running", "completed"), Change("output", None, b"1")]),
+        (e.RunCancelling("why"), [Change("status", "running", "cancelling"), Change("reason", "", "why")]),
+        (e.NodeSkipped("n", -1), [Change("expected", 2, 1)]),
+        (e.CheckpointNamed(START, "here"), []),
+    ],
+)
+def test_what_differs_of_the_run_is_named(event: Event, found: list[Change]) -> None:
+    assert changes(seen(), seen(event)) == found
+
+
+# --- any run
+
+
+class Watched(Play):
+    """A run whose view is taken along: what it says is compared with the run after every fact."""
+
+    def __init__(self, definition: Definition) -> None:
+        super().__init__(definition)
+        self.view = RunView()
+        self.paused = False
+
+    @override
+    def feed(self, fact: Fact) -> list[Effect]:
+        if isinstance(fact, e.RunStarted):
+            fact = replace(fact, expected=self.definition.expected)
+        seq = len(self.journal)
+        effects = super().feed(fact)
+        for recorded in self.journal[seq:]:
+            self.view.apply(recorded)
+            self.check_numbers()
+        self.check_state()
+        return effects
+
+    def check_numbers(self) -> None:
+        view = self.view
+        assert view.completed == sum(step.status == "completed" for step in view.steps.values())
+        assert 0 <= view.completed <= view.total
+        assert 0.0 <= view.percent <= 100.0
+
+    def check_state(self) -> None:
+        view, state = self.view, self.state
+        assert (view.id, view.status, view.seq, view.epoch) == (state.run, state.status, state.seq, state.epoch)
+        assert view.ended == (state.status in TERMINAL)
+        if state.status in TERMINAL:
+            assert (view.current, view.timers, view.waiting) == ([], {}, False)
+            return
+        scheduled = {step.path: step.attempt for step in view.current if step.status == "scheduled"}
+        assert scheduled == {path: command.attempt for path, command in self.ledger.steps.items()}
+        frames = state.frames.values()
+        retrying = {frame.path for frame in frames if isinstance(frame, CallFrame) and frame.phase == BACKOFF}
+        assert retrying <= {step.path for step in view.current if step.status == "retrying"}
+        self.paused |= state.status == "paused"  # which may hold retries back, of steps that are being stopped too
+        assert self.paused or retrying | scheduled.keys() == {step.path for step in view.current}
+        timers = {path: timer.due for path, timer in self.ledger.timers.items()}
+        assert view.timers == {path: due for path, due in timers.items() if path and path not in retrying}
+        assert timers.get("", view.deadline) == view.deadline
+
+
+@settings(max_examples=400)
+@given(tapes)
+@example(b"")
+def test_the_view_of_any_run_says_what_the_run_is_doing(data: bytes) -> None:
+    tape = Tape(data)
+    definition = Builder(tape).definition()
+    history = History(definition, tape, snapshots=False)
+    play = history.play = Watched(definition)
+    history.run()
+    view = play.view
+    assert view == view_of(play.journal)
+    completed = {item.event.path for item in play.journal if isinstance(item.event, e.StepCompleted)}
+    assert {path for path, step in view.steps.items() if step.status == "completed"} <= completed
+    if view.status == "completed":
+        assert (view.percent, view.output) == (100.0, play.output)
+    for before in (RunView(), view_of(play.journal[: len(play.journal) // 2])):
+        assert all(change.before != change.after for change in changes(before, view))
+
+
+def test_every_event_has_its_place_in_these_tests() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    kinds = (*get_args(e.Fact), *get_args(e.Consequence))
+    assert [kind.__name__ for kind in kinds if f"e.{kind.__name__}(" not in text] == []
