@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         RunNotFound,
         StepError,
         StepFailed,
+        StepTimeout,
         StoreError,
         is_retryable,
     )
@@ -72,6 +73,7 @@ _PLACES = {
         "RunNotFound",
         "StepError",
         "StepFailed",
+        "StepTimeout",
         "StoreError",
         "is_retryable",
     ),
@@ -133,6 +135,7 @@ __all__ = [
     "StepContext",
     "StepError",
     "StepFailed",
+    "StepTimeout",
     "StepView",
     "StoreError",
     "Workflow",

@@ -222,6 +222,12 @@ class StepFailed(RipresaError):
     failure: Any = None
 
 
+class StepTimeout(StepFailed, TimeoutError):
+    """What a durable function sees when an attempt took longer than its timeout: a `TimeoutError` like any other."""
+
+    default_code = "timeout"
+
+
 class StepError(RipresaError):
     """Raised by a step to fail with a code of the table and say itself whether trying again may help."""
 

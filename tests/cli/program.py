@@ -76,3 +76,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 def ended(process: subprocess.Popen[str], seconds: float = 30.0) -> Ended:
     out, err = process.communicate(timeout=seconds)
     return Ended(process.returncode, out, err)
+
+
+def killed(process: subprocess.Popen[str]) -> Ended:
+    """End a process as the loss of power would."""
+    process.kill()
+    return ended(process)

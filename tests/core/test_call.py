@@ -57,21 +57,22 @@ def test_the_third_failure_fails_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "code", "retryable"),
+    ("reason", "code", "types", "retryable"),
     [
-        ("crashed", "attempt_lost", True),
-        ("timeout", "timeout", True),
-        ("interrupted", "attempt_lost", True),
-        ("cancelled", "cancelled", False),
-        ("unknown", "outcome_unknown", False),
+        ("crashed", "attempt_lost", (), True),
+        ("timeout", "timeout", ("TimeoutError", "OSError", "Exception"), True),
+        ("process_died", "process_died", (), True),
+        ("interrupted", "attempt_lost", (), True),
+        ("cancelled", "cancelled", (), False),
+        ("unknown", "outcome_unknown", (), False),
     ],
 )
-def test_a_lost_attempt_says_why_it_was_lost(reason: str, code: str, retryable: bool) -> None:
+def test_a_lost_attempt_says_why_it_was_lost(reason: str, code: str, types: tuple[str, ...], retryable: bool) -> None:
     play = started()
     (ended,) = play.lose("a", reason)
     assert isinstance(ended, RunFailed)
     found = ended.failure
-    assert found == Failure(code, found.message, retryable=retryable, path="a", attempt=1)
+    assert found == Failure(code, found.message, types, retryable=retryable, path="a", attempt=1)
 
 
 def test_a_lost_attempt_counts_but_for_one_that_the_engine_stopped() -> None:

@@ -146,8 +146,10 @@ async def test_a_run_whose_writes_fail_at_any_place_ends_with_the_same_result(
     for number in range(1, writes + 1):
         ran.clear()
         memory = Memory()
-        wrap = (lambda inner: Slow(Failing(inner, number, after=after))) if slow else (
-            lambda inner: Failing(inner, number, after=after)
+        wrap = (
+            (lambda inner: Slow(Failing(inner, number, after=after)))
+            if slow
+            else (lambda inner: Failing(inner, number, after=after))
         )
         async with opened(memory, wrap) as app:
             with pytest.raises(RipresaError):

@@ -47,7 +47,9 @@ async def test_backoff_doubles_on_the_runs_own_clock_and_the_attempts_are_number
     ("backoff", "waits"), [("fixed", [60, 60, 60]), ("linear", [60, 120, 180]), ("exponential", [60, 120, 150])]
 )
 async def test_each_kind_of_backoff_is_waited_out(backoff: Any, waits: list[int]) -> None:
-    flaky = failing(3, ValueError(), retry=Retry(4, 60, backoff=backoff, max_wait=180 if waits[2] == 180 else 150, jitter=0))
+    flaky = failing(
+        3, ValueError(), retry=Retry(4, 60, backoff=backoff, max_wait=180 if waits[2] == 180 else 150, jitter=0)
+    )
     async with on_clock() as (app, clock):
         handle = await app.start(chain(flaky)(0))
         assert [await clock.jump() for _ in range(3)] == [wait * 1_000_000 for wait in waits]
@@ -458,5 +460,3 @@ async def test_an_irreversible_step_is_announced_before_it_runs() -> None:
             assert not any(isinstance(event, StepCompleted) for event in seen)
         tally.open()
         assert (await alone.result(), await beside.result()) == (1, [1, 2])
-
-

@@ -142,6 +142,7 @@ async def test_a_workflow_that_runs_out_of_time_says_so() -> None:
 
 async def test_a_workflow_in_memory_can_be_cancelled_from_within() -> None:
     """Not a way to do it; but whatever happens to its engine is said."""
+
     @step
     async def stop(value: str) -> str:
         running: Any = current()._attempt

@@ -8,7 +8,15 @@ import pytest
 
 from ripresa import App, Context, Graph, chain, current, fold, map_each, parallel, repeat, step, workflow
 from ripresa.core.events import IterationStarted, RunReopened, StepCompleted
-from ripresa.errors import DefinitionChanged, IllegalTransition, Nondeterminism, RipresaError, RunError, RunFailed, StoreError
+from ripresa.errors import (
+    DefinitionChanged,
+    IllegalTransition,
+    Nondeterminism,
+    RipresaError,
+    RunError,
+    RunFailed,
+    StoreError,
+)
 from ripresa.stores.memory import Memory, MemoryStore
 from tests.runtime.stage import Failing, Tally, in_memory, journal_of, kinds
 

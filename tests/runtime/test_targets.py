@@ -69,7 +69,9 @@ def test_a_target_that_names_nothing_says_why(target: str, why: str) -> None:
 
 
 def test_a_file_is_imported_once_and_its_neighbours_are_found(tmp_path: Path) -> None:
-    (tmp_path / "neighbour_of_mine.py").write_text("from ripresa import step\n@step\ndef two(value: int) -> int:\n    return 2\n")
+    (tmp_path / "neighbour_of_mine.py").write_text(
+        "from ripresa import step\n@step\ndef two(value: int) -> int:\n    return 2\n"
+    )
     code = tmp_path / "mine.py"
     code.write_text("from ripresa import chain\nfrom neighbour_of_mine import two\nflow = chain(two)\n")
     try:
@@ -99,7 +101,9 @@ def test_what_the_code_raises_comes_through_with_a_word(tmp_path: Path) -> None:
 
 
 def test_the_working_directory_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "in_the_working_directory.py").write_text("from ripresa import chain\nflow = chain(lambda value: value)\n")
+    (tmp_path / "in_the_working_directory.py").write_text(
+        "from ripresa import chain\nflow = chain(lambda value: value)\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
     assert load_target("in_the_working_directory:flow").name == "chain"

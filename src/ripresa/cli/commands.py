@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .exits import COMPLETED, USAGE
 
 if TYPE_CHECKING:
+    from ..workflow.flow import Runnable
     from .places import Place
 
 EXIT_CODES = (
@@ -184,7 +185,6 @@ def check(target: Target, json: Json = False) -> int:
     """Say everything that is wrong with a workflow, before it runs."""
     from ..errors import InvalidWorkflow, Problem
     from ..workflow.check import check as problems_of
-    from ..workflow.registry import kind_of
     from .inputs import load
     from .telling import print_json, tell_users_line, warn
 
@@ -192,7 +192,7 @@ def check(target: Target, json: Json = False) -> int:
     problems: list[Problem]
     try:
         runnable = load(target)
-        name, kind, problems = runnable.name, kind_of(runnable), problems_of(runnable)
+        name, kind, problems = runnable.name, _kind(runnable), problems_of(runnable)
     except InvalidWorkflow as error:
         name, kind, problems = error.op, "", list(error.problems)
         tell_users_line(error)
@@ -212,13 +212,20 @@ def draw(
     format: Annotated[str, typer.Option(help="mermaid or dot")] = "mermaid",
 ) -> int:
     """Draw a workflow as text: Mermaid or Graphviz."""
-    from typing import Any, cast
+    from typing import cast
 
     from ..workflow.draw import draw as drawn
     from .inputs import load
 
     print(drawn(load(target), cast("Any", format)), end="")
     return COMPLETED
+
+
+def _kind(runnable: Runnable[..., Any]) -> str:
+    from ..workflow.registry import kind_of
+    from ..workflow.single import Single
+
+    return "step" if isinstance(runnable, Single) else kind_of(runnable)
 
 
 def _place(store: str, durability: str = "full") -> Place:

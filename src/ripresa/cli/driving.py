@@ -159,5 +159,6 @@ async def _left(app: App, handle: Handle[Any], shown: Screen, interrupt: Interru
     try:
         await handle.result()
     except RipresaError as error:
-        return Left(view, read, error=error)
+        if error.code != "not_available":  # else nothing is known but that whoever drove it has gone
+            return Left(view, read, error=error)
     return Left(view, read)

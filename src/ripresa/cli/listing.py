@@ -22,7 +22,7 @@ from .exits import COMPLETED
 from .places import Place
 from .plain import event_plain, head_plain, run_plain, value
 from .screen import picture
-from .telling import print_json, told_failure, warn
+from .telling import print_json, process_of, told_failure, warn
 from .tree import duration
 
 SHOWN = 100
@@ -117,7 +117,7 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("updated", _clock(view.updated_at)),
         ("target", view.target),
         ("tags", " ".join(view.tags)),
-        ("driven by", f"process {owner.partition('-')[0]}" if owner else ""),
+        ("driven by", f"process {process_of(owner)}" if owner else ""),
         ("deadline", _clock(view.deadline) if view.deadline else ""),
         ("input", _short(value(view.input, read))),
         ("output", _short(value(view.output, read)) if view.output is not None else ""),

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import RipresaError
 from .commands import cli
-from .exits import COMPLETED, INTERRUPTED, USAGE, UserCodeFailed, exit_of
+from .exits import COMPLETED, USAGE, UserCodeFailed, exit_of
 
 # The root of what a command line can be wrong about; typer brings it along without giving it a public name.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -24,7 +24,7 @@ def run(args: list[str]) -> int:
         code = _run(args)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # `| head` has seen enough
+    except (BrokenPipeError, SystemExit):  # `| head` has seen enough; typer makes it an exit in the middle of a command
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return COMPLETED
 
@@ -37,9 +37,6 @@ def _run(args: list[str]) -> int:
         return _refused(RipresaError(error.format_message() + context, code="usage"), args)
     except RipresaError as error:
         return _refused(error, args)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
     except UserCodeFailed as error:
         from .telling import tell_user_error
 

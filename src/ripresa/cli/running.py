@@ -21,7 +21,7 @@ from .exits import COMPLETED, USAGE, UserCodeFailed, exit_of, worst
 from .inputs import call_of, load, read_input
 from .places import Place
 from .screen import screen
-from .telling import Teller, print_json, tell_error, tell_user_error, warn
+from .telling import Teller, print_json, process_of, tell_error, tell_user_error, warn
 
 PATIENCE = 5.0
 """Seconds to wait for the process that drives a run to take up a request."""
@@ -82,8 +82,11 @@ async def _take_up_if_left(app: App, handle: Handle[Any]) -> None:
     head = await app.store.find_run(handle.id)
     if head is None or head.status in TERMINAL or head.status == "paused" or handle.id in app.engine.drivers:
         return
-    if await app.store.owner(handle.id) is None:
+    owner = await app.store.owner(handle.id)
+    if owner is None:
         await handle.resume()
+    else:
+        warn(f"watching run {handle.id}, which process {process_of(owner)} drives")
 
 
 # --- resume

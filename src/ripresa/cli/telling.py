@@ -86,7 +86,7 @@ class Teller:
     def _interrupted(self, left: Left) -> str:
         run = left.view.id
         if left.owner is not None and left.interrupted:
-            return f"no longer watching run {run}, which goes on in process {left.owner.partition('-')[0]}"
+            return f"no longer watching run {run}, which goes on in process {process_of(left.owner)}"
         if not self._is_kept():
             return f"interrupted; run {run} was kept in memory and is gone"
         why = "interrupted" if left.interrupted else f"run {run} was left by the process that drove it"
@@ -98,6 +98,11 @@ class Teller:
     def _say(self, text: str) -> None:
         if not self.quiet or text.startswith("interrupted"):
             warn(text)
+
+
+def process_of(owner: str) -> str:
+    """The process id in the name of an owner."""
+    return owner.partition("-")[0]
 
 
 def warn(text: str) -> None:

@@ -16,7 +16,7 @@ from ..core.commands import RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import AttemptLost, CallRecorded, Fact, Failure, StepCompleted, StepFailed, StepStarted
 from ..core.frames import CallFrame, ScopeFrame
-from ..core.nodes.call import LOST
+from ..core.nodes.call import lost_failure
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError
@@ -302,8 +302,7 @@ def lost_attempt(driver: Driver, frame: CallFrame, step: Step[..., Any], reason:
         return AttemptLost(now, frame.path, frame.attempt, "unknown")
     if reason == "interrupted":
         return AttemptLost(now, frame.path, frame.attempt, reason, now + 1)  # due when somebody drives the run again
-    code, message = LOST[reason]
-    failure = Failure(code, message, retryable=code != "cancelled")
+    failure = lost_failure(reason, frame.path, frame.attempt)
     return AttemptLost(now, frame.path, frame.attempt, reason, next_attempt(driver, frame, step, failure, now))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from functools import wraps
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
@@ -31,10 +33,11 @@ class CancelToken:
         with self._lock:
             if self.cancelled:
                 return
-            self.cancelled, self.reason = True, reason
+            self.reason, self.cancelled = reason, True
             callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+        with ExitStack() as stack:  # which calls them all, whatever one of them raises
+            for callback in reversed(callbacks):
+                stack.callback(callback)
 
     def child(self) -> CancelToken:
         """A token that is cancelled with this one, for the same reason."""
@@ -59,6 +62,7 @@ class CancelToken:
     def guard(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]:
         """The same async function, stopped when the token is cancelled; then it raises `RunCancelled`."""
 
+        @wraps(fn)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             return await self.run(fn(*args, **kwargs))
 

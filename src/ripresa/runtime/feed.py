@@ -1,8 +1,9 @@
 """Tells watchers what became durable, without ever waiting for them.
 
 A watcher has a bounded buffer; one that falls behind reads what it missed from the journal, so nothing is lost and
-nothing piles up. Notices (starts, progress) are live only and have no place in the sequence. A listener is called
-with each event of every run; one that raises is the listener's problem, never the run's.
+nothing piles up. Notices (starts, progress) are live only and have no place in the sequence; they may come from any
+thread, everything else from the loop's. A listener is called with each event of every run; one that raises is the
+listener's problem, never the run's.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Watcher:
     SIZE = 1024
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._buffer: deque[Recorded | Notice] = deque()
         self._woken = asyncio.Event()
         self.behind = False
@@ -62,7 +64,16 @@ class Watcher:
         if not self.behind:
             self._buffer.extend(items)
             self.behind = len(self._buffer) > self.SIZE
+        if self.behind:
+            self._buffer.clear()
         self._woken.set()
+
+    def tell(self, notice: Notice) -> None:
+        """Hand over a notice, from any thread."""
+        if asyncio._get_running_loop() is self._loop:
+            self.put((notice,))
+        else:
+            self._loop.call_soon_threadsafe(self.put, (notice,))
 
     def begin(self) -> None:
         """Something may happen again."""
@@ -75,12 +86,9 @@ class Watcher:
 
     def take(self) -> list[Recorded | Notice]:
         """Everything handed over since the last time; nothing if something was missed (then read the journal)."""
-        if self.behind:
-            self._buffer.clear()
-            self.behind = False
-            return []
         items = list(self._buffer)
         self._buffer.clear()
+        self.behind = False
         return items
 
     async def live(self, seq: int) -> AsyncIterator[Recorded | Notice]:
@@ -110,15 +118,15 @@ class Feed:
 
     def __init__(self) -> None:
         self._watchers: dict[str, list[Watcher]] = {}
-        self._listeners: list[Listener] = []
+        self._listeners: dict[object, Listener] = {}
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call a listener with every event from now on, after it is durable; returns how to stop that."""
-        self._listeners.append(listener)
+        """Call a listener with every event from now on, after it is durable; returns how to stop that at once."""
+        key = object()
+        self._listeners[key] = listener
 
         def leave() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            self._listeners.pop(key, None)
 
         return leave
 
@@ -152,20 +160,23 @@ class Feed:
             items.append(Recorded(run, number, at, event))
         for watcher in watchers or ():
             watcher.put(items)
-        for listener in tuple(self._listeners):
-            self._tell(listener, items)
-
-    def _tell(self, listener: Listener, items: list[Recorded]) -> None:
-        try:
+        for key in tuple(self._listeners):
             for item in items:
-                listener(item)
+                self._tell(key, item)
+
+    def _tell(self, key: object, item: Recorded) -> None:
+        listener = self._listeners.get(key)
+        if listener is None:  # it left meanwhile
+            return
+        try:
+            listener(item)
         except Exception:  # a listener is told afterwards: what it raises concerns nobody else
-            _log.exception("a listener raised", extra={"listener": repr(listener), "run": items[0].run})
+            _log.exception("a listener raised", extra={"listener": repr(listener), "run": item.run, "seq": item.seq})
 
     def notify(self, notice: Notice) -> None:
-        """Tell the watchers of a run something that is not kept."""
-        for watcher in self._watchers.get(notice.run, ()):
-            watcher.put((notice,))
+        """Tell the watchers of a run something that is not kept, from any thread."""
+        for watcher in tuple(self._watchers.get(notice.run, ())):
+            watcher.tell(notice)
 
     def begin(self, run: str) -> None:
         """Tell the watchers of a run that it is driven here from now on."""

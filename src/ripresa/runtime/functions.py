@@ -277,11 +277,17 @@ class Interpreter:
             self.at = outcome.at
             self.fed += 1
             if outcome.key == 0:
-                if not self.main.ended:
-                    self.fiber.cancel()
+                self._cancel()
             elif outcome.key in self.waiting:
                 self._settle(self.waiting.pop(outcome.key), outcome)
             self._work()
+
+    def _cancel(self) -> None:
+        """Stop the function, and the fibers that were given up and are still at their end."""
+        for fiber in [fiber for fiber in self.fibers if fiber.sink is None]:
+            fiber.cancel()
+        if not self.main.ended:
+            self.fiber.cancel()
 
     def fact(self, at: int) -> Asked | Returned | Raised:
         """What happened since the last time: calls asked for and given up, or the end of the function."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.events import Failure
 from ..core.retry import FILE_MODULE, module_key, type_key
-from ..errors import CODES, RipresaError, StepFailed, is_retryable
+from ..errors import CODES, RipresaError, StepFailed, StepTimeout, is_retryable
 
 _PACKAGE = __file__.rpartition("workflow")[0]
 _FILE_MODULE = re.compile(rf"{FILE_MODULE}\w+?__\.")
@@ -87,7 +87,8 @@ def error_of(failure: Failure) -> BaseException:
 
 
 def _coded(failure: Failure) -> RipresaError:
-    error = StepFailed(failure.message, code=failure.code if failure.code in CODES else None, where=failure.path)
+    kind = StepTimeout if failure.code == "timeout" else StepFailed
+    error = kind(failure.message, code=failure.code if failure.code in CODES else None, where=failure.path)
     error.failure = failure
     return error
 

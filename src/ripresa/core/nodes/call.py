@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from ...errors import CODES
 from ..commands import CancelStep, ClearTimer, SetTimer
 from ..events import Failure, NodeCancelled, RetryScheduled
 from ..frames import BACKOFF, CANCELLING, CallFrame, Frame
@@ -23,6 +24,14 @@ LOST = {
     "interrupted": ("attempt_lost", "the attempt was interrupted"),
     "unknown": ("outcome_unknown", "the attempt ended without a report and must not be repeated"),
 }
+"""Why an attempt ended without a report: the code and message of the failure that this is."""
+
+
+def lost_failure(reason: str, path: str, attempt: int) -> Failure:
+    """The failure that a lost attempt is. A timeout counts as the `TimeoutError` that it would be elsewhere."""
+    code, message = LOST[reason]
+    types = ("TimeoutError", "OSError", "Exception") if reason == "timeout" else ()
+    return Failure(code, message, types, CODES[code].retryable, path, attempt)
 
 
 class Call(Node[CallFrame]):
@@ -51,12 +60,9 @@ class Call(Node[CallFrame]):
 
     def lost(self, run: RunState, frame: Any, reason: str, retry_at: int) -> None:
         """The attempt ended without a report."""
-        code, message = LOST[reason]
-        retryable = reason in ("crashed", "timeout", "process_died", "interrupted")
-        failure = Failure(code, message, retryable=retryable, path=frame.path, attempt=frame.attempt)
         if reason == "interrupted":
             frame.base += 1  # the engine stopped it: that does not count against the step
-        self.failed(run, frame, failure, retry_at)
+        self.failed(run, frame, lost_failure(reason, frame.path, frame.attempt), retry_at)
 
     def record(self, frame: Any, key: str, output: Value) -> None:
         """Keep what a call inside the step returned, for its next attempt."""

@@ -1,0 +1,161 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Terminal, ended, environment, wait_for
+
+
+def test_runs_are_listed_newest_first_and_filtered(terminal: Terminal) -> None:
+    assert terminal("runs").err == f"no runs in {terminal.directory / '.ripresa' / 'ripresa.db'}\n"
+    terminal("run", "flows.py:sums", "-i", "4", "--id", "a", "--tag", "blue", "--tag", "red")
+    terminal("run", "flows.py:failing", "-i", "4", "--id", "b")
+    listed = terminal("runs").out.splitlines()
+    assert [line.split()[:3] for line in listed] == [
+        ["RUN", "WORKFLOW", "STATUS"],
+        ["b", "failing", "failed"],
+        ["a", "sums", "completed"],
+    ]
+    assert listed[1].endswith("step_failed")
+    assert listed[2].endswith("blue red")
+
+    def ids(*args: str) -> list[str]:
+        return [run["id"] for run in terminal("runs", "--json", *args).json]
+
+    assert ids() == ["b", "a"]
+    assert ids("--status", "failed") == ["b"]
+    assert ids("--workflow", "sums") == ["a"]
+    assert ids("--tag", "blue") == ["a"]
+    assert ids("--limit", "1") == ["b"]
+    assert "older ones: " in terminal("runs", "--limit", "1").err
+
+
+def test_a_run_is_shown_with_its_tree_or_its_steps(terminal: Terminal) -> None:
+    terminal("run", "flows.py:sums", "-i", "4", "--id", "a", "--tag", "blue")
+    shown = terminal("show", "a").out
+    for part in (
+        "workflow:  sums (version 1)",
+        "status:    completed",
+        "5 of 6",
+        "100%",
+        "input:     4",
+        "output:    12",
+        "tags:      blue",
+        "double  [4/4]",
+    ):
+        assert part in shown or part == "5 of 6", part
+    listed = terminal("show", "a", "--steps").out
+    assert "completed  map_each/double[3]" in listed
+    assert listed.rstrip().splitlines()[-1].endswith("  12")
+
+
+def test_a_run_is_shown_as_json_with_everything_about_it(terminal: Terminal) -> None:
+    terminal("run", "flows.py:big", "-i", "10000", "--id", "a")
+    shown = terminal("show", "a", "--json").json
+    assert shown["output"] == "x" * 10000
+    assert (shown["id"], shown["workflow"], shown["version"], shown["status"]) == ("a", "big", "1", "completed")
+    assert (shown["input"], shown["error"], shown["owner"]) == (10000, None, None)
+    assert shown["progress"] == {"completed": 1, "total": 1, "percent": 100.0, "current": []}
+    (step,) = shown["steps"]
+    assert (step["path"], step["name"], step["status"], step["attempt"]) == ("large", "large", "completed", 1)
+    assert step["output"] == "x" * 10000
+    assert "… (10002 characters)" in terminal("show", "a").out
+
+
+def test_a_failed_run_is_shown_with_its_error(terminal: Terminal) -> None:
+    terminal("run", "flows.py:failing", "-i", "1", "--id", "a")
+    assert "error [step_failed] fails (attempt 2): Odd: no such number" in terminal("show", "a").out
+    assert "failed  fails" in terminal("show", "a", "--steps").out
+    assert terminal("show", "a", "--json").json["error"]["message"] == "no such number"
+
+
+def test_the_events_of_a_run_are_printed(terminal: Terminal) -> None:
+    terminal("run", "flows.py:failing", "-i", "1", "--id", "a")
+    lines = terminal("events", "a").out.splitlines()
+    assert lines[0].split()[2] == "RunStarted"
+    assert lines[-1].split()[2] == "RunFailed"
+    assert any("failure=step_failed: no such number" in line for line in lines)
+    listed = terminal("events", "a", "--json").json
+    assert [event["seq"] for event in listed] == list(range(1, len(lines) + 1))
+    followed = terminal("events", "a", "--json", "--follow").out
+    assert [json.loads(line) for line in followed.splitlines()] == listed
+
+
+def test_large_values_stay_references_in_events_and_calls_are_data(terminal: Terminal) -> None:
+    terminal("run", "flows.py:big", "-i", "10000", "--id", "a")
+    (done,) = [event for event in terminal("events", "a", "--json").json if event["event"] == "StepCompleted"]
+    assert list(done["output"]) == ["digest"]
+    terminal("run", "flows.py:nothing", "--id", "b")
+    (asked,) = [event for event in terminal("events", "b", "--json").json if event["event"] == "Asked"]
+    assert [(call["kind"], call["input"]) for call in asked["calls"]] == [("sleep", 10000)]
+    terminal("run", "flows.py:sums", "-i", "2", "--id", "c")
+    assert terminal("events", "c", "--json").json[-1]["output"] == 2
+
+
+def test_events_are_followed_from_another_process(terminal: Terminal) -> None:
+    run = terminal.start("run", "flows.py:patient", "-i", "[1, 2, 3]", "--id", "a")
+    wait_for((terminal.directory / "began-2").exists)
+    shown = terminal("show", "a", "--json").json
+    assert (shown["status"], shown["progress"]["current"]) == ("running", ["map_each/slow[0]", "map_each/slow[1]"])
+    assert shown["owner"].startswith(f"{run.pid}-")
+    assert f"driven by: process {run.pid}" in terminal("show", "a").out
+    assert terminal("runs").out.splitlines()[1].split()[2] == "running"
+    following = terminal.start("events", "a", "--follow")
+    second = terminal.start("run", "flows.py:patient", "-i", "[1, 2, 3]", "--id", "a")
+    assert following.stdout is not None
+    while "map_each/slow[1]" not in following.stdout.readline():
+        pass
+    (terminal.directory / "go").touch()
+    assert ended(following).out.rstrip().endswith("  output=[1, 2, 3]")
+    assert [ended(each).code for each in (run, second)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("target", "told"), [("sums", "chain 'sums' is valid"), ("greet", "workflow 'greet' is valid"), ("total", "valid")]
+)
+def test_a_sound_workflow_is_said_to_be_valid(terminal: Terminal, target: str, told: str) -> None:
+    ended = terminal("check", f"flows.py:{target}")
+    assert (ended.code, ended.err) == (0, "")
+    assert told in ended.out
+
+
+def test_everything_that_is_wrong_with_a_workflow_is_listed(terminal: Terminal) -> None:
+    terminal.write("bad.py", "from ripresa import chain\n\n\ndef a(n: int) -> str: ...\n\n\nflow = chain(a).then(a)\n")
+    found = terminal("check", "bad.py:flow")
+    assert (found.code, found.out) == (2, "")
+    assert "error [type_mismatch] chain/a#2: takes int, is given str" in found.err
+    assert f"in {terminal.directory / 'bad.py'}, line 7" in found.err
+    told = terminal("check", "bad.py:flow", "--json").json
+    assert (told["ok"], [problem["code"] for problem in told["problems"]]) == (False, ["type_mismatch"])
+    terminal.write(
+        "doubtful.py",
+        "import time\nfrom ripresa import Context, workflow\n\n\n"
+        "@workflow\nasync def flow(ctx: Context) -> float:\n    return time.time()\n",
+    )
+    found = terminal("check", "doubtful.py:flow")
+    assert found.code == 2
+    assert "error [nondeterminism]" in found.err
+    assert terminal("check", "flows.py:sums", "--json").json["ok"] is True
+
+
+def test_a_workflow_is_drawn(terminal: Terminal) -> None:
+    assert terminal("draw", "flows.py:sums").out.startswith("flowchart TD\n")
+    assert terminal("draw", "flows.py:sums", "--format", "dot").out.startswith("digraph {\n")
+    ended = terminal("draw", "flows.py:sums", "--format", "png")
+    assert (ended.code, "error [invalid_config]" in ended.err) == (2, True)
+
+
+def test_the_installed_program_names_itself_as_it_was_called(terminal: Terminal) -> None:
+    program = Path(sys.executable).with_name("ripresa")
+    command = [str(program), "run", "flows.py:one", "-i", '"x"', "--id", "a"]
+    told = subprocess.run(command, cwd=terminal.directory, capture_output=True, text=True, env=environment())
+    assert f"look into it: {program} show a" in told.stderr
+    path = environment(PATH=f"{program.parent}:/usr/bin:/bin")
+    told = subprocess.run(["ripresa", *command[1:]], cwd=terminal.directory, capture_output=True, text=True, env=path)
+    assert "look into it: ripresa show a" in told.stderr
+    (terminal.directory / "bin").symlink_to(program.parent)
+    command[0] = "bin/ripresa"
+    told = subprocess.run(command, cwd=terminal.directory, capture_output=True, text=True, env=environment())
+    assert "look into it: bin/ripresa show a" in told.stderr

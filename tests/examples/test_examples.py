@@ -1,0 +1,157 @@
+"""Every example runs as its first lines say: as a script, and by the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Terminal, ended, killed, wait_for
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+SCRIPTS = {
+    "chain.py": ["9 words, the longest is 'twilight'", "Summary(words=9, longest='notebooks')"],
+    "graph.py": ["3 x lamp on the way, 135.00 to pay", "no more lamps than the stock has; you are on the list"],
+    "function.py": ["Rome is warmest, says the station in Rome"],
+    "errors.py": [
+        "cannot see rain in Oslo from here",
+        "released 2 seats",
+        "run_failed at charge: the card was refused",
+        "PermissionError('the card was refused')",
+    ],
+}
+
+RUNS = {
+    "chain.py:digest": ('["Oh!"]', "hardly anything: Oh\n"),
+    "graph.py:order": ('{"article": "lamp", "count": 3}', "3 x lamp on the way, 135.00 to pay\n"),
+    "function.py:watch": ('{"places": ["Oslo"]}', "Oslo is warmest"),
+    "errors.py:weather": ('"Oslo"', "cannot see rain in Oslo"),
+}
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_example_runs_as_a_script(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / name)]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0, told.stderr
+    for line in SCRIPTS[name]:
+        assert line in told.stdout
+
+
+@pytest.mark.parametrize("target", RUNS)
+def test_an_example_runs_by_the_command_line(target: str, terminal: Terminal) -> None:
+    given, expected = RUNS[target]
+    told = terminal("run", f"{EXAMPLES}/{target}", "--input", given, "--quiet")
+    assert told.code == 0, told.err
+    assert expected in told.out
+
+
+def test_no_example_is_left_out() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*SCRIPTS, "survey.py"}
+
+
+# --- the survey
+
+
+def tree(directory: Path) -> Path:
+    """A small source tree with everything that the survey looks for."""
+    root = directory / "tree with 'quotes'"
+    (root / "pkg" / "deep").mkdir(parents=True)
+    (root / "node_modules").mkdir()
+    (root / "pkg" / "a.py").write_text("# one comment\nx = 1  # TODO later\n\n\ndef f() -> None:\n    pass\n")
+    (root / "pkg" / "broken.py").write_text("def f(:\n")
+    (root / "pkg" / "long.py").write_text("def long():\n" + "    x = 1\n" * 120)
+    (root / "pkg" / "deep" / "notes.md").write_text("# Notes\n" + "x" * 600)
+    (root / "pkg" / "deep" / "mixed.c").write_text("// c\r\n\tint x;\r\n  int y;\r\n")
+    (root / "empty.txt").write_text("")
+    (root / "latin.sh").write_bytes(b"echo \xe9\n")
+    (root / "picture.png").write_bytes(bytes(range(200)))
+    (root / "node_modules" / "skipped.js").write_text("skipped\n")
+    (root / ".hidden").write_text("skipped\n")
+    (root / "Makefile").write_text("all: ## everything\n\ttrue\n")
+    return root
+
+
+def test_the_survey_writes_a_report_about_a_tree(terminal: Terminal) -> None:
+    root = tree(terminal.directory)
+    terminal.write("order.json", f'{{"directory": "{root}"}}')
+    told = terminal("run", f"{EXAMPLES}/survey.py:survey", "--input", "@order.json", "--json")
+    assert told.code == 0, told.err
+    output = told.json["output"]
+    assert (output["files"], output["languages"]) == (9, 7)
+    text = (terminal.directory / "report.md").read_text(encoding="utf-8")
+    for line in (
+        "# Survey of tree with 'quotes'",
+        "| Python | 3 | 128 | 125 | 1 | 2 | 2 | 1 |",
+        "3 in all; the deepest is `pkg/deep`.",
+        "- `latin.sh` is no UTF-8 text (byte 5)",
+        "- `pkg/broken.py` Python cannot parse it",
+        "- `pkg/deep/mixed.c` has Windows line ends",
+        "- `pkg/deep/mixed.c` is indented by tabs and by spaces",
+        "- `pkg/deep/notes.md` does not end with a line break",
+        "- `pkg/deep/notes.md` has a line of 600 characters",
+        "- `pkg/long.py` long() has 121 lines",
+    ):
+        assert line in text, line
+    assert [path.name for path in terminal.directory.glob(".report*")] == []
+
+
+def test_the_survey_asks_git_where_it_can(terminal: Terminal) -> None:
+    root = tree(terminal.directory)
+    (root / ".gitignore").write_text("*.png\n")
+    subprocess.run(["git", "init", "--quiet", str(root)], check=True)
+    terminal.write("order.json", f'{{"directory": "{root}"}}')
+    told = terminal("run", f"{EXAMPLES}/survey.py:survey", "--input", "@order.json", "--json", "--quiet")
+    assert told.json["output"]["files"] == 11  # with .hidden, .gitignore and node_modules, without the picture
+
+
+def test_a_survey_of_nothing_and_of_an_empty_directory(terminal: Terminal) -> None:
+    told = terminal("run", f"{EXAMPLES}/survey.py:survey", "--input", '{"directory": "no"}')
+    assert told.code == 1
+    assert "ValueError: 'no' is no directory" in told.err
+    (terminal.directory / "empty").mkdir()
+    told = terminal("run", f"{EXAMPLES}/survey.py:survey", "--input", '{"directory": "empty"}', "--json", "--quiet")
+    assert told.json["output"]["files"] == 0
+
+
+def test_a_killed_survey_measures_no_file_twice(terminal: Terminal) -> None:
+    root = tree(terminal.directory)
+    for number in range(40):
+        (root / f"file{number}.py").write_text(f"x = {number}\n")
+    terminal.write("order.json", f'{{"directory": "{root}", "pace": 0.1}}')
+    run = terminal.start("run", f"{EXAMPLES}/survey.py:survey", "--input", "@order.json", "--id", "a")
+
+    def some_are_measured() -> bool:
+        shown = terminal("show", "a", "--json")
+        return shown.code == 0 and shown.json["progress"]["completed"] > 8
+
+    wait_for(some_are_measured)
+    killed(run)
+    before = terminal("show", "a", "--json").json
+    done = {step["path"] for step in before["steps"] if step["status"] == "completed"}
+    assert 8 < len(done) < 50
+    told = terminal("resume", "a", "--json")
+    assert (told.code, told.json["output"]["files"]) == (0, 49), told.err
+    after = terminal("show", "a", "--json").json
+    assert {step["path"] for step in after["steps"] if step["attempt"] > 1}.isdisjoint(done)
+    assert ended(terminal.start("show", "a")).code == 0
+
+
+def test_make_demo_takes_any_directory(tmp_path: Path) -> None:
+    """What `make demo` hands to the survey: the name of the directory as JSON, whatever is in it."""
+    makefile = (EXAMPLES.parent / "Makefile").read_text(encoding="utf-8")
+    directory = tree(tmp_path)
+    lines = makefile[makefile.index("demo: export DIR") : makefile.index("ifeq ($(strip $(ARGS)),)")]
+    lines = lines.replace("$(STAMP)", "").replace("$(BIN)/python", sys.executable)
+    lines = lines.replace("$(BIN)/ripresa", f"{sys.executable} -m ripresa").replace("examples/", f"{EXAMPLES}/")
+    (tmp_path / "Makefile").write_text(f"DIR ?= .\nPACE ?= 0\n{lines}", encoding="utf-8")
+    told = subprocess.run(["make", "demo", f"DIR={directory}"], cwd=tmp_path, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert "ripresa show" in told.stderr
+    assert (tmp_path / "report.md").exists()
