@@ -226,7 +226,7 @@ async def test_a_run_that_somebody_took_first_is_not_missed() -> None:
     async with App(MemoryStore(memory), patience=0.05) as app:
         await app.start(flow(1), id="run")
         await tally.reach(1)
-        async with App(Blind(MemoryStore(memory)), workflows=[flow]) as other:  # type: ignore[arg-type]
+        async with App(Blind(MemoryStore(memory)), workflows=[flow]) as other:
             assert await other.resume_all() == []
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .core.durations import Duration, seconds
 from .core.events import Recorded, RunStarted
@@ -208,12 +208,20 @@ class App:
 
         return Handle(self.engine, run, Any if runnable is None else runnable.output_type, take)
 
-    async def handle(self, id: str, workflow: Runnable[..., R] | None = None) -> Handle[R]:
+    @overload
+    async def handle(self, id: str) -> Handle[Any]: ...
+    @overload
+    async def handle(self, id: str, workflow: Runnable[..., R] | None) -> Handle[R]: ...
+    async def handle(self, id: str, workflow: Runnable[..., Any] | None = None) -> Handle[Any]:
         """A handle of a recorded run. Given its workflow, results have its type. Raises `RunNotFound`."""
         await self._head(id)
         return self._handle(id, workflow)
 
-    async def resume(self, id: str, workflow: Runnable[..., R] | None = None) -> Handle[R]:
+    @overload
+    async def resume(self, id: str) -> Handle[Any]: ...
+    @overload
+    async def resume(self, id: str, workflow: Runnable[..., R] | None) -> Handle[R]: ...
+    async def resume(self, id: str, workflow: Runnable[..., Any] | None = None) -> Handle[Any]:
         """Take up a run that failed or was left by its process, from its first unfinished steps.
 
         Its code is `workflow`, or the registered workflow of its name, or what its recorded target names. A run that

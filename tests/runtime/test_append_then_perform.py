@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, Context, Retry, chain, current, fold, map_each, parallel, repeat, step, workflow
+from ripresa import App, Context, Handle, Retry, chain, current, fold, map_each, parallel, repeat, step, workflow
 from ripresa.core.codec import decode_events
-from ripresa.core.events import StepCompleted, StepScheduled
+from ripresa.core.events import CallRecorded, StepCompleted, StepScheduled
 from ripresa.errors import Fenced, RipresaError, StoreError
 from ripresa.ports import Batch
 from ripresa.stores.memory import Memory, MemoryStore
@@ -181,7 +181,7 @@ async def test_a_durable_function_whose_writes_fail_at_any_place_ends_with_the_s
                 except StoreError:
                     result = await finish(app, function)
             journal = await journal_of(await app.handle("run"))
-        calls = [event.key for event in journal if type(event).__name__ == "CallRecorded"]
+        calls = [event.key for event in journal if isinstance(event, CallRecorded)]
         assert len(calls) == len(set(calls)) == 2
         return result, failing.writes
 
@@ -226,11 +226,11 @@ async def test_a_write_that_fails_beside_a_running_step_stops_that_step() -> Non
             raise
         return value
 
-    for flow, count in ((chain(wait), 1), (chain(map_each(wait)), 2)):
+    for call, count in ((chain(wait)(1), 1), (chain(map_each(wait))([1, 2]), 2)):
         log.clear()
         before = tally.entered
         async with opened(Memory(), lambda inner: Failing(inner, 2)) as app:
-            handle = await app.start(flow([1, 2] if count == 2 else 1), id="run")  # type: ignore[operator]
+            handle: Handle[Any] = await app.start(call, id="run")
             await tally.reach(before + count)
             with pytest.raises(StoreError) as refused:
                 await handle.pause()
@@ -259,10 +259,10 @@ async def test_an_irreversible_step_that_cannot_be_announced_does_not_run() -> N
         paid.append(value)
         return value
 
-    for flow in (chain(pay), chain(map_each(pay))):
+    flows: tuple[tuple[Any, Any], ...] = (chain(pay), 1), (chain(map_each(pay)), [1])
+    for flow, given in flows:
         paid.clear()
         async with opened(Memory(), lambda inner: Failing(inner, 2)) as app:
-            given: Any = 1 if flow is not None and flow.input_type is int else [1]
             with pytest.raises(StoreError):
                 await app.run(flow(given), id="run")
             assert paid == []

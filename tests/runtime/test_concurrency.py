@@ -110,7 +110,8 @@ async def test_a_nested_workflow_needs_no_slot_of_its_own() -> None:
 
     @workflow
     async def inner(ctx: Context, number: int) -> int:
-        return await visit(number)
+        found: int = await visit(number)
+        return found
 
     @workflow
     async def outer(ctx: Context) -> int:

@@ -67,7 +67,7 @@ async def test_a_thousand_runs_share_their_transactions(tmp_path: Path) -> None:
 async def written(call: Any) -> list[int]:
     """The bytes of each write of a run, large values included."""
     counting = Counting(MemoryStore())
-    async with App(counting) as app:  # type: ignore[arg-type]
+    async with App(counting) as app:
         await app.run(call)
     return [len(batch.row) + sum(len(data) for _, data in batch.blobs) for batch in counting.batches]
 

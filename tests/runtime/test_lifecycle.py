@@ -42,7 +42,8 @@ async def test_a_paused_run_starts_nothing_new_and_goes_on_when_it_is_let() -> N
 async def test_a_timer_that_fires_during_a_pause_is_kept_for_later() -> None:
     tally = Tally(open=True)
     async with on_clock() as (app, clock):
-        handle = await app.start(chain(delay(10)).then(waiting(tally))(1))
+        flow: Any = chain(delay(10)).then(waiting(tally))
+        handle = await app.start(flow(1))
         while not clock.waiting():
             await turns(1)
         await handle.pause()
@@ -72,7 +73,7 @@ async def test_what_a_status_forbids_is_an_error_and_changes_nothing(slow: bool)
     tally = Tally()
     async with in_memory() as app:
         if slow:
-            app.engine.store = Slow(app.engine.store)  # type: ignore[assignment]
+            app.engine.store = Slow(app.engine.store)
         handle = await app.start(chain(waiting(tally))(1))
         await tally.reach(1)
         await handle.pause()
@@ -107,7 +108,7 @@ async def test_nothing_can_be_asked_of_a_failed_run_but_to_go_on() -> None:
 async def test_a_request_that_arrives_as_the_run_ends_is_refused() -> None:
     tally = Tally()
     async with in_memory() as app:
-        app.engine.store = Slow(app.engine.store)  # type: ignore[assignment]
+        app.engine.store = Slow(app.engine.store)
         handle = await app.start(chain(waiting(tally))(1))
         await tally.reach(1)
         tally.open()
@@ -197,7 +198,7 @@ async def test_an_irreversible_step_that_had_not_begun_is_simply_run() -> None:
 
     flow = chain(pay)
     async with in_memory(memory) as app:
-        app.engine.store = Failing(app.engine.store, 2)  # type: ignore[assignment, arg-type]
+        app.engine.store = Failing(app.engine.store, 2)
         handle = await app.start(flow(1), id="run")
         await handle.outcome()
     async with in_memory(memory) as app:
@@ -212,4 +213,4 @@ async def test_an_app_without_runs_closes_and_one_that_is_closed_says_so() -> No
         await app.open()  # a second time does nothing
     await app.close()
     with pytest.raises(Exception, match="not open"):
-        await app.start(chain(delay(1))(1))
+        await app.start(chain(waiting(Tally()))(1))

@@ -188,9 +188,10 @@ async def test_asking_for_events_of_a_run_that_is_not_there_is_an_error() -> Non
             raise AssertionError
 
         ghost = Handle[Any](app.engine, "ghost", Any, take)
-        for ask in (ghost.status(), ghost.cancel(), ghost.resume(), anext(ghost.events(after=5)), ghost.result()):
+        asked: tuple[Any, ...] = ghost.status(), ghost.cancel(), ghost.resume(), anext(ghost.events(after=5))
+        for each in (*asked, ghost.result()):
             with pytest.raises(RipresaError) as caught:
-                await ask
+                await each
             assert caught.value.code == "run_not_found"
 
 
@@ -243,7 +244,7 @@ async def test_a_watcher_that_missed_something_says_so_by_ending_its_stream() ->
     old.end()
     assert [item async for item in old.live(2)] == []
     full = Watcher()
-    full.SIZE = 2  # type: ignore[misc]
+    full.SIZE = 2
     full.put(journal)
     full.put(journal)
     assert [item async for item in full.live(0)] == []

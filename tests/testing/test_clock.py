@@ -1,6 +1,7 @@
 """The clock that a test owns."""
 
 import asyncio
+from typing import Any
 
 from ripresa import App, chain, delay
 from ripresa.ports import Clock
@@ -41,7 +42,8 @@ async def test_what_is_due_already_happens_on_the_next_turn() -> None:
 async def test_a_jump_waits_for_something_to_wait_for() -> None:
     clock = ManualClock()
     async with App("memory:", clock=clock) as app:
-        handle = await app.start(chain(delay("3 days")).then(delay(1))(7))
+        flow: Any = chain(delay("3 days")).then(delay(1))
+        handle = await app.start(flow(7))
         assert await clock.jump() == 3 * 24 * 3600 * 1_000_000
         assert await clock.jump() == 1_000_000
         assert await handle.result() == 7

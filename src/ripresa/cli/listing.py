@@ -59,12 +59,13 @@ async def _owner(app: App, head: RunHead) -> str | None:
 
 
 def _print_heads(heads: list[tuple[RunHead, str | None]]) -> None:
-    rows = [("RUN", "WORKFLOW", "STATUS", "STARTED", "TOOK", "ERROR", "TAGS")]
+    rows = [("RUN", "WORKFLOW", "STATUS", "PROCESS", "STARTED", "TOOK", "ERROR", "TAGS")]
     for head, owner in heads:
         left = head.status in ACTIVE and owner is None and head.status != "paused"
         status = f"{head.status} (left)" if left else head.status
         took = duration(max(head.updated_at - head.created_at, 0)) if head.status not in ACTIVE else ""
-        rows.append((head.id, head.workflow, status, _clock(head.created_at), took, head.error, " ".join(head.tags)))
+        process, started = process_of(owner) if owner else "", _clock(head.created_at)
+        rows.append((head.id, head.workflow, status, process, started, took, head.error, " ".join(head.tags)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

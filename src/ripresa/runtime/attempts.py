@@ -159,7 +159,6 @@ class Running:
         await self.driver.durable(CallRecorded(self.driver.clock.now(), self.path, self.number, key, value))
         return value
 
-
     async def _called(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not isinstance(fn, Step) or fn.is_async:
             return await run_plainly(fn.fn if isinstance(fn, Step) else fn, args, kwargs)

@@ -44,7 +44,7 @@ def moment(at: int) -> datetime:
 
 
 class ThrownAway(BaseException):
-    """Raised in a durable function that is dropped from memory while it waits (unlike `close`, through all it awaits)."""
+    """Raised in a durable function that is dropped while it waits (unlike `close`, through all that it awaits)."""
 
 
 class _NoLoop:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.events import Failure
 from ..core.retry import FILE_MODULE, module_key, type_key
-from ..errors import CODES, RipresaError, StepFailed, StepTimeout, is_retryable
+from ..errors import CODES, RipresaError, StepError, StepFailed, StepTimeout, is_retryable
 
 _PACKAGE = __file__.rpartition("workflow")[0]
 _FILE_MODULE = re.compile(rf"{FILE_MODULE}\w+?__\.")
@@ -119,6 +119,10 @@ def _instance(kind: type[Exception], failure: Failure) -> Exception:
     except TypeError:
         return _coded(failure)
     error.args = (failure.message,)
+    if isinstance(error, RipresaError):
+        RipresaError.__init__(error, failure.message, code=failure.code, where=failure.path)
+    if isinstance(error, StepError):
+        error.retryable = failure.retryable
     error.__dict__["failure"] = failure
     error.add_note(f"in step {failure.path!r}, attempt {failure.attempt}")
     return error
