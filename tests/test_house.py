@@ -15,6 +15,7 @@ TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding=
 
 #: The only files that may catch any exception of code that is not ours, each with the reason.
 MAY_CATCH_EVERYTHING = {
+    "cli/inputs.py": "importing a target runs the user's module: what it raises is shown as theirs",
     "runtime/invoke.py": "the border: exceptions of user code become data here",
     "runtime/hooks.py": "a listener is told afterwards and cannot change what happened",
 }

@@ -8,8 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
+
+from ripresa.cli.program import run
 
 COMMAND = (sys.executable, "-m", "ripresa")
 
@@ -52,6 +58,18 @@ class Terminal:
             env=environment(**env),
         )
         return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def here(self, *args: str) -> Ended:
+        """The same in this process, which is quicker: for what ends before anything is run."""
+        out, err = TextIOWrapper(BytesIO(), "utf-8"), TextIOWrapper(BytesIO(), "utf-8")
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.directory)
+            patch.setattr(sys, "path", [*sys.path])
+            patch.delenv("RIPRESA_STORE", raising=False)
+            code = run(list(args))
+        for stream in (out, err):
+            stream.seek(0)
+        return Ended(code, out.read(), err.read())
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -9,10 +9,10 @@ from tests.cli.program import Terminal, ended, environment, wait_for
 
 
 def test_runs_are_listed_newest_first_and_filtered(terminal: Terminal) -> None:
-    assert terminal("runs").err == f"no runs in {terminal.directory / '.ripresa' / 'ripresa.db'}\n"
+    assert terminal.here("runs").err == f"no runs in {terminal.directory / '.ripresa' / 'ripresa.db'}\n"
     terminal("run", "flows.py:sums", "-i", "4", "--id", "a", "--tag", "blue", "--tag", "red")
     terminal("run", "flows.py:failing", "-i", "4", "--id", "b")
-    listed = terminal("runs").out.splitlines()
+    listed = terminal.here("runs").out.splitlines()
     assert [line.split()[:3] for line in listed] == [
         ["RUN", "WORKFLOW", "STATUS"],
         ["b", "failing", "failed"],
@@ -22,19 +22,19 @@ def test_runs_are_listed_newest_first_and_filtered(terminal: Terminal) -> None:
     assert listed[2].endswith("blue red")
 
     def ids(*args: str) -> list[str]:
-        return [run["id"] for run in terminal("runs", "--json", *args).json]
+        return [run["id"] for run in terminal.here("runs", "--json", *args).json]
 
     assert ids() == ["b", "a"]
     assert ids("--status", "failed") == ["b"]
     assert ids("--workflow", "sums") == ["a"]
     assert ids("--tag", "blue") == ["a"]
     assert ids("--limit", "1") == ["b"]
-    assert "older ones: " in terminal("runs", "--limit", "1").err
+    assert "older ones: " in terminal.here("runs", "--limit", "1").err
 
 
 def test_a_run_is_shown_with_its_tree_or_its_steps(terminal: Terminal) -> None:
     terminal("run", "flows.py:sums", "-i", "4", "--id", "a", "--tag", "blue")
-    shown = terminal("show", "a").out
+    shown = terminal.here("show", "a").out
     for part in (
         "workflow:  sums (version 1)",
         "status:    completed",
@@ -46,14 +46,14 @@ def test_a_run_is_shown_with_its_tree_or_its_steps(terminal: Terminal) -> None:
         "double  [4/4]",
     ):
         assert part in shown or part == "5 of 6", part
-    listed = terminal("show", "a", "--steps").out
+    listed = terminal.here("show", "a", "--steps").out
     assert "completed  map_each/double[3]" in listed
     assert listed.rstrip().splitlines()[-1].endswith("  12")
 
 
 def test_a_run_is_shown_as_json_with_everything_about_it(terminal: Terminal) -> None:
     terminal("run", "flows.py:big", "-i", "10000", "--id", "a")
-    shown = terminal("show", "a", "--json").json
+    shown = terminal.here("show", "a", "--json").json
     assert shown["output"] == "x" * 10000
     assert (shown["id"], shown["workflow"], shown["version"], shown["status"]) == ("a", "big", "1", "completed")
     assert (shown["input"], shown["error"], shown["owner"]) == (10000, None, None)
@@ -61,37 +61,39 @@ def test_a_run_is_shown_as_json_with_everything_about_it(terminal: Terminal) -> 
     (step,) = shown["steps"]
     assert (step["path"], step["name"], step["status"], step["attempt"]) == ("large", "large", "completed", 1)
     assert step["output"] == "x" * 10000
-    assert "… (10002 characters)" in terminal("show", "a").out
+    assert "… (10002 characters)" in terminal.here("show", "a").out
 
 
 def test_a_failed_run_is_shown_with_its_error(terminal: Terminal) -> None:
     terminal("run", "flows.py:failing", "-i", "1", "--id", "a")
-    assert "error [step_failed] fails (attempt 2): Odd: no such number" in terminal("show", "a").out
-    assert "failed  fails" in terminal("show", "a", "--steps").out
-    assert terminal("show", "a", "--json").json["error"]["message"] == "no such number"
+    assert "error [step_failed] fails (attempt 2): Odd: no such number" in terminal.here("show", "a").out
+    assert "failed  fails" in terminal.here("show", "a", "--steps").out
+    assert terminal.here("show", "a", "--json").json["error"]["message"] == "no such number"
 
 
 def test_the_events_of_a_run_are_printed(terminal: Terminal) -> None:
     terminal("run", "flows.py:failing", "-i", "1", "--id", "a")
-    lines = terminal("events", "a").out.splitlines()
+    lines = terminal.here("events", "a").out.splitlines()
     assert lines[0].split()[2] == "RunStarted"
     assert lines[-1].split()[2] == "RunFailed"
     assert any("failure=step_failed: no such number" in line for line in lines)
-    listed = terminal("events", "a", "--json").json
+    listed = terminal.here("events", "a", "--json").json
     assert [event["seq"] for event in listed] == list(range(1, len(lines) + 1))
-    followed = terminal("events", "a", "--json", "--follow").out
+    followed = terminal.here("events", "a", "--json", "--follow").out
     assert [json.loads(line) for line in followed.splitlines()] == listed
 
 
 def test_large_values_stay_references_in_events_and_calls_are_data(terminal: Terminal) -> None:
     terminal("run", "flows.py:big", "-i", "10000", "--id", "a")
-    (done,) = [event for event in terminal("events", "a", "--json").json if event["event"] == "StepCompleted"]
+    (done,) = [event for event in terminal.here("events", "a", "--json").json if event["event"] == "StepCompleted"]
     assert list(done["output"]) == ["digest"]
     terminal("run", "flows.py:nothing", "--id", "b")
-    (asked,) = [event for event in terminal("events", "b", "--json").json if event["event"] == "Asked"]
+    (asked,) = [event for event in terminal.here("events", "b", "--json").json if event["event"] == "Asked"]
     assert [(call["kind"], call["input"]) for call in asked["calls"]] == [("sleep", 10000)]
+    for command in ("show", "events", "resume"):
+        assert terminal.here(command, "no").code == 3
     terminal("run", "flows.py:sums", "-i", "2", "--id", "c")
-    assert terminal("events", "c", "--json").json[-1]["output"] == 2
+    assert terminal.here("events", "c", "--json").json[-1]["output"] == 2
 
 
 def test_events_are_followed_from_another_process(terminal: Terminal) -> None:
@@ -100,8 +102,8 @@ def test_events_are_followed_from_another_process(terminal: Terminal) -> None:
     shown = terminal("show", "a", "--json").json
     assert (shown["status"], shown["progress"]["current"]) == ("running", ["map_each/slow[0]", "map_each/slow[1]"])
     assert shown["owner"].startswith(f"{run.pid}-")
-    assert f"driven by: process {run.pid}" in terminal("show", "a").out
-    assert terminal("runs").out.splitlines()[1].split()[2] == "running"
+    assert f"driven by: process {run.pid}" in terminal.here("show", "a").out
+    assert terminal.here("runs").out.splitlines()[1].split()[2] == "running"
     following = terminal.start("events", "a", "--follow")
     second = terminal.start("run", "flows.py:patient", "-i", "[1, 2, 3]", "--id", "a")
     assert following.stdout is not None
@@ -116,34 +118,34 @@ def test_events_are_followed_from_another_process(terminal: Terminal) -> None:
     ("target", "told"), [("sums", "chain 'sums' is valid"), ("greet", "workflow 'greet' is valid"), ("total", "valid")]
 )
 def test_a_sound_workflow_is_said_to_be_valid(terminal: Terminal, target: str, told: str) -> None:
-    ended = terminal("check", f"flows.py:{target}")
+    ended = terminal.here("check", f"flows.py:{target}")
     assert (ended.code, ended.err) == (0, "")
     assert told in ended.out
 
 
 def test_everything_that_is_wrong_with_a_workflow_is_listed(terminal: Terminal) -> None:
     terminal.write("bad.py", "from ripresa import chain\n\n\ndef a(n: int) -> str: ...\n\n\nflow = chain(a).then(a)\n")
-    found = terminal("check", "bad.py:flow")
+    found = terminal.here("check", "bad.py:flow")
     assert (found.code, found.out) == (2, "")
     assert "error [type_mismatch] chain/a#2: takes int, is given str" in found.err
     assert f"in {terminal.directory / 'bad.py'}, line 7" in found.err
-    told = terminal("check", "bad.py:flow", "--json").json
+    told = terminal.here("check", "bad.py:flow", "--json").json
     assert (told["ok"], [problem["code"] for problem in told["problems"]]) == (False, ["type_mismatch"])
     terminal.write(
         "doubtful.py",
         "import time\nfrom ripresa import Context, workflow\n\n\n"
         "@workflow\nasync def flow(ctx: Context) -> float:\n    return time.time()\n",
     )
-    found = terminal("check", "doubtful.py:flow")
+    found = terminal.here("check", "doubtful.py:flow")
     assert found.code == 2
     assert "error [nondeterminism]" in found.err
-    assert terminal("check", "flows.py:sums", "--json").json["ok"] is True
+    assert terminal.here("check", "flows.py:sums", "--json").json["ok"] is True
 
 
 def test_a_workflow_is_drawn(terminal: Terminal) -> None:
-    assert terminal("draw", "flows.py:sums").out.startswith("flowchart TD\n")
-    assert terminal("draw", "flows.py:sums", "--format", "dot").out.startswith("digraph {\n")
-    ended = terminal("draw", "flows.py:sums", "--format", "png")
+    assert terminal.here("draw", "flows.py:sums").out.startswith("flowchart TD\n")
+    assert terminal.here("draw", "flows.py:sums", "--format", "dot").out.startswith("digraph {\n")
+    ended = terminal.here("draw", "flows.py:sums", "--format", "png")
     assert (ended.code, "error [invalid_config]" in ended.err) == (2, True)
 
 

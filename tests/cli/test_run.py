@@ -140,6 +140,7 @@ def test_the_store_is_the_option_else_the_environment_else_the_working_directory
         (("events", "no"), 3, "error [run_not_found]"),
         (("resume", "no"), 3, "error [run_not_found]"),
         (("cancel", "no"), 3, "error [run_not_found]"),
+        (("run", "no.where:sums"), 3, "error [unknown_target]"),
         (("resume",), 2, "give the id of a run, or --all"),
         (("resume", "--all", "--target", "x"), 2, "--target is for one run"),
         (("runs", "--status", "bogus"), 2, "error [usage] --status: there is no status bogus"),
@@ -148,7 +149,7 @@ def test_the_store_is_the_option_else_the_environment_else_the_working_directory
 def test_what_is_wrong_is_said_with_a_code_and_an_exit_code(
     terminal: Terminal, args: tuple[str, ...], code: int, told: str
 ) -> None:
-    ended = terminal(*args)
+    ended = terminal.here(*args)
     assert (ended.code, ended.out) == (code, "")
     assert told in ended.err
     assert "Traceback" not in ended.err

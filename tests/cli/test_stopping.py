@@ -245,3 +245,25 @@ def test_a_run_in_memory_is_gone_when_it_is_interrupted(terminal: Terminal) -> N
     told = ended(run)
     assert told.code == 130
     assert "was kept in memory and is gone" in told.err
+
+
+def test_a_run_whose_journal_cannot_be_written_ends_with_the_stores_error(terminal: Terminal) -> None:
+    terminal.write(
+        "spoil.py",
+        "import sqlite3\nfrom ripresa import chain, step\n\n\n@step\ndef spoil(n: int) -> int:\n"
+        "    with sqlite3.connect('x.db') as connection:\n        connection.execute('DROP TABLE events')\n"
+        "    connection.close()\n    return n\n\n\nflow = chain(spoil).then(spoil)\n",
+    )
+    told = terminal("run", "spoil.py:flow", "-i", "1", "--store", "x.db", "--id", "a", "--json")
+    assert (told.code, told.json["status"], told.json["error"]["code"]) == (1, "running", "store_failed")
+    assert "error [store_failed]" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_request_that_is_not_taken_up_in_time_is_said_to_be_left(terminal: Terminal) -> None:
+    run = begun(terminal, "patient", "[1]", "began-1")
+    run.send_signal(signal.SIGSTOP)
+    told = terminal("cancel", "a")
+    run.send_signal(signal.SIGCONT)
+    assert (told.code, told.err) == (0, "asked; run a will take it up\n")
+    assert ended(run).code == 4

@@ -10,9 +10,10 @@ from typing_extensions import override
 
 from ripresa.core import events as e
 from ripresa.core.definition import Definition
-from ripresa.core.events import CallSpec, Event, Fact, Failure, Recorded
+from ripresa.core.events import CallSpec, Event, Fact, Recorded
 from ripresa.core.frames import BACKOFF, CallFrame
 from ripresa.core.lifecycle import TERMINAL
+from ripresa.core.nodes.call import lost_failure
 from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.delay import Delay
 from ripresa.core.nodes.dynamic import Dynamic
@@ -224,7 +225,7 @@ A = e.StepScheduled("a", 1)
                 1,
                 START,
                 START + 2,
-                failure=Failure("attempt_lost", "attempt 1 was lost: cancelled", path="a", attempt=1),
+                failure=lost_failure("cancelled", "a", 1),
             ),
         ),
         (
@@ -234,7 +235,7 @@ A = e.StepScheduled("a", 1)
                 "scheduled",
                 2,
                 START,
-                failure=Failure("attempt_lost", "attempt 1 was lost: crashed", path="a", attempt=1),
+                failure=lost_failure("crashed", "a", 1),
             ),
         ),
         (

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -120,6 +121,12 @@ async def undisturbed(flow: Any) -> tuple[Any, list[str], int]:
     return result, sorted(ran), len(counting.batches)
 
 
+def broken(number: int, after: bool, slow: bool, inner: Any) -> Any:
+    """A store that fails one write."""
+    failing = Failing(inner, number, after=after)
+    return Slow(failing) if slow else failing
+
+
 async def finish(app: App, flow: Any) -> Any:
     """Take the run up until it has ended; its result."""
     for _ in range(60):
@@ -146,16 +153,9 @@ async def test_a_run_whose_writes_fail_at_any_place_ends_with_the_same_result(
     for number in range(1, writes + 1):
         ran.clear()
         memory = Memory()
-        wrap = (
-            (lambda inner: Slow(Failing(inner, number, after=after)))
-            if slow
-            else (lambda inner: Failing(inner, number, after=after))
-        )
-        async with opened(memory, wrap) as app:
+        async with opened(memory, partial(broken, number, after, slow)) as app:
             with pytest.raises(RipresaError):
-                handle = await app.start(flow(1), id="run")
-                await handle.result()
-                raise AssertionError(f"write {number} did not fail")
+                await app.run(flow(1), id="run")
             async with asyncio.timeout(5):
                 assert await finish(app, flow) == expected, number
             events = await journal_of(await app.handle("run"))

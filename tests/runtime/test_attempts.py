@@ -218,6 +218,7 @@ async def test_task_groups_and_scopes_work_inside_steps() -> None:
         async with asyncio.TaskGroup() as group, asyncio.timeout(30):
             for number in numbers:
                 group.create_task(double(number, found))
+            await asyncio.sleep(0)
         return found
 
     @step

@@ -464,13 +464,18 @@ async def test_cancelling_the_caller_of_a_flow_in_memory_stops_all_of_it(scope: 
         assert limit.cancelled_caught
     else:
         with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(flow.invoke(["a", "b"]))
-                await tally.reach(2)
-                raise ValueError
+            await failing_group(flow, tally)
     assert sorted(log) == ["a", "b"]
     assert tally.now == 0
     assert leftovers() == set()
+
+
+async def failing_group(flow: Any, tally: Tally) -> None:
+    """A flow beside something that fails."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(flow.invoke(["a", "b"]))
+        await tally.reach(2)
+        raise ValueError
 
 
 async def test_cancelling_who_waits_leaves_the_run_to_itself() -> None:

@@ -191,12 +191,12 @@ async def test_the_end_is_told_to_the_watchers_of_a_run_until_it_begins_again() 
 async def test_a_watcher_that_falls_behind_forgets_what_it_has_and_begins_anew() -> None:
     watcher = Watcher()
     size = watcher.SIZE
-    watcher.put(item(seq) for seq in range(1, size + 1))
-    assert not watcher.behind
-    watcher.put([item(size + 1)])
-    assert watcher.behind
-    watcher.put([item(size + 2)])
-    assert (watcher.take(), watcher.behind) == ([], False)
+    behind: list[bool] = []
+    for items in (map(item, range(1, size + 1)), [item(size + 1)], [item(size + 2)]):
+        watcher.put(items)
+        behind.append(watcher.behind)
+    assert behind == [False, True, True]
+    assert [watcher.take(), watcher.behind] == [[], False]
     watcher.put([item(size + 3)])
     assert watcher.take() == [item(size + 3)]
 

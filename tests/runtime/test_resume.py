@@ -1,6 +1,5 @@
 """A failed run goes on where it failed when its code was mended; one whose structure changed is refused."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 

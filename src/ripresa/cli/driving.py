@@ -80,7 +80,7 @@ class Interrupt:
             # Not the loop's own handlers: a step that blocks the loop must not keep the second signal from working.
             self.count += 1
             if self.count > 1:
-                end_at_once()
+                end_at_once()  # pragma: no cover - the same
             loop.call_soon_threadsafe(self.asked.set)
 
         before = {number: signal.signal(number, hear) for number in SIGNALS}
@@ -93,9 +93,9 @@ class Interrupt:
 
 def end_at_once() -> None:
     """End the process without waiting for anything: the journal is sound at every moment."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty():  # pragma: no cover - tested, but coverage is not written by a process that ends like this
         os.write(2, SHOW_CURSOR + b"\n")
-    os._exit(INTERRUPTED)
+    os._exit(INTERRUPTED)  # pragma: no cover - the same
 
 
 async def _follow_all(app: App, handles: list[Handle[Any]], shown: Screen, interrupt: Interrupt) -> None:

@@ -28,6 +28,8 @@ PATIENCE = 5.0
 
 LOOK = 0.05
 
+ALL = 1_000_000
+
 BY = "command line"
 
 REACHED = {
@@ -184,14 +186,9 @@ async def _head(place: Place, id: str) -> RunHead:
 
 async def _unowned(place: Place) -> list[RunHead]:
     async with place.app() as app:
-        found: list[RunHead] = []
-        where = RunFilter(status=tuple(status for status in ACTIVE if status != "paused"), limit=500)
-        page = await app.store.list_runs(where)
-        found.extend(page.runs)
-        while page.more:
-            page = await app.store.list_runs(RunFilter(where.status, limit=500, after=found[-1].id))
-            found.extend(page.runs)
-        return [head for head in reversed(found) if await app.store.owner(head.id) is None]
+        statuses = tuple(status for status in ACTIVE if status != "paused")
+        page = await app.store.list_runs(RunFilter(status=statuses, limit=ALL))
+        return [head for head in reversed(page.runs) if await app.store.owner(head.id) is None]
 
 
 # --- requests

@@ -8,6 +8,7 @@ from typing import Final
 from . import events as e
 from .events import Failure, Recorded
 from .lifecycle import TERMINAL
+from .nodes.call import lost_failure
 from .values import NULL, Value
 
 UNDER_WAY: Final = ("scheduled", "retrying")
@@ -124,8 +125,8 @@ class RunView:
             case e.StepFailed(_, path, _, failure, retry_at):
                 self._failed(path, "failed", failure, retry_at, at)
             case e.AttemptLost(_, path, attempt, reason, retry_at):
-                failure = Failure("attempt_lost", f"attempt {attempt} was lost: {reason}", path=path, attempt=attempt)
-                self._failed(path, "cancelled" if reason == "cancelled" else "failed", failure, retry_at, at)
+                status = "cancelled" if reason == "cancelled" else "failed"
+                self._failed(path, status, lost_failure(reason, path, attempt), retry_at, at)
             case e.RetryScheduled(path, attempt, due):
                 step = self.steps[path]
                 step.status, step.attempt, step.due, step.ended_at = "retrying", attempt, due, 0
