@@ -262,7 +262,7 @@ async def imports(bench: Bench) -> None:
     """What `import ripresa` costs."""
     table = bench.table("Import: ms of CPU", "what", "ms")
     code = "import time; t = time.process_time(); import {0}; print((time.process_time() - t) * 1000)"
-    for what in ("ripresa", "ripresa.app, ripresa.workflow.step", "pydantic"):
+    for what in ("ripresa", "ripresa.app, ripresa.authoring.step", "pydantic"):
         times = [float(subprocess.check_output([sys.executable, "-c", code.format(what)])) for _ in range(7)]
         table.add(f"import {what}", median(times))
 

@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import App
+    from .authoring.call import Call
+    from .authoring.chain import Chain, chain
+    from .authoring.choice import branch, case
+    from .authoring.flow import Flow, Runnable
+    from .authoring.function import Workflow, workflow
+    from .authoring.graph import Graph, Node
+    from .authoring.loops import fold, for_range, repeat
+    from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
+    from .authoring.registry import Registry
+    from .authoring.step import Step, step
     from .client import Handle, Outcome
     from .context import Context, StepContext, current
     from .core.events import Failure, Recorded
@@ -36,16 +46,6 @@ if TYPE_CHECKING:
         is_retryable,
     )
     from .runtime.cancellation import CancelToken
-    from .workflow.call import Call
-    from .workflow.chain import Chain, chain
-    from .workflow.choice import branch, case
-    from .workflow.flow import Flow, Runnable
-    from .workflow.function import Workflow, workflow
-    from .workflow.graph import Graph, Node
-    from .workflow.loops import fold, for_range, repeat
-    from .workflow.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
-    from .workflow.registry import Registry
-    from .workflow.step import Step, step
 
 __version__ = "0.1.0rc1"
 
@@ -78,14 +78,14 @@ _PLACES = {
         "is_retryable",
     ),
     "runtime.cancellation": ("CancelToken",),
-    "workflow.call": ("Call",),
-    "workflow.chain": ("Chain", "chain"),
-    "workflow.choice": ("branch", "case"),
-    "workflow.flow": ("Flow", "Runnable"),
-    "workflow.function": ("Workflow", "workflow"),
-    "workflow.graph": ("Graph", "Node"),
-    "workflow.loops": ("fold", "for_range", "repeat"),
-    "workflow.patterns": (
+    "authoring.call": ("Call",),
+    "authoring.chain": ("Chain", "chain"),
+    "authoring.choice": ("branch", "case"),
+    "authoring.flow": ("Flow", "Runnable"),
+    "authoring.function": ("Workflow", "workflow"),
+    "authoring.graph": ("Graph", "Node"),
+    "authoring.loops": ("fold", "for_range", "repeat"),
+    "authoring.patterns": (
         "best_effort",
         "delay",
         "fallback",
@@ -95,8 +95,8 @@ _PLACES = {
         "n_of",
         "parallel",
     ),
-    "workflow.registry": ("Registry",),
-    "workflow.step": ("Step", "step"),
+    "authoring.registry": ("Registry",),
+    "authoring.step": ("Step", "step"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from .authoring.call import Call, pending
+from .authoring.flow import Runnable
+from .authoring.registry import Registry
+from .authoring.single import runnable_of
 from .core.durations import Duration, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, TERMINAL
 from .errors import InvalidConfig, RipresaError, RunExists
 from .ports import Clock, Page, RunFilter, RunHead, Store
-from .workflow.call import Call, pending
-from .workflow.flow import Runnable
-from .workflow.registry import Registry
-from .workflow.single import runnable_of
 
 if TYPE_CHECKING:
     from .client import Handle
@@ -178,8 +178,7 @@ class App:
         """
         handle = await self.start(call, id=id, timeout=timeout, concurrency=concurrency, tags=tags, cancel=cancel)
         head = await self.store.find_run(handle.id)
-        abandoned = head is not None and head.status not in TERMINAL and handle.id not in self.engine.drivers
-        if abandoned and await self.store.owner(handle.id) is None:
+        if head is not None and head.status not in TERMINAL and not await self.engine.is_driven(handle.id):
             await handle.resume()
         return await handle.result()
 
@@ -242,7 +241,7 @@ class App:
         taken: list[Handle[Any]] = []
         problems: list[RipresaError] = []
         for head in await self._all(ACTIVE):
-            if head.id not in self.engine.drivers and await self.store.owner(head.id) is None:
+            if not await self.engine.is_driven(head.id):
                 try:
                     taken.append(await self.resume(head.id))
                 except RipresaError as problem:

@@ -167,7 +167,7 @@ class Handle(Generic[R_co]):
         head = await self._engine.store.find_run(self.id)
         if head is None:
             raise not_found(self.id)
-        return head.status in TERMINAL or await self._engine.store.owner(self.id) is None
+        return head.status in TERMINAL or not await self._engine.is_driven(self.id)
 
     def _driver(self) -> Driver | None:
         found = self._engine.drivers.get(self.id)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ripresa.stores.sqlite import SQLiteStore
 from tests.cli.program import Terminal
 
 
@@ -203,18 +204,20 @@ def test_a_file_that_is_no_store_of_ours_is_refused(terminal: Terminal, make: ob
     assert callable(make)
     make(terminal.directory / "x.db")
     for args in (("run", "flows.py:sums", "-i", "1"), ("runs",), ("show", "a")):
-        ended = terminal(*args, "--store", "x.db")
+        ended = terminal.here(*args, "--store", "x.db")
         assert (ended.code, ended.out) == (1, "")
         assert f"error [{code}] {terminal.directory / 'x.db'}:" in ended.err
         assert "hint: " in ended.err
 
 
-def test_a_locked_store_is_said_to_be_locked(terminal: Terminal) -> None:
+def test_a_locked_store_is_said_to_be_locked(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal("run", "flows.py:one", "-i", '"x"', "--store", "x.db").code == 0
+    store = SQLiteStore(terminal.directory / "x.db", patience=0.1)
+    monkeypatch.setattr("ripresa.cli.places.open_store", lambda *options: store)
     connection = sqlite3.connect(terminal.directory / "x.db", isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        ended = terminal("run", "flows.py:one", "-i", '"x"', "--store", "x.db")
+        ended = terminal.here("run", "flows.py:one", "-i", '"x"', "--store", "x.db")
     finally:
         connection.close()
     assert ended.code == 1

@@ -29,7 +29,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(terminal: Terminal, nu
     told = ended(run)
     assert (told.code, told.out) == (130, "")
     assert "interrupted; take it up again with: python -m ripresa resume a" in told.err
-    assert "running (left)" in terminal("runs").out
+    assert "running (left)" in terminal.here("runs").out
     go(terminal)
     assert terminal("resume", "a", "--json").json["output"] == [1, 2, 3]
 
@@ -54,7 +54,7 @@ def test_a_killed_run_goes_on_when_it_is_started_again_or_resumed(terminal: Term
 
 
 def test_all_unfinished_runs_are_resumed_together(terminal: Terminal) -> None:
-    assert terminal("resume", "--all").err.startswith("nothing to resume in ")
+    assert terminal.here("resume", "--all").err.startswith("nothing to resume in ")
     for number in (1, 2):
         run = begun(terminal, "patient", f"[{number}]", f"began-{number}", id=f"run-{number}")
         killed(run)
@@ -112,12 +112,12 @@ def test_a_run_that_nobody_drives_is_cancelled_and_cleaned_up_by_who_asks(termin
     killed(run)
     assert terminal("cancel", "a").code == 0
     assert (terminal.directory / "tidied").exists()
-    assert terminal("show", "a", "--json").json["status"] == "cancelled"
+    assert terminal.here("show", "a", "--json").json["status"] == "cancelled"
 
 
 def test_a_terminated_run_does_not_clean_up(terminal: Terminal) -> None:
     run = begun(terminal, "patient", "[1, 2, 3]", "began-2")
-    told = terminal("terminate", "a")
+    told = terminal.here("terminate", "a")
     assert (told.code, told.err) == (0, "run a is terminated\n")
     assert ended(run).code == 4
     assert not (terminal.directory / "tidied").exists()
@@ -125,19 +125,19 @@ def test_a_terminated_run_does_not_clean_up(terminal: Terminal) -> None:
 
 def test_a_paused_run_waits_and_goes_on_where_it_is_continued(terminal: Terminal) -> None:
     run = begun(terminal, "patient", "[1, 2, 3]", "began-2")
-    told = terminal("pause", "a")
+    told = terminal.here("pause", "a")
     assert (told.code, told.err) == (0, "run a is paused\n")
-    assert terminal("pause", "a").code == 0
-    assert terminal("continue", "a").err == "run a is running\n"
-    assert terminal("continue", "a").code == 0
-    assert terminal("pause", "a").code == 0
+    assert terminal.here("pause", "a").code == 0
+    assert terminal.here("continue", "a").err == "run a is running\n"
+    assert terminal.here("continue", "a").code == 0
+    assert terminal.here("pause", "a").code == 0
     go(terminal)
     told = ended(run)
     assert told.code == 5
     assert "go on with: python -m ripresa continue a" in told.err
     assert not (terminal.directory / "began-3").exists()
     assert terminal("run", "flows.py:patient", "-i", "[1, 2, 3]", "--id", "a").code == 5
-    assert terminal("resume", "--all").err.startswith("nothing to resume")
+    assert terminal.here("resume", "--all").err.startswith("nothing to resume")
     told = terminal("continue", "a")
     assert (told.code, told.out.split()) == (0, ["[", "1,", "2,", "3", "]"])
 
@@ -145,7 +145,7 @@ def test_a_paused_run_waits_and_goes_on_where_it_is_continued(terminal: Terminal
 def test_a_run_that_nobody_drives_is_paused_when_it_is_taken_up(terminal: Terminal) -> None:
     run = begun(terminal, "patient", "[1, 2, 3]", "began-2")
     killed(run)
-    told = terminal("pause", "a")
+    told = terminal.here("pause", "a")
     assert (told.code, told.err) == (0, "nobody drives run a; it will be paused when it is taken up\n")
     go(terminal)
     assert terminal("resume", "--all").code == 5
@@ -247,23 +247,30 @@ def test_a_run_in_memory_is_gone_when_it_is_interrupted(terminal: Terminal) -> N
     assert "was kept in memory and is gone" in told.err
 
 
+TRIGGER = "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'spoiled'); END"
+
+
 def test_a_run_whose_journal_cannot_be_written_ends_with_the_stores_error(terminal: Terminal) -> None:
     terminal.write(
         "spoil.py",
         "import sqlite3\nfrom ripresa import chain, step\n\n\n@step\ndef spoil(n: int) -> int:\n"
-        "    with sqlite3.connect('x.db') as connection:\n        connection.execute('DROP TABLE events')\n"
+        "    with sqlite3.connect('x.db') as connection:\n        connection.execute(\"{TRIGGER}\")\n"
         "    connection.close()\n    return n\n\n\nflow = chain(spoil).then(spoil)\n",
     )
     told = terminal("run", "spoil.py:flow", "-i", "1", "--store", "x.db", "--id", "a", "--json")
     assert (told.code, told.json["status"], told.json["error"]["code"]) == (1, "running", "store_failed")
     assert "error [store_failed]" in told.err
+    assert "take run a up again with: python -m ripresa resume a --store x.db" in told.err
     assert "Traceback" not in told.err
 
 
-def test_a_request_that_is_not_taken_up_in_time_is_said_to_be_left(terminal: Terminal) -> None:
+def test_a_request_that_is_not_taken_up_in_time_is_said_to_be_left(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ripresa.cli.running.PATIENCE", 0.2)
     run = begun(terminal, "patient", "[1]", "began-1")
     run.send_signal(signal.SIGSTOP)
-    told = terminal("cancel", "a")
+    told = terminal.here("cancel", "a")
     run.send_signal(signal.SIGCONT)
     assert (told.code, told.err) == (0, "asked; run a will take it up\n")
     assert ended(run).code == 4

@@ -54,7 +54,10 @@ def test_a_step_that_is_tried_again_says_why() -> None:
 
 
 def test_the_items_of_a_map_share_a_line_and_the_first_in_trouble_have_their_own() -> None:
-    events = [e.FanOutStarted("map_each", 100, 100), *(e.StepScheduled(f"map_each/f[{n}]", 1) for n in range(10))]
+    events: list[e.Event] = [
+        e.FanOutStarted("map_each", 100, 100),
+        *(e.StepScheduled(f"map_each/f[{n}]", 1) for n in range(10)),
+    ]
     events += [failed(f"map_each/f[{n}]") for n in range(5)]
     assert lines(*events) == [
         Line(0, "running", "f", ("[5/100]", "5 failed", "9.0s")),
@@ -63,7 +66,7 @@ def test_the_items_of_a_map_share_a_line_and_the_first_in_trouble_have_their_own
 
 
 def test_a_map_of_flows_shows_their_steps_and_counts_whole_items() -> None:
-    events = [
+    events: list[e.Event] = [
         e.FanOutStarted("pages", 2, 4),
         e.StepScheduled("pages/chain[0]/get", 1),
         e.StepScheduled("pages/chain[1]/get", 1),

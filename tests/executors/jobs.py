@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ripresa.authoring.step import step
 from ripresa.context import current
-from ripresa.workflow.step import step
 
 
 @dataclass

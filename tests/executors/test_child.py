@@ -16,7 +16,7 @@ from tests.executors.polling import is_alive, numbers
 PROGRAM = """
 import asyncio, os, sys, time
 from ripresa.executors.processes import Job, ProcessFailure, Processes, target_of
-from ripresa.workflow.step import step
+from ripresa.authoring.step import step
 from tests.executors import jobs
 
 print("the program runs", flush=True)

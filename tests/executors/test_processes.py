@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from ripresa.authoring.failures import failure_of
 from ripresa.core.events import Failure
 from ripresa.core.retry import type_key
 from ripresa.errors import RipresaError, StepError
 from ripresa.executors import processes as processes_module
 from ripresa.executors import spawn
 from ripresa.executors.processes import Job, Processes, ProcessFailure, target_of
-from ripresa.workflow.failures import failure_of
 from tests.executors import jobs
 from tests.executors.polling import gone, is_known, said, until
 
@@ -26,8 +26,8 @@ CONTEXT = {"run": "r1", "workflow": "flow", "path": "a/b", "attempt": 3, "key": 
 
 
 def job(fn: Any, *args: Any, **kwargs: Any) -> Job:
-    from ripresa.workflow.parameters import Parameters
-    from ripresa.workflow.step import Step
+    from ripresa.authoring.parameters import Parameters
+    from ripresa.authoring.step import Step
 
     parameters = fn.parameters if isinstance(fn, Step) else Parameters(fn)
     return Job(target_of(fn), parameters.encode(args, kwargs), CONTEXT)

@@ -32,7 +32,7 @@ def loaded(path: Path, name: str) -> ModuleType:
 def script(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "script"  # no suffix: a program like any other
     path.write_text(
-        "from ripresa.workflow.step import step\n"
+        "from ripresa.authoring.step import step\n"
         "class Odd(Exception): ...\n"
         "@step\n"
         "def work(number: int) -> int: return number\n"
@@ -81,7 +81,7 @@ def test_what_has_no_name_of_its_own_is_refused_with_advice(fn: Callable[..., An
 
 
 def test_a_step_that_is_refused_is_named() -> None:
-    from ripresa.workflow.step import step
+    from ripresa.authoring.step import step
 
     with pytest.raises(InvalidConfig) as caught:
         target_of(step(name="inner one")(jobs.outer()))

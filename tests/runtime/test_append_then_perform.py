@@ -201,6 +201,74 @@ async def test_two_failures_in_a_row_and_a_failing_take_over_lose_nothing() -> N
             assert await finish(app, FLOWS["chain"]) == 4
 
 
+@pytest.mark.parametrize("name", ["chain", "function"])
+async def test_a_start_whose_answer_was_lost_can_be_repeated(name: str) -> None:
+    flow = FLOWS[name]
+    expected, _, _ = await undisturbed(flow)
+    async with opened(Memory(), lambda inner: Failing(inner, 1, after=True)) as app:
+        with pytest.raises(StoreError):
+            await app.run(flow(1), id="run")
+        assert not await app.engine.is_driven("run")
+        handle = await app.start(flow(1), id="run")
+        with pytest.raises(RipresaError) as caught:
+            await handle.result()
+        assert caught.value.code == "not_available"
+        async with asyncio.timeout(5):
+            assert await app.run(flow(1), id="run") == expected
+
+
+async def test_a_run_that_cannot_even_be_given_up_is_not_waited_for() -> None:
+    class Unwilling(Failing):
+        async def release(self, run: str) -> None:
+            raise StoreError("the disk is full", code="store_full")
+
+    async with opened(Memory(), lambda inner: Unwilling(inner, 2, 4)) as app:
+        flow = FLOWS["chain"]
+        handle = await app.start(flow(1), id="run")
+        with pytest.raises(StoreError):
+            await handle.result()
+        async with asyncio.timeout(5):
+            again = await app.handle("run")
+            with pytest.raises(RipresaError, match="no result yet"):
+                await again.result()
+            assert [item.seq for item in await app.engine.history("run")] == [item.seq async for item in again.events()]
+            taken = await app.resume("run", flow)
+            with pytest.raises(StoreError):
+                await taken.result()
+            assert await (await app.resume("run", flow)).result() == 4
+
+
+async def test_a_run_that_is_taken_up_while_it_is_being_left_is_not_given_up() -> None:
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    class Late(Failing):
+        async def release(self, run: str) -> None:
+            await turns(5)
+            await self.inner.release(run)
+
+    flow = chain(wait)
+    for delay in range(12):
+        tally = Tally()
+        async with opened(Memory(), lambda inner: Late(inner, 2)) as app:
+            handle = await app.start(flow(1), id="run")
+            await tally.reach(1)
+            with pytest.raises(StoreError):
+                await handle.pause()
+            await turns(delay)
+            taken = await app.resume("run", flow)
+            tally.open()
+            async with asyncio.timeout(5):
+                try:
+                    assert await taken.result() == 1
+                except StoreError:  # it was still being left
+                    assert await (await app.resume("run", flow)).result() == 1
+
+
 async def test_nobody_is_told_of_an_event_that_is_not_durable() -> None:
     async with opened(Memory(), lambda inner: Failing(inner, 3)) as app:
         told: list[Any] = []

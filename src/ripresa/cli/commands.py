@@ -9,7 +9,7 @@ import typer
 from .exits import COMPLETED, USAGE
 
 if TYPE_CHECKING:
-    from ..workflow.flow import Runnable
+    from ..authoring.flow import Runnable
     from .places import Place
 
 EXIT_CODES = (
@@ -183,8 +183,8 @@ def _ask(run: str, kind: str, reason: str, target: str, store: str, quiet: bool)
 @cli.command()
 def check(target: Target, json: Json = False) -> int:
     """Say everything that is wrong with a workflow, before it runs."""
+    from ..authoring.check import check as problems_of
     from ..errors import InvalidWorkflow, Problem
-    from ..workflow.check import check as problems_of
     from .inputs import load
     from .telling import print_json, tell_users_line, warn
 
@@ -214,7 +214,7 @@ def draw(
     """Draw a workflow as text: Mermaid or Graphviz."""
     from typing import cast
 
-    from ..workflow.draw import draw as drawn
+    from ..authoring.draw import draw as drawn
     from .inputs import load
 
     print(drawn(load(target), cast("Any", format)), end="")
@@ -222,8 +222,8 @@ def draw(
 
 
 def _kind(runnable: Runnable[..., Any]) -> str:
-    from ..workflow.registry import kind_of
-    from ..workflow.single import Single
+    from ..authoring.registry import kind_of
+    from ..authoring.single import Single
 
     return "step" if isinstance(runnable, Single) else kind_of(runnable)
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ..authoring.call import Call
+from ..authoring.encoding import decode
+from ..authoring.flow import Runnable
+from ..authoring.function import Workflow
+from ..authoring.parameters import Parameters
+from ..authoring.single import Single
 from ..core.values import Value, text_of
 from ..errors import InvalidValue, RipresaError
 from ..runtime.targets import load_target
 from ..runtime.values import split
-from ..workflow.call import Call
-from ..workflow.encoding import decode
-from ..workflow.flow import Runnable
-from ..workflow.function import Workflow
-from ..workflow.parameters import Parameters
-from ..workflow.single import Single
 from .exits import UserCodeFailed
 
 WHERE = "--input"

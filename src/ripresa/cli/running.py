@@ -10,12 +10,12 @@ from sys import stderr
 from typing import Any
 
 from ..app import App
+from ..authoring.flow import Runnable
 from ..client import Handle
 from ..core.lifecycle import ACTIVE, TERMINAL, check_transition
 from ..errors import RipresaError
 from ..ports import RunFilter, RunHead
 from ..runtime.engine import not_found
-from ..workflow.flow import Runnable
 from .driving import Begin, drive
 from .exits import COMPLETED, USAGE, UserCodeFailed, exit_of, worst
 from .inputs import call_of, load, read_input

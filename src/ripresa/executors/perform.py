@@ -13,14 +13,14 @@ from inspect import isawaitable
 from types import SimpleNamespace
 from typing import Any
 
+from ..authoring.encoding import decode, encode
+from ..authoring.parameters import Parameters
 from ..context import (
     StepContext,
     Variables,
     enter_step,
 )
 from ..errors import RipresaError
-from ..workflow.encoding import decode, encode
-from ..workflow.parameters import Parameters
 from .frames import Message
 from .targets import find
 
@@ -73,8 +73,8 @@ def perform(head: bytes, body: bytes) -> Message:
     try:
         return b"", _result(job["target"], body, context)
     except BaseException as error:  # the border: exceptions of user code become data
+        from ..authoring.failures import failure_of
         from ..core.codec import failure_plain
-        from ..workflow.failures import failure_of
 
         failure = failure_of(error, context["path"], context["attempt"])
         return json.dumps(failure_plain(failure)).encode(), b""

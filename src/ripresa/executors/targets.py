@@ -12,9 +12,9 @@ from importlib.machinery import SourceFileLoader
 from types import ModuleType
 from typing import Any
 
+from ..authoring.step import Step
 from ..core.retry import FILE_MODULE
 from ..errors import InvalidConfig, RipresaError
-from ..workflow.step import Step
 
 _HINT = "a step that runs in a process must be a def at the top level of a module or in a class of one"
 

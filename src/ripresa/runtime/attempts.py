@@ -11,6 +11,10 @@ from hashlib import sha256
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from ..authoring.encoding import encode
+from ..authoring.failures import failure_of
+from ..authoring.parameters import Parameters
+from ..authoring.step import Bound, Named, Options, Step, run_plainly
 from ..context import StepContext, Variables, copy_variables, enter_step
 from ..core.commands import RunStep
 from ..core.durations import MICROSECONDS
@@ -20,10 +24,6 @@ from ..core.nodes.call import lost_failure
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError
-from ..workflow.encoding import encode
-from ..workflow.failures import failure_of
-from ..workflow.parameters import Parameters
-from ..workflow.step import Bound, Named, Options, Step, run_plainly
 from .clock import sleep
 from .feed import StepProgressed
 from .functions import moment

@@ -14,6 +14,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..authoring.encoding import encode
+from ..authoring.failures import failure_of
 from ..core.advance import advance, awaits_answer
 from ..core.codec import encode_events
 from ..core.commands import Ask, CancelStep, Command, Resume, RunStep, SetTimer
@@ -35,8 +37,6 @@ from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, RunError, StoreError
 from ..ports import Alarm, Batch, RunHead
-from ..workflow.encoding import encode
-from ..workflow.failures import failure_of
 from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from ..authoring.flow import Runnable
 from ..core.advance import outstanding
 from ..core.codec import decode_events
 from ..core.commands import CancelStep, Command
@@ -32,9 +33,8 @@ from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.lifecycle import TERMINAL, check_transition
 from ..core.replay import feed, steps
 from ..core.state import RunState
-from ..errors import DefinitionChanged, InvalidConfig, RipresaError, RunError, RunNotFound, StoreError
+from ..errors import DefinitionChanged, InvalidConfig, RipresaError, RunError, RunExists, RunNotFound, StoreError
 from ..ports import Clock, Request, RunHead, Store
-from ..workflow.flow import Runnable
 from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail, ended
 from .feed import Feed
@@ -111,6 +111,7 @@ class Engine:
         self._poller: asyncio.Task[None] | None = None
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._look = False
+        self._unreleased: set[str] = set()
         self._seen: set[int] = set()
         self._name = f"{os.getpid()}"
 
@@ -159,8 +160,10 @@ class Engine:
         async with self._gate(run):
             try:
                 effects = await driver.create(fact)
-            except BaseException:
+            except BaseException as error:
                 driver.functions.close()
+                if not isinstance(error, RunExists):
+                    await self._release(run)  # the store may have kept it nevertheless
                 raise
             self._described.add(definition.hash)
             self._drive(driver, effects)
@@ -172,6 +175,7 @@ class Engine:
 
     def _drive(self, driver: Driver, effects: Any, mail: tuple[Mail, ...] = ()) -> None:
         self.drivers[driver.run] = driver
+        self._unreleased.discard(driver.run)
         self._look = True  # something may have been asked of it meanwhile
         self.feed.begin(driver.run)
         driver.start(effects, mail)
@@ -205,8 +209,7 @@ class Engine:
             try:
                 driver = await self._restored(head.id, runnable, concurrency, epoch)
             except BaseException:
-                with suppress(RipresaError):
-                    await self.store.release(head.id)
+                await self._release(head.id)
                 raise
             self._drive(driver, [*outstanding(driver.state), *self._stopped(driver)])
             return driver
@@ -332,7 +335,7 @@ class Engine:
         if head.status in TERMINAL:
             raise ended(run, head.status)
         await self.store.put(run, kind, encode_request(reason, by))
-        if await self.store.owner(run) is None and take is not None:
+        if take is not None and not await self.is_driven(run):
             try:
                 await take()
             except RunError as error:
@@ -367,9 +370,23 @@ class Engine:
         """A driver has stopped: its run is not owned here any more."""
         self.drivers.pop(driver.run, None)
         self.feed.end(driver.run)
-        if not driver.released:
-            with suppress(RipresaError):
-                await self.store.release(driver.run)
+        if driver.released:
+            return
+        async with self._gate(driver.run):
+            if driver.run not in self.drivers:  # else it has been taken up again already
+                await self._release(driver.run)
+
+    async def _release(self, run: str) -> None:
+        try:
+            await self.store.release(run)
+        except RipresaError:
+            self._unreleased.add(run)
+
+    async def is_driven(self, run: str) -> bool:
+        """Whether anybody alive drives the run, here or elsewhere."""
+        if run in self.drivers or run in self._unreleased:
+            return run in self.drivers
+        return await self.store.owner(run) is not None
 
     async def close(self) -> None:
         """Stop all runs so that they can be taken up again, and let the executors go."""

@@ -16,20 +16,20 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
+from ..authoring.call import Pending
+from ..authoring.encoding import encode
+from ..authoring.failures import error_of, failure_of
+from ..authoring.flow import Runnable, to_node
+from ..authoring.function import Workflow
+from ..authoring.options import bad_count, refuse
+from ..authoring.patterns import map_each
+from ..authoring.step import Step
 from ..context import Context, Gather, MapOver, Race, Sleep, copy_variables, enter_function
 from ..core.events import Asked, CallSpec, Fact, Raised, Returned
 from ..core.nodes.dynamic import Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
-from ..workflow.call import Pending
-from ..workflow.encoding import encode
-from ..workflow.failures import error_of, failure_of
-from ..workflow.flow import Runnable, to_node
-from ..workflow.function import Workflow
-from ..workflow.options import bad_count, refuse
-from ..workflow.patterns import map_each
-from ..workflow.step import Step
 from .values import Keeper, Values
 
 DEAF = 100

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from ..authoring.flow import Runnable
 from ..core.events import Recorded
 from ..errors import RunFailed, StepFailed
 from ..stores.memory import MemoryStore
-from ..workflow.flow import Runnable
 from .clock import SystemClock
 from .driver import Driver
 from .engine import Engine, Start

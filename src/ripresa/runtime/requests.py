@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from ..authoring.failures import printable
 from ..core.events import CancelRequested, CheckpointNamed, ContinueRequested, Fact, PauseRequested, TerminateRequested
 from ..errors import RipresaError
 from ..ports import Request
-from ..workflow.failures import printable
 
 KINDS: Final = ("cancel", "terminate", "pause", "continue", "checkpoint")
 

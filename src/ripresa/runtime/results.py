@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..authoring.failures import error_of
 from ..core.events import Failure
 from ..core.values import NULL, Value
 from ..errors import RunCancelled, RunError, RunFailed
-from ..workflow.failures import error_of
 
 if TYPE_CHECKING:
     from .values import Values

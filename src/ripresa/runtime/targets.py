@@ -12,13 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from ..authoring.flow import Runnable
+from ..authoring.function import Workflow
+from ..authoring.single import Single, runnable_of
+from ..authoring.step import Step
 from ..core.retry import FILE_MODULE
 from ..errors import RipresaError
 from ..executors.targets import file_name
-from ..workflow.flow import Runnable
-from ..workflow.function import Workflow
-from ..workflow.single import Single, runnable_of
-from ..workflow.step import Step
 
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from ..authoring.encoding import decode
 from ..core.values import LARGE, Pick, Value, by_content, digest_of, is_inline, text_of
 from ..errors import InvalidValue
-from ..workflow.encoding import decode
 
 
 class Values:

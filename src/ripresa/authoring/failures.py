@@ -11,7 +11,7 @@ from ..core.events import Failure
 from ..core.retry import FILE_MODULE, module_key, type_key
 from ..errors import CODES, RipresaError, StepError, StepFailed, StepTimeout, is_retryable
 
-_PACKAGE = __file__.rpartition("workflow")[0]
+_PACKAGE = __file__.rpartition("authoring")[0]
 _FILE_MODULE = re.compile(rf"{FILE_MODULE}\w+?__\.")
 _MESSAGE = 4000
 _TRACEBACK = 16_000

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ripresa import RipresaError, chain
+from ripresa.authoring.call import Pending, pending
 from ripresa.context import enter_function
-from ripresa.workflow.call import Pending, pending
 
 from .samples import greet, length, shout
 

@@ -10,9 +10,9 @@ from typing import Any, get_type_hints
 import pytest
 
 from ripresa import InvalidValue
+from ripresa.authoring.parameters import Parameters, decodable
 from ripresa.context import Items
 from ripresa.runtime.values import Values
-from ripresa.workflow.parameters import Parameters, decodable
 
 from .samples import Item
 

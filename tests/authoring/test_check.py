@@ -14,10 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from ripresa import Context, chain, workflow
+from ripresa.authoring import check as module
+from ripresa.authoring.check import check, doubts
+from ripresa.authoring.flow import Flow
 from ripresa.errors import Problem
-from ripresa.workflow import check as module
-from ripresa.workflow.check import check, doubts
-from ripresa.workflow.flow import Flow
 
 from .samples import fetch, greet, length
 

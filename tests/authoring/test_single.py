@@ -3,9 +3,9 @@
 import pytest
 
 from ripresa import InvalidValue, chain
-from ripresa.workflow.place import root
-from ripresa.workflow.running import run
-from ripresa.workflow.single import Single, runnable_of
+from ripresa.authoring.place import root
+from ripresa.authoring.running import run
+from ripresa.authoring.single import Single, runnable_of
 
 from .samples import greet, length, shout
 

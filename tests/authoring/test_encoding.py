@@ -17,7 +17,7 @@ from pydantic import Base64Bytes, BaseModel, PlainSerializer, computed_field
 from typing_extensions import TypedDict
 
 from ripresa import InvalidValue
-from ripresa.workflow.encoding import adapter, decode, encode
+from ripresa.authoring.encoding import adapter, decode, encode
 
 from .samples import Ready, Rework
 

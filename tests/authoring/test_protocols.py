@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ripresa import Graph, chain
-from ripresa.workflow.protocols import ChainLike, GraphLike, RunnableLike, WorkflowLike
+from ripresa.authoring.protocols import ChainLike, GraphLike, RunnableLike, WorkflowLike
 
 from .samples import fetch, greet, length
 

@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 from ripresa import Failure, InvalidValue, StepError, StepFailed
+from ripresa.authoring.failures import error_of, failure_of, printable
 from ripresa.core.retry import FILE_MODULE
-from ripresa.workflow.failures import error_of, failure_of, printable
 
 
 class Broken(Exception):

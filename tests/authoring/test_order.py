@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ripresa import InvalidWorkflow, Problem
-from ripresa.workflow.order import check_graph
+from ripresa.authoring.order import check_graph
 
 
 def test_each_name_stands_after_those_it_depends_on() -> None:

@@ -23,7 +23,7 @@ from ripresa import (
     parallel,
     repeat,
 )
-from ripresa.workflow.draw import draw
+from ripresa.authoring.draw import draw
 
 from .samples import Ready, Rework, add, double, fail, fetch, greet, judge, length, ready, rework, shout, upper
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ripresa import InvalidConfig, Retry, step
+from ripresa.authoring.parameters import Parameters
+from ripresa.authoring.step import Named, Options, Spread, Step, Whole, step_name
 from ripresa.runtime.values import Values
-from ripresa.workflow.parameters import Parameters
-from ripresa.workflow.step import Named, Options, Spread, Step, Whole, step_name
 
 from .samples import fetch, length, shout
 

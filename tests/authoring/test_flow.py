@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from ripresa import Chain, InvalidConfig, InvalidValue, Recorded, chain, delay, map_each, parallel
+from ripresa.authoring.flow import Runnable, to_node
+from ripresa.authoring.place import Direct, root
+from ripresa.authoring.step import Bound, Named
 from ripresa.core.events import RunCompleted
 from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.delay import Delay
 from ripresa.core.nodes.sequence import Sequence
-from ripresa.workflow.flow import Runnable, to_node
-from ripresa.workflow.place import Direct, root
-from ripresa.workflow.step import Bound, Named
 
 from .samples import Item, compare, fail, fetch, greet, length, shout, upper
 
@@ -118,7 +118,7 @@ def test_all_that_is_no_link_is_named_together() -> None:
         "argument 1 is the call <call length('a')>, not what it calls; "
         "argument 2 is the coroutine of plain, not the function; "
         "argument 3 is 3, which cannot be called; "
-        "argument 4 is <class 'ripresa.workflow.flow.Runnable'>, which cannot be called"
+        "argument 4 is <class 'ripresa.authoring.flow.Runnable'>, which cannot be called"
     ).replace("plain", plain.__qualname__)
 
 

@@ -11,9 +11,9 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
+from ripresa.authoring.expression import Constant, Environment, Expression, Field, Source, Written, lacks
+from ripresa.authoring.proxy import Proxy, lift
 from ripresa.runtime.values import Values
-from ripresa.workflow.expression import Constant, Environment, Expression, Field, Source, Written, lacks
-from ripresa.workflow.proxy import Proxy, lift
 
 T = TypeVar("T")
 

@@ -28,8 +28,7 @@ from typing import (
 import pytest
 from typing_extensions import TypeAliasType
 
-from ripresa.context import Items
-from ripresa.workflow.fit import (
+from ripresa.authoring.fit import (
     fits,
     hints_of,
     is_list,
@@ -41,6 +40,7 @@ from ripresa.workflow.fit import (
     specific,
     union,
 )
+from ripresa.context import Items
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ripresa import InvalidWorkflow, Problem
-from ripresa.workflow.place import One, Several, distinct, root, settle
+from ripresa.authoring.place import One, Several, distinct, root, settle
 
 
 def test_a_problem_is_noted_once_with_the_path_of_its_place() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ripresa import Graph, InvalidConfig, RipresaError, chain, parallel
-from ripresa.workflow.registry import Registry, kind_of
+from ripresa.authoring.registry import Registry, kind_of
 
 from .samples import fetch, greet, length, shout
 

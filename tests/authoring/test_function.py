@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ripresa import Context, InvalidConfig, InvalidValue, InvalidWorkflow, chain, workflow
+from ripresa.authoring.flow import to_node
 from ripresa.core.nodes.dynamic import Dynamic
 from ripresa.core.nodes.subworkflow import Subworkflow
-from ripresa.workflow.flow import to_node
 
 from .samples import compare, double, greet
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ripresa import RipresaError
-from ripresa.workflow.expression import Constant, Source
-from ripresa.workflow.proxy import Proxy, lift
+from ripresa.authoring.expression import Constant, Source
+from ripresa.authoring.proxy import Proxy, lift
 
 from .samples import Item
 

@@ -1,0 +1,107 @@
+"""Slots: what an attempt holds while it runs, in one order, given back whatever happens."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from ripresa.runtime.slots import Slots
+from tests.runtime.stage import turns
+
+
+def free(*semaphores: asyncio.Semaphore | None) -> list[bool]:
+    return [semaphore is not None and not semaphore.locked() for semaphore in semaphores]
+
+
+@pytest.mark.parametrize(
+    ("app", "run", "concurrency", "needed"),
+    [
+        (None, None, None, False),
+        (2, None, None, True),
+        (None, 2, None, True),
+        (None, None, 2, True),
+        (1, 2, 3, True),
+    ],
+)
+async def test_slots_are_needed_where_anything_is_capped(
+    app: int | None, run: int | None, concurrency: int | None, needed: bool
+) -> None:
+    cap = None if run is None else asyncio.Semaphore(run)
+    assert Slots(app).needed(cap, concurrency) is needed
+
+
+async def test_without_a_cap_nothing_is_held() -> None:
+    slots = Slots()
+    async with AsyncExitStack() as stack:
+        for _ in range(100):
+            await stack.enter_async_context(slots.take(None, "a", None))
+    assert slots._steps == {}
+
+
+async def test_an_attempt_holds_all_its_slots_until_it_ends_in_whichever_way() -> None:
+    slots, run, child = Slots(1), asyncio.Semaphore(1), asyncio.Semaphore(1)
+    held: list[list[bool]] = []
+
+    async def attempt() -> None:
+        async with slots.take(run, "a", 1, child):
+            held.append(free(run, slots._step("a", 1), slots._app, child))
+            raise ValueError("mine")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="mine"):
+            await attempt()
+    assert held == [[False] * 4] * 2
+    assert free(run, slots._step("a", 1), slots._app, child) == [True] * 4
+
+
+async def test_the_cap_of_a_step_is_shared_by_its_name() -> None:
+    slots, entered = Slots(), list[str]()
+
+    async def attempt(name: str, label: str) -> None:
+        async with slots.take(None, name, 1):
+            entered.append(label)
+            await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(attempt(name, f"{name}{turn}")) for turn in (1, 2) for name in "ab"]
+    await turns(3)
+    assert entered == ["a1", "b1"]
+    tasks[0].cancel()
+    await turns(3)
+    assert entered == ["a1", "b1", "a2"]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_who_came_first_is_served_first() -> None:
+    slots, order = Slots(1), list[int]()
+
+    async def attempt(number: int) -> None:
+        async with slots.take(None, "a", None):
+            order.append(number)
+            await turns(1)
+
+    await asyncio.gather(*map(attempt, range(20)))
+    assert order == list(range(20))
+
+
+@pytest.mark.parametrize("full", range(4))
+async def test_who_is_cancelled_while_it_waits_gives_back_what_it_has(full: int) -> None:
+    slots, run, child = Slots(1), asyncio.Semaphore(1), asyncio.Semaphore(1)
+    semaphores = [run, slots._step("a", 1), slots._app, child]
+    last = semaphores[full]
+    assert last is not None
+    await last.acquire()
+
+    async def attempt() -> None:
+        async with slots.take(run, "a", 1, child):
+            raise AssertionError
+
+    task = asyncio.create_task(attempt())
+    await turns(3)
+    assert free(*semaphores) == [False] * (full + 1) + [True] * (3 - full)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    last.release()
+    assert free(*semaphores) == [True] * 4
