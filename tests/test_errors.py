@@ -28,9 +28,14 @@ from ripresa.errors import (
 
 SOURCE = Path(errors.__file__).parent
 
-#: Codes that no literal in the source names where it is raised, each with the reason.
+#: Codes of which the source has no literal where they are raised, each with the reason.
 NAMED_ELSEWHERE: dict[str, str] = {
     "terminated": "`cancel_error` takes the status of the run as its code",
+    "store_locked": "`stores/failures.py` has a table from what SQLite and the system say",
+    "store_full": "the same table",
+    "store_readonly": "the same table",
+    "extra_missing": "for optional dependencies; there are none yet",
+    "workflow_deadlock": "for runs that can never advance; the core proves that there are none",
 }
 
 KINDS = sorted(
@@ -54,8 +59,8 @@ def literals(node: ast.AST) -> Iterator[str]:
             pass
 
 
-def codes_in(tree: ast.AST) -> Iterator[str]:
-    """Codes by name: `code="..."`, `default_code = "..."`, `Problem(_, _, "...")`, `Failure("...", ...)`, tables."""
+def codes_in(tree: ast.AST) -> Iterator[str]:  # noqa: C901 - one arm for each place that a code can stand in
+    """Codes by where they stand: arguments `code=`, class attributes, problems, failures, the table of lost attempts."""
     for node in ast.walk(tree):
         match node:
             case ast.keyword(arg="code", value=value):
@@ -72,11 +77,12 @@ def codes_in(tree: ast.AST) -> Iterator[str]:
                 for value in values:
                     assert isinstance(value, ast.Tuple)
                     yield from literals(value.elts[0])
-            case ast.FunctionDef(args=ast.arguments() as arguments):
-                named = [*arguments.posonlyargs, *arguments.args][::-1]
-                for name, value in [*zip(named, arguments.defaults[::-1], strict=False)]:
-                    if name.arg == "code":
-                        yield from literals(value)
+            case ast.Call(func=ast.Attribute(attr="note"), args=[_, value]):
+                yield from literals(value)
+            case ast.arguments():
+                for name, default in zip(node.kwonlyargs, node.kw_defaults, strict=True):
+                    if name.arg == "code" and default is not None:
+                        yield from literals(default)
             case _:
                 pass
 
@@ -89,12 +95,9 @@ def test_every_code_that_is_used_stands_in_the_table() -> None:
     assert {code: place for code, place in USED.items() if code not in CODES} == {}
 
 
-def test_every_code_in_the_table_is_used() -> None:
-    texts = {path: path.read_text(encoding="utf-8") for path in TREES if path != SOURCE / "errors.py"}
-    unused = [code for code in CODES if code not in USED and code not in NAMED_ELSEWHERE]
-    unused = [code for code in unused if not any(f'"{code}"' in text for text in texts.values())]
-    assert unused == []
-    assert [code for code in NAMED_ELSEWHERE if code not in CODES or code in USED] == []
+def test_every_code_in_the_table_is_used_or_has_a_reason() -> None:
+    assert [code for code in CODES if code not in USED] == [code for code in CODES if code in NAMED_ELSEWHERE]
+    assert NAMED_ELSEWHERE.keys() <= CODES.keys()
 
 
 def test_every_code_says_what_it_means() -> None:

@@ -15,9 +15,15 @@ TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding=
 
 #: The only files that may catch any exception of code that is not ours, each with the reason.
 MAY_CATCH_EVERYTHING = {
+    "authoring/failures.py": "the text of an exception may raise itself",
     "cli/inputs.py": "importing a target runs the user's module: what it raises is shown as theirs",
-    "runtime/invoke.py": "the border: exceptions of user code become data here",
-    "runtime/hooks.py": "a listener is told afterwards and cannot change what happened",
+    "client.py": "outcome() gives whatever result() raises as a value",
+    "executors/perform.py": "the border in the child process",
+    "executors/threads.py": "what a function raises is handed to whoever awaits it",
+    "runtime/attempts.py": "the border: what a step raises becomes data here",
+    "runtime/driver.py": "the border: what a predicate raises becomes data here",
+    "runtime/feed.py": "a listener is told afterwards and cannot change what happened",
+    "runtime/functions.py": "the border: what a durable function raises is its outcome",
 }
 
 EMPTY_WORDS = {"utils", "helpers", "common", "base", "types", "manager"}

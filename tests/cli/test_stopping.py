@@ -247,16 +247,25 @@ def test_a_run_in_memory_is_gone_when_it_is_interrupted(terminal: Terminal) -> N
     assert "was kept in memory and is gone" in told.err
 
 
-TRIGGER = "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'spoiled'); END"
+SPOIL = """
+import sqlite3
+from ripresa import chain, step
+
+
+@step
+def spoil(n: int) -> int:
+    with sqlite3.connect("x.db") as connection:
+        connection.execute("CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'spoiled'); END")
+    connection.close()
+    return n
+
+
+flow = chain(spoil).then(spoil)
+"""
 
 
 def test_a_run_whose_journal_cannot_be_written_ends_with_the_stores_error(terminal: Terminal) -> None:
-    terminal.write(
-        "spoil.py",
-        "import sqlite3\nfrom ripresa import chain, step\n\n\n@step\ndef spoil(n: int) -> int:\n"
-        "    with sqlite3.connect('x.db') as connection:\n        connection.execute(\"{TRIGGER}\")\n"
-        "    connection.close()\n    return n\n\n\nflow = chain(spoil).then(spoil)\n",
-    )
+    terminal.write("spoil.py", SPOIL)
     told = terminal("run", "spoil.py:flow", "-i", "1", "--store", "x.db", "--id", "a", "--json")
     assert (told.code, told.json["status"], told.json["error"]["code"]) == (1, "running", "store_failed")
     assert "error [store_failed]" in told.err
