@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from ripresa import App, __version__
+from ripresa import App, __version__, for_range, step
 from ripresa.core.events import Recorded, StepScheduled
 from ripresa.runtime.feed import Feed
 
@@ -164,7 +164,7 @@ def _pages(path: str) -> int:
 
 
 async def _resume(bench: Bench) -> float:
-    loop = w.for_range(_stopping, 0, 10_001)
+    loop = for_range(_stopping, 0, 10_001)
     app = bench.app("normal")
     async with app:
         handle = await app.start(loop(0))
@@ -180,7 +180,7 @@ async def _resume(bench: Bench) -> float:
     return took
 
 
-@w.step
+@step
 async def _stopping(total: int, number: int) -> int:
     if number == 10_000:
         await asyncio.Event().wait()
@@ -228,14 +228,14 @@ async def parallelism(bench: Bench) -> None:
         one = await bench.time(lambda: app.run(w.chain_of(1, w.tenth)(0)))
         for width in (1, 2, 4, 8, 16, 32, 64):
             flow = w.branches(width, w.tenth)
-            took = await bench.time(lambda flow=flow: app.run(flow(0)))
+            took = await bench.time(lambda: app.run(flow(0)))
             table.add(f"{width} I/O-bound branches of 100 ms", took, width * one / took, one / took)
     cores = os.cpu_count() or 1
     async with bench.app("", processes=cores) as app:
         one = await bench.time(lambda: app.run(w.chain_of(1, w.burn)(0)))
         for width in (1, cores):
             flow = w.branches(width, w.burn)
-            took = await bench.time(lambda flow=flow: app.run(flow(0)))
+            took = await bench.time(lambda: app.run(flow(0)))
             table.add(f"{width} CPU-bound branches of 200 ms, {cores} cores", took, width * one / took, one / took)
 
 

@@ -59,7 +59,7 @@ class Floor:
     async def fan_out(self, step: Callable[[int], Awaitable[int]], items: int, window: int = 256) -> None:
         """A task per item, a transaction per window."""
         for first in range(0, items, window):
-            await asyncio.gather(*(asyncio.create_task(step(n)) for n in range(first, min(items, first + window))))
+            await asyncio.gather(*(asyncio.ensure_future(step(n)) for n in range(first, min(items, first + window))))
             self.commit(window)
 
     def close(self) -> None:

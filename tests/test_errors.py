@@ -60,7 +60,7 @@ def literals(node: ast.AST) -> Iterator[str]:
 
 
 def codes_in(tree: ast.AST) -> Iterator[str]:  # noqa: C901 - one arm for each place that a code can stand in
-    """Codes by where they stand: arguments `code=`, class attributes, problems, failures, the table of lost attempts."""
+    """Codes by where they stand: arguments `code=`, class attributes, problems, failures, lost attempts."""
     for node in ast.walk(tree):
         match node:
             case ast.keyword(arg="code", value=value):

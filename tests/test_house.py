@@ -1,7 +1,6 @@
 """The rules of the house that no linter knows, held over every source file."""
 
 import ast
-import importlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,27 @@ MAY_CATCH_EVERYTHING = {
     "runtime/driver.py": "the border: what a predicate raises becomes data here",
     "runtime/feed.py": "a listener is told afterwards and cannot change what happened",
     "runtime/functions.py": "the border: what a durable function raises is its outcome",
+}
+
+MOST_LINES = {"module": 700, "function": 60}
+
+TESTS = {path.relative_to(ROOT / "tests").as_posix(): path for path in sorted((ROOT / "tests").rglob("*.py"))}
+
+LONG_SLEEP = 0.05
+"""Seconds from which a sleep of a constant length makes a test slow, or dependent on the machine."""
+
+#: The only tests that may sleep so long, each with the reason.
+MAY_SLEEP = {
+    "authoring/test_check.py": "bodies that are looked at and never run",
+    "cli/test_stopping.py": "a terminal says nothing when a program is ready for Ctrl-C",
+    "executors/jobs.py": "jobs that are killed long before",
+    "executors/test_processes.py": "a timeout of the system's, which no clock of ours moves, must have passed",
+    "runtime/test_attempts.py": "a thread that goes on after the timeout of its step",
+    "runtime/test_cancellation.py": "a child process says nothing when it has begun",
+    "runtime/test_concurrency.py": "timeouts of steps run on the loop's own time",
+    "runtime/test_functions.py": "a durable function that awaits it is an error",
+    "runtime/test_moments.py": "the patience of the engine runs on the loop's own time",
+    "runtime/test_two_apps.py": "another process is looked at in intervals",
 }
 
 EMPTY_WORDS = {"utils", "helpers", "common", "base", "types", "manager"}
@@ -91,6 +111,10 @@ def test_only_the_borders_catch_every_exception() -> None:
     assert found == []
 
 
+def test_each_of_the_borders_is_one() -> None:
+    assert [file for file in MAY_CATCH_EVERYTHING if not list(catches_everything(TREES[file]))] == []
+
+
 @pytest.mark.parametrize(
     ("code", "lines"),
     [
@@ -115,9 +139,47 @@ def test_every_module_is_named_for_what_is_in_it() -> None:
     assert [file for file in TREES if EMPTY_WORDS & words[file]] == []
 
 
-def test_every_public_name_is_there() -> None:
-    ripresa = importlib.import_module("ripresa")
-    assert [name for name in getattr(ripresa, "__all__", ()) if not hasattr(ripresa, name)] == []
+def test_no_module_and_no_function_is_long() -> None:
+    modules = {file: len((SOURCE / file).read_text(encoding="utf-8").splitlines()) for file in TREES}
+    functions = {
+        f"{file}:{node.lineno}: {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {file: lines for file, lines in modules.items() if lines > MOST_LINES["module"]} == {}
+    assert {name: lines for name, lines in functions.items() if lines > MOST_LINES["function"]} == {}
+
+
+def long_sleeps(tree: ast.Module) -> Iterator[int]:
+    """Lines that sleep for a constant time that is long."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="time" | "asyncio" | "anyio"), attr="sleep"),
+                args=[ast.Constant(value=int() | float() as length)],
+            ) if length >= LONG_SLEEP:
+                yield node.lineno
+            case _:
+                pass
+
+
+def test_tests_do_not_sleep() -> None:
+    found = {file: list(long_sleeps(ast.parse(path.read_text(encoding="utf-8")))) for file, path in TESTS.items()}
+    assert {file: lines for file, lines in found.items() if lines and file not in MAY_SLEEP} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("time.sleep(0.05)", [1]),
+        ("async def f():\n    await asyncio.sleep(1)", [2]),
+        ("await anyio.sleep(3)", [1]),
+        ("time.sleep(0.01); asyncio.sleep(0); clock.sleep(9); time.sleep(wait)", []),
+    ],
+)
+def test_a_long_sleep_is_seen(code: str, lines: list[int]) -> None:
+    assert list(long_sleeps(ast.parse(code))) == lines
 
 
 def test_the_package_index_shows_the_readme() -> None:

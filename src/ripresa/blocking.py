@@ -101,8 +101,7 @@ def handing(
 
 def _faced(loop: Loop, found: Any) -> Any:
     """Handles become those of this module."""
-    is_handle = isinstance(found, _client.Handle)
-    return Handle[Any](loop, found) if is_handle else found
+    return Handle[Any](loop, cast("_client.Handle[Any]", found)) if type(found) is _client.Handle else found
 
 
 def _items(loop: Loop, found: Any) -> Iterator[Any]:

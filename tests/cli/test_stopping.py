@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ripresa import RunFailed, blocking, chain, step
 from tests.cli.program import COMMAND, Terminal, ended, environment, killed, wait_for
+
+
+@step
+def boom(n: int) -> int:
+    raise ValueError(n)
 
 
 def begun(terminal: Terminal, target: str, given: str, mark: str, id: str = "a") -> subprocess.Popen[str]:
@@ -283,3 +289,12 @@ def test_a_request_that_is_not_taken_up_in_time_is_said_to_be_left(
     run.send_signal(signal.SIGCONT)
     assert (told.code, told.err) == (0, "asked; run a will take it up\n")
     assert ended(run).code == 4
+
+
+def test_a_run_that_recorded_no_target_is_resumed_with_one(terminal: Terminal) -> None:
+    with blocking.App(str(terminal.directory / "x.db")) as app, pytest.raises(RunFailed):
+        app.start(chain(boom, name="sums")(3), id="a", target="").result()
+    told = terminal("resume", "a", "--store", "x.db")
+    assert told.code == 2
+    assert "error [unknown_workflow]: the code of run 'a' (workflow 'sums') cannot be found" in told.err
+    assert "hint: say where it is: --target file.py:name" in told.err

@@ -111,7 +111,7 @@ class RunView:
         busy = any(step.status == "scheduled" for step in self.steps.values())
         return self.status == "running" and not busy and bool(self.timers or self.current)
 
-    def apply(self, recorded: Recorded) -> None:  # noqa: C901 - one arm per event that readers see
+    def apply(self, recorded: Recorded) -> None:
         """Take one more event in; they come in order."""
         self.seq = recorded.seq
         self.updated_at = at = recorded.at
@@ -140,6 +140,11 @@ class RunView:
                 self.timers.pop(path, None)
                 if path in self.steps and self.steps[path].status in UNDER_WAY:
                     self._ended(path, "cancelled", at)
+            case _:
+                self._scope(recorded.event)
+
+    def _scope(self, event: e.Event) -> None:
+        match event:
             case e.BranchTaken(path, condition, choice, expected):
                 self.scopes[path] = ScopeView(path, "branch", "ended", detail=f"{condition}: {choice}")
                 self.expected += expected
@@ -171,7 +176,7 @@ class RunView:
                 scope = self.scopes[path + CLEANUP]
                 scope.status, scope.completed, scope.failed = "ended", scope.count - len(failures), len(failures)
             case _:
-                self._lifecycle(recorded.event)
+                self._lifecycle(event)
 
     def _lifecycle(self, event: e.Event) -> None:
         match event:
