@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from functools import wraps
 from threading import Thread, get_ident
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from . import app as _app
 from . import client as _client
@@ -86,7 +86,7 @@ def blocking(method: Callable[..., Any]) -> Callable[..., Any]:
         found = method(self.inner, *args, **kwargs)
         if isinstance(found, AsyncIterator):
             return _items(self.loop, found)
-        return _faced(self.loop, self.loop.wait(found))
+        return self.loop.wait(found)
 
     return wait
 
@@ -95,13 +95,13 @@ def handing(
     method: Callable[Concatenate[Any, P], Coroutine[Any, Any, _client.Handle[R]]],
 ) -> Callable[Concatenate[Any, P], Handle[R]]:
     """The same for a method that gives a handle: what comes back is one of this module."""
-    waits: Any = blocking(method)
-    return cast("Callable[Concatenate[Any, P], Handle[R]]", waits)
+    waits = blocking(method)
 
+    @wraps(method)
+    def hand(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        return Handle(self.loop, waits(self, *args, **kwargs))
 
-def _faced(loop: Loop, found: Any) -> Any:
-    """Handles become those of this module."""
-    return Handle[Any](loop, cast("_client.Handle[Any]", found)) if type(found) is _client.Handle else found
+    return hand
 
 
 def _items(loop: Loop, found: Any) -> Iterator[Any]:
