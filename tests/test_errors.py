@@ -234,6 +234,7 @@ RETRYABLE: list[tuple[BaseException, bool]] = [
     (ValueError(), True),
     (TimeoutError(), True),
     (ExceptionGroup("several", [ValueError()]), True),
+    (ExceptionGroup("several", [ValueError(), StepError("x", retryable=False)]), False),
     (KeyboardInterrupt(), False),
     (SystemExit(1), False),
     (GeneratorExit(), False),

@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.metadata
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -44,9 +45,14 @@ HEAVY = (
 
 
 def python(script: str) -> Any:
-    """What a script prints as JSON in a process of its own."""
+    """What a script prints as JSON in a process of its own, which nothing else is loaded into to measure it."""
     done = subprocess.run(
-        [sys.executable, "-c", dedent(script)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -155,10 +155,10 @@ class App:
         try:
             driver = await self.engine.start(start)
         except RunExists:
-            return await self._existing(start)
-        handle = self._handle(driver.run, runnable)
-        if cancel is not None:
-            self.engine.bind(driver, cancel)
+            handle = await self._existing(start)
+        else:
+            handle = self._handle(driver.run, runnable)
+        self._bind(handle.id, cancel)
         return handle
 
     async def run(
@@ -180,7 +180,13 @@ class App:
         head = await self.store.find_run(handle.id)
         if head is not None and head.status not in TERMINAL and not await self.engine.is_driven(handle.id):
             await handle.resume()
+            self._bind(handle.id, cancel)
         return await handle.result()
+
+    def _bind(self, run: str, cancel: CancelToken | None) -> None:
+        driver = self.engine.drivers.get(run)
+        if cancel is not None and driver is not None:
+            self.engine.bind(driver, cancel)
 
     async def _existing(self, start: Any) -> Handle[Any]:
         """The recorded run, if it is of the same workflow and input."""

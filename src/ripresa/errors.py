@@ -242,12 +242,15 @@ def is_retryable(error: BaseException) -> bool:
     """Whether trying again may help, by the table of codes, also through wrapping (`__cause__`).
 
     An error of user code has no code: it is retryable unless it is one that no second try can mend
-    (cancellation, exit).
+    (cancellation, exit). A group is retryable if all that is in it is.
     """
     seen: set[int] = set()
     current = error
     while id(current) not in seen:
         seen.add(id(current))
+        if isinstance(current, BaseExceptionGroup):
+            members: tuple[BaseException, ...] = current.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            return all(map(is_retryable, members))
         if isinstance(current, StepError):
             return current.retryable
         if isinstance(current, RipresaError) and current.code != "run_failed":

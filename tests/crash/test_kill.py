@@ -95,17 +95,12 @@ class Place:
         finished, under_way = set(answer["finished"]), set(answer["under way"])
         assert answer["results"] == expected, kill
         again = self.lines()[len(before) :]
-        assert not finished.intersection(again), (kill, "finished steps ran again")
-        repeated = Counter(before) & Counter(again) - Counter()
-        steps = {line.partition("/model")[0] for line in repeated if line not in undisturbed_twice(undisturbed)}
-        assert steps <= under_way, (kill, "what was not under way was repeated")
+        once = {line for line, count in Counter(undisturbed).items() if count == 1}  # equal calls look the same here
+        assert not once.intersection(finished, again), (kill, "finished steps ran again")
+        repeated = once.intersection(before, again)
+        assert {line.partition("/model")[0] for line in repeated} <= under_way, (kill, "what had ended was repeated")
         assert set(undisturbed) <= set(self.lines()), kill
         return True
-
-
-def undisturbed_twice(lines: list[str]) -> set[str]:
-    """What is done more than once in a run that nobody disturbs."""
-    return {line for line, count in Counter(lines).items() if count > 1}
 
 
 @pytest.fixture
@@ -136,8 +131,8 @@ def test_a_process_killed_at_random_moments_loses_nothing(place: Place) -> None:
     answer = place.run()
     expected, undisturbed = answer["results"], place.lines()
     chance = random.Random(20)
-    killed = [place.check(expected, undisturbed, "time", chance.uniform(0.01, 0.15)) for _ in range(20)]
-    assert killed.count(True) >= 5
+    killed = [place.check(expected, undisturbed, "time", chance.uniform(0.01, 0.15)) for _ in range(12)]
+    assert killed.count(True) >= 3
 
 
 def test_a_process_killed_again_and_again_gets_there(place: Place) -> None:

@@ -124,7 +124,7 @@ def test_a_killed_survey_measures_no_file_twice(terminal: Terminal) -> None:
     root = tree(terminal.directory)
     for number in range(40):
         (root / f"file{number}.py").write_text(f"x = {number}\n")
-    terminal.write("order.json", f'{{"directory": "{root}", "pace": 0.2}}')
+    terminal.write("order.json", f'{{"directory": "{root}", "pace": 1.0}}')
     run = terminal.start("run", f"{EXAMPLES}/survey.py:survey", "--input", "@order.json", "--id", "a")
 
     def some_are_measured() -> bool:

@@ -238,37 +238,6 @@ async def test_a_run_that_cannot_even_be_given_up_is_not_waited_for() -> None:
             assert await (await app.resume("run", flow)).result() == 4
 
 
-async def test_a_run_that_is_taken_up_while_it_is_being_left_is_not_given_up() -> None:
-    tally = Tally()
-
-    @step
-    async def wait(value: int) -> int:
-        await tally.visit()
-        return value
-
-    class Late(Failing):
-        async def release(self, run: str) -> None:
-            await turns(5)
-            await self.inner.release(run)
-
-    flow = chain(wait)
-    for delay in range(12):
-        tally = Tally()
-        async with opened(Memory(), lambda inner: Late(inner, 2)) as app:
-            handle = await app.start(flow(1), id="run")
-            await tally.reach(1)
-            with pytest.raises(StoreError):
-                await handle.pause()
-            await turns(delay)
-            taken = await app.resume("run", flow)
-            tally.open()
-            async with asyncio.timeout(5):
-                try:
-                    assert await taken.result() == 1
-                except StoreError:  # it was still being left
-                    assert await (await app.resume("run", flow)).result() == 1
-
-
 async def test_nobody_is_told_of_an_event_that_is_not_durable() -> None:
     async with opened(Memory(), lambda inner: Failing(inner, 3)) as app:
         told: list[Any] = []

@@ -353,3 +353,26 @@ async def test_a_token_of_a_run_that_failed_and_of_an_app_that_closed_changes_no
     async with in_memory(memory) as again:
         assert isinstance(again, App)
         assert (await (await again.handle(left.id)).status()).status == "running"
+
+
+async def test_a_token_reaches_a_run_that_had_been_started_before() -> None:
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    flow = chain(wait)
+    async with in_memory() as app:
+        first = await app.start(flow(1), id="run")
+        await tally.reach(1)
+        token = CancelToken()
+        again = await app.start(flow(1), id="run", cancel=token)
+        token.cancel("enough")
+        for handle in (first, again):
+            with pytest.raises(RunCancelled, match="enough"):
+                await handle.result()
+        ended = CancelToken()
+        assert (await (await app.start(flow(1), id="run", cancel=ended)).outcome()).status == "cancelled"
+        ended.cancel()

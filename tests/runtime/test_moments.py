@@ -581,6 +581,42 @@ async def test_an_exit_in_a_function_is_its_failure() -> None:
     assert outcome.error.failure.types[0] == "SystemExit"  # type: ignore[union-attr]
 
 
+async def test_a_run_that_is_taken_up_while_it_is_being_left_is_not_given_up() -> None:
+    class Crowded(Gated):
+        async def create(self, batch: Batch) -> None:
+            await self.gate.wait()
+            await self.inner.create(batch)
+
+        async def append(self, batch: Batch) -> None:
+            if self.error is not None:
+                raise self.error
+            await self.inner.append(batch)
+
+    tally = Tally()
+    flow = chain(waiting(tally))
+    store = Crowded(MemoryStore())
+    async with App(store, patience=0.02) as app:
+        handle = await app.start(flow(1), id="run")
+        await tally.reach(1)
+        store.hold()
+        again = asyncio.create_task(app.start(flow(1), id="run"))  # holds the gate
+        await turns(2)
+        taking = asyncio.create_task(app.resume("run", flow))  # waits for it, before the run is left
+        await turns(5)
+        store.error = StoreError("full")
+        with pytest.raises(StoreError):
+            await handle.pause()
+        await turns(5)
+        store.error = None
+        store.gate.set()
+        await again
+        taken = await taking
+        tally.open()
+        async with asyncio.timeout(5):
+            assert await taken.result() == 1
+    assert tally.entered == 2
+
+
 async def test_slow_writes_change_nothing() -> None:
     tally = Tally(open=True)
     async with App(Slow(MemoryStore())) as app:

@@ -208,6 +208,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _cancel(state, fact.reason)
         case TerminateRequested():
             state.status = "terminated"
+            state.reason = fact.reason
             state.deadline = 0
             state.frames.clear()
             state.root = None
