@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -80,7 +81,13 @@ class Terminal:
             stderr=subprocess.PIPE,
             text=True,
             env=environment(),
+            preexec_fn=hear_ctrl_c,
         )
+
+
+def hear_ctrl_c() -> None:
+    """Programs in the background of a shell ignore Ctrl-C, and so does what they start; those of a terminal do not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
