@@ -367,3 +367,12 @@ async def test_no_file_is_left_open() -> None:
     await processes.close()
     await asyncio.sleep(0)
     assert len(os.listdir("/proc/self/fd")) == open_files
+
+
+async def test_a_child_has_no_children_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(spawn.MARK, "1")
+    pool = Processes(1)
+    with pytest.raises(RipresaError, match="cannot have child processes") as caught:
+        await pool.run(Job(target_of(jobs.pid), b"{}", {}))
+    assert caught.value.code == "not_available"
+    await pool.close()
