@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -208,9 +209,7 @@ class App:
     def _handle(self, run: str, runnable: Runnable[..., Any] | None) -> Handle[Any]:
         from .client import Handle
 
-        async def take() -> None:
-            await self._take(run, runnable)
-
+        take = partial(self._take, run, runnable)
         return Handle(self.engine, run, Any if runnable is None else runnable.output_type, take)
 
     @overload

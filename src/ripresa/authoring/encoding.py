@@ -57,7 +57,7 @@ def encode(value: object, kind: Any = Any, *, where: str = "", code: str = "inva
     if kind is not Any:
         value = _validated(value, kind, where, code)
     text = _write(value, kind, where)
-    if _is_choice(kind) and type(decode(text, kind, where=where)) is not type(value):
+    if not isinstance(kind, type) and _is_choice(kind) and type(decode(text, kind, where=where)) is not type(value):
         raise InvalidValue(
             f"a {type(value).__name__} reads back as another type of {kind!r}",
             code="not_encodable",

@@ -38,6 +38,8 @@ _WIDER: dict[Any, tuple[type, ...]] = {float: (int,), complex: (int, float)}
 
 def bare(kind: Any) -> Any:
     """The annotation without what says nothing about the value: metadata, wrappers, aliases."""
+    if type(kind) is type:
+        return kind
     while True:
         origin = get_origin(kind)
         if origin in _WRAPPERS:
@@ -52,6 +54,8 @@ def bare(kind: Any) -> Any:
 
 def known(kind: Any) -> bool:
     """Whether an annotation says anything about the value."""
+    if type(kind) is type:
+        return kind is not object and kind is not Parameter.empty
     kind = bare(kind)
     if kind is Any or kind is object or kind is Parameter.empty or isinstance(kind, str | ForwardRef):
         return False
@@ -60,6 +64,8 @@ def known(kind: Any) -> bool:
 
 def specific(kind: Any) -> bool:
     """Whether an annotation says all about the value: it is known and has no type variables within."""
+    if type(kind) is type:
+        return known(kind)
     if _parameters(kind) is not None:  # of a Callable
         return True
     kind = bare(kind)
@@ -116,6 +122,8 @@ def narrowest(kinds: abc.Sequence[Any]) -> Any:
 
 def fits(given: Any, wanted: Any) -> bool:
     """Whether a value of type `given` may stand where `wanted` is asked for."""
+    if given is wanted:
+        return True
     given, wanted = bare(given), bare(wanted)
     if not known(given) or not known(wanted) or given is wanted or given in (Never, NoReturn):
         return True

@@ -89,6 +89,11 @@ class Parameters:
         return [name for name, parameter in self.signature.parameters.items() if parameter.kind in kinds]
 
     @cached_property
+    def takes_more(self) -> bool:
+        """Whether any number can be given by position."""
+        return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in self.signature.parameters.values())
+
+    @cached_property
     def required(self) -> list[str]:
         """The names of those that have no default."""
         parameters = self.signature.parameters.items()
@@ -105,8 +110,7 @@ class Parameters:
     def refuses(self, count: int) -> str | None:
         """Why the function cannot be called with this many positional arguments, or None."""
         missing = [name for name in self.required if name not in self.positional[:count]]
-        takes_more = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in self.signature.parameters.values())
-        if missing or (count > len(self.positional) and not takes_more):
+        if missing or (count > len(self.positional) and not self.takes_more):
             taken = f"({', '.join(self.names)})"
             return f"takes {taken}, is given {count} value{'' if count == 1 else 's'} by position"
         return None

@@ -7,7 +7,7 @@ waits for (late, doubled, out of order) changes nothing; a request that the run'
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from .commands import Ask, Command, Resume, RunStep, SetTimer
 from .events import (
@@ -54,7 +54,8 @@ def advance(state: RunState, fact: Fact) -> Step:
     the run does not wait for leaves `seq` as it is and must not be kept. Raises `IllegalTransition` for a request
     that the run's status forbids; then nothing has changed.
     """
-    _check(state, fact)
+    if isinstance(fact, _REQUESTS):
+        _check(state, fact)
     if not accepts(state, fact):
         return [], []
     if fact.at > state.at:
@@ -149,6 +150,17 @@ def _awaited(state: RunState, path: str) -> int:
         return state.deadline
     frame = state.frames.get(path)
     return 0 if frame is None or frame.phase in ENDED else _due(frame)
+
+
+_REQUESTS: Final = (
+    RunStarted,
+    RunReopened,
+    CancelRequested,
+    TerminateRequested,
+    PauseRequested,
+    ContinueRequested,
+)
+"""Facts that the run's status may forbid."""
 
 
 def _check(state: RunState, fact: Fact) -> None:

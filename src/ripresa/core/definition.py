@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import fields, is_dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from types import UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -46,8 +45,8 @@ class Definition:
 
     def for_run(self) -> Definition:
         """The same definition with room for the flows that one run's durable functions make."""
-        twin = copy(self)
-        twin.flows = {}
+        twin = Definition.__new__(Definition)
+        twin.__dict__.update(self.__dict__, flows={})
         return twin
 
     def flow(self, path: str, shape: str) -> Node[Any]:
@@ -152,8 +151,13 @@ def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
 
 
 def _has_fields(kind: Any) -> bool:
+    return isinstance(kind, type) and _says_fields(kind)  # pyright: ignore[reportUnknownArgumentType]
+
+
+@lru_cache(maxsize=4096)
+def _says_fields(kind: type[Any]) -> bool:
     marks = ("__dataclass_fields__", "model_fields", "__total__", "_fields")
-    return isinstance(kind, type) and any(hasattr(kind, mark) for mark in marks)  # pyright: ignore[reportUnknownArgumentType]
+    return any(hasattr(kind, mark) for mark in marks)
 
 
 def _fields(kind: Any) -> Iterator[tuple[str, Any]]:

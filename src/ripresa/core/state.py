@@ -185,7 +185,10 @@ class RunState:
 
     def drop(self, frame: ScopeFrame, key: int) -> None:
         """Let an ended child go for good: a reopened run will not come back to it."""
-        self._forget(frame.children.pop(key))
+        child = frame.children.pop(key)
+        del self.frames[child.path]
+        if isinstance(child, ScopeFrame):
+            self._forget_below(child)
 
     # --- scopes wind up
 

@@ -179,41 +179,35 @@ def bound_at(driver: Driver, frame: CallFrame) -> Bound:
 
 async def attempt(running: Running) -> Fact:
     """Run one attempt to its end; what happened, as a fact."""
-    driver = running.driver
+    driver, options = running.driver, running.bound.step.options
     running.started = True
     if running.cancelling or driver.stopping:
         return stopped(running)
     try:
-        return await _attempt(running)
+        child = driver.engine.processes.slot if options.executor == "process" else None
+        if child is None and not driver.engine.slots.needed(driver.slot, options.concurrency):
+            return await _run(running)
+        async with driver.engine.slots.take(driver.slot, options.name, options.concurrency, child):
+            return await _run(running)
     except asyncio.CancelledError:
         if driver.engine.is_torn_down and not driver.stopping:
             raise
         return stopped(running)
 
 
-async def _attempt(running: Running) -> Fact:
-    driver, step = running.driver, running.bound.step
-    options = step.options
-    child = driver.engine.processes.slot if options.executor == "process" else None
-    if child is not None or driver.engine.slots.needed(driver.slot, options.concurrency):
-        async with driver.engine.slots.take(driver.slot, options.name, options.concurrency, child):
-            return await _run(running, step)
-    return await _run(running, step)
-
-
-async def _run(running: Running, step: Step[..., Any]) -> Fact:
+async def _run(running: Running) -> Fact:
     driver, clock, path, number = running.driver, running.driver.clock, running.path, running.number
+    options = running.bound.step.options
     driver.note_start(running)
-    if step.options.effect == "irreversible":
+    if options.effect == "irreversible":
         await driver.durable(StepStarted(clock.now(), path, number))
-    timeout = step.options.timeout
     limit: asyncio.Timeout | None = None
     try:
-        if timeout is None:
-            text = await _called(running, step)
+        if options.timeout is None:
+            text = await _called(running)
         else:
-            async with asyncio.timeout(timeout) as limit:
-                text = await _called(running, step)
+            async with asyncio.timeout(options.timeout) as limit:
+                text = await _called(running)
         return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
     except RipresaError as error:
         return lost(running, "process_died") if error.code == "process_died" else failed(running, error)
@@ -227,7 +221,8 @@ async def _run(running: Running, step: Step[..., Any]) -> Fact:
         return failed(running, error)
 
 
-async def _called(running: Running, step: Step[..., Any]) -> bytes:
+async def _called(running: Running) -> bytes:
+    step = running.bound.step
     args, kwargs = running.bound.binding.arguments(running.input, running.driver.values)
     if step.options.executor == "process":
         return await _in_process(running, step, args, kwargs)

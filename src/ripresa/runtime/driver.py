@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.encoding import encode
 from ..authoring.failures import failure_of
@@ -36,7 +36,7 @@ from ..core.lifecycle import TERMINAL
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, RunError, StoreError
-from ..ports import Alarm, Batch, RunHead
+from ..ports import Alarm, Batch, RunHead, Store
 from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
@@ -47,6 +47,13 @@ if TYPE_CHECKING:
 
 Place = tuple[str, int]
 """An attempt: path and number."""
+
+
+QUESTIONS: Final = (Ask, Resume)
+"""Commands that are answered at once, in the batch of what caused them."""
+
+NOTHING: Final[deque[Ask | Resume]] = deque(maxlen=0)
+"""No question."""
 
 
 class Mail:
@@ -63,13 +70,42 @@ class Mail:
 class Driver:
     """One run in this process. `ended` becomes true with the run, or with the error that keeps it from going on."""
 
+    __slots__ = (
+        "__weakref__",
+        "_alarms",
+        "_broken",
+        "_flight",
+        "_left",
+        "_mail",
+        "_pump",
+        "_taken",
+        "_task",
+        "_woken",
+        "began",
+        "clock",
+        "ended",
+        "engine",
+        "failure",
+        "functions",
+        "head",
+        "keeper",
+        "output",
+        "released",
+        "run",
+        "slot",
+        "state",
+        "stopping",
+        "values",
+    )
+
     def __init__(self, engine: Engine, state: RunState, head: RunHead, *, concurrency: int | None = None) -> None:
         self.engine = engine
         self.clock = engine.clock
         self.state = state
         self.head = head
+        self.run = head.id
         self.keeper = Keeper()
-        self.values = Values(self._load)
+        self.values = Values(partial(_load, self.keeper, engine.store))
         self.functions = Functions(state, self.values, self.keeper)
         self.slot = asyncio.Semaphore(concurrency) if concurrency else None
         self.ended: asyncio.Future[None] = engine.loop.create_future()
@@ -87,11 +123,6 @@ class Driver:
         self._broken: BaseException | None = None
         self._left = False
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def run(self) -> str:
-        """The id of the run."""
-        return self.state.run
 
     # --- facts come in
 
@@ -123,7 +154,7 @@ class Driver:
 
     def note_start(self, running: Running) -> None:
         """An attempt begins to run now."""
-        if running.step.options.timeout is not None:
+        if running.bound.step.options.timeout is not None:
             self.began[running.path, running.number] = self.clock.now()
         if self.engine.feed.watched(self.run):
             self.tell(StepBegan(self.run, running.path, running.number, self.clock.now()))
@@ -167,11 +198,12 @@ class Driver:
         while self.state.status not in TERMINAL:
             if self.stopping and not self._flight and not self._mail:
                 return
-            if alone is not None and not self.stopping:
-                mail = [Mail(await self._inline(alone)), *self._take_mail()]
+            if alone is None or self.stopping:
+                effects = await self._commit(await self._next_mail())
             else:
-                mail = await self._next_mail()
-            alone = self._perform(await self._commit(mail))
+                fact = await self._inline(alone)
+                effects = await (self._commit([Mail(fact), *self._take_mail()]) if self._mail else self._record(fact))
+            alone = self._perform(effects)
 
     async def _next_mail(self) -> list[Mail]:
         while not self._mail:
@@ -242,8 +274,9 @@ class Driver:
         try:
             events, effects = self._turn(mail, waiting)
             if events:
-                await self._append(first, events, changed=self.state.status != status)
-                self.engine.feed.publish(self.run, first, events)
+                batch = self._batch(first, events, status)
+                await self.engine.store.append(batch)
+                self._kept(batch, events)
         except BaseException as error:
             for done in waiting:
                 if not done.done():
@@ -253,6 +286,18 @@ class Driver:
         for done in waiting:
             if not done.done():
                 done.set_result(None)
+        return effects
+
+    async def _record(self, fact: Fact) -> list[Command]:
+        """Make one fact durable that nobody waits for, with what follows from it: the whole turn of a serial run."""
+        first, status = self.state.seq + 1, self.state.status
+        events: list[Event] = []
+        effects: list[Command] = []
+        self._advance(fact, events, effects)
+        if events:
+            batch = self._batch(first, events, status)
+            await self.engine.store.append(batch)
+            self._kept(batch, events)
         return effects
 
     async def create(self, fact: RunStarted) -> list[Command]:
@@ -270,17 +315,22 @@ class Driver:
         """Append that this driver has taken the run over, with what that entails; effects follow from the state."""
         await self._commit(mail)
 
-    async def _append(self, first: int, events: list[Event], *, changed: bool) -> None:
+    def _kept(self, batch: Batch, events: list[Event]) -> None:
+        """The batch is durable."""
+        self.released = batch.release
+        self.engine.feed.publish(self.run, batch.seq, events)
+
+    def _batch(self, first: int, events: list[Event], status: str) -> Batch:
+        """What is to become durable together; the run's line in lists only if its status was another before."""
+        row = encode_events(events)
+        if self.state.status == status and not self._taken:
+            return Batch(self.run, first, len(events), row, self.keeper.take())
         head = None
-        if changed:
+        if self.state.status != status:
             self.head = head = self._new_head()
         taken, self._taken = tuple(self._taken), []
-        row = encode_events(events)
         over = head is not None and head.status in TERMINAL
-        await self.engine.store.append(
-            Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, release=over)
-        )
-        self.released = over
+        return Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, release=over)
 
     def _new_head(self) -> RunHead:
         error = self.failure.code if self.failure is not None and self.state.status == "failed" else ""
@@ -303,30 +353,31 @@ class Driver:
         return events, effects
 
     def _advance(self, fact: Fact, events: list[Event], effects: list[Command]) -> None:
-        asked: deque[Ask | Resume] = deque()
-        self._step(fact, events, effects, asked)
+        asked = self._step(fact, events, effects)
         while asked:
             ask = asked.popleft()
             if awaits_answer(self.state, ask.path):
                 answer = self.answer(ask) if isinstance(ask, Ask) else self.functions.resume(ask.path, ask.first)
-                self._step(answer, events, effects, asked)
+                asked.extend(self._step(answer, events, effects))
         if self.state.status in TERMINAL:
             self._conclude(events)
 
-    def _step(self, fact: Fact, events: list[Event], effects: list[Command], asked: deque[Ask | Resume]) -> None:
-        """Advance by one fact; a question is answered when its turn comes, by what is known then."""
+    def _step(self, fact: Fact, events: list[Event], effects: list[Command]) -> deque[Ask | Resume]:
+        """Advance by one fact; its questions are given back, to be answered in turn by what is known then."""
         before = self.state.seq
         consequences, commands = advance(self.state, fact)
         if self.state.seq == before:
-            return
+            return NOTHING
         events.append(fact)
-        if consequences:
-            events.extend(consequences)
+        events.extend(consequences)
+        asked = NOTHING
         for command in commands:
-            if isinstance(command, Ask | Resume):
+            if isinstance(command, QUESTIONS):
+                asked = asked or deque()
                 asked.append(command)
             else:
                 effects.append(command)
+        return asked
 
     def _conclude(self, events: list[Event]) -> None:
         """Keep how the run ended for whoever waits for it; a large result is stored by content."""
@@ -355,9 +406,6 @@ class Driver:
             return Answered(at, ask.path, self.keeper.keep(text))
         except Exception as error:  # the border: whatever a predicate raises is data from here on
             return AnswerFailed(at, ask.path, failure_of(error, ask.path))
-
-    def _load(self, digest: str) -> bytes:
-        return self.keeper.blobs.get(digest) or self.engine.store.blob(digest)
 
     def _code_at(self, path: str) -> Any:
         return self.state.frames[path].node.code
@@ -499,6 +547,11 @@ class Driver:
             code="interrupted",
             hint=f"take it up again: ripresa resume {self.run}",
         )
+
+
+def _load(keeper: Keeper, store: Store, digest: str) -> bytes:
+    """A large value: one that waits to be appended, or a stored one."""
+    return keeper.blobs.get(digest) or store.blob(digest)
 
 
 def ended(run: str, status: str) -> IllegalTransition:

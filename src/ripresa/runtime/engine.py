@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from base64 import b32encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from ..authoring.flow import Runnable
@@ -157,16 +159,21 @@ class Engine:
             tags=start.tags,
         )
         self._describe(driver, definition)
-        async with self._gate(run):
-            try:
-                effects = await driver.create(fact)
-            except BaseException as error:
-                driver.functions.close()
-                if not isinstance(error, RunExists):
-                    await self._release(run)  # the store may have kept it nevertheless
-                raise
-            self._described.add(definition.hash)
-            self._drive(driver, effects)
+        if start.id:
+            async with self._gate(run):
+                return await self._create(driver, fact)
+        return await self._create(driver, fact)  # nobody else knows of it yet
+
+    async def _create(self, driver: Driver, fact: RunStarted) -> Driver:
+        try:
+            effects = await driver.create(fact)
+        except BaseException as error:
+            driver.functions.close()
+            if not isinstance(error, RunExists):
+                await self._release(driver.run)  # the store may have kept it nevertheless
+            raise
+        self._described.add(fact.definition)
+        self._drive(driver, effects)
         return driver
 
     def _describe(self, driver: Driver, definition: Definition) -> None:
@@ -409,9 +416,14 @@ def not_found(run: str) -> RunNotFound:
 
 def new_id(now: int) -> str:
     """An id that sorts by time: milliseconds since 1970 and 40 random bits, in base 32."""
-    number = ((now // 1000) << 40) | int.from_bytes(os.urandom(5))
-    digits: list[str] = []
-    for _ in range(17):
-        digits.append("0123456789abcdefghjkmnpqrstvwxyz"[number & 31])
-        number >>= 5
-    return "".join(reversed(digits))
+    return _moment_digits(now // 1000) + b32encode(os.urandom(5)).translate(_READABLE).decode()
+
+
+_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_READABLE: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _DIGITS.encode())
+"""From the alphabet of `base64` to Crockford's, whose order is that of the numbers."""
+
+
+@lru_cache(maxsize=1)
+def _moment_digits(milliseconds: int) -> str:
+    return "".join(_DIGITS[milliseconds >> shift & 31] for shift in range(40, -1, -5))

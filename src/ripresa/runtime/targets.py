@@ -121,7 +121,9 @@ def _own_modules(loaded: int) -> list[str]:
 
 @cache
 def _is_own(module_name: str) -> bool:
-    """Whether a module is neither of the standard library nor installed."""
+    """Whether a module is neither of the standard library nor installed nor of this package."""
+    if module_name.partition(".")[0] == __name__.partition(".")[0]:
+        return False
     file = getattr(sys.modules.get(module_name), "__file__", None)
     return file is not None and not file.startswith(_INSTALLED) and not file.startswith("<")
 

@@ -38,6 +38,8 @@ class Values:
 
     def read(self, value: Value, kind: Any) -> Any:
         """The value decoded by the annotation `kind`, a new object each time."""
+        if isinstance(value, bytes) and value[:1] != b"@":
+            return decode(value, kind)
         return decode(self.text(value), kind)
 
     def items(self, value: Value) -> list[Value]:

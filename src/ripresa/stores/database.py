@@ -264,7 +264,8 @@ class Database:
 
     def add_blobs(self, batch: Batch) -> None:
         """Keep the large values of a batch, within a transaction."""
-        self.writer.executemany(self.sql["add_blob"], batch.blobs)
+        if batch.blobs:
+            self.writer.executemany(self.sql["add_blob"], batch.blobs)
 
     def _set_head(self, head: RunHead, owned: Owned, release: bool) -> None:
         texts = head.version, head.status, head.target

@@ -38,10 +38,17 @@ class GroupCommit:
 
     async def commit(self, job: Job) -> None:
         """Return when the job is durable; raise what it was refused for, or why its transaction failed."""
-        if not (self._may_write_now(job.run) and self._write_here((job,))):
-            await self._join(job)
+        done = self.begin(job)
+        if done is not None:
+            await done
         if job.error is not None:
             raise job.error
+
+    def begin(self, job: Job) -> asyncio.Future[None] | None:
+        """Write the job now (None), or with others in this turn; then it carries its `error`, if it has one."""
+        if self._may_write_now(job.run) and self._write_here((job,)):
+            return None
+        return self._join(job)
 
     async def drain(self) -> None:
         """Wait until nothing waits."""

@@ -110,8 +110,9 @@ class SQLiteStore:
         owned = Owned(cursor.lastrowid or 0, 1 + batch.events, 1, head.created_at, ())
         connection.execute(sql["append"], (owned.key, 1, batch.events, batch.row))
         self._database.add_blobs(batch)
-        self._database.set_tags(head.id, owned, head.tags)
-        owned.tags = head.tags
+        if head.tags:
+            self._database.set_tags(head.id, owned, head.tags)
+            owned.tags = head.tags
         return owned
 
     async def append(self, batch: Batch) -> None:
@@ -123,7 +124,12 @@ class SQLiteStore:
         try:
             if owned.next != batch.seq:
                 raise misplaced(batch, owned.next)
-            await self._group.commit(Append(batch, owned))
+            job = Append(batch, owned)
+            done = self._group.begin(job)
+            if done is not None:
+                await done
+            if job.error is not None:
+                raise job.error
         except Fenced:
             self._owned.pop(batch.run, None)
             raise
