@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
     from .authoring.registry import Registry
     from .authoring.step import Step, step
+    from .authoring.waits import wait_for
     from .client import Handle, Outcome
     from .context import Context, StepContext, current
     from .core.events import Failure, Recorded
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         StoreError,
         is_retryable,
     )
+    from .messages import Signal
     from .runtime.cancellation import CancelToken
 
 __version__ = "0.1.0rc1"
@@ -77,6 +79,7 @@ _PLACES = {
         "StoreError",
         "is_retryable",
     ),
+    "messages": ("Signal",),
     "runtime.cancellation": ("CancelToken",),
     "authoring.call": ("Call",),
     "authoring.chain": ("Chain", "chain"),
@@ -97,6 +100,7 @@ _PLACES = {
     ),
     "authoring.registry": ("Registry",),
     "authoring.step": ("Step", "step"),
+    "authoring.waits": ("wait_for",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -131,6 +135,7 @@ __all__ = [
     "RunNotFound",
     "RunView",
     "Runnable",
+    "Signal",
     "Step",
     "StepContext",
     "StepError",
@@ -157,6 +162,7 @@ __all__ = [
     "parallel",
     "repeat",
     "step",
+    "wait_for",
     "workflow",
 ]
 

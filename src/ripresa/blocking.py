@@ -142,6 +142,7 @@ class Handle(Generic[R_co]):
     terminate = blocking(_client.Handle[Any].terminate)
     pause = blocking(_client.Handle[Any].pause)
     resume = blocking(_client.Handle[Any].resume)
+    send = blocking(_client.Handle[Any].send)
 
 
 class App:

@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
 
+from .authoring.encoding import encode
 from .core.events import CheckpointNamed, Recorded, StepCompleted
 from .core.lifecycle import TERMINAL
 from .core.view import Change, RunView, changes, view_of
+from .messages import Signal
 from .runtime.driver import Driver
 from .runtime.engine import Engine, not_found
 from .runtime.feed import Notice, Watcher
 from .runtime.functions import moment
+from .runtime.requests import encode_signal
 from .runtime.results import cancel_error, result_of, run_error
 from .runtime.values import Values
 
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 POLL = 0.1
 """Seconds between two looks at the journal of a run that another process drives."""
@@ -201,6 +205,15 @@ class Handle(Generic[R_co]):
             await self._request("continue", "", by)
         else:
             await self._take()
+
+    async def send(self, signal: Signal[T], value: T, /, *, id: str = "", by: str = "") -> bool:
+        """Send the run a signal; recorded on return. False if it was sent one with the same `id` before.
+
+        It goes to the oldest wait for this signal; one that comes early is kept for the next. `by` is a claim that is
+        recorded. Raises `InvalidValue` for a value of another type, `IllegalTransition` if the run has ended.
+        """
+        text = encode(value, signal.type, where=signal.name, code="invalid_input")
+        return await self._engine.signal(self.id, encode_signal(signal.name, text, id, by), id, take=self._take)
 
     async def _request(self, kind: str, reason: str, by: str) -> None:
         await self._engine.request(self.id, kind, reason=reason, by=by, take=self._take)

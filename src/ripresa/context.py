@@ -20,6 +20,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 
 from .core.durations import Duration, microseconds
 from .errors import RipresaError
+from .messages import Signal
 
 Variables: TypeAlias = contextvars.Context
 """The context variables that some code runs with."""
@@ -232,6 +233,15 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitFor:
+    """Request: wait for a signal, at most so many microseconds (0: for ever)."""
+
+    shape: str
+    output_type: Any
+    microseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gather:
     """Request: run all; the results in order, or the first failure."""
 
@@ -322,6 +332,15 @@ class Context(Generic[S]):
     async def sleep(self, duration: Duration, /) -> None:
         """Wait at least this long, across restarts."""
         await Awaited(Sleep(microseconds(duration, "sleep")))
+
+    async def wait_for(self, signal: Signal[R], /, *, timeout: Duration | None = None) -> R:
+        """The next signal of this name: one that came early, or the first to come. In order, each to one wait.
+
+        Raises `TimeoutError` (a `StepTimeout`) when none came in time.
+        """
+        length = 0 if timeout is None else microseconds(timeout, "timeout")
+        found: R = await Awaited(WaitFor(signal.name, signal.type, length))
+        return found
 
     async def map(
         self, link: Callable[[A], Awaitable[B]], items: Items[A], /, *, concurrency: int | None = None

@@ -27,6 +27,7 @@ from ripresa.core.events import (
     RunReopened,
     RunStarted,
     RunTaken,
+    SignalReceived,
     StepCompleted,
     StepFailed,
     TerminateRequested,
@@ -219,6 +220,9 @@ class Play:
     def raised(self, path: str, error: Failure) -> list[Effect]:
         return self.feed(Raised(self.now, path, error))
 
+    def signal(self, name: str, value: Value = b"1", id: str = "") -> list[Effect]:
+        return self.feed(SignalReceived(self.now, name, value, id))
+
     def cancel(self, reason: str = "enough") -> list[Effect]:
         return self.feed(CancelRequested(self.now, reason))
 
@@ -232,7 +236,7 @@ class Play:
         return self.feed(ContinueRequested(self.now))
 
     def reopen(self) -> list[Effect]:
-        return self.feed(RunReopened(self.now))
+        return self.feed(RunReopened(self.now, kept=True))
 
     def taken(self, epoch: int) -> list[Effect]:
         return self.feed(RunTaken(self.now, epoch, "other"))

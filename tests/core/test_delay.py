@@ -3,7 +3,15 @@
 import pytest
 
 from ripresa.core.commands import ClearTimer, SetTimer
-from ripresa.core.events import NodeCancelled, RunCancelled, RunCancelling, RunCompleted, TimerFired, TimerSet
+from ripresa.core.events import (
+    NodeCancelled,
+    RunCancelled,
+    RunCancelling,
+    RunCompleted,
+    RunReopened,
+    TimerFired,
+    TimerSet,
+)
 from ripresa.core.nodes.delay import Delay
 from ripresa.core.nodes.join import Join
 from ripresa.core.nodes.parallel import Parallel
@@ -33,10 +41,19 @@ def test_a_delay_is_cancelled_at_once() -> None:
     assert play.cancel("stop") == [RunCancelling("stop"), NodeCancelled("d"), RunCancelled("stop"), ClearTimer("d")]
 
 
-def test_a_delay_that_was_stopped_begins_anew_when_reopened() -> None:
+def test_a_delay_that_was_stopped_is_due_when_it_was_when_reopened() -> None:
     play = Play(define(Parallel("p", (Delay("d", 3 * SECOND), call("s")), join=Join())))
     play.start()
     play.now += SECOND
     play.fail("s")
-    assert play.reopen()[0] == TimerSet("d", START + 4 * SECOND)
+    assert play.reopen()[0] == TimerSet("d", START + 3 * SECOND)
+    play.check_replay()
+
+
+def test_in_journals_of_the_first_version_a_reopened_delay_began_anew() -> None:
+    play = Play(define(Parallel("p", (Delay("d", 3 * SECOND), call("s")), join=Join())))
+    play.start()
+    play.now += SECOND
+    play.fail("s")
+    assert play.feed(RunReopened(play.now))[0] == TimerSet("d", START + 4 * SECOND)
     play.check_replay()

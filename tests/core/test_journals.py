@@ -19,6 +19,7 @@ from ripresa.core.events import (
     CheckpointNamed,
     Recorded,
     RunStarted,
+    SignalRefused,
     StepStarted,
 )
 from ripresa.core.nodes.branch import Branch
@@ -34,6 +35,7 @@ from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import is_fact, replay
 from ripresa.core.state import RunState
 from ripresa.core.values import reference
@@ -200,6 +202,26 @@ def question_that_raises() -> tuple[Definition, Callable[[Play], None]]:
     return define(Dynamic("f", workflow="decide", version="1"), branch), history
 
 
+def waits_for_signals() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.signal("b", b'"early"')
+        play.signal("a", b'{"text":"edited"}')
+        play.feed(SignalRefused(play.now, "c", failure("no number"), "7", "ann"))
+        play.asked("f", CallSpec(1, "wait", "b", b"0", "b"), CallSpec(2, "wait", "c", b"5000000", "c"))
+        play.now += 2 * SECOND
+        play.raised("f", failure())
+        play.now += SECOND
+        play.reopen()
+        play.fire("f/c")
+        play.returned("f", b"2")
+        play.fire("pause")
+        play.signal("d", b"3")
+
+    f = Dynamic("f", workflow="wait", version="1")
+    return define(Wait("a", "a", timeout=9 * SECOND), f, Delay("pause", 0), Wait("d", "d")), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -211,6 +233,7 @@ WORKFLOWS = {
         scopes_out_of_time,
         durable_function,
         question_that_raises,
+        waits_for_signals,
     )
 }
 ENDS = {
@@ -222,6 +245,7 @@ ENDS = {
     "scopes_out_of_time": "terminated",
     "durable_function": "cancelled",
     "question_that_raises": "failed",
+    "waits_for_signals": "completed",
 }
 
 

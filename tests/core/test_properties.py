@@ -39,9 +39,10 @@ from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.nodes.wait import Wait
 from ripresa.core.values import Value
 from ripresa.errors import StepError
-from ripresa.testing.simulator import Cancelled, Race, call, flow, resume_script, sleep
+from ripresa.testing.simulator import Cancelled, Race, call, flow, resume_script, sleep, wait
 
 from .play import SECOND, Play, decoded, failure
 
@@ -104,7 +105,14 @@ def stubborn(_: Any) -> Generator[Any, Any, Any]:
             return 1
 
 
-FUNCTIONS = {"serial": serial, "catching": catching, "racing": racing, "stubborn": stubborn}
+def listening(_: Any) -> Generator[Any, Any, Any]:
+    first = yield wait("s")
+    yield Race((wait("t", SECOND), call("a"), wait("s")))
+    return first
+
+
+SIGNALS = ("s", "t")
+FUNCTIONS = {"listening": listening, "serial": serial, "catching": catching, "racing": racing, "stubborn": stubborn}
 FLOWS = {"inner": Sequence("inner", (Call("x"), Delay("wait", SECOND), Call("y")))}
 
 
@@ -120,7 +128,7 @@ class Builder:
         return Definition("any", Sequence("root", self.several(3, least=1)))
 
     def node(self, depth: int) -> Node[Any]:
-        kinds = [self.call, self.delay, self.dynamic]
+        kinds = [self.call, self.delay, self.dynamic, self.wait]
         if depth:
             kinds += [
                 self.sequence, self.parallel, self.map, self.branch, self.loop, self.graph,
@@ -137,6 +145,9 @@ class Builder:
 
     def delay(self, name: str, depth: int) -> Node[Any]:
         return Delay(name, SECOND * self.tape.pick(3))
+
+    def wait(self, name: str, depth: int) -> Node[Any]:
+        return Wait(name, SIGNALS[self.tape.pick(2)], timeout=SECOND * self.tape.pick(3))
 
     def dynamic(self, name: str, depth: int) -> Node[Any]:
         return Dynamic(name, workflow=list(FUNCTIONS)[self.tape.pick(len(FUNCTIONS))], version="1")
@@ -242,6 +253,8 @@ class History:
                 self.crash()
             case 12:
                 self.stale()
+            case 10:
+                play.signal(SIGNALS[tape.pick(2)])
             case 11 if tape.pick(4) == 3:
                 play.terminate()
             case _:
@@ -273,6 +286,9 @@ class History:
         play, tape = self.play, self.tape
         steps, timers = list(play.ledger.steps.values()), list(play.ledger.timers.values())
         if not steps and not timers:
+            if play.state.waiters:
+                play.signal(next(iter(play.state.waiters)))
+                return
             assert play.status == "paused", "nothing is left to happen, and the run has not ended"
             play.go_on()
             return

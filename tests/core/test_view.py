@@ -517,6 +517,10 @@ def test_the_differences_of_two_views_are_those_of_the_run_then_of_each_step() -
         (e.RunCancelling("why"), [Change("status", "running", "cancelling"), Change("reason", "", "why")]),
         (e.NodeSkipped("n", -1), [Change("expected", 2, 1)]),
         (e.CheckpointNamed(START, "here"), []),
+        (e.WaitStarted("n", "go"), []),
+        (e.SignalReceived(START, "go", b"1"), []),
+        (e.SignalRefused(START, "go", failure()), []),
+        (e.SignalTaken("n", "go"), []),
     ],
 )
 def test_what_differs_of_the_run_is_named(event: Event, found: list[Change]) -> None:

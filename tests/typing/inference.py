@@ -18,6 +18,7 @@ from ripresa import (
     Node,
     Recorded,
     Retry,
+    Signal,
     Step,
     Workflow,
     best_effort,
@@ -36,6 +37,7 @@ from ripresa import (
     parallel,
     repeat,
     step,
+    wait_for,
     workflow,
 )
 
@@ -261,3 +263,15 @@ async def functions(ctx: Context, app: App) -> None:
     assert_type(await app.run(campaign_graph("tides")), str)
     assert_type(await app.start(campaign_chain("tides"), id="x"), Handle[str])
     assert_type(await (await app.start(length("a"))).result(), int)
+
+
+edited = Signal("edited", Ready)
+
+
+async def waits(ctx: Context, handle: Handle[str]) -> None:
+    assert_type(await ctx.wait_for(edited, timeout="3 days"), Ready)
+    assert_type(await handle.send(edited, Ready("a"), id="1"), bool)
+    assert_type(chain(shout).then(wait_for(edited)), Chain[str, Ready])
+    assert_type(chain(shout).then(wait_for(edited)).then(ready), Chain[str, str])
+    assert_type(g.add(wait_for(edited)(g.input)), Node[Ready])
+    assert_type(await ctx.race(ctx.wait_for(edited), ctx.sleep(3)), Ready | None)

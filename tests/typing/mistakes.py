@@ -11,6 +11,7 @@ from ripresa import (
     Context,
     Graph,
     Handle,
+    Signal,
     best_effort,
     branch,
     case,
@@ -26,6 +27,7 @@ from ripresa import (
     parallel,
     repeat,
     step,
+    wait_for,
     workflow,
 )
 
@@ -184,3 +186,14 @@ fine = g.add(shout(mark=g.input.text, text="!"))  # swapped arguments of one typ
 assert_type(fine.out, str)
 Graph("h", input=Item, concurency=3)  # M87 graph: misspelt option
 unused = (Summary, grow)
+
+
+# waits
+
+edited = Signal("edited", Ready)
+
+
+async def messages(ctx: Context, handle: Handle[str]) -> None:
+    await handle.send(edited, "a")  # M88 wrong signal payload
+    print((await ctx.wait_for(edited)).why)  # M89 wrong use of a signal payload
+    chain(shout).then(wait_for(edited)).then(length)  # M90 a signal that does not fit the next step

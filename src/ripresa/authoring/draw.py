@@ -21,6 +21,7 @@ from ..core.nodes.node import Node
 from ..core.nodes.parallel import Parallel
 from ..core.nodes.sequence import Sequence
 from ..core.nodes.subworkflow import Subworkflow
+from ..core.nodes.wait import Wait
 from .flow import Runnable
 from .options import bad_choice, refuse
 
@@ -109,6 +110,8 @@ class Picture:
         match node:
             case Delay():
                 return self._shape(f"{node.name}: {node.length / MICROSECONDS:g} s", "wait", frame)
+            case Wait():
+                return self._shape(f"{node.name}: signal {node.signal}", "wait", frame)
             case Dynamic():
                 return self._shape(node.name, "function", frame)
             case _:

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
+from ..core.names import check_name
 from ..errors import InvalidConfig
 from .call import Pending, closed
-from .step import check_name
 
 __all__ = ["bad_choice", "bad_count", "bad_int", "bad_link", "bad_predicate", "check_name", "refuse"]
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, cast, 
 from typing_extensions import TypeVar
 
 from ..core.durations import Duration, seconds
+from ..core.names import check_name
 from ..core.retry import ONCE, Retry
 from ..core.values import Value
 from ..errors import InvalidConfig
@@ -169,18 +170,6 @@ def step_name(fn: Callable[..., Any]) -> str:
 
 def _retry(value: Retry | int) -> Retry:
     return value if isinstance(value, Retry) else Retry(attempts=value)
-
-
-NAME_SEPARATORS = "/[]()#?!:"
-"""Characters that have a meaning in paths and cannot stand in a name."""
-
-
-def check_name(name: object, what: str) -> str | None:
-    """What is wrong with a name, or None."""
-    if not isinstance(name, str) or not name.strip():
-        return f"{what} is {name!r}, must be a text that is not empty"
-    bad = sorted({char for char in name if char in NAME_SEPARATORS or not char.isprintable()})
-    return f"{what} is {name!r}, must not contain {' '.join(map(repr, bad))}" if bad else None
 
 
 def _checked(options: Options) -> Options:

@@ -181,6 +181,24 @@ def _ask(run: str, kind: str, reason: str, target: str, store: str, quiet: bool)
 
 
 @cli.command()
+def signal(
+    run: Run,
+    name: Annotated[str, typer.Argument(help="the name of the signal", show_default=False)],
+    value: Annotated[str, typer.Argument(help="its value: JSON, @file, or - for standard input")] = "null",
+    id: Annotated[str, typer.Option(help="an id: a second signal of the same id changes nothing")] = "",
+    by: Annotated[str, typer.Option("--as", help="who sends it; a claim that is recorded")] = "",
+    target: Code = "",
+    store: Store = "",
+    quiet: Quiet = False,
+) -> int:
+    """Send a run a signal; where nobody drives the run, take it up and see what follows."""
+    from . import messaging
+
+    sent = messaging.Sent(run, name, value, id, by)
+    return messaging.signal(_place(store), sent, target, quiet=quiet)
+
+
+@cli.command()
 def check(target: Target, json: Json = False) -> int:
     """Say everything that is wrong with a workflow, before it runs."""
     from ..authoring.check import check as problems_of

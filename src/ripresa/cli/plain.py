@@ -15,7 +15,7 @@ from ..core.view import RunView, StepView
 from ..errors import InvalidWorkflow, RipresaError
 from ..ports import RunHead
 
-_VALUES = {"input", "output", "answer"}
+_VALUES = {"input", "output", "answer", "value"}
 """The fields of events that hold values."""
 
 Read = Callable[[Value], bytes]
@@ -50,6 +50,10 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         },
         "steps": [step_plain(step, read) for step in view.steps.values()],
         "timers": [{"path": path, "due": moment(due)} for path, due in view.timers.items()],
+        "waits": [
+            {"path": wait.path, "signal": wait.signal, "since": moment(wait.since), "due": moment(wait.due)}
+            for wait in view.waits.values()
+        ],
         "reason": view.reason,
         "cleanup_failures": [failure_plain(failure) for failure in view.failures],
         "tags": list(view.tags),

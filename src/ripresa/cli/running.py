@@ -65,10 +65,11 @@ def run(place: Place, start: Start, *, as_json: bool, quiet: bool) -> int:
         await _take_up_if_left(app, handle)
         return [handle]
 
-    return _driven(place, begin, Teller(place, as_json, quiet))
+    return driven(place, begin, Teller(place, as_json, quiet))
 
 
-def _driven(place: Place, begin: Begin, teller: Teller) -> int:
+def driven(place: Place, begin: Begin, teller: Teller) -> int:
+    """Drive runs until they end or wait, and tell how they were left; what user code prints goes beside the result."""
     from sys import stdout
 
     def tell(left: Any) -> int:
@@ -96,13 +97,13 @@ async def _take_up_if_left(app: App, handle: Handle[Any]) -> None:
 
 def resume(place: Place, id: str, target: str, *, as_json: bool, quiet: bool) -> int:
     """Take a run up and see it to its end. Raises `RunNotFound`, `IllegalTransition` for one that was cancelled."""
-    head = asyncio.run(_head(place, id))
-    workflow = None if head.status == "completed" else _code(head, target)
+    head = asyncio.run(head_of(place, id))
+    workflow = None if head.status == "completed" else code_of(head, target)
 
     async def begin(app: App) -> list[Handle[Any]]:
         return [await _taken(app, id, workflow)]
 
-    return _driven(place, begin, Teller(place, as_json, quiet))
+    return driven(place, begin, Teller(place, as_json, quiet))
 
 
 async def _taken(app: App, id: str, workflow: Runnable[..., Any] | None) -> Handle[Any]:
@@ -139,7 +140,7 @@ def resume_all(place: Place, *, as_json: bool, quiet: bool) -> int:
                 codes.append(_told(error))
         return handles
 
-    codes.append(_driven(place, begin, Teller(place, as_json, quiet, several=True)))
+    codes.append(driven(place, begin, Teller(place, as_json, quiet, several=True)))
     return worst(codes)
 
 
@@ -148,7 +149,7 @@ def _loaded(heads: list[RunHead]) -> tuple[dict[str, Runnable[..., Any]], list[i
     codes: list[int] = []
     for head in heads:
         try:
-            found[head.id] = _code(head, "")
+            found[head.id] = code_of(head, "")
         except RipresaError as error:
             codes.append(_told(error))
         except UserCodeFailed as error:
@@ -162,7 +163,8 @@ def _told(error: RipresaError) -> int:
     return exit_of(error)
 
 
-def _code(head: RunHead, target: str) -> Runnable[..., Any]:
+def code_of(head: RunHead, target: str) -> Runnable[..., Any]:
+    """The code of a run. Raises `RipresaError` with the code that says why it cannot be had."""
     if not target and not head.target:
         raise RipresaError(
             f"the code of run {head.id!r} (workflow {head.workflow!r}) cannot be found: it recorded no target",
@@ -174,7 +176,8 @@ def _code(head: RunHead, target: str) -> Runnable[..., Any]:
         return load(target or head.target)
 
 
-async def _head(place: Place, id: str) -> RunHead:
+async def head_of(place: Place, id: str) -> RunHead:
+    """The line of a run. Raises `RunNotFound`."""
     if place.is_empty:
         raise not_found(id)
     async with place.app() as app:
@@ -210,13 +213,13 @@ def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
     Its owner takes it up; without one, this process takes the run up and sees the request through, clean-up included.
     Raises `RunNotFound`, `IllegalTransition`.
     """
-    head = asyncio.run(_head(place, asked.run))
+    head = asyncio.run(head_of(place, asked.run))
     if head.status != AIMS[asked.kind]:  # a second request of the same kind changes nothing, and is no mistake
         only_from = "paused" if asked.kind == "continue" else ""
         check_transition(head.status, AIMS[asked.kind], only_from=only_from, run=asked.run, op=asked.kind)
     if asyncio.run(_asked(place, asked)):
         return COMPLETED
-    workflow = _code(head, asked.target)
+    workflow = code_of(head, asked.target)
 
     async def begin(app: App) -> list[Handle[Any]]:
         handle = await app.handle(asked.run, workflow)
@@ -225,7 +228,7 @@ def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
         )
         return [handle]
 
-    code = _driven(place, begin, Teller(place, quiet=quiet))
+    code = driven(place, begin, Teller(place, quiet=quiet))
     return code if asked.kind == "continue" else COMPLETED
 
 

@@ -19,6 +19,7 @@ SHOWN_ITEMS = 3
 
 _COUNTER = re.compile(r"(\[\d+\]|#\d+)+$")
 _UNNAMED = "map_each"
+WAITING = "waiting"
 
 
 @dataclass(slots=True)
@@ -76,7 +77,9 @@ def branches_of(view: RunView) -> Branch:
     for scope in view.scopes.values():
         _put_scope(root, scope)
     for path in view.timers:
-        _reached(root, path).detail = "waiting"
+        _reached(root, path).detail = WAITING
+    for path, wait in view.waits.items():
+        _reached(root, path).detail = f"{WAITING} for signal {wait.signal}"
     return root
 
 
@@ -154,7 +157,7 @@ def _status(branch: Branch, steps: list[StepView]) -> str:
     if not steps:
         if branch.skipped:
             return "skipped"
-        return "waiting" if branch.detail == "waiting" else "completed"
+        return "waiting" if branch.detail.startswith(WAITING) else "completed"
     found = {_step_status(step) for step in steps}
     return next(status for status in ("running", "retrying", "failed", "completed", "cancelled") if status in found)
 

@@ -32,6 +32,8 @@ from .events import (
     RunStarted,
     RunTaken,
     RunTerminated,
+    SignalReceived,
+    SignalRefused,
     StepCompleted,
     StepFailed,
     StepStarted,
@@ -42,7 +44,7 @@ from .frames import BACKOFF, CANCELLING, ENDED, FAILING, HELD, OPEN, WINDING, Ca
 from .lifecycle import TERMINAL, check_transition
 from .nodes.call import Call
 from .nodes.dynamic import Dynamic, DynamicFrame
-from .state import RunState
+from .state import Message, RunState
 
 Step: TypeAlias = tuple[list[Consequence], list[Command]]
 
@@ -61,6 +63,8 @@ def advance(state: RunState, fact: Fact) -> Step:
     if fact.at > state.at:
         state.at = fact.at
     _apply(state, fact)
+    if state.served:
+        state.serve()
     consequences, commands = state.consequences, state.commands
     state.consequences, state.commands = [], []
     state.seq += 1 + len(consequences)
@@ -210,12 +214,14 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _call(state, fact.path).started(state.frames[fact.path])
         case RunStarted():
             _start(state, fact)
-        case CheckpointNamed():
+        case SignalReceived():
+            state.receive(fact.name, Message(fact.value, fact.id, fact.by))
+        case CheckpointNamed() | SignalRefused():
             pass
         case RunTaken():
             state.epoch = fact.epoch
         case RunReopened():
-            _reopen(state)
+            _reopen(state, kept=fact.kept)
         case CancelRequested():
             _cancel(state, fact.reason)
         case TerminateRequested():
@@ -223,6 +229,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             state.reason = fact.reason
             state.deadline = 0
             state.frames.clear()
+            state.waiters.clear()
             state.root = None
             state.consequences.append(RunTerminated(fact.reason))
         case PauseRequested():
@@ -251,9 +258,10 @@ def _start(state: RunState, fact: RunStarted) -> None:
     root.open(state, frame)
 
 
-def _reopen(state: RunState) -> None:
+def _reopen(state: RunState, *, kept: bool) -> None:
     assert state.root is not None
     state.status = "running"
+    state.kept = kept
     state.generation += 1
     state.cleanup_failures = []
     if state.allowed:

@@ -9,6 +9,7 @@ where a value is the number of its line. Names and fields are only ever added; `
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final, cast, get_args
@@ -21,7 +22,7 @@ from .definition import Definition
 from .events import CallSpec, Event, Failure, Recorded
 from .frames import ENDED, Frame, ScopeFrame
 from .nodes.dynamic import Outcome
-from .state import RunState
+from .state import Message, RunState
 from .values import Pick, Value, is_inline, text_of
 
 VERSION: Final = 1
@@ -270,17 +271,32 @@ def encode_state(state: RunState) -> bytes:
         frames.append([frame.path, frame.parent.path if frame.parent else None, frame.key, fields])
     plain = [getattr(state, name) for name in _STATE_FIELDS]
     failures = [failure_plain(failure) for failure in state.cleanup_failures]
-    return b"\n".join((_encode([VERSION, plain, failures, frames]), *lines))
+    return b"\n".join((_encode([VERSION, plain, failures, frames, *_encode_messages(state, lines)]), *lines))
+
+
+def _encode_messages(state: RunState, lines: list[bytes]) -> list[Any]:
+    """What waits for whom, if anything does."""
+    if not state.messages and not state.waiters:
+        return []
+    kept = {
+        name: [[_line(message.value, lines), message.id, message.by] for message in messages]
+        for name, messages in state.messages.items()
+    }
+    return [{"messages": kept, "waiters": state.waiters}]
 
 
 def decode_state(data: bytes, definition: Definition) -> RunState:
     """The state that `encode_state` wrote, with the nodes of this definition."""
     text, *lines = data.split(b"\n")
-    _, plain, failures, frames = _parse(text)
+    _, plain, failures, frames, *more = _parse(text)
     state = RunState(definition)
     for name, value in zip(_STATE_FIELDS, plain, strict=True):
         setattr(state, name, value)
     state.cleanup_failures = [failure_from(failure) for failure in failures]
+    for found in more:
+        state.waiters = found["waiters"]
+        for name, messages in found["messages"].items():
+            state.messages[name] = deque(Message(_value(number, lines), id, by) for number, id, by in messages)
     for path, parent, key, fields in frames:
         _decode_frame(state, path, parent, key, fields, lines)
     for frame in state.frames.values():

@@ -36,8 +36,9 @@ class Failure:
 class CallSpec:
     """One call that a durable function asks for.
 
-    `key` is its number within the function, from 1; `kind` is `step`, `flow` or `sleep`; `segment` names it in paths;
-    `input` is what it is called with (for `sleep`: microseconds as JSON); `shape` is the definition hash of a flow.
+    `key` is its number within the function, from 1; `kind` is `step`, `flow`, `sleep` or `wait`; `segment` names it in
+    paths; `input` is what it is called with (for `sleep` and `wait`: microseconds as JSON, 0 for ever); `shape` is the
+    definition hash of a flow, the name of the signal that is waited for.
     """
 
     key: int
@@ -82,9 +83,10 @@ class RunTaken:
 
 @dataclass(frozen=True, slots=True)
 class RunReopened:
-    """A failed run goes on from its first unfinished steps."""
+    """A failed run goes on from its first unfinished steps; with `kept`, timers stay due when they were."""
 
     at: int
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,28 @@ class CheckpointNamed:
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SignalReceived:
+    """A message in: it goes to the oldest wait for this name, or is kept for the next one. `id` is the sender's."""
+
+    at: int
+    name: str
+    value: Value
+    id: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRefused:
+    """A message in whose value is not of the type that the run waits for; it changes nothing."""
+
+    at: int
+    name: str
+    failure: Failure
+    id: str = ""
+    by: str = ""
+
+
 Fact: TypeAlias = (
     StepCompleted
     | StepFailed
@@ -257,6 +281,8 @@ Fact: TypeAlias = (
     | PauseRequested
     | ContinueRequested
     | CheckpointNamed
+    | SignalReceived
+    | SignalRefused
 )
 
 
@@ -286,6 +312,24 @@ class TimerSet:
 
     path: str
     due: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStarted:
+    """The run waits for a signal, until `due` (0: for ever)."""
+
+    path: str
+    signal: str
+    due: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SignalTaken:
+    """A wait got the signal that it was for."""
+
+    path: str
+    signal: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,6 +486,8 @@ Consequence: TypeAlias = (
     StepScheduled
     | RetryScheduled
     | TimerSet
+    | WaitStarted
+    | SignalTaken
     | ScopeStarted
     | ScopeEnded
     | BranchTaken

@@ -7,11 +7,12 @@ that returns to a scope that winds up, for a reopened run takes its result.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .commands import Ask, ClearTimer, Command, RunStep
-from .events import Consequence, Failure, RunCancelled, RunCompleted, RunFailed, StepScheduled
+from .events import Consequence, Failure, RunCancelled, RunCompleted, RunFailed, SignalTaken, StepScheduled
 from .frames import (
     BACKOFF,
     CANCELLED,
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
     from .nodes.node import Node
 
 
+class Message(NamedTuple):
+    """A signal that came before anything waited for it."""
+
+    value: Value
+    id: str = ""
+    by: str = ""
+
+
 class RunState:
     """Everything about a run that its future depends on. Built by `advance` from facts alone."""
 
@@ -48,12 +57,16 @@ class RunState:
         "epoch",
         "frames",
         "generation",
+        "kept",
+        "messages",
         "reason",
         "root",
         "run",
         "seed",
         "seq",
+        "served",
         "status",
+        "waiters",
     )
 
     def __init__(self, definition: Definition) -> None:
@@ -73,6 +86,10 @@ class RunState:
         self.root: ScopeFrame | None = None
         self.consequences: list[Consequence] = []
         self.commands: list[Command] = []
+        self.kept = False
+        self.messages: dict[str, deque[Message]] = {}
+        self.waiters: dict[str, list[str]] = {}
+        self.served: list[str] = []
 
     # --- frames begin
 
@@ -118,6 +135,41 @@ class RunState:
         frame.question = question
         frame.about = about
         self.commands.append(Ask(frame.path, question, about))
+
+    # --- messages in
+
+    def waits(self, name: str, frame: Frame) -> None:
+        """The frame waits for a message of this name, behind those that do already."""
+        self.waiters.setdefault(name, []).append(frame.path)
+        if name in self.messages:
+            self.served.append(name)
+
+    def waits_no_more(self, name: str, frame: Frame) -> None:
+        """The frame gives up waiting."""
+        paths = self.waiters[name]
+        paths.remove(frame.path)
+        if not paths:
+            del self.waiters[name]
+
+    def receive(self, name: str, message: Message) -> None:
+        """Keep a message for the oldest frame that waits for it, now or later."""
+        self.messages.setdefault(name, deque()).append(message)
+        self.served.append(name)
+
+    def serve(self) -> None:
+        """Hand out messages that are there to the frames that wait for them (a frame that goes on may wait again)."""
+        while self.served:
+            name = self.served.pop(0)
+            while name in self.messages and name in self.waiters:
+                message = self.messages[name].popleft()
+                if not self.messages[name]:
+                    del self.messages[name]
+                frame = self.frames[self.waiters[name][0]]
+                self.waits_no_more(name, frame)
+                if getattr(frame, "due", 0):
+                    self.commands.append(ClearTimer(frame.path))
+                self.consequences.append(SignalTaken(frame.path, name, message.id))
+                self.done(frame, message.value)
 
     # --- frames end
 

@@ -55,6 +55,16 @@ class ScopeView:
 
 
 @dataclass(slots=True)
+class WaitView:
+    """What the run waits for: the signal's name, since when, until when (0: for ever)."""
+
+    path: str
+    signal: str
+    since: int = 0
+    due: int = 0
+
+
+@dataclass(slots=True)
 class RunView:
     """A run as it stands after event `seq`."""
 
@@ -82,6 +92,7 @@ class RunView:
     steps: dict[str, StepView] = field(default_factory=dict[str, StepView])
     scopes: dict[str, ScopeView] = field(default_factory=dict[str, ScopeView])
     timers: dict[str, int] = field(default_factory=dict[str, int])
+    waits: dict[str, WaitView] = field(default_factory=dict[str, WaitView])
 
     @property
     def total(self) -> int:
@@ -107,9 +118,9 @@ class RunView:
 
     @property
     def waiting(self) -> bool:
-        """Whether nothing is under way but timers."""
+        """Whether nothing is under way but timers and waits."""
         busy = any(step.status == "scheduled" for step in self.steps.values())
-        return self.status == "running" and not busy and bool(self.timers or self.current)
+        return self.status == "running" and not busy and bool(self.timers or self.waits or self.current)
 
     def apply(self, recorded: Recorded) -> None:
         """Take one more event in; they come in order."""
@@ -136,8 +147,10 @@ class RunView:
                 self.timers[path] = due
             case e.TimerFired(_, path):
                 self.timers.pop(path, None)
+                self.waits.pop(path, None)
             case e.NodeCancelled(path):
                 self.timers.pop(path, None)
+                self.waits.pop(path, None)
                 if path in self.steps and self.steps[path].status in UNDER_WAY:
                     self._ended(path, "cancelled", at)
             case _:
@@ -175,6 +188,18 @@ class RunView:
             case e.CleanupEnded(path, failures):
                 scope = self.scopes[path + CLEANUP]
                 scope.status, scope.completed, scope.failed = "ended", scope.count - len(failures), len(failures)
+            case _:
+                self._wait(event)
+
+    def _wait(self, event: e.Event) -> None:
+        match event:
+            case e.WaitStarted(path, signal, due):
+                self.waits[path] = WaitView(path, signal, self.updated_at, due)
+                if due:
+                    self.timers[path] = due
+            case e.SignalTaken(path):
+                self.timers.pop(path, None)
+                self.waits.pop(path, None)
             case _:
                 self._lifecycle(event)
 
@@ -219,6 +244,7 @@ class RunView:
         """The run has ended: nothing is under way any more, whether or not the journal says how each thing ended."""
         self.status = status
         self.timers.clear()
+        self.waits.clear()
         for step in self.steps.values():
             step.due = 0
             if step.status in UNDER_WAY:

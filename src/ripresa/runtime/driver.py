@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from ..authoring.encoding import encode
+from ..authoring.encoding import decode, encode
 from ..authoring.failures import failure_of
 from ..core.advance import advance, awaits_answer
 from ..core.codec import encode_events
@@ -29,13 +29,16 @@ from ..core.events import (
     RunCompleted,
     RunFailed,
     RunStarted,
+    SignalReceived,
+    SignalRefused,
     TimerFired,
 )
 from ..core.frames import OPEN, CallFrame
 from ..core.lifecycle import TERMINAL
+from ..core.nodes.dynamic import DynamicFrame
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
-from ..errors import Fenced, IllegalTransition, RipresaError, RunError, StoreError
+from ..errors import Fenced, IllegalTransition, InvalidValue, RipresaError, RunError, StoreError
 from ..ports import Alarm, Batch, RunHead, Store
 from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
@@ -147,6 +150,25 @@ class Driver:
         done: asyncio.Future[None] = self.engine.loop.create_future()
         self.deliver(Mail(fact, done))
         await done
+
+    def checked(self, fact: Fact) -> Fact:
+        """The fact itself, or, for a signal that the wait which would get it cannot take, that it was refused."""
+        if not isinstance(fact, SignalReceived):
+            return fact
+        paths = self.state.waiters.get(fact.name)
+        assert isinstance(fact.value, bytes)
+        try:
+            if paths:
+                decode(fact.value, self._awaited_type(paths[0]), where=fact.name)
+        except InvalidValue as error:
+            return SignalRefused(fact.at, fact.name, failure_of(error), fact.id, fact.by)
+        return replace(fact, value=self.keeper.keep(fact.value))
+
+    def _awaited_type(self, path: str) -> Any:
+        frame = self.state.frames[path]
+        if isinstance(frame.parent, DynamicFrame):
+            return self.functions.callee(frame.parent.path, frame.key).output_type
+        return frame.node.output_type
 
     def tell(self, notice: Notice) -> None:
         """Let watchers know something that is not kept."""
@@ -346,6 +368,8 @@ class Driver:
             if item.done is not None:
                 waiting.append(item.done)
             try:
+                if isinstance(item.fact, SignalReceived) and self.state.status in TERMINAL:
+                    raise ended(self.run, self.state.status)
                 self._advance(item.fact, events, effects)
             except IllegalTransition as error:
                 if item.done is not None and not item.done.done():

@@ -30,12 +30,23 @@ from ..core.events import (
     RunReopened,
     RunStarted,
     RunTaken,
+    SignalReceived,
+    SignalRefused,
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.lifecycle import TERMINAL, check_transition
 from ..core.replay import feed, steps
 from ..core.state import RunState
-from ..errors import DefinitionChanged, InvalidConfig, RipresaError, RunError, RunExists, RunNotFound, StoreError
+from ..errors import (
+    DefinitionChanged,
+    InvalidConfig,
+    InvalidValue,
+    RipresaError,
+    RunError,
+    RunExists,
+    RunNotFound,
+    StoreError,
+)
 from ..ports import Clock, Request, RunHead, Store
 from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail, ended
@@ -47,6 +58,9 @@ if TYPE_CHECKING:
     from ..executors.processes import Processes
     from ..executors.threads import Threads
     from .cancellation import CancelToken
+
+QUICKER = ("owned_elsewhere", "illegal_transition")
+"""Codes of errors that say that somebody else took the run up just before."""
 
 POLL = 0.2
 """Seconds between two looks at the inbox for requests of other processes."""
@@ -232,7 +246,7 @@ class Engine:
             check_transition(head.status, "running", run=run, op="resume")
         driver = await self._restore(head, runnable, concurrency)
         try:
-            await driver.commit_takeover(self._takeover(driver, epoch, await self._pending(run)))
+            await driver.commit_takeover(self._takeover(driver, epoch, await self._pending(driver)))
         except BaseException:
             driver.functions.close()
             raise
@@ -281,7 +295,9 @@ class Engine:
         state, now = driver.state, self.clock.now()
         taken = Mail(RunTaken(now, epoch, self._name))
         if state.status == "failed":
-            return [taken, *pending, Mail(RunReopened(now))]  # what was asked of the run before it failed is void
+            signals = [mail for mail in pending if isinstance(mail.fact, SignalReceived | SignalRefused)]
+            void = [mail for mail in pending if mail not in signals]  # asked of the run before it failed
+            return [taken, *void, Mail(RunReopened(now, kept=True)), *signals]
         return [taken, *map(Mail, self._lost(driver, now)), *pending]
 
     def _lost(self, driver: Driver, now: int) -> Iterator[Fact]:
@@ -303,13 +319,14 @@ class Engine:
             if isinstance(frame, CallFrame) and frame.phase == CANCELLING:
                 yield CancelStep(frame.path, frame.attempt)
 
-    async def _pending(self, run: str) -> list[Mail]:
-        return [mail for request in await self.store.pending([run]) if (mail := self._mail(request)) is not None]
+    async def _pending(self, driver: Driver) -> list[Mail]:
+        requests = await self.store.pending([driver.head.id])
+        return [mail for request in requests if (mail := self._mail(request, driver)) is not None]
 
-    def _mail(self, request: Request) -> Mail | None:
+    def _mail(self, request: Request, driver: Driver) -> Mail | None:
         """A request as mail; None for one that only a newer version knows, which is left where it is."""
         try:
-            return Mail(decode_request(request, self.clock.now()), number=request.number)
+            return Mail(driver.checked(decode_request(request, self.clock.now())), number=request.number)
         except RipresaError:
             return None
 
@@ -336,18 +353,50 @@ class Engine:
         if driver is not None:
             await driver.durable(decode_request(Request(0, run, kind, encode_request(reason, by)), self.clock.now()))
             return
-        head = await self.store.find_run(run)
-        if head is None:
-            raise not_found(run)
-        if head.status in TERMINAL:
-            raise ended(run, head.status)
+        await self._check_open(run)
         await self.store.put(run, kind, encode_request(reason, by))
         if take is not None and not await self.is_driven(run):
             try:
                 await take()
             except RunError as error:
-                if error.code != "owned_elsewhere":  # else somebody was quicker, and finds the request
+                if error.code not in QUICKER:  # else whoever was quicker finds the request
                     raise
+
+    async def signal(self, run: str, body: bytes, id: str = "", *, take: Callable[[], Any] | None = None) -> bool:
+        """Send a signal, durable on return; False if this run was sent one with the same `id` before.
+
+        `take` takes the run up when nobody owns it; where its code is not here, whoever has it finds the signal.
+        Raises `InvalidValue` if the run waits for a value of another type (as far as that is known here),
+        `IllegalTransition` if it has ended, `RunNotFound`.
+        """
+        driver = self.drivers.get(run)
+        if driver is not None:
+            fact = decode_request(Request(0, run, "signal", body), self.clock.now())
+            if not isinstance(checked := driver.checked(fact), SignalReceived):
+                raise refused(checked)
+            if not id:
+                await driver.durable(checked)
+                return True
+        else:
+            await self._check_open(run)
+        if not await self.store.put(run, "signal", body, id and f"signal/{id}"):
+            return False
+        if driver is not None:
+            await self._collect()
+        elif take is not None and not await self.is_driven(run):
+            try:
+                await take()
+            except RipresaError as error:
+                if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
+                    raise
+        return True
+
+    async def _check_open(self, run: str) -> None:
+        head = await self.store.find_run(run)
+        if head is None:
+            raise not_found(run)
+        if head.status in TERMINAL:
+            raise ended(run, head.status)
 
     async def _poll(self) -> None:
         while True:
@@ -362,7 +411,7 @@ class Engine:
             driver = self.drivers.get(request.run)
             if driver is not None and request.number not in self._seen:
                 self._seen.add(request.number)
-                mail = self._mail(request)
+                mail = self._mail(request, driver)
                 if mail is not None:
                     driver.deliver(mail)
 
@@ -405,6 +454,12 @@ class Engine:
             self._threads.close()
         if self._processes is not None:
             await self._processes.close()
+
+
+def refused(fact: Fact) -> InvalidValue:
+    """The error for a signal that the run does not take."""
+    assert isinstance(fact, SignalRefused)
+    return InvalidValue(fact.failure.message, op="send", where=fact.name)
 
 
 def not_found(run: str) -> RunNotFound:

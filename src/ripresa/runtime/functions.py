@@ -24,7 +24,7 @@ from ..authoring.function import Workflow
 from ..authoring.options import bad_count, refuse
 from ..authoring.patterns import map_each
 from ..authoring.step import Step
-from ..context import Context, Gather, MapOver, Race, Sleep, copy_variables, enter_function
+from ..context import Context, Gather, MapOver, Race, Sleep, WaitFor, copy_variables, enter_function
 from ..core.events import Asked, CallSpec, Fact, Raised, Returned
 from ..core.nodes.dynamic import Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
@@ -333,6 +333,8 @@ class Interpreter:
                 return self._call(request, fiber, 0, fiber.label)
             case Sleep(length):
                 return self._ask("sleep", None, self._segment("sleep", fiber.label), b"%d" % length, fiber, 0)
+            case WaitFor(signal, _, length):
+                return self._ask("wait", request, self._segment(signal, fiber.label), b"%d" % length, fiber, 0)
             case Gather(units):
                 return self._join(fiber, list(units), len(units), race=False)
             case Race(units):
@@ -416,7 +418,9 @@ class Interpreter:
     def _ask(self, kind: str, callee: Any, segment: str, text: bytes, sink: Sink, index: int) -> int:
         self.asked += 1
         path = self.prefix + segment
-        shape = self.definition.add_flow(path, to_node(callee, segment)) if kind == "flow" else ""
+        shape = getattr(callee, "shape", "")
+        if kind == "flow":
+            shape = self.definition.add_flow(path, to_node(callee, segment))
         output_type = callee.parameters.returns if kind == "step" else getattr(callee, "output_type", None)
         self.slice.calls.append(CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape))
         self.waiting[self.asked] = Waiting(callee, sink, index, output_type, path)

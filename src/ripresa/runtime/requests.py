@@ -6,16 +6,29 @@ import json
 from typing import Final
 
 from ..authoring.failures import printable
-from ..core.events import CancelRequested, CheckpointNamed, ContinueRequested, Fact, PauseRequested, TerminateRequested
+from ..core.events import (
+    CancelRequested,
+    CheckpointNamed,
+    ContinueRequested,
+    Fact,
+    PauseRequested,
+    SignalReceived,
+    TerminateRequested,
+)
 from ..errors import RipresaError
 from ..ports import Request
 
-KINDS: Final = ("cancel", "terminate", "pause", "continue", "checkpoint")
+KINDS: Final = ("cancel", "terminate", "pause", "continue", "checkpoint", "signal")
 
 
 def encode_request(reason: str = "", by: str = "") -> bytes:
     """The body of a request."""
     return json.dumps({"reason": reason, "by": by}).encode()
+
+
+def encode_signal(name: str, value: bytes, id: str = "", by: str = "") -> bytes:
+    """The body of a signal; `value` is JSON text."""
+    return json.dumps({"name": name, "value": value.decode(), "id": id, "by": by}).encode()
 
 
 def decode_request(request: Request, now: int) -> Fact:
@@ -33,5 +46,7 @@ def decode_request(request: Request, now: int) -> Fact:
             return ContinueRequested(now, by)
         case "checkpoint":
             return CheckpointNamed(now, reason, by)
+        case "signal":
+            return SignalReceived(now, str(body["name"]), str(body["value"]).encode(), str(body["id"]), by)
         case kind:
             raise RipresaError(f"a run cannot be asked to {kind!r}", code="usage", op="request", hint=", ".join(KINDS))

@@ -44,6 +44,7 @@ from ..core.events import (
     RunReopened,
     RunStarted,
     RunTaken,
+    SignalReceived,
     StepCompleted,
     StepFailed,
     TerminateRequested,
@@ -114,11 +115,12 @@ Answer: TypeAlias = Callable[[str, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A call that a scripted function yields: its kind (`step`, `flow` or `sleep`), name and input."""
+    """A call that a scripted function yields: its kind (`step`, `flow`, `sleep` or `wait`), name and input."""
 
     kind: str
     name: str
     input: Any = None
+    shape: str = ""
 
 
 def call(name: str, input: Any = None) -> Wish:
@@ -134,6 +136,11 @@ def flow(name: str, input: Any = None) -> Wish:
 def sleep(microseconds: int) -> Wish:
     """A durable wait."""
     return Wish("sleep", "sleep", microseconds)
+
+
+def wait(signal: str, microseconds: int = 0) -> Wish:
+    """The next signal of this name; 0 waits for ever."""
+    return Wish("wait", signal, microseconds, signal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +185,9 @@ class Simulation:
 
     `steps` and `answers` are found by the name of their node (what follows a # does not count), `functions` by their
     workflow, `flows` by the name under which functions call them; a "count" needs no answer. `requests` are
-    what others ask of the run ("cancel", "terminate", "pause", "continue", "resume"), in order, each with the number of
-    reports and timers after which it is asked; sooner where nothing else is left to happen.
+    what others ask of the run ("cancel", "terminate", "pause", "continue", "resume", or "signal:" and its name, whose
+    value is that name), in order, each with the number of reports and timers after which it is asked; sooner where
+    nothing else is left to happen.
     """
 
     definition: Definition
@@ -241,6 +249,11 @@ _REQUESTS: Final[dict[str, Callable[[int], Fact]]] = {
     "continue": ContinueRequested,
     "resume": RunReopened,
 }
+
+
+def _asked_for(kind: str, at: int) -> Fact:
+    what, _, signal = kind.partition(":")
+    return SignalReceived(at, signal, _text(signal)) if signal else _REQUESTS[what](at)
 
 
 class _World:
@@ -365,7 +378,7 @@ class _World:
 
     def _request(self, request: Request) -> None:
         try:
-            self._commit(_REQUESTS[request.kind](self._at()), taken=(request.number,))
+            self._commit(_asked_for(request.kind, self._at()), taken=(request.number,))
         except IllegalTransition:
             self.refused.add(request.number)
 
@@ -609,7 +622,7 @@ class _Playback:
         for wish in wishes:
             count = self.names[wish.name] = self.names.get(wish.name, 0) + 1
             segment = wish.name if count == 1 else f"{wish.name}#{count}"
-            self.asked.append(CallSpec(len(self.asked) + 1, wish.kind, segment, _text(wish.input)))
+            self.asked.append(CallSpec(len(self.asked) + 1, wish.kind, segment, _text(wish.input), wish.shape))
             self.waiting.append(len(self.asked))
 
 

@@ -43,6 +43,9 @@ class Delay(Node[DelayFrame]):
     @override
     def open(self, run: RunState, frame: DelayFrame) -> None:
         frame.due = run.at + self.length
+        self._set(run, frame)
+
+    def _set(self, run: RunState, frame: DelayFrame) -> None:
         run.consequences.append(TimerSet(frame.path, frame.due))
         run.commands.append(SetTimer(frame.path, frame.due))
 
@@ -58,4 +61,8 @@ class Delay(Node[DelayFrame]):
 
     @override
     def reopen(self, run: RunState, frame: DelayFrame) -> None:
-        self.open(run, frame)
+        """It is due when it was (in journals of the first version it began anew)."""
+        if run.kept:
+            self._set(run, frame)
+        else:
+            self.open(run, frame)

@@ -13,6 +13,7 @@ from ..values import NULL, Value, text_of
 from .call import Call
 from .delay import Delay
 from .node import Node, Scope
+from .wait import Wait
 
 if TYPE_CHECKING:
     from ..state import RunState
@@ -236,4 +237,6 @@ class Dynamic(Scope[DynamicFrame]):
             return Delay(spec.segment, int(text_of(spec.input)))
         if spec.kind == "step":
             return Call(spec.segment)
+        if spec.kind == "wait":
+            return Wait(spec.segment, spec.shape, timeout=int(text_of(spec.input)))
         return run.definition.flow(frame.prefix + spec.segment, spec.shape)
