@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from .app import App
     from .authoring.call import Call
     from .authoring.chain import Chain, chain
-    from .authoring.choice import branch, case
+    from .authoring.choice import branch, case, choose
     from .authoring.flow import Flow, Runnable
     from .authoring.function import Workflow, workflow
     from .authoring.graph import Graph, Node
     from .authoring.loops import fold, for_range, repeat
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
     from .authoring.registry import Registry
+    from .authoring.routing import Handoff, router
     from .authoring.step import Step, step
     from .authoring.waits import wait_for
     from .client import Handle, Outcome
@@ -83,7 +84,7 @@ _PLACES = {
     "runtime.cancellation": ("CancelToken",),
     "authoring.call": ("Call",),
     "authoring.chain": ("Chain", "chain"),
-    "authoring.choice": ("branch", "case"),
+    "authoring.choice": ("branch", "case", "choose"),
     "authoring.flow": ("Flow", "Runnable"),
     "authoring.function": ("Workflow", "workflow"),
     "authoring.graph": ("Graph", "Node"),
@@ -99,6 +100,7 @@ _PLACES = {
         "parallel",
     ),
     "authoring.registry": ("Registry",),
+    "authoring.routing": ("Handoff", "router"),
     "authoring.step": ("Step", "step"),
     "authoring.waits": ("wait_for",),
 }
@@ -116,6 +118,7 @@ __all__ = [
     "Flow",
     "Graph",
     "Handle",
+    "Handoff",
     "IllegalTransition",
     "InvalidConfig",
     "InvalidValue",
@@ -149,6 +152,7 @@ __all__ = [
     "branch",
     "case",
     "chain",
+    "choose",
     "current",
     "delay",
     "fallback",
@@ -161,6 +165,7 @@ __all__ = [
     "n_of",
     "parallel",
     "repeat",
+    "router",
     "step",
     "wait_for",
     "workflow",

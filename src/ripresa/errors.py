@@ -33,6 +33,8 @@ CODES: dict[str, Code] = {
     "invalid_output": Code("a step returned something else than it declares"),
     "not_encodable": Code("a value cannot be written as JSON"),
     "no_case": Code("no case takes this value"),
+    "illegal_handoff": Code("a node of a router hands on to one that it may not hand on to"),
+    "too_many_transitions": Code("a router did not come to an end within the number of transitions that it is allowed"),
     # attempts
     "step_failed": Code("a step raised an error", retryable=True),
     "timeout": Code("an attempt took longer than its timeout", retryable=True),

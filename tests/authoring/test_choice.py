@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import pytest
 from typing_extensions import TypedDict
 
-from ripresa import InvalidConfig, InvalidWorkflow, RipresaError, RunFailed, branch, case, chain, step
+from ripresa import InvalidConfig, InvalidWorkflow, RipresaError, RunFailed, branch, case, chain, choose, step
+from ripresa.authoring.draw import draw
 from ripresa.core.nodes.branch import Branch
 
 from .samples import Ready, Rework, double, fetch, judge, length, ready, rework, shout
@@ -127,3 +128,49 @@ class Dictionary(TypedDict):
 def test_a_case_is_a_class(kind: Any) -> None:
     with pytest.raises(InvalidConfig, match=r"kind is .*, must be a class that values can be told apart by"):
         case(kind, length)
+
+
+# --- several at once
+
+
+def topics(text: str) -> list[str]:
+    return [name for name in ("shout", "length") if name in text]
+
+
+several = choose(topics, length, shout, length.with_(name="never"))
+
+
+async def test_the_chosen_links_run_and_their_results_come_in_the_order_of_writing() -> None:
+    assert await several("shout length") == [12, "shout length!"]
+    assert await several("shout") == ["shout!"]
+    assert await several("neither") == []
+    assert several.output_type == list[int | str]
+
+
+async def test_a_selector_may_give_one_name() -> None:
+    assert await choose(lambda text: "length", length, shout, concurrency=1)("abc") == [3]
+
+
+async def test_what_follows_a_choice_of_several_runs() -> None:
+    assert await chain(choose(topics, length)).then(sum)("length") == 6
+
+
+async def test_a_name_that_is_not_there_cannot_be_chosen() -> None:
+    with pytest.raises(RunFailed, match="there is no 'c', 'd' to choose") as caught:
+        await choose(lambda text: ("d", "c", "length"), length)("abc")
+    assert caught.value.failure.code == "no_case"
+
+
+@pytest.mark.parametrize("answer", [None, 3, {"a": 1}])
+async def test_a_selector_gives_names(answer: Any) -> None:
+    with pytest.raises(RipresaError, match="returned"):
+        await choose(lambda text: answer, length)("abc")
+
+
+def test_bad_options_of_a_choice_are_named_together() -> None:
+    with pytest.raises(InvalidConfig, match=r"select is 3.*concurrency is 0.*on_error is 'x'"):
+        choose(3, length, concurrency=0, on_error="x")  # type: ignore[call-overload]
+
+
+def test_a_choice_of_several_is_drawn_as_a_fork() -> None:
+    assert 'n1{{"topics? all"}}' in draw(several)

@@ -23,6 +23,7 @@ from ripresa.core.events import (
     StepStarted,
 )
 from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.delay import Delay
 from ripresa.core.nodes.dynamic import Dynamic
@@ -33,6 +34,7 @@ from ripresa.core.nodes.loop import Loop, Over
 from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
+from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.wait import Wait
@@ -222,6 +224,29 @@ def waits_for_signals() -> tuple[Definition, Callable[[Play], None]]:
     return define(Wait("a", "a", timeout=9 * SECOND), f, Delay("pause", 0), Wait("d", "d")), history
 
 
+def routers_and_choices_of_several() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'"new"')
+        play.done("desk/a[0]", b'["b","old","why"]')
+        play.answer("desk", b'[1,"why"]')
+        play.done("desk/b[1]", b'["a","new",""]')
+        play.answer("desk", b'[0,"handoff"]')
+        play.reopen()
+        play.answer("desk", b'[0,"handoff"]')
+        play.done("desk/a[2]", b"5")
+        play.answer("desk", b'[-1,"int"]')
+        play.answer("some", b"[0,2]")
+        play.done("some/z", b"6")
+        play.done("some/x", b"7")
+        play.answer("states", b'[1,"B"]')
+        play.done("states/b[0]", b"8")
+        play.answer("states", b'[-1,"int"]')
+
+    desk = Router("desk", calls("a b"), condition="handoff", at_most=2, handoff=True)
+    some = Choose("some", calls("x y z"), condition="topics", join=Join())
+    return define(desk, some, Router("states", calls("a b"), condition="A | B", at_most=3)), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -234,6 +259,7 @@ WORKFLOWS = {
         durable_function,
         question_that_raises,
         waits_for_signals,
+        routers_and_choices_of_several,
     )
 }
 ENDS = {
@@ -246,6 +272,7 @@ ENDS = {
     "durable_function": "cancelled",
     "question_that_raises": "failed",
     "waits_for_signals": "completed",
+    "routers_and_choices_of_several": "completed",
 }
 
 

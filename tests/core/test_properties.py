@@ -27,6 +27,7 @@ from ripresa.core.events import (
 from ripresa.core.lifecycle import TERMINAL
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.call import Call
+from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.delay import Delay
 from ripresa.core.nodes.dynamic import Dynamic, DynamicFrame
@@ -37,6 +38,7 @@ from ripresa.core.nodes.loop import Loop, LoopFrame, Over
 from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
+from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.wait import Wait
@@ -132,7 +134,7 @@ class Builder:
         if depth:
             kinds += [
                 self.sequence, self.parallel, self.map, self.branch, self.loop, self.graph,
-                self.fallback, self.subworkflow, self.cleanup,
+                self.fallback, self.subworkflow, self.cleanup, self.router, self.choose,
             ]  # fmt: skip
         self.names += 1
         return kinds[self.tape.pick(len(kinds))](f"n{self.names}", depth - 1)
@@ -167,6 +169,13 @@ class Builder:
 
     def branch(self, name: str, depth: int) -> Node[Any]:
         return Branch(name, self.several(depth, least=1), condition="which", code=None)
+
+    def router(self, name: str, depth: int) -> Node[Any]:
+        handoff = bool(self.tape.pick(2))
+        return Router(name, self.several(depth, least=1), condition="which", at_most=3, handoff=handoff)
+
+    def choose(self, name: str, depth: int) -> Node[Any]:
+        return Choose(name, self.several(depth), condition="which", join=self.join(), window=self.tape.pick(3))
 
     def loop(self, name: str, depth: int) -> Node[Any]:
         over = (Over("condition"), Over("range", last=self.tape.pick(4)), Over("items", indexed=True))
@@ -210,6 +219,14 @@ def length_of(value: Value) -> int:
     """How many items the value has; 0 if it is no list."""
     found = decoded(value)
     return len(found) if isinstance(found, list) else 0
+
+
+def followers(node: Node[Any], command: Ask) -> int:
+    """How many arms of a router may be next: none if they take what a handoff hands on, and there is no handoff."""
+    if command.question != "next" or not isinstance(node, Router):
+        return 0
+    found = decoded(command.value)[1]
+    return 0 if node.handoff and not (isinstance(found, list) and len(found) > 1) else len(node.arms)
 
 
 class History:
@@ -279,6 +296,9 @@ class History:
             "while": b"true" if tape.pick(2) else b"false",
             "until": b"false" if tape.pick(2) else b"true",
             "when": b"false" if tape.pick(2) else b"true",
+            "enter": b'[%d,"type"]' % tape.pick(max(len(frame.node.children), 1)),
+            "next": b'[%d,"why"]' % (tape.pick(followers(frame.node, command) + 1) - 1),
+            "pick": b"[%s]" % b",".join(b"%d" % i for i in range(len(frame.node.children)) if tape.pick(2)),
         }
         play.answer(command.path, answer.get(command.question, b'"made"'))
 

@@ -317,6 +317,16 @@ def test_a_run_waits_if_nothing_but_timers_is_under_way(events: list[Event], wai
     ("events", "scope", "expected"),
     [
         ([e.BranchTaken("b", "size > 3", "large", -1)], ScopeView("b", "branch", "ended", detail="size > 3: large"), 1),
+        (
+            [e.TransitionTaken("r", 1, "a", "b", "Rework", 2)],
+            ScopeView("r", "router", count=2, detail="a → b: Rework"),
+            4,
+        ),
+        (
+            [e.TransitionTaken("r", 2, "b", "", "Ready")],
+            ScopeView("r", "router", "ended", 2, detail="b → end: Ready"),
+            2,
+        ),
         ([e.FanOutStarted("m", 3, 6)], ScopeView("m", "fan-out", count=3), 8),
         (
             [e.FanOutStarted("m", 3), e.FanOutEnded("m", 1, 2, 0)],

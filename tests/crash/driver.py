@@ -16,7 +16,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ripresa import App, Context, Graph, Retry, chain, current, fold, map_each, parallel, repeat, step, workflow
+from ripresa import (
+    App,
+    Context,
+    Graph,
+    Handoff,
+    Retry,
+    chain,
+    choose,
+    current,
+    fold,
+    map_each,
+    parallel,
+    repeat,
+    router,
+    step,
+    workflow,
+)
 from ripresa.core.codec import decode_events
 from ripresa.core.events import CallRecorded, StepCompleted, StepScheduled
 from ripresa.stores.sqlite import SQLiteStore
@@ -82,6 +98,18 @@ async def agent(value: int) -> int:
     return sum(turns)
 
 
+@step
+async def pinger(value: int) -> Handoff[int] | str:
+    await done()
+    return Handoff("ponger", value + 1) if value < 5 else f"over at {value}"
+
+
+@step
+async def ponger(value: int) -> Handoff[int]:
+    await done()
+    return Handoff("pinger", value * 2, "back")
+
+
 async def model(value: int, turn: int) -> int:
     await asyncio.sleep(job["pause"])
     note(f"{current().run}/{current().path}/model={10 * value + turn}")
@@ -132,6 +160,8 @@ def workflows() -> dict[str, Any]:
         "repeat": repeat(chain(add).then(add), until=lambda value: value > 6, at_most=9),
         "nested": chain(inner).then(inner),
         "agent": chain(agent).then(add),
+        "router": chain(router(until=str, at_most=9)(pinger, ponger)).then(length),
+        "choose": chain(choose(lambda _: ["double", "add"], add, agent, double)).then(fold(join, 0)),
         "graph": a_graph(),
         "function": function,
     }

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["chain", "map", "parallel", "repeat", "nested", "agent", "graph", "function"]
+NAMES = ["chain", "map", "parallel", "repeat", "nested", "agent", "router", "choose", "graph", "function"]
 
 
 class Nursery:

@@ -14,6 +14,11 @@ SCRIPTS = {
     "chain.py": ["9 words, the longest is 'twilight'", "Summary(words=9, longest='notebooks')"],
     "graph.py": ["3 x lamp on the way, 135.00 to pay", "no more lamps than the stock has; you are on the list"],
     "function.py": ["Rome is warmest, says the station in Rome"],
+    "router.py": [
+        "['chat: refunded (seen by triage)', 'mail: refunded (seen by triage)']",
+        "The tide turns.",
+        "too_many_transitions",
+    ],
     "errors.py": [
         "cannot see rain in Oslo from here",
         "released 2 seats",
@@ -26,6 +31,7 @@ RUNS = {
     "chain.py:digest": ('["Oh!"]', "hardly anything: Oh\n"),
     "graph.py:order": ('{"article": "lamp", "count": 3}', "3 x lamp on the way, 135.00 to pay\n"),
     "function.py:watch": ('{"places": ["Oslo"]}', "Oslo is warmest"),
+    "router.py:helpdesk": ('{"text": "a refund, please"}', "refunded (seen by triage)"),
     "errors.py:weather": ('"Oslo"', "cannot see rain in Oslo"),
 }
 

@@ -15,6 +15,7 @@ from ripresa import (
     Flow,
     Graph,
     Handle,
+    Handoff,
     Node,
     Recorded,
     Retry,
@@ -25,6 +26,7 @@ from ripresa import (
     branch,
     case,
     chain,
+    choose,
     current,
     delay,
     fallback,
@@ -36,6 +38,7 @@ from ripresa import (
     n_of,
     parallel,
     repeat,
+    router,
     step,
     wait_for,
     workflow,
@@ -116,6 +119,20 @@ async def rework(x: Rework) -> int:
 @step
 async def improve(x: Rework) -> Ready | Rework:
     return Ready(x.why)
+
+
+@step
+async def triage(item: Item) -> Handoff[Item]:
+    return Handoff("decide", item, reason="it is new")
+
+
+@step
+async def decide(item: Item) -> Handoff[Item] | Ready:
+    return Ready(item.text) if item.text else Handoff("triage", item)
+
+
+def topics(item: Item) -> list[str]:
+    return [item.text]
 
 
 @step
@@ -225,6 +242,16 @@ async def choices() -> None:
     assert_type(await case(Ready, ready).case(Rework, rework)(Ready("a")), str | int)
     sorted_out = chain(parallel(length, shout).into(both)).then(case(Ready, ready).case(Rework, rework))
     assert_type(await sorted_out("a"), str | int)
+
+
+async def routers() -> None:
+    assert_type(router(until=Ready, at_most=3)(case(Rework, improve)), Flow[Rework, Ready])
+    assert_type(await router(until=Ready, at_most=3, legal={"triage": ["decide"]})(triage, decide)(Item("a")), Ready)
+    assert_type(chain(router(until=Ready, at_most=3)(decide, triage)).then(ready), Chain[Item, str])
+    assert_type(await triage(Item("a")), Handoff[Item])
+    assert_type((await triage(Item("a"))).value, Item)
+    assert_type(choose(topics, summarise, summarise), Flow[Item, list[Summary]])
+    assert_type(await choose(lambda text: "a", length, shout, on_error="fail_slow")("a"), list[int | str])
 
 
 async def loops() -> None:

@@ -16,6 +16,7 @@ from ripresa import (
     branch,
     case,
     chain,
+    choose,
     current,
     delay,
     fallback,
@@ -26,6 +27,7 @@ from ripresa import (
     n_of,
     parallel,
     repeat,
+    router,
     step,
     wait_for,
     workflow,
@@ -42,6 +44,7 @@ from .inference import (
     campaign,
     campaign_chain,
     campaign_graph,
+    decide,
     fetch,
     good,
     grow,
@@ -55,7 +58,9 @@ from .inference import (
     rework,
     shout,
     summarise,
+    topics,
     tour,
+    triage,
 )
 
 # chain: neighbours, map items, arms
@@ -185,6 +190,18 @@ g.add(announce(announce("a")))  # M86 graph: a call, not a value
 fine = g.add(shout(mark=g.input.text, text="!"))  # swapped arguments of one type: nobody can see that
 assert_type(fine.out, str)
 Graph("h", input=Item, concurency=3)  # M87 graph: misspelt option
+
+# routers
+
+router(until=Ready, at_most=3)(case(Rework, rework))  # M88 router: hands on to a type that nobody handles
+router(until=Ready, at_most=3)(case(Rework, improve))("a")  # M89 router: wrong input
+router(until=Ready, at_most=3)(triage, rework)  # M90 router: a link that returns neither a handoff nor the result
+router(until=Ready)  # M91 router: no bound
+router(until=Ready, at_most=3, legal=["triage"])  # M92 router: edges that are no table
+chain(router(until=Ready, at_most=3)(triage, decide)).then(rework)  # M93 router: wrong neighbour
+choose(topics, length, shout)(Item("a"))  # M94 a link that takes another type than the selector
+chain(choose(topics, summarise, summarise)).then(announce)  # M95 a choice of several gives a list
+choose(loud, length, shout)  # M96 a selector that gives no names
 unused = (Summary, grow)
 
 
@@ -194,6 +211,6 @@ edited = Signal("edited", Ready)
 
 
 async def messages(ctx: Context, handle: Handle[str]) -> None:
-    await handle.send(edited, "a")  # M88 wrong signal payload
-    print((await ctx.wait_for(edited)).why)  # M89 wrong use of a signal payload
-    chain(shout).then(wait_for(edited)).then(length)  # M90 a signal that does not fit the next step
+    await handle.send(edited, "a")  # M97 wrong signal payload
+    print((await ctx.wait_for(edited)).why)  # M98 wrong use of a signal payload
+    chain(shout).then(wait_for(edited)).then(length)  # M99 a signal that does not fit the next step

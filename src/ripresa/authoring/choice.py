@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isclass
-from typing import Any
+from typing import Any, get_args, overload
 
 from typing_extensions import TypeVar, is_typeddict
 
+from ..context import Items
 from ..core.nodes.branch import Branch
+from ..core.nodes.choose import Choose
+from ..core.nodes.join import Join
 from ..core.nodes.node import Node
-from .fit import fits, known, members, named, union
+from .fit import fits, known, list_of, members, named, union
 from .flow import Built, Flow, Link, as_links, build_link, build_links
-from .options import bad_predicate, check_name
-from .patterns import common_input
+from .options import bad_choice, bad_count, bad_predicate, check_name
+from .patterns import OnError, common_input
 from .place import One, Place, distinct
-from .questions import ByType, Choice, predicate_at
+from .questions import ByType, Choice, Chosen, predicate_at
 from .step import step_name
 
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
 A_contra = TypeVar("A_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
@@ -97,3 +102,95 @@ def _build_cases(cases: tuple[tuple[type, Built], ...], place: Place) -> Branch:
 
 def _uncovered(given: Any, whole: Any) -> list[Any]:
     return [member for member in members(given) if not fits(member, whole)]
+
+
+# --- several at once
+
+Selector = Callable[[A], str | Items[str]]
+"""Picks links by name: one, several (in any order), or none (an empty list)."""
+
+
+@overload
+def choose(
+    select: Selector[A],
+    a: Link[A, B],
+    b: Link[A, C],
+    /,
+    *,
+    concurrency: int | None = ...,
+    on_error: OnError = ...,
+    name: str = ...,
+) -> Flow[A, list[B | C]]: ...
+@overload
+def choose(
+    select: Selector[A],
+    a: Link[A, B],
+    b: Link[A, C],
+    c: Link[A, D],
+    /,
+    *,
+    concurrency: int | None = ...,
+    on_error: OnError = ...,
+    name: str = ...,
+) -> Flow[A, list[B | C | D]]: ...
+@overload
+def choose(
+    select: Selector[A],
+    a: Link[A, B],
+    b: Link[A, C],
+    c: Link[A, D],
+    d: Link[A, E],
+    /,
+    *,
+    concurrency: int | None = ...,
+    on_error: OnError = ...,
+    name: str = ...,
+) -> Flow[A, list[B | C | D | E]]: ...
+@overload
+def choose(
+    select: Selector[A],
+    /,
+    *links: Link[A, B],
+    concurrency: int | None = ...,
+    on_error: OnError = ...,
+    name: str = ...,
+) -> Flow[A, list[B]]: ...
+def choose(
+    select: Selector[Any],
+    /,
+    *links: Link[Any, Any],
+    concurrency: int | None = None,
+    on_error: OnError = "fail_fast",
+    name: str = "choose",
+) -> Flow[Any, Any]:
+    """Run those links side by side that `select` names for the value, one or several; all are given the value.
+
+    Their results are a list in the order of writing; those that were not chosen are absent. What was chosen is
+    recorded; it is not asked again. `on_error` and `concurrency` as for `parallel`.
+    """
+    checked = as_links(
+        links,
+        "choose",
+        bad_predicate(select, "select"),
+        bad_count(concurrency, "concurrency", optional=True),
+        bad_choice(on_error, "on_error", get_args(OnError)),
+        check_name(name, "name"),
+    )
+    return Flow(partial(_build_choose, select, checked, (Join(on_error=on_error), concurrency or 0)), name=name)
+
+
+def _build_choose(select: Selector[Any], links: tuple[Built, ...], side: tuple[Join, int], place: Place) -> Choose:
+    given = place.given.single(place)
+    arms = build_links(links, place, One(given))
+    input_type = common_input(tuple(arm.input_type for arm in arms), place)
+    asked = predicate_at(select, place, given if known(given) else input_type)
+    return Choose(
+        place.name,
+        arms,
+        condition=step_name(select),
+        join=side[0],
+        window=side[1],
+        code=Chosen(asked, tuple(arm.name for arm in arms)),
+        input_type=input_type,
+        output_type=list_of(union(arm.output_type for arm in arms)),
+    )

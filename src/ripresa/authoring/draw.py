@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ..core.durations import MICROSECONDS
 from ..core.nodes.branch import Branch
+from ..core.nodes.choose import Choose
 from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.delay import Delay
 from ..core.nodes.dynamic import Dynamic
@@ -19,6 +20,7 @@ from ..core.nodes.loop import Loop
 from ..core.nodes.map import Map
 from ..core.nodes.node import Node
 from ..core.nodes.parallel import Parallel
+from ..core.nodes.router import Router
 from ..core.nodes.sequence import Sequence
 from ..core.nodes.subworkflow import Subworkflow
 from ..core.nodes.wait import Wait
@@ -91,6 +93,10 @@ class Picture:
                 return self._fork(node, f"{node.name}: {_joined(node.join)}", node.branches, frame)
             case Branch():
                 return self._choice(node, frame)
+            case Choose():
+                return self._fork(node, f"{node.condition}? {_joined(node.join)}", node.arms, frame)
+            case Router():
+                return self._router(node, frame)
             case Map():
                 return self._framed(f"{node.name}: each item{_policy(node.join)}", node.body, frame)
             case Loop():
@@ -152,6 +158,21 @@ class Picture:
             self._join(start.exits, drawn.entries, label)
             exits.extend(drawn.exits)
         return Ends(start.entries, tuple(exits))
+
+    def _router(self, node: Router, frame: str | None) -> Ends:
+        """Every way from one link to another, or only those that are legal, if that is said."""
+        inside = self._frame(f"{node.name}: at most {node.at_most} times", frame)
+        drawn = {arm.name: self.put(arm, inside) for arm in node.arms}
+        legal = node.code.ways.legal
+        for source in drawn:
+            for target in drawn if legal is None else legal.get(source, ()):
+                if legal is not None or source != target:
+                    self._join(drawn[source].exits, drawn[target].entries)
+        starts = [next(iter(drawn.values()))] if node.handoff else drawn.values()
+        return Ends(
+            tuple(key for ends in starts for key in ends.entries),
+            tuple(key for ends in drawn.values() for key in ends.exits),
+        )
 
     def _framed(self, label: str, body: Node[Any], frame: str | None) -> Ends:
         return self.put(body, self._frame(label, frame))

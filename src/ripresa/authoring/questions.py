@@ -21,11 +21,16 @@ def holds(answer: object, asked: str) -> bool:
 
     Raises `RipresaError(usage)` if it returned something to await, which would always be true.
     """
+    return bool(plain_answer(answer, asked))
+
+
+def plain_answer(answer: object, asked: str) -> object:
+    """What user code answered. Raises `RipresaError(usage)` if it is something to await."""
     if isinstance(answer, Pending) or inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()
         raise RipresaError(f"{asked} returned something to await", code="usage", hint="a predicate is a plain function")
-    return bool(answer)
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,34 @@ class ByType:
         except InvalidValue:
             return -1
         return next((index for index, kind in enumerate(self.kinds) if isinstance(value, kind)), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The code of a choice of several: which of `names` the selector named, by index."""
+
+    predicate: Predicate
+    names: tuple[str, ...]
+
+    def answer(self, question: str, about: Value, reader: Reader) -> object:
+        """The indices, in order."""
+        asked = self.predicate
+        found = plain_answer(asked.fn(reader.read(about, asked.kind)), step_name(asked.fn))
+        named = {found} if isinstance(found, str) else set(_listed(found, step_name(asked.fn)))
+        strangers = sorted(map(repr, named.difference(self.names)))
+        if strangers:
+            raise RipresaError(
+                f"there is no {', '.join(strangers)} to choose",
+                code="no_case",
+                hint=f"there are {', '.join(self.names)}",
+            )
+        return [index for index, name in enumerate(self.names) if name in named]
+
+
+def _listed(found: object, asked: str) -> list[Any]:
+    if isinstance(found, list | tuple | set | frozenset):
+        return list(found)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    raise RipresaError(f"{asked} returned {found!r}", code="usage", hint="return a name or a list of names")
 
 
 def predicate_at(fn: Callable[[Any], object], place: Place, given: Any) -> Predicate:

@@ -115,6 +115,8 @@ class Lines(Screen):
                 yield f"completed {path or view.workflow}: {iterations} times ({reason})"
             case e.BranchTaken(path, condition, choice) if not _is_item(path):
                 yield f"took {choice} at {path or view.workflow} ({condition})"
+            case e.TransitionTaken(path, _, source, target, reason) if not _is_item(path):
+                yield f"{path or view.workflow}: {source or 'start'} → {target or 'end'} ({reason})"
             case e.RunPausing():
                 yield "paused"
             case _:

@@ -359,6 +359,22 @@ class BranchTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class TransitionTaken:
+    """A router goes from one of its nodes to the next, and why.
+
+    `source` is empty when it begins, `target` when it ends; `number` is how many of its nodes have run. The reason of
+    an end that nobody wanted is the code of its failure.
+    """
+
+    path: str
+    number: int
+    source: str
+    target: str
+    reason: str
+    expected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FanOutStarted:
     """A map or parallel node begins `count` branches."""
 
@@ -491,6 +507,7 @@ Consequence: TypeAlias = (
     | ScopeStarted
     | ScopeEnded
     | BranchTaken
+    | TransitionTaken
     | FanOutStarted
     | FanOutEnded
     | IterationStarted

@@ -158,11 +158,9 @@ class RunView:
 
     def _scope(self, event: e.Event) -> None:
         match event:
-            case e.BranchTaken(path, condition, choice, expected):
-                self.scopes[path] = ScopeView(path, "branch", "ended", detail=f"{condition}: {choice}")
-                self.expected += expected
             case e.FanOutStarted(path, count, expected):
-                self.scopes[path] = ScopeView(path, "fan-out", count=count)
+                chosen = self.scopes.get(path)
+                self.scopes[path] = ScopeView(path, "fan-out", count=count, detail=chosen.detail if chosen else "")
                 self.expected += expected
             case e.FanOutEnded(path, completed, failed):
                 scope = self.scopes[path]
@@ -200,6 +198,19 @@ class RunView:
             case e.SignalTaken(path):
                 self.timers.pop(path, None)
                 self.waits.pop(path, None)
+            case _:
+                self._choice(event)
+
+    def _choice(self, event: e.Event) -> None:
+        match event:
+            case e.BranchTaken(path, condition, choice, expected):
+                self.scopes[path] = ScopeView(path, "branch", "ended", detail=f"{condition}: {choice}")
+                self.expected += expected
+            case e.TransitionTaken(path, number, source, target, reason, expected):
+                move = f"{source or 'start'} → {target or 'end'}: {reason}"
+                status, count = ("running", number + 1) if target else ("ended", number)
+                self.scopes[path] = ScopeView(path, "router", status, count, detail=move)
+                self.expected += expected
             case _:
                 self._lifecycle(event)
 

@@ -1,0 +1,130 @@
+"""`router`: one of several nodes at a time; what it returns picks the next, until the answer is that it is the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic_core import from_json
+from typing_extensions import override
+
+from ..events import Failure, TransitionTaken
+from ..frames import Frame, ScopeFrame
+from ..values import NULL, Pick, Value, text_of
+from .node import Node, Scope
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+END: Final = -1
+"""The answer that the value is the router's result."""
+
+HANDED: Final = 1
+"""Where in a handoff the value stands that it hands on."""
+
+
+class RouterFrame(ScopeFrame):
+    """Which arm is active (-1: none yet), how many were begun and may be, and what the last one returned."""
+
+    __slots__ = ("arm", "count", "limit", "value")
+    FIELDS = (
+        *ScopeFrame.FIELDS,
+        ("arm", "plain"),
+        ("count", "plain"),
+        ("limit", "plain"),
+        ("value", "value"),
+    )
+
+    def __init__(self, *place: Any) -> None:
+        super().__init__(*place)
+        self.arm = -1
+        self.count = 0
+        self.limit = 0
+        self.value: Value = NULL
+
+
+class Router(Scope[RouterFrame]):
+    """One of `arms` is active at a time. At most `at_most` are begun in a row; a reopened run may begin as many again.
+
+    Which one is first is asked (`enter`, about the router's input), or it is the first of them if `handoff`. What an
+    arm returned is asked about together with the index of the arm (`next`): the answer is a list of the index of the
+    next arm (-1: the value is the result) and the reason. `handoff`: the next is given the item at `HANDED` of the
+    value, else the whole of it. `condition` names the choice for readers.
+    """
+
+    kind: ClassVar[str] = "router"
+    frame_class: ClassVar[type[Frame]] = RouterFrame
+
+    def __init__(
+        self,
+        name: str,
+        arms: tuple[Node[Any], ...],
+        *,
+        condition: str,
+        at_most: int,
+        handoff: bool = False,
+        **types: Any,
+    ) -> None:
+        super().__init__(name, **types)
+        self.arms = arms
+        self.condition = condition
+        self.at_most = at_most
+        self.handoff = handoff
+
+    @property
+    @override
+    def children(self) -> tuple[Node[Any], ...]:
+        return self.arms
+
+    @override
+    def policy(self) -> dict[str, Any]:
+        return {"condition": self.condition, "at_most": self.at_most, "handoff": self.handoff}
+
+    @override
+    def expected(self) -> int:
+        return 0
+
+    @override
+    def child_node(self, run: RunState, frame: RouterFrame, key: int, path: str) -> Node[Any]:
+        return self.arms[frame.arm]
+
+    @override
+    def open(self, run: RunState, frame: RouterFrame) -> None:
+        frame.limit = self.at_most
+        frame.value = frame.input
+        if self.handoff:
+            self._go(run, frame, 0, frame.input, "start")
+        else:
+            run.ask(frame, "enter", frame.input)
+
+    def answered(self, run: RunState, frame: RouterFrame, question: str, answer: Value) -> None:
+        """Where to go on (`enter`, `next`), and why."""
+        found: tuple[int, str] = from_json(text_of(answer))
+        arm, reason = found
+        if arm == END:
+            self._note(run, frame, "", reason)
+            run.done(frame, frame.value)
+        elif frame.count == frame.limit:
+            frame.question = question
+            frame.limit += self.at_most
+            self._note(run, frame, "", "too_many_transitions")
+            message = f"{frame.count} of its nodes have run, at most {self.at_most} may; {self.arms[arm].name} is next"
+            run.abort(frame, Failure("too_many_transitions", message, path=frame.path))
+        else:
+            handed = Pick(frame.value, HANDED) if question == "next" and self.handoff else frame.value
+            self._go(run, frame, arm, handed, reason)
+
+    @override
+    def on_done(self, run: RunState, frame: RouterFrame, key: int, value: Value) -> None:
+        frame.value = value
+        run.ask(frame, "next", (b"%d" % frame.arm, value))
+
+    def _go(self, run: RunState, frame: RouterFrame, arm: int, value: Value, reason: str) -> None:
+        node = self.arms[arm]
+        self._note(run, frame, node.name, reason, node.expected())
+        frame.arm = arm
+        frame.count += 1
+        run.spawn(frame, node, f"{node.name}[{frame.count - 1}]", frame.count - 1, value)
+
+    def _note(self, run: RunState, frame: RouterFrame, target: str, reason: str, expected: int = 0) -> None:
+        source = "" if frame.arm < 0 else self.arms[frame.arm].name
+        run.consequences.append(TransitionTaken(frame.path, frame.count, source, target, reason, expected))
