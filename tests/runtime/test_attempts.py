@@ -138,6 +138,39 @@ async def test_a_hung_step_is_interrupted_and_reported_as_timeout() -> None:
     assert lost == ["timeout", "timeout"]
 
 
+async def test_a_timeout_runs_by_the_apps_clock() -> None:
+    @step(timeout="30 days")
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with on_clock() as (app, clock):
+        handle = await app.start(hang())
+        assert await clock.jump() == 30 * 86_400_000_000
+        with pytest.raises(RunFailed) as caught:
+            await handle.result()
+    assert caught.value.failure.code == "timeout"
+    assert clock.waiting() == []
+
+
+async def test_a_timeout_of_a_journaled_call_runs_by_the_apps_clock() -> None:
+    @step(timeout=60)
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    @step
+    async def calling() -> str:
+        try:
+            await current().call(hang)
+        except TimeoutError:
+            return "too late"
+        return "in time"
+
+    async with on_clock() as (app, clock):
+        handle = await app.start(calling())
+        await clock.jump()
+        assert await handle.result() == "too late"
+
+
 async def test_hung_steps_side_by_side_time_out_each_for_itself() -> None:
     @step(timeout=0.02)
     async def hang(number: int) -> int:

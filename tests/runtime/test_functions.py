@@ -570,6 +570,24 @@ async def test_a_function_that_is_thrown_away_does_not_run_the_steps_of_its_fina
     assert ran == []
 
 
+async def test_an_interrupt_of_the_user_passes_through_a_function_that_is_thrown_away() -> None:
+    global tally
+    tally = Tally()
+
+    @workflow
+    async def function(ctx: Context) -> None:
+        try:
+            await wait(1)
+        finally:
+            raise KeyboardInterrupt
+
+    async with in_memory() as app:
+        handle = await app.start(function())
+        await tally.reach(1)
+        with pytest.raises(KeyboardInterrupt):
+            app.engine.drivers[handle.id].functions.close()
+
+
 async def test_a_function_whose_run_cannot_begin_is_thrown_away_too() -> None:
     from ripresa.errors import StoreError
     from ripresa.stores.memory import MemoryStore

@@ -24,7 +24,7 @@ from ..core.nodes.call import lost_failure
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError
-from .clock import sleep
+from .clock import sleep, time_limit
 from .feed import StepProgressed
 from .functions import moment
 
@@ -144,8 +144,7 @@ class Running:
         while True:
             tries += 1
             try:
-                async with asyncio.timeout(options.timeout):
-                    result = await self._called(fn, args, kwargs)
+                result = await self._limited(fn, options.timeout, args, kwargs)
                 break
             except Exception as error:
                 wait = retry_after(
@@ -158,6 +157,12 @@ class Running:
         value = self.driver.keeper.keep(text)
         await self.driver.durable(CallRecorded(self.driver.clock.now(), self.path, self.number, key, value))
         return value
+
+    async def _limited(self, fn: Any, timeout: float | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if timeout is None:
+            return await self._called(fn, args, kwargs)
+        async with time_limit(self.driver.clock, timeout):
+            return await self._called(fn, args, kwargs)
 
     async def _called(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not isinstance(fn, Step) or fn.is_async:
@@ -206,7 +211,7 @@ async def _run(running: Running) -> Fact:
         if options.timeout is None:
             text = await _called(running)
         else:
-            async with asyncio.timeout(options.timeout) as limit:
+            async with time_limit(clock, options.timeout) as limit:
                 text = await _called(running)
         return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
     except RipresaError as error:

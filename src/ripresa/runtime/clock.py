@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 
 from ..core.durations import MICROSECONDS
 from ..ports import Alarm, Clock
@@ -31,3 +33,15 @@ async def sleep(clock: Clock, seconds: float) -> None:
         await woken.wait()
     finally:
         alarm.cancel()
+
+
+@asynccontextmanager
+async def time_limit(clock: Clock, seconds: float) -> AsyncGenerator[asyncio.Timeout]:
+    """`asyncio.timeout` by a clock: what takes longer is cancelled and is a `TimeoutError`."""
+    async with asyncio.timeout(None) as limit:
+        due = clock.now() + round(seconds * MICROSECONDS)
+        alarm = clock.call_at(due, partial(limit.reschedule, 0))  # a moment of the loop that is past: now
+        try:
+            yield limit
+        finally:
+            alarm.cancel()

@@ -66,6 +66,10 @@ POLL = 0.2
 """Seconds between two looks at the inbox for requests of other processes."""
 
 
+PAGE = 2000
+"""Events that are read from a journal at a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How an engine runs: caps on attempts at a time (None: none), seconds it waits for steps that do not stop."""
@@ -270,11 +274,24 @@ class Engine:
         return driver
 
     async def history(self, run: str, after: int = 0) -> list[Recorded]:
-        """The events of a run after sequence number `after`. Raises `RunNotFound`."""
-        rows = await self.store.read(run, after)
+        """The events of a run after sequence number `after`. Raises `RunNotFound`.
+
+        A long journal is read a page at a time, so that the loop is not held up.
+        """
+        rows = await self.store.read(run, after, PAGE)
         if not rows and not after:
             raise not_found(run)
-        return [item for row in rows for item in decode_events(row.data, run, row.seq) if item.seq > after]
+        found: list[Recorded] = []
+        while rows:
+            found.extend(
+                item for row in rows for item in decode_events(row.data, run, row.seq) if item.seq > after
+            )
+            if sum(row.events for row in rows) < PAGE:
+                break
+            after = found[-1].seq
+            await asyncio.sleep(0)
+            rows = await self.store.read(run, after, PAGE)
+        return found
 
     def _check_definition(self, started: Any, definition: Definition, run: str) -> None:
         assert isinstance(started, RunStarted)

@@ -311,6 +311,8 @@ class Interpreter:
         for _ in range(DEAF):  # as often as it awaits in a `finally` block
             try:
                 self._run(coroutine.throw, ThrownAway())
+            except KeyboardInterrupt:
+                raise
             except BaseException:  # the border: whatever it raises, nobody is there to hear it
                 return
 

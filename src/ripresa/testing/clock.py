@@ -39,7 +39,7 @@ class _Alarm:
 
 
 class ManualClock:
-    """`ports.Clock` for tests. Times are microseconds since 1970. Timeouts of steps run on the loop's own time."""
+    """`ports.Clock` for tests. Times are microseconds since 1970."""
 
     def __init__(self, at: int = START) -> None:
         self._now = at
