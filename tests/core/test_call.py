@@ -5,7 +5,9 @@ import pytest
 from ripresa.core.commands import CancelStep, ClearTimer, RunStep, SetTimer
 from ripresa.core.events import (
     AttemptLost,
+    CallFailed,
     CallRecorded,
+    CallStarted,
     Failure,
     NodeCancelled,
     RetryScheduled,
@@ -137,6 +139,19 @@ def test_recorded_calls_are_kept_for_the_next_attempt() -> None:
     play.check_replay()
 
 
+@pytest.mark.parametrize("end", [CallRecorded(START, "a", 1, "k1", b"1"), CallFailed(START, "a", 1, "k1", failure())])
+def test_an_irreversible_call_is_intended_until_it_is_known_how_it_ended(end: CallRecorded | CallFailed) -> None:
+    play = started()
+    assert play.feed(CallStarted(play.now, "a", 1, "k1")) == []
+    assert play.feed(CallStarted(play.now, "a", 1, "k2")) == []
+    assert frame_of(play, "a").intents == ("k1", "k2")
+    assert play.feed(end) == []
+    assert frame_of(play, "a").intents == ("k2",)
+    play.fail("a", retry_in=0)
+    assert frame_of(play, "a").intents == ("k2",)
+    play.check_replay()
+
+
 def test_the_start_of_an_irreversible_attempt_is_noted() -> None:
     play = started()
     assert play.feed(StepStarted(play.now, "a", 1)) == []
@@ -151,6 +166,8 @@ def test_the_start_of_an_irreversible_attempt_is_noted() -> None:
         StepFailed(START, "a", 1, failure(), 0),
         AttemptLost(START, "a", 1, "crashed", 0),
         CallRecorded(START, "a", 1, "k", b"9"),
+        CallStarted(START, "a", 1, "k"),
+        CallFailed(START, "a", 1, "k", failure()),
         StepStarted(START, "a", 1),
         StepCompleted(START, "a", 3, b"9"),
         StepCompleted(START, "nowhere", 1, b"9"),

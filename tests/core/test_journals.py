@@ -14,8 +14,10 @@ import pytest
 from ripresa.core.codec import EVENTS, decode_events, decode_state, encode_events, encode_state
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
+    CallFailed,
     CallRecorded,
     CallSpec,
+    CallStarted,
     CheckpointNamed,
     Recorded,
     RunStarted,
@@ -66,6 +68,18 @@ def chain_with_retries() -> tuple[Definition, Callable[[Play], None]]:
         play.done("send", b"null")
 
     return define(call("search"), Delay("pause", SECOND), *calls("write send")), history
+
+
+def journaled_calls() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start()
+        play.feed(CallFailed(play.now, "agent", 1, "model", failure(), play.now + SECOND))
+        play.feed(CallRecorded(play.now, "agent", 1, "model", b'"pay"'))
+        play.feed(CallStarted(play.now, "agent", 1, "pay"))
+        play.lose("agent", "crashed", retry_in=0)
+        play.done("agent", b'"paid"')
+
+    return define(call("agent")), history
 
 
 def fan_outs() -> tuple[Definition, Callable[[Play], None]]:
@@ -251,6 +265,7 @@ WORKFLOWS = {
     make.__name__: make
     for make in (
         chain_with_retries,
+        journaled_calls,
         fan_outs,
         loops_and_choices,
         graph_reopened,
@@ -264,6 +279,7 @@ WORKFLOWS = {
 }
 ENDS = {
     "chain_with_retries": "completed",
+    "journaled_calls": "completed",
     "fan_outs": "failed",
     "loops_and_choices": "completed",
     "graph_reopened": "completed",

@@ -115,6 +115,8 @@ SILENT: list[Event] = [
     e.Returned(START, "()", b"1"),
     e.Raised(START, "()", BOOM),
     e.CallRecorded(START, "a", 1, "key", b"1"),
+    e.CallStarted(START, "a", 1, "key"),
+    e.CallFailed(START, "a", 1, "key", BOOM),
     e.CancelRequested(START),
     e.TerminateRequested(START),
     e.PauseRequested(START),

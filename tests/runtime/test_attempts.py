@@ -10,8 +10,16 @@ import anyio
 import pytest
 
 from ripresa import Context, Retry, RunFailed, StepError, chain, current, map_each, step, workflow
-from ripresa.core.events import AttemptLost, RetryScheduled, StepCompleted, StepFailed, StepStarted
+from ripresa.core.events import (
+    AttemptLost,
+    CallFailed,
+    RetryScheduled,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+)
 from ripresa.errors import StepFailed as StepFailedError
+from ripresa.stores.memory import Memory
 from tests.runtime.stage import Tally, in_memory, journal_of, on_clock, turns
 
 MINUTE = 60_000_000
@@ -494,3 +502,101 @@ async def test_an_irreversible_step_is_announced_before_it_runs() -> None:
             assert not any(isinstance(event, StepCompleted) for event in seen)
         tally.open()
         assert (await alone.result(), await beside.result()) == (1, [1, 2])
+
+
+# --- journaled calls that fail, and those that cannot be taken back
+
+
+async def test_every_failing_try_of_a_journaled_call_is_an_event() -> None:
+    tries: list[int] = []
+
+    @step(retry=Retry(3, 60, jitter=0))
+    async def flaky(number: int) -> int:
+        tries.append(number)
+        if len(tries) < 3:
+            raise ValueError(f"try {len(tries)}")
+        return number
+
+    @step
+    async def calling() -> int:
+        return await current().call(flaky, 7)
+
+    async with on_clock() as (app, clock):
+        handle = await app.start(calling())
+        assert [await clock.jump(), await clock.jump()] == [60_000_000, 60_000_000]
+        assert await handle.result() == 7
+        failed = [event for event in await journal_of(handle) if isinstance(event, CallFailed)]
+    assert [(event.failure.message, event.retry_at - event.at) for event in failed] == [
+        ("try 1", 60_000_000),
+        ("try 2", 60_000_000),
+    ]
+
+
+async def test_an_irreversible_call_without_a_report_is_not_made_again() -> None:
+    sent: list[int] = []
+    memory, tally = Memory(), Tally()
+
+    @step(effect="irreversible")
+    async def send(number: int) -> int:
+        sent.append(number)
+        await tally.visit()
+        return number
+
+    @step(retry=Retry(3, 0))
+    async def calling(number: int) -> int:
+        return await current().call(send, number)
+
+    flow = chain(calling)
+    async with in_memory(memory) as app:
+        await app.start(flow(7), id="run")
+        await tally.reach(1)
+    tally.open()
+    async with in_memory(memory) as app:
+        handle = await app.resume("run", flow)
+        with pytest.raises(RunFailed) as caught:
+            await handle.result()
+    assert caught.value.failure.code == "outcome_unknown"
+    assert sent == [7]
+
+
+async def test_an_irreversible_call_that_raised_is_made_again_by_its_policy() -> None:
+    sent: list[int] = []
+
+    @step(effect="irreversible", retry=Retry(2, 0))
+    async def send(number: int) -> int:
+        sent.append(number)
+        if len(sent) == 1:
+            raise ConnectionError("refused at once")
+        return number
+
+    @step
+    async def calling() -> int:
+        return await current().call(send, 7)
+
+    async with in_memory() as app:
+        handle = await app.start(calling())
+        assert await handle.result() == 7
+        calls = [type(event).__name__ for event in await journal_of(handle) if "Call" in type(event).__name__]
+    assert calls == ["CallStarted", "CallFailed", "CallStarted", "CallRecorded"]
+
+
+async def test_an_irreversible_call_that_ran_into_its_timeout_is_not_made_again() -> None:
+    sent: list[int] = []
+
+    @step(effect="irreversible", retry=Retry(5, 0), timeout=1)
+    async def send(number: int) -> int:
+        sent.append(number)
+        await asyncio.Event().wait()
+        return number
+
+    @step(retry=Retry(2, 0))
+    async def calling() -> int:
+        return await current().call(send, 7)
+
+    async with on_clock() as (app, clock):
+        handle = await app.start(calling())
+        await clock.jump()
+        with pytest.raises(RunFailed) as caught:
+            await handle.result()
+    assert caught.value.failure.code == "outcome_unknown"
+    assert sent == [7]

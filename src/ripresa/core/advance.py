@@ -15,7 +15,9 @@ from .events import (
     AnswerFailed,
     Asked,
     AttemptLost,
+    CallFailed,
     CallRecorded,
+    CallStarted,
     CancelRequested,
     CheckpointNamed,
     Consequence,
@@ -78,7 +80,15 @@ def accepts(state: RunState, fact: Fact) -> bool:
     if state.status == "created":
         return isinstance(fact, RunStarted)
     match fact:
-        case StepCompleted() | StepFailed() | AttemptLost() | CallRecorded() | StepStarted():
+        case (
+            StepCompleted()
+            | StepFailed()
+            | AttemptLost()
+            | CallRecorded()
+            | CallStarted()
+            | CallFailed()
+            | StepStarted()
+        ):
             frame = state.frames.get(fact.path)
             return (
                 type(frame) is CallFrame
@@ -210,6 +220,10 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             state.abort(_scope(state, fact.path), fact.failure)
         case CallRecorded():
             _call(state, fact.path).record(state.frames[fact.path], fact.key, fact.output)
+        case CallStarted():
+            _call(state, fact.path).intend(state.frames[fact.path], fact.key)
+        case CallFailed():
+            _call(state, fact.path).report(state.frames[fact.path], fact.key)
         case StepStarted():
             _call(state, fact.path).started(state.frames[fact.path])
         case RunStarted():

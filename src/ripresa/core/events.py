@@ -196,6 +196,28 @@ class CallRecorded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A step is about to make an irreversible call through `current().call` (others begin without an event)."""
+
+    at: int
+    path: str
+    attempt: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """A try of a call that a step made through `current().call` raised; `retry_at` as in `StepFailed`."""
+
+    at: int
+    path: str
+    attempt: int
+    key: str
+    failure: Failure
+    retry_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """Somebody asks the run to stop and clean up."""
 
@@ -283,6 +305,8 @@ Fact: TypeAlias = (
     | CheckpointNamed
     | SignalReceived
     | SignalRefused
+    | CallStarted
+    | CallFailed
 )
 
 

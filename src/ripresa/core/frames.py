@@ -53,9 +53,12 @@ class Frame:
 
 
 class CallFrame(Frame):
-    """A call: its attempt (from 1), the attempt that its retry policy counts from, and what it journaled itself."""
+    """A call: its attempt (from 1), the attempt that its retry policy counts from, and what it journaled itself.
 
-    __slots__ = ("attempt", "base", "due", "generation", "recorded", "started")
+    `intents` are the irreversible calls it began and had no report of.
+    """
+
+    __slots__ = ("attempt", "base", "due", "generation", "intents", "recorded", "started")
     FIELDS = (
         *Frame.FIELDS,
         ("attempt", "plain"),
@@ -64,6 +67,7 @@ class CallFrame(Frame):
         ("generation", "plain"),
         ("recorded", "values by key"),
         ("started", "plain"),
+        ("intents", "list"),
     )
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
@@ -74,6 +78,7 @@ class CallFrame(Frame):
         self.generation = 0
         self.recorded: dict[str, Value] | None = None
         self.started = 0
+        self.intents: tuple[str, ...] = ()
 
 
 class ScopeFrame(Frame):

@@ -18,12 +18,22 @@ from ..authoring.step import Bound, Named, Options, Step, run_plainly
 from ..context import StepContext, Variables, copy_variables, enter_step
 from ..core.commands import RunStep
 from ..core.durations import MICROSECONDS
-from ..core.events import AttemptLost, CallRecorded, Fact, Failure, StepCompleted, StepFailed, StepStarted
+from ..core.events import (
+    AttemptLost,
+    CallFailed,
+    CallRecorded,
+    CallStarted,
+    Fact,
+    Failure,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+)
 from ..core.frames import CallFrame, ScopeFrame
 from ..core.nodes.call import lost_failure
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
-from ..errors import RipresaError
+from ..errors import RipresaError, StepTimeout
 from .clock import sleep, time_limit
 from .feed import StepProgressed
 from .functions import moment
@@ -140,29 +150,63 @@ class Running:
         self, fn: Any, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], key: str
     ) -> Any:
         options = fn.options if isinstance(fn, Step) else _PLAIN
+        await self._intend(options, key)
         tries = 0
         while True:
             tries += 1
             try:
-                result = await self._limited(fn, options.timeout, args, kwargs)
+                result = await self._limited(fn, options, args, kwargs)
                 break
             except Exception as error:
-                wait = retry_after(
-                    options.retry, tries, failure_of(error), spread_of(self.driver.state.seed, key, tries)
-                )
+                wait = await self._failed_call(options, error, key, tries)
                 if wait is None:
                     raise
                 await sleep(self.driver.clock, wait)
+                await self._intend(options, key)
         text = encode(result, parameters.returns, where=f"{self.path}/{options.name}")
         value = self.driver.keeper.keep(text)
         await self.driver.durable(CallRecorded(self.driver.clock.now(), self.path, self.number, key, value))
         return value
 
-    async def _limited(self, fn: Any, timeout: float | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if timeout is None:
+    async def _intend(self, options: Options, key: str) -> None:
+        """Append that an irreversible call begins. Raises `outcome_unknown` if it had begun before without a report."""
+        if options.effect != "irreversible":
+            return
+        if key in self.frame.intents:
+            raise RipresaError(
+                f"the irreversible call {key!r} had begun when its process ended: nobody knows what it did",
+                code="outcome_unknown",
+                op="call",
+                where=self.path,
+                hint="find out what it did; then resume with a step that does not call it again",
+            )
+        await self.driver.durable(CallStarted(self.driver.clock.now(), self.path, self.number, key))
+
+    async def _failed_call(self, options: Options, error: Exception, key: str, tries: int) -> float | None:
+        """Record that a try of a call raised; seconds to wait before the next, or None.
+
+        An irreversible call that ran into its timeout has not reported: it stays intended, and is not tried again.
+        """
+        if options.effect == "irreversible" and isinstance(error, StepTimeout):
+            return None
+        now, failure = self.driver.clock.now(), failure_of(error, self.path, self.number)
+        wait = retry_after(options.retry, tries, failure, spread_of(self.driver.state.seed, key, tries))
+        retry_at = 0 if wait is None else now + round(wait * MICROSECONDS)
+        await self.driver.durable(CallFailed(now, self.path, self.number, key, failure, retry_at))
+        return wait
+
+    async def _limited(self, fn: Any, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if options.timeout is None:
             return await self._called(fn, args, kwargs)
-        async with time_limit(self.driver.clock, timeout):
-            return await self._called(fn, args, kwargs)
+        limit: asyncio.Timeout | None = None
+        try:
+            async with time_limit(self.driver.clock, options.timeout) as limit:
+                return await self._called(fn, args, kwargs)
+        except TimeoutError:
+            if limit is None or not limit.expired():
+                raise
+            message = f"the call of {options.name} took longer than its timeout of {options.timeout:g} s"
+            raise StepTimeout(message, op="call", where=self.path) from None
 
     async def _called(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not isinstance(fn, Step) or fn.is_async:

@@ -283,9 +283,7 @@ class Engine:
             raise not_found(run)
         found: list[Recorded] = []
         while rows:
-            found.extend(
-                item for row in rows for item in decode_events(row.data, run, row.seq) if item.seq > after
-            )
+            found.extend(item for row in rows for item in decode_events(row.data, run, row.seq) if item.seq > after)
             if sum(row.events for row in rows) < PAGE:
                 break
             after = found[-1].seq

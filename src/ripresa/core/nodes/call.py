@@ -67,6 +67,15 @@ class Call(Node[CallFrame]):
     def record(self, frame: Any, key: str, output: Value) -> None:
         """Keep what a call inside the step returned, for its next attempt."""
         frame.recorded = {**(frame.recorded or {}), key: output}
+        self.report(frame, key)
+
+    def intend(self, frame: Any, key: str) -> None:
+        """A call inside the step is about to do what cannot be taken back."""
+        frame.intents = (*frame.intents, key)
+
+    def report(self, frame: Any, key: str) -> None:
+        """It is known how a call inside the step ended."""
+        frame.intents = tuple(intent for intent in frame.intents if intent != key)
 
     def started(self, frame: Any) -> None:
         """The attempt of an irreversible step is about to run."""
