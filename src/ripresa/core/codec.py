@@ -258,7 +258,7 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
 # --- run state
 
 _STATE_FIELDS: Final = (
-    "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason",
+    "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason", "kept",
 )  # fmt: skip
 
 
