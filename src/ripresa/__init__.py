@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     )
     from .messages import Signal
     from .runtime.cancellation import CancelToken
+    from .selection import Refusal, Report, Selection
 
 __version__ = "0.1.0rc1"
 
@@ -82,6 +83,7 @@ _PLACES = {
     ),
     "messages": ("Signal",),
     "runtime.cancellation": ("CancelToken",),
+    "selection": ("Refusal", "Report", "Selection"),
     "authoring.call": ("Call",),
     "authoring.chain": ("Chain", "chain"),
     "authoring.choice": ("branch", "case", "choose"),
@@ -128,7 +130,9 @@ __all__ = [
     "Outcome",
     "Problem",
     "Recorded",
+    "Refusal",
     "Registry",
+    "Report",
     "Retry",
     "RipresaError",
     "RunCancelled",
@@ -138,6 +142,7 @@ __all__ = [
     "RunNotFound",
     "RunView",
     "Runnable",
+    "Selection",
     "Signal",
     "Step",
     "StepContext",

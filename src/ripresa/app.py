@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
+    from .selection import Selection
 
 R = TypeVar("R")
 
@@ -316,10 +318,36 @@ class App:
         limit: int = 50,
     ) -> Page:
         """A page of runs, newest first. `after` is the id of the last run of the page before."""
-        statuses = (status,) if isinstance(status, str) and status else tuple(status)
-        return await self.store.list_runs(
-            RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before), after, limit)
-        )
+        where = _where(status, workflow, tag, created_after, created_before)
+        return await self.store.list_runs(replace(where, after=after, limit=limit))
+
+    def select(
+        self,
+        *,
+        status: str | Iterable[str] = (),
+        workflow: str = "",
+        tag: str = "",
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Selection:
+        """The runs that this filter chooses, to be gone through or asked something all together.
+
+        `await app.select(workflow="report", status="failed").retry()`
+        """
+        from .selection import Selection
+
+        return Selection(self, _where(status, workflow, tag, created_after, created_before))
+
+
+def _where(
+    status: str | Iterable[str],
+    workflow: str,
+    tag: str,
+    created_after: datetime | None,
+    created_before: datetime | None,
+) -> RunFilter:
+    statuses = (status,) if isinstance(status, str) and status else tuple(status)
+    return RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before))
 
 
 def _moment(value: datetime | None) -> int:

@@ -181,6 +181,29 @@ def _ask(run: str, kind: str, reason: str, target: str, store: str, quiet: bool)
 
 
 @cli.command()
+def bulk(
+    action: Annotated[str, typer.Argument(help="cancel, terminate, pause, resume or retry", show_default=False)],
+    status: Annotated[list[str] | None, typer.Option(help="only runs of this status; may be repeated")] = None,
+    workflow: Annotated[str, typer.Option(help="only runs of this workflow")] = "",
+    tag: Annotated[str, typer.Option(help="only runs with this tag")] = "",
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list the runs that are chosen")] = False,
+    store: Store = "",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Ask the same of all runs that the options choose; retry takes up those that failed."""
+    from . import many
+
+    if action not in many.ACTIONS:
+        raise typer.BadParameter(f"{action!r} is none of {', '.join(many.ACTIONS)}")
+    asked = many.Many(action, tuple(status or ()), workflow, tag, reason)
+    if dry_run:
+        return many.rehearse(_place(store), asked, as_json=json)
+    return many.bulk(_place(store), asked, as_json=json, quiet=quiet)
+
+
+@cli.command()
 def signal(
     run: Run,
     name: Annotated[str, typer.Argument(help="the name of the signal", show_default=False)],

@@ -1,0 +1,82 @@
+"""`bulk`: one request to all runs that a filter chooses, and what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..app import App
+from ..client import Handle
+from ..selection import Report
+from .exits import COMPLETED, FAILED, worst
+from .places import Place
+from .running import BY, driven
+from .telling import Teller, print_json, warn
+
+ACTIONS = ("cancel", "terminate", "pause", "resume", "retry")
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """What is asked of which runs, as it stands on the command line."""
+
+    action: str
+    status: Sequence[str] = ()
+    workflow: str = ""
+    tag: str = ""
+    reason: str = ""
+
+    def select(self, app: App) -> Any:
+        """The runs that are meant."""
+        return app.select(status=self.status, workflow=self.workflow, tag=self.tag)
+
+    async def ask(self, app: App) -> Report:
+        """Ask them all."""
+        why = {"reason": self.reason} if self.action in ("cancel", "terminate", "pause") else {}
+        report: Report = await getattr(self.select(app), self.action)(**why, by=BY)
+        return report
+
+
+def bulk(place: Place, many: Many, *, as_json: bool, quiet: bool) -> int:
+    """Ask all of them; those that go on in this process are seen to their ends."""
+    reports: list[Report] = []
+
+    async def begin(app: App) -> list[Handle[Any]]:
+        reports.append(await many.ask(app))
+        return [await app.handle(run) for run in reports[0].done if run in app.engine.drivers]
+
+    code = COMPLETED
+    if place.is_empty:
+        reports.append(Report())
+    else:
+        code = driven(place, begin, Teller(place, quiet=quiet, several=True))
+    report = reports[0]
+    for refusal in report.refused:
+        warn(f"error [{refusal.code}] {refusal.run}: {refusal.message}")
+    if as_json:
+        refused = [{"run": each.run, "code": each.code, "message": each.message} for each in report.refused]
+        print_json({"done": list(report.done), "refused": refused})
+    elif not quiet:
+        warn(f"{many.action}: {len(report.done)} runs, {len(report.refused)} refused")
+    if many.action not in ("resume", "retry"):
+        code = COMPLETED
+    return worst([code, FAILED if report.refused else COMPLETED])
+
+
+async def _chosen(place: Place, many: Many) -> list[str]:
+    async with place.app() as app:
+        return [head.id async for head in many.select(app)]
+
+
+def rehearse(place: Place, many: Many, *, as_json: bool) -> int:
+    """Say which runs the filter chooses, and ask nothing of them."""
+    chosen = [] if place.is_empty else asyncio.run(_chosen(place, many))
+    if as_json:
+        print_json({"chosen": chosen})
+    else:
+        for run in chosen:
+            print(run)
+        warn(f"{many.action} would be asked of those among these {len(chosen)} runs that it makes sense for")
+    return COMPLETED

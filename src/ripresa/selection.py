@@ -1,0 +1,116 @@
+"""Many runs at once: chosen by a filter, asked one after another, and reported together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from .core.lifecycle import ACTIVE, TERMINAL
+from .errors import RipresaError
+from .ports import RunFilter, RunHead
+
+if TYPE_CHECKING:
+    from .app import App
+
+PAGE: Final = 200
+"""Runs that are read, and asked, at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A run that could not be asked, and why."""
+
+    run: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a request to many runs: the ids of those that took it, and those that did not."""
+
+    done: tuple[str, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+class Selection:
+    """The runs of an app that a filter chooses; see `App.select`. Nothing is read before it is asked for.
+
+    A request goes to every run by itself: one that refuses keeps no other from it. Without a status of its own the
+    filter stands for the runs that a request makes sense for: all unfinished ones, or the failed ones for `retry`.
+    """
+
+    def __init__(self, app: App, where: RunFilter) -> None:
+        self._app = app
+        self._where = where
+
+    async def __aiter__(self) -> AsyncIterator[RunHead]:
+        async for page in self._pages(()):
+            for head in page:
+                yield head
+
+    async def count(self) -> int:
+        """How many there are now."""
+        return sum([len(page) async for page in self._pages(())])
+
+    async def cancel(self, reason: str = "", *, by: str = "") -> Report:
+        """Ask each to stop and clean up. One that nobody drives is taken up here for it."""
+        return await self._each(ACTIVE, lambda head: self._handled(head, "cancel", reason=reason, by=by))
+
+    async def terminate(self, reason: str = "", *, by: str = "") -> Report:
+        """Kill each: nothing is cleaned up."""
+        return await self._each(ACTIVE, lambda head: self._handled(head, "terminate", reason=reason, by=by))
+
+    async def pause(self, reason: str = "", *, by: str = "") -> Report:
+        """Let each start nothing new."""
+        return await self._each(("running",), lambda head: self._handled(head, "pause", reason=reason, by=by))
+
+    async def resume(self, *, by: str = "") -> Report:
+        """Take up each that nobody drives, and let those that are paused go on. They run on after this returns."""
+        return await self._each(ACTIVE, lambda head: self._resume(head, by))
+
+    async def retry(self, *, by: str = "") -> Report:
+        """Take up each that failed, from its first unfinished steps. They run on after this returns."""
+        return await self._each(("failed",), lambda head: self._resume(head, by))
+
+    async def _handled(self, head: RunHead, action: str, **options: str) -> None:
+        handle = await self._app.handle(head.id)
+        await getattr(handle, action)(**options)
+
+    async def _resume(self, head: RunHead, by: str) -> None:
+        if head.status == "paused":
+            await (await self._app.handle(head.id)).resume(by=by)
+        elif head.status in TERMINAL or not await self._app.engine.is_driven(head.id):
+            await self._app.resume(head.id)
+
+    async def _each(self, statuses: tuple[str, ...], ask: Callable[[RunHead], Awaitable[None]]) -> Report:
+        done: list[str] = []
+        refused: list[Refusal] = []
+        async for page in self._pages(statuses):
+            for head, refusal in zip(page, await asyncio.gather(*(_asked(head, ask) for head in page)), strict=True):
+                if refusal is None:
+                    done.append(head.id)
+                else:
+                    refused.append(refusal)
+        return Report(tuple(done), tuple(refused))
+
+    async def _pages(self, statuses: tuple[str, ...]) -> AsyncIterator[tuple[RunHead, ...]]:
+        """The chosen runs, newest first; those that begin meanwhile are not among them."""
+        where: Any = replace(self._where, status=self._where.status or statuses, limit=PAGE)
+        more = True
+        while more:
+            page = await self._app.store.list_runs(where)
+            more = page.more
+            if page.runs:
+                yield page.runs
+                where = replace(where, after=page.runs[-1].id)
+
+
+async def _asked(head: RunHead, ask: Callable[[RunHead], Awaitable[None]]) -> Refusal | None:
+    try:
+        await ask(head)
+    except RipresaError as error:
+        return Refusal(head.id, error.code, error.message)
+    return None
