@@ -140,7 +140,7 @@ class App:
         the token `cancel` cancels the run. `target` says where the code is, if it cannot be found by itself. Raises
         `InvalidValue` for a bad input before anything runs.
         """
-        from .runtime.engine import Start
+        from .runtime.engine import Start, checked_id
         from .runtime.targets import target_of
 
         asked = pending(call, "start")
@@ -149,7 +149,7 @@ class App:
         start = Start(
             runnable,
             runnable.encode_input(asked.args, asked.kwargs),
-            _checked_id(id),
+            checked_id(id, "start"),
             target_of(runnable) if target is None else target,
             _checked_tags(tags),
             limit,
@@ -209,10 +209,16 @@ class App:
         )
 
     def _handle(self, run: str, runnable: Runnable[..., Any] | None) -> Handle[Any]:
-        from .client import Handle
+        from .client import Handle, Links
 
-        take = partial(self._take, run, runnable)
-        return Handle(self.engine, run, Any if runnable is None else runnable.output_type, take)
+        async def code() -> Runnable[..., Any]:
+            return runnable or self._code(await self._head(run))
+
+        def other(id: str) -> Handle[Any]:
+            return self._handle(id, runnable)
+
+        links: Links[Any] = Links(partial(self._take, run, runnable), code, other)
+        return Handle(self.engine, run, Any if runnable is None else runnable.output_type, links)
 
     @overload
     async def handle(self, id: str) -> Handle[Any]: ...
@@ -274,7 +280,7 @@ class App:
 
         head = await self._head(id)
         if head.status in ("cancelled", "terminated", "completed"):
-            check_transition(head.status, "running", run=id, op="resume")
+            check_transition(head.status, "running", only_from="failed", run=id, op="resume")
         runnable = workflow or self._code(head)
         await self.engine.take(head, runnable)
         return runnable
@@ -354,14 +360,6 @@ def _moment(value: datetime | None) -> int:
     if value is None:
         return 0
     return (value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _checked_id(id: str | None) -> str:
-    if id is None:
-        return ""
-    if not id.strip() or not id.isprintable() or len(id) > 200:
-        raise InvalidConfig(f"id is {id!r}, must be a printable text of 1 to 200 characters", op="start")
-    return id
 
 
 def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:

@@ -143,6 +143,13 @@ class Handle(Generic[R_co]):
     pause = blocking(_client.Handle[Any].pause)
     resume = blocking(_client.Handle[Any].resume)
     send = blocking(_client.Handle[Any].send)
+    checkpoints = blocking(_client.Handle[Any].checkpoints)
+    diff = blocking(_client.Handle[Any].diff)
+    rollback = blocking(_client.Handle[Any].rollback)
+
+    def fork(self, at: int | str | None = None, **options: Any) -> Handle[R_co]:
+        """Begin a new run from a place of this one: see `ripresa.Handle.fork`, whose options it takes."""
+        return Handle(self.loop, self.loop.wait(self.inner.fork(at, **options)))
 
 
 class App:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args
+
+from pydantic_core import to_json
 
 from .authoring.encoding import encode
-from .core.events import CheckpointNamed, Recorded, StepCompleted
+from .authoring.flow import Runnable
+from .core.events import Recorded
 from .core.lifecycle import TERMINAL
+from .core.places import event_at, places
 from .core.view import Change, RunView, changes, view_of
+from .errors import InvalidConfig
 from .messages import Signal
 from .runtime.driver import Driver
-from .runtime.engine import Engine, not_found
+from .runtime.engine import Engine, checked_id, not_found
 from .runtime.feed import Notice, Watcher
 from .runtime.functions import moment
 from .runtime.requests import encode_signal
@@ -24,6 +29,9 @@ from .runtime.values import Values
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+
+Effects: TypeAlias = Literal["refuse", "reuse", "again"]
+"""What becomes of steps that changed the world after the place where a run is forked."""
 
 POLL = 0.1
 """Seconds between two looks at the journal of a run that another process drives."""
@@ -40,22 +48,36 @@ class Outcome(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A place in a run's journal: after event `seq`, which is the completion of the step or what somebody named."""
+    """A place in a run's journal: after event `seq`, which is the completion of the step or what somebody named.
+
+    `undone` if the run was rolled back to before it since; one can return there nevertheless.
+    """
 
     seq: int
     at: datetime
     name: str
     named: bool = False
+    undone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Links(Generic[R_co]):
+    """How a handle reaches what is above it: takes its run up, finds its code, makes a handle of another run of it."""
+
+    take: Callable[[], Awaitable[Any]]
+    code: Callable[[], Awaitable[Runnable[..., Any]]]
+    other: Callable[[str], Handle[R_co]]
 
 
 class Handle(Generic[R_co]):
     """A run: ask it, watch it, stop it. Handles are cheap; any number of them may be held of one run."""
 
-    def __init__(self, engine: Engine, run: str, output_type: Any, take: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, engine: Engine, run: str, output_type: Any, links: Links[R_co]) -> None:
         self.id = run
         self._engine = engine
         self._output_type = output_type
-        self._take = take
+        self._take = links.take
+        self._links = links
         self._last: Driver | None = engine.drivers.get(run)
 
     def __repr__(self) -> str:
@@ -72,7 +94,8 @@ class Handle(Generic[R_co]):
         driver = self._driver()
         if driver is not None:
             await asyncio.shield(driver.ended)
-        if self._last is not None and self._last.state.status == "completed":  # which is for good
+        rolled_back = self.id in self._engine.rolled_back
+        if self._last is not None and self._last.state.status == "completed" and not rolled_back:  # which is for good
             return cast("R_co", self._decode("completed", self._last.output))
         view = await self._ended_view()
         if view.failure is not None and view.status == "failed":
@@ -114,17 +137,61 @@ class Handle(Generic[R_co]):
 
     async def checkpoints(self) -> list[Checkpoint]:
         """The places in the journal that one can look at or compare: after each step, and where somebody named one."""
-        found: list[Checkpoint] = []
-        for item in await self._engine.history(self.id):
-            if isinstance(item.event, StepCompleted):
-                found.append(Checkpoint(item.seq, moment(item.at), item.event.path))
-            elif isinstance(item.event, CheckpointNamed):
-                found.append(Checkpoint(item.seq, moment(item.at), item.event.name, named=True))
-        return found
+        found = places(await self._engine.history(self.id))
+        return [Checkpoint(place.seq, moment(place.at), place.name, place.named, place.undone) for place in found]
 
-    async def diff(self, before: int, after: int) -> list[Change]:
-        """What became of the run between two places of its journal, in the order in which it happened first."""
-        return changes(await self.at(before), await self.at(after))
+    async def diff(self, before: int | str, after: int | str) -> list[Change]:
+        """What became of the run between two places of its journal, in the order in which it happened first.
+
+        A place is the number of an event, the name of a checkpoint or the path of a step (after it returned).
+        """
+        journal = await self._engine.history(self.id)
+        seqs = [place if isinstance(place, int) else event_at(journal, place) for place in (before, after)]
+        old, new = (view_of(journal[:seq]) for seq in seqs)
+        return changes(old, new)
+
+    async def rollback(self, to: int | str, *, again: bool = False, reason: str = "", by: str = "") -> None:
+        """Take the run back to an earlier place of its journal and let it go on from there, in this process.
+
+        What came after is kept as history, and done anew under new idempotency keys. `to` is the number of an event,
+        the name of a checkpoint or the path of a step (after it returned). What is in flight is stopped first.
+
+        Raises `RipresaError(effects_undecided)` if reversible or irreversible steps would be done again and `again`
+        does not say that they may, `no_such_place`, `IllegalTransition` for a terminated run and for places where
+        there was nothing to go on with, and what `resume` raises.
+        """
+        from .runtime.travel import Back, roll_back
+
+        await roll_back(self._engine, self.id, await self._links.code(), Back(to, again, reason, by))
+
+    async def fork(
+        self,
+        at: int | str | None = None,
+        *,
+        set: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        effects: Effects = "refuse",
+        fresh: bool = False,
+        by: str = "",
+    ) -> Handle[R_co]:
+        """Begin a new run from a place of this one, in this process; this one is not changed.
+
+        `at` is as in `rollback`, by default the run's present place. `set` gives steps, by path, another output than
+        they had, and the run, as `input`, another input: only what depends on it runs again. Every result that was
+        recorded after the place is taken over by the step of the same name and input, unless `fresh`; what came from
+        outside after it (timers, signals) is waited for anew. `effects` says what becomes of reversible and
+        irreversible steps after the place: `reuse` their results, do them `again`, or `refuse` to fork.
+
+        Raises `RunExists`, `RipresaError(effects_undecided, no_such_place)`, `InvalidValue`, `IllegalTransition`.
+        """
+        from .runtime.travel import Fork, fork
+
+        given = {path: to_json(value) for path, value in (set or {}).items()}
+        if effects not in get_args(Effects):
+            raise InvalidConfig(f"effects is {effects!r}, must be one of {', '.join(get_args(Effects))}", op="fork")
+        wanted = Fork(at, given, checked_id(id, "fork"), effects, fresh, by)
+        driver = await fork(self._engine, self.id, await self._links.code(), wanted)
+        return self._links.other(driver.run)
 
     async def checkpoint(self, name: str, *, by: str = "") -> None:
         """Give the run's present place in its journal a name. Raises `IllegalTransition` if the run has ended."""

@@ -54,6 +54,8 @@ CODES: dict[str, Code] = {
     "run_not_found": Code("there is no run of this id"),
     "illegal_transition": Code("a run cannot go from its status to that one"),
     "fenced": Code("another owner took the run over"),
+    "no_such_place": Code("a run has no such checkpoint, step or event"),
+    "effects_undecided": Code("steps that changed the world would be done again, and nobody said that they may"),
     "owned_elsewhere": Code("another living process owns the run"),
     "interrupted": Code("the process was asked to stop; the run can be resumed"),
     # stores

@@ -23,13 +23,16 @@ from ripresa.core.events import (
     Raised,
     Recorded,
     Returned,
+    RolledBack,
     RunCompleted,
+    RunForked,
     RunReopened,
     RunStarted,
     RunTaken,
     SignalReceived,
     StepCompleted,
     StepFailed,
+    StepReused,
     TerminateRequested,
     TimerFired,
 )
@@ -38,7 +41,7 @@ from ripresa.core.lifecycle import TERMINAL
 from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.sequence import Sequence
-from ripresa.core.replay import replay
+from ripresa.core.replay import lineage, next_generation, place_after, replay
 from ripresa.core.state import RunState
 from ripresa.core.values import Pick, Value
 
@@ -84,7 +87,7 @@ class Ledger:
 
     def note(self, fact: Fact, commands: list[Command]) -> None:
         match fact:
-            case StepCompleted() | StepFailed() | AttemptLost():
+            case StepCompleted() | StepFailed() | AttemptLost() | StepReused():
                 del self.steps[fact.path]
             case TimerFired():
                 del self.timers[fact.path]
@@ -92,6 +95,8 @@ class Ledger:
                 del self.asks[fact.path]
             case Returned() | Raised():
                 self.asks.pop(fact.path, None)
+            case RolledBack() | RunForked():
+                self.steps, self.timers, self.asks = {}, {}, {}
             case _:
                 pass
         for command in commands:
@@ -238,6 +243,22 @@ class Play:
     def reopen(self) -> list[Effect]:
         return self.feed(RunReopened(self.now, kept=True))
 
+    def roll_back(self, to: int) -> list[Effect]:
+        """Go on from where the run stood after event `to` and what followed from the same fact."""
+        to = place_after(self.journal, to)
+        since, generation = len(self.journal), next_generation(self.journal)
+        epoch = self.state.epoch
+        self.state = replay(RunState(self.definition), self.journal[:to])
+        fact = RolledBack(self.now, to, since, generation, epoch)
+        consequences, commands = advance(self.state, fact)
+        for number, event in enumerate((fact, *consequences), since + 1):
+            self.journal.append(Recorded(self.state.run, number, self.state.at, event))
+        assert self.state.seq == len(self.journal)
+        self.ledger.note(fact, commands)
+        self.ledger.check(self.state)
+        self._check_state()
+        return [*consequences, *commands]
+
     def taken(self, epoch: int) -> list[Effect]:
         return self.feed(RunTaken(self.now, epoch, "other"))
 
@@ -258,6 +279,7 @@ class Play:
 
     def check_replay(self) -> None:
         """The journal gives the same state, and each row of it is read as it was written."""
+        assert lineage(self.journal)[-1] is self.journal[-1]
         again = replay(RunState(self.definition), self.journal)
         assert encode_state(again) == encode_state(self.state)
         assert encode_events(event.event for event in self.journal)

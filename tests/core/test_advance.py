@@ -66,7 +66,7 @@ def test_what_is_not_allowed_says_what_is() -> None:
     )
     assert (caught.value.run, caught.value.op, caught.value.code) == ("r1", "pause", "illegal_transition")
     with pytest.raises(IllegalTransition, match="nothing: it has ended"):
-        check_transition("completed", "running")
+        check_transition("terminated", "running")
 
 
 def test_every_status_is_active_or_terminal() -> None:

@@ -19,6 +19,7 @@ from ripresa.core.events import (
     AttemptLost,
     Event,
     Fact,
+    RolledBack,
     StepCompleted,
     StepFailed,
     StepScheduled,
@@ -42,6 +43,8 @@ from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.wait import Wait
+from ripresa.core.replay import place_after, replay
+from ripresa.core.state import RunState
 from ripresa.core.values import Value
 from ripresa.errors import StepError
 from ripresa.testing.simulator import Cancelled, Race, call, flow, resume_script, sleep, wait
@@ -236,6 +239,7 @@ class History:
         self.play = Play(definition, snapshots=snapshots)
         self.tape = tape
         self.reopened = 0
+        self.rolled_back = 0
         self.old: list[Fact] = []
 
     def run(self) -> Play:
@@ -243,6 +247,8 @@ class History:
         play.start(b"[1,[2],3]", deadline=SECOND * (tape.pick(8) // 7))
         for _ in range(MOST_FACTS):
             if play.status in TERMINAL:
+                if self.roll_back():
+                    continue
                 if play.status != "failed" or self.reopened == 2 or not tape.pick(3):
                     break
                 self.reopened += 1
@@ -272,10 +278,25 @@ class History:
                 self.stale()
             case 10:
                 play.signal(SIGNALS[tape.pick(2)])
+            case 9 if tape.pick(3) == 2:
+                self.roll_back()
             case 11 if tape.pick(4) == 3:
                 play.terminate()
             case _:
                 self.report()
+
+    def roll_back(self) -> bool:
+        """Go back to any place of the journal, on an earlier line too, where the run could go on."""
+        play = self.play
+        if self.rolled_back == 2 or play.status == "terminated" or not self.tape.pick(4):
+            return False
+        to = place_after(play.journal, 1 + self.tape.pick(len(play.journal)))
+        if replay(RunState(play.definition), play.journal[:to]).status not in ("running", "paused"):
+            return False
+        self.rolled_back += 1
+        self.reopened = 2
+        play.roll_back(to)
+        return True
 
     def answer(self, command: Any) -> None:
         play, tape = self.play, self.tape
@@ -376,6 +397,8 @@ def check_finished_steps_rest(definition: Definition, events: list[Event]) -> No
         return
     finished: set[str] = set()
     for event in events:
+        if isinstance(event, RolledBack):
+            return
         if isinstance(event, StepCompleted):
             finished.add(event.path)
         elif isinstance(event, StepScheduled):

@@ -83,6 +83,9 @@ def test_the_start_says_what_the_run_is() -> None:
     assert view_of([]) == RunView()
 
 
+LATER = {"updated_at": START + 5, "deadline": START + 14}
+
+
 @pytest.mark.parametrize(
     ("events", "fields"),
     [
@@ -101,6 +104,7 @@ def test_the_start_says_what_the_run_is() -> None:
         ([e.TimerSet("d", 5), e.NodeCancelled("d")], {}),
         ([e.TimerSet("d", 5), e.RunTerminated()], {"status": "terminated"}),
         ([e.TimerFired(START, "")], {}),
+        ([e.RunForked(START + 5, "o", 3, 0)], {"origin": "o", "forked_at": 3, "created_at": START + 5, **LATER}),
     ],
 )
 def test_what_happens_to_the_run_shows(events: list[Event], fields: dict[str, object]) -> None:
@@ -562,6 +566,18 @@ class Watched(Play):
         self.check_state()
         return effects
 
+    @override
+    def roll_back(self, to: int) -> list[Effect]:
+        effects = super().roll_back(to)
+        for recorded in self.journal[self.view.seq :]:
+            self.view.apply(recorded)
+            self.check_numbers()
+        self.view = view_of(self.journal)
+        self.check_numbers()
+        self.paused |= self.view.status == "paused"
+        self.check_state()
+        return effects
+
     def check_numbers(self) -> None:
         view = self.view
         assert view.completed == sum(step.status == "completed" for step in view.steps.values())
@@ -590,7 +606,7 @@ class Watched(Play):
 @settings(max_examples=400)
 @given(tapes)
 @example(b"")
-def test_the_view_of_any_run_says_what_the_run_is_doing(data: bytes) -> None:
+def test_thview_of_any_run_says_what_the_run_is_doing(data: bytes) -> None:
     tape = Tape(data)
     definition = Builder(tape).definition()
     history = History(definition, tape, snapshots=False)
@@ -604,6 +620,26 @@ def test_the_view_of_any_run_says_what_the_run_is_doing(data: bytes) -> None:
         assert (view.percent, view.output) == (100.0, play.output)
     for before in (RunView(), view_of(play.journal[: len(play.journal) // 2])):
         assert all(change.before != change.after for change in changes(before, view))
+
+
+def test_a_step_that_was_not_run_shows_what_it_was_given() -> None:
+    view = seen(e.StepScheduled("a", 1), e.StepReused(START, "a", 1, b"7"))
+    assert view.steps["a"] == StepView("a", "completed", scheduled_at=START, ended_at=START, output=b"7")
+    assert view.completed == 1
+
+
+def test_after_a_rollback_the_run_stands_where_it_stood_and_goes_on() -> None:
+    before = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.StepScheduled("b", 1)]
+    undone = [e.StepCompleted(START, "b", 1, b"2"), e.RunCompleted(b"2")]
+    back = [e.RolledBack(START + 7, 4, 6, 1, 2, "why", "me"), e.StepScheduled("b", 1)]
+    view = seen(*before, *undone, *back)
+    expected = seen(*before)
+    expected.steps["b"].scheduled_at = START + 7
+    assert view == replace(expected, seq=8, updated_at=START + 7, deadline=START + 16, epoch=2)
+    incremental = RunView()
+    for recorded in journal(*before, *undone, *back):
+        incremental.apply(recorded)
+    assert (incremental.status, incremental.output, incremental.steps["b"].status) == ("running", None, "scheduled")
 
 
 def test_every_event_has_its_place_in_these_tests() -> None:

@@ -11,7 +11,7 @@ from ripresa import App, Context, RunView, chain, map_each, step, workflow
 from ripresa.client import Checkpoint
 from ripresa.core.events import CheckpointNamed, StepFailed
 from ripresa.core.view import Change, view_of
-from ripresa.errors import IllegalTransition, RunNotFound
+from ripresa.errors import IllegalTransition, RipresaError, RunNotFound
 from ripresa.stores.memory import Memory
 from ripresa.testing.clock import START
 from tests.runtime.stage import Tally, all_of, in_memory, on_clock
@@ -210,3 +210,13 @@ async def test_a_run_that_is_not_there_has_no_places() -> None:
         for ask in (handle.checkpoints(), handle.at(1), handle.diff(1, 2), handle.checkpoint("here")):
             with pytest.raises(RunNotFound):
                 await ask
+
+
+async def test_places_are_compared_by_name_too() -> None:
+    async with in_memory() as app:
+        handle = await app.start(chain(add).then(add)(1))
+        await handle.result()
+        assert await handle.diff("add", "add#2") == await handle.diff(3, 5)
+        with pytest.raises(RipresaError) as caught:
+            await handle.diff("add", "nowhere")
+        assert caught.value.code == "no_such_place"

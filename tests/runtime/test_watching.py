@@ -182,12 +182,12 @@ async def test_asking_for_events_of_a_run_that_is_not_there_is_an_error() -> Non
             with pytest.raises(RipresaError) as caught:
                 await ask
             assert caught.value.code == "run_not_found"
-        from ripresa.client import Handle
+        from ripresa.client import Handle, Links
 
         async def take() -> None:
             raise AssertionError
 
-        ghost = Handle[Any](app.engine, "ghost", Any, take)
+        ghost = Handle[Any](app.engine, "ghost", Any, Links(take, take, lambda _: ghost))
         asked: tuple[Any, ...] = ghost.status(), ghost.cancel(), ghost.resume(), anext(ghost.events(after=5))
         for each in (*asked, ghost.result()):
             with pytest.raises(RipresaError) as caught:

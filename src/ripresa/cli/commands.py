@@ -36,6 +36,7 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON on standard outpu
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the result and errors only")]
 Durability = Annotated[str, typer.Option(help="full: survives loss of power; normal: survives the end of the process")]
 Code = Annotated[str, typer.Option("--target", help="where the code is, if it moved since the run began")]
+AT = "a place: the number of an event, the name of a checkpoint, or the path of a step (after it returned)"
 Reason = Annotated[str, typer.Option(help="why; recorded with the run")]
 
 
@@ -219,6 +220,68 @@ def signal(
 
     sent = messaging.Sent(run, name, value, id, by)
     return messaging.signal(_place(store), sent, target, quiet=quiet)
+
+
+@cli.command()
+def checkpoints(run: Run, store: Store = "", json: Json = False) -> int:
+    """List the places of a run that one can return to, compare and fork from."""
+    from . import travelling
+
+    return travelling.checkpoints(_place(store), run, as_json=json)
+
+
+@cli.command()
+def diff(
+    run: Run,
+    start: Annotated[str, typer.Option("--from", help="a place [default: the beginning]", show_default=False)] = "",
+    end: Annotated[str, typer.Option("--to", help="a place [default: where the run is now]", show_default=False)] = "",
+    store: Store = "",
+    json: Json = False,
+) -> int:
+    """Say what became of a run between two places."""
+    from . import travelling
+
+    return travelling.diff(_place(store), run, start, end, as_json=json)
+
+
+@cli.command(epilog=EXIT_CODES)
+def rollback(
+    run: Run,
+    at: Annotated[str, typer.Option(help=AT)],
+    again: Annotated[bool, typer.Option("--again", help="also if steps that changed the world are done again")] = False,
+    target: Code = "",
+    store: Store = "",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Take a run back to an earlier place and let it go on from there."""
+    from . import travelling
+
+    return travelling.rollback(_place(store), run, at, target, again=again, as_json=json, quiet=quiet)
+
+
+@cli.command(epilog=EXIT_CODES)
+def fork(
+    run: Run,
+    at: Annotated[str, typer.Option(help=AT + " [default: where the run is now]", show_default=False)] = "",
+    set: Annotated[
+        list[str] | None, typer.Option(help="PATH=JSON: another output of a step, or of `input`; may be repeated")
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="the id of the new run")] = None,
+    effects: Annotated[
+        str, typer.Option(help="steps that changed the world after the place: refuse, reuse (their results) or again")
+    ] = "refuse",
+    fresh: Annotated[bool, typer.Option("--fresh", help="take nothing over that was recorded after the place")] = False,
+    target: Code = "",
+    store: Store = "",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Begin a new run from a place of another; what is not affected by a change is not run again."""
+    from . import travelling
+
+    wanted = travelling.Forked(run, at, tuple(set or ()), id, effects, fresh, target)
+    return travelling.fork(_place(store), wanted, as_json=json, quiet=quiet)
 
 
 @cli.command()

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..app import App
 from ..client import Handle
+from ..core.events import Recorded, RolledBack
 from ..core.lifecycle import TERMINAL
 from ..core.view import RunView
 from ..errors import RipresaError
@@ -137,6 +138,8 @@ async def _tick(shown: Screen) -> None:
 async def _follow(app: App, handle: Handle[Any], shown: Screen) -> None:
     async for item in handle.watch():
         shown.take(handle.id, item)
+        if isinstance(item, Recorded) and isinstance(item.event, RolledBack):
+            shown.watched(handle.id).view = await handle.at(item.seq)
         if _is_idle(app, shown.watched(handle.id).view):
             await app.engine.drivers[handle.id].stop()
 

@@ -27,6 +27,7 @@ _BY_CODE: Final = {
     **dict.fromkeys(
         (
             "definition_changed",
+            "effects_undecided",
             "extra_missing",
             "illegal_transition",
             "invalid_config",
@@ -39,7 +40,7 @@ _BY_CODE: Final = {
         ),
         USAGE,
     ),
-    **dict.fromkeys(("run_not_found", "unknown_target"), NOT_FOUND),
+    **dict.fromkeys(("no_such_place", "run_not_found", "unknown_target"), NOT_FOUND),
     **dict.fromkeys(("cancelled", "terminated"), CANCELLED),
     "interrupted": INTERRUPTED,
 }

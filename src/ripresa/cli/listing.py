@@ -84,7 +84,7 @@ def show_run(place: Place, run: str, *, as_json: bool, steps: bool) -> int:
 
 
 async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
-    _refuse_empty(place, run)
+    refuse_empty(place, run)
     async with place.app() as app:
         handle: Handle[Any] = await app.handle(run)
         view, read = await handle.status(), Values(app.store.blob).text
@@ -103,7 +103,8 @@ async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
     return COMPLETED
 
 
-def _refuse_empty(place: Place, run: str) -> None:
+def refuse_empty(place: Place, run: str) -> None:
+    """Raise `RunNotFound` where looking would have to create a store."""
     if place.is_empty:
         raise not_found(run)
 
@@ -116,17 +117,19 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("progress", f"{view.completed} of {view.total} steps ({view.percent:.0f}%)"),
         ("started", _clock(view.created_at)),
         ("updated", _clock(view.updated_at)),
+        ("forked from", f"{view.origin}, after event {view.forked_at}" if view.origin else ""),
         ("target", view.target),
         ("tags", " ".join(view.tags)),
         ("driven by", f"process {process_of(owner)}" if owner else ""),
         ("deadline", _clock(view.deadline) if view.deadline else ""),
-        ("input", _short(value(view.input, read))),
-        ("output", _short(value(view.output, read)) if view.output is not None else ""),
+        ("input", short(value(view.input, read))),
+        ("output", short(value(view.output, read)) if view.output is not None else ""),
     ]
     return [(name, text) for name, text in found if text]
 
 
-def _short(found: Any) -> str:
+def short(found: Any) -> str:
+    """A value as JSON, cut where it is long."""
     text = json.dumps(found, ensure_ascii=False)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
 
@@ -144,7 +147,7 @@ def _print_steps(view: RunView, read: Any) -> None:
     for step in view.steps.values():
         took = duration(step.ended_at - step.scheduled_at) if step.ended_at else ""
         tried = f"attempt {step.attempt}" if step.attempt > 1 else ""
-        output = _short(value(step.output, read)) if step.output is not None else ""
+        output = short(value(step.output, read)) if step.output is not None else ""
         why = f"{step.failure.code}: {step.failure.message}" if step.failure and step.status != "completed" else ""
         print("  ".join(filter(None, (step.status, step.path, took, tried, output, why))))
 
@@ -158,7 +161,7 @@ def print_events(place: Place, run: str, *, follow: bool, as_json: bool) -> int:
 
 
 async def _events(place: Place, run: str, follow: bool, as_json: bool) -> int:
-    _refuse_empty(place, run)
+    refuse_empty(place, run)
     async with place.app() as app:
         handle: Handle[Any] = await app.handle(run)
         if follow:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json
 
 from ..core.events import CallSpec, Failure, Recorded
 from ..core.values import Pick, Value, digest_of
-from ..core.view import RunView, StepView
+from ..core.view import Change, RunView, StepView
 from ..errors import InvalidWorkflow, RipresaError
 from ..ports import RunHead
 
@@ -62,6 +62,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "created_at": moment(view.created_at),
         "updated_at": moment(view.updated_at),
         "deadline": moment(view.deadline),
+        "origin": {"run": view.origin, "event": view.forked_at} if view.origin else None,
         "events": view.seq,
         "epoch": view.epoch,
         "owner": owner,
@@ -127,6 +128,22 @@ def error_plain(error: RipresaError) -> dict[str, Any]:
             {"where": problem.where, "message": problem.message, "code": problem.code} for problem in error.problems
         ]
     return found
+
+
+def change_plain(change: Change, read: Read) -> dict[str, Any]:
+    """A difference between two views: of a step its status, attempt and output, of the run the field itself."""
+    return {"what": change.what, "before": _side(change.before, read), "after": _side(change.after, read)}
+
+
+def _side(side: Any, read: Read) -> Any:
+    if isinstance(side, Failure):
+        return failure_plain(side)
+    if isinstance(side, bytes | Pick):
+        return value(side, read)
+    if isinstance(side, tuple):
+        status, attempt, output = cast("tuple[str, int, Value | None]", side)
+        return {"status": status, "attempt": attempt, "output": value(output, read)}
+    return side
 
 
 def head_plain(head: RunHead, owner: str | None) -> dict[str, Any]:

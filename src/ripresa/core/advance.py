@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias, assert_never
 
-from .commands import Ask, Command, Resume, RunStep, SetTimer
+from .commands import Ask, CancelStep, Command, Resume, RunStep, SetTimer
 from .events import (
     Answered,
     AnswerFailed,
@@ -27,8 +27,10 @@ from .events import (
     PauseRequested,
     Raised,
     Returned,
+    RolledBack,
     RunCancelling,
     RunContinued,
+    RunForked,
     RunPausing,
     RunReopened,
     RunStarted,
@@ -38,12 +40,13 @@ from .events import (
     SignalRefused,
     StepCompleted,
     StepFailed,
+    StepReused,
     StepStarted,
     TerminateRequested,
     TimerFired,
 )
 from .frames import BACKOFF, CANCELLING, ENDED, FAILING, HELD, OPEN, WINDING, CallFrame, Frame, ScopeFrame
-from .lifecycle import TERMINAL, check_transition
+from .lifecycle import TERMINAL, check_transition, not_a_place
 from .nodes.call import Call
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .state import Message, RunState
@@ -88,6 +91,7 @@ def accepts(state: RunState, fact: Fact) -> bool:
             | CallStarted()
             | CallFailed()
             | StepStarted()
+            | StepReused()
         ):
             frame = state.frames.get(fact.path)
             return (
@@ -110,6 +114,8 @@ def accepts(state: RunState, fact: Fact) -> bool:
             return state.status != "cancelling"
         case RunTaken():
             return fact.epoch > state.epoch
+        case RolledBack():
+            return fact.to == state.seq <= fact.since
         case _:
             return True
 
@@ -173,6 +179,8 @@ _REQUESTS: Final = (
     TerminateRequested,
     PauseRequested,
     ContinueRequested,
+    RolledBack,
+    RunForked,
 )
 """Facts that the run's status may forbid."""
 
@@ -192,13 +200,15 @@ def _check(state: RunState, fact: Fact) -> None:
             check_transition(status, "paused", run=run, op="pause")
         case ContinueRequested():
             check_transition(status, "running", only_from="paused", run=run, op="continue")
+        case RolledBack() | RunForked() if status == "cancelling" or status in TERMINAL:
+            raise not_a_place(run, fact.to, status)
         case _:
             pass
 
 
 def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fact
     match fact:
-        case StepCompleted():
+        case StepCompleted() | StepReused():
             state.done(state.frames[fact.path], fact.output)
         case Asked():
             _dynamic(state, fact.path).asked(state, state.frames[fact.path], fact.calls, fact.dropped)
@@ -239,13 +249,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case CancelRequested():
             _cancel(state, fact.reason)
         case TerminateRequested():
-            state.status = "terminated"
-            state.reason = fact.reason
-            state.deadline = 0
-            state.frames.clear()
-            state.waiters.clear()
-            state.root = None
-            state.consequences.append(RunTerminated(fact.reason))
+            _terminate(state, fact.reason)
         case PauseRequested():
             state.status = "paused"
             state.consequences.append(RunPausing())
@@ -253,6 +257,8 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             state.status = "running"
             state.consequences.append(RunContinued())
             state.release()
+        case RolledBack() | RunForked():
+            _rewind(state, fact)
         case _:
             assert_never(fact)
 
@@ -283,9 +289,34 @@ def _reopen(state: RunState, *, kept: bool) -> None:
     state.reopen(state.root)
 
 
+def _rewind(state: RunState, fact: RolledBack | RunForked) -> None:
+    """Begin anew what was under way here: nobody has it in flight any more."""
+    if isinstance(fact, RolledBack):
+        state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
+    state.status = "running"
+    state.deadline = state.allowed and state.at + state.allowed
+    for frame in list(state.frames.values()):
+        if frame.phase not in ENDED:
+            frame.node.rewind(state, frame)
+    state.commands = outstanding(state)
+    for frame in state.frames.values():
+        if isinstance(frame, CallFrame) and frame.phase == CANCELLING:
+            state.commands.append(CancelStep(frame.path, frame.attempt))
+
+
 def _set_deadline(state: RunState) -> None:
     state.deadline = state.at + state.allowed
     state.commands.append(SetTimer("", state.deadline))
+
+
+def _terminate(state: RunState, reason: str) -> None:
+    state.status = "terminated"
+    state.reason = reason
+    state.deadline = 0
+    state.frames.clear()
+    state.waiters.clear()
+    state.root = None
+    state.consequences.append(RunTerminated(reason))
 
 
 def _cancel(state: RunState, reason: str) -> None:

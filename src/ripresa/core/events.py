@@ -283,6 +283,50 @@ class SignalRefused:
     by: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The run goes on from where it stood after event `to`; what came after that is history, and repeated.
+
+    `since` is the number of the event before this one; `generation` makes the idempotency keys of what is repeated
+    differ from those of before, `epoch` is that of the owner who took it back.
+    """
+
+    at: int
+    to: int
+    since: int
+    generation: int
+    epoch: int
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunForked:
+    """The events up to here were another run's, up to its event `to`; from here on the run goes its own way.
+
+    `reuse` says which results of the other run are taken over when a step is reached with the input it had there
+    (see `runtime.reuse`); it counts for what is of this `generation`.
+    """
+
+    at: int
+    origin: str
+    to: int
+    generation: int
+    reuse: Value = NULL
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReused:
+    """A step was not run: its result is that of another run, or `given` by hand."""
+
+    at: int
+    path: str
+    attempt: int
+    output: Value
+    given: bool = False
+
+
 Fact: TypeAlias = (
     StepCompleted
     | StepFailed
@@ -307,6 +351,9 @@ Fact: TypeAlias = (
     | SignalRefused
     | CallStarted
     | CallFailed
+    | RolledBack
+    | RunForked
+    | StepReused
 )
 
 

@@ -12,14 +12,20 @@ TRANSITIONS: Final[dict[str, tuple[str, ...]]] = {
     "paused": ("running", "cancelling", "completed", "failed", "cancelled", "terminated"),
     "cancelling": ("cancelled", "completed", "failed", "terminated"),
     "failed": ("running",),
-    "completed": (),
-    "cancelled": (),
+    "completed": ("running",),
+    "cancelled": ("running",),
     "terminated": (),
 }
-"""`completed` and `failed` follow `cancelling` only where a scope shields its end from cancellation."""
+"""`completed` and `failed` follow `cancelling` only where a scope shields its end from cancellation.
+
+A `completed` or `cancelled` run becomes `running` only by being rolled back.
+"""
+
+REWINDABLE: Final = frozenset({"running", "paused", "cancelling", "failed", "completed", "cancelled"})
+"""Statuses from which a run can be rolled back."""
 
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled", "terminated"})
-"""Statuses in which nothing happens any more (a failed run can be reopened)."""
+"""Statuses in which nothing happens any more (a failed run can be reopened, all but a terminated one rolled back)."""
 
 ACTIVE: Final = tuple(status for status in TRANSITIONS if status not in TERMINAL)
 
@@ -34,3 +40,13 @@ def check_transition(status: str, to: str, *, only_from: str = "", run: str = ""
             op=op,
             hint=f"from {status} it can become {allowed}",
         )
+
+
+def not_a_place(run: str, seq: int, status: str) -> IllegalTransition:
+    """The error for going back to where there was nothing to go on with."""
+    return IllegalTransition(
+        f"run {run!r} was {status} after event {seq}: there is nothing to go on with from there",
+        run=run,
+        op="rollback",
+        hint="choose a place before that; ripresa checkpoints lists them",
+    )

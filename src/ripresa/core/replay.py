@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Final, get_args
 
 from ..errors import IllegalTransition, Nondeterminism, StoreError
 from .advance import advance
 from .codec import encode_events
-from .events import Consequence, Event, Fact, Recorded
+from .events import Consequence, Event, Fact, Recorded, RolledBack, RunForked, RunReopened
 from .state import RunState
 
 FACTS: Final = get_args(Fact)
@@ -28,19 +28,67 @@ def replay(state: RunState, journal: Iterable[Recorded]) -> RunState:
 
     Raises `Nondeterminism` where the engine decides otherwise than was recorded, naming the event.
     """
-    for fact, recorded in steps(journal):
+    for fact, recorded in steps(lineage(list(journal))):
         feed(state, fact, recorded)
     return state
 
 
-def steps(journal: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded]]]:
-    """The journal as facts, each with the consequences recorded after it."""
+def lineage(journal: Sequence[Recorded]) -> list[Recorded]:
+    """The events that led to the end of a journal: without those that were rolled back.
+
+    Raises `StoreError(store_corrupt)` for a gap, and where a rollback leads to before the beginning.
+    """
+    if not journal:
+        return []
+    first = journal[0].seq
+    rolled_back = False
+    for seq, recorded in enumerate(journal, first):
+        _check_place(recorded, seq)
+        rolled_back = rolled_back or type(recorded.event) is RolledBack
+    return _line(journal, first) if rolled_back else list(journal)
+
+
+def _line(journal: Sequence[Recorded], first: int) -> list[Recorded]:
+    found: list[Recorded] = []
+    seq = journal[-1].seq
+    while seq >= first:
+        recorded = journal[seq - first]
+        found.append(recorded)
+        event = recorded.event
+        if type(event) is RolledBack:
+            if event.to < first - 1 or event.to >= seq:
+                _check_place(recorded, event.to)
+            seq = event.to
+        else:
+            seq -= 1
+    found.reverse()
+    return found
+
+
+def next_generation(journal: Iterable[Recorded]) -> int:
+    """The generation that a rollback at the end of this whole journal begins."""
+    generation = 0
+    for recorded in journal:
+        event = recorded.event
+        if type(event) is RunReopened:
+            generation += 1
+        elif isinstance(event, RolledBack | RunForked):
+            generation = event.generation
+    return generation + 1
+
+
+def place_after(journal: Sequence[Recorded], seq: int) -> int:
+    """The number of the last event that followed from the same fact as event `seq`, in a whole journal."""
+    while seq < len(journal) and not is_fact(journal[seq].event):
+        seq += 1
+    return seq
+
+
+def steps(line: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded]]]:
+    """The facts of a line (see `lineage`), each with the consequences recorded after it."""
     fact: Recorded | None = None
     consequences: list[Recorded] = []
-    seq = 0
-    for recorded in journal:
-        _check_place(recorded, seq + 1 if seq else recorded.seq)
-        seq = recorded.seq
+    for recorded in line:
         if not is_fact(recorded.event):
             consequences.append(recorded)
             continue
@@ -53,7 +101,8 @@ def steps(journal: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded
 
 def feed(state: RunState, fact: Recorded, recorded: list[Recorded]) -> None:
     """Advance by one recorded fact and compare what follows with what was recorded."""
-    _check_place(fact, state.seq + 1)
+    if not isinstance(fact.event, RolledBack):
+        _check_place(fact, state.seq + 1)
     try:
         consequences, _ = advance(state, fact.event)  # type: ignore[arg-type]
     except IllegalTransition as error:

@@ -9,6 +9,7 @@ from . import events as e
 from .events import Failure, Recorded
 from .lifecycle import TERMINAL
 from .nodes.call import lost_failure
+from .replay import lineage
 from .values import NULL, Value
 
 UNDER_WAY: Final = ("scheduled", "retrying")
@@ -93,6 +94,9 @@ class RunView:
     scopes: dict[str, ScopeView] = field(default_factory=dict[str, ScopeView])
     timers: dict[str, int] = field(default_factory=dict[str, int])
     waits: dict[str, WaitView] = field(default_factory=dict[str, WaitView])
+    origin: str = ""
+    """The run that this one is a fork of, left after its event `forked_at`."""
+    forked_at: int = 0
 
     @property
     def total(self) -> int:
@@ -123,13 +127,16 @@ class RunView:
         return self.status == "running" and not busy and bool(self.timers or self.waits or self.current)
 
     def apply(self, recorded: Recorded) -> None:
-        """Take one more event in; they come in order."""
+        """Take one more event in; they come in order.
+
+        After `RolledBack` the steps are to be seen anew with `view_of`: here they stand as they were before it.
+        """
         self.seq = recorded.seq
         self.updated_at = at = recorded.at
         match recorded.event:
             case e.StepScheduled(path, attempt):
                 self._scheduled(path, attempt, at)
-            case e.StepCompleted(_, path, _, output):
+            case e.StepCompleted(_, path, _, output) | e.StepReused(_, path, _, output):
                 self._ended(path, "completed", at)
                 self.steps[path].output = output
                 self.completed += 1
@@ -242,6 +249,17 @@ class RunView:
                 self._over("terminated")
                 self.reason = reason
             case _:
+                self._travelled(event)
+
+    def _travelled(self, event: e.Event) -> None:
+        match event:
+            case e.RolledBack(at, _, _, _, epoch):
+                self.epoch = epoch
+                self._begun_again(at)
+            case e.RunForked(at, origin, to):
+                self.origin, self.forked_at, self.created_at = origin, to, at
+                self._begun_again(at)
+            case _:
                 pass
 
     def _start(self, event: e.RunStarted) -> None:
@@ -250,6 +268,10 @@ class RunView:
         self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
         self.status, self.created_at = "running", event.at
         self.allowed = event.deadline - event.at if event.deadline else 0
+
+    def _begun_again(self, at: int) -> None:
+        self.status, self.failure, self.reason, self.output, self.failures = "running", None, "", None, ()
+        self.deadline = at + self.allowed if self.allowed else 0
 
     def _over(self, status: str) -> None:
         """The run has ended: nothing is under way any more, whether or not the journal says how each thing ended."""
@@ -296,7 +318,7 @@ class RunView:
 def view_of(journal: list[Recorded]) -> RunView:
     """The view of a whole journal."""
     view = RunView()
-    for recorded in journal:
+    for recorded in lineage(journal):
         view.apply(recorded)
     return view
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..authoring.encoding import decode, encode
 from ..authoring.failures import failure_of
@@ -28,6 +28,7 @@ from ..core.events import (
     Failure,
     RunCompleted,
     RunFailed,
+    RunForked,
     RunStarted,
     SignalReceived,
     SignalRefused,
@@ -47,6 +48,7 @@ from .values import Keeper, Values
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .reuse import Reuse
 
 Place = tuple[str, int]
 """An attempt: path and number."""
@@ -55,7 +57,10 @@ Place = tuple[str, int]
 QUESTIONS: Final = (Ask, Resume)
 """Commands that are answered at once, in the batch of what caused them."""
 
-NOTHING: Final[deque[Ask | Resume]] = deque(maxlen=0)
+Questions: TypeAlias = deque[Any]
+"""What is answered before a turn ends: asks, resumes, and steps for which another run may have a result."""
+
+NOTHING: Final[Questions] = deque(maxlen=0)
 """No question."""
 
 
@@ -81,6 +86,7 @@ class Driver:
         "_left",
         "_mail",
         "_pump",
+        "_questions",
         "_taken",
         "_task",
         "_woken",
@@ -94,6 +100,7 @@ class Driver:
         "keeper",
         "output",
         "released",
+        "reuse",
         "run",
         "slot",
         "state",
@@ -110,6 +117,8 @@ class Driver:
         self.keeper = Keeper()
         self.values = Values(partial(_load, self.keeper, engine.store))
         self.functions = Functions(state, self.values, self.keeper)
+        self.reuse: Reuse | None = None
+        self._questions: tuple[type[Command], ...] = QUESTIONS
         self.slot = asyncio.Semaphore(concurrency) if concurrency else None
         self.ended: asyncio.Future[None] = engine.loop.create_future()
         self.failure: Failure | None = None
@@ -333,6 +342,27 @@ class Driver:
         self.engine.feed.publish(self.run, 1, events)
         return effects
 
+    async def branch_off(self, events: list[Event], first: int, fact: Fact) -> list[Command]:
+        """Go on with a fact that begins a new line of the journal; `events` go before it, from number `first`."""
+        effects: list[Command] = []
+        self._advance(fact, events, effects)
+        batch = self._batch(first, events, "")
+        await self.engine.store.append(batch)
+        self._kept(batch, events)
+        return effects
+
+    async def begin_fork(self, events: list[Event], before: Sequence[Fact], fact: RunForked) -> list[Command]:
+        """Make a fork durable: the events of the other run, and what follows from its being forked."""
+        effects: list[Command] = []
+        for earlier in before:
+            self._advance(earlier, events, [])
+        self._advance(fact, events, effects)
+        self.head = self._new_head()
+        row = encode_events(events)
+        await self.engine.store.create(Batch(self.run, 1, len(events), row, self.keeper.take(), self.head))
+        self.engine.feed.publish(self.run, 1, events)
+        return effects
+
     async def commit_takeover(self, mail: Sequence[Mail]) -> None:
         """Append that this driver has taken the run over, with what that entails; effects follow from the state."""
         await self._commit(mail)
@@ -380,13 +410,29 @@ class Driver:
         asked = self._step(fact, events, effects)
         while asked:
             ask = asked.popleft()
-            if awaits_answer(self.state, ask.path):
+            if isinstance(ask, RunStep):
+                asked.extend(self._reused(ask, events, effects))
+            elif awaits_answer(self.state, ask.path):
                 answer = self.answer(ask) if isinstance(ask, Ask) else self.functions.resume(ask.path, ask.first)
                 asked.extend(self._step(answer, events, effects))
         if self.state.status in TERMINAL:
             self._conclude(events)
 
-    def _step(self, fact: Fact, events: list[Event], effects: list[Command]) -> deque[Ask | Resume]:
+    def _reused(self, step: RunStep, events: list[Event], effects: list[Command]) -> Questions:
+        """Take over what a step returned in another run, or let it run."""
+        assert self.reuse is not None
+        found = self.reuse.find(self, step)
+        if found is not None:
+            return self._step(found, events, effects)
+        effects.append(step)
+        return NOTHING
+
+    def take_over(self, reuse: Reuse) -> None:
+        """From now on steps are looked up in what another run recorded before they run."""
+        self.reuse = reuse
+        self._questions = (*QUESTIONS, RunStep)
+
+    def _step(self, fact: Fact, events: list[Event], effects: list[Command]) -> Questions:
         """Advance by one fact; its questions are given back, to be answered in turn by what is known then."""
         before = self.state.seq
         consequences, commands = advance(self.state, fact)
@@ -396,7 +442,7 @@ class Driver:
         events.extend(consequences)
         asked = NOTHING
         for command in commands:
-            if isinstance(command, QUESTIONS):
+            if isinstance(command, self._questions):
                 asked = asked or deque()
                 asked.append(command)
             else:

@@ -27,6 +27,7 @@ from ..core.events import (
     Recorded,
     Returned,
     RunFailed,
+    RunForked,
     RunReopened,
     RunStarted,
     RunTaken,
@@ -35,7 +36,7 @@ from ..core.events import (
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.lifecycle import TERMINAL, check_transition
-from ..core.replay import feed, steps
+from ..core.replay import feed, lineage, steps
 from ..core.state import RunState
 from ..errors import (
     DefinitionChanged,
@@ -130,10 +131,14 @@ class Engine:
         self._processes: Processes | None = None
         self._poller: asyncio.Task[None] | None = None
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.rolled_back: set[str] = set()
+        """Runs that were taken back to an earlier place here: what was known of their end is not for good."""
+        self.turning: set[str] = set()
+        """Runs that are being taken back here: nobody drives them for a moment, but they are not left."""
         self._look = False
         self._unreleased: set[str] = set()
         self._seen: set[int] = set()
-        self._name = f"{os.getpid()}"
+        self.name = f"{os.getpid()}"
 
     @property
     def threads(self) -> Threads:
@@ -178,7 +183,7 @@ class Engine:
         )
         self._describe(driver, definition)
         if start.id:
-            async with self._gate(run):
+            async with self.gate(run):
                 return await self._create(driver, fact)
         return await self._create(driver, fact)  # nobody else knows of it yet
 
@@ -188,17 +193,18 @@ class Engine:
         except BaseException as error:
             driver.functions.close()
             if not isinstance(error, RunExists):
-                await self._release(driver.run)  # the store may have kept it nevertheless
+                await self.release(driver.run)  # the store may have kept it nevertheless
             raise
         self._described.add(fact.definition)
-        self._drive(driver, effects)
+        self.drive(driver, effects)
         return driver
 
     def _describe(self, driver: Driver, definition: Definition) -> None:
         if definition.hash not in self._described:
             driver.keeper.blobs[definition.hash] = definition.description
 
-    def _drive(self, driver: Driver, effects: Any, mail: tuple[Mail, ...] = ()) -> None:
+    def drive(self, driver: Driver, effects: Any, mail: tuple[Mail, ...] = ()) -> None:
+        """Begin to carry out a run whose state is durable, performing these effects first."""
         self.drivers[driver.run] = driver
         self._unreleased.discard(driver.run)
         self._look = True  # something may have been asked of it meanwhile
@@ -224,22 +230,22 @@ class Engine:
         Raises `RunError(owned_elsewhere)` while another living owner has it, `DefinitionChanged` naming the nodes
         that differ, `Nondeterminism`.
         """
-        async with self._gate(head.id):
+        async with self.gate(head.id):
             running = self.drivers.get(head.id)
             if running is not None:
                 return running
             epoch = await self.store.claim(head.id)
             if epoch is None:
-                raise await self._owned(head.id)
+                raise await self.owned_elsewhere(head.id)
             try:
                 driver = await self._restored(head.id, runnable, concurrency, epoch)
             except BaseException:
-                await self._release(head.id)
+                await self.release(head.id)
                 raise
-            self._drive(driver, [*outstanding(driver.state), *self._stopped(driver)])
+            self.drive(driver, [*outstanding(driver.state), *self._stopped(driver)])
             return driver
 
-    def _gate(self, run: str) -> asyncio.Lock:
+    def gate(self, run: str) -> asyncio.Lock:
         """One at a time begins a run or takes it up."""
         return self._gates.setdefault(run, asyncio.Lock())
 
@@ -247,7 +253,7 @@ class Engine:
         head = await self.store.find_run(run)
         assert head is not None
         if head.status in TERMINAL:  # by whoever had it just before
-            check_transition(head.status, "running", run=run, op="resume")
+            check_transition(head.status, "running", only_from="failed", run=run, op="resume")
         driver = await self._restore(head, runnable, concurrency)
         try:
             await driver.commit_takeover(self._takeover(driver, epoch, await self._pending(driver)))
@@ -257,13 +263,27 @@ class Engine:
         return driver
 
     async def _restore(self, head: RunHead, runnable: Runnable[..., Any], concurrency: int | None) -> Driver:
-        journal = await self.history(head.id)
+        line = lineage(await self.history(head.id))
+        return self.replayed(head, runnable, line, concurrency=concurrency)
+
+    def replayed(
+        self,
+        head: RunHead,
+        runnable: Runnable[..., Any],
+        line: list[Recorded],
+        *,
+        concurrency: int | None = None,
+        told: Callable[[Driver, Recorded, list[Recorded]], None] | None = None,
+    ) -> Driver:
+        """A driver that stands at the end of a line. `told` is called before each fact that led there is fed."""
         definition = runnable.definition
-        self._check_definition(journal[0].event, definition, head.id)
+        self._check_definition(line[0].event, definition, head.id)
         driver = Driver(self, RunState(definition.for_run()), head, concurrency=concurrency)
-        mended = max((item.seq for item in journal if isinstance(item.event, RunReopened | RunFailed)), default=0)
+        mended = max((item.seq for item in line if isinstance(item.event, RunReopened | RunFailed)), default=0)
         try:
-            for fact, recorded in steps(journal):
+            for fact, recorded in steps(line):
+                if told is not None:
+                    told(driver, fact, recorded)
                 if isinstance(fact.event, Asked | Returned | Raised):
                     driver.functions.replay(fact.event, strict=fact.seq > mended)
                 feed(driver.state, fact, recorded)
@@ -271,7 +291,17 @@ class Engine:
             driver.functions.close()
             raise
         driver.keeper.take()
+        self._restore_reuse(driver, line)
         return driver
+
+    def _restore_reuse(self, driver: Driver, line: list[Recorded]) -> None:
+        """A fork goes on taking over results after it was taken up again."""
+        for recorded in line:
+            event = recorded.event
+            if type(event) is RunForked:
+                from .reuse import Reuse
+
+                driver.take_over(Reuse.decode(driver.values.text(event.reuse), event.generation))
 
     async def history(self, run: str, after: int = 0) -> list[Recorded]:
         """The events of a run after sequence number `after`. Raises `RunNotFound`.
@@ -308,7 +338,7 @@ class Engine:
 
     def _takeover(self, driver: Driver, epoch: int, pending: list[Mail]) -> list[Mail]:
         state, now = driver.state, self.clock.now()
-        taken = Mail(RunTaken(now, epoch, self._name))
+        taken = Mail(RunTaken(now, epoch, self.name))
         if state.status == "failed":
             signals = [mail for mail in pending if isinstance(mail.fact, SignalReceived | SignalRefused)]
             void = [mail for mail in pending if mail not in signals]  # asked of the run before it failed
@@ -345,7 +375,8 @@ class Engine:
         except RipresaError:
             return None
 
-    async def _owned(self, run: str) -> RunError:
+    async def owned_elsewhere(self, run: str) -> RunError:
+        """The error for a run that another living owner has."""
         owner = await self.store.owner(run)
         return RunError(
             f"run {run!r} is being driven by another process ({owner})",
@@ -443,11 +474,12 @@ class Engine:
         self.feed.end(driver.run)
         if driver.released:
             return
-        async with self._gate(driver.run):
+        async with self.gate(driver.run):
             if driver.run not in self.drivers:  # else it has been taken up again already
-                await self._release(driver.run)
+                await self.release(driver.run)
 
-    async def _release(self, run: str) -> None:
+    async def release(self, run: str) -> None:
+        """Give a run up that was claimed here."""
         try:
             await self.store.release(run)
         except RipresaError:
@@ -455,6 +487,8 @@ class Engine:
 
     async def is_driven(self, run: str) -> bool:
         """Whether anybody alive drives the run, here or elsewhere."""
+        if run in self.turning:
+            return True
         if run in self.drivers or run in self._unreleased:
             return run in self.drivers
         return await self.store.owner(run) is not None
@@ -482,6 +516,15 @@ def not_found(run: str) -> RunNotFound:
     return RunNotFound(
         f"there is no run {run!r} in this store", run=run, hint="ripresa runs lists those that there are"
     )
+
+
+def checked_id(id: str | None, op: str) -> str:
+    """An id that somebody chose; empty for None. Raises `InvalidConfig`."""
+    if id is None:
+        return ""
+    if not id.strip() or not id.isprintable() or len(id) > 200:
+        raise InvalidConfig(f"id is {id!r}, must be a printable text of 1 to 200 characters", op=op)
+    return id
 
 
 def new_id(now: int) -> str:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from ...errors import CODES
 from ..commands import CancelStep, ClearTimer, SetTimer
 from ..events import Failure, NodeCancelled, RetryScheduled
-from ..frames import BACKOFF, CANCELLING, CallFrame, Frame
+from ..frames import BACKOFF, CANCELLING, HELD, OPEN, CallFrame, Frame
 from ..values import Value
 from .node import Node
 
@@ -96,6 +96,14 @@ class Call(Node[CallFrame]):
         frame.attempt += 1
         frame.base = frame.attempt
         run.schedule(frame)
+
+    @override
+    def rewind(self, run: RunState, frame: CallFrame) -> None:
+        frame.generation = run.generation
+        frame.base = frame.attempt
+        frame.started = 0
+        if frame.phase in (OPEN, HELD):
+            run.schedule(frame)
 
     @override
     def timer(self, run: RunState, frame: CallFrame) -> None:

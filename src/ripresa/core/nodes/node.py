@@ -61,6 +61,9 @@ class Node(Generic[F]):
         """Go on after the run had failed."""
         raise RipresaError(f"a node of kind {self.kind!r} cannot run", code="not_available", where=frame.path)
 
+    def rewind(self, run: RunState, frame: F) -> None:
+        """The run goes on from here after a rollback; what is outstanding is commanded anew anyway."""
+
     def timer(self, run: RunState, frame: F) -> None:
         """The frame's timer fired; late ones change nothing."""
 

@@ -76,6 +76,11 @@ class Subworkflow(Scope[SubworkflowFrame]):
         self._limit(run, frame)
         run.reopen_children(frame)
 
+    @override
+    def rewind(self, run: RunState, frame: SubworkflowFrame) -> None:
+        if frame.due:
+            self._limit(run, frame)
+
     def _limit(self, run: RunState, frame: SubworkflowFrame) -> None:
         if self.timeout:
             frame.due = run.at + self.timeout

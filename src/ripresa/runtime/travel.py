@@ -1,0 +1,329 @@
+"""Time travel: takes a run back to an earlier place, and begins a new run from a place of another.
+
+Law: nothing is copied but events; large values are shared by content. What a step did to the world is never done
+again, nor taken over by another run, unless somebody says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from ..authoring.encoding import decode, encode
+from ..authoring.flow import Runnable
+from ..core.advance import advance
+from ..core.events import (
+    CallStarted,
+    Event,
+    Fact,
+    Recorded,
+    RolledBack,
+    RunForked,
+    RunReopened,
+    RunStarted,
+    RunTaken,
+    StepCompleted,
+    StepReused,
+    StepStarted,
+)
+from ..core.frames import CallFrame
+from ..core.lifecycle import REWINDABLE, TERMINAL, check_transition
+from ..core.places import find_place
+from ..core.replay import lineage, next_generation, place_after
+from ..core.state import RunState
+from ..errors import Nondeterminism, RipresaError
+from ..ports import RunHead
+from .attempts import bound_at
+from .driver import Driver
+from .engine import Engine, new_id
+from .reuse import ANYWHERE, CHANGING, Reuse, digest_of_input
+
+if TYPE_CHECKING:
+    from ..authoring.step import Step
+
+INPUT: Final = "input"
+"""What stands for the run's own input where a step's path would stand for its output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Where a run is to be taken back to, and whether steps that changed the world may be done `again`."""
+
+    to: int | str
+    again: bool = False
+    reason: str = ""
+    by: str = ""
+
+
+async def roll_back(engine: Engine, run: str, code: Runnable[..., Any], back: Back) -> Driver:
+    """Let a run go on from an earlier place, here. What it has in flight is stopped first.
+
+    Raises `RipresaError(no_such_place, effects_undecided)`, `IllegalTransition` for a terminated run and for a place
+    where there is nothing to go on with, and what taking a run up raises.
+    """
+    find_place(await engine.history(run), back.to)
+    running = engine.drivers.get(run)
+    engine.turning.add(run)
+    try:
+        if running is not None:
+            await running.stop()
+        return await _rolled_back(engine, run, code, back)
+    except BaseException:
+        if running is not None and running.state.status not in TERMINAL:
+            await engine.take(running.head, code)
+        raise
+    finally:
+        engine.turning.discard(run)
+
+
+async def _rolled_back(engine: Engine, run: str, code: Runnable[..., Any], back: Back) -> Driver:
+    async with engine.gate(run):
+        epoch = await engine.store.claim(run)
+        if epoch is None:
+            raise await engine.owned_elsewhere(run)
+        try:
+            driver, effects = await _branched(engine, run, code, back, epoch)
+        except BaseException:
+            await engine.release(run)
+            raise
+        engine.rolled_back.add(run)
+        engine.drive(driver, effects)
+        return driver
+
+
+async def _branched(engine: Engine, run: str, code: Runnable[..., Any], back: Back, epoch: int) -> tuple[Driver, Any]:
+    journal = await engine.history(run)
+    head = await engine.store.find_run(run)
+    assert head is not None
+    if head.status not in REWINDABLE:
+        check_transition(head.status, "running", run=run, op="rollback")
+    to = find_place(journal, back.to)
+    if not back.again:
+        _refuse_repeats(_changing(engine, head, code, journal, to), run, to)
+    driver = engine.replayed(head, code, lineage(journal[:to]))
+    now, since = engine.clock.now(), len(journal) + 1
+    fact = RolledBack(now, to, since, next_generation(journal), epoch, back.reason, back.by)
+    try:
+        return driver, await driver.branch_off([RunTaken(now, epoch, engine.name)], since, fact)
+    except BaseException:
+        driver.functions.close()
+        raise
+
+
+def _changing(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], to: int) -> list[str]:
+    """The steps that changed the world after a place."""
+    before = {recorded.seq for recorded in lineage(journal[:to])}
+    found: dict[str, None] = {}
+
+    def told(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
+        match fact.event:
+            case StepCompleted(_, path) | StepStarted(_, path) if fact.seq not in before:
+                if _step(driver, path).options.effect in CHANGING:
+                    found[path] = None
+            case CallStarted(_, path) if fact.seq not in before:
+                found[path] = None
+            case _:
+                pass
+
+    engine.replayed(head, code, lineage(journal), told=told).functions.close()
+    return list(found)
+
+
+def _step(driver: Driver, path: str) -> Step[..., Any]:
+    frame = driver.state.frames[path]
+    assert isinstance(frame, CallFrame)
+    return bound_at(driver, frame).step
+
+
+def _refuse_repeats(paths: list[str], run: str, to: int) -> None:
+    if paths:
+        raise RipresaError(
+            f"run {run!r} did after event {to} what would be done again: {', '.join(paths)}",
+            code="effects_undecided",
+            op="rollback",
+            where=paths[0],
+            hint="undo it first, or say that it may be done again: again=True, --again",
+        )
+
+
+# --- fork
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """How a new run is made of another: from which place, and with which outputs of steps changed.
+
+    `set` maps the path of a step, or `input`, to JSON text. `effects` says what becomes of steps that changed the
+    world after the place: `reuse` their results, do them `again`, or `refuse` to fork if there are any. With `fresh`
+    nothing that was recorded after the place is taken over.
+    """
+
+    at: int | str | None = None
+    set: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    id: str = ""
+    effects: str = "refuse"
+    fresh: bool = False
+    by: str = ""
+    tags: tuple[str, ...] | None = None
+
+
+async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fork) -> Driver:
+    """Begin a new run from a place of another; it is durable on return.
+
+    Raises `RunExists`, `RipresaError(no_such_place, effects_undecided, usage)`, `InvalidValue` for an output that is
+    not of the step's type, `IllegalTransition` for a place where there is nothing to go on with.
+    """
+    journal = await engine.history(origin)
+    head = await engine.store.find_run(origin)
+    assert head is not None
+    source = _Source(engine, head, code, journal, wanted)
+    now = engine.clock.now()
+    run = wanted.id or new_id(now)
+    tags = head.tags if wanted.tags is None else wanted.tags
+    twin = replace(head, id=run, status="created", created_at=now, updated_at=now, error="", tags=tags)
+    events = source.events(run)
+    driver = engine.replayed(twin, code, [Recorded(run, n, _at(e), e) for n, e in enumerate(events, 1)])
+    reuse = source.reuse(driver.state.generation)
+    driver.take_over(reuse)
+    async with engine.gate(run):
+        try:
+            value = driver.keeper.keep(reuse.encode())
+            fact = RunForked(now, origin, source.cut, driver.state.generation, value, wanted.by)
+            before: list[Fact] = [RunReopened(now)] if driver.state.status == "failed" else []
+            effects = await driver.begin_fork(events, before, fact)
+        except BaseException:
+            driver.functions.close()
+            raise
+        engine.drive(driver, effects)
+    return driver
+
+
+def _at(event: Event) -> int:
+    return getattr(event, "at", 0)
+
+
+class _Source:
+    """The run that is forked: which of its events the new one begins with, and what it may take over."""
+
+    def __init__(
+        self, engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], wanted: Fork
+    ) -> None:
+        self.run = head.id
+        self.code = code
+        self.wanted = wanted
+        upto = len(journal) if wanted.at is None else find_place(journal, wanted.at)
+        self.line = lineage(journal[:upto])
+        whole = lineage(journal)
+        self._later = whole if not wanted.fresh and whole[: len(self.line)] == self.line else self.line
+        self.kept = self._kept()
+        self.cut = self.line[self.kept - 1].seq
+        self._results: list[tuple[int, str, str, str, str, bytes]] = []
+        self._begun: list[str] = []
+        self._given: dict[str, bytes] = {}
+        self._read(engine, head)
+        missing = [path for path in wanted.set if path != INPUT and path not in self._given]
+        if missing:
+            raise RipresaError(
+                f"run {head.id!r} has no step {', '.join(map(repr, missing))}",
+                code="no_such_place",
+                op="fork",
+                where=missing[0],
+                hint=f"ripresa show {head.id} --steps lists them; `input` is the input of the run",
+            )
+
+    def _kept(self) -> int:
+        """How many events of the line come before everything that is changed."""
+        if INPUT in self.wanted.set:
+            return place_after(self.line, 1)
+        for index, recorded in enumerate(self.line):
+            event = recorded.event
+            if isinstance(event, StepCompleted | StepReused) and event.path in self.wanted.set:
+                return index
+        return len(self.line)
+
+    def _read(self, engine: Engine, head: RunHead) -> None:
+        changed = {recorded.seq for recorded in self._later} - {recorded.seq for recorded in self.line[: self.kept]}
+
+        def told(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
+            event = fact.event
+            if isinstance(event, StepCompleted | StepReused):
+                step = _step(driver, event.path)
+                digest = digest_of_input(driver.values.text, driver.state.frames[event.path].input)
+                assert isinstance(event.output, bytes)
+                effect = step.options.effect
+                self._results.append((fact.seq, event.path, step.options.name, digest, effect, event.output))
+            elif isinstance(event, StepStarted | CallStarted) and fact.seq in changed:
+                self._begun.append(event.path)
+            self._check_given(driver)
+
+        try:
+            driver = engine.replayed(head, self.code, self._later, told=told)
+        except Nondeterminism:
+            if not self._results or self._results[-1][0] < self.cut:
+                raise
+            return  # the code has been mended behind the place: what it did there before is not taken over
+        self._check_given(driver)
+        driver.functions.close()
+
+    def _check_given(self, driver: Driver) -> None:
+        """Encode what is given for the steps that are under way here, as their type says."""
+        for path, text in self.wanted.set.items():
+            frame = driver.state.frames.get(path)
+            if path not in self._given and isinstance(frame, CallFrame):
+                self._given[path] = validated(text, _step(driver, path).parameters.returns, path)
+
+    def events(self, run: str) -> list[Event]:
+        """The events that the new run begins with."""
+        found: list[Event] = []
+        for recorded in self.line[: self.kept]:
+            event = recorded.event
+            if isinstance(event, RunStarted):
+                event = replace(event, run=run)
+            elif isinstance(event, RolledBack):
+                event = replace(event, to=len(found), since=len(found))
+            elif isinstance(event, RunTaken):
+                continue
+            found.append(event)
+        text = self.wanted.set.get(INPUT)
+        return found if text is None else self._started(found[0], validated(text, self.code.input_type, INPUT))
+
+    def _started(self, event: Event, input: bytes) -> list[Event]:
+        assert isinstance(event, RunStarted)
+        fact = replace(event, input=input)
+        consequences, _ = advance(RunState(self.code.definition.for_run()), fact)
+        return [fact, *consequences]
+
+    def reuse(self, generation: int) -> Reuse:
+        """What the new run takes over. Raises `RipresaError(effects_undecided)`."""
+        found = Reuse(generation)
+        for path, output in self._given.items():
+            found.give(path, output)
+        changing = [path for path in self._begun if path not in self.wanted.set]
+        for seq, path, name, digest, effect, output in self._results:
+            if effect in ANYWHERE:
+                found.keep_anywhere(name, digest, output)
+            if seq <= self.cut or path in self.wanted.set:
+                continue
+            if effect in CHANGING:
+                changing.append(path)
+            if effect not in CHANGING or self.wanted.effects == "reuse":
+                found.keep(path, name, digest, output)
+        if changing and self.wanted.effects == "refuse":
+            self._refuse(list(dict.fromkeys(changing)))
+        return found
+
+    def _refuse(self, paths: list[str]) -> None:
+        raise RipresaError(
+            f"run {self.run!r} changed the world after event {self.cut}: {', '.join(paths)}",
+            code="effects_undecided",
+            op="fork",
+            where=paths[0],
+            hint="say what the fork does there: effects='reuse' takes the results over where inputs are the same, "
+            "effects='again' does it again",
+        )
+
+
+def validated(text: bytes, kind: Any, where: str) -> bytes:
+    """JSON text as a value of an annotated type is written. Raises `InvalidValue`."""
+    return encode(decode(text, kind), kind, where=where)

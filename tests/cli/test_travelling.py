@@ -1,0 +1,47 @@
+"""Time travel from the command line."""
+
+from tests.cli.program import Terminal
+
+
+def test_places_are_listed_and_compared(terminal: Terminal) -> None:
+    terminal.here("run", "flows.py:sums", "-i", "2", "--id", "a", "-q")
+    listed = terminal.here("checkpoints", "a", "--json").json
+    assert [place["name"] for place in listed] == ["numbers", "map_each/double[0]", "map_each/double[1]", "total"]
+    lines = terminal.here("checkpoints", "a").out.splitlines()
+    assert lines[0].split()[3:] == ["step", "numbers"]
+    found = terminal.here("diff", "a", "--from", "numbers", "--to", "map_each/double[0]", "--json").json
+    assert {change["what"] for change in found} >= {"completed", "map_each/double[0]"}
+    shown = terminal.here("diff", "a").out
+    assert 'status\n  - "running"\n  + "completed"' in shown
+    assert terminal.here("diff", "a", "--from", "nowhere").code == 3
+    assert terminal.here("checkpoints", "b").code == 3
+    assert terminal.here("diff", "b").code == 3
+
+
+def test_a_run_is_taken_back_and_seen_to_its_end(terminal: Terminal) -> None:
+    terminal.here("run", "flows.py:sums", "-i", "3", "--id", "a", "-q")
+    back = terminal.here("rollback", "a", "--at", "numbers")
+    assert (back.code, back.out) == (0, "6\n")
+    listed = terminal.here("checkpoints", "a").out
+    assert listed.count("(rolled back)") == 4
+    events = [event["event"] for event in terminal.here("events", "a", "--json").json]
+    assert events.count("RolledBack") == 1
+    assert "by=command line" in terminal.here("events", "a").out
+    assert terminal.here("show", "a", "--json").json["progress"]["completed"] == 5
+    assert terminal.here("rollback", "a", "--at", "nowhere").code == 3
+    assert terminal.here("rollback", "b", "--at", "1").code == 3
+
+
+def test_a_fork_is_a_run_of_its_own(terminal: Terminal) -> None:
+    terminal.here("run", "flows.py:sums", "-i", "3", "--id", "a", "-q")
+    twin = terminal.here("fork", "a", "--set", "numbers=[5]", "--id", "b", "--json").json
+    assert (twin["id"], twin["status"], twin["output"]) == ("b", "completed", 10)
+    shown = terminal.here("show", "b", "--json").json
+    assert shown["origin"] == {"run": "a", "event": 2}
+    assert "forked from: a, after event 2" in terminal.here("show", "b").out
+    assert terminal.here("show", "a", "--json").json["origin"] is None
+    assert terminal.here("fork", "a", "--at", "numbers", "--id", "b").code == 2
+    for bad in ("numbers", "=3", "numbers=[", 'numbers="x"'):
+        refused = terminal.here("fork", "a", "--set", bad)
+        assert refused.code == 2, bad
+    assert terminal.here("fork", "a", "--at", "numbers", "--effects", "maybe").code == 2
