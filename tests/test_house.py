@@ -22,6 +22,9 @@ MAY_CATCH_EVERYTHING = {
     "runtime/attempts.py": "the border: what a step raises becomes data here",
     "runtime/driver.py": "the border: what a predicate raises becomes data here",
     "runtime/feed.py": "a listener is told afterwards and cannot change what happened",
+    "runtime/pump.py": "a hook watches a stream and steers it; what it raises is not the stream's failure",
+    "runtime/stages.py": "the border for items: what a function raises makes them dead letters, by policy",
+    "runtime/streams.py": "a reader that goes away does not hear how the stream ended",
     "runtime/functions.py": "the border: what a durable function raises is its outcome",
 }
 

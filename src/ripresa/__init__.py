@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
     from .authoring.step import Step, step
+    from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, stream
     from .authoring.waits import wait_for
     from .client import Handle, Outcome
     from .context import Context, StepContext, current
     from .core.events import Failure, Recorded
     from .core.retry import Retry
-    from .core.view import RunView, StepView
+    from .core.view import RunView, StepView, StreamView
     from .errors import (
         DefinitionChanged,
         Fenced,
@@ -59,7 +60,7 @@ _PLACES = {
     "context": ("Context", "StepContext", "current"),
     "core.events": ("Failure", "Recorded"),
     "core.retry": ("Retry",),
-    "core.view": ("RunView", "StepView"),
+    "core.view": ("RunView", "StepView", "StreamView"),
     "errors": (
         "DefinitionChanged",
         "Fenced",
@@ -105,15 +106,18 @@ _PLACES = {
     "authoring.routing": ("Handoff", "router"),
     "authoring.step": ("Step", "step"),
     "authoring.waits": ("wait_for",),
+    "authoring.stream": ("At", "DeadLetter", "Stream", "StreamControl", "StreamHooks", "StreamResult", "stream"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "App",
+    "At",
     "Call",
     "CancelToken",
     "Chain",
     "Context",
+    "DeadLetter",
     "DefinitionChanged",
     "Failure",
     "Fenced",
@@ -151,6 +155,11 @@ __all__ = [
     "StepTimeout",
     "StepView",
     "StoreError",
+    "Stream",
+    "StreamControl",
+    "StreamHooks",
+    "StreamResult",
+    "StreamView",
     "Workflow",
     "__version__",
     "best_effort",
@@ -172,6 +181,7 @@ __all__ = [
     "repeat",
     "router",
     "step",
+    "stream",
     "wait_for",
     "workflow",
 ]

@@ -45,6 +45,8 @@ CODES: dict[str, Code] = {
     "cancelled": Code("it was cancelled"),
     "terminated": Code("it was terminated"),
     "join_impossible": Code("too few branches succeeded"),
+    "stream_overflow": Code("a buffer of a stream was full, and its policy is to refuse"),
+    "stream_not_resumable": Code("the source of a stream cannot go on in the middle"),
     "foreign_await": Code("a durable function awaited something that is not a call of its context"),
     "nondeterminism": Code("replay decided otherwise than the journal says"),
     "workflow_deadlock": Code("a run can never advance"),

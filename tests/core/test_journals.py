@@ -25,6 +25,7 @@ from ripresa.core.events import (
     SignalRefused,
     StepReused,
     StepStarted,
+    StreamAdvanced,
 )
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.choose import Choose
@@ -40,6 +41,7 @@ from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import is_fact, lineage, replay
@@ -70,6 +72,24 @@ def chain_with_retries() -> tuple[Definition, Callable[[Play], None]]:
         play.done("send", b"null")
 
     return define(call("search"), Delay("pause", SECOND), *calls("write send")), history
+
+
+def streams() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start()
+        play.feed(StreamAdvanced(play.now, "load", 1, 1, b'"line 10"', b'{"0":["x",2]}', 10, 3, 1, (failure(),)))
+        play.fail("load", retry_in=SECOND)
+        play.fire("load")
+        play.pause()
+        play.feed(StreamAdvanced(play.now, "load", 2, 2, b'"line 20"', taken=20, dropped=3, dead=1, output=b"7"))
+        play.lose("load", "crashed", retry_in=0)
+        play.go_on()
+        play.fail("load")
+        play.reopen()
+        play.feed(StreamAdvanced(play.now, "load", 4, 2, b'"line 21"', taken=21, output=b"8", ended="exhausted"))
+        play.done("load", b"8")
+
+    return define(Stream("load", shape=("flat_map words", "batch batch"))), history
 
 
 def journaled_calls() -> tuple[Definition, Callable[[Play], None]]:
@@ -295,6 +315,7 @@ WORKFLOWS = {
         waits_for_signals,
         routers_and_choices_of_several,
         taken_back,
+        streams,
     )
 }
 ENDS = {
@@ -310,6 +331,7 @@ ENDS = {
     "waits_for_signals": "completed",
     "routers_and_choices_of_several": "completed",
     "taken_back": "completed",
+    "streams": "completed",
 }
 
 

@@ -25,7 +25,7 @@ from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
-from ripresa.core.view import CLEANUP, Change, RunView, ScopeView, StepView, changes, view_of
+from ripresa.core.view import CLEANUP, Change, RunView, ScopeView, StepView, StreamView, changes, view_of
 
 from .play import SECOND, START, Effect, Play, call, calls, define, failure
 from .test_properties import Builder, History, Tape, tapes
@@ -646,3 +646,24 @@ def test_every_event_has_its_place_in_these_tests() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     kinds = (*get_args(e.Fact), *get_args(e.Consequence))
     assert [kind.__name__ for kind in kinds if f"e.{kind.__name__}(" not in text] == []
+
+
+# --- streams
+
+
+ADVANCED = e.StreamAdvanced(START + 1, "s", 1, 4, b"40", taken=40, dropped=2, dead=1)
+
+
+def test_readers_see_how_far_a_stream_is() -> None:
+    assert seen(ADVANCED).streams["s"] == StreamView("s", "running", 4, 40, 2, 1, START + 1)
+
+
+def test_readers_see_why_a_stream_ended() -> None:
+    view = seen(ADVANCED, e.StreamEnded("s", "at_most", 4, 41, 2, 1))
+    assert view.streams["s"] == StreamView("s", "at_most", 4, 41, 2, 1, START + 1)
+
+
+def test_readers_see_that_a_stream_was_killed_with_its_run() -> None:
+    ended = StreamView("t", "exhausted", 1, 1)
+    view = seen(ADVANCED, e.StreamEnded("t", "exhausted", 1, 1), e.RunTerminated("kill"))
+    assert (view.streams["s"].status, view.streams["t"].status) == ("terminated", ended.status)

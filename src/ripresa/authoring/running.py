@@ -5,7 +5,7 @@ See docs/decisions/0001-context-below-workflow.md.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from ..core.events import Recorded
@@ -23,3 +23,10 @@ def stream(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asyn
     from ..runtime.memory import stream as stream_in_memory
 
     return stream_in_memory(runnable, args, kwargs)
+
+
+def items(plan: Any, argument: Any) -> AsyncGenerator[Any]:
+    """The items of a stream that has no sink, in this process."""
+    from ..runtime.memory import items as items_in_memory
+
+    return items_in_memory(plan, argument)

@@ -42,13 +42,15 @@ from .events import (
     StepFailed,
     StepReused,
     StepStarted,
+    StreamAdvanced,
     TerminateRequested,
     TimerFired,
 )
-from .frames import BACKOFF, CANCELLING, ENDED, FAILING, HELD, OPEN, WINDING, CallFrame, Frame, ScopeFrame
+from .frames import BACKOFF, CANCELLING, ENDED, FAILING, HELD, OPEN, WINDING, CallFrame, Frame, ScopeFrame, StreamFrame
 from .lifecycle import TERMINAL, check_transition, not_a_place
 from .nodes.call import Call
 from .nodes.dynamic import Dynamic, DynamicFrame
+from .nodes.stream import Stream
 from .state import Message, RunState
 
 Step: TypeAlias = tuple[list[Consequence], list[Command]]
@@ -95,7 +97,7 @@ def accepts(state: RunState, fact: Fact) -> bool:
         ):
             frame = state.frames.get(fact.path)
             return (
-                type(frame) is CallFrame
+                isinstance(frame, CallFrame)
                 and frame.attempt == fact.attempt
                 and (frame.phase == OPEN or frame.phase == CANCELLING)
             )
@@ -110,6 +112,8 @@ def accepts(state: RunState, fact: Fact) -> bool:
             return isinstance(frame, DynamicFrame) and (frame.phase == OPEN or frame.shielded)
         case TimerFired():
             return 0 < _awaited(state, fact.path) <= fact.at
+        case StreamAdvanced():
+            return _waits_for_batch(state, fact)
         case CancelRequested():
             return state.status != "cancelling"
         case RunTaken():
@@ -144,6 +148,13 @@ def awaits_answer(state: RunState, path: str) -> bool:
     """Whether the question that was asked at this path is still to be answered."""
     frame = state.frames.get(path)
     return isinstance(frame, ScopeFrame) and _asks(frame)
+
+
+def _waits_for_batch(state: RunState, fact: StreamAdvanced) -> bool:
+    frame = state.frames.get(fact.path)
+    if not isinstance(frame, StreamFrame) or frame.attempt != fact.attempt or frame.phase not in (OPEN, CANCELLING):
+        return False
+    return _stream(state, fact.path).waits_for(frame, fact)
 
 
 def _asks(frame: ScopeFrame) -> bool:
@@ -236,6 +247,8 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _call(state, fact.path).report(state.frames[fact.path], fact.key)
         case StepStarted():
             _call(state, fact.path).started(state.frames[fact.path])
+        case StreamAdvanced():
+            _stream(state, fact.path).advanced(state, state.frames[fact.path], fact)
         case RunStarted():
             _start(state, fact)
         case SignalReceived():
@@ -251,8 +264,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case TerminateRequested():
             _terminate(state, fact.reason)
         case PauseRequested():
-            state.status = "paused"
-            state.consequences.append(RunPausing())
+            _pause(state)
         case ContinueRequested():
             state.status = "running"
             state.consequences.append(RunContinued())
@@ -332,6 +344,12 @@ def _cancel(state: RunState, reason: str) -> None:
     state.release()
 
 
+def _pause(state: RunState) -> None:
+    state.status = "paused"
+    state.consequences.append(RunPausing())
+    state.hold()
+
+
 def _timer(state: RunState, path: str) -> None:
     if path:
         frame = state.frames[path]
@@ -356,4 +374,10 @@ def _call(state: RunState, path: str) -> Call:
 def _dynamic(state: RunState, path: str) -> Dynamic:
     node = state.frames[path].node
     assert isinstance(node, Dynamic)
+    return node
+
+
+def _stream(state: RunState, path: str) -> Stream:
+    node = state.frames[path].node
+    assert isinstance(node, Stream)
     return node

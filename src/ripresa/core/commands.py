@@ -29,6 +29,15 @@ class CancelStep:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldStream:
+    """Effect: let the stream that this attempt pumps take nothing more from its source, or (`on` false) go on."""
+
+    path: str
+    attempt: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Effect: report `TimerFired` for this path at `due` (microseconds since 1970); replaces an earlier one."""
 
@@ -60,4 +69,4 @@ class Resume:
     first: int
 
 
-Command: TypeAlias = RunStep | CancelStep | SetTimer | ClearTimer | Ask | Resume
+Command: TypeAlias = RunStep | CancelStep | HoldStream | SetTimer | ClearTimer | Ask | Resume

@@ -218,6 +218,29 @@ class CallFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamAdvanced:
+    """A stream's sink acknowledged batch number `batch` (from 1), or the stream came to its end (`ended` says why).
+
+    `position` is where its source goes on, `held` what its stages held open there (by number of the stage), `output`
+    the result so far of one that folds. `taken` counts the items of the source up to `position`; `dropped` and `dead`
+    count those that never reached the sink, `failures` are some of the latter since the batch before.
+    """
+
+    at: int
+    path: str
+    attempt: int
+    batch: int
+    position: Value = NULL
+    held: Value = NULL
+    taken: int = 0
+    dropped: int = 0
+    dead: int = 0
+    failures: tuple[Failure, ...] = ()
+    output: Value = NULL
+    ended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """Somebody asks the run to stop and clean up."""
 
@@ -339,6 +362,7 @@ Fact: TypeAlias = (
     | Raised
     | CallRecorded
     | StepStarted
+    | StreamAdvanced
     | RunStarted
     | RunTaken
     | RunReopened
@@ -493,6 +517,18 @@ class FallbackTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """A stream ended: `exhausted`, `failed`, `cancelled`, or whatever word it was stopped with; its counts."""
+
+    path: str
+    reason: str
+    batches: int
+    taken: int
+    dropped: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSkipped:
     """A node of a graph does not run: its condition is false or something it needs was skipped."""
 
@@ -584,6 +620,7 @@ Consequence: TypeAlias = (
     | IterationStarted
     | LoopEnded
     | FallbackTaken
+    | StreamEnded
     | NodeSkipped
     | NodeCancelled
     | CleanupStarted

@@ -81,6 +81,37 @@ class CallFrame(Frame):
         self.intents: tuple[str, ...] = ()
 
 
+class StreamFrame(CallFrame):
+    """A stream: how many batches its sink acknowledged, where its source goes on, what its stages held open there.
+
+    `ended` is why it came to its end, as soon as all of it is recorded.
+    """
+
+    __slots__ = ("batches", "dead", "dropped", "ended", "folded", "held", "position", "taken")
+    FIELDS = (
+        *CallFrame.FIELDS,
+        ("batches", "plain"),
+        ("position", "value"),
+        ("held", "value"),
+        ("taken", "plain"),
+        ("dropped", "plain"),
+        ("dead", "plain"),
+        ("folded", "value"),
+        ("ended", "plain"),
+    )
+
+    def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
+        super().__init__(path, node, parent, key, input)
+        self.batches = 0
+        self.position: Value = NULL
+        self.held: Value = NULL
+        self.taken = 0
+        self.dropped = 0
+        self.dead = 0
+        self.folded: Value = NULL
+        self.ended = ""
+
+
 class ScopeFrame(Frame):
     """A node with children. `active` counts those that have not ended; `shielded` lets it go on while it winds up.
 

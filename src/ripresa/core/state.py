@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .commands import Ask, ClearTimer, Command, RunStep
+from .commands import Ask, ClearTimer, Command, HoldStream, RunStep
 from .events import Consequence, Failure, RunCancelled, RunCompleted, RunFailed, SignalTaken, StepScheduled
 from .frames import (
     BACKOFF,
@@ -27,6 +27,7 @@ from .frames import (
     CallFrame,
     Frame,
     ScopeFrame,
+    StreamFrame,
 )
 from .values import Value
 
@@ -125,10 +126,18 @@ class RunState:
         self.commands.append(RunStep(frame.path, frame.attempt, frame.input))
 
     def release(self) -> None:
-        """Schedule the attempts that were held while the run was paused."""
+        """Schedule the attempts that were held while the run was paused, and let streams go on."""
         for frame in list(self.frames.values()):
             if isinstance(frame, CallFrame) and frame.phase == HELD:
                 self.schedule(frame)
+            elif isinstance(frame, StreamFrame) and frame.phase == OPEN:
+                self.commands.append(HoldStream(frame.path, frame.attempt, on=False))
+
+    def hold(self) -> None:
+        """Let streams take nothing more from their sources."""
+        for frame in self.frames.values():
+            if isinstance(frame, StreamFrame) and frame.phase == OPEN:
+                self.commands.append(HoldStream(frame.path, frame.attempt, on=True))
 
     def ask(self, frame: ScopeFrame, question: str, about: Value) -> None:
         """Put a question to user code; the answer comes to the node's `answered`."""

@@ -66,6 +66,22 @@ class WaitView:
 
 
 @dataclass(slots=True)
+class StreamView:
+    """A stream as it stands: batches its sink acknowledged, items of its source up to there, items lost on the way.
+
+    `status` is `running` or why it ended; `moved_at` when that was last heard of.
+    """
+
+    path: str
+    status: str = "running"
+    batches: int = 0
+    taken: int = 0
+    dropped: int = 0
+    dead: int = 0
+    moved_at: int = 0
+
+
+@dataclass(slots=True)
 class RunView:
     """A run as it stands after event `seq`."""
 
@@ -97,6 +113,7 @@ class RunView:
     origin: str = ""
     """The run that this one is a fork of, left after its event `forked_at`."""
     forked_at: int = 0
+    streams: dict[str, StreamView] = field(default_factory=dict[str, StreamView])
 
     @property
     def total(self) -> int:
@@ -260,6 +277,15 @@ class RunView:
                 self.origin, self.forked_at, self.created_at = origin, to, at
                 self._begun_again(at)
             case _:
+                self._stream(event)
+
+    def _stream(self, event: e.Event) -> None:
+        match event:
+            case e.StreamAdvanced(_, path, _, batch, _, _, taken, dropped, dead):
+                self.streams[path] = StreamView(path, "running", batch, taken, dropped, dead, self.updated_at)
+            case e.StreamEnded(path, reason, batches, taken, dropped, dead):
+                self.streams[path] = StreamView(path, reason, batches, taken, dropped, dead, self.updated_at)
+            case _:
                 pass
 
     def _start(self, event: e.RunStarted) -> None:
@@ -285,6 +311,9 @@ class RunView:
         for scope in self.scopes.values():
             if scope.status == "running":
                 scope.status = "ended"
+        for stream in self.streams.values():
+            if stream.status == "running":
+                stream.status = status
 
     def _asked(self, path: str, calls: tuple[e.CallSpec, ...]) -> None:
         """A durable function's steps are known when it asks for them; in paths a body shows as `()`."""

@@ -29,7 +29,7 @@ from ..core.events import (
     StepFailed,
     StepStarted,
 )
-from ..core.frames import CallFrame, ScopeFrame
+from ..core.frames import CallFrame, ScopeFrame, StreamFrame
 from ..core.nodes.call import lost_failure
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
@@ -275,6 +275,8 @@ async def _called(running: Running) -> bytes:
     args, kwargs = running.bound.binding.arguments(running.input, running.driver.values)
     if step.options.executor == "process":
         return await _in_process(running, step, args, kwargs)
+    if type(running.frame) is StreamFrame:
+        return await _pumped(running, step, args[0])
     variables = copy_variables()
     enter_step(variables, StepContext(running))
     if step.is_async:
@@ -284,6 +286,12 @@ async def _called(running: Running) -> bytes:
         if isawaitable(result):
             result = await in_context(variables, run_plainly(lambda: result, (), {}))
     return encode(result, step.parameters.returns, where=running.path)
+
+
+async def _pumped(running: Running, step: Any, argument: Any) -> bytes:
+    from .streams import pumped
+
+    return await pumped(running, step, argument)
 
 
 async def _in_process(running: Running, step: Step[..., Any], args: Any, kwargs: Any) -> bytes:

@@ -18,7 +18,7 @@ from ..authoring.encoding import decode, encode
 from ..authoring.failures import failure_of
 from ..core.advance import advance, awaits_answer
 from ..core.codec import encode_events
-from ..core.commands import Ask, CancelStep, Command, Resume, RunStep, SetTimer
+from ..core.commands import Ask, CancelStep, ClearTimer, Command, HoldStream, Resume, RunStep, SetTimer
 from ..core.events import (
     Answered,
     AnswerFailed,
@@ -48,6 +48,7 @@ from .values import Keeper, Values
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .pump import Pump
     from .reuse import Reuse
 
 Place = tuple[str, int]
@@ -105,6 +106,7 @@ class Driver:
         "slot",
         "state",
         "stopping",
+        "streams",
         "values",
     )
 
@@ -126,6 +128,7 @@ class Driver:
         self.stopping = False
         self.released = False
         self.began: dict[Place, int] = {}
+        self.streams: dict[str, Pump] = {}
         self._mail: list[Mail] = []
         self._taken: list[int] = []
         self._woken: asyncio.Future[None] | None = None
@@ -497,8 +500,10 @@ class Driver:
                 self._cancel(command)
             elif isinstance(command, SetTimer):
                 self._set_alarm(command)
-            else:
+            elif isinstance(command, ClearTimer):
                 self._clear_alarm(command.path)
+            elif isinstance(command, HoldStream) and command.path in self.streams:
+                self.streams[command.path].hold("run", on=command.on)
         if len(starts) == 1 and not beside and not self._flight and not self._mail:
             return starts[0]
         for running in starts:

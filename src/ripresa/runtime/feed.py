@@ -39,7 +39,28 @@ class StepProgressed:
     message: str
 
 
-Notice = StepBegan | StepProgressed
+@dataclass(frozen=True, slots=True)
+class StreamProgressed:
+    """Notice: how a stream is doing, at most once a second.
+
+    `rates` are the items a second that each stage took since the notice before, `waiting` those in the buffer before
+    it, by name; `lag` is how many seconds an item needs from the source to the sink at this rate (None: it stands).
+    """
+
+    run: str
+    path: str
+    attempt: int
+    at: int
+    taken: int
+    batches: int
+    dropped: int
+    dead: int
+    rates: tuple[tuple[str, float], ...]
+    waiting: tuple[tuple[str, int], ...]
+    lag: float | None
+
+
+Notice = StepBegan | StepProgressed | StreamProgressed
 
 Listener = Callable[[Recorded], None]
 """Told about every durable event, in order within a run; it must return quickly."""

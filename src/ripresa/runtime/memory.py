@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from ..authoring.flow import Runnable
@@ -49,6 +49,13 @@ async def stream(
         _result(driver, runnable)
     finally:
         await _closed(engine)
+
+
+def items(plan: Any, argument: Any) -> AsyncGenerator[Any]:
+    """The items of a stream that has no sink."""
+    from .streams import items as items_of
+
+    return items_of(plan, argument)
 
 
 async def _engine() -> Engine:

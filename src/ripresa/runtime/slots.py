@@ -33,6 +33,12 @@ class Slots:
                     await stack.enter_async_context(semaphore)
             yield
 
+    def of_step(self, name: str, concurrency: int) -> asyncio.Semaphore:
+        """The slots of one step, for work inside an attempt that holds all others."""
+        semaphore = self._step(name, concurrency)
+        assert semaphore is not None
+        return semaphore
+
     def _step(self, name: str, concurrency: int | None) -> asyncio.Semaphore | None:
         if concurrency is None:
             return None

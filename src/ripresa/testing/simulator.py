@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from ..core.advance import advance, outstanding
 from ..core.codec import decode_events, encode_events, encode_state
-from ..core.commands import Ask, CancelStep, ClearTimer, Resume, RunStep, SetTimer
+from ..core.commands import Ask, CancelStep, ClearTimer, HoldStream, Resume, RunStep, SetTimer
 from ..core.definition import Definition
 from ..core.events import (
     Answered,
@@ -151,7 +151,7 @@ class Race:
 
 
 Yielded: TypeAlias = Wish | tuple[Wish, ...] | Race
-Effect: TypeAlias = RunStep | CancelStep | SetTimer | ClearTimer
+Effect: TypeAlias = RunStep | CancelStep | HoldStream | SetTimer | ClearTimer
 Script: TypeAlias = Callable[[Any], Generator[Yielded, Any, Any]]
 """A durable function as a generator: it yields a wish, a tuple of them (all of them) or a `Race`, and is sent results.
 
@@ -457,6 +457,8 @@ class _World:
                     self.agenda.append(_Due(command.due + self._lag(), TimerFired(command.due, command.path)))
                 case ClearTimer():
                     self._forget_timer(command.path)
+                case HoldStream():
+                    pass
 
     def _lag(self) -> int:
         return self.random.randrange(5_000_000) if self._happens(self.faults.delay) else 0

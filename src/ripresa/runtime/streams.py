@@ -1,0 +1,253 @@
+"""Runs streams as attempts of a run: what the sink acknowledged becomes a fact, and the next attempt begins there.
+
+Law: a batch is recorded after the sink acknowledged it, with the position from which its source goes on and what the
+stages held open there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from ..authoring.encoding import decode, encode
+from ..authoring.fit import list_of
+from ..authoring.stream import Plan, Pumped, StreamResult
+from ..context import StepContext, copy_variables, enter_step
+from ..core.durations import MICROSECONDS
+from ..core.events import StreamAdvanced
+from ..core.frames import StreamFrame
+from ..core.values import NULL
+from ..errors import RipresaError
+from ..ports import Clock
+from .clock import SystemClock
+from .feed import StreamProgressed
+from .marks import Cut, label, number_of
+from .pump import Pump
+from .slots import Slots
+from .stages import Ground
+
+if TYPE_CHECKING:
+    from ..executors.threads import Threads
+    from .attempts import Running
+    from .driver import Driver
+
+PACE = MICROSECONDS
+"""The least time between two notices of one stream."""
+
+# --- without a run
+
+
+class _Nothing:
+    """Records nothing."""
+
+    async def advanced(self, pump: Pump, mark: Any) -> None:
+        """See `Records`."""
+
+
+async def items(plan: Plan, argument: Any) -> AsyncGenerator[Any]:
+    """The items of a stream without a sink, pumped in this process while they are read."""
+    from ..executors.threads import Threads
+
+    threads: list[Threads] = []
+
+    def pool() -> Threads:
+        if not threads:
+            threads.append(Threads())
+        return threads[0]
+
+    ground = Ground(SystemClock(), pool, Slots())
+    pump = Pump(plan, ground, copy_variables(), _Nothing())
+    pump.argument = argument
+    running = asyncio.get_running_loop().create_task(pump.run(), name="ripresa items")
+    try:
+        while (taken := await pump.buffers[-1].take()) is not None:
+            for item in taken[0]:
+                yield item
+        await running
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await running
+        for each in threads:
+            each.close()
+
+
+# --- as an attempt of a run
+
+
+class _Batch:
+    """What `current()` shows to the functions of a stream: the attempt, with the key of the batch in hand."""
+
+    def __init__(self, running: Running, pump: Callable[[], Pump]) -> None:
+        self._running = running
+        self._pump = pump
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._running, name)
+
+    @property
+    def key(self) -> str:
+        """Names run, place and the span of the source that the batch was made of."""
+        pump = self._pump()
+        live = f"!{self._running.number}" if pump.plan.source.on_restart == "live" else ""
+        return f"{self._running.key}{live}#{label(pump.start)}-{label(pump.mark)}"
+
+    async def record(self, fn: Any, args: Any, kwargs: Any, key: str) -> Any:
+        """Refused: each of a million items would stay in the run's state."""
+        raise RipresaError(
+            "the functions of a stream cannot journal calls of their own",
+            code="usage",
+            where=self._running.path,
+            hint="call the function itself",
+        )
+
+
+class _Recorded:
+    """Makes facts of a stream's progress, and notices of how it is doing."""
+
+    def __init__(self, running: Running, plan: Plan, clock: Clock) -> None:
+        self.running = running
+        self.plan = plan
+        self.clock = clock
+        self._told_at = self.clock.now()
+        self._through: list[int] = [0] * (len(plan.stages) + 1)
+
+    async def advanced(self, pump: Pump, mark: Any) -> None:
+        """See `Records`."""
+        if self.plan.sink.durable:
+            await self.running.driver.durable(self.fact(pump, mark))
+        self._progressed(pump, mark)
+
+    def fact(self, pump: Pump, mark: Any, ended: str = "") -> StreamAdvanced:
+        """Where the stream stands."""
+        keep = self.running.driver.keeper.keep
+        taken, position, held = self._resolved(mark)
+        folds = self.plan.sink.kind == "fold"
+        failures, pump.failures = tuple(pump.failures), []
+        return StreamAdvanced(
+            self.clock.now(),
+            self.running.path,
+            self.running.number,
+            pump.batches,
+            keep(position),
+            keep(held),
+            taken,
+            pump.dropped,
+            pump.dead,
+            failures,
+            keep(encode(pump.folded, self.plan.result_type, where=self.running.path)) if folds else NULL,
+            ended,
+        )
+
+    def _resolved(self, mark: Any) -> tuple[int, bytes, bytes]:
+        """What a mark stands for: items taken, the position, and what the stages hold open."""
+        held: list[bytes] = []
+        while isinstance(mark, Cut):
+            content, count = mark.content
+            text = encode(content, content_type(self.plan, mark.stage), where=self.running.path)
+            held.append(b'"%d":[%b,%d]' % (mark.stage, text, count))
+            mark = mark.mark
+        whole = b"{" + b",".join(held) + b"}" if held else NULL
+        if isinstance(mark, tuple):
+            return mark[0], encode(mark[1], self.plan.position_type, where=self.running.path), whole  # pyright: ignore[reportUnknownArgumentType]
+        return mark, b"%d" % mark, whole
+
+    def _progressed(self, pump: Pump, mark: Any) -> None:
+        now = self.clock.now()
+        length = now - self._told_at
+        if length < PACE:
+            return
+        self._told_at = now
+        driver = self.running.driver
+        through = [buffer.through for buffer in pump.buffers]
+        rates = [(new - old) * MICROSECONDS / length for new, old in zip(through, self._through, strict=True)]
+        self._through = through
+        if not driver.engine.feed.watched(driver.run):
+            return
+        waiting = [len(buffer.items) for buffer in pump.buffers]
+        names = [buffer.name for buffer in pump.buffers]
+        driver.tell(
+            StreamProgressed(
+                self.running.run,
+                self.running.path,
+                self.running.number,
+                now,
+                pump.taken,
+                pump.batches,
+                pump.dropped,
+                pump.dead,
+                tuple(zip(names, rates, strict=True)),
+                tuple(zip(names, waiting, strict=True)),
+                pump.lag(number_of(mark)),
+            )
+        )
+        self.running.progress(pump.taken, self.plan.source.at_most, f"{rates[0]:.0f} items/s")
+
+
+def content_type(plan: Plan, number: int) -> Any:
+    """The type of what a stage holds open: an item, or the items of a window."""
+    kind = plan.kinds[number]
+    return list_of(kind) if plan.stages[number].kind == "window" else kind
+
+
+async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:
+    """Run a stream to its end, as an attempt; its result as text. It goes on where the attempt before it stood."""
+    driver: Driver = running.driver
+    frame, plan = running.frame, step.plan
+    assert isinstance(frame, StreamFrame)
+    records = _Recorded(running, plan, driver.clock)
+    if frame.ended:
+        return _result(running, plan)
+    ground = Ground(driver.clock, lambda: driver.engine.threads, driver.engine.slots, driver.state.seed)
+    variables = copy_variables()
+    pump = Pump(plan, ground, variables, records, path=running.path)
+    enter_step(variables, StepContext(_Batch(running, lambda: pump)))
+    pump.argument = argument
+    _place(pump, frame, running)
+    driver.streams[running.path] = pump
+    pump.hold("run", on=driver.state.status == "paused")
+    try:
+        await pump.run()
+    finally:
+        driver.streams.pop(running.path, None)
+    await driver.durable(records.fact(pump, pump.last, pump.reason))
+    return _result(running, plan)
+
+
+def _place(pump: Pump, frame: StreamFrame, running: Running) -> None:
+    """Put a pump where the last recorded batch ended."""
+    plan, values = pump.plan, running.driver.values
+    pump.dropped_before, pump.dead = frame.dropped, frame.dead
+    pump.again = frame.batches > 0
+    if plan.sink.kind == "fold":
+        folded = values.text(frame.folded) if pump.again else encode(plan.sink.start, plan.result_type)
+        pump.folded = decode(folded, plan.result_type)
+    if not pump.again:
+        return
+    pump.batches, pump.taken = frame.batches, frame.taken
+    mark: Any = frame.taken
+    if plan.source.positioned:
+        mark = (frame.taken, values.read(frame.position, plan.position_type))
+    pump.last = mark
+    held: dict[str, Any] = from_json(values.text(frame.held)) or {}
+    for number in sorted(map(int, held)):
+        content, count = held[str(number)]
+        text = to_json(content, inf_nan_mode="constants")
+        pump.rest[number] = (decode(text, content_type(plan, number)), count)
+        mark = Cut(mark, number, pump.rest[number])
+    pump.start = mark
+
+
+def _result(running: Running, plan: Plan) -> bytes:
+    """What a stream that has ended returns."""
+    frame, values = running.frame, running.driver.values
+    assert isinstance(frame, StreamFrame)
+    if plan.sink.kind == "fold":
+        return values.text(frame.folded)
+    position = from_json(values.text(frame.position))
+    found = StreamResult(frame.batches, frame.taken, frame.dropped, frame.dead, frame.ended, position)
+    return encode(found, StreamResult, where=running.path)
