@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .authoring.graph import Graph, Node
     from .authoring.loops import fold, for_range, repeat
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
+    from .authoring.pool import Pool
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
     from .authoring.step import Step, step
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     )
     from .messages import Signal
     from .runtime.cancellation import CancelToken
+    from .runtime.pools import PoolStatus
     from .selection import Refusal, Report, Selection
 
 __version__ = "0.1.0rc1"
@@ -85,6 +87,7 @@ _PLACES = {
     "messages": ("Signal",),
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
+    "runtime.pools": ("PoolStatus",),
     "authoring.call": ("Call",),
     "authoring.chain": ("Chain", "chain"),
     "authoring.choice": ("branch", "case", "choose"),
@@ -102,6 +105,7 @@ _PLACES = {
         "n_of",
         "parallel",
     ),
+    "authoring.pool": ("Pool",),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
     "authoring.step": ("Step", "step"),
@@ -132,6 +136,8 @@ __all__ = [
     "Node",
     "Nondeterminism",
     "Outcome",
+    "Pool",
+    "PoolStatus",
     "Problem",
     "Recorded",
     "Refusal",

@@ -7,7 +7,8 @@ whoever steps it, as one of the requests below.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -104,6 +105,19 @@ class Attempt(Protocol):
         """Perform a journaled call."""
         ...
 
+    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
+        """Hold a member of a pool while holding these."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hold:
+    """A member of a pool that an attempt holds: of which pool, and who it is that holds it."""
+
+    pool: str
+    member: Any
+    holder: str
+
 
 class StepContext:
     """What a running step may know and ask for; see `current`."""
@@ -148,6 +162,20 @@ class StepContext:
         """Whether this attempt was asked to stop. For sync steps, which cannot be interrupted: look, and return."""
         return self._attempt.cancelled()
 
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """What the running code holds of pools, the one taken last at the end."""
+        return ()
+
+    @property
+    def resource(self) -> Any:
+        """The member of a pool that the running code took last; None if it holds none. Typed: `pool.mine()`."""
+        return self.holds[-1].member if self.holds else None
+
+    def checkout(self, pool: Any) -> AbstractAsyncContextManager[Hold]:
+        """Hold a member of a pool for this attempt; see `Pool.take`."""
+        return self._attempt.checkout(pool, self.holds)
+
     def progress(self, completed: float, total: float | None = None, message: str = "") -> None:
         """Tell watchers how far the step is: not kept, and free when nobody watches."""
         self._attempt.progress(completed, total, message)
@@ -164,6 +192,21 @@ class StepContext:
     ) -> Coroutine[Any, Any, R]:
         """The same, told apart by `key` instead of by its arguments."""
         return _journaled(self._attempt, fn, args, kwargs, key)
+
+
+class Holding(StepContext):
+    """The context of a step that holds members of pools."""
+
+    __slots__ = ("_holds",)
+
+    def __init__(self, attempt: Attempt, holds: tuple[Hold, ...]) -> None:
+        super().__init__(attempt)
+        self._holds = holds
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """See `StepContext`."""
+        return self._holds
 
 
 async def _journaled(attempt: Attempt, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
@@ -190,6 +233,10 @@ class _Outside:
         result = fn(*args, **kwargs)
         return await result if isawaitable(result) else result
 
+    @asynccontextmanager
+    async def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AsyncGenerator[Hold, None]:
+        yield Hold(pool.name, pool.members[0], "outside a run")
+
 
 OUTSIDE = StepContext(_Outside())
 
@@ -210,6 +257,17 @@ def current() -> StepContext:
 def enter_step(variables: Variables, context: StepContext) -> None:
     """Make `current()` answer with this context in these context variables."""
     variables.run(_step.set, context)
+
+
+@contextmanager
+def holding(hold: Hold) -> Generator[None, None, None]:
+    """Let `current()` know that the running code, and what it begins, holds a member of a pool."""
+    before = _step.get()
+    _step.set(Holding(before._attempt, (*before.holds, hold)))  # pyright: ignore[reportPrivateUsage]
+    try:
+        yield
+    finally:
+        _step.set(before)
 
 
 def enter_function(variables: Variables) -> None:

@@ -50,6 +50,8 @@ CODES: dict[str, Code] = {
     "foreign_await": Code("a durable function awaited something that is not a call of its context"),
     "nondeterminism": Code("replay decided otherwise than the journal says"),
     "workflow_deadlock": Code("a run can never advance"),
+    "unknown_pool": Code("a step names a pool that the app does not have"),
+    "pool_unhealthy": Code("no member of a pool is well", retryable=True),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),

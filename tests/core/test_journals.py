@@ -22,6 +22,7 @@ from ripresa.core.events import (
     Recorded,
     RunForked,
     RunStarted,
+    RunStuck,
     SignalRefused,
     StepReused,
     StepStarted,
@@ -49,6 +50,7 @@ from ripresa.core.state import RunState
 from ripresa.core.values import reference
 
 from .play import SECOND, Play, call, calls, define, failure
+from .silent import Silent
 
 JOURNALS = Path(__file__).parent / "journals"
 
@@ -300,6 +302,15 @@ def taken_back() -> tuple[Definition, Callable[[Play], None]]:
     return define(*calls("a b c")), history
 
 
+def nothing_left_to_happen() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.done("a")
+        play.feed(RunStuck(play.now, "hole"))
+
+    return define(call("a"), Silent("hole")), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -316,6 +327,7 @@ WORKFLOWS = {
         routers_and_choices_of_several,
         taken_back,
         streams,
+        nothing_left_to_happen,
     )
 }
 ENDS = {
@@ -332,6 +344,7 @@ ENDS = {
     "routers_and_choices_of_several": "completed",
     "taken_back": "completed",
     "streams": "completed",
+    "nothing_left_to_happen": "failed",
 }
 
 

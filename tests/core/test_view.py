@@ -126,6 +126,7 @@ SILENT: list[Event] = [
     e.PauseRequested(START),
     e.ContinueRequested(START),
     e.CheckpointNamed(START, "here"),
+    e.RunStuck(START, "hole"),
 ]
 
 

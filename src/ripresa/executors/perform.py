@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,7 +16,8 @@ from typing import Any
 from ..authoring.encoding import decode, encode
 from ..authoring.parameters import Parameters
 from ..context import (
-    StepContext,
+    Hold,
+    Holding,
     Variables,
     enter_step,
 )
@@ -54,6 +55,10 @@ class Distant:
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         """Raises `RipresaError(not_available)`."""
         raise self._not_here("call")
+
+    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
+        """Raises `RipresaError(not_available)`."""
+        raise self._not_here("checkout")
 
     def _not_here(self, op: str) -> RipresaError:
         return RipresaError(
@@ -101,7 +106,8 @@ def _result(target: str, arguments: bytes, context: dict[str, Any]) -> bytes:
         context["deadline"],
     )
     variables = Variables()
-    enter_step(variables, StepContext(attempt))
+    holds = (Hold(context["pool"], decode(context["member"].encode()), attempt.path),) if "pool" in context else ()
+    enter_step(variables, Holding(attempt, holds))
     result: Any = variables.run(parameters.fn, *args, **kwargs)
     if isawaitable(result):
         import asyncio
