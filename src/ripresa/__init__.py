@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from .authoring.graph import Graph, Node
     from .authoring.loops import fold, for_range, repeat
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
-    from .authoring.pool import Pool
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
     from .authoring.step import Step, step
     from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, stream
     from .authoring.waits import wait_for
     from .client import Handle, Outcome
-    from .context import Context, StepContext, current
+    from .context import Context, SessionData, StepContext, current
     from .core.events import Failure, Recorded
+    from .core.limits import Limits
     from .core.retry import Retry
     from .core.view import RunView, StepView, StreamView
     from .errors import (
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         RunExists,
         RunFailed,
         RunNotFound,
+        SessionError,
         StepError,
         StepFailed,
         StepTimeout,
@@ -51,16 +52,17 @@ if TYPE_CHECKING:
     )
     from .messages import Signal
     from .runtime.cancellation import CancelToken
-    from .runtime.pools import PoolStatus
     from .selection import Refusal, Report, Selection
+    from .sessions import Session, SessionFailure
 
 __version__ = "0.1.0rc1"
 
 _PLACES = {
     "app": ("App",),
     "client": ("Handle", "Outcome"),
-    "context": ("Context", "StepContext", "current"),
+    "context": ("Context", "SessionData", "StepContext", "current"),
     "core.events": ("Failure", "Recorded"),
+    "core.limits": ("Limits",),
     "core.retry": ("Retry",),
     "core.view": ("RunView", "StepView", "StreamView"),
     "errors": (
@@ -78,6 +80,7 @@ _PLACES = {
         "RunExists",
         "RunFailed",
         "RunNotFound",
+        "SessionError",
         "StepError",
         "StepFailed",
         "StepTimeout",
@@ -87,7 +90,7 @@ _PLACES = {
     "messages": ("Signal",),
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
-    "runtime.pools": ("PoolStatus",),
+    "sessions": ("Session", "SessionFailure"),
     "authoring.call": ("Call",),
     "authoring.chain": ("Chain", "chain"),
     "authoring.choice": ("branch", "case", "choose"),
@@ -105,7 +108,6 @@ _PLACES = {
         "n_of",
         "parallel",
     ),
-    "authoring.pool": ("Pool",),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
     "authoring.step": ("Step", "step"),
@@ -133,11 +135,10 @@ __all__ = [
     "InvalidConfig",
     "InvalidValue",
     "InvalidWorkflow",
+    "Limits",
     "Node",
     "Nondeterminism",
     "Outcome",
-    "Pool",
-    "PoolStatus",
     "Problem",
     "Recorded",
     "Refusal",
@@ -153,6 +154,10 @@ __all__ = [
     "RunView",
     "Runnable",
     "Selection",
+    "Session",
+    "SessionData",
+    "SessionError",
+    "SessionFailure",
     "Signal",
     "Step",
     "StepContext",

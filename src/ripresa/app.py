@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .authoring.call import Call, pending
 from .authoring.flow import Runnable
-from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .core.durations import Duration, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, TERMINAL
+from .core.limits import Limits
 from .errors import InvalidConfig, RipresaError, RunExists
 from .ports import Clock, Page, RunFilter, RunHead, Store
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
-    from .runtime.pools import PoolStatus
     from .selection import Selection
+    from .sessions import Sessions
 
 R = TypeVar("R")
 
@@ -46,7 +46,7 @@ class App:
     or `normal` (it survives the end of the process). `workflows` are found by name when runs are resumed; others by
     the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
     workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run.
-    `pools` are found by steps that name one. `patience` is how many seconds the app waits for steps that do not stop.
+    `patience` is how many seconds the app waits for steps that do not stop.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -60,7 +60,6 @@ class App:
         processes: int | None = None,
         patience: Duration = 5.0,
         listeners: Iterable[Callable[[Recorded], None]] = (),
-        pools: Iterable[Pool[Any]] = (),
         clock: Clock | None = None,
     ) -> None:
         from .runtime.engine import Settings
@@ -70,7 +69,7 @@ class App:
         self._address = store
         self._durability = durability
         self._clock = clock
-        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"), tuple(pools))
+        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"))
         self._engine: Engine | None = None
         self._listeners = tuple(listeners)
         self.workflows = Registry()
@@ -122,13 +121,16 @@ class App:
         """The open store."""
         return self.engine.store
 
-    def pools(self) -> list[PoolStatus]:
-        """The pools of the app as they stand: those that were declared, and those that steps have brought along."""
-        return self.engine.pools.status()
+    @property
+    def sessions(self) -> Sessions:
+        """What several runs share: create, find, suspend, resume, complete and archive it."""
+        from .sessions import Sessions
+
+        return Sessions(self.engine)
 
     # --- runs
 
-    async def start(
+    async def start(  # noqa: PLR0913 - every option of a run, by keyword
         self,
         call: Call[R],
         /,
@@ -139,13 +141,15 @@ class App:
         tags: Sequence[str] = (),
         cancel: CancelToken | None = None,
         target: str | None = None,
+        session: str | None = None,
     ) -> Handle[R]:
         """Begin a run of a call: durable on return.
 
         With an `id` it is idempotent: the same workflow and input give the recorded run, others `RunExists`.
         `timeout` bounds the whole run, `concurrency` its attempts at a time; `tags` can be filtered by. Cancelling
-        the token `cancel` cancels the run. `target` says where the code is, if it cannot be found by itself. Raises
-        `InvalidValue` for a bad input before anything runs.
+        the token `cancel` cancels the run. `target` says where the code is, if it cannot be found by itself.
+        `session` is the id of the session that it belongs to, which must be active. Raises `InvalidValue` for a bad
+        input before anything runs, `SessionError`.
         """
         from .runtime.engine import Start, checked_id
         from .runtime.targets import target_of
@@ -160,7 +164,8 @@ class App:
             target_of(runnable) if target is None else target,
             _checked_tags(tags),
             limit,
-            _checked_concurrency(concurrency),
+            session or "",
+            Limits(concurrency=concurrency),
         )
         try:
             driver = await self.engine.start(start)
@@ -181,12 +186,15 @@ class App:
         concurrency: int | None = None,
         tags: Sequence[str] = (),
         cancel: CancelToken | None = None,
+        session: str | None = None,
     ) -> R:
         """Begin a run and wait for its result. Cancelling the waiting leaves the run to itself.
 
         A run of this id that another process left unfinished is taken up; a failed one raises what it failed of.
         """
-        handle = await self.start(call, id=id, timeout=timeout, concurrency=concurrency, tags=tags, cancel=cancel)
+        handle = await self.start(
+            call, id=id, timeout=timeout, concurrency=concurrency, tags=tags, cancel=cancel, session=session
+        )
         head = await self.store.find_run(handle.id)
         if head is not None and head.status not in TERMINAL and not await self.engine.is_driven(handle.id):
             await handle.resume()
@@ -237,20 +245,23 @@ class App:
         return self._handle(id, workflow)
 
     @overload
-    async def resume(self, id: str) -> Handle[Any]: ...
+    async def resume(self, id: str, *, session: str | None = None) -> Handle[Any]: ...
     @overload
-    async def resume(self, id: str, workflow: Runnable[..., R] | None) -> Handle[R]: ...
-    async def resume(self, id: str, workflow: Runnable[..., Any] | None = None) -> Handle[Any]:
+    async def resume(self, id: str, workflow: Runnable[..., R] | None, *, session: str | None = None) -> Handle[R]: ...
+    async def resume(
+        self, id: str, workflow: Runnable[..., Any] | None = None, *, session: str | None = None
+    ) -> Handle[Any]:
         """Take up a run that failed or was left by its process, from its first unfinished steps.
 
         Its code is `workflow`, or the registered workflow of its name, or what its recorded target names. A run that
-        is being driven here, or has completed, is left as it is. Raises `RunNotFound`, `RunError(owned_elsewhere)`,
+        is being driven here, or has completed, is left as it is. With `session` it goes on in that session, which it
+        can if it was left, failed or is paused. Raises `RunNotFound`, `RunError(owned_elsewhere)`,
         `DefinitionChanged`, `Nondeterminism`, `IllegalTransition` for one that was cancelled or terminated.
         """
         head = await self._head(id)
         if head.status == "completed":
             return self._handle(id, workflow or self._find(head))
-        runnable = await self._take(id, workflow)
+        runnable = await self._take(id, workflow, session or "")
         return self._handle(id, runnable)
 
     async def resume_all(self) -> list[Handle[Any]]:
@@ -282,14 +293,14 @@ class App:
             found.extend(page.runs)
         return found
 
-    async def _take(self, id: str, workflow: Runnable[..., Any] | None) -> Runnable[..., Any]:
+    async def _take(self, id: str, workflow: Runnable[..., Any] | None, session: str = "") -> Runnable[..., Any]:
         from .core.lifecycle import check_transition
 
         head = await self._head(id)
         if head.status in ("cancelled", "terminated", "completed"):
             check_transition(head.status, "running", only_from="failed", run=id, op="resume")
         runnable = workflow or self._code(head)
-        await self.engine.take(head, runnable)
+        await self.engine.take(head, runnable, session=session)
         return runnable
 
     def _find(self, head: RunHead) -> Runnable[..., Any] | None:
@@ -319,7 +330,7 @@ class App:
             raise not_found(id)
         return head
 
-    async def runs(
+    async def runs(  # noqa: PLR0913 - every way to filter, by keyword
         self,
         *,
         status: str | Iterable[str] = (),
@@ -329,10 +340,11 @@ class App:
         created_before: datetime | None = None,
         after: str = "",
         limit: int = 50,
+        session: str = "",
     ) -> Page:
         """A page of runs, newest first. `after` is the id of the last run of the page before."""
         where = _where(status, workflow, tag, created_after, created_before)
-        return await self.store.list_runs(replace(where, after=after, limit=limit))
+        return await self.store.list_runs(replace(where, after=after, limit=limit, session=session))
 
     def select(
         self,
@@ -374,11 +386,3 @@ def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
     if isinstance(tags, str) or bad:
         raise InvalidConfig(f"tags is {tags!r}, must be a list of printable texts", op="start")
     return tuple(tags)
-
-
-def _checked_concurrency(value: int | None) -> int | None:
-    from .runtime.engine import is_count
-
-    if value is not None and not is_count(value):
-        raise InvalidConfig(f"concurrency is {value!r}, must be a whole number from 1", op="start")
-    return value

@@ -7,8 +7,7 @@ whoever steps it, as one of the requests below.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,6 +60,54 @@ class Items(Protocol[T_co]):
 # --- inside a step
 
 
+class SessionData(Protocol):
+    """The values of the session that a run belongs to: read as they are now, with this step's own changes.
+
+    A step's changes become durable with its completion, once, in the same transaction; those of an attempt that fails
+    are forgotten. `add`, `append` and `merge` are applied to what is there then, so that none of several runs' changes
+    is lost. Values are plain data, dataclasses or models, of up to 64 KB. In a condition the session can only be read.
+    """
+
+    @property
+    def id(self) -> str:
+        """The id of the session."""
+        ...
+
+    @overload
+    def get(self, name: str, /) -> Any: ...
+    @overload
+    def get(self, name: str, kind: type[A], /) -> A | None: ...
+    @overload
+    def get(self, name: str, kind: type[A], default: A, /) -> A: ...
+    def get(self, name: str, kind: Any = Any, default: Any = None, /) -> Any:
+        """The value of this name, decoded as `kind`, or the default if there is none."""
+        ...
+
+    def names(self) -> list[str]:
+        """The names of all values, in alphabetical order."""
+        ...
+
+    def set(self, name: str, value: object, /) -> None:
+        """Let the value of this name be another."""
+        ...
+
+    def delete(self, name: str, /) -> None:
+        """Forget the value of this name."""
+        ...
+
+    def add(self, name: str, amount: float, /) -> None:
+        """Add to a number, which begins at 0."""
+        ...
+
+    def append(self, name: str, item: object, /) -> None:
+        """Append to a list, which begins empty."""
+        ...
+
+    def merge(self, name: str, **fields: object) -> None:
+        """Set fields of an object, which begins without any."""
+        ...
+
+
 class Attempt(Protocol):
     """What the engine knows about the attempt that runs; `current()` shows it to the step."""
 
@@ -105,18 +152,9 @@ class Attempt(Protocol):
         """Perform a journaled call."""
         ...
 
-    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
-        """Hold a member of a pool while holding these."""
+    def session(self) -> SessionData:
+        """The session of the run. Raises `RipresaError(not_available)` if it has none."""
         ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Hold:
-    """A member of a pool that an attempt holds: of which pool, and who it is that holds it."""
-
-    pool: str
-    member: Any
-    holder: str
 
 
 class StepContext:
@@ -163,18 +201,9 @@ class StepContext:
         return self._attempt.cancelled()
 
     @property
-    def holds(self) -> tuple[Hold, ...]:
-        """What the running code holds of pools, the one taken last at the end."""
-        return ()
-
-    @property
-    def resource(self) -> Any:
-        """The member of a pool that the running code took last; None if it holds none. Typed: `pool.mine()`."""
-        return self.holds[-1].member if self.holds else None
-
-    def checkout(self, pool: Any) -> AbstractAsyncContextManager[Hold]:
-        """Hold a member of a pool for this attempt; see `Pool.take`."""
-        return self._attempt.checkout(pool, self.holds)
+    def session(self) -> SessionData:
+        """The values of the session that the run belongs to. Raises `RipresaError(not_available)` if it has none."""
+        return self._attempt.session()
 
     def progress(self, completed: float, total: float | None = None, message: str = "") -> None:
         """Tell watchers how far the step is: not kept, and free when nobody watches."""
@@ -192,21 +221,6 @@ class StepContext:
     ) -> Coroutine[Any, Any, R]:
         """The same, told apart by `key` instead of by its arguments."""
         return _journaled(self._attempt, fn, args, kwargs, key)
-
-
-class Holding(StepContext):
-    """The context of a step that holds members of pools."""
-
-    __slots__ = ("_holds",)
-
-    def __init__(self, attempt: Attempt, holds: tuple[Hold, ...]) -> None:
-        super().__init__(attempt)
-        self._holds = holds
-
-    @property
-    def holds(self) -> tuple[Hold, ...]:
-        """See `StepContext`."""
-        return self._holds
 
 
 async def _journaled(attempt: Attempt, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
@@ -233,9 +247,13 @@ class _Outside:
         result = fn(*args, **kwargs)
         return await result if isawaitable(result) else result
 
-    @asynccontextmanager
-    async def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AsyncGenerator[Hold, None]:
-        yield Hold(pool.name, pool.members[0], "outside a run")
+    def session(self) -> SessionData:
+        raise no_session("outside a run there is no session")
+
+
+def no_session(message: str) -> RipresaError:
+    """The error of code that asks for a session where there is none."""
+    return RipresaError(message, code="not_available", op="session", hint='start the run with session="..."')
 
 
 OUTSIDE = StepContext(_Outside())
@@ -257,17 +275,6 @@ def current() -> StepContext:
 def enter_step(variables: Variables, context: StepContext) -> None:
     """Make `current()` answer with this context in these context variables."""
     variables.run(_step.set, context)
-
-
-@contextmanager
-def holding(hold: Hold) -> Generator[None, None, None]:
-    """Let `current()` know that the running code, and what it begins, holds a member of a pool."""
-    before = _step.get()
-    _step.set(Holding(before._attempt, (*before.holds, hold)))  # pyright: ignore[reportPrivateUsage]
-    try:
-        yield
-    finally:
-        _step.set(before)
 
 
 def enter_function(variables: Variables) -> None:

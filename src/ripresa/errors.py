@@ -50,8 +50,10 @@ CODES: dict[str, Code] = {
     "foreign_await": Code("a durable function awaited something that is not a call of its context"),
     "nondeterminism": Code("replay decided otherwise than the journal says"),
     "workflow_deadlock": Code("a run can never advance"),
-    "unknown_pool": Code("a step names a pool that the app does not have"),
-    "pool_unhealthy": Code("no member of a pool is well", retryable=True),
+    # sessions
+    "session_not_found": Code("there is no session of this id"),
+    "session_exists": Code("a session of this id was created with another owner or other limits"),
+    "invalid_state": Code("something is asked for that the present state does not allow"),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),
@@ -206,6 +208,18 @@ class IllegalTransition(RunError):
     """A run cannot go from its status to the one asked for."""
 
     default_code = "illegal_transition"
+
+
+class SessionError(RipresaError):
+    """Something about one session: `session` is its id."""
+
+    default_code = "invalid_state"
+
+    def __init__(
+        self, message: str, *, session: str = "", code: str | None = None, op: str = "", where: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message, code=code, op=op, where=where, hint=hint)
+        self.session = session
 
 
 class Fenced(RunError):

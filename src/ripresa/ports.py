@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,21 @@ class RunHead:
     updated_at: int
     error: str = ""
     tags: tuple[str, ...] = ()
+    session: str = ""
+
+
+class SessionWrite(NamedTuple):
+    """A change of a value that a session holds; `op`: see `core.sessions.apply`; `at` in microseconds since 1970."""
+
+    session: str
+    name: str
+    op: str
+    value: bytes
+    at: int
+
+
+Shared: TypeAlias = SessionWrite
+"""What runs share: it changes beside the journal of a run, and with it."""
 
 
 class Batch(NamedTuple):
@@ -32,7 +47,8 @@ class Batch(NamedTuple):
     `seq` is the sequence number of the first event (from 1), `events` how many there are, `row` their encoded text.
     `blobs` are large values by digest (stored once; one that is there already is left alone). `head` is the run's new
     line in lists, or None if this batch does not change it; with `release`, which needs a head, the run is given up in
-    the same transaction (see `Owners.release`). `taken` are inbox rows that became facts in this batch.
+    the same transaction (see `Owners.release`). `taken` are inbox rows that became facts in this batch. `shared` is
+    what changes in the same transaction beside the run, in order.
     """
 
     run: str
@@ -43,6 +59,7 @@ class Batch(NamedTuple):
     head: RunHead | None = None
     taken: tuple[int, ...] = ()
     release: bool = False
+    shared: tuple[Shared, ...] = ()
 
 
 class Row(NamedTuple):
@@ -77,6 +94,45 @@ class RunFilter:
     created_before: int = 0
     after: str = ""
     limit: int = 50
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHead:
+    """A session as it stands. Moments are microseconds since 1970; `limits` is JSON text, empty for none."""
+
+    id: str
+    owner: str
+    status: str
+    created_at: int
+    updated_at: int
+    limits: str = ""
+
+
+class Shelved(NamedTuple):
+    """A value that a session holds: JSON text, how often it was written, when it was last."""
+
+    value: bytes
+    version: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions to list, newest first (`created_at`, then `id`). Empty fields do not restrict."""
+
+    status: tuple[str, ...] = ()
+    owner: str = ""
+    after: str = ""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """Some sessions, and whether there are more."""
+
+    sessions: tuple[SessionHead, ...] = field(default=())
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +150,8 @@ class Journal(Protocol):
     async def create(self, batch: Batch) -> None:
         """Append the first batch of a new run (`seq` 1, with a head) and own it with epoch 1; durable on return.
 
-        Raises `RunExists` if there is a run of this id. Creations that wait at the same time share a transaction with
-        each other and with appends.
+        Raises `RunExists` if there is a run of this id, `SessionError` unless the session that its head names is
+        active. Creations that wait at the same time share a transaction with each other and with appends.
         """
         ...
 
@@ -179,7 +235,42 @@ class Owners(Protocol):
 
 
 @runtime_checkable
-class Store(Journal, Lists, Inbox, Owners, Protocol):
+class Sessions(Protocol):
+    """What several runs share."""
+
+    async def create_session(self, head: SessionHead) -> None:
+        """Keep a new session. Raises `SessionError(session_exists)` if there is one of this id."""
+        ...
+
+    def find_session(self, session: str) -> SessionHead | None:
+        """The session of this id."""
+        ...
+
+    async def list_sessions(self, where: SessionFilter) -> SessionPage:
+        """A page of sessions, newest first. Raises `SessionError` when `where.after` is no session."""
+        ...
+
+    async def set_session(
+        self, head: SessionHead, was: str, request: bytes | None = None, *, idle: bool = False
+    ) -> bool:
+        """Replace status, limits and `updated_at` if the session's status is `was`; whether it was done.
+
+        With a `request`, the body of one of kind "pause", it is left to all running runs of the session in the same
+        transaction. With `idle` nothing is done while a run of the session has not ended.
+        """
+        ...
+
+    def session_values(self, session: str, name: str = "") -> Mapping[str, Shelved]:
+        """The values that a session holds, by name in alphabetical order; only that of one name if it is given."""
+        ...
+
+    async def share(self, changes: Sequence[Shared]) -> None:
+        """Make changes outside of any run, all or none. Raises `SessionError` for an unknown session."""
+        ...
+
+
+@runtime_checkable
+class Store(Journal, Lists, Inbox, Owners, Sessions, Protocol):
     """Everything about runs in one adapter, opened and closed once."""
 
     @property

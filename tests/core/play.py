@@ -186,10 +186,12 @@ class Play:
         self._check_state()
         return [*consequences, *commands]
 
-    def start(self, input: Value = b'"in"', *, deadline: int = 0) -> list[Effect]:
+    def start(self, input: Value = b'"in"', *, deadline: int = 0, **recorded: Any) -> list[Effect]:
         due = deadline and self.now + deadline
         definition = self.definition
-        return self.feed(RunStarted(self.now, "r", definition.name, "1", definition.hash, input, 7, deadline=due))
+        return self.feed(
+            RunStarted(self.now, "r", definition.name, "1", definition.hash, input, 7, "", due, **recorded)
+        )
 
     def done(self, path: str, output: Value = b"1", *, attempt: int = 0) -> list[Effect]:
         return self.feed(StepCompleted(self.now, path, attempt or self.attempt(path), output))

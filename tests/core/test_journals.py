@@ -22,7 +22,8 @@ from ripresa.core.events import (
     Recorded,
     RunForked,
     RunStarted,
-    RunStuck,
+    SessionEntered,
+    SessionWritten,
     SignalRefused,
     StepReused,
     StepStarted,
@@ -50,7 +51,6 @@ from ripresa.core.state import RunState
 from ripresa.core.values import reference
 
 from .play import SECOND, Play, call, calls, define, failure
-from .silent import Silent
 
 JOURNALS = Path(__file__).parent / "journals"
 
@@ -302,13 +302,17 @@ def taken_back() -> tuple[Definition, Callable[[Play], None]]:
     return define(*calls("a b c")), history
 
 
-def nothing_left_to_happen() -> tuple[Definition, Callable[[Play], None]]:
+def session_of_runs() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
-        play.start(b"1")
-        play.done("a")
-        play.feed(RunStuck(play.now, "hole"))
+        play.start(b"1", session="s")
+        play.feed(SessionWritten(play.now, "a", 1, "s", "count", "add", b"2"))
+        play.done("a", b"2")
+        play.pause()
+        play.feed(SessionEntered(play.now, "later"))
+        play.go_on()
+        play.done("b", b"3")
 
-    return define(call("a"), Silent("hole")), history
+    return define(*calls("a b")), history
 
 
 WORKFLOWS = {
@@ -327,7 +331,7 @@ WORKFLOWS = {
         routers_and_choices_of_several,
         taken_back,
         streams,
-        nothing_left_to_happen,
+        session_of_runs,
     )
 }
 ENDS = {
@@ -344,7 +348,7 @@ ENDS = {
     "routers_and_choices_of_several": "completed",
     "taken_back": "completed",
     "streams": "completed",
-    "nothing_left_to_happen": "failed",
+    "session_of_runs": "completed",
 }
 
 

@@ -90,6 +90,7 @@ LATER = {"updated_at": START + 5, "deadline": START + 14}
     ("events", "fields"),
     [
         ([e.RunTaken(START, 4, "me")], {"epoch": 4}),
+        ([e.SessionEntered(START, "later")], {"session": "later"}),
         ([e.RunPausing()], {"status": "paused"}),
         ([e.RunPausing(), e.RunContinued()], {"status": "running"}),
         ([e.RunCancelling("enough")], {"status": "cancelling", "reason": "enough"}),
@@ -126,7 +127,7 @@ SILENT: list[Event] = [
     e.PauseRequested(START),
     e.ContinueRequested(START),
     e.CheckpointNamed(START, "here"),
-    e.RunStuck(START, "hole"),
+    e.SessionWritten(START, "a", 1, "s", "count", "set", b"1"),
 ]
 
 

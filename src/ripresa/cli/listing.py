@@ -120,6 +120,7 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("forked from", f"{view.origin}, after event {view.forked_at}" if view.origin else ""),
         ("target", view.target),
         ("tags", " ".join(view.tags)),
+        ("session", view.session),
         ("driven by", f"process {process_of(owner)}" if owner else ""),
         ("deadline", _clock(view.deadline) if view.deadline else ""),
         ("input", short(value(view.input, read))),

@@ -70,6 +70,9 @@ class RunStarted:
     """How many steps the definition lets expect; later events correct it."""
     core: int = 1
     tags: tuple[str, ...] = ()
+    session: str = ""
+    limits: str = ""
+    """What the run may use, as JSON (see `core.limits`); empty for no limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,27 @@ class CallRecorded:
     attempt: int
     key: str
     output: Value
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWritten:
+    """A step that completes changes a value that its session holds; `op`: see `core.sessions.apply`."""
+
+    at: int
+    path: str
+    attempt: int
+    session: str
+    name: str
+    op: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEntered:
+    """The run goes on in another session."""
+
+    at: int
+    session: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,14 +374,6 @@ class StepReused:
     given: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunStuck:
-    """Nothing is left that could bring the run on: `where` is the path of the node that should have."""
-
-    at: int
-    where: str
-
-
 Fact: TypeAlias = (
     StepCompleted
     | StepFailed
@@ -379,7 +395,6 @@ Fact: TypeAlias = (
     | PauseRequested
     | ContinueRequested
     | CheckpointNamed
-    | RunStuck
     | SignalReceived
     | SignalRefused
     | CallStarted
@@ -387,6 +402,8 @@ Fact: TypeAlias = (
     | RolledBack
     | RunForked
     | StepReused
+    | SessionWritten
+    | SessionEntered
 )
 
 

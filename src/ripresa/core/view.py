@@ -97,6 +97,7 @@ class RunView:
     reason: str = ""
     failures: tuple[Failure, ...] = ()
     tags: tuple[str, ...] = ()
+    session: str = ""
     created_at: int = 0
     updated_at: int = 0
     deadline: int = 0
@@ -244,6 +245,8 @@ class RunView:
                 self._start(event)
             case e.RunTaken(_, epoch):
                 self.epoch = epoch
+            case e.SessionEntered(_, session):
+                self.session = session
             case e.RunReopened(at):
                 self.status, self.failure, self.reason = "running", None, ""
                 self.deadline = at + self.allowed if self.allowed else 0
@@ -292,7 +295,7 @@ class RunView:
         self.id, self.workflow, self.version = event.run, event.workflow, event.version
         self.target, self.definition, self.input = event.target, event.definition, event.input
         self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
-        self.status, self.created_at = "running", event.at
+        self.status, self.created_at, self.session = "running", event.at, event.session
         self.allowed = event.deadline - event.at if event.deadline else 0
 
     def _begun_again(self, at: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..authoring.encoding import decode, encode
 from ..authoring.failures import failure_of
-from ..core.advance import accepts, advance, awaits_answer, stuck
+from ..core.advance import advance, awaits_answer
 from ..core.codec import encode_events
 from ..core.commands import Ask, CancelStep, ClearTimer, Command, HoldStream, Resume, RunStep, SetTimer
 from ..core.events import (
@@ -30,7 +30,8 @@ from ..core.events import (
     RunFailed,
     RunForked,
     RunStarted,
-    RunStuck,
+    SessionEntered,
+    SessionWritten,
     SignalReceived,
     SignalRefused,
     TimerFired,
@@ -41,10 +42,11 @@ from ..core.nodes.dynamic import DynamicFrame
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, InvalidValue, RipresaError, RunError, StoreError
-from ..ports import Alarm, Batch, RunHead, Store
+from ..ports import Alarm, Batch, RunHead, SessionWrite, Shared, Store
 from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
+from .session_data import asked
 from .values import Keeper, Values
 
 if TYPE_CHECKING:
@@ -64,6 +66,9 @@ Questions: TypeAlias = deque[Any]
 
 NOTHING: Final[Questions] = deque(maxlen=0)
 """No question."""
+
+SHARING: Final = frozenset((SessionWritten, SessionEntered))
+"""Facts that change what runs share."""
 
 
 class Mail:
@@ -87,8 +92,10 @@ class Driver:
         "_flight",
         "_left",
         "_mail",
+        "_moved",
         "_pump",
         "_questions",
+        "_shares",
         "_taken",
         "_task",
         "_woken",
@@ -104,6 +111,7 @@ class Driver:
         "released",
         "reuse",
         "run",
+        "shared",
         "slot",
         "state",
         "stopping",
@@ -132,12 +140,14 @@ class Driver:
         self.streams: dict[str, Pump] = {}
         self._mail: list[Mail] = []
         self._taken: list[int] = []
+        self.shared: list[Shared] = []
         self._woken: asyncio.Future[None] | None = None
         self._flight: dict[Place, tuple[Running, asyncio.Task[None] | None]] = {}
         self._alarms: dict[str, Alarm] = {}
         self._pump: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._left = False
+        self._moved = self._shares = False
         self._task: asyncio.Task[None] | None = None
 
     # --- facts come in
@@ -237,39 +247,23 @@ class Driver:
                 effects = await self._commit(await self._next_mail())
             else:
                 fact = await self._inline(alone)
-                effects = await (self._commit([Mail(fact), *self._take_mail()]) if self._mail else self._record(fact))
+                if self._mail or alone.report is not None:
+                    mail = [*map(Mail, alone.reported(fact)), Mail(fact), *self._take_mail()]
+                    effects = await self._commit(mail)
+                else:
+                    effects = await self._record(fact)
             alone = self._perform(effects)
 
     async def _next_mail(self) -> list[Mail]:
         while not self._mail:
             if self.stopping and not self._flight:
                 return []
-            if not self._flight and not self._alarms and not self.stopping:
-                self._look_for_deadlock()
-                if self._mail:
-                    break
             self._woken = self.engine.loop.create_future()
             try:
                 await self._woken
             finally:
                 self._woken = None
         return self._take_mail()
-
-    def _look_for_deadlock(self) -> None:
-        """Fail a run that nothing can bring on; one that winds up already and cannot even do that is left as it is."""
-        where = stuck(self.state)
-        if where is None:
-            return
-        fact = RunStuck(self.clock.now(), where)
-        if not accepts(self.state, fact):
-            raise RunError(
-                f"run {self.run!r} is {self.state.status} and can never end: {where or 'its root'} waits for nothing",
-                run=self.run,
-                code="workflow_deadlock",
-                where=where,
-                hint=f"terminate it: ripresa terminate {self.run}",
-            )
-        self._mail.append(Mail(fact))
 
     def _take_mail(self) -> list[Mail]:
         mail, self._mail = self._mail, []
@@ -399,14 +393,16 @@ class Driver:
     def _batch(self, first: int, events: list[Event], status: str) -> Batch:
         """What is to become durable together; the run's line in lists only if its status was another before."""
         row = encode_events(events)
-        if self.state.status == status and not self._taken:
+        if self.state.status == status and not self._taken and not self._shares:
             return Batch(self.run, first, len(events), row, self.keeper.take())
         head = None
-        if self.state.status != status:
+        if self.state.status != status or self._moved:
             self.head = head = self._new_head()
         taken, self._taken = tuple(self._taken), []
+        shared, self.shared = tuple(self.shared), []
+        self._moved = self._shares = False
         over = head is not None and head.status in TERMINAL
-        return Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, release=over)
+        return Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, over, shared)
 
     def _new_head(self) -> RunHead:
         error = self.failure.code if self.failure is not None and self.state.status == "failed" else ""
@@ -463,6 +459,8 @@ class Driver:
         if self.state.seq == before:
             return NOTHING
         events.append(fact)
+        if type(fact) in SHARING:
+            self._share(fact)
         events.extend(consequences)
         asked = NOTHING
         for command in commands:
@@ -472,6 +470,16 @@ class Driver:
             else:
                 effects.append(command)
         return asked
+
+    def _share(self, fact: Any) -> None:
+        """What runs share changes with the batch that this fact is in."""
+        self._shares = True
+        if isinstance(fact, SessionEntered):
+            self.head = replace(self.head, session=fact.session)
+            self._moved = True
+        else:
+            text = self.values.text(fact.value)
+            self.shared.append(SessionWrite(fact.session, fact.name, fact.op, text, fact.at))
 
     def _conclude(self, events: list[Event]) -> None:
         """Keep how the run ended for whoever waits for it; a large result is stored by content."""
@@ -492,7 +500,10 @@ class Driver:
             if ask.question == "count":
                 return Answered(at, ask.path, b"%d" % len(self.values.items(ask.value)))
             code = self._code_at(ask.path)
-            answer = code.answer(ask.question, ask.value, self.values)
+            if self.head.session:
+                answer = asked(self, ask, code)
+            else:
+                answer = code.answer(ask.question, ask.value, self.values)
             if isinstance(answer, bool | int) and ask.question not in ("input", "returns"):
                 text = b"%d" % answer if type(answer) is int else b"true" if answer else b"false"
             else:
@@ -544,6 +555,8 @@ class Driver:
         finally:
             self._landed(running)
         if not running.given_up:
+            for report in running.reported(fact):
+                self.deliver(Mail(report))
             self.deliver(Mail(fact))
 
     def _landed(self, running: Running) -> None:

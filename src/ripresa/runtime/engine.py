@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from ..authoring.flow import Runnable
-from ..authoring.pool import Pool
 from ..core.advance import outstanding
 from ..core.codec import decode_events
 from ..core.commands import CancelStep, Command
@@ -23,6 +22,7 @@ from ..core.events import (
     Asked,
     AttemptLost,
     CancelRequested,
+    ContinueRequested,
     Fact,
     Raised,
     Recorded,
@@ -32,11 +32,13 @@ from ..core.events import (
     RunReopened,
     RunStarted,
     RunTaken,
+    SessionEntered,
     SignalReceived,
     SignalRefused,
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.lifecycle import TERMINAL, check_transition
+from ..core.limits import NONE, Limits, decode_limits
 from ..core.replay import feed, lineage, steps
 from ..core.state import RunState
 from ..errors import (
@@ -47,13 +49,14 @@ from ..errors import (
     RunError,
     RunExists,
     RunNotFound,
+    SessionError,
     StoreError,
 )
 from ..ports import Clock, Request, RunHead, Store
+from ..stores.rules import require_active
 from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail, ended
 from .feed import Feed
-from .pools import Pools
 from .requests import decode_request, encode_request
 from .slots import Slots
 
@@ -81,7 +84,6 @@ class Settings:
     threads: int | None = None
     processes: int | None = None
     patience: float = 5.0
-    pools: tuple[Pool[Any], ...] = ()
 
     def __post_init__(self) -> None:
         bad = [
@@ -101,7 +103,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a new run is started with. `timeout` is in seconds; `concurrency` caps the run's attempts at a time."""
+    """What a new run is started with. `timeout` is in seconds."""
 
     runnable: Runnable[..., Any]
     input: bytes
@@ -109,7 +111,8 @@ class Start:
     target: str = ""
     tags: tuple[str, ...] = ()
     timeout: float | None = None
-    concurrency: int | None = None
+    session: str = ""
+    limits: Limits = NONE
 
 
 def is_count(value: object) -> bool:
@@ -126,7 +129,6 @@ class Engine:
         self.settings = settings or Settings()
         self.loop = asyncio.get_running_loop()
         self.slots = Slots(self.settings.max_concurrency)
-        self.pools = Pools(self.settings.pools)
         self.patience = self.settings.patience
         self.feed = Feed()
         self.drivers: dict[str, Driver] = {}
@@ -169,9 +171,19 @@ class Engine:
         definition = start.runnable.definition
         now = self.clock.now()
         run = start.id or new_id(now)
-        head = RunHead(run, definition.name, definition.version, "created", start.target, now, now, tags=start.tags)
+        head = RunHead(
+            run,
+            definition.name,
+            definition.version,
+            "created",
+            start.target,
+            now,
+            now,
+            tags=start.tags,
+            session=start.session,
+        )
         state = RunState(definition.for_run())
-        driver = Driver(self, state, head, concurrency=start.concurrency)
+        driver = Driver(self, state, head, concurrency=start.limits.concurrency)
         fact = RunStarted(
             now,
             run,
@@ -184,6 +196,8 @@ class Engine:
             now + round(start.timeout * MICROSECONDS) if start.timeout else 0,
             definition.expected,
             tags=start.tags,
+            session=start.session,
+            limits=start.limits.encode(),
         )
         self._describe(driver, definition)
         if start.id:
@@ -196,7 +210,7 @@ class Engine:
             effects = await driver.create(fact)
         except BaseException as error:
             driver.functions.close()
-            if not isinstance(error, RunExists):
+            if not isinstance(error, RunExists | SessionError):
                 await self.release(driver.run)  # the store may have kept it nevertheless
             raise
         self._described.add(fact.definition)
@@ -228,21 +242,24 @@ class Engine:
 
     # --- runs are taken up
 
-    async def take(self, head: RunHead, runnable: Runnable[..., Any], *, concurrency: int | None = None) -> Driver:
-        """Take an unfinished or failed run up: replay its journal, report lost attempts, go on.
+    async def take(self, head: RunHead, runnable: Runnable[..., Any], *, session: str = "") -> Driver:
+        """Take an unfinished or failed run up: replay its journal, report lost attempts, go on, perhaps in a `session`.
 
         Raises `RunError(owned_elsewhere)` while another living owner has it, `DefinitionChanged` naming the nodes
-        that differ, `Nondeterminism`.
+        that differ, `Nondeterminism`, `SessionError` for a failed run whose session is not active.
         """
         async with self.gate(head.id):
             running = self.drivers.get(head.id)
             if running is not None:
+                if session not in ("", running.head.session):
+                    await self._enter(running, session)
                 return running
+            self._check_session(head, session)
             epoch = await self.store.claim(head.id)
             if epoch is None:
                 raise await self.owned_elsewhere(head.id)
             try:
-                driver = await self._restored(head.id, runnable, concurrency, epoch)
+                driver = await self._restored(head.id, runnable, session, epoch)
             except BaseException:
                 await self.release(head.id)
                 raise
@@ -253,22 +270,45 @@ class Engine:
         """One at a time begins a run or takes it up."""
         return self._gates.setdefault(run, asyncio.Lock())
 
-    async def _restored(self, run: str, runnable: Runnable[..., Any], concurrency: int | None, epoch: int) -> Driver:
+    def _check_session(self, head: RunHead, session: str) -> None:
+        """A run goes on in an active session; one that is suspended with its own may be taken up, and stays paused."""
+        if session and session != head.session:
+            require_active(session, self.store.find_session(session), "resume")
+        elif head.session and head.status == "failed":
+            require_active(head.session, self.store.find_session(head.session), "resume")
+
+    async def _enter(self, driver: Driver, session: str) -> None:
+        """Let a paused run that is driven here go on in another session."""
+        if driver.state.status != "paused":
+            message = f"run {driver.run!r} is {driver.state.status} and cannot go on in another session"
+            hint = "suspend its session or pause it first"
+            raise RunError(message, run=driver.run, code="invalid_state", op="resume", hint=hint)
+        require_active(session, self.store.find_session(session), "resume")
+        for fact in self._entering(driver, session):
+            await driver.durable(fact)
+
+    def _entering(self, driver: Driver, session: str) -> list[Fact]:
+        now = self.clock.now()
+        paused = driver.state.status == "paused"
+        return [SessionEntered(now, session), *([ContinueRequested(now)] if paused else [])]
+
+    async def _restored(self, run: str, runnable: Runnable[..., Any], session: str, epoch: int) -> Driver:
         head = await self.store.find_run(run)
         assert head is not None
         if head.status in TERMINAL:  # by whoever had it just before
             check_transition(head.status, "running", only_from="failed", run=run, op="resume")
-        driver = await self._restore(head, runnable, concurrency)
+        driver = await self._restore(head, runnable)
+        entering = self._entering(driver, session) if session not in ("", head.session) else []
         try:
-            await driver.commit_takeover(self._takeover(driver, epoch, await self._pending(driver)))
+            mail = [*self._takeover(driver, epoch, await self._pending(driver)), *map(Mail, entering)]
+            await driver.commit_takeover(mail)
         except BaseException:
             driver.functions.close()
             raise
         return driver
 
-    async def _restore(self, head: RunHead, runnable: Runnable[..., Any], concurrency: int | None) -> Driver:
-        line = lineage(await self.history(head.id))
-        return self.replayed(head, runnable, line, concurrency=concurrency)
+    async def _restore(self, head: RunHead, runnable: Runnable[..., Any]) -> Driver:
+        return self.replayed(head, runnable, lineage(await self.history(head.id)))
 
     def replayed(
         self,
@@ -276,13 +316,13 @@ class Engine:
         runnable: Runnable[..., Any],
         line: list[Recorded],
         *,
-        concurrency: int | None = None,
         told: Callable[[Driver, Recorded, list[Recorded]], None] | None = None,
     ) -> Driver:
         """A driver that stands at the end of a line. `told` is called before each fact that led there is fed."""
-        definition = runnable.definition
-        self._check_definition(line[0].event, definition, head.id)
-        driver = Driver(self, RunState(definition.for_run()), head, concurrency=concurrency)
+        definition, started = runnable.definition, line[0].event
+        self._check_definition(started, definition, head.id)
+        limits = decode_limits(getattr(started, "limits", ""))
+        driver = Driver(self, RunState(definition.for_run()), head, concurrency=limits.concurrency)
         mended = max((item.seq for item in line if isinstance(item.event, RunReopened | RunFailed)), default=0)
         try:
             for fact, recorded in steps(line):
@@ -400,6 +440,10 @@ class Engine:
         `take` takes the run up when nobody owns it. Durable on return. Raises `IllegalTransition`, `RunNotFound`.
         """
         driver = self.drivers.get(run)
+        if kind == "continue":
+            head = driver.head if driver is not None else await self.store.find_run(run)
+            if head is not None and head.session:
+                require_active(head.session, self.store.find_session(head.session), kind)
         if driver is not None:
             await driver.durable(decode_request(Request(0, run, kind, encode_request(reason, by)), self.clock.now()))
             return
@@ -432,7 +476,7 @@ class Engine:
         if not await self.store.put(run, "signal", body, id and f"signal/{id}"):
             return False
         if driver is not None:
-            await self._collect()
+            await self.collect()
         elif take is not None and not await self.is_driven(run):
             try:
                 await take()
@@ -454,9 +498,10 @@ class Engine:
             with suppress(StoreError):
                 if self.drivers and (self.store.changed() or self._look):
                     self._look = False
-                    await self._collect()
+                    await self.collect()
 
-    async def _collect(self) -> None:
+    async def collect(self) -> None:
+        """Bring the requests that wait for runs driven here to them."""
         for request in await self.store.pending(list(self.drivers)):
             driver = self.drivers.get(request.run)
             if driver is not None and request.number not in self._seen:

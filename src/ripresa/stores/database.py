@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.sessions import apply
 from ..errors import StoreError
-from ..ports import Batch, RunHead
+from ..ports import Batch, RunHead, Shared
 from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
 
@@ -24,7 +25,7 @@ APPLICATION = 0x52697072
 """`PRAGMA application_id` of our files: "Ripr"."""
 CHECK = """SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
            FROM pragma_user_version, pragma_application_id"""
-MIGRATIONS = ("001_start.sql",)
+MIGRATIONS = ("001_start.sql", "002_sessions.sql")
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
@@ -259,6 +260,7 @@ class Database:
             self.add_blobs(each.batch)
             for number in each.batch.taken:
                 self.writer.execute(self.sql["take"], (number, each.owned.key))
+            self.share(each.batch.shared)
             if each.batch.head is not None:
                 self._set_head(each.batch.head, each.owned, each.batch.release)
 
@@ -267,9 +269,20 @@ class Database:
         if batch.blobs:
             self.writer.executemany(self.sql["add_blob"], batch.blobs)
 
+    def share(self, changes: Sequence[Shared]) -> None:
+        """Make changes of what runs share, within a transaction."""
+        for change in changes:
+            place = change.session, change.name
+            found = self.writer.execute(self.sql["shelved"], place).fetchone()
+            value = apply(change.op, found and found[0], change.value)
+            if value is None:
+                self.writer.execute(self.sql["unshelve"], place)
+            else:
+                self.writer.execute(self.sql["shelve"], (*place, value, found[1] + 1 if found else 1, change.at))
+
     def _set_head(self, head: RunHead, owned: Owned, release: bool) -> None:
         texts = head.version, head.status, head.target
-        values = (*texts, head.updated_at, head.error, join_tags(head.tags), release, owned.key)
+        values = (*texts, head.updated_at, head.error, join_tags(head.tags), head.session, release, owned.key)
         self.writer.execute(self.sql["set_head"], values)
         if head.tags != owned.tags:
             self.set_tags(head.id, owned, head.tags)

@@ -47,7 +47,7 @@ class Append:
     def alone(self) -> bool:
         """Whether it is one row and nothing else."""
         batch = self.batch
-        return not batch.blobs and batch.head is None and not batch.taken
+        return not batch.blobs and batch.head is None and not batch.taken and not batch.shared
 
     @property
     def row(self) -> tuple[int, int, int, bytes]:

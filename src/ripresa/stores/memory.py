@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..core.lifecycle import ACTIVE
+from ..core.sessions import apply
 from ..errors import StoreError
-from ..ports import Batch, Page, Request, Row, RunFilter, RunHead
-from .rules import about, closed, exists, first_head, misplaced, not_found, page, place, upper_bound
+from ..ports import (
+    Batch,
+    Page,
+    Request,
+    Row,
+    RunFilter,
+    RunHead,
+    SessionFilter,
+    SessionHead,
+    SessionPage,
+    Shared,
+    Shelved,
+)
+from .rules import (
+    about,
+    closed,
+    exists,
+    first_head,
+    misplaced,
+    not_found,
+    page,
+    place,
+    require_active,
+    require_session,
+    session_exists,
+    session_page,
+    upper_bound,
+)
 
 
 @dataclass(slots=True)
@@ -29,6 +57,8 @@ class Memory:
         self.runs: dict[str, _Run] = {}
         self.blobs: dict[str, bytes] = {}
         self.inbox: dict[int, Request] = {}
+        self.sessions: dict[str, SessionHead] = {}
+        self.shelves: dict[str, dict[str, Shelved]] = {}
         self.alive: set[str] = set()
         self.writes = 0
         self.owner_numbers = itertools.count(1)
@@ -65,6 +95,8 @@ class MemoryStore:
         """See `Journal.create`."""
         head = first_head(batch)
         self._ensure_open("create")
+        if head.session:
+            require_active(head.session, self.memory.sessions.get(head.session), "start")
         if batch.run in self.memory.runs:
             raise exists(batch.run)
         run = self.memory.runs[batch.run] = _Run(head, self.name)
@@ -93,6 +125,7 @@ class MemoryStore:
         for number in batch.taken:
             if number in self.memory.inbox and self.memory.inbox[number].run == batch.run:
                 del self.memory.inbox[number]
+        self._share(batch.shared)
         if batch.head is not None:
             run.head = replace(batch.head, workflow=run.head.workflow, created_at=run.head.created_at)
 
@@ -180,6 +213,69 @@ class MemoryStore:
         found = self.memory.runs.get(run)
         return found.owner if found and found.owner in self.memory.alive else None
 
+    # --- sessions ----------------------------------------------------------------------------------------------------
+
+    async def create_session(self, head: SessionHead) -> None:
+        """See `Sessions.create_session`."""
+        self._ensure_open("create_session")
+        if head.id in self.memory.sessions:
+            raise session_exists(head.id)
+        self.memory.sessions[head.id] = head
+
+    def find_session(self, session: str) -> SessionHead | None:
+        """See `Sessions.find_session`."""
+        self._ensure_open("find_session")
+        return self.memory.sessions.get(session)
+
+    async def list_sessions(self, where: SessionFilter) -> SessionPage:
+        """See `Sessions.list_sessions`."""
+        self._ensure_open("list_sessions")
+        last = require_session(where.after, self.find_session(where.after), "list_sessions") if where.after else None
+        found = [
+            head
+            for head in self.memory.sessions.values()
+            if (not where.status or head.status in where.status)
+            and (not where.owner or head.owner == where.owner)
+            and (last is None or (head.created_at, head.id) < (last.created_at, last.id))
+        ]
+        return session_page(found, where.limit)
+
+    async def set_session(
+        self, head: SessionHead, was: str, request: bytes | None = None, *, idle: bool = False
+    ) -> bool:
+        """See `Sessions.set_session`."""
+        self._ensure_open("set_session")
+        found = self.memory.sessions.get(head.id)
+        runs = [run.head for run in self.memory.runs.values() if run.head.session == head.id]
+        if found is None or found.status != was or (idle and any(run.status in ACTIVE for run in runs)):
+            return False
+        self.memory.sessions[head.id] = replace(head, owner=found.owner, created_at=found.created_at)
+        for run in runs:
+            if request is not None and run.status == "running":
+                await self.put(run.id, "pause", request)
+        return True
+
+    def session_values(self, session: str, name: str = "") -> Mapping[str, Shelved]:
+        """See `Sessions.session_values`."""
+        self._ensure_open("session_values")
+        shelf = self.memory.shelves.get(session, {})
+        return {each: shelf[each] for each in sorted(shelf) if not name or each == name}
+
+    async def share(self, changes: Sequence[Shared]) -> None:
+        """See `Sessions.share`."""
+        self._ensure_open("share")
+        for session in sorted({change.session for change in changes}):
+            require_session(session, self.memory.sessions.get(session), "share")
+        self._share(changes)
+
+    def _share(self, changes: Sequence[Shared]) -> None:
+        for change in changes:
+            shelf = self.memory.shelves.setdefault(change.session, {})
+            found = shelf.pop(change.name, None)
+            value = apply(change.op, found and found.value, change.value)
+            if value is not None:
+                shelf[change.name] = Shelved(value, found.version + 1 if found else 1, change.at)
+
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _run(self, run: str, op: str) -> _Run:
@@ -198,5 +294,6 @@ def _fits(head: RunHead, where: RunFilter) -> bool:
         (not where.status or head.status in where.status)
         and (not where.workflow or head.workflow == where.workflow)
         and (not where.tag or where.tag in head.tags)
+        and (not where.session or where.session == head.session)
         and (not where.created_after or head.created_at > where.created_after)
     )

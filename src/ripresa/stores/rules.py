@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import Fenced, RipresaError, RunExists, RunNotFound, StoreError
-from ..ports import Batch, Page, Row, RunFilter, RunHead
+from ..errors import Fenced, RipresaError, RunExists, RunNotFound, SessionError, StoreError
+from ..ports import Batch, Page, Row, RunFilter, RunHead, SessionHead, SessionPage
 
 END_OF_TIME = 2**63 - 1
 
@@ -74,3 +74,39 @@ def closed(op: str, where: str) -> StoreError:
     """The error of a store that is used before it is opened, after it is closed or in a forked process."""
     hint = "open a store of its own in each process, and keep it open until its runs are done"
     return StoreError("the store is not open here", code="closed", op=op, where=where, hint=hint)
+
+
+# --- sessions
+
+
+def require_session(session: str, found: SessionHead | None, op: str) -> SessionHead:
+    """The session that was found. Raises `SessionError(session_not_found)` if there is none."""
+    if found is None:
+        raise SessionError(
+            f"there is no session {session!r}",
+            session=session,
+            code="session_not_found",
+            op=op,
+            hint="create it with app.sessions.create(); ripresa sessions lists those that there are",
+        )
+    return found
+
+
+def require_active(session: str, found: SessionHead | None, op: str) -> None:
+    """Raise `SessionError` unless runs may begin or go on in this session."""
+    status = require_session(session, found, op).status
+    if status != "active":
+        hint = "resume the session first" if status == "suspended" else "use another session"
+        raise SessionError(f"session {session!r} is {status}: nothing goes on in it", session=session, op=op, hint=hint)
+
+
+def session_exists(session: str) -> SessionError:
+    """The error of a second creation."""
+    message = f"there is a session {session!r} already"
+    return SessionError(message, session=session, code="session_exists", op="create_session", hint="choose another id")
+
+
+def session_page(heads: Sequence[SessionHead], limit: int) -> SessionPage:
+    """The first page of these sessions (in any order)."""
+    ordered = sorted(heads, key=lambda head: (head.created_at, head.id), reverse=True)
+    return SessionPage(tuple(ordered[:limit]), len(ordered) > limit)

@@ -9,21 +9,47 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import Fenced, InvalidConfig
-from ..ports import Batch, Page, Request, Row, RunFilter, RunHead
+from ..ports import (
+    Batch,
+    Page,
+    Request,
+    Row,
+    RunFilter,
+    RunHead,
+    SessionFilter,
+    SessionHead,
+    SessionPage,
+    Shared,
+    Shelved,
+)
 from .database import SYNCHRONOUS, Database, join_tags, split_tags
 from .failures import damage, store_error
 from .group_commit import GroupCommit
 from .jobs import Append, Change, Owned
 from .owners import Owner, is_alive
 from .pace import Pace
-from .rules import about, closed, exists, first_head, misplaced, not_found, page, upper_bound
+from .rules import (
+    END_OF_TIME,
+    about,
+    closed,
+    exists,
+    first_head,
+    misplaced,
+    not_found,
+    page,
+    require_active,
+    require_session,
+    session_exists,
+    session_page,
+    upper_bound,
+)
 
 T = TypeVar("T")
 
@@ -104,6 +130,8 @@ class SQLiteStore:
 
     def _insert_run(self, connection: sqlite3.Connection, batch: Batch, head: RunHead) -> Owned:
         sql = self._database.sql
+        if head.session:
+            require_active(head.session, self._session(connection, head.session), "start")
         cursor = connection.execute(sql["create"], (*_columns(head), self._owner.name))
         if not cursor.rowcount:
             raise exists(batch.run)
@@ -165,7 +193,9 @@ class SQLiteStore:
         """See `Lists.list_runs`."""
         self._ensure_open("list_runs")
         values = self._window(where)
-        if where.tag:
+        if where.session:
+            query = "list_by_session"
+        elif where.tag:
             query = "list_by_tag"
         elif where.workflow:
             query = "list_by_workflow_status" if where.status else "list_by_workflow"
@@ -189,6 +219,7 @@ class SQLiteStore:
             "after_at": where.created_after or -1,
             "workflow": where.workflow,
             "tag": where.tag,
+            "session": where.session,
             "limit": where.limit + 1,
         }
 
@@ -264,6 +295,76 @@ class SQLiteStore:
         name: str | None = found[0][2] if found else None
         return name if name is not None and self._is_alive(name) else None
 
+    # --- sessions ----------------------------------------------------------------------------------------------------
+
+    async def create_session(self, head: SessionHead) -> None:
+        """See `Sessions.create_session`."""
+        self._ensure_open("create_session")
+        values = head.id, head.owner, head.status, head.created_at, head.updated_at, head.limits
+        if not (
+            await self._write(lambda connection: connection.execute(self._database.sql["create_session"], values))
+        ).rowcount:
+            raise session_exists(head.id)
+
+    def find_session(self, session: str) -> SessionHead | None:
+        """See `Sessions.find_session`."""
+        self._ensure_open("find_session")
+        found = self._database.select("find_session", (session,))
+        return SessionHead(*found[0]) if found else None
+
+    async def list_sessions(self, where: SessionFilter) -> SessionPage:
+        """See `Sessions.list_sessions`."""
+        self._ensure_open("list_sessions")
+        last = require_session(where.after, self.find_session(where.after), "list_sessions") if where.after else None
+        before = (last.created_at, last.id) if last else (END_OF_TIME, "")
+        values = {"before_at": before[0], "before_id": before[1], "owner": where.owner, "limit": where.limit + 1}
+        lists = [
+            self._database.select("list_sessions", {**values, "status": each}) for each in set(where.status) or ("",)
+        ]
+        return session_page([SessionHead(*row) for rows in lists for row in rows], where.limit)
+
+    async def set_session(
+        self, head: SessionHead, was: str, request: bytes | None = None, *, idle: bool = False
+    ) -> bool:
+        """See `Sessions.set_session`."""
+        self._ensure_open("set_session")
+        sql = self._database.sql
+
+        def make(connection: sqlite3.Connection) -> bool:
+            if idle and connection.execute(sql["unfinished"], (head.id,)).fetchone():
+                return False
+            values = head.status, head.updated_at, head.limits, head.id, was
+            if not connection.execute(sql["set_session"], values).rowcount:
+                return False
+            if request is not None:
+                connection.execute(sql["pause_all"], (request, head.id))
+            return True
+
+        return await self._write(make)
+
+    def session_values(self, session: str, name: str = "") -> Mapping[str, Shelved]:
+        """See `Sessions.session_values`."""
+        self._ensure_open("session_values")
+        if name:
+            found = self._database.select("shelved", (session, name))
+            return {name: Shelved(*found[0])} if found else {}
+        return {row[0]: Shelved(*row[1:]) for row in self._database.select("session_values", (session,))}
+
+    async def share(self, changes: Sequence[Shared]) -> None:
+        """See `Sessions.share`."""
+        self._ensure_open("share")
+
+        def make(connection: sqlite3.Connection) -> None:
+            for session in sorted({change.session for change in changes}):
+                require_session(session, self._session(connection, session), "share")
+            self._database.share(changes)
+
+        await self._write(make)
+
+    def _session(self, connection: sqlite3.Connection, session: str) -> SessionHead | None:
+        found = connection.execute(self._database.sql["find_session"], (session,)).fetchone()
+        return SessionHead(*found) if found else None
+
     # --- inside ------------------------------------------------------------------------------------------------------
 
     async def _write(self, perform: Callable[[sqlite3.Connection], T]) -> T:
@@ -290,9 +391,10 @@ class SQLiteStore:
 
 def _columns(head: RunHead) -> tuple[Any, ...]:
     texts = head.id, head.workflow, head.version, head.status, head.target
-    return *texts, head.created_at, head.updated_at, head.error, join_tags(head.tags)
+    return *texts, head.created_at, head.updated_at, head.error, join_tags(head.tags), head.session
 
 
 def _head(row: Sequence[Any]) -> RunHead:
-    values: list[Any] = [*row[:-1], split_tags(row[-1])]
+    *texts, session, tags = row
+    values: list[Any] = [*texts, split_tags(tags), session]
     return RunHead(*values)

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,47 +25,12 @@ import pytest
 
 from ..core.values import by_content
 from ..errors import Fenced, RipresaError, RunExists, RunNotFound, StoreError
-from ..ports import Batch, Page, Row, RunFilter, RunHead, Store
-
-Make = Callable[[], Store]
-
-
-def a_head(run: str = "r", **fields: Any) -> RunHead:
-    """A line in lists; `fields` replace what is not worth saying."""
-    plain = RunHead(run, "publish", "1", "running", "app:publish", created_at=1000, updated_at=1000)
-    return replace(plain, **fields)
+from ..ports import Batch, Page, Row, RunFilter, RunHead, SessionFilter, Store
+from .session_contract import SessionContract
+from .store_samples import Make, a_head, a_session, first, opened, outcome, then
 
 
-def first(run: str = "r", row: bytes = b"[1]", count: int = 1, **fields: Any) -> Batch:
-    """The batch that creates a run; `fields` are those of its head."""
-    return Batch(run, 1, count, row, head=a_head(run, **fields))
-
-
-def then(seq: int, run: str = "r", row: bytes = b"", count: int = 1, **more: Any) -> Batch:
-    """A batch that follows."""
-    return Batch(run, seq, count, row or b"[%d]" % seq, **more)
-
-
-@asynccontextmanager
-async def opened(make: Make) -> AsyncGenerator[Store, None]:
-    """A store that is open, and closed in the end."""
-    store = make()
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-async def outcome(waiting: Awaitable[object]) -> object:
-    """What an append came to: its result or the class of its error."""
-    try:
-        return await waiting
-    except RipresaError as error:
-        return type(error)
-
-
-class StoreContract:
+class StoreContract(SessionContract):
     """What every store does. See the head of the module for how to use it."""
 
     pytestmark = pytest.mark.anyio
@@ -549,12 +513,22 @@ async def _says_closed(store: Store) -> None:
         lambda: store.claim("r"),
         lambda: store.release("r"),
         lambda: store.owner("r"),
+        lambda: store.create_session(a_session()),
+        lambda: store.list_sessions(SessionFilter()),
+        lambda: store.set_session(a_session(), "active"),
+        lambda: store.share(()),
     ]
     for call in calls:
         with pytest.raises(StoreError) as caught:
             await call()
         assert caught.value.code == "closed"
-    for probe in (lambda: store.blob("00"), lambda: store.changed()):
+    probes: list[Callable[[], object]] = [
+        lambda: store.blob("00"),
+        lambda: store.changed(),
+        lambda: store.find_session("s"),
+        lambda: store.session_values("s"),
+    ]
+    for probe in probes:
         with pytest.raises(StoreError) as caught:
             probe()
         assert caught.value.code == "closed"

@@ -7,13 +7,14 @@ INSERT OR IGNORE INTO events (run, seq, count, data) VALUES (?, ?, ?, ?);
 
 -- name: create
 -- index: none
-INSERT OR IGNORE INTO runs (id, workflow, version, status, target, created_at, updated_at, error, tags, epoch, owner)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?);
+INSERT OR IGNORE INTO runs (id, workflow, version, status, target, created_at, updated_at, error, tags, session,
+    epoch, owner)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?);
 
 -- name: set_head
 -- index: runs
 UPDATE runs SET version = ?, status = ?, target = ?, updated_at = ?, error = ?, tags = ?,
-    owner = CASE WHEN ? THEN NULL ELSE owner END WHERE key = ?;
+    session = ?, owner = CASE WHEN ? THEN NULL ELSE owner END WHERE key = ?;
 
 -- name: add_tag
 -- index: none
@@ -78,37 +79,90 @@ UPDATE runs SET owner = NULL WHERE id = ? AND owner = ?;
 
 -- name: find_run
 -- index: sqlite_autoindex_runs_1
-SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs WHERE id = ?;
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs WHERE id = ?;
 
 -- name: list
 -- index: runs_created
-SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
 WHERE (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: list_by_status
 -- index: runs_status
-SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
 WHERE status = :status AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: list_by_workflow
 -- index: runs_workflow
-SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
 WHERE workflow = :workflow AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: list_by_workflow_status
 -- index: runs_workflow_status
-SELECT id, workflow, version, status, target, created_at, updated_at, error, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
 WHERE workflow = :workflow AND status = :status
   AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: list_by_tag
 -- index: tags, runs
-SELECT r.id, r.workflow, r.version, r.status, r.target, r.created_at, r.updated_at, r.error, r.tags
+SELECT r.id, r.workflow, r.version, r.status, r.target, r.created_at, r.updated_at, r.error, r.session, r.tags
 FROM tags t CROSS JOIN runs r ON r.key = t.run
 WHERE t.tag = :tag AND (t.created_at, t.id) < (:before_at, :before_id) AND t.created_at > :after_at
   AND (:workflow = '' OR r.workflow = :workflow) AND (:status = '' OR r.status = :status)
 ORDER BY t.created_at DESC, t.id DESC LIMIT :limit;
+
+-- name: list_by_session
+-- index: runs_session, tags
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
+WHERE session = :session AND session <> '' AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
+  AND (:workflow = '' OR workflow = :workflow) AND (:status = '' OR status = :status)
+  AND (:tag = '' OR EXISTS (SELECT 1 FROM tags t
+                            WHERE t.tag = :tag AND t.created_at = runs.created_at AND t.id = runs.id))
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: create_session
+-- index: none
+INSERT OR IGNORE INTO sessions (id, owner, status, created_at, updated_at, limits) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: find_session
+-- index: sessions
+SELECT id, owner, status, created_at, updated_at, limits FROM sessions WHERE id = ?;
+
+-- name: list_sessions
+-- index: sessions_created
+SELECT id, owner, status, created_at, updated_at, limits FROM sessions
+WHERE (created_at, id) < (:before_at, :before_id)
+  AND (:owner = '' OR owner = :owner) AND (:status = '' OR status = :status)
+ORDER BY created_at DESC, id DESC LIMIT :limit;
+
+-- name: set_session
+-- index: sessions
+UPDATE sessions SET status = ?, updated_at = ?, limits = ? WHERE id = ? AND status = ?;
+
+-- name: unfinished
+-- index: runs_session
+SELECT 1 FROM runs WHERE session = ? AND session <> '' AND status IN ('running', 'paused', 'cancelling') LIMIT 1;
+
+-- name: pause_all
+-- index: runs_session
+INSERT INTO inbox (run, kind, body)
+SELECT key, 'pause', ? FROM runs WHERE session = ? AND session <> '' AND status = 'running';
+
+-- name: session_values
+-- index: session_values
+SELECT name, value, version, updated_at FROM session_values WHERE session = ? ORDER BY name;
+
+-- name: shelved
+-- index: session_values
+SELECT value, version, updated_at FROM session_values WHERE session = ? AND name = ?;
+
+-- name: shelve
+-- index: none
+INSERT OR REPLACE INTO session_values (session, name, value, version, updated_at) VALUES (?, ?, ?, ?, ?);
+
+-- name: unshelve
+-- index: session_values
+DELETE FROM session_values WHERE session = ? AND name = ?;

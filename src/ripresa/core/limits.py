@@ -1,0 +1,80 @@
+"""What a run, or all runs of a session together, may use, and what happens when that is used up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from ..errors import InvalidConfig
+from .durations import Duration, seconds
+
+Policy: TypeAlias = Literal["fail", "pause", "ask"]
+"""What happens when a limit is reached: the run fails, it pauses, or it pauses until somebody answers."""
+
+COUNTS: Final = ("steps", "operations", "iterations", "tokens", "storage", "state_size")
+"""Limits that are whole numbers; `money` is a number, `wall_time` seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What may be used at most; None is no limit. The policy `on_exceeded` says what happens then.
+
+    `steps` begun, `operations` (attempts of steps and the calls journaled inside them), `iterations` of all loops
+    together, `tokens` and `money` as steps report them, `storage` in bytes of artifacts, `state_size` in bytes of what
+    the session holds, `wall_time` in seconds since the beginning, `concurrency` attempts at a time (those beyond wait).
+
+    Raises `InvalidConfig` that names every bad field.
+    """
+
+    steps: int | None = None
+    operations: int | None = None
+    iterations: int | None = None
+    tokens: int | None = None
+    money: float | None = None
+    storage: int | None = None
+    state_size: int | None = None
+    wall_time: Duration | None = None
+    concurrency: int | None = None
+    on_exceeded: Policy = "fail"
+
+    def __post_init__(self) -> None:
+        bad = list(_problems(self))
+        if self.wall_time is not None:
+            try:
+                object.__setattr__(self, "wall_time", seconds(self.wall_time, "wall_time"))
+            except InvalidConfig as error:
+                bad.append(error.message)
+        if bad:
+            raise InvalidConfig("; ".join(bad), op="Limits")
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, field.name) is not None for field in fields(self)[:-1])
+
+    def encode(self) -> str:
+        """As JSON text; empty for no limits."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps({name: value for name, value in found.items() if value is not None}) if self else ""
+
+
+def _problems(limits: Limits) -> Any:
+    for name in COUNTS:
+        value = getattr(limits, name)
+        if value is not None and (type(value) is not int or value < 0):
+            yield f"{name} is {value!r}, must be a whole number from 0"
+    money: Any = limits.money
+    if money is not None and (isinstance(money, bool) or not isinstance(money, int | float) or not money >= 0):
+        yield f"money is {money!r}, must be a number from 0"
+    concurrency: Any = limits.concurrency
+    if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
+        yield f"concurrency is {concurrency!r}, must be a whole number from 1"
+    if limits.on_exceeded not in get_args(Policy):
+        yield f"on_exceeded is {limits.on_exceeded!r}, must be one of {', '.join(get_args(Policy))}"
+
+
+NONE: Final = Limits()
+
+
+def decode_limits(text: str) -> Limits:
+    """The limits that `encode` wrote."""
+    return Limits(**json.loads(text)) if text else NONE

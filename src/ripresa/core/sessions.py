@@ -1,0 +1,85 @@
+"""The life of a session as a table, and how the values that it holds change.
+
+Law: pure. A change that several runs make at the same time (`add`, `append`, `merge`) is an operation, applied by the
+store in the transaction that makes it durable, so that none is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from ..errors import InvalidValue, SessionError
+
+TRANSITIONS: Final[dict[str, tuple[str, ...]]] = {
+    "active": ("suspended", "completed"),
+    "suspended": ("active", "completed"),
+    "completed": ("archived",),
+    "archived": (),
+}
+
+OPERATIONS: Final = ("set", "delete", "add", "append", "merge")
+"""`set` and `delete` a value; `add` to a number, `append` to a list, `merge` into an object."""
+
+LARGEST: Final = 65_536
+"""Bytes of the largest value that a session holds."""
+
+
+def check_session(id: str, status: str, to: str, op: str) -> None:
+    """Raise `SessionError(illegal_transition)` unless a session of this status may go to that one."""
+    if to not in TRANSITIONS[status]:
+        allowed = ", ".join(TRANSITIONS[status]) or "nothing: that is its end"
+        raise SessionError(
+            f"session {id!r} is {status} and cannot become {to}",
+            session=id,
+            code="illegal_transition",
+            op=op,
+            hint=f"from {status} it can become {allowed}",
+        )
+
+
+def apply(op: str, value: bytes | None, operand: bytes) -> bytes | None:
+    """A value (JSON text; None: not there) after an operation, which always succeeds.
+
+    A value of a kind that the operation does not fit counts as not there (see `check_fit`, which is asked before).
+    """
+    match op:
+        case "set":
+            return operand
+        case "delete":
+            return None
+        case "add":
+            return _dump(_as(value, (int, float), 0) + json.loads(operand))
+        case "append":
+            return _dump([*_as(value, list, []), json.loads(operand)])
+        case _:
+            return _dump({**_as(value, dict, {}), **json.loads(operand)})
+
+
+def check_fit(name: str, op: str, value: bytes | None, operand: bytes) -> None:
+    """Raise `InvalidValue` if an operation does not fit the value that is there, or makes it too large."""
+    kinds: Any = {"add": (int, float), "append": list, "merge": dict}.get(op)
+    if kinds is not None and value is not None and not _is(json.loads(value), kinds):
+        shown = value[:60].decode(errors="replace")
+        raise InvalidValue(f"{op} does not fit the value {name!r}, which is {shown}", op=op, where="session")
+    size = len(apply(op, value, operand) or b"")
+    if size > LARGEST:
+        raise InvalidValue(
+            f"the value {name!r} would have {size} bytes, a session holds values of up to {LARGEST}",
+            op=op,
+            where="session",
+            hint="save it as an artifact",
+        )
+
+
+def _is(found: Any, kinds: Any) -> bool:
+    return isinstance(found, kinds) and not isinstance(found, bool)
+
+
+def _as(value: bytes | None, kinds: Any, empty: Any) -> Any:
+    found = empty if value is None else json.loads(value)
+    return found if _is(found, kinds) else empty
+
+
+def _dump(found: Any) -> bytes:
+    return json.dumps(found, separators=(",", ":")).encode()

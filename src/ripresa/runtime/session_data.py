@@ -1,0 +1,149 @@
+"""What steps and conditions see of the session of their run, and the changes that a step makes.
+
+Law: what is read is what is durable now, with the step's own changes; a change becomes a fact with the completion of
+the step and reaches the store in that transaction, so it is made once or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ..authoring.encoding import decode, encode
+from ..context import StepContext, copy_variables, enter_step, no_session
+from ..core.commands import Ask
+from ..core.events import Fact, SessionWritten, StepCompleted
+from ..core.sessions import apply, check_fit
+from ..errors import InvalidValue, RipresaError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .driver import Driver
+
+
+def session_of(driver: Driver) -> str:
+    """The session of the run. Raises `RipresaError(not_available)` if it has none."""
+    if not driver.head.session:
+        raise no_session(f"run {driver.run!r} belongs to no session")
+    return driver.head.session
+
+
+class ReadSession:
+    """The values of a session, which a condition may read: with what becomes durable together with its answer."""
+
+    def __init__(self, driver: Driver, session: str) -> None:
+        self.id = session
+        self._driver = driver
+
+    def get(self, name: str, kind: Any = Any, default: Any = None, /) -> Any:
+        """See `SessionData.get`."""
+        found = self._text(name)
+        return default if found is None else decode(found, kind, where=f"session {self.id!r}, {name!r}")
+
+    def names(self) -> list[str]:
+        """See `SessionData.names`."""
+        known = {*self._driver.engine.store.session_values(self.id), *(name for name, _, _ in self._changes())}
+        return sorted(name for name in known if self._text(name) is not None)
+
+    def set(self, name: str, value: object, /) -> None:
+        """See `SessionData.set`."""
+        self._change(name, "set", value)
+
+    def delete(self, name: str, /) -> None:
+        """See `SessionData.delete`."""
+        self._change(name, "delete", None)
+
+    def add(self, name: str, amount: float, /) -> None:
+        """See `SessionData.add`."""
+        if isinstance(amount, bool) or not isinstance(amount, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidValue(f"add takes a number, not {amount!r}", op="add", where="session")
+        self._change(name, "add", amount)
+
+    def append(self, name: str, item: object, /) -> None:
+        """See `SessionData.append`."""
+        self._change(name, "append", item)
+
+    def merge(self, name: str, **fields: object) -> None:
+        """See `SessionData.merge`."""
+        self._change(name, "merge", fields)
+
+    def _text(self, name: str) -> bytes | None:
+        found = self._driver.engine.store.session_values(self.id, name)
+        value = found[name].value if found else None
+        for changed, op, operand in self._changes():
+            if changed == name:
+                value = apply(op, value, operand)
+        return value
+
+    def _changes(self) -> Iterable[tuple[str, str, bytes]]:
+        return [change[1:4] for change in self._driver.shared if change.session == self.id]
+
+    def _change(self, name: str, op: str, operand: object) -> None:
+        raise RipresaError(
+            "a condition cannot change the session",
+            code="invalid_state",
+            op=op,
+            hint="a condition may be asked again after a crash; change the session in a step",
+        )
+
+
+class StepSession(ReadSession):
+    """The same for a step, which may change them; usable from any thread."""
+
+    def __init__(self, driver: Driver, session: str) -> None:
+        super().__init__(driver, session)
+        self._made: list[tuple[str, str, bytes]] = []
+        self._lock = Lock()
+
+    def facts(self, ended: StepCompleted) -> Iterator[Fact]:
+        """The changes as facts that come before the completion."""
+        for name, op, operand in self._made:
+            value = self._driver.keeper.keep(operand)
+            yield SessionWritten(ended.at, ended.path, ended.attempt, self.id, name, op, value)
+
+    def _changes(self) -> Iterable[tuple[str, str, bytes]]:
+        return self._made
+
+    def _change(self, name: str, op: str, operand: object) -> None:
+        if not name or not name.isprintable() or len(name) > 200:
+            raise InvalidValue(f"the name {name!r} is no printable text of 1 to 200 characters", op=op, where="session")
+        text = encode(operand, where=f"session {self.id!r}, {name!r}", code="invalid_input")
+        with self._lock:
+            check_fit(name, op, self._text(name), text)
+            self._made.append((name, op, text))
+
+
+class _Asking:
+    """What `current()` shows to a condition of a run that has a session."""
+
+    def __init__(self, driver: Driver, path: str) -> None:
+        self.run = driver.run
+        self.workflow = driver.state.definition.name
+        self.path = path
+        self.number = 1
+        self.key = f"{driver.run}/{path}"
+        self._driver = driver
+
+    def session(self) -> ReadSession:
+        return ReadSession(self._driver, session_of(self._driver))
+
+    def deadline(self) -> datetime | None:
+        return None
+
+    def cancelled(self) -> bool:
+        return False
+
+    def progress(self, completed: float, total: float | None, message: str) -> None:
+        return None
+
+    async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
+        raise RipresaError("a condition cannot call anything", code="usage", op="call", where=self.path)
+
+
+def asked(driver: Driver, ask: Ask, code: Any) -> object:
+    """What user code answers when it can look into the session."""
+    variables = copy_variables()
+    enter_step(variables, StepContext(_Asking(driver, ask.path)))
+    return variables.run(code.answer, ask.question, ask.value, driver.values)
