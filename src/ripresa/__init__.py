@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .authoring.graph import Graph, Node
     from .authoring.loops import fold, for_range, repeat
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
+    from .authoring.pool import Pool
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
     from .authoring.step import Step, step
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     )
     from .messages import Signal
     from .runtime.cancellation import CancelToken
+    from .runtime.pools import PoolStatus
     from .selection import Refusal, Report, Selection
     from .sessions import Session, SessionFailure
 
@@ -91,6 +93,7 @@ _PLACES = {
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
     "sessions": ("Session", "SessionFailure"),
+    "runtime.pools": ("PoolStatus",),
     "authoring.call": ("Call",),
     "authoring.chain": ("Chain", "chain"),
     "authoring.choice": ("branch", "case", "choose"),
@@ -108,6 +111,7 @@ _PLACES = {
         "n_of",
         "parallel",
     ),
+    "authoring.pool": ("Pool",),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
     "authoring.step": ("Step", "step"),
@@ -139,6 +143,8 @@ __all__ = [
     "Node",
     "Nondeterminism",
     "Outcome",
+    "Pool",
+    "PoolStatus",
     "Problem",
     "Recorded",
     "Refusal",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .authoring.call import Call, pending
 from .authoring.flow import Runnable
+from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .core.durations import Duration, seconds
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
+    from .runtime.pools import PoolStatus
     from .selection import Selection
     from .sessions import Sessions
 
@@ -46,7 +48,7 @@ class App:
     or `normal` (it survives the end of the process). `workflows` are found by name when runs are resumed; others by
     the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
     workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run.
-    `patience` is how many seconds the app waits for steps that do not stop.
+    `pools` are found by steps that name one. `patience` is how many seconds the app waits for steps that do not stop.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -60,6 +62,7 @@ class App:
         processes: int | None = None,
         patience: Duration = 5.0,
         listeners: Iterable[Callable[[Recorded], None]] = (),
+        pools: Iterable[Pool[Any]] = (),
         clock: Clock | None = None,
     ) -> None:
         from .runtime.engine import Settings
@@ -69,7 +72,7 @@ class App:
         self._address = store
         self._durability = durability
         self._clock = clock
-        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"))
+        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"), tuple(pools))
         self._engine: Engine | None = None
         self._listeners = tuple(listeners)
         self.workflows = Registry()
@@ -127,6 +130,10 @@ class App:
         from .sessions import Sessions
 
         return Sessions(self.engine)
+
+    def pools(self) -> list[PoolStatus]:
+        """The pools of the app as they stand: those that were declared, and those that steps have brought along."""
+        return self.engine.pools.status()
 
     # --- runs
 

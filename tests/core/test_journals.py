@@ -22,6 +22,7 @@ from ripresa.core.events import (
     Recorded,
     RunForked,
     RunStarted,
+    RunStuck,
     SessionEntered,
     SessionWritten,
     SignalRefused,
@@ -51,6 +52,7 @@ from ripresa.core.state import RunState
 from ripresa.core.values import reference
 
 from .play import SECOND, Play, call, calls, define, failure
+from .silent import Silent
 
 JOURNALS = Path(__file__).parent / "journals"
 
@@ -315,6 +317,15 @@ def session_of_runs() -> tuple[Definition, Callable[[Play], None]]:
     return define(*calls("a b")), history
 
 
+def nothing_left_to_happen() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.done("a")
+        play.feed(RunStuck(play.now, "hole"))
+
+    return define(call("a"), Silent("hole")), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -332,6 +343,7 @@ WORKFLOWS = {
         taken_back,
         streams,
         session_of_runs,
+        nothing_left_to_happen,
     )
 }
 ENDS = {
@@ -349,6 +361,7 @@ ENDS = {
     "taken_back": "completed",
     "streams": "completed",
     "session_of_runs": "completed",
+    "nothing_left_to_happen": "failed",
 }
 
 

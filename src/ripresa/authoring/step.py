@@ -18,6 +18,7 @@ from ..errors import InvalidConfig
 from .call import Call, Pending
 from .encoding import Reader
 from .parameters import Parameters
+from .pool import Pool
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +33,10 @@ Executor: TypeAlias = Literal["auto", "process"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a step is run. `timeout` is in seconds; `concurrency` bounds its attempts at a time in one app."""
+    """How a step is run. `timeout` is in seconds; `concurrency` bounds its attempts at a time in one app.
+
+    `pool` is the pool, or its name, of which each attempt holds a member.
+    """
 
     name: str
     retry: Retry = ONCE
@@ -40,6 +44,7 @@ class Options:
     effect: Effect = "idempotent"
     executor: Executor = "auto"
     concurrency: int | None = None
+    pool: Pool[Any] | str | None = None
 
 
 class Step(Generic[P, R_co]):
@@ -79,6 +84,7 @@ class Step(Generic[P, R_co]):
         retry: Retry | int | None = None,
         timeout: Duration | None = None,
         concurrency: int | None = None,
+        pool: Pool[Any] | str | None = None,
     ) -> Step[P, R_co]:
         """The same step with other options; those that are not given stay."""
         given: dict[str, Any] = {
@@ -86,6 +92,7 @@ class Step(Generic[P, R_co]):
             "retry": None if retry is None else _retry(retry),
             "timeout": None if timeout is None else seconds(timeout, "timeout"),
             "concurrency": concurrency,
+            "pool": pool,
         }
         return Step(self.fn, _checked(replace(self.options, **{k: v for k, v in given.items() if v is not None})))
 
@@ -121,8 +128,9 @@ def step(
     effect: Effect = "idempotent",
     executor: Executor = "auto",
     concurrency: int | None = None,
+    pool: Pool[Any] | str | None = None,
 ) -> StepDecorator: ...
-def step(
+def step(  # noqa: PLR0913 - every option of a step, by keyword
     fn: Callable[..., Any] | None = None,
     /,
     *,
@@ -132,14 +140,15 @@ def step(
     effect: Effect = "idempotent",
     executor: Executor = "auto",
     concurrency: int | None = None,
+    pool: Pool[Any] | str | None = None,
 ) -> Any:
     """Make a function a step.
 
     `name` stands in paths and in the definition's hash (default: the function's). `retry` is a `Retry` or a number of
     attempts; without it a failure is final. `timeout` bounds one attempt: an async step is interrupted, a process is
     killed, a thread can only be abandoned. `effect` says what the step does to the world, `executor="process"` runs
-    it in a child process, `concurrency` bounds how many of its attempts an app runs at a time. All options but `name`
-    can be changed under unfinished runs.
+    it in a child process, `concurrency` bounds how many of its attempts an app runs at a time, `pool` (or its name, if
+    the app has it) lends each attempt a member. All options but `name` can be changed under unfinished runs.
 
     Raises `InvalidConfig` that names every bad option.
     """
@@ -154,6 +163,7 @@ def step(
             effect=effect,
             executor=executor,
             concurrency=concurrency,
+            pool=pool,
         )
         return Step(function, _checked(options))
 
@@ -182,10 +192,17 @@ def _checked(options: Options) -> Options:
         problems.append("timeout is 0, must be a length of time above 0")
     if options.concurrency is not None and (not _is_count(options.concurrency)):
         problems.append(f"concurrency is {options.concurrency!r}, must be a whole number from 1")
+    problems.append(_bad_pool(options.pool))
     found = [problem for problem in problems if problem]
     if found:
         raise InvalidConfig("; ".join(found), op="step", where=str(options.name))
     return options
+
+
+def _bad_pool(pool: object) -> str | None:
+    if pool is None or (isinstance(pool, Pool | str) and pool != ""):
+        return None
+    return f"pool is {pool!r}, must be a Pool or the name of one"
 
 
 def _is_count(value: object) -> bool:

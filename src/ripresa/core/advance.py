@@ -34,6 +34,7 @@ from .events import (
     RunPausing,
     RunReopened,
     RunStarted,
+    RunStuck,
     RunTaken,
     RunTerminated,
     SessionEntered,
@@ -80,7 +81,7 @@ def advance(state: RunState, fact: Fact) -> Step:
     return consequences, commands
 
 
-def accepts(state: RunState, fact: Fact) -> bool:
+def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fact
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
     if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken):
         return False
@@ -123,6 +124,8 @@ def accepts(state: RunState, fact: Fact) -> bool:
             return fact.epoch > state.epoch
         case RolledBack():
             return fact.to == state.seq <= fact.since
+        case RunStuck():
+            return state.root is not None and state.root.phase == OPEN
         case _:
             return True
 
@@ -145,6 +148,23 @@ def outstanding(state: RunState) -> list[Command]:
         if due:
             commands.append(SetTimer(frame.path, due))
     return commands
+
+
+def stuck(state: RunState) -> str | None:
+    """The path of a node that waits for nothing that could come, if there is nothing else; None if the run can go on.
+
+    What is in flight, a timer, a question, a wait for something outside or a pause lets it go on.
+    """
+    if state.status == "paused" or state.status in TERMINAL or state.deadline:
+        return None
+    found: str | None = None
+    for frame in state.frames.values():
+        if frame.phase in ENDED:
+            continue
+        if not isinstance(frame, ScopeFrame) or _asks(frame) or _due(frame):
+            return None
+        found = frame.path
+    return found
 
 
 def awaits_answer(state: RunState, path: str) -> bool:
@@ -258,6 +278,9 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             state.receive(fact.name, Message(fact.value, fact.id, fact.by))
         case CheckpointNamed() | SignalRefused() | SessionWritten() | SessionEntered():
             pass
+        case RunStuck():
+            message = f"the run can never advance: {fact.where or 'its root'} waits for nothing that could come"
+            state.abort(_scope(state, ""), Failure("workflow_deadlock", message, path=fact.where))
         case RunTaken():
             state.epoch = fact.epoch
         case RunReopened():
