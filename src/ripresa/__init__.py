@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .authoring.graph import Graph, Node
     from .authoring.loops import fold, for_range, repeat
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
-    from .authoring.pool import Pool
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
     from .authoring.step import Step, step
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     )
     from .messages import Signal
     from .runtime.cancellation import CancelToken
-    from .runtime.pools import PoolStatus
     from .selection import Refusal, Report, Selection
     from .sessions import Session, SessionFailure
 
@@ -93,7 +91,6 @@ _PLACES = {
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
     "sessions": ("Session", "SessionFailure"),
-    "runtime.pools": ("PoolStatus",),
     "authoring.call": ("Call",),
     "authoring.chain": ("Chain", "chain"),
     "authoring.choice": ("branch", "case", "choose"),
@@ -111,7 +108,6 @@ _PLACES = {
         "n_of",
         "parallel",
     ),
-    "authoring.pool": ("Pool",),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
     "authoring.step": ("Step", "step"),
@@ -143,8 +139,6 @@ __all__ = [
     "Node",
     "Nondeterminism",
     "Outcome",
-    "Pool",
-    "PoolStatus",
     "Problem",
     "Recorded",
     "Refusal",

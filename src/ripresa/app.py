@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .authoring.call import Call, pending
 from .authoring.flow import Runnable
-from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .core.durations import Duration, seconds
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
-    from .runtime.pools import PoolStatus
     from .selection import Selection
     from .sessions import Sessions
 
@@ -48,7 +46,7 @@ class App:
     or `normal` (it survives the end of the process). `workflows` are found by name when runs are resumed; others by
     the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
     workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run.
-    `pools` are found by steps that name one. `patience` is how many seconds the app waits for steps that do not stop.
+    `patience` is how many seconds the app waits for steps that do not stop.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -62,7 +60,6 @@ class App:
         processes: int | None = None,
         patience: Duration = 5.0,
         listeners: Iterable[Callable[[Recorded], None]] = (),
-        pools: Iterable[Pool[Any]] = (),
         clock: Clock | None = None,
     ) -> None:
         from .runtime.engine import Settings
@@ -72,7 +69,7 @@ class App:
         self._address = store
         self._durability = durability
         self._clock = clock
-        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"), tuple(pools))
+        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"))
         self._engine: Engine | None = None
         self._listeners = tuple(listeners)
         self.workflows = Registry()
@@ -130,10 +127,6 @@ class App:
         from .sessions import Sessions
 
         return Sessions(self.engine)
-
-    def pools(self) -> list[PoolStatus]:
-        """The pools of the app as they stand: those that were declared, and those that steps have brought along."""
-        return self.engine.pools.status()
 
     # --- runs
 
@@ -311,17 +304,17 @@ class App:
         return runnable
 
     def _find(self, head: RunHead) -> Runnable[..., Any] | None:
-        found = self.workflows.find(head.workflow)
+        found = self.workflows.find(head.workflow, version=head.version) or self.workflows.find(head.workflow)
         return None if found is None else runnable_of(found)
 
     def _code(self, head: RunHead) -> Runnable[..., Any]:
-        from .runtime.targets import load_target
+        from .runtime.targets import load_version
 
         found = self._find(head)
         if found is not None:
             return found
         if head.target:
-            return load_target(head.target)
+            return load_version(head.target, head.version)
         raise RipresaError(
             f"the code of run {head.id!r} (workflow {head.workflow!r}) cannot be found: it recorded no target",
             code="unknown_workflow",

@@ -49,13 +49,12 @@ CODES: dict[str, Code] = {
     "stream_not_resumable": Code("the source of a stream cannot go on in the middle"),
     "foreign_await": Code("a durable function awaited something that is not a call of its context"),
     "nondeterminism": Code("replay decided otherwise than the journal says"),
+    "function_too_long": Code("a durable function made more calls than it can"),
     "workflow_deadlock": Code("a run can never advance"),
     # sessions
     "session_not_found": Code("there is no session of this id"),
     "session_exists": Code("a session of this id was created with another owner or other limits"),
     "invalid_state": Code("something is asked for that the present state does not allow"),
-    "unknown_pool": Code("a step names a pool that the app does not have"),
-    "pool_unhealthy": Code("no member of a pool is well", retryable=True),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),

@@ -11,6 +11,7 @@ from ripresa.core.events import (
     FanOutEnded,
     LoopEnded,
     NodeCancelled,
+    Restarted,
     RunCancelled,
     RunCancelling,
     RunCompleted,
@@ -18,6 +19,8 @@ from ripresa.core.events import (
     StepScheduled,
     TimerSet,
 )
+from ripresa.core.frames import CallFrame
+from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.delay import Delay
 from ripresa.core.nodes.dynamic import HORIZON, Dynamic, DynamicFrame, Outcome
 from ripresa.core.nodes.join import Join
@@ -452,4 +455,116 @@ def test_what_lies_behind_the_horizon_is_let_go() -> None:
     play.lose("more", "cancelled")
     assert play.status == "failed"
     assert scheduled(play.reopen()) == [("more", 2)]
+    play.check_replay()
+
+
+# --- changes of its code, and beginning anew
+
+
+def patch(name: str, shape: str = "") -> CallSpec:
+    return CallSpec(0, "patch", name, shape=shape)
+
+
+def test_a_change_that_the_function_goes_by_is_kept_and_is_no_call() -> None:
+    play = alone()
+    play.asked("", patch("p"), spec(1, "a"))
+    assert (frame_of(play, "").patches, frame_of(play, "").asked, list(play.state.frames)) == (["p"], 1, ["", "a"])
+    play.done("a")
+    play.asked("", patch("q"), patch("r"))
+    assert frame_of(play, "").patches == ["p", "q", "r"]
+    play.check_replay()
+
+
+def test_a_function_that_ended_with_a_change_is_asked_how_it_ended() -> None:
+    play = alone()
+    assert play.asked("", patch("p", "again")) == [Resume("", 0)]
+    play.returned("", b"7")
+    assert (play.status, play.output) == ("completed", b"7")
+    play.check_replay()
+
+
+def test_a_function_that_begins_anew_forgets_everything_but_its_input() -> None:
+    play = alone()
+    ask(play, "", "a b")
+    play.done("a")
+    play.asked("", patch("p"))
+    play.now += SECOND
+    assert play.feed(Restarted(play.now, "", b"9")) == [CancelStep("b", 1)]
+    assert play.lose("b", "cancelled") == [Resume("", 0)]
+    frame = frame_of(play, "")
+    assert (frame.input, frame.asked, frame.outcomes, frame.calls, frame.patches) == (b"9", 0, [], {}, [])
+    assert (frame.restarts, frame.began, play.state.generation) == (1, START + SECOND, 1)
+    ask(play, "", "a")
+    again = play.state.frames["a"]
+    assert isinstance(again, CallFrame)
+    assert (again.generation, again.attempt) == (1, 1)
+    play.done("a")
+    assert play.feed(Restarted(play.now, "", b"10")) == [Resume("", 0)]
+    play.returned("", b"3")
+    assert (play.status, play.output) == ("completed", b"3")
+    play.check_replay()
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+def test_a_function_does_not_begin_anew_where_all_is_being_stopped(shielded: bool) -> None:
+    inner = Dynamic("f", workflow="w", version="1")
+    if shielded:
+        body = Cleanup("c", call("x"), (inner,))
+        play = Play(define(body))
+        play.start(b"0")
+        play.cancel()
+        play.lose("x", "cancelled")
+        path = "cleanup:f"
+    else:
+        play, path = function(call("x")), "f"
+    ask(play, path, "a b")
+    play.done(f"{path}/a")
+    play.feed(Restarted(play.now, path, b"9"))
+    if not shielded:
+        play.cancel()
+        play.lose("x", "cancelled")
+    play.lose(f"{path}/b", "cancelled")
+    if shielded:
+        assert frame_of(play, path).restarts == 1
+        play.returned(path)
+    assert play.status == "cancelled"
+    play.check_replay()
+
+
+def test_a_function_does_not_begin_anew_in_a_scope_that_fails() -> None:
+    play = function(call("x"))
+    ask(play, "f", "a b")
+    play.done("f/a")
+    play.feed(Restarted(play.now, "f", b"9"))
+    play.fail("x")
+    play.lose("f/b", "cancelled")
+    assert play.status == "failed"
+
+
+def test_a_function_that_is_being_stopped_cannot_begin_anew() -> None:
+    play = alone()
+    ask(play, "", "a")
+    play.cancel()
+    play.lose("a", "cancelled")
+    assert play.feed(Restarted(play.now, "", b"9")) == []
+    play.returned("")
+    assert play.status == "cancelled"
+
+
+def test_a_function_that_began_anew_can_fail_be_reopened_and_rolled_back() -> None:
+    play = alone()
+    ask(play, "", "a")
+    play.done("a")
+    place = len(play.journal)
+    play.feed(Restarted(play.now, "", b"9"))
+    ask(play, "", "a")
+    play.fail("a")
+    play.raised("", broken("a"))
+    assert play.status == "failed"
+    play.reopen()
+    assert play.state.generation == 2
+    play.roll_back(place)
+    assert play.state.generation == 3
+    assert frame_of(play, "").restarts == 0
+    play.returned("")
     play.check_replay()

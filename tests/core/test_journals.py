@@ -20,9 +20,9 @@ from ripresa.core.events import (
     CallStarted,
     CheckpointNamed,
     Recorded,
+    Restarted,
     RunForked,
     RunStarted,
-    RunStuck,
     SessionEntered,
     SessionWritten,
     SignalRefused,
@@ -52,7 +52,6 @@ from ripresa.core.state import RunState
 from ripresa.core.values import reference
 
 from .play import SECOND, Play, call, calls, define, failure
-from .silent import Silent
 
 JOURNALS = Path(__file__).parent / "journals"
 
@@ -317,13 +316,19 @@ def session_of_runs() -> tuple[Definition, Callable[[Play], None]]:
     return define(*calls("a b")), history
 
 
-def nothing_left_to_happen() -> tuple[Definition, Callable[[Play], None]]:
+def begun_anew() -> tuple[Definition, Callable[[Play], None]]:
+    """A durable function that goes by a change of its code, begins anew and goes by it no longer."""
+
     def history(play: Play) -> None:
         play.start(b"1")
-        play.done("a")
-        play.feed(RunStuck(play.now, "hole"))
+        play.asked("", CallSpec(0, "patch", "p"), CallSpec(1, "step", "a", b"1"), CallSpec(2, "step", "b", b"1"))
+        play.done("a", b"2")
+        play.feed(Restarted(play.now, "", b"2"))
+        play.lose("b", "cancelled")
+        play.asked("", CallSpec(0, "patch", "q", shape="again"))
+        play.returned("", b"3")
 
-    return define(call("a"), Silent("hole")), history
+    return define(Dynamic("f", workflow="anew", version="1")), history
 
 
 WORKFLOWS = {
@@ -341,9 +346,9 @@ WORKFLOWS = {
         waits_for_signals,
         routers_and_choices_of_several,
         taken_back,
+        begun_anew,
         streams,
         session_of_runs,
-        nothing_left_to_happen,
     )
 }
 ENDS = {
@@ -359,9 +364,9 @@ ENDS = {
     "waits_for_signals": "completed",
     "routers_and_choices_of_several": "completed",
     "taken_back": "completed",
+    "begun_anew": "completed",
     "streams": "completed",
     "session_of_runs": "completed",
-    "nothing_left_to_happen": "failed",
 }
 
 

@@ -119,6 +119,7 @@ SILENT: list[Event] = [
     e.Asked(START, "()"),
     e.Returned(START, "()", b"1"),
     e.Raised(START, "()", BOOM),
+    e.Restarted(START, "()", b"1"),
     e.CallRecorded(START, "a", 1, "key", b"1"),
     e.CallStarted(START, "a", 1, "key"),
     e.CallFailed(START, "a", 1, "key", BOOM),
@@ -128,7 +129,6 @@ SILENT: list[Event] = [
     e.ContinueRequested(START),
     e.CheckpointNamed(START, "here"),
     e.SessionWritten(START, "a", 1, "s", "count", "set", b"1"),
-    e.RunStuck(START, "hole"),
 ]
 
 

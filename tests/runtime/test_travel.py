@@ -1,13 +1,28 @@
 """A run is taken back to an earlier place, and forked: what was done is done again only if it must be."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ripresa import App, Context, Graph, Handle, chain, current, delay, map_each, parallel, repeat, step, workflow
+from ripresa import (
+    App,
+    Context,
+    Graph,
+    Handle,
+    chain,
+    current,
+    delay,
+    map_each,
+    parallel,
+    repeat,
+    step,
+    stream,
+    workflow,
+)
 from ripresa.core.events import AttemptLost, RolledBack, RunForked, RunTaken, StepReused, StepScheduled
 from ripresa.errors import IllegalTransition, InvalidConfig, InvalidValue, RipresaError, RunExists
 from ripresa.stores.memory import Memory
@@ -624,3 +639,29 @@ async def test_an_id_that_is_taken_leaves_the_run_of_that_id_alone() -> None:
         with pytest.raises(InvalidConfig):
             await handle.fork("inc", id=" ")
         assert await all_of(handle) == before
+
+
+async def up_to(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+@step
+async def keep(items: list[int]) -> None:
+    note("keep", items)
+
+
+@step
+async def nothing(found: Any) -> int:
+    return 7
+
+
+async def test_a_stream_is_pumped_again_and_what_came_before_it_is_not() -> None:
+    flow = chain(inc, name="flow").then(stream(up_to).batch(2).into(keep)).then(nothing)
+    async with in_memory() as app:
+        handle = await ended(app, flow(2))
+        assert done() == [("inc", 2), ("keep", [0, 1]), ("keep", [2])]
+        twin = await handle.fork("inc")
+        assert (await twin.result(), done()) == (7, [("keep", [0, 1]), ("keep", [2])])
+        await handle.rollback("inc")
+        assert (await handle.result(), done()) == (7, [("keep", [0, 1]), ("keep", [2])])

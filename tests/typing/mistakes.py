@@ -11,7 +11,6 @@ from ripresa import (
     Context,
     Graph,
     Handle,
-    Pool,
     Signal,
     best_effort,
     branch,
@@ -203,10 +202,6 @@ chain(router(until=Ready, at_most=3)(triage, decide)).then(rework)  # M93 router
 choose(topics, length, shout)(Item("a"))  # M94 a link that takes another type than the selector
 chain(choose(topics, summarise, summarise)).then(announce)  # M95 a choice of several gives a list
 choose(loud, length, shout)  # M96 a selector that gives no names
-Pool("a", [Item("a")], size=1)  # M97 pool: members and size
-Pool("a", [Item("a")], health=length)  # M98 pool: a health check of something else
-Pool("a", size=3).mine().text  # M99 pool: wrong use of a member
-step(pool=3)  # M100 pool: a number instead of a pool
 unused = (Summary, grow)
 
 
@@ -216,6 +211,6 @@ edited = Signal("edited", Ready)
 
 
 async def messages(ctx: Context, handle: Handle[str]) -> None:
-    await handle.send(edited, "a")  # M101 wrong signal payload
-    print((await ctx.wait_for(edited)).why)  # M102 wrong use of a signal payload
-    chain(shout).then(wait_for(edited)).then(length)  # M103 a signal that does not fit the next step
+    await handle.send(edited, "a")  # M97 wrong signal payload
+    print((await ctx.wait_for(edited)).why)  # M98 wrong use of a signal payload
+    chain(shout).then(wait_for(edited)).then(length)  # M99 a signal that does not fit the next step

@@ -23,18 +23,26 @@ R_co = TypeVar("R_co", covariant=True)
 class Chain(Flow[A_contra, R_co]):
     """A typed pipeline. A mismatch of neighbours fails in the type checkers, and when the chain is written."""
 
-    def __init__(self, links: tuple[Built, ...], built: tuple[Node[Any], ...] = (), *, name: str) -> None:
+    def __init__(
+        self, links: tuple[Built, ...], built: tuple[Node[Any], ...] = (), *, name: str, version: str = "1"
+    ) -> None:
         self.links = links
-        super().__init__(partial(build_chain, links, built), name=name)
+        super().__init__(partial(build_chain, links, built), name=name, version=version)
 
     def then(self, link: Callable[[R_co], Awaitable[B]], /) -> Chain[A_contra, B]:
         """The chain with one more link, which is given the result so far."""
-        return Chain((*self.links, *as_links((link,), "then")), self.node.children, name=self.name)
+        links = (*self.links, *as_links((link,), "then"))
+        return Chain(links, self.node.children, name=self.name, version=self.version)
 
 
-def chain(first: Link[A, B], /, *, name: str = "chain") -> Chain[A, B]:
-    """Begin a chain: `chain(search).then(map_each(fetch)).then(write)`."""
-    return Chain(as_links((first,), "chain", check_name(name, "name")), name=name)
+def chain(first: Link[A, B], /, *, name: str = "chain", version: str = "1") -> Chain[A, B]:
+    """Begin a chain: `chain(search).then(map_each(fetch)).then(write)`.
+
+    `version` is what unfinished runs are recognised by: give a chain of another structure another one, and both may
+    be registered.
+    """
+    links = as_links((first,), "chain", check_name(name, "name"), check_name(version, "version"))
+    return Chain(links, name=name, version=version)
 
 
 def build_chain(links: tuple[Built, ...], built: tuple[Node[Any], ...], place: Place) -> Sequence:

@@ -48,6 +48,8 @@ class Runnable(Generic[P, R_co]):
     """What can be run by itself: it has a name, a node, a definition, and knows the types of its input and result."""
 
     name: str
+    version: str = "1"
+    """What a run remembers: unfinished runs keep theirs, and several may be registered side by side."""
 
     @abstractmethod
     def build(self, place: Place) -> Node[Any]:
@@ -81,7 +83,7 @@ class Runnable(Generic[P, R_co]):
         node = self.node
         if not isinstance(node, Scope):
             node = Sequence(node.name, (node,), input_type=node.input_type, output_type=node.output_type)
-        return Definition(self.name, node, version=getattr(self, "version", "1"))
+        return Definition(self.name, node, version=self.version)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """A call: nothing has happened yet. Awaited by itself it runs in memory."""
@@ -114,9 +116,10 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
     Raises `InvalidWorkflow` that lists everything that does not fit, and `InvalidConfig` for a name that is none.
     """
 
-    def __init__(self, build: Build, *, name: str) -> None:
-        refuse(type(self).__name__.lower(), check_name(name, "name"))
+    def __init__(self, build: Build, *, name: str, version: str = "1") -> None:
+        refuse(type(self).__name__.lower(), check_name(name, "name"), check_name(version, "version"))
         self.name = name
+        self.version = version
         self._build = build
         self._check()
 
@@ -138,7 +141,8 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
 
     def cleanup(self: Flow[A, R], *handlers: Callable[[A], Awaitable[object]]) -> Flow[A, R]:
         """Run these, last first, if the flow fails or is cancelled; each is given the flow's input."""
-        return Flow(partial(_build_cleanup, self, as_links(handlers, "cleanup")), name=self.name)
+        build = partial(_build_cleanup, self, as_links(handlers, "cleanup"))
+        return Flow(build, name=self.name, version=self.version)
 
     def _check(self) -> None:
         """Build once, so that what is wrong is said where it was written."""

@@ -79,12 +79,23 @@ class Graph(Generic[A]):
     """Steps by dependency: each begins when its arguments are there.
 
     Nodes that do not wait for each other run side by side, at most `concurrency` at a time. With `keep_going` a
-    failure stops only what depends on it; the graph fails when the rest has ended.
+    failure stops only what depends on it; the graph fails when the rest has ended. `version` is what unfinished runs
+    are recognised by.
     """
 
-    def __init__(self, name: str, *, input: type[A], concurrency: int | None = None, keep_going: bool = False) -> None:
-        refuse("Graph", check_name(name, "name"), bad_count(concurrency, "concurrency", optional=True))
+    def __init__(
+        self,
+        name: str,
+        *,
+        input: type[A],
+        concurrency: int | None = None,
+        keep_going: bool = False,
+        version: str = "1",
+    ) -> None:
+        bad = bad_count(concurrency, "concurrency", optional=True)
+        refuse("Graph", check_name(name, "name"), check_name(version, "version"), bad)
         self.name = name
+        self.version = version
         self.concurrency = concurrency or 0
         self.keep_going = keep_going
         self.entries: list[Entry] = []
@@ -188,7 +199,7 @@ class Graph(Generic[A]):
         if self.problems:
             raise InvalidWorkflow(self.problems, op=self.name)
         self.closed = True
-        return Flow(partial(self._build, tuple(self.entries), expression), name=self.name)
+        return Flow(partial(self._build, tuple(self.entries), expression), name=self.name, version=self.version)
 
     def place(self, name: str) -> Place:
         """Where a node of this name is built."""

@@ -54,6 +54,7 @@ class WorkflowLike(RunnableLike, Protocol):
     """A durable function."""
 
     version: str
+    fn: Any
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Validate arguments and write them as one value."""

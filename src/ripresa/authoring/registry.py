@@ -33,35 +33,50 @@ def kind_of(entry: Entry) -> Kind:
     return "graph" if isinstance(entry.node, Graph) else "flow"
 
 
+def version_of(entry: Entry) -> str:
+    """The version of a flow or workflow; steps have none but `1`."""
+    return "1" if isinstance(entry, Step) else entry.version
+
+
 def _is_flow(entry: object) -> bool:
     return isinstance(entry, Flow)
 
 
 class Registry:
-    """Steps, flows and workflows; one name stands for one of them."""
+    """Steps, flows and workflows; one name stands for one of them, or for several versions of one."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._versions: dict[str, dict[str, Entry]] = {}
 
     def register(self, entry: T, /, *, name: str | None = None) -> T:
         """Add under its own name or another; gives it back, so that it can be used as a decorator.
 
-        Raises `InvalidConfig(duplicate_name)` if the name is taken by something else.
+        Of several versions of one name, the one that is registered last is the one that the name stands for. Raises
+        `InvalidConfig(duplicate_name)` if the name is taken by something else, or by another of the same version.
         """
-        kind_of(entry)
+        kind = kind_of(entry)
         name = name or entry.name
-        if self._entries.setdefault(name, entry) is not entry:
+        known, version = self._versions.setdefault(name, {}), version_of(entry)
+        for at, other in known.items():
+            if other is entry or (at != version and "step" not in (kind, kind_of(other))):
+                continue
             raise InvalidConfig(
-                f"{name!r} is registered already, as {self._entries[name]!r}",
+                f"{name!r} is registered already, as {other!r}",
                 code="duplicate_name",
                 op="register",
-                hint="give one of them another name",
+                hint="give one of them another name or version",
             )
+        known[version] = self._entries[name] = entry
         return entry
 
-    def find(self, name: str, kind: Kind | None = None) -> Entry | None:
-        """What is registered under a name, if it is of that kind."""
-        entry = self._entries.get(name)
+    def versions(self, name: str) -> dict[str, Entry]:
+        """What is registered under a name, by version, in the order of registration."""
+        return dict(self._versions.get(name, {}))
+
+    def find(self, name: str, kind: Kind | None = None, version: str | None = None) -> Entry | None:
+        """What is registered under a name, if it is of that kind; of this version, or the last one."""
+        entry = self._entries.get(name) if version is None else self.versions(name).get(version)
         return entry if entry is not None and kind in (None, kind_of(entry)) else None
 
     def get(self, name: str, kind: Kind | None = None) -> Entry:

@@ -18,7 +18,6 @@ from ..errors import InvalidConfig
 from .call import Call, Pending
 from .encoding import Reader
 from .parameters import Parameters
-from .pool import Pool
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,10 +32,7 @@ Executor: TypeAlias = Literal["auto", "process"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a step is run. `timeout` is in seconds; `concurrency` bounds its attempts at a time in one app.
-
-    `pool` is the pool, or its name, of which each attempt holds a member.
-    """
+    """How a step is run. `timeout` is in seconds; `concurrency` bounds its attempts at a time in one app."""
 
     name: str
     retry: Retry = ONCE
@@ -44,7 +40,6 @@ class Options:
     effect: Effect = "idempotent"
     executor: Executor = "auto"
     concurrency: int | None = None
-    pool: Pool[Any] | str | None = None
 
 
 class Step(Generic[P, R_co]):
@@ -84,7 +79,6 @@ class Step(Generic[P, R_co]):
         retry: Retry | int | None = None,
         timeout: Duration | None = None,
         concurrency: int | None = None,
-        pool: Pool[Any] | str | None = None,
     ) -> Step[P, R_co]:
         """The same step with other options; those that are not given stay."""
         given: dict[str, Any] = {
@@ -92,7 +86,6 @@ class Step(Generic[P, R_co]):
             "retry": None if retry is None else _retry(retry),
             "timeout": None if timeout is None else seconds(timeout, "timeout"),
             "concurrency": concurrency,
-            "pool": pool,
         }
         return Step(self.fn, _checked(replace(self.options, **{k: v for k, v in given.items() if v is not None})))
 
@@ -128,9 +121,8 @@ def step(
     effect: Effect = "idempotent",
     executor: Executor = "auto",
     concurrency: int | None = None,
-    pool: Pool[Any] | str | None = None,
 ) -> StepDecorator: ...
-def step(  # noqa: PLR0913 - every option of a step, by keyword
+def step(
     fn: Callable[..., Any] | None = None,
     /,
     *,
@@ -140,15 +132,14 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
     effect: Effect = "idempotent",
     executor: Executor = "auto",
     concurrency: int | None = None,
-    pool: Pool[Any] | str | None = None,
 ) -> Any:
     """Make a function a step.
 
     `name` stands in paths and in the definition's hash (default: the function's). `retry` is a `Retry` or a number of
     attempts; without it a failure is final. `timeout` bounds one attempt: an async step is interrupted, a process is
     killed, a thread can only be abandoned. `effect` says what the step does to the world, `executor="process"` runs
-    it in a child process, `concurrency` bounds how many of its attempts an app runs at a time, `pool` (or its name, if
-    the app has it) lends each attempt a member. All options but `name` can be changed under unfinished runs.
+    it in a child process, `concurrency` bounds how many of its attempts an app runs at a time. All options but `name`
+    can be changed under unfinished runs.
 
     Raises `InvalidConfig` that names every bad option.
     """
@@ -163,7 +154,6 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
             effect=effect,
             executor=executor,
             concurrency=concurrency,
-            pool=pool,
         )
         return Step(function, _checked(options))
 
@@ -192,17 +182,10 @@ def _checked(options: Options) -> Options:
         problems.append("timeout is 0, must be a length of time above 0")
     if options.concurrency is not None and (not _is_count(options.concurrency)):
         problems.append(f"concurrency is {options.concurrency!r}, must be a whole number from 1")
-    problems.append(_bad_pool(options.pool))
     found = [problem for problem in problems if problem]
     if found:
         raise InvalidConfig("; ".join(found), op="step", where=str(options.name))
     return options
-
-
-def _bad_pool(pool: object) -> str | None:
-    if pool is None or (isinstance(pool, Pool | str) and pool != ""):
-        return None
-    return f"pool is {pool!r}, must be a Pool or the name of one"
 
 
 def _is_count(value: object) -> bool:

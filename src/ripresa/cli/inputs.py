@@ -16,21 +16,21 @@ from ..authoring.parameters import Parameters
 from ..authoring.single import Single
 from ..core.values import Value, text_of
 from ..errors import InvalidValue, RipresaError
-from ..runtime.targets import load_target
+from ..runtime.targets import load_target, load_version
 from ..runtime.values import split
 from .exits import UserCodeFailed
 
 WHERE = "--input"
 
 
-def load(target: str) -> Runnable[..., Any]:
-    """What a target names.
+def load(target: str, version: str = "") -> Runnable[..., Any]:
+    """What a target names; of a version, if one is asked for and stands beside it.
 
     Raises `RipresaError(unknown_target)`, `InvalidWorkflow`, or `UserCodeFailed` for anything else that importing the
     user's code raises.
     """
     try:
-        return load_target(target)
+        return load_version(target, version) if version else load_target(target)
     except (RipresaError, KeyboardInterrupt):
         raise
     except SystemExit as error:

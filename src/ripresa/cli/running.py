@@ -173,7 +173,7 @@ def code_of(head: RunHead, target: str) -> Runnable[..., Any]:
             hint="say where it is: --target file.py:name",
         )
     with redirect_stdout(stderr):
-        return load(target or head.target)
+        return load(target or head.target, head.version)
 
 
 async def head_of(place: Place, id: str) -> RunHead:

@@ -26,6 +26,7 @@ from .events import (
     Failure,
     PauseRequested,
     Raised,
+    Restarted,
     Returned,
     RolledBack,
     RunCancelling,
@@ -34,7 +35,6 @@ from .events import (
     RunPausing,
     RunReopened,
     RunStarted,
-    RunStuck,
     RunTaken,
     RunTerminated,
     SessionEntered,
@@ -81,7 +81,7 @@ def advance(state: RunState, fact: Fact) -> Step:
     return consequences, commands
 
 
-def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fact
+def accepts(state: RunState, fact: Fact) -> bool:
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
     if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken):
         return False
@@ -111,9 +111,10 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
         case Asked():
             frame = state.frames.get(fact.path)
             return isinstance(frame, DynamicFrame) and _asks(frame)
-        case Returned() | Raised():
+        case Returned() | Raised() | Restarted():
             frame = state.frames.get(fact.path)
-            return isinstance(frame, DynamicFrame) and (frame.phase == OPEN or frame.shielded)
+            winds = not isinstance(fact, Restarted)
+            return isinstance(frame, DynamicFrame) and (frame.phase == OPEN or (frame.shielded and winds))
         case TimerFired():
             return 0 < _awaited(state, fact.path) <= fact.at
         case StreamAdvanced():
@@ -124,8 +125,6 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return fact.epoch > state.epoch
         case RolledBack():
             return fact.to == state.seq <= fact.since
-        case RunStuck():
-            return state.root is not None and state.root.phase == OPEN
         case _:
             return True
 
@@ -148,23 +147,6 @@ def outstanding(state: RunState) -> list[Command]:
         if due:
             commands.append(SetTimer(frame.path, due))
     return commands
-
-
-def stuck(state: RunState) -> str | None:
-    """The path of a node that waits for nothing that could come, if there is nothing else; None if the run can go on.
-
-    What is in flight, a timer, a question, a wait for something outside or a pause lets it go on.
-    """
-    if state.status == "paused" or state.status in TERMINAL or state.deadline:
-        return None
-    found: str | None = None
-    for frame in state.frames.values():
-        if frame.phase in ENDED:
-            continue
-        if not isinstance(frame, ScopeFrame) or _asks(frame) or _due(frame):
-            return None
-        found = frame.path
-    return found
 
 
 def awaits_answer(state: RunState, path: str) -> bool:
@@ -260,6 +242,8 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _dynamic(state, fact.path).returned(state, state.frames[fact.path], fact.output)
         case Raised():
             _dynamic(state, fact.path).raised(state, state.frames[fact.path], fact.failure)
+        case Restarted():
+            _dynamic(state, fact.path).restarted(state, state.frames[fact.path], fact.input)
         case AnswerFailed():
             state.abort(_scope(state, fact.path), fact.failure)
         case CallRecorded():
@@ -278,9 +262,6 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             state.receive(fact.name, Message(fact.value, fact.id, fact.by))
         case CheckpointNamed() | SignalRefused() | SessionWritten() | SessionEntered():
             pass
-        case RunStuck():
-            message = f"the run can never advance: {fact.where or 'its root'} waits for nothing that could come"
-            state.abort(_scope(state, ""), Failure("workflow_deadlock", message, path=fact.where))
         case RunTaken():
             state.epoch = fact.epoch
         case RunReopened():

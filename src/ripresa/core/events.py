@@ -38,7 +38,8 @@ class CallSpec:
 
     `key` is its number within the function, from 1; `kind` is `step`, `flow`, `sleep` or `wait`; `segment` names it in
     paths; `input` is what it is called with (for `sleep` and `wait`: microseconds as JSON, 0 for ever); `shape` is the
-    definition hash of a flow, the name of the signal that is waited for.
+    definition hash of a flow, the name of the signal that is waited for. Of kind `patch`, before the others and with
+    key 0, it is no call: it says that the function goes by the change of its code that `segment` names.
     """
 
     key: int
@@ -331,6 +332,15 @@ class SignalRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Restarted:
+    """A durable function begins anew with another input, and forgets what it did so far."""
+
+    at: int
+    path: str
+    input: Value
+
+
+@dataclass(frozen=True, slots=True)
 class RolledBack:
     """The run goes on from where it stood after event `to`; what came after that is history, and repeated.
 
@@ -374,14 +384,6 @@ class StepReused:
     given: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunStuck:
-    """Nothing is left that could bring the run on: `where` is the path of the node that should have."""
-
-    at: int
-    where: str
-
-
 Fact: TypeAlias = (
     StepCompleted
     | StepFailed
@@ -403,11 +405,11 @@ Fact: TypeAlias = (
     | PauseRequested
     | ContinueRequested
     | CheckpointNamed
-    | RunStuck
     | SignalReceived
     | SignalRefused
     | CallStarted
     | CallFailed
+    | Restarted
     | RolledBack
     | RunForked
     | StepReused

@@ -9,7 +9,7 @@ from typing import Final, get_args
 from ..errors import IllegalTransition, Nondeterminism, StoreError
 from .advance import advance
 from .codec import encode_events
-from .events import Consequence, Event, Fact, Recorded, RolledBack, RunForked, RunReopened
+from .events import Consequence, Event, Fact, Recorded, Restarted, RolledBack, RunForked, RunReopened
 from .state import RunState
 
 FACTS: Final = get_args(Fact)
@@ -70,7 +70,7 @@ def next_generation(journal: Iterable[Recorded]) -> int:
     generation = 0
     for recorded in journal:
         event = recorded.event
-        if type(event) is RunReopened:
+        if isinstance(event, RunReopened | Restarted):
             generation += 1
         elif isinstance(event, RolledBack | RunForked):
             generation = event.generation

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from ..authoring.flow import Runnable
-from ..authoring.pool import Pool
 from ..core.advance import outstanding
 from ..core.codec import decode_events
 from ..core.commands import CancelStep, Command
@@ -27,6 +26,7 @@ from ..core.events import (
     Fact,
     Raised,
     Recorded,
+    Restarted,
     Returned,
     RunFailed,
     RunForked,
@@ -58,7 +58,6 @@ from ..stores.rules import require_active
 from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail, ended
 from .feed import Feed
-from .pools import Pools
 from .requests import decode_request, encode_request
 from .slots import Slots
 
@@ -86,7 +85,6 @@ class Settings:
     threads: int | None = None
     processes: int | None = None
     patience: float = 5.0
-    pools: tuple[Pool[Any], ...] = ()
 
     def __post_init__(self) -> None:
         bad = [
@@ -132,7 +130,6 @@ class Engine:
         self.settings = settings or Settings()
         self.loop = asyncio.get_running_loop()
         self.slots = Slots(self.settings.max_concurrency)
-        self.pools = Pools(self.settings.pools)
         self.patience = self.settings.patience
         self.feed = Feed()
         self.drivers: dict[str, Driver] = {}
@@ -332,7 +329,7 @@ class Engine:
             for fact, recorded in steps(line):
                 if told is not None:
                     told(driver, fact, recorded)
-                if isinstance(fact.event, Asked | Returned | Raised):
+                if isinstance(fact.event, Asked | Returned | Raised | Restarted):
                     driver.functions.replay(fact.event, strict=fact.seq > mended)
                 feed(driver.state, fact, recorded)
         except BaseException:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ..authoring.call import Pending
 from ..authoring.encoding import encode
@@ -22,11 +22,12 @@ from ..authoring.failures import error_of, failure_of
 from ..authoring.flow import Runnable, to_node
 from ..authoring.function import Workflow
 from ..authoring.options import bad_count, refuse
+from ..authoring.parameters import Parameters
 from ..authoring.patterns import map_each
 from ..authoring.step import Step
-from ..context import Context, Gather, MapOver, Race, Sleep, WaitFor, copy_variables, enter_function
-from ..core.events import Asked, CallSpec, Fact, Raised, Returned
-from ..core.nodes.dynamic import Dynamic, DynamicFrame, Outcome
+from ..context import Context, Gather, MapOver, Race, Restart, Sleep, WaitFor, copy_variables, enter_function
+from ..core.events import Asked, CallSpec, Fact, Raised, Restarted, Returned
+from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
@@ -36,6 +37,21 @@ DEAF = 100
 """How many awaits in nested `finally` blocks are passed over when a durable function is thrown away."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+MOST_CALLS: Final = 100_000
+"""How many calls a durable function can make before it has to begin anew (`ctx.restart`)."""
+
+SliceFact: TypeAlias = Asked | Returned | Raised | Restarted
+"""How a slice of a durable function ended."""
+
+
+def _too_long(workflow: str) -> RipresaError:
+    return RipresaError(
+        f"durable function {workflow!r} made {MOST_CALLS} calls, which is as many as it can remember",
+        code="function_too_long",
+        hint="let it begin anew now and then: ctx.restart(...); or do the work in a flow, such as map_each",
+    )
 
 
 def moment(at: int) -> datetime:
@@ -226,12 +242,15 @@ class Slice:
 
     calls: list[CallSpec] = field(default_factory=list[CallSpec])
     dropped: list[int] = field(default_factory=list[int])
+    patches: list[str] = field(default_factory=list[str])
 
 
 class Interpreter:
     """One durable function of one run, as far as it has come."""
 
-    def __init__(self, state: RunState, frame: DynamicFrame, values: Values, keeper: Keeper) -> None:
+    def __init__(
+        self, state: RunState, frame: DynamicFrame, values: Values, keeper: Keeper, recorded: Collection[str] | None
+    ) -> None:
         node = frame.node
         assert isinstance(node, Dynamic)
         self.code: Workflow[..., Any] = node.code
@@ -251,6 +270,10 @@ class Interpreter:
         self.ready: deque[tuple[Fiber, int, Any, BaseException | None]] = deque()
         self.slice = Slice()
         self.main = Main()
+        self.recorded = recorded
+        """The changes that had been asked for where the function is stepped along; None where it goes on."""
+        self._patches: dict[str, bool] = {}
+        self._is_cancelled = False
         self._names: dict[str, int] = {}
         self._random = Random(f"{state.seed}/{frame.path}")
         self._variables = copy_variables()
@@ -269,6 +292,15 @@ class Interpreter:
         """The function's random numbers."""
         return self._random
 
+    def patched(self, name: str) -> bool:
+        """Whether the function goes by a change of its code: decided where it is first asked for."""
+        known = self._patches.get(name)
+        if known is None:
+            known = self._patches[name] = self.recorded is None or name in self.recorded
+            if known:
+                self.slice.patches.append(name)
+        return known
+
     # --- from outcomes to calls
 
     def feed(self, outcomes: Iterable[Outcome]) -> None:
@@ -284,19 +316,23 @@ class Interpreter:
 
     def _cancel(self) -> None:
         """Stop the function, and the fibers that were given up and are still at their end."""
+        self._is_cancelled = True
         for fiber in [fiber for fiber in self.fibers if fiber.sink is None]:
             fiber.cancel()
         if not self.main.ended:
             self.fiber.cancel()
 
-    def fact(self, at: int) -> Asked | Returned | Raised:
+    def fact(self, at: int) -> SliceFact:
         """What happened since the last time: calls asked for and given up, or the end of the function."""
         done, self.slice = self.slice, Slice()
         ended = self.main.ended and not self.fibers and not self.reported
+        if ended and done.patches:  # they must be known before it is said how it ended
+            return Asked(at, self.path, tuple(CallSpec(0, PATCH, name, shape=AGAIN) for name in done.patches))
         if ended:  # nobody is left to hear of what it asked for just before
             self.reported = True
             return self._end(at)
-        return Asked(at, self.path, tuple(done.calls), tuple(done.dropped))
+        patches = [CallSpec(0, PATCH, name) for name in done.patches]
+        return Asked(at, self.path, (*patches, *done.calls), tuple(done.dropped))
 
     def forget(self) -> None:
         """What has happened so far is known already."""
@@ -369,8 +405,12 @@ class Interpreter:
             awaits.give_up()
 
     def _coroutine(self, frame: DynamicFrame) -> Any:
+        parameters = self.code.parameters
         try:
-            args, kwargs = self.code.parameters.decode(frame.input, self.values)
+            if frame.restarts:  # with the arguments of a call, wherever the first ones came from
+                args, kwargs = Parameters.decode(parameters, frame.input, self.values)
+            else:
+                args, kwargs = parameters.decode(frame.input, self.values)
         except RipresaError as error:
             return _raising(error)
         return self.code.fn(Context(self), *args, **kwargs)
@@ -393,7 +433,9 @@ class Interpreter:
         else:
             waiting.sink.settle(waiting.index, value, None)
 
-    def _end(self, at: int) -> Returned | Raised:
+    def _end(self, at: int) -> Returned | Raised | Restarted:
+        if isinstance(self.main.error, Restart):
+            return self._restart(at, self.main.error)
         if self.main.error is not None:
             return Raised(at, self.path, failure_of(self.main.error, self.path))
         try:
@@ -401,6 +443,19 @@ class Interpreter:
         except RipresaError as error:
             return Raised(at, self.path, failure_of(error, self.path))
         return Returned(at, self.path, self.keeper.keep(text))
+
+    def _restart(self, at: int, restart: Restart) -> Raised | Restarted:
+        try:
+            if self._is_cancelled:
+                raise RipresaError("a function that is being stopped cannot begin anew", code="cancelled", op="restart")
+            if not self.asked:
+                raise RipresaError(
+                    "it begins anew without having made a call, and would for ever", code="usage", op="restart"
+                )
+            text = self.code.parameters.encode(restart.given, restart.named, where=self.path or self.workflow)
+        except RipresaError as error:
+            return Raised(at, self.path, failure_of(error, self.path))
+        return Restarted(at, self.path, self.keeper.keep(text))
 
     # --- requests
 
@@ -417,7 +472,10 @@ class Interpreter:
             sink.settle(index, None, error)
             return None
 
-    def _ask(self, kind: str, callee: Any, segment: str, text: bytes, sink: Sink, index: int) -> int:
+    def _ask(self, kind: str, callee: Any, segment: str, text: bytes, sink: Sink, index: int) -> Awaits:
+        if self.asked == MOST_CALLS:
+            sink.settle(index, None, _too_long(self.workflow))
+            return None
         self.asked += 1
         path = self.prefix + segment
         shape = getattr(callee, "shape", "")
@@ -500,29 +558,36 @@ class Functions:
         self._found: dict[str, Interpreter] = {}
         self._doubts: dict[str, Doubt] = {}
 
-    def resume(self, path: str, first: int) -> Asked | Returned | Raised:
-        """Step the function at this path on with its outcomes from number `first`; what it did, as a fact."""
+    def resume(self, path: str, first: int, recorded: Collection[str] | None = None) -> SliceFact:
+        """Step the function at this path on with its outcomes from number `first`; what it did, as a fact.
+
+        In replay `recorded` are the changes of its code that this slice asked for.
+        """
         frame = self._state.frames[path]
         assert isinstance(frame, DynamicFrame)
         self._check_doubt(frame, first)
         function = self._found.get(path)
         if function is None or function.fed != first or function.reported:
-            function = self._rebuild(frame, first)
+            function = self._rebuild(frame, first, recorded)
+        function.recorded = recorded
         function.feed(frame.outcomes[first:])
         fact = function.fact(self._state.at)
         if not isinstance(fact, Asked):
             del self._found[path]
         return fact
 
-    def replay(self, fact: Asked | Returned | Raised, *, strict: bool) -> None:
+    def replay(self, fact: SliceFact, *, strict: bool) -> None:
         """Step the function along with a recorded slice and compare what it does.
 
         If not `strict` the run was reopened later: a difference then counts only if that slice was not taken back.
         """
         frame = self._state.frames[fact.path]
         assert isinstance(frame, DynamicFrame)
+        patches = [call for call in fact.calls if call.kind == PATCH] if isinstance(fact, Asked) else []
         try:
-            _compare(fact, self.resume(fact.path, frame.delivered), self._state.definition.name)
+            live = self.resume(fact.path, frame.delivered, {call.segment for call in patches})
+            if isinstance(live, Asked) or not patches or patches[-1].shape != AGAIN:  # else it asks no more, and ends
+                _compare(fact, live, self._state.definition.name)
         except Nondeterminism as difference:
             if strict:
                 raise
@@ -543,7 +608,7 @@ class Functions:
         if function is None:
             frame = self._state.frames[path]
             assert isinstance(frame, DynamicFrame)
-            function = self._rebuild(frame, frame.delivered)
+            function = self._rebuild(frame, frame.delivered, None)
         return function.waiting[key].callee
 
     def close(self) -> None:
@@ -557,11 +622,14 @@ class Functions:
         if stale is not None:
             stale.close()
 
-    def _rebuild(self, frame: DynamicFrame, first: int) -> Interpreter:
+    def _rebuild(self, frame: DynamicFrame, first: int, recorded: Collection[str] | None) -> Interpreter:
         self._drop(frame.path)
-        function = Interpreter(self._state, frame, self._values, self._keeper)
+        lived = bool(frame.outcomes or frame.asked or frame.patches)
+        if lived:
+            recorded = frame.patches
+        function = Interpreter(self._state, frame, self._values, self._keeper, recorded)
         self._found[frame.path] = function
-        if frame.outcomes or frame.asked:
+        if lived:
             function.feed(frame.outcomes[:first])
             expected = frame.outcomes[first].asked if first < len(frame.outcomes) else frame.asked
             if function.asked != expected:
@@ -576,7 +644,7 @@ class Functions:
         return function
 
 
-def _compare(recorded: Asked | Returned | Raised, live: Asked | Returned | Raised, workflow: str) -> None:
+def _compare(recorded: SliceFact, live: SliceFact, workflow: str) -> None:
     if type(recorded) is type(live) and _asks(recorded) == _asks(live):
         return
     raise Nondeterminism(
@@ -590,7 +658,8 @@ def _compare(recorded: Asked | Returned | Raised, live: Asked | Returned | Raise
 
 def _asks(fact: Fact) -> object:
     if isinstance(fact, Asked):
-        return [(call.key, call.kind, call.segment, call.shape) for call in fact.calls], fact.dropped
+        calls = [call for call in fact.calls if call.kind != PATCH]
+        return [(call.key, call.kind, call.segment, call.shape) for call in calls], fact.dropped
     return None
 
 
@@ -602,5 +671,7 @@ def _described_slice(fact: Fact) -> str:
             return f"asked for {named}" + (f" and given up {len(dropped)} calls" if dropped else "")
         case Raised(failure=failure):
             return f"raised {failure.types[0] if failure.types else failure.code}: {failure.message}"
+        case Restarted():
+            return "begun anew"
         case _:
             return "returned"

@@ -52,7 +52,7 @@ class Reuse:
     def find(self, driver: Driver, command: RunStep) -> StepReused | None:
         """The fact that an attempt need not run, if there is a result for it."""
         frame = driver.state.frames.get(command.path)
-        if not isinstance(frame, CallFrame) or frame.phase != OPEN or frame.generation != self.generation:
+        if type(frame) is not CallFrame or frame.phase != OPEN or frame.generation != self.generation:
             return None
         given = self._given.get(command.path)
         if given is not None:

@@ -29,6 +29,26 @@ def load_target(target: str) -> Runnable[..., Any]:
     Raises `RipresaError(unknown_target)` if the file, module or name is not there; what the code itself raises while
     it is imported comes through as it is.
     """
+    return _loaded(target)[0]
+
+
+def load_version(target: str, version: str) -> Runnable[..., Any]:
+    """The same; if that is of another version, the one of this version and name that stands beside it, if any."""
+    found, module = _loaded(target)
+    if found.version == version:
+        return found
+    beside = [value for value in vars(module).values() if isinstance(value, Runnable) and value.name == found.name]
+    return next((other for other in beside if other.version == version), found)
+
+
+def versions_beside(target: str) -> list[Runnable[..., Any]]:
+    """What a target names, and what stands beside it under the same name, in other versions."""
+    found, module = _loaded(target)
+    beside = [value for value in vars(module).values() if isinstance(value, Runnable) and value.name == found.name]
+    return list({each.version: each for each in (*beside, found)}.values())
+
+
+def _loaded(target: str) -> tuple[Runnable[..., Any], ModuleType]:
     place, separator, name = target.rpartition(":")
     if not separator or not place or not name:
         raise _unknown(target, "it names no object", "write file.py:name or package.module:name")
@@ -37,7 +57,7 @@ def load_target(target: str) -> Runnable[..., Any]:
     for part in name.split("."):
         found = getattr(found, part, None)
     if isinstance(found, Step | Runnable):
-        return runnable_of(cast("Runnable[..., Any]", found))
+        return runnable_of(cast("Runnable[..., Any]", found)), module
     if found is None:
         raise _unknown(target, f"{place} has no {name!r}", _candidates(module))
     raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", _candidates(module))

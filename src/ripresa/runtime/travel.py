@@ -119,7 +119,8 @@ def _changing(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: 
     def told(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
         match fact.event:
             case StepCompleted(_, path) | StepStarted(_, path) if fact.seq not in before:
-                if _step(driver, path).options.effect in CHANGING:
+                step = _step(driver, path)
+                if step is not None and step.options.effect in CHANGING:
                     found[path] = None
             case CallStarted(_, path) if fact.seq not in before:
                 found[path] = None
@@ -130,10 +131,10 @@ def _changing(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: 
     return list(found)
 
 
-def _step(driver: Driver, path: str) -> Step[..., Any]:
-    frame = driver.state.frames[path]
-    assert isinstance(frame, CallFrame)
-    return bound_at(driver, frame).step
+def _step(driver: Driver, path: str) -> Step[..., Any] | None:
+    """The step that is under way at a path; None for a stream, whose items are no results."""
+    frame = driver.state.frames.get(path)
+    return bound_at(driver, frame).step if type(frame) is CallFrame else None
 
 
 def _refuse_repeats(paths: list[str], run: str, to: int) -> None:
@@ -247,8 +248,8 @@ class _Source:
 
         def told(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
             event = fact.event
-            if isinstance(event, StepCompleted | StepReused):
-                step = _step(driver, event.path)
+            step = _step(driver, event.path) if isinstance(event, StepCompleted | StepReused) else None
+            if isinstance(event, StepCompleted | StepReused) and step is not None:
                 digest = digest_of_input(driver.values.text, driver.state.frames[event.path].input)
                 assert isinstance(event.output, bytes)
                 effect = step.options.effect
@@ -269,9 +270,9 @@ class _Source:
     def _check_given(self, driver: Driver) -> None:
         """Encode what is given for the steps that are under way here, as their type says."""
         for path, text in self.wanted.set.items():
-            frame = driver.state.frames.get(path)
-            if path not in self._given and isinstance(frame, CallFrame):
-                self._given[path] = validated(text, _step(driver, path).parameters.returns, path)
+            step = None if path in self._given else _step(driver, path)
+            if step is not None:
+                self._given[path] = validated(text, step.parameters.returns, path)
 
     def events(self, run: str) -> list[Event]:
         """The events that the new run begins with."""

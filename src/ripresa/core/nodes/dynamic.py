@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from ..commands import Resume
 from ..events import CallSpec, Failure
-from ..frames import ENDED, OPEN, Frame, ScopeFrame
+from ..frames import CANCELLING, ENDED, OPEN, WINDING, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
 from .call import Call
 from .delay import Delay
@@ -18,6 +18,12 @@ from .wait import Wait
 if TYPE_CHECKING:
     from ..state import RunState
 
+
+PATCH: Final = "patch"
+"""The kind of call that only says: from here on the function goes by this change of its code."""
+
+AGAIN: Final = "again"
+"""The shape of a patch after which the function is asked once more, for it has ended."""
 
 HORIZON: Final = 64
 """A reopened run can take back so many outcomes: failed calls, and those given up since, are kept as long."""
@@ -37,10 +43,23 @@ class DynamicFrame(ScopeFrame):
     """Outcomes in the order in which the function learns of them, and the calls that are under way or kept.
 
     `delivered` of the outcomes were told to it before its last answer; `fatal` is the index of the one it died of;
-    `dropped` are the calls that it gave up, with the number of outcomes that it had been told by then.
+    `dropped` are the calls that it gave up, with the number of outcomes that it had been told by then; `patches` are
+    the changes of its code that it goes by; `restarts` is how often it began anew, which it is about to do if `again`.
     """
 
-    __slots__ = ("asked", "began", "calls", "delivered", "dropped", "fatal", "finished", "outcomes")
+    __slots__ = (
+        "again",
+        "asked",
+        "began",
+        "calls",
+        "delivered",
+        "dropped",
+        "fatal",
+        "finished",
+        "outcomes",
+        "patches",
+        "restarts",
+    )
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("began", "plain"),
@@ -51,6 +70,9 @@ class DynamicFrame(ScopeFrame):
         ("dropped", "pairs"),
         ("calls", "calls by key"),
         ("outcomes", "outcomes"),
+        ("patches", "plain list"),
+        ("restarts", "plain"),
+        ("again", "plain"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -63,6 +85,9 @@ class DynamicFrame(ScopeFrame):
         self.dropped: dict[int, int] = {}
         self.calls: dict[int, CallSpec] = {}
         self.outcomes: list[Outcome] = []
+        self.patches: list[str] = []
+        self.restarts = 0
+        self.again = False
 
 
 class Dynamic(Scope[DynamicFrame]):
@@ -92,7 +117,8 @@ class Dynamic(Scope[DynamicFrame]):
     def asked(self, run: RunState, frame: Any, calls: tuple[CallSpec, ...], dropped: tuple[int, ...]) -> None:
         """The function asks for calls, which begin, and gives others up, which are stopped."""
         self._answered(run, frame)
-        for spec in calls:
+        patches = [spec for spec in calls if spec.kind == PATCH]
+        for spec in calls[len(patches) :]:
             frame.calls[spec.key] = spec
             frame.asked = spec.key
             run.spawn(frame, self._node(run, frame, spec), spec.segment, spec.key, spec.input)
@@ -100,6 +126,17 @@ class Dynamic(Scope[DynamicFrame]):
             if key in frame.children and frame.children[key].phase not in ENDED:
                 frame.dropped[key] = frame.delivered
                 run.cancel(frame.children[key])
+        if patches:
+            frame.patches = [*frame.patches, *(spec.segment for spec in patches)]
+            if patches[-1].shape == AGAIN:
+                self._resume(run, frame)
+
+    def restarted(self, run: RunState, frame: Any, input: Value) -> None:
+        """The function begins anew, as soon as calls that nobody awaited have been stopped."""
+        run.generation += 1
+        frame.again = True
+        self._finished(frame)
+        run.finish(frame, input)
 
     def returned(self, run: RunState, frame: Any, output: Value) -> None:
         """The function returned; calls that nobody awaited are stopped."""
@@ -137,6 +174,9 @@ class Dynamic(Scope[DynamicFrame]):
 
     def wound(self, run: RunState, frame: DynamicFrame) -> None:
         """Throw the cancellation into the function once, so that its `finally` blocks run; then end."""
+        if frame.again:
+            self._begin_again(run, frame)
+            return
         if frame.finished:
             run.close(frame)
             return
@@ -153,6 +193,22 @@ class Dynamic(Scope[DynamicFrame]):
         run.reopen_children(frame)
         if not frame.question and (frame.delivered < len(frame.outcomes) or not frame.active):
             self._resume(run, frame)
+
+    def _begin_again(self, run: RunState, frame: DynamicFrame) -> None:
+        """Forget everything but the input; unless what the function stands in is being stopped meanwhile."""
+        frame.again = False
+        if _is_stopping(run, frame):
+            frame.phase = CANCELLING
+            run.close(frame)
+            return
+        for key in list(frame.children):
+            run.drop(frame, key)
+        frame.calls, frame.dropped, frame.outcomes, frame.patches = {}, {}, [], []
+        frame.asked, frame.delivered, frame.fatal, frame.finished = 0, 0, -1, False
+        frame.input, frame.result, frame.phase = frame.result, NULL, OPEN
+        frame.began = run.at
+        frame.restarts += 1
+        self._resume(run, frame)
 
     def _wound_up(self, run: RunState, frame: DynamicFrame) -> None:
         """The function has ended, and with it the winding up."""
@@ -240,3 +296,21 @@ class Dynamic(Scope[DynamicFrame]):
         if spec.kind == "wait":
             return Wait(spec.segment, spec.shape, timeout=int(text_of(spec.input)))
         return run.definition.flow(frame.prefix + spec.segment, spec.shape)
+
+
+def _is_stopping(run: RunState, frame: Frame) -> bool:
+    scope = frame.parent
+    while scope is not None:
+        if scope.phase in WINDING and not scope.shielded:
+            return True
+        scope = scope.parent
+    return run.status == "cancelling" and not _is_shielded(frame)
+
+
+def _is_shielded(frame: Frame) -> bool:
+    scope = frame.parent
+    while scope is not None:
+        if scope.shielded:
+            return True
+        scope = scope.parent
+    return False
