@@ -110,6 +110,20 @@ def test_scopes_say_what_they_decided() -> None:
     ]
 
 
+def test_a_stream_says_how_far_it_is_and_why_it_ended() -> None:
+    scheduled = (e.StepScheduled("a", 1), e.StreamAdvanced(2 * SECOND, "a", 1, 3, taken=1200, dropped=2))
+    assert lines(*scheduled) == [Line(0, "running", "a", ("1,200 items, 3 batches, 2 dropped", "9.0s"))]
+    (line,) = lines(*scheduled, e.StreamEnded("a", "at_most", 3, 1201, 2, 1), e.StepCompleted(3 * SECOND, "a", 1, b"1"))
+    assert line.facts == ("1,201 items, 3 batches, 2 dropped, 1 dead letters, at_most", "2.0s")
+
+
+def test_the_streams_of_a_map_are_counted_together() -> None:
+    events = [e.StepScheduled(f"map_each/a[{n}]", 1) for n in range(2)]
+    events += [e.StreamAdvanced(2 * SECOND, f"map_each/a[{n}]", 1, 1, taken=10) for n in range(2)]
+    (line,) = lines(e.FanOutStarted("map_each", 2), *events)
+    assert "20 items, 2 batches" in line.facts
+
+
 def test_a_choice_that_was_made_often_says_no_single_one() -> None:
     events = [e.BranchTaken(f"map_each/case[{n}]", "A | B", "left") for n in range(2)]
     assert lines(e.FanOutStarted("map_each", 2, 2), *events)[0].facts == ("[0/2]",)

@@ -13,15 +13,18 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ripresa import (
     App,
+    At,
     Context,
     Graph,
     Handoff,
     Retry,
+    StreamResult,
     chain,
     choose,
     current,
@@ -31,10 +34,11 @@ from ripresa import (
     repeat,
     router,
     step,
+    stream,
     workflow,
 )
 from ripresa.core.codec import decode_events
-from ripresa.core.events import CallRecorded, StepCompleted, StepScheduled
+from ripresa.core.events import CallRecorded, StepCompleted, StepScheduled, StreamAdvanced
 from ripresa.stores.sqlite import SQLiteStore
 
 job: dict[str, Any] = {}
@@ -141,6 +145,34 @@ async def function(ctx: Context, value: int) -> list[int]:
     return [*both, *numbers, await agent(first), await chain(add).then(double)(first)]
 
 
+def spots(count: int, position: int | None) -> Iterator[At[int, int]]:
+    return (At(number, number + 1) for number in range(position or 0, 10 * count + 3))
+
+
+def twice(value: int) -> list[int]:
+    return [value, value]
+
+
+async def store_all(batch: list[int]) -> None:
+    await asyncio.sleep(job["pause"])
+    note(f"{current().run}/{current().path}/model={batch[-1] + 1}")
+
+
+async def store_window(window: list[int]) -> None:
+    await asyncio.sleep(job["pause"])
+    note(f"{current().run}/{current().path}/model={window}")
+
+
+def plus(total: int, value: int) -> int:
+    return total + value
+
+
+@step
+async def taken(result: StreamResult) -> int:
+    await done()
+    return result.taken
+
+
 def a_graph() -> Any:
     graph = Graph("graph", input=int)
     one = graph.add(add(graph.input))
@@ -162,6 +194,9 @@ def workflows() -> dict[str, Any]:
         "agent": chain(agent).then(add),
         "router": chain(router(until=str, at_most=9)(pinger, ponger)).then(length),
         "choose": chain(choose(lambda _: ["double", "add"], add, agent, double)).then(fold(join, 0)),
+        "stream": chain(add).then(stream(spots).map(add).batch(5).into(store_all)).then(taken),
+        "windows": chain(stream(spots).flat_map(twice).window(5, every=3).into(store_window)).then(taken),
+        "folded": chain(stream(spots).flat_map(twice).fold(plus, 0, every=7)).then(add),
         "graph": a_graph(),
         "function": function,
     }
@@ -225,6 +260,8 @@ async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[st
                     finished.add(f"{name}/{path}")
                 case CallRecorded(path=path, output=bytes(output)):
                     finished.add(f"{name}/{path}/model={output.decode()}")
+                case StreamAdvanced(path=path, batch=batch, position=bytes(position)) if batch:
+                    finished.add(f"{name}/{path}/model={position.decode()}")
                 case _:
                     pass
     return sorted(finished), sorted(scheduled - finished)

@@ -18,7 +18,21 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["chain", "map", "parallel", "repeat", "nested", "agent", "router", "choose", "graph", "function"]
+NAMES = [
+    "chain",
+    "map",
+    "parallel",
+    "repeat",
+    "nested",
+    "agent",
+    "router",
+    "choose",
+    "stream",
+    "windows",
+    "folded",
+    "graph",
+    "function",
+]
 
 
 class Nursery:
@@ -121,6 +135,21 @@ def test_a_process_killed_at_any_write_loses_nothing(place: Place, name: str) ->
     assert number > 2
 
 
+@pytest.mark.parametrize("name", ["stream", "windows"])
+def test_a_killed_stream_repeats_at_most_one_batch(place: Place, name: str) -> None:
+    place.names = [name]
+    whole = place.run()
+    batches = [line for line in place.lines() if "/model=" in line]
+    for where in ("before", "after"):
+        for number in range(2, whole["writes"]):
+            place.fresh()
+            assert place.run(where, number)["status"] == -signal.SIGKILL
+            assert place.run()["results"] == whole["results"]
+            again = [line for line in place.lines() if "/model=" in line]
+            assert sorted({*again}) == sorted(batches)
+            assert len(again) - len(batches) <= 1, (where, number)
+
+
 def test_a_process_killed_in_any_transaction_loses_nothing(place: Place) -> None:
     answer = place.run()
     expected, undisturbed = answer["results"], place.lines()
@@ -143,5 +172,5 @@ def test_a_process_killed_again_and_again_gets_there(place: Place) -> None:
     answer = place.run()
     place.fresh()
     for _ in range(4):  # an attempt that is lost with its process counts: five are a step's end
-        assert place.run("after", 12)["status"] == -signal.SIGKILL
+        assert place.run("after", len(NAMES) + 2)["status"] == -signal.SIGKILL
     assert place.run()["results"] == answer["results"]

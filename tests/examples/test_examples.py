@@ -19,6 +19,11 @@ SCRIPTS = {
         "The tide turns.",
         "too_many_transitions",
     ],
+    "stream.py": [
+        "left out hour 7: could not convert string to float: '?'",
+        "240 hours in 5 batches, 5 readings left out",
+        "[6, 7, 8]",
+    ],
     "errors.py": [
         "cannot see rain in Oslo from here",
         "released 2 seats",
@@ -32,6 +37,7 @@ RUNS = {
     "graph.py:order": ('{"article": "lamp", "count": 3}', "3 x lamp on the way, 135.00 to pay\n"),
     "function.py:watch": ('{"places": ["Oslo"]}', "Oslo is warmest"),
     "router.py:helpdesk": ('{"text": "a refund, please"}', "refunded (seen by triage)"),
+    "stream.py:averages": ("240", '"reason": "exhausted"'),
     "errors.py:weather": ('"Oslo"', "cannot see rain in Oslo"),
 }
 

@@ -9,6 +9,7 @@ from typing import Any, assert_type
 
 from ripresa import (
     App,
+    At,
     Call,
     Chain,
     Context,
@@ -21,6 +22,8 @@ from ripresa import (
     Retry,
     Signal,
     Step,
+    Stream,
+    StreamResult,
     Workflow,
     best_effort,
     branch,
@@ -40,6 +43,7 @@ from ripresa import (
     repeat,
     router,
     step,
+    stream,
     wait_for,
     workflow,
 )
@@ -290,6 +294,36 @@ async def functions(ctx: Context, app: App) -> None:
     assert_type(await app.run(campaign_graph("tides")), str)
     assert_type(await app.start(campaign_chain("tides"), id="x"), Handle[str])
     assert_type(await (await app.start(length("a"))).result(), int)
+
+
+def lines(path: str) -> list[str]:
+    return [path]
+
+
+async def pages(path: str, position: int | None) -> AsyncIterator[At[Item, int]]:
+    yield At(Item(path), 1)
+
+
+@step
+async def store(batch: list[int]) -> None: ...
+
+
+def longest(so_far: int, text: str) -> int:
+    return max(so_far, len(text))
+
+
+async def streams() -> None:
+    assert_type(stream(lines), Stream[str, str])
+    assert_type(stream(pages).map(summarise), Stream[str, Summary])
+    assert_type(stream(pages, buffer=10).map(lambda item: item.text).filter(loud).map(length), Stream[str, int])
+    assert_type(stream(lines).map(length).batch(10, within=1).into(store), Flow[str, StreamResult])
+    assert_type(stream(lines).flat_map(fetch).window(3), Stream[str, list[Item]])
+    assert_type(stream(lines).flat_map(lines), Stream[str, str])
+    assert_type(await stream(lines).fold(longest, 0)("a"), int)
+    assert_type(
+        chain(polish).then(stream(lines).map(length, concurrency=3).batch(2).into(store)), Chain[str, StreamResult]
+    )
+    assert_type([item async for item in stream(lines).map(length).items("a")], list[int])
 
 
 edited = Signal("edited", Ready)

@@ -29,6 +29,7 @@ from ripresa import (
     repeat,
     router,
     step,
+    stream,
     wait_for,
     workflow,
 )
@@ -50,13 +51,17 @@ from .inference import (
     grow,
     improve,
     length,
+    lines,
+    longest,
     loud,
+    pages,
     polish,
     publish,
     ready,
     reject,
     rework,
     shout,
+    store,
     summarise,
     topics,
     tour,
@@ -214,3 +219,18 @@ async def messages(ctx: Context, handle: Handle[str]) -> None:
     await handle.send(edited, "a")  # M97 wrong signal payload
     print((await ctx.wait_for(edited)).why)  # M98 wrong use of a signal payload
     chain(shout).then(wait_for(edited)).then(length)  # M99 a signal that does not fit the next step
+
+
+# streams
+
+stream(lines).map(summarise)  # M100 stream: wrong item between stages
+stream(lines).map(length).filter(loud)  # M101 stream: a filter of another type
+stream(lines).map(length).into(store)  # M102 stream: the sink takes batches
+stream(pages).into(polish)  # M103 stream: the items of a source with positions
+stream(lines).batch(2).map(length)  # M104 stream: a batch is a list
+stream(lines).map(length).fold(longest, 0)  # M105 stream: a fold of other items
+stream(lines).map(length).batch(2).into(store)(3)  # M106 stream: wrong input
+stream(lines).into(loud)  # M107 stream: a sink that is not awaited
+stream(length)  # M108 stream: a source that gives no items
+chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M109 stream: wrong neighbour
+stream(lines, overflow="lose")  # M110 stream: no such policy

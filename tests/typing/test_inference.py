@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 INFERENCE = HERE / "inference.py"
 MISTAKES = HERE / "mistakes.py"
-MARK = re.compile(r"# (M\d\d) ")
+MARK = re.compile(r"# (M\d\d\d?) ")
 LEAST = 47
 
 

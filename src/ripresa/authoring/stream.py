@@ -534,8 +534,6 @@ def _after(stage: Stage, kind: Any, place: Place) -> Any:
 
 
 def _result(sink: Sink, kind: Any, place: Place) -> Any:
-    if sink.kind == "items":
-        return Any
     parameters = _parameters(sink.fn)
     if sink.kind == "into":
         place.takes(parameters, (kind,))

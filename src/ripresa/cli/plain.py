@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from ..core.view import Change, RunView, StepView
 from ..errors import InvalidWorkflow, RipresaError
 from ..ports import RunHead
 
-_VALUES = {"input", "output", "answer", "value"}
+_VALUES = {"input", "output", "answer", "position", "held", "value"}
 """The fields of events that hold values."""
 
 Read = Callable[[Value], bytes]
@@ -54,6 +54,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             {"path": wait.path, "signal": wait.signal, "since": moment(wait.since), "due": moment(wait.due)}
             for wait in view.waits.values()
         ],
+        "streams": [asdict(stream) | {"moved_at": moment(stream.moved_at)} for stream in view.streams.values()],
         "reason": view.reason,
         "cleanup_failures": [failure_plain(failure) for failure in view.failures],
         "tags": list(view.tags),

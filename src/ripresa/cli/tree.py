@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..core.events import Failure
-from ..core.view import RunView, ScopeView, StepView
+from ..core.view import RunView, ScopeView, StepView, StreamView
 from ..runtime.feed import StepProgressed
 
 SHOWN_ITEMS = 3
@@ -35,6 +35,8 @@ class Branch:
     items: dict[str, bool] = field(default_factory=dict[str, bool])
     """Each item, and whether something is under way in it."""
     parts: dict[str, Branch] = field(default_factory=dict[str, "Branch"])
+    flow: tuple[int, ...] = (0, 0, 0, 0)
+    """Items, batches, drops and dead letters of the streams here."""
 
     def all_steps(self) -> Iterator[StepView]:
         """The steps here and below."""
@@ -76,6 +78,8 @@ def branches_of(view: RunView) -> Branch:
         here.steps.append(step)
     for scope in view.scopes.values():
         _put_scope(root, scope)
+    for stream in view.streams.values():
+        _put_stream(_reached(root, stream.path), stream)
     for path in view.timers:
         _reached(root, path).detail = WAITING
     for path, wait in view.waits.items():
@@ -99,6 +103,16 @@ def _put_scope(root: Branch, scope: ScopeView) -> None:
     here.skipped = scope.kind == "skipped"
     here.count += scope.count
     here.detail = "" if several else scope.detail
+
+
+def _put_stream(here: Branch, stream: StreamView) -> None:
+    """The counts of all streams of a place together; why it ended if that is worth a word."""
+    counts = (stream.taken, stream.batches, stream.dropped, stream.dead)
+    here.flow = tuple(map(sum, zip(here.flow, counts, strict=True)))
+    words = ("items", "batches", "dropped", "dead letters")
+    told = [f"{count:,} {word}" for count, word in zip(here.flow, words, strict=True) if count]
+    ended = [] if stream.status in ("running", "exhausted") else [stream.status]
+    here.detail = ", ".join([*told, *ended])
 
 
 def lines_of(view: RunView, now: int, notes: Mapping[str, StepProgressed] | None = None) -> list[Line]:
@@ -126,8 +140,9 @@ def _merged(branch: Branch) -> Branch:
     if branch.kind not in ("fan-out", "loop") or len(branch.parts) != 1:
         return branch
     (body,) = branch.parts.values()
+    told = body.detail if any(body.flow) else ""
     name = body.name if branch.name == _UNNAMED else branch.name
-    return Branch(name, branch.kind, branch.count, branch.detail, False, body.steps, body.items, body.parts)
+    return Branch(name, branch.kind, branch.count, branch.detail or told, False, body.steps, body.items, body.parts)
 
 
 def _facts(

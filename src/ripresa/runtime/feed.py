@@ -44,7 +44,7 @@ class StreamProgressed:
     """Notice: how a stream is doing, at most once a second.
 
     `rates` are the items a second that each stage took since the notice before, `waiting` those in the buffer before
-    it, by name; `lag` is how many seconds an item needs from the source to the sink at this rate (None: it stands).
+    it, by name; `lag` is how many seconds ago the last item that the sink acknowledged came from the source.
     """
 
     run: str
@@ -57,7 +57,7 @@ class StreamProgressed:
     dead: int
     rates: tuple[tuple[str, float], ...]
     waiting: tuple[tuple[str, int], ...]
-    lag: float | None
+    lag: float
 
 
 Notice = StepBegan | StepProgressed | StreamProgressed

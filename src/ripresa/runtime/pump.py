@@ -21,7 +21,7 @@ from ..core.events import Failure
 from ..errors import RipresaError
 from .buffers import CHUNK, Buffer
 from .marks import Cut, base_of
-from .stages import Ground, Line, calling
+from .stages import Ground, Line, calling, not_cancelled
 
 KEPT_FAILURES = 5
 """How many failures of dead letters are recorded with a batch."""
@@ -127,14 +127,12 @@ class Pump:
         self._tell("start")
         try:
             async with asyncio.TaskGroup() as group:
-                for line in self._lines():
-                    group.create_task(line.run(), context=self.variables.copy())
-                group.create_task(self._drain(), context=self.variables.copy())
-                self._source = group.create_task(self._pull(), context=self.variables.copy())
-        except BaseExceptionGroup as group:
+                for work in (*(line.run() for line in self._lines()), self._drain()):
+                    group.create_task(not_cancelled(work), context=self.variables.copy())
+                self._source = group.create_task(not_cancelled(self._pull()), context=self.variables.copy())
+        except ExceptionGroup as group:
             error = first_of(group)
-            if isinstance(error, Exception):
-                self._tell("error", failure_of(error, self.path))
+            self._tell("error", failure_of(error, self.path))
             raise error from error.__cause__
         finally:
             self._source = None
@@ -233,14 +231,11 @@ class Pump:
         if not self._entered or now - self._entered[-1][1] >= ENTERED:
             self._entered.append((self.taken, now))
 
-    def lag(self, taken: int) -> float | None:
-        """How many seconds ago the item of this number was taken, to a tenth; None if that is not known."""
-        at = None
-        while self._entered and self._entered[0][0] <= taken:
-            at = self._entered.popleft()[1]
-        if at is not None:
-            self._entered.appendleft((taken, at))
-        return None if at is None else (self.ground.clock.now() - at) / MICROSECONDS
+    def lag(self, taken: int) -> float:
+        """How many seconds ago the item of this number was taken, to a tenth (less, if that is very long ago)."""
+        while len(self._entered) > 1 and self._entered[1][0] <= taken:
+            self._entered.popleft()
+        return (self.ground.clock.now() - self._entered[0][1]) / MICROSECONDS
 
     @property
     def _skips(self) -> int:
@@ -326,13 +321,10 @@ class Pump:
     # --- the sink
 
     async def _drain(self) -> None:
-        match self.plan.sink.kind:
-            case "into":
-                await self._give_all()
-            case "fold":
-                await self._fold_all()
-            case "items":
-                pass
+        if self.plan.sink.kind == "into":
+            await self._give_all()
+        elif self.plan.sink.kind == "fold":
+            await self._fold_all()
 
     async def _give_all(self) -> None:
         sink, inbox = self.plan.sink, self.buffers[-1]
@@ -364,10 +356,10 @@ class Pump:
             self.folded = folded
 
 
-def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
-    """The first error of a group that is one."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        inside: Iterable[BaseException] = error.exceptions  # pyright: ignore[reportUnknownMemberType]
+def first_of(group: ExceptionGroup[Exception]) -> Exception:
+    """The first error of a group that is no group itself."""
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        inside: Iterable[Exception] = error.exceptions  # pyright: ignore[reportUnknownMemberType]
         error = next(iter(inside))
     return error

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from inspect import isawaitable
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..authoring.failures import failure_of
 from ..authoring.step import Step, run_plainly
@@ -38,6 +38,8 @@ class Ground(NamedTuple):
     slots: Slots
     seed: int = 0
 
+
+T = TypeVar("T")
 
 Call = Callable[[Any], Awaitable[Any]]
 
@@ -124,7 +126,7 @@ class Line:
                 await self._spread()
             case "batch":
                 await self._batch()
-            case "window":
+            case _:
                 await self._window()
         self.outbox.close()
 
@@ -187,7 +189,7 @@ class Line:
     async def _apart(self, item: Any) -> tuple[Any, ...]:
         """The result in a tuple; nothing for an item that failed and was skipped."""
         try:
-            return (await calling(self.stage.fn, self.ground)(item),)
+            return (await not_cancelled(calling(self.stage.fn, self.ground)(item)),)
         except Exception as error:
             await self.failed(item, error)
             return ()
@@ -309,6 +311,17 @@ class _Outside(Exception):
 
     def __init__(self, error: RipresaError) -> None:
         self.error = error
+
+
+async def not_cancelled(work: Awaitable[T]) -> T:
+    """Await something; that it cancelled itself is an error, else nobody would hear of it."""
+    try:
+        return await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RipresaError("a function of the stream cancelled itself", code="cancelled", op="stream") from None
 
 
 async def each(inbox: Buffer) -> AsyncIterator[tuple[Any, Any]]:
