@@ -25,6 +25,7 @@ MAY_CATCH_EVERYTHING = {
     "runtime/pump.py": "a hook watches a stream and steers it; what it raises is not the stream's failure",
     "runtime/stages.py": "the border for items: what a function raises makes them dead letters, by policy",
     "runtime/streams.py": "a reader that goes away does not hear how the stream ended",
+    "runtime/hooks.py": "the border to hooks: what an interceptor or an observer raises becomes data here",
     "runtime/functions.py": "the border: what a durable function raises is its outcome",
 }
 

@@ -9,12 +9,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import App
+    from .authoring.asked import (
+        AfterStep,
+        Again,
+        BeforeStep,
+        BranchChoosing,
+        Cancel,
+        Continue,
+        FallbackChoosing,
+        ForkStarting,
+        JoinEnding,
+        LoopTurning,
+        Narrow,
+        Observed,
+        Redirect,
+        Replace,
+        RunCompleting,
+        RunFailing,
+        RunStarting,
+        Skip,
+        StageEntering,
+        StepErring,
+        Veto,
+    )
     from .authoring.call import Call
     from .authoring.chain import Chain, chain
     from .authoring.choice import branch, case, choose
     from .authoring.flow import Flow, Runnable
     from .authoring.function import Workflow, workflow
     from .authoring.graph import Graph, Node
+    from .authoring.hooks import Breaker, Hook, Hooks, after, before, intercept, observe, on_error
     from .authoring.loops import fold, for_range, repeat
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
     from .authoring.registry import Registry
@@ -24,8 +48,9 @@ if TYPE_CHECKING:
     from .authoring.waits import wait_for
     from .client import Handle, Outcome
     from .context import Context, SessionData, StepContext, current
-    from .core.events import Failure, Recorded
+    from .core.events import Recorded
     from .core.limits import Limits
+    from .core.parts import Failure
     from .core.retry import Retry
     from .core.view import RunView, StepView, StreamView
     from .errors import (
@@ -61,8 +86,9 @@ _PLACES = {
     "app": ("App",),
     "client": ("Handle", "Outcome"),
     "context": ("Context", "SessionData", "StepContext", "current"),
-    "core.events": ("Failure", "Recorded"),
     "core.limits": ("Limits",),
+    "core.events": ("Recorded",),
+    "core.parts": ("Failure",),
     "core.retry": ("Retry",),
     "core.view": ("RunView", "StepView", "StreamView"),
     "errors": (
@@ -91,7 +117,40 @@ _PLACES = {
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
     "sessions": ("Session", "SessionFailure"),
+    "authoring.asked": (
+        "AfterStep",
+        "Again",
+        "BeforeStep",
+        "BranchChoosing",
+        "Cancel",
+        "Continue",
+        "FallbackChoosing",
+        "ForkStarting",
+        "JoinEnding",
+        "LoopTurning",
+        "Narrow",
+        "Observed",
+        "Redirect",
+        "Replace",
+        "RunCompleting",
+        "RunFailing",
+        "RunStarting",
+        "Skip",
+        "StageEntering",
+        "StepErring",
+        "Veto",
+    ),
     "authoring.call": ("Call",),
+    "authoring.hooks": (
+        "Breaker",
+        "Hook",
+        "Hooks",
+        "after",
+        "before",
+        "intercept",
+        "observe",
+        "on_error",
+    ),
     "authoring.chain": ("Chain", "chain"),
     "authoring.choice": ("branch", "case", "choose"),
     "authoring.flow": ("Flow", "Runnable"),
@@ -117,40 +176,60 @@ _PLACES = {
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
+    "AfterStep",
+    "Again",
     "App",
     "At",
+    "BeforeStep",
+    "BranchChoosing",
+    "Breaker",
     "Call",
+    "Cancel",
     "CancelToken",
     "Chain",
     "Context",
+    "Continue",
     "DeadLetter",
     "DefinitionChanged",
     "Failure",
+    "FallbackChoosing",
     "Fenced",
     "Flow",
+    "ForkStarting",
     "Graph",
     "Handle",
     "Handoff",
+    "Hook",
+    "Hooks",
     "IllegalTransition",
     "InvalidConfig",
     "InvalidValue",
     "InvalidWorkflow",
+    "JoinEnding",
     "Limits",
+    "LoopTurning",
+    "Narrow",
     "Node",
     "Nondeterminism",
+    "Observed",
     "Outcome",
     "Problem",
     "Recorded",
+    "Redirect",
     "Refusal",
     "Registry",
+    "Replace",
     "Report",
     "Retry",
     "RipresaError",
     "RunCancelled",
+    "RunCompleting",
     "RunError",
     "RunExists",
     "RunFailed",
+    "RunFailing",
     "RunNotFound",
+    "RunStarting",
     "RunView",
     "Runnable",
     "Selection",
@@ -159,8 +238,11 @@ __all__ = [
     "SessionError",
     "SessionFailure",
     "Signal",
+    "Skip",
+    "StageEntering",
     "Step",
     "StepContext",
+    "StepErring",
     "StepError",
     "StepFailed",
     "StepTimeout",
@@ -171,8 +253,11 @@ __all__ = [
     "StreamHooks",
     "StreamResult",
     "StreamView",
+    "Veto",
     "Workflow",
     "__version__",
+    "after",
+    "before",
     "best_effort",
     "branch",
     "case",
@@ -185,9 +270,12 @@ __all__ = [
     "first_success",
     "fold",
     "for_range",
+    "intercept",
     "is_retryable",
     "map_each",
     "n_of",
+    "observe",
+    "on_error",
     "parallel",
     "repeat",
     "router",

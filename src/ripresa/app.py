@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .authoring.call import Call, pending
 from .authoring.flow import Runnable
+from .authoring.hooks import Hook, Hooks
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .core.durations import Duration, seconds
@@ -45,7 +46,8 @@ class App:
     `.ripresa/ripresa.db` in the working directory. `durability` is `full` (a recorded step survives the loss of power)
     or `normal` (it survives the end of the process). `workflows` are found by name when runs are resumed; others by
     the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
-    workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run.
+    workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run,
+    `hooks` are asked or told at the points where they stand; more can be added to `app.hooks` at any time.
     `patience` is how many seconds the app waits for steps that do not stop.
     """
 
@@ -60,6 +62,7 @@ class App:
         processes: int | None = None,
         patience: Duration = 5.0,
         listeners: Iterable[Callable[[Recorded], None]] = (),
+        hooks: Iterable[Hook] = (),
         clock: Clock | None = None,
     ) -> None:
         from .runtime.engine import Settings
@@ -72,6 +75,7 @@ class App:
         self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"))
         self._engine: Engine | None = None
         self._listeners = tuple(listeners)
+        self.hooks = Hooks(hooks)
         self.workflows = Registry()
         for runnable in workflows:
             self.workflows.register(runnable)
@@ -96,7 +100,7 @@ class App:
         address = default_store() if self._address is None else self._address
         store = open_store(address, self._durability) if isinstance(address, str) else address
         await store.open()
-        self._engine = Engine(store, self._clock or SystemClock(), self._settings)
+        self._engine = Engine(store, self._clock or SystemClock(), self._settings, self.hooks)
         for listener in self._listeners:
             self._engine.feed.listen(listener)
 

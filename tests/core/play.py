@@ -5,7 +5,17 @@ from typing import Any, TypeAlias
 
 from ripresa.core.advance import accepts, advance, outstanding
 from ripresa.core.codec import decode_state, encode_events, encode_state, encode_value
-from ripresa.core.commands import Ask, CancelStep, ClearTimer, Command, Resume, RunStep, SetTimer
+from ripresa.core.commands import (
+    Ask,
+    CancelStep,
+    ClearTimer,
+    Command,
+    Intercept,
+    Resume,
+    RunStep,
+    SetTimer,
+    Withdraw,
+)
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
     Answered,
@@ -19,6 +29,8 @@ from ripresa.core.events import (
     Event,
     Fact,
     Failure,
+    HooksSet,
+    Intercepted,
     PauseRequested,
     Raised,
     Recorded,
@@ -84,6 +96,7 @@ class Ledger:
         self.steps: dict[str, RunStep] = {}
         self.timers: dict[str, SetTimer] = {}
         self.asks: dict[str, Ask | Resume] = {}
+        self.gates: dict[str, Intercept] = {}
 
     def note(self, fact: Fact, commands: list[Command]) -> None:
         match fact:
@@ -93,10 +106,12 @@ class Ledger:
                 del self.timers[fact.path]
             case Answered() | AnswerFailed() | Asked():
                 del self.asks[fact.path]
+            case Intercepted():
+                self.gates.pop(fact.path, None)
             case Returned() | Raised():
                 self.asks.pop(fact.path, None)
             case RolledBack() | RunForked():
-                self.steps, self.timers, self.asks = {}, {}, {}
+                self.steps, self.timers, self.asks, self.gates = {}, {}, {}, {}
             case _:
                 pass
         for command in commands:
@@ -115,6 +130,11 @@ class Ledger:
                 del self.timers[command.path]
             case Ask() | Resume():
                 self.asks[command.path] = command
+            case Intercept():
+                assert command.path not in self.gates
+                self.gates[command.path] = command
+            case Withdraw():
+                self.gates.pop(command.path, None)
 
     def check(self, state: RunState) -> None:
         wanted = outstanding(state)
@@ -123,7 +143,7 @@ class Ledger:
             return
         asks = {command.path: command for command in wanted if isinstance(command, Ask | Resume)}
         self.asks = {path: ask for path, ask in self.asks.items() if path in asks}  # nobody takes an ask back
-        expected = [*self.steps.values(), *self.timers.values(), *self.asks.values()]
+        expected = [*self.steps.values(), *self.timers.values(), *self.asks.values(), *self.gates.values()]
         assert sorted(map(plain, wanted)) == sorted(map(plain, expected))
         if state.status in TERMINAL:
             assert wanted == []
@@ -146,7 +166,8 @@ class Play:
     With `snapshots` the state is encoded and decoded after every fact, and the run goes on with what comes back.
     """
 
-    def __init__(self, definition: Definition, *, snapshots: bool = False) -> None:
+    def __init__(self, definition: Definition, *, snapshots: bool = False, hooks: tuple[str, ...] = ()) -> None:
+        self.hooks = hooks
         self.definition = definition
         self.state = RunState(definition)
         self.journal: list[Recorded] = []
@@ -189,9 +210,10 @@ class Play:
     def start(self, input: Value = b'"in"', *, deadline: int = 0, **recorded: Any) -> list[Effect]:
         due = deadline and self.now + deadline
         definition = self.definition
-        return self.feed(
-            RunStarted(self.now, "r", definition.name, "1", definition.hash, input, 7, "", due, **recorded)
+        fact = RunStarted(
+            self.now, "r", definition.name, "1", definition.hash, input, 7, "", due, hooks=self.hooks, **recorded
         )
+        return self.feed(fact)
 
     def done(self, path: str, output: Value = b"1", *, attempt: int = 0) -> list[Effect]:
         return self.feed(StepCompleted(self.now, path, attempt or self.attempt(path), output))
@@ -263,6 +285,14 @@ class Play:
 
     def taken(self, epoch: int) -> list[Effect]:
         return self.feed(RunTaken(self.now, epoch, "other"))
+
+    def hook(self, path: str, answer: str = "continue", **fields: Any) -> list[Effect]:
+        """Interceptors answer at the gate of this path."""
+        gate = self.state.gates.get(path)
+        return self.feed(Intercepted(self.now, path, gate.point if gate else "before", answer, "h", **fields))
+
+    def set_hooks(self, *hooks: str) -> list[Effect]:
+        return self.feed(HooksSet(self.now, hooks))
 
     def attempt(self, path: str) -> int:
         """The number of the attempt that the run has under way at this path; 1 where there is none."""

@@ -98,6 +98,7 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "Value": values.map(encode_value).map(decode_value),
     "Failure": failures,
+    "Failure | None": st.none() | failures,
     "tuple[int, ...]": st.lists(st.integers(0, 99), max_size=3).map(tuple),
     "tuple[str, ...]": st.lists(texts, max_size=3).map(tuple),
     "tuple[Failure, ...]": st.lists(failures, max_size=2).map(tuple),

@@ -19,6 +19,7 @@ from ripresa.core.events import (
     CallSpec,
     CallStarted,
     CheckpointNamed,
+    HookFailed,
     Recorded,
     Restarted,
     RunForked,
@@ -331,6 +332,27 @@ def begun_anew() -> tuple[Definition, Callable[[Play], None]]:
     return define(Dynamic("f", workflow="anew", version="1")), history
 
 
+def hooked() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.hooks = ("after b", "before *", "observe:stage *", "start *")
+        play.start(b'{"topic":"tides"}')
+        play.feed(HookFailed(play.now, "", "start", "audit", failure("no disk")))
+        play.hook("", "replace", value=b'{"topic":"ebb"}')
+        play.hook("a", "skip", value=b"1", number=1)
+        play.hook("b", "veto", detail="not today")
+        play.reopen()
+        play.hook("b", "continue")
+        play.taken(2)
+        play.set_hooks("after b", "error b")
+        play.fail("b")
+        play.hook("b", "again", number=play.now + SECOND)
+        play.fire("b")
+        play.done("b", b"2")
+        play.hook("b", "replace", value=b"3")
+
+    return define(*calls("a b")), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -349,6 +371,7 @@ WORKFLOWS = {
         begun_anew,
         streams,
         session_of_runs,
+        hooked,
     )
 }
 ENDS = {
@@ -367,6 +390,7 @@ ENDS = {
     "begun_anew": "completed",
     "streams": "completed",
     "session_of_runs": "completed",
+    "hooked": "completed",
 }
 
 

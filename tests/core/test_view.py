@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from ripresa.core import events as e
 from ripresa.core.definition import Definition
-from ripresa.core.events import CallSpec, Event, Fact, Recorded
+from ripresa.core.events import CallSpec, Event, Fact, Failure, Recorded
 from ripresa.core.frames import BACKOFF, CallFrame
 from ripresa.core.lifecycle import TERMINAL
 from ripresa.core.nodes.call import lost_failure
@@ -405,6 +405,43 @@ def test_the_timer_of_a_workflow_ends_with_it() -> None:
     assert after(play).timers == {}
 
 
+# --- hooks
+
+
+def hooked(*events: Event) -> StepView:
+    view = seen(*events)
+    assert view.completed == sum(step.status in ("completed", "skipped") for step in view.steps.values())
+    return view.steps["a"]
+
+
+def answered(point: str, answer: str, **fields: Any) -> e.Intercepted:
+    return e.Intercepted(START + 3, "a", point, answer, "h", **fields)
+
+
+def test_what_hooks_make_of_a_step_shows() -> None:
+    a, done = e.StepScheduled("a", 1), e.StepCompleted(START + 2, "a", 1, b"1")
+    failed = e.StepFailed(START + 2, "a", 1, BOOM, START + 9)
+    assert seen(answered("before", "replace", value=b"1")).steps == {}
+    assert seen(answered("before", "continue")).steps == {}
+    assert seen(answered("branch", "veto")).steps == {}
+    skipped = hooked(answered("before", "skip", value=b"7"))
+    assert (skipped.status, skipped.output, skipped.ended_at) == ("skipped", b"7", START + 3)
+    assert hooked(answered("before", "veto", detail="no")).failure == Failure("vetoed", "no", path="a")
+    assert hooked(answered("before", "cancel")).status == "cancelled"
+    assert hooked(a, done, answered("after", "replace", value=b"7")).output == b"7"
+    assert hooked(a, done, answered("after", "cancel")).status == "completed"
+    assert hooked(a, done, answered("after", "fail", failure=BOOM)).failure == BOOM
+    assert hooked(a, done, answered("after", "again")).status == "retrying"
+    assert hooked(a, failed, answered("error", "replace", value=b"7")).status == "completed"
+
+
+def test_what_hooks_do_besides_leaves_the_view_as_it_is() -> None:
+    before = seen()
+    events = (e.HookFailed(START, "a", "before", "h", BOOM), e.HooksSet(START), e.PointReached("", "stage"))
+    after = seen(*events)
+    assert (after.status, after.steps, after.scopes) == (before.status, before.steps, before.scopes)
+
+
 # --- progress
 
 
@@ -583,7 +620,7 @@ class Watched(Play):
 
     def check_numbers(self) -> None:
         view = self.view
-        assert view.completed == sum(step.status == "completed" for step in view.steps.values())
+        assert view.completed == sum(step.status in ("completed", "skipped") for step in view.steps.values())
         assert 0 <= view.completed <= view.total
         assert 0.0 <= view.percent <= 100.0
 

@@ -26,6 +26,7 @@ from ..errors import InvalidValue
 from . import running
 from .call import Call, Pending
 from .encoding import encode
+from .hooks import Hook, refuse_no_hooks
 from .options import bad_link, check_name, refuse
 from .place import Direct, Given, One, Place, distinct, root, settle
 from .step import Bound, Options, Step, step_name
@@ -50,6 +51,7 @@ class Runnable(Generic[P, R_co]):
     name: str
     version: str = "1"
     """What a run remembers: unfinished runs keep theirs, and several may be registered side by side."""
+    hooks: tuple[Hook, ...] = ()
 
     @abstractmethod
     def build(self, place: Place) -> Node[Any]:
@@ -83,6 +85,8 @@ class Runnable(Generic[P, R_co]):
         node = self.node
         if not isinstance(node, Scope):
             node = Sequence(node.name, (node,), input_type=node.input_type, output_type=node.output_type)
+        if self.hooks:
+            node.hooks = (*self.hooks, *node.hooks)
         return Definition(self.name, node, version=self.version)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
@@ -100,13 +104,24 @@ class Runnable(Generic[P, R_co]):
         """The events of a run in memory, while it happens; the last, `RunCompleted`, holds the result."""
         return running.stream(self, args, kwargs)
 
+    def with_hooks(self, *hooks: Hook) -> Self:
+        """The same with hooks that stand at it and at everything inside it, beside those that it has."""
+        refuse_no_hooks("with_hooks", hooks)
+        twin = self._twin()
+        twin.hooks = (*self.hooks, *hooks)
+        return twin
+
     def named(self, name: str) -> Self:
         """The same under another name."""
         refuse("named", check_name(name, "name"))
+        twin = self._twin()
+        twin.name = name
+        return twin
+
+    def _twin(self) -> Self:
         twin = copy(self)
         for cached in ("definition", "node"):
             twin.__dict__.pop(cached, None)
-        twin.name = name
         return twin
 
 
@@ -196,9 +211,15 @@ def _as_link(link: Any) -> Built:
 def build_link(link: Built, place: Place) -> Node[Any]:
     """The node of a link at a place."""
     if not isinstance(link, Step):
-        return link.build(place)
+        node = link.build(place)
+        if isinstance(link, Runnable) and link.hooks:
+            node.hooks = (*link.hooks, *node.hooks)
+        return node
     binding, input_type = place.given.bind(link.parameters, place)
-    return CallNode(place.name, code=Bound(link, binding), input_type=input_type, output_type=link.parameters.returns)
+    call = CallNode(place.name, code=Bound(link, binding), input_type=input_type, output_type=link.parameters.returns)
+    if link.options.hooks:
+        call.hooks = link.options.hooks
+    return call
 
 
 def build_links(links: tuple[Built, ...], place: Place, given: Given) -> tuple[Node[Any], ...]:

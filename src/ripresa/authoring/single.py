@@ -30,6 +30,7 @@ class Single(Runnable[..., Any]):
         parameters = self.step.parameters
         kinds = {"input_type": parameters.input_type, "output_type": parameters.returns}
         call = CallNode(self.name, code=Bound(self.step, Named(parameters)), **kinds)
+        call.hooks = self.step.options.hooks
         return Sequence(self.name, (call,), **kinds)
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:

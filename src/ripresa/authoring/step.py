@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, cast, get_args, overload
 
 from typing_extensions import TypeVar
 
@@ -18,6 +18,9 @@ from ..errors import InvalidConfig
 from .call import Call, Pending
 from .encoding import Reader
 from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from .hooks import Hook
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +43,7 @@ class Options:
     effect: Effect = "idempotent"
     executor: Executor = "auto"
     concurrency: int | None = None
+    hooks: tuple[Hook, ...] = ()
 
 
 class Step(Generic[P, R_co]):
@@ -79,6 +83,7 @@ class Step(Generic[P, R_co]):
         retry: Retry | int | None = None,
         timeout: Duration | None = None,
         concurrency: int | None = None,
+        hooks: Iterable[Hook] | None = None,
     ) -> Step[P, R_co]:
         """The same step with other options; those that are not given stay."""
         given: dict[str, Any] = {
@@ -86,6 +91,7 @@ class Step(Generic[P, R_co]):
             "retry": None if retry is None else _retry(retry),
             "timeout": None if timeout is None else seconds(timeout, "timeout"),
             "concurrency": concurrency,
+            "hooks": None if hooks is None else tuple(hooks),
         }
         return Step(self.fn, _checked(replace(self.options, **{k: v for k, v in given.items() if v is not None})))
 
@@ -121,8 +127,9 @@ def step(
     effect: Effect = "idempotent",
     executor: Executor = "auto",
     concurrency: int | None = None,
+    hooks: Iterable[Hook] = (),
 ) -> StepDecorator: ...
-def step(
+def step(  # noqa: PLR0913 - every option of a step, by keyword
     fn: Callable[..., Any] | None = None,
     /,
     *,
@@ -132,14 +139,15 @@ def step(
     effect: Effect = "idempotent",
     executor: Executor = "auto",
     concurrency: int | None = None,
+    hooks: Iterable[Hook] = (),
 ) -> Any:
     """Make a function a step.
 
     `name` stands in paths and in the definition's hash (default: the function's). `retry` is a `Retry` or a number of
     attempts; without it a failure is final. `timeout` bounds one attempt: an async step is interrupted, a process is
     killed, a thread can only be abandoned. `effect` says what the step does to the world, `executor="process"` runs
-    it in a child process, `concurrency` bounds how many of its attempts an app runs at a time. All options but `name`
-    can be changed under unfinished runs.
+    it in a child process, `concurrency` bounds how many of its attempts an app runs at a time, `hooks` stand at this
+    step wherever it is used. All options but `name` can be changed under unfinished runs.
 
     Raises `InvalidConfig` that names every bad option.
     """
@@ -154,6 +162,7 @@ def step(
             effect=effect,
             executor=executor,
             concurrency=concurrency,
+            hooks=tuple(hooks),
         )
         return Step(function, _checked(options))
 
@@ -182,10 +191,18 @@ def _checked(options: Options) -> Options:
         problems.append("timeout is 0, must be a length of time above 0")
     if options.concurrency is not None and (not _is_count(options.concurrency)):
         problems.append(f"concurrency is {options.concurrency!r}, must be a whole number from 1")
+    if options.hooks:
+        problems.extend(_no_hook(hook) for hook in options.hooks)
     found = [problem for problem in problems if problem]
     if found:
         raise InvalidConfig("; ".join(found), op="step", where=str(options.name))
     return options
+
+
+def _no_hook(hook: object) -> str | None:
+    from .hooks import Hook
+
+    return None if isinstance(hook, Hook) else f"hooks has {hook!r}, must have hooks only"
 
 
 def _is_count(value: object) -> bool:

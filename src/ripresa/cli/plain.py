@@ -174,7 +174,7 @@ def event_plain(recorded: Recorded) -> dict[str, Any]:
 
 
 def _field(name: str, found: Any) -> Any:
-    if name in _VALUES:
+    if name in _VALUES and not isinstance(found, str):
         return _reference(found)
     if isinstance(found, Failure):
         return failure_plain(found)

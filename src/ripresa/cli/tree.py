@@ -174,7 +174,9 @@ def _status(branch: Branch, steps: list[StepView]) -> str:
             return "skipped"
         return "waiting" if branch.detail.startswith(WAITING) else "completed"
     found = {_step_status(step) for step in steps}
-    return next(status for status in ("running", "retrying", "failed", "completed", "cancelled") if status in found)
+    return next(
+        status for status in ("running", "retrying", "failed", "completed", "skipped", "cancelled") if status in found
+    )
 
 
 def _step_status(step: StepView) -> str:

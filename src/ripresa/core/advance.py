@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias, assert_never
 
+from . import gates
 from .commands import Ask, CancelStep, Command, Resume, RunStep, SetTimer
 from .events import (
     Answered,
@@ -24,12 +25,14 @@ from .events import (
     ContinueRequested,
     Fact,
     Failure,
+    HookFailed,
+    HooksSet,
+    Intercepted,
     PauseRequested,
     Raised,
     Restarted,
     Returned,
     RolledBack,
-    RunCancelling,
     RunContinued,
     RunForked,
     RunPausing,
@@ -49,12 +52,14 @@ from .events import (
     TerminateRequested,
     TimerFired,
 )
-from .frames import BACKOFF, CANCELLING, ENDED, FAILING, HELD, OPEN, WINDING, CallFrame, Frame, ScopeFrame, StreamFrame
+from .frames import ASKING, BACKOFF, CANCELLING, ENDED, HELD, OPEN, CallFrame, Frame, ScopeFrame, StreamFrame
+from .gates import Gate
 from .lifecycle import TERMINAL, check_transition, not_a_place
 from .nodes.call import Call
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .nodes.stream import Stream
 from .state import Message, RunState
+from .values import Value
 
 Step: TypeAlias = tuple[list[Consequence], list[Command]]
 
@@ -81,7 +86,7 @@ def advance(state: RunState, fact: Fact) -> Step:
     return consequences, commands
 
 
-def accepts(state: RunState, fact: Fact) -> bool:
+def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fact
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
     if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken):
         return False
@@ -125,6 +130,8 @@ def accepts(state: RunState, fact: Fact) -> bool:
             return fact.epoch > state.epoch
         case RolledBack():
             return fact.to == state.seq <= fact.since
+        case Intercepted():
+            return gates.is_awaited(state, fact.path, fact.point)
         case _:
             return True
 
@@ -139,13 +146,15 @@ def outstanding(state: RunState) -> list[Command]:
     for frame in state.frames.values():
         if frame.phase in ENDED:
             continue
-        if isinstance(frame, CallFrame) and frame.phase not in (BACKOFF, HELD):
+        if isinstance(frame, CallFrame) and frame.phase not in (BACKOFF, HELD, ASKING):
             commands.append(RunStep(frame.path, frame.attempt, frame.input))
         elif isinstance(frame, ScopeFrame) and _asks(frame):
             commands.append(_question(frame))
         due = _due(frame)
         if due:
             commands.append(SetTimer(frame.path, due))
+    if state.gates:
+        commands.extend(gates.open_gates(state))
     return commands
 
 
@@ -225,13 +234,13 @@ def _check(state: RunState, fact: Fact) -> None:
 def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fact
     match fact:
         case StepCompleted() | StepReused():
-            state.done(state.frames[fact.path], fact.output)
+            _completed(state, state.frames[fact.path], fact.output)
         case Asked():
             _dynamic(state, fact.path).asked(state, state.frames[fact.path], fact.calls, fact.dropped)
         case Answered():
-            frame = _scope(state, fact.path)
-            question, frame.question = frame.question, ""
-            frame.node.answered(state, frame, question, fact.answer)
+            scope = _scope(state, fact.path)
+            question, scope.question = scope.question, ""
+            scope.node.answered(state, scope, question, fact.answer)
         case StepFailed():
             _call(state, fact.path).failed(state, state.frames[fact.path], fact.failure, fact.retry_at)
         case AttemptLost():
@@ -267,7 +276,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case RunReopened():
             _reopen(state, kept=fact.kept)
         case CancelRequested():
-            _cancel(state, fact.reason)
+            state.cancel_run(fact.reason)
         case TerminateRequested():
             _terminate(state, fact.reason)
         case PauseRequested():
@@ -278,14 +287,35 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             state.release()
         case RolledBack() | RunForked():
             _rewind(state, fact)
+        case Intercepted() | HookFailed() | HooksSet():
+            _hooks(state, fact)
         case _:
             assert_never(fact)
+
+
+def _completed(state: RunState, frame: Frame, output: Value) -> None:
+    asks = state.points and frame.phase == OPEN and gates.gated(state, frame, Gate("after", output))
+    if not asks:
+        state.done(frame, output)
+
+
+def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet) -> None:
+    match fact:
+        case Intercepted():
+            gates.intercepted(state, fact)
+        case HooksSet():
+            gates.set_points(state, fact.hooks)
+        case HookFailed():
+            if fact.critical:
+                _broken(state, fact)
 
 
 def _start(state: RunState, fact: RunStarted) -> None:
     state.run = fact.run
     state.seed = fact.seed
     state.status = "running"
+    if fact.hooks:
+        gates.set_points(state, fact.hooks)
     if fact.deadline:
         state.allowed = fact.deadline - fact.at
         _set_deadline(state)
@@ -294,7 +324,8 @@ def _start(state: RunState, fact: RunStarted) -> None:
     assert isinstance(frame, ScopeFrame), "the root of a definition is a scope"
     state.root = frame
     state.frames[""] = frame
-    root.open(state, frame)
+    if not state.points or not gates.gated(state, frame, Gate("start", fact.input)):
+        root.open(state, frame)
 
 
 def _reopen(state: RunState, *, kept: bool) -> None:
@@ -334,21 +365,17 @@ def _terminate(state: RunState, reason: str) -> None:
     state.deadline = 0
     state.frames.clear()
     state.waiters.clear()
+    state.gates.clear()
     state.root = None
     state.consequences.append(RunTerminated(reason))
 
 
-def _cancel(state: RunState, reason: str) -> None:
+def _broken(state: RunState, fact: HookFailed) -> None:
+    """A critical observer failed: so does the run, unless it winds up already."""
     assert state.root is not None
-    state.status = "cancelling"
-    state.reason = reason
-    state.consequences.append(RunCancelling(reason))
-    root = state.root
-    if root.phase in WINDING:
-        root.phase = CANCELLING if root.phase == FAILING else root.phase
-    else:
-        state.cancel(root)
-    state.release()
+    if state.root.phase == OPEN:
+        message = f"critical hook {fact.hook!r} failed: {fact.failure.message}"
+        state.abort(state.root, Failure("hook_failed", message, path=fact.path, cause=fact.failure))
 
 
 def _pause(state: RunState) -> None:

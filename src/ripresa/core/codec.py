@@ -21,6 +21,7 @@ from . import events as _events
 from .definition import Definition
 from .events import CallSpec, Event, Failure, Recorded
 from .frames import ENDED, Frame, ScopeFrame
+from .gates import Gate, set_points
 from .nodes.dynamic import Outcome
 from .state import Message, RunState
 from .values import Pick, Value, is_inline, text_of
@@ -32,6 +33,7 @@ _escaped = json.JSONEncoder(separators=(",", ":")).encode
 _KINDS: Final = {
     "Value": "value",
     "Failure": "failure",
+    "Failure | None": "failure",
     "tuple[Failure, ...]": "failures",
     "tuple[CallSpec, ...]": "calls",
     "tuple[int, ...]": "list",
@@ -271,18 +273,27 @@ def encode_state(state: RunState) -> bytes:
         frames.append([frame.path, frame.parent.path if frame.parent else None, frame.key, fields])
     plain = [getattr(state, name) for name in _STATE_FIELDS]
     failures = [failure_plain(failure) for failure in state.cleanup_failures]
-    return b"\n".join((_encode([VERSION, plain, failures, frames, *_encode_messages(state, lines)]), *lines))
+    more = _encode_messages(state, lines) | _encode_hooks(state, lines)
+    return b"\n".join((_encode([VERSION, plain, failures, frames, *([more] if more else [])]), *lines))
 
 
-def _encode_messages(state: RunState, lines: list[bytes]) -> list[Any]:
+def _encode_messages(state: RunState, lines: list[bytes]) -> dict[str, Any]:
     """What waits for whom, if anything does."""
     if not state.messages and not state.waiters:
-        return []
+        return {}
     kept = {
         name: [[_line(message.value, lines), message.id, message.by] for message in messages]
         for name, messages in state.messages.items()
     }
-    return [{"messages": kept, "waiters": state.waiters}]
+    return {"messages": kept, "waiters": state.waiters}
+
+
+def _encode_hooks(state: RunState, lines: list[bytes]) -> dict[str, Any]:
+    """Where hooks stand and who waits for one, if any do."""
+    if not state.hooks and not state.gates and not state.refused:
+        return {}
+    gates, refused = _encode_gates(state.gates, lines), _encode_gates(state.refused, lines)
+    return {"hooks": state.hooks, "gates": gates, "refused": refused}
 
 
 def decode_state(data: bytes, definition: Definition) -> RunState:
@@ -294,15 +305,39 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         setattr(state, name, value)
     state.cleanup_failures = [failure_from(failure) for failure in failures]
     for found in more:
-        state.waiters = found["waiters"]
-        for name, messages in found["messages"].items():
+        state.waiters = found.get("waiters", {})
+        for name, messages in found.get("messages", {}).items():
             state.messages[name] = deque(Message(_value(number, lines), id, by) for number, id, by in messages)
+        set_points(state, tuple(found.get("hooks", ())))
+        state.gates = _decode_gates(found.get("gates", ()), lines)
+        state.refused = _decode_gates(found.get("refused", ()), lines)
     for path, parent, key, fields in frames:
         _decode_frame(state, path, parent, key, fields, lines)
     for frame in state.frames.values():
         if frame.parent is not None and frame.phase not in ENDED:
             frame.parent.active += 1
     return state
+
+
+def _encode_gates(gates: dict[str, Gate], lines: list[bytes]) -> list[Any]:
+    return [
+        [
+            path,
+            gate.point,
+            _line(gate.value, lines),
+            gate.number,
+            gate.detail,
+            gate.failure and failure_plain(gate.failure),
+        ]
+        for path, gate in gates.items()
+    ]
+
+
+def _decode_gates(data: list[Any], lines: list[bytes]) -> dict[str, Gate]:
+    return {
+        path: Gate(point, _value(value, lines), number, detail, failure and failure_from(failure))
+        for path, point, value, number, detail, failure in data
+    }
 
 
 def _decode_frame(

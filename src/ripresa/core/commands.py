@@ -69,4 +69,19 @@ class Resume:
     first: int
 
 
-Command: TypeAlias = RunStep | CancelStep | HoldStream | SetTimer | ClearTimer | Ask | Resume
+@dataclass(frozen=True, slots=True)
+class Intercept:
+    """Ask the interceptors at this gate; answer with `Intercepted`. An effect where one of them must be awaited."""
+
+    path: str
+    point: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Effect: nobody waits for the answer of this path's gate any more."""
+
+    path: str
+
+
+Command: TypeAlias = RunStep | CancelStep | HoldStream | SetTimer | ClearTimer | Ask | Resume | Intercept | Withdraw

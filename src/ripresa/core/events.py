@@ -10,44 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .interception import HookFailed as HookFailed
+from .interception import HooksSet as HooksSet
+from .interception import Intercepted as Intercepted
+from .interception import PointReached as PointReached
+from .parts import CallSpec as CallSpec
+from .parts import Failure as Failure
 from .values import NULL, Value
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error as data.
-
-    `types` are the qualified names of the exception's classes, most special first, so that policies can match by
-    type without the class; `path` and `attempt` say where it arose; `others` are failures that came with it.
-    """
-
-    code: str
-    message: str
-    types: tuple[str, ...] = ()
-    retryable: bool = False
-    path: str = ""
-    attempt: int = 0
-    traceback: str = ""
-    cause: Failure | None = None
-    others: tuple[Failure, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CallSpec:
-    """One call that a durable function asks for.
-
-    `key` is its number within the function, from 1; `kind` is `step`, `flow`, `sleep` or `wait`; `segment` names it in
-    paths; `input` is what it is called with (for `sleep` and `wait`: microseconds as JSON, 0 for ever); `shape` is the
-    definition hash of a flow, the name of the signal that is waited for. Of kind `patch`, before the others and with
-    key 0, it is no call: it says that the function goes by the change of its code that `segment` names.
-    """
-
-    key: int
-    kind: str
-    segment: str
-    input: Value = NULL
-    shape: str = ""
-
 
 # --- facts ---------------------------------------------------------------------------------------------------------
 
@@ -74,6 +43,8 @@ class RunStarted:
     session: str = ""
     limits: str = ""
     """What the run may use, as JSON (see `core.limits`); empty for no limits."""
+    hooks: tuple[str, ...] = ()
+    """The points that hooks stand at; see `points`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +386,9 @@ Fact: TypeAlias = (
     | StepReused
     | SessionWritten
     | SessionEntered
+    | Intercepted
+    | HookFailed
+    | HooksSet
 )
 
 
@@ -662,6 +636,7 @@ Consequence: TypeAlias = (
     | NodeCancelled
     | CleanupStarted
     | CleanupEnded
+    | PointReached
     | RunPausing
     | RunContinued
     | RunCancelling

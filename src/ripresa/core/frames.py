@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 OPEN = "open"
 HELD = "held"
 BACKOFF = "backoff"
+ASKING = "asking"
 CANCELLING = "cancelling"
 FAILING = "failing"
 JOINING = "joining"
@@ -51,14 +52,19 @@ class Frame:
         self.failure: Failure | None = None
         self.result: Value = NULL
 
+    def begin_with(self, input: Value) -> None:
+        """Begin with another input than it was given."""
+        self.input = input
+
 
 class CallFrame(Frame):
     """A call: its attempt (from 1), the attempt that its retry policy counts from, and what it journaled itself.
 
     `intents` are the irreversible calls it began and had no report of.
+    `replaced`: its input is no longer what its node is given but the arguments of its step, as a hook said.
     """
 
-    __slots__ = ("attempt", "base", "due", "generation", "intents", "recorded", "started")
+    __slots__ = ("attempt", "base", "due", "generation", "intents", "recorded", "replaced", "started")
     FIELDS = (
         *Frame.FIELDS,
         ("attempt", "plain"),
@@ -68,6 +74,7 @@ class CallFrame(Frame):
         ("recorded", "values by key"),
         ("started", "plain"),
         ("intents", "list"),
+        ("replaced", "plain"),
     )
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
@@ -79,6 +86,7 @@ class CallFrame(Frame):
         self.recorded: dict[str, Value] | None = None
         self.started = 0
         self.intents: tuple[str, ...] = ()
+        self.replaced = False
 
 
 class StreamFrame(CallFrame):

@@ -11,8 +11,18 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import gates
 from .commands import Ask, ClearTimer, Command, HoldStream, RunStep
-from .events import Consequence, Failure, RunCancelled, RunCompleted, RunFailed, SignalTaken, StepScheduled
+from .events import (
+    Consequence,
+    Failure,
+    RunCancelled,
+    RunCancelling,
+    RunCompleted,
+    RunFailed,
+    SignalTaken,
+    StepScheduled,
+)
 from .frames import (
     BACKOFF,
     CANCELLED,
@@ -29,6 +39,7 @@ from .frames import (
     ScopeFrame,
     StreamFrame,
 )
+from .gates import Gate
 from .values import Value
 
 if TYPE_CHECKING:
@@ -57,10 +68,14 @@ class RunState:
         "definition",
         "epoch",
         "frames",
+        "gates",
         "generation",
+        "hooks",
         "kept",
         "messages",
+        "points",
         "reason",
+        "refused",
         "root",
         "run",
         "seed",
@@ -84,6 +99,10 @@ class RunState:
         self.reason = ""
         self.cleanup_failures: list[Failure] = []
         self.frames: dict[str, Frame] = {}
+        self.hooks: tuple[str, ...] = ()
+        self.points: dict[str, tuple[str, ...]] = {}
+        self.gates: dict[str, Gate] = {}
+        self.refused: dict[str, Gate] = {}
         self.root: ScopeFrame | None = None
         self.consequences: list[Consequence] = []
         self.commands: list[Command] = []
@@ -184,14 +203,12 @@ class RunState:
 
     def done(self, frame: Frame, value: Value) -> None:
         """The frame returned `value`: it leaves the state, its parent goes on."""
-        frame.phase = DONE
         parent = frame.parent
         if parent is None:
-            self._forget(frame)
-            self.status = "completed"
-            self._clear_deadline()
-            self.consequences.append(RunCompleted(value))
+            if not self.points or not gates.gated(self, frame, Gate("complete", value)):
+                self.complete(frame, value)
             return
+        frame.phase = DONE
         parent.active -= 1
         if parent.phase == OPEN or parent.shielded:
             self.drop(parent, frame.key)
@@ -201,16 +218,23 @@ class RunState:
             self._forget_below(frame)
             self.wind(parent)
 
+    def complete(self, root: Frame, value: Value) -> None:
+        """The run returned `value`."""
+        root.phase = DONE
+        self._forget(root)
+        self.status = "completed"
+        self._clear_deadline()
+        self.consequences.append(RunCompleted(value))
+
     def fail(self, frame: Frame, failure: Failure) -> None:
         """The frame failed for good. None of its children is active any more."""
-        frame.phase = FAILED
-        frame.failure = failure
         parent = frame.parent
         if parent is None:
-            self.status = "failed"
-            self._clear_deadline()
-            self.consequences.append(RunFailed(failure))
+            if not self.points or not gates.gated(self, frame, Gate("fail", failure=failure)):
+                self.give_up(frame, failure)
             return
+        frame.phase = FAILED
+        frame.failure = failure
         parent.active -= 1
         if parent.phase == OPEN or parent.shielded:
             parent.node.on_failed(self, parent, frame.key, failure)  # type: ignore[attr-defined]
@@ -218,6 +242,27 @@ class RunState:
             if parent.phase == FAILING:
                 parent.others.append(failure)
             self.wind(parent)
+
+    def give_up(self, root: Frame, failure: Failure) -> None:
+        """The run failed."""
+        root.phase = FAILED
+        root.failure = failure
+        self.status = "failed"
+        self._clear_deadline()
+        self.consequences.append(RunFailed(failure))
+
+    def cancel_run(self, reason: str) -> None:
+        """Stop everything and clean up."""
+        assert self.root is not None
+        self.status = "cancelling"
+        self.reason = reason
+        self.consequences.append(RunCancelling(reason))
+        root = self.root
+        if root.phase in WINDING and "" not in self.gates:
+            root.phase = CANCELLING if root.phase == FAILING else root.phase
+        else:
+            self.cancel(root)
+        self.release()
 
     def cancelled(self, frame: Frame) -> None:
         """The frame ended because it was stopped."""
@@ -262,6 +307,8 @@ class RunState:
 
     def abort(self, frame: ScopeFrame, failure: Failure) -> None:
         """Fail as soon as the children that are still active have been stopped."""
+        if self.gates and frame.path in self.gates and gates.abort(self, frame, failure):
+            return
         frame.phase = FAILING
         frame.failure = failure
         self.stop_children(frame)
@@ -269,6 +316,8 @@ class RunState:
 
     def cancel(self, frame: Frame) -> None:
         """Stop a frame. One that already winds up is left alone."""
+        if self.gates and frame.path in self.gates and gates.cancel(self, frame):
+            return
         if frame.phase in (OPEN, HELD, BACKOFF):
             if frame.phase == OPEN:
                 frame.phase = CANCELLING
@@ -281,7 +330,7 @@ class RunState:
 
     def wind(self, frame: ScopeFrame) -> None:
         """Go on winding up if all children have ended (a shielded scope has already wound up, and does its last)."""
-        if frame.active == 0 and frame.phase in WINDING and not frame.shielded:
+        if frame.active == 0 and frame.phase in WINDING and not frame.shielded and frame.path not in self.gates:
             frame.node.wound(self, frame)  # type: ignore[attr-defined]
 
     def close(self, frame: ScopeFrame) -> None:
@@ -302,6 +351,8 @@ class RunState:
         """Bring an ended frame back to life; one that had returned while its scope wound up returns now."""
         if frame.phase == DONE:
             self.done(frame, frame.result)
+            return
+        if self.refused and gates.ask_again(self, frame):
             return
         frame.phase = OPEN
         frame.failure = None
@@ -326,6 +377,8 @@ class RunState:
 
     def _forget(self, frame: Frame) -> None:
         del self.frames[frame.path]
+        if self.refused:
+            gates.forget(self, frame.path)
         self._forget_below(frame)
 
     def _forget_below(self, frame: Frame) -> None:

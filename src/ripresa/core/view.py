@@ -21,7 +21,9 @@ CLEANUP: Final = "!"
 
 @dataclass(slots=True)
 class StepView:
-    """A step as it stands. `status`: scheduled, retrying, completed, failed, cancelled. Moments in microseconds.
+    """A step as it stands. `status`: scheduled, retrying, completed, failed, cancelled, skipped (by a hook).
+
+    Moments are in microseconds.
 
     `due` is when the next attempt is, 0 if there is none; `failure` the last attempt that failed, also once a later
     one succeeded.
@@ -178,8 +180,29 @@ class RunView:
                 self.waits.pop(path, None)
                 if path in self.steps and self.steps[path].status in UNDER_WAY:
                     self._ended(path, "cancelled", at)
+            case e.Intercepted():
+                self._intercepted(recorded.event, at)
             case _:
                 self._scope(recorded.event)
+
+    def _intercepted(self, event: e.Intercepted, at: int) -> None:
+        """What hooks made of a step; what they made of anything else shows in the events that follow."""
+        how = (event.point, event.answer)
+        if event.point not in ("before", "after", "error") or event.answer == "continue":
+            return
+        if how in (("before", "replace"), ("after", "cancel")):
+            return  # its attempt follows, or its result stands
+        step = self.steps.setdefault(event.path, StepView(event.path, scheduled_at=at))
+        self.completed -= step.status == "completed"
+        if event.answer == "again":
+            step.status = "retrying"
+        elif event.answer in ("skip", "replace"):
+            self._ended(event.path, "skipped" if event.answer == "skip" else "completed", at)
+            step.output = event.value
+            self.completed += 1
+        else:
+            self._ended(event.path, "cancelled" if event.answer == "cancel" else "failed", at)
+            step.failure = event.failure or Failure("vetoed", event.detail, path=event.path)
 
     def _scope(self, event: e.Event) -> None:
         match event:

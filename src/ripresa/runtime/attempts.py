@@ -234,7 +234,7 @@ def bound_at(driver: Driver, frame: CallFrame) -> Bound:
     """The step behind a call and how it is given its input."""
     code = frame.node.code
     if isinstance(code, Bound):
-        return code
+        return Bound(code.step, Named(code.step.parameters)) if frame.replaced else code
     parent = frame.parent
     assert isinstance(parent, DynamicFrame)
     found: Step[..., Any] = driver.functions.callee(parent.path, frame.key)

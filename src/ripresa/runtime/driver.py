@@ -18,7 +18,17 @@ from ..authoring.encoding import decode, encode
 from ..authoring.failures import failure_of
 from ..core.advance import advance, awaits_answer
 from ..core.codec import encode_events
-from ..core.commands import Ask, CancelStep, ClearTimer, Command, HoldStream, Resume, RunStep, SetTimer
+from ..core.commands import (
+    Ask,
+    CancelStep,
+    ClearTimer,
+    Command,
+    HoldStream,
+    Intercept,
+    Resume,
+    RunStep,
+    SetTimer,
+)
 from ..core.events import (
     Answered,
     AnswerFailed,
@@ -43,6 +53,7 @@ from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, InvalidValue, RipresaError, RunError, StoreError
 from ..ports import Alarm, Batch, RunHead, SessionWrite, Shared, Store
+from . import hooks
 from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
@@ -51,6 +62,7 @@ from .values import Keeper, Values
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .hooks import RunHooks
     from .pump import Pump
     from .reuse import Reuse
 
@@ -58,7 +70,7 @@ Place = tuple[str, int]
 """An attempt: path and number."""
 
 
-QUESTIONS: Final = (Ask, Resume)
+QUESTIONS: Final = (Ask, Resume, Intercept)
 """Commands that are answered at once, in the batch of what caused them."""
 
 Questions: TypeAlias = deque[Any]
@@ -106,6 +118,7 @@ class Driver:
         "failure",
         "functions",
         "head",
+        "hooks",
         "keeper",
         "output",
         "released",
@@ -134,6 +147,7 @@ class Driver:
         self.ended: asyncio.Future[None] = engine.loop.create_future()
         self.failure: Failure | None = None
         self.output: Any = None
+        self.hooks: RunHooks | None = None
         self.stopping = False
         self.released = False
         self.began: dict[Place, int] = {}
@@ -357,6 +371,7 @@ class Driver:
         self.head = self._new_head()
         row = encode_events(events)
         await self.engine.store.create(Batch(self.run, 1, len(events), row, self.keeper.take(), self.head))
+        hooks.follow(self)
         self.engine.feed.publish(self.run, 1, events)
         return effects
 
@@ -432,11 +447,19 @@ class Driver:
             ask = asked.popleft()
             if isinstance(ask, RunStep):
                 asked.extend(self._reused(ask, events, effects))
+            elif isinstance(ask, Intercept):
+                self._feed(hooks.answers(self, ask, effects), events, effects, asked)
             elif awaits_answer(self.state, ask.path):
                 answer = self.answer(ask) if isinstance(ask, Ask) else self.functions.resume(ask.path, ask.first)
+                if self.functions.noted:
+                    self._feed(hooks.changed_points(self), events, effects, asked)
                 asked.extend(self._step(answer, events, effects))
         if self.state.status in TERMINAL:
             self._conclude(events)
+
+    def _feed(self, facts: list[Fact], events: list[Event], effects: list[Command], asked: Questions) -> None:
+        for fact in facts:
+            asked.extend(self._step(fact, events, effects))
 
     def _reused(self, step: RunStep, events: list[Event], effects: list[Command]) -> Questions:
         """Take over what a step returned in another run, or let it run."""
@@ -534,8 +557,11 @@ class Driver:
                 self._set_alarm(command)
             elif isinstance(command, ClearTimer):
                 self._clear_alarm(command.path)
-            elif isinstance(command, HoldStream) and command.path in self.streams:
-                self.streams[command.path].hold("run", on=command.on)
+            elif isinstance(command, HoldStream):
+                if command.path in self.streams:
+                    self.streams[command.path].hold("run", on=command.on)
+            else:
+                hooks.ask(self, command)
         if len(starts) == 1 and not beside and not self._flight and not self._mail:
             return starts[0]
         for running in starts:
@@ -620,6 +646,8 @@ class Driver:
         for path in list(self._alarms):
             self._clear_alarm(path)
         await self._abandon()
+        if self.hooks is not None:
+            await self.hooks.close()
         self._left = True
         self.functions.close()
         for mail in self._take_mail():

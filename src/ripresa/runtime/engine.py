@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from ..authoring.flow import Runnable
+from ..authoring.hooks import Hooks
 from ..core.advance import outstanding
 from ..core.codec import decode_events
 from ..core.commands import CancelStep, Command
@@ -58,6 +59,7 @@ from ..stores.rules import require_active
 from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail, ended
 from .feed import Feed
+from .hooks import Switchboard, changed_points
 from .requests import decode_request, encode_request
 from .slots import Slots
 
@@ -124,7 +126,9 @@ def is_count(value: object) -> bool:
 class Engine:
     """Begins runs, takes runs up, and brings requests to them."""
 
-    def __init__(self, store: Store, clock: Clock, settings: Settings | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, settings: Settings | None = None, hooks: Hooks | None = None
+    ) -> None:
         self.store = store
         self.clock = clock
         self.settings = settings or Settings()
@@ -132,6 +136,7 @@ class Engine:
         self.slots = Slots(self.settings.max_concurrency)
         self.patience = self.settings.patience
         self.feed = Feed()
+        self.switchboard = Switchboard(self, Hooks() if hooks is None else hooks)
         self.drivers: dict[str, Driver] = {}
         self._described: set[str] = set()
         self._threads: Threads | None = None
@@ -185,6 +190,8 @@ class Engine:
         )
         state = RunState(definition.for_run())
         driver = Driver(self, state, head, concurrency=start.limits.concurrency)
+        driver.hooks = self.switchboard.of_run(driver)
+        points = () if driver.hooks is None else driver.hooks.recorded()
         fact = RunStarted(
             now,
             run,
@@ -199,6 +206,7 @@ class Engine:
             tags=start.tags,
             session=start.session,
             limits=start.limits.encode(),
+            hooks=points,
         )
         self._describe(driver, definition)
         if start.id:
@@ -217,6 +225,10 @@ class Engine:
         self._described.add(fact.definition)
         self.drive(driver, effects)
         return driver
+
+    def hooks_of(self, driver: Driver) -> tuple[Mail, ...]:
+        """Find the hooks that concern a run which was recorded earlier; tells it if they stand elsewhere than then."""
+        return tuple(map(Mail, changed_points(driver)))
 
     def _describe(self, driver: Driver, definition: Definition) -> None:
         if definition.hash not in self._described:
@@ -383,12 +395,13 @@ class Engine:
 
     def _takeover(self, driver: Driver, epoch: int, pending: list[Mail]) -> list[Mail]:
         state, now = driver.state, self.clock.now()
-        taken = Mail(RunTaken(now, epoch, self.name))
+        taken = [Mail(RunTaken(now, epoch, self.name))]
+        hooks = self.hooks_of(driver)
         if state.status == "failed":
             signals = [mail for mail in pending if isinstance(mail.fact, SignalReceived | SignalRefused)]
             void = [mail for mail in pending if mail not in signals]  # asked of the run before it failed
-            return [taken, *void, Mail(RunReopened(now, kept=True)), *signals]
-        return [taken, *map(Mail, self._lost(driver, now)), *pending]
+            return [*taken, *void, Mail(RunReopened(now, kept=True)), *hooks, *signals]
+        return [*taken, *hooks, *map(Mail, self._lost(driver, now)), *pending]
 
     def _lost(self, driver: Driver, now: int) -> Iterator[Fact]:
         """What became of the attempts that were under way when the run was left."""
@@ -546,6 +559,7 @@ class Engine:
     async def close(self) -> None:
         """Stop all runs so that they can be taken up again, and let the executors go."""
         await asyncio.gather(*(driver.stop() for driver in list(self.drivers.values())))
+        await self.switchboard.close()
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait([self._poller])

@@ -140,6 +140,7 @@ class Feed:
     def __init__(self) -> None:
         self._watchers: dict[str, list[Watcher]] = {}
         self._listeners: dict[object, Listener] = {}
+        self._followers: dict[str, Listener] = {}
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call a listener with every event from now on, after it is durable; returns how to stop that at once."""
@@ -150,6 +151,10 @@ class Feed:
             self._listeners.pop(key, None)
 
         return leave
+
+    def follow(self, run: str, listener: Listener) -> None:
+        """Call one listener with every event of one run; it does its own catching."""
+        self._followers[run] = listener
 
     def watch(self, run: str) -> Watcher:
         """Begin to watch a run."""
@@ -172,7 +177,7 @@ class Feed:
     def publish(self, run: str, seq: int, events: list[Event]) -> None:
         """Tell the watchers of a run about events that are durable, numbered from `seq`."""
         watchers = self._watchers.get(run)
-        if watchers is None and not self._listeners:
+        if watchers is None and not self._listeners and not self._followers:
             return
         items: list[Recorded] = []
         at = 0
@@ -184,6 +189,10 @@ class Feed:
         for key in tuple(self._listeners):
             for item in items:
                 self._tell(key, item)
+        follower = self._followers.get(run)
+        if follower is not None:
+            for item in items:
+                follower(item)
 
     def _tell(self, key: object, item: Recorded) -> None:
         listener = self._listeners.get(key)
@@ -206,5 +215,6 @@ class Feed:
 
     def end(self, run: str) -> None:
         """Tell the watchers of a run that this process will say nothing more about it."""
+        self._followers.pop(run, None)
         for watcher in self._watchers.get(run, ()):
             watcher.end()

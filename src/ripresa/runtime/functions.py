@@ -21,6 +21,7 @@ from ..authoring.encoding import encode
 from ..authoring.failures import error_of, failure_of
 from ..authoring.flow import Runnable, to_node
 from ..authoring.function import Workflow
+from ..authoring.hooks import Hook, Placed, placed_in
 from ..authoring.options import bad_count, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.patterns import map_each
@@ -29,6 +30,7 @@ from ..context import Context, Gather, MapOver, Race, Restart, Sleep, WaitFor, c
 from ..core.events import Asked, CallSpec, Fact, Raised, Restarted, Returned
 from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
+from ..core.nodes.node import Node
 from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
 from .values import Keeper, Values
@@ -249,7 +251,13 @@ class Interpreter:
     """One durable function of one run, as far as it has come."""
 
     def __init__(
-        self, state: RunState, frame: DynamicFrame, values: Values, keeper: Keeper, recorded: Collection[str] | None
+        self,
+        state: RunState,
+        frame: DynamicFrame,
+        values: Values,
+        keeper: Keeper,
+        recorded: Collection[str] | None,
+        noted: dict[tuple[str, Hook], Placed],
     ) -> None:
         node = frame.node
         assert isinstance(node, Dynamic)
@@ -261,6 +269,7 @@ class Interpreter:
         self.workflow = node.workflow
         self.values = values
         self.keeper = keeper
+        self.noted = noted
         self.at = frame.began
         self.fed = 0
         self.asked = 0
@@ -465,6 +474,8 @@ class Interpreter:
         try:
             if isinstance(callee, Step):
                 text = callee.parameters.encode(call.args, call.kwargs, where=self.prefix + segment)
+                for hook in callee.options.hooks:
+                    self.noted[callee.name, hook] = Placed(hook, 2, True, frozenset((callee.name,)))
                 return self._ask("step", callee, segment, text, sink, index)
             text = callee.encode_input(call.args, call.kwargs)
             return self._ask("flow", callee, segment, text, sink, index)
@@ -480,11 +491,16 @@ class Interpreter:
         path = self.prefix + segment
         shape = getattr(callee, "shape", "")
         if kind == "flow":
-            shape = self.definition.add_flow(path, to_node(callee, segment))
+            shape = self._flow(path, to_node(callee, segment))
         output_type = callee.parameters.returns if kind == "step" else getattr(callee, "output_type", None)
         self.slice.calls.append(CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape))
         self.waiting[self.asked] = Waiting(callee, sink, index, output_type, path)
         return self.asked
+
+    def _flow(self, path: str, node: Node[Any]) -> str:
+        for one in placed_in(node):
+            self.noted[node.name, one.hook] = one
+        return self.definition.add_flow(path, node)
 
     def _join(self, fiber: Fiber, units: list[Any], window: int, *, race: bool) -> Awaits:
         if race and not units:
@@ -555,6 +571,7 @@ class Functions:
         self._state = state
         self._values = values
         self._keeper = keeper
+        self.noted: dict[tuple[str, Hook], Placed] = {}
         self._found: dict[str, Interpreter] = {}
         self._doubts: dict[str, Doubt] = {}
 
@@ -627,7 +644,7 @@ class Functions:
         lived = bool(frame.outcomes or frame.asked or frame.patches)
         if lived:
             recorded = frame.patches
-        function = Interpreter(self._state, frame, self._values, self._keeper, recorded)
+        function = Interpreter(self._state, frame, self._values, self._keeper, recorded, self.noted)
         self._found[frame.path] = function
         if lived:
             function.feed(frame.outcomes[:first])

@@ -88,7 +88,7 @@ async def _rolled_back(engine: Engine, run: str, code: Runnable[..., Any], back:
             await engine.release(run)
             raise
         engine.rolled_back.add(run)
-        engine.drive(driver, effects)
+        engine.drive(driver, effects, engine.hooks_of(driver))
         return driver
 
 
@@ -196,7 +196,7 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
         except BaseException:
             driver.functions.close()
             raise
-        engine.drive(driver, effects)
+        engine.drive(driver, effects, engine.hooks_of(driver))
     return driver
 
 

@@ -23,7 +23,17 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from ..core.advance import advance, outstanding
 from ..core.codec import decode_events, encode_events, encode_state
-from ..core.commands import Ask, CancelStep, ClearTimer, HoldStream, Resume, RunStep, SetTimer
+from ..core.commands import (
+    Ask,
+    CancelStep,
+    ClearTimer,
+    HoldStream,
+    Intercept,
+    Resume,
+    RunStep,
+    SetTimer,
+    Withdraw,
+)
 from ..core.definition import Definition
 from ..core.events import (
     Answered,
@@ -36,6 +46,7 @@ from ..core.events import (
     Event,
     Fact,
     Failure,
+    Intercepted,
     PauseRequested,
     Raised,
     Recorded,
@@ -61,6 +72,7 @@ from ..core.values import Pick, Value
 from ..errors import IllegalTransition, StepError
 from ..ports import Batch, Request, RunHead, Store
 from ..stores.memory import Memory, MemoryStore
+from .interceptors import Interceptor, nobody_minds
 
 START: Final = 1_700_000_000_000_000
 """The moment at which every simulated run begins, in microseconds since 1970."""
@@ -151,7 +163,7 @@ class Race:
 
 
 Yielded: TypeAlias = Wish | tuple[Wish, ...] | Race
-Effect: TypeAlias = RunStep | CancelStep | HoldStream | SetTimer | ClearTimer
+Effect: TypeAlias = RunStep | CancelStep | HoldStream | SetTimer | ClearTimer | Intercept | Withdraw
 Script: TypeAlias = Callable[[Any], Generator[Yielded, Any, Any]]
 """A durable function as a generator: it yields a wish, a tuple of them (all of them) or a `Race`, and is sent results.
 
@@ -187,7 +199,8 @@ class Simulation:
     workflow, `flows` by the name under which functions call them; a "count" needs no answer. `requests` are
     what others ask of the run ("cancel", "terminate", "pause", "continue", "resume", or "signal:" and its name, whose
     value is that name), in order, each with the number of reports and timers after which it is asked; sooner where
-    nothing else is left to happen.
+    nothing else is left to happen. `hooks` are the points
+    at which the `interceptor` stands, as a run records them ("before *"); its answers take their time.
     """
 
     definition: Definition
@@ -199,6 +212,8 @@ class Simulation:
     retry: Retry = ONCE
     deadline: int = 0
     requests: tuple[tuple[int, str], ...] = ()
+    hooks: tuple[str, ...] = ()
+    interceptor: Interceptor = nobody_minds
 
     def run(self, seed: int = 0, faults: Faults = Faults()) -> Result:
         """One run. Raises `Discrepancy` if it gets stuck, or if a finished step runs again."""
@@ -231,13 +246,13 @@ class _Due:
     """Something that will be reported: the outcome of an attempt or a timer; `stale` survives a crash."""
 
     at: int
-    fact: StepCompleted | StepFailed | AttemptLost | TimerFired
+    fact: StepCompleted | StepFailed | AttemptLost | TimerFired | Intercepted
     stale: bool = False
 
     def reports(self, command: CancelStep) -> bool:
         """Whether this is the first report of the attempt that is to be stopped."""
         fact = self.fact
-        if self.stale or isinstance(fact, TimerFired):
+        if self.stale or isinstance(fact, TimerFired | Intercepted):
             return False
         return (fact.path, fact.attempt) == (command.path, command.attempt)
 
@@ -373,7 +388,17 @@ class _World:
         due = self.now + deadline if deadline else 0
         input = _text(self.simulation.input)
         self._commit(
-            RunStarted(self.now, RUN, definition.name, definition.version, definition.hash, input, 1, deadline=due)
+            RunStarted(
+                self.now,
+                RUN,
+                definition.name,
+                definition.version,
+                definition.hash,
+                input,
+                1,
+                deadline=due,
+                hooks=self.simulation.hooks,
+            )
         )
 
     def _request(self, request: Request) -> None:
@@ -389,7 +414,7 @@ class _World:
         fact = due.fact
         if isinstance(fact, TimerFired):
             self._commit(TimerFired(max(self._at(), fact.at), fact.path))
-        elif isinstance(fact, StepCompleted):
+        elif isinstance(fact, StepCompleted | Intercepted):
             self._commit(replace(fact, at=self._at()))
         else:
             self._commit(self._judged(fact))
@@ -457,8 +482,11 @@ class _World:
                     self.agenda.append(_Due(command.due + self._lag(), TimerFired(command.due, command.path)))
                 case ClearTimer():
                     self._forget_timer(command.path)
-                case HoldStream():
-                    pass
+                case Intercept(path) if path in self.state.gates:
+                    answer = self.simulation.interceptor(command, self.state.gates[path])
+                    self.agenda.append(_Due(self.now + self.random.randrange(1_000_000) + self._lag(), answer))
+                case HoldStream() | Withdraw() | Intercept():
+                    pass  # an answer that nobody waits for changes nothing
 
     def _lag(self) -> int:
         return self.random.randrange(5_000_000) if self._happens(self.faults.delay) else 0

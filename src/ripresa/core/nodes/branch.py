@@ -8,10 +8,12 @@ from typing_extensions import override
 
 from ..events import BranchTaken, Failure
 from ..frames import ScopeFrame
+from ..gates import Gate, gated
 from ..values import Value, text_of
 from .node import Node, Scope
 
 if TYPE_CHECKING:
+    from ..events import Intercepted
     from ..state import RunState
 
 
@@ -48,7 +50,19 @@ class Branch(Scope[ScopeFrame]):
         if index < 0:
             frame.question = question
             run.abort(frame, Failure("no_case", f"no case of {self.condition} takes this value", path=frame.path))
-            return
+        elif not run.points or not gated(run, frame, Gate("branch", frame.input, index, self.arms[index].name)):
+            self._take(run, frame, index)
+
+    @override
+    def intercepted(self, run: RunState, frame: ScopeFrame, gate: Gate, fact: Intercepted) -> None:
+        if fact.answer == "skip":
+            run.done(frame, fact.value)
+        elif fact.answer == "redirect":
+            self._take(run, frame, next(index for index, arm in enumerate(self.arms) if arm.name == fact.detail))
+        else:
+            self._take(run, frame, gate.number)
+
+    def _take(self, run: RunState, frame: ScopeFrame, index: int) -> None:
         arm = self.arms[index]
         run.consequences.append(BranchTaken(frame.path, self.condition, arm.name, arm.expected() - self.expected()))
         run.spawn(frame, arm, arm.name, index, frame.input)

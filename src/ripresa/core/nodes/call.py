@@ -8,8 +8,9 @@ from typing_extensions import override
 
 from ...errors import CODES
 from ..commands import CancelStep, ClearTimer, SetTimer
-from ..events import Failure, NodeCancelled, RetryScheduled
+from ..events import Failure, Intercepted, NodeCancelled, RetryScheduled
 from ..frames import BACKOFF, CANCELLING, HELD, OPEN, CallFrame, Frame
+from ..gates import Gate, gated
 from ..values import Value
 from .node import Node
 
@@ -47,22 +48,44 @@ class Call(Node[CallFrame]):
     @override
     def open(self, run: RunState, frame: CallFrame) -> None:
         frame.generation = run.generation
-        run.schedule(frame)
+        if not run.points or not gated(run, frame, Gate("before", frame.input)):
+            run.schedule(frame)
 
     def failed(self, run: RunState, frame: Any, failure: Failure, retry_at: int) -> None:
         """The attempt raised; the next one is due at `retry_at`, or there is none (0)."""
         if frame.phase == CANCELLING:
             run.cancelled(frame)
-        elif retry_at:
+        elif not run.points or not gated(run, frame, Gate("error", frame.input, retry_at, failure=failure)):
+            self._settle(run, frame, failure, retry_at)
+
+    def _settle(self, run: RunState, frame: CallFrame, failure: Failure, retry_at: int) -> None:
+        if retry_at:
             self._again(run, frame, retry_at)
         else:
             run.fail(frame, failure)
 
+    @override
+    def intercepted(self, run: RunState, frame: CallFrame, gate: Gate, fact: Intercepted) -> None:
+        replaced = fact.answer in ("replace", "skip")
+        if fact.answer == "again":
+            self._again(run, frame, max(fact.number, run.at))
+        elif gate.point == "before" and fact.answer != "skip":
+            if replaced:
+                frame.input, frame.replaced = fact.value, True
+            run.schedule(frame)
+        elif gate.failure is not None and not replaced:
+            self._settle(run, frame, gate.failure, gate.number)
+        else:
+            run.done(frame, fact.value if replaced else gate.value)
+
     def lost(self, run: RunState, frame: Any, reason: str, retry_at: int) -> None:
         """The attempt ended without a report."""
-        if reason == "interrupted":
-            frame.base += 1  # the engine stopped it: that does not count against the step
-        self.failed(run, frame, lost_failure(reason, frame.path, frame.attempt), retry_at)
+        failure = lost_failure(reason, frame.path, frame.attempt)
+        if reason == "interrupted" and frame.phase != CANCELLING:
+            frame.base += 1  # the engine stopped it: that does not count against the step, and concerns no hook
+            self._settle(run, frame, failure, retry_at)
+        else:
+            self.failed(run, frame, failure, retry_at)
 
     def record(self, frame: Any, key: str, output: Value) -> None:
         """Keep what a call inside the step returned, for its next attempt."""

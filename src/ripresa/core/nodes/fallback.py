@@ -8,9 +8,11 @@ from typing_extensions import override
 
 from ..events import Failure, FallbackTaken
 from ..frames import ScopeFrame
+from ..gates import Gate, gated
 from .node import Node, Scope
 
 if TYPE_CHECKING:
+    from ..events import Intercepted
     from ..state import RunState
 
 
@@ -47,6 +49,18 @@ class Fallback(Scope[ScopeFrame]):
         if following == len(self.choices) or not self._counts(failure):
             run.abort(frame, failure)
             return
+        gate = Gate("fallback", frame.input, key, self.choices[following].name, failure)
+        if not run.points or not gated(run, frame, gate):
+            self._take(run, frame, key, following, failure)
+
+    @override
+    def intercepted(self, run: RunState, frame: ScopeFrame, gate: Gate, fact: Intercepted) -> None:
+        name = fact.detail if fact.answer == "redirect" else gate.detail
+        following = next(index for index, choice in enumerate(self.choices) if choice.name == name)
+        assert gate.failure is not None
+        self._take(run, frame, gate.number, following, gate.failure)
+
+    def _take(self, run: RunState, frame: ScopeFrame, key: int, following: int, failure: Failure) -> None:
         frame.others.append(failure)
         run.drop(frame, key)
         choice = self.choices[following]

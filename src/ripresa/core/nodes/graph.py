@@ -9,11 +9,17 @@ from typing_extensions import override
 
 from ..events import NodeSkipped
 from ..frames import OPEN, Frame, ScopeFrame
+from ..gates import Gate as HookGate
+from ..gates import gated
 from ..values import NULL, Value
 from .node import Node, Scope
 
 if TYPE_CHECKING:
+    from ..events import Intercepted
     from ..state import RunState
+
+RUN, SKIP = "run", "skip"
+"""What can be decided about a node with a condition."""
 
 INPUT = -1
 """The source that stands for the graph's own input."""
@@ -86,7 +92,17 @@ class Gate(Scope[ScopeFrame]):
         """Whether the node runs (`when`), and with what (`input`)."""
         if question == "input":
             run.replace(frame, self.body, answer)
-        elif answer != b"true":
+            return
+        choice = RUN if answer == b"true" else SKIP
+        if not run.points or not gated(run, frame, HookGate("branch", frame.input, detail=choice)):
+            self._decided(run, frame, choice)
+
+    @override
+    def intercepted(self, run: RunState, frame: ScopeFrame, gate: HookGate, fact: Intercepted) -> None:
+        self._decided(run, frame, fact.detail if fact.answer == "redirect" else gate.detail)
+
+    def _decided(self, run: RunState, frame: ScopeFrame, choice: str) -> None:
+        if choice == SKIP:
             run.consequences.append(NodeSkipped(frame.path.removesuffix("?"), -self.body.expected()))
             run.skipped(frame)
         elif self.wire.evaluated:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from ..events import Failure, FanOutEnded
-from ..frames import CANCELLED, DONE, FAILED, OPEN, Frame, ScopeFrame
+from ..frames import CANCELLED, DONE, FAILED, JOINING, OPEN, Frame, ScopeFrame
+from ..gates import Gate, gated
 from ..values import NULL, Value
 from .node import Scope
 
 if TYPE_CHECKING:
+    from ..events import Intercepted
     from ..state import RunState
 
 WINDOW = 256
@@ -51,10 +53,11 @@ class Join:
 class FanOutFrame(ScopeFrame):
     """Branches under way: how many there are, the next to begin, results by index, counts of the ended.
 
-    `again` are the branches of a reopened run that are to go on, the last one first.
+    `again` are the branches of a reopened run that are to go on, the last one first; `narrow` is the window that a
+    hook asked for (0: none did).
     """
 
-    __slots__ = ("again", "completed", "count", "failures", "next", "results")
+    __slots__ = ("again", "completed", "count", "failures", "narrow", "next", "results")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("count", "plain"),
@@ -63,6 +66,7 @@ class FanOutFrame(ScopeFrame):
         ("completed", "plain"),
         ("failures", "failure list"),
         ("again", "plain list"),
+        ("narrow", "plain"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -73,6 +77,7 @@ class FanOutFrame(ScopeFrame):
         self.completed = 0
         self.failures: list[Failure] = []
         self.again: list[int] = []
+        self.narrow = 0
 
 
 class FanOut(Scope[FanOutFrame]):
@@ -95,7 +100,19 @@ class FanOut(Scope[FanOutFrame]):
         """Start with `count` branches."""
         frame.count = count
         frame.results = [None] * count
-        self.fill(run, frame)
+        if not run.points or not gated(run, frame, Gate("fork", frame.input, count)):
+            self.fill(run, frame)
+
+    @override
+    def intercepted(self, run: RunState, frame: FanOutFrame, gate: Gate, fact: Intercepted) -> None:
+        if gate.point == "join":
+            run.done(frame, fact.value if fact.answer == "replace" else gate.value)
+        elif fact.answer == "skip":
+            self._summary(run, frame)
+            run.done(frame, fact.value)
+        else:
+            frame.narrow = fact.number if fact.answer == "narrow" else 0
+            self.fill(run, frame)
 
     def branch(self, run: RunState, frame: FanOutFrame, index: int) -> None:
         """Open the branch of this index."""
@@ -104,7 +121,8 @@ class FanOut(Scope[FanOutFrame]):
         """Begin branches while the window has room; join if all have ended."""
         if frame.count - len(frame.failures) < self.join.least:
             self._too_few(run, frame)
-        while frame.phase == OPEN and frame.active < self.window and (frame.again or frame.next < frame.count):
+        window = min(frame.narrow, self.window) if frame.narrow else self.window
+        while frame.phase == OPEN and frame.active < window and (frame.again or frame.next < frame.count):
             if frame.again:
                 frame.active += 1
                 run.reopen(frame.children[frame.again.pop()])
@@ -139,7 +157,8 @@ class FanOut(Scope[FanOutFrame]):
     def wound(self, run: RunState, frame: FanOutFrame) -> None:
         if not frame.question:
             self._summary(run, frame)
-        run.close(frame)
+        if not (run.points and frame.phase == JOINING and gated(run, frame, Gate("join", frame.result))):
+            run.close(frame)
 
     @override
     def reopen(self, run: RunState, frame: FanOutFrame) -> None:
@@ -170,7 +189,9 @@ class FanOut(Scope[FanOutFrame]):
             run.abort(frame, first)
         else:
             self._summary(run, frame)
-            run.done(frame, tuple(NULL if value is None else value for value in frame.results))
+            value = tuple(NULL if value is None else value for value in frame.results)
+            if not run.points or not gated(run, frame, Gate("join", value)):
+                run.done(frame, value)
 
     def _summary(self, run: RunState, frame: FanOutFrame) -> None:
         phases = [child.phase for child in frame.children.values()]

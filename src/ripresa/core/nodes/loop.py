@@ -9,10 +9,12 @@ from typing_extensions import override
 
 from ..events import IterationStarted, LoopEnded
 from ..frames import Frame, ScopeFrame
+from ..gates import Gate, gated, reached
 from ..values import Pick, Value, text_of
 from .node import Node, Scope
 
 if TYPE_CHECKING:
+    from ..events import Intercepted
     from ..state import RunState
 
 
@@ -27,6 +29,10 @@ class LoopFrame(ScopeFrame):
         self.index = 0
         self.count = -1
         self.accumulator: Value = self.input
+
+    @override
+    def begin_with(self, input: Value) -> None:
+        self.input = self.accumulator = input
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,10 @@ class Loop(Scope[LoopFrame]):
 
     @override
     def open(self, run: RunState, frame: LoopFrame) -> None:
+        if not run.points or not self._gated(run, frame, "loop_start", frame.input):
+            self._open(run, frame)
+
+    def _open(self, run: RunState, frame: LoopFrame) -> None:
         if self.over.kind == "items":
             frame.accumulator = self.over.start
             run.ask(frame, "count", frame.input)
@@ -123,10 +133,43 @@ class Loop(Scope[LoopFrame]):
     @override
     def on_done(self, run: RunState, frame: LoopFrame, key: int, value: Value) -> None:
         frame.accumulator = value
+        if not run.points or not self._gated(run, frame, "iterated", value, key):
+            self._iterated(run, frame)
+
+    def _iterated(self, run: RunState, frame: LoopFrame) -> None:
         if self.after:
-            run.ask(frame, "until", value)
+            run.ask(frame, "until", frame.accumulator)
         else:
             self._next(run, frame)
+
+    @override
+    def intercepted(self, run: RunState, frame: LoopFrame, gate: Gate, fact: Intercepted) -> None:
+        if gate.point == "loop_start" and fact.answer == "skip":
+            run.done(frame, fact.value)
+            return
+        if gate.point == "loop_start" and fact.answer == "replace":
+            frame.begin_with(fact.value)
+        elif fact.answer == "replace" or (fact.answer in ("skip", "redirect") and fact.number):
+            frame.accumulator = fact.value
+        match gate.point:
+            case "loop_start":
+                self._open(run, frame)
+            case "loop_end":
+                run.done(frame, frame.accumulator)
+            case _ if fact.answer == "redirect":
+                self._end(run, frame, "hook")
+            case "iteration" if fact.answer == "skip":
+                frame.index += 1
+                self._iterated(run, frame)
+            case "iteration":
+                self._begin(run, frame)
+            case _:
+                self._iterated(run, frame)
+
+    def _gated(self, run: RunState, frame: LoopFrame, point: str, value: Value, index: int = 0) -> bool:
+        if point in ("loop_start", "iterated"):
+            reached(run, frame, point, self.body.name, index)
+        return gated(run, frame, Gate(point, value, index))
 
     def _next(self, run: RunState, frame: LoopFrame) -> None:
         if frame.index == frame.count:
@@ -139,6 +182,10 @@ class Loop(Scope[LoopFrame]):
             self._iterate(run, frame)
 
     def _iterate(self, run: RunState, frame: LoopFrame) -> None:
+        if not run.points or not self._gated(run, frame, "iteration", frame.accumulator, frame.index):
+            self._begin(run, frame)
+
+    def _begin(self, run: RunState, frame: LoopFrame) -> None:
         index = frame.index
         frame.index += 1
         run.consequences.append(IterationStarted(frame.path, index, self.body.expected()))
@@ -155,4 +202,5 @@ class Loop(Scope[LoopFrame]):
 
     def _end(self, run: RunState, frame: LoopFrame, reason: str) -> None:
         run.consequences.append(LoopEnded(frame.path, frame.index, reason))
-        run.done(frame, frame.accumulator)
+        if not run.points or not self._gated(run, frame, "loop_end", frame.accumulator, frame.index):
+            run.done(frame, frame.accumulator)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ...errors import RipresaError
-from ..events import Failure
+from ..events import Failure, Intercepted
 from ..frames import Frame, ScopeFrame
 from ..values import Value
 
 if TYPE_CHECKING:
+    from ..gates import Gate
     from ..state import RunState
 
 F = TypeVar("F", bound=Frame)
@@ -25,6 +26,8 @@ class Node(Generic[F]):
 
     kind: ClassVar[str]
     frame_class: ClassVar[type[Frame]]
+    hooks: tuple[Any, ...] = ()
+    """The hooks that were written beside it; they shape no hash, and the core never looks at them."""
 
     def __init__(self, name: str, *, code: Any = None, input_type: Any = Any, output_type: Any = Any) -> None:
         self.name = name
@@ -63,6 +66,10 @@ class Node(Generic[F]):
 
     def rewind(self, run: RunState, frame: F) -> None:
         """The run goes on from here after a rollback; what is outstanding is commanded anew anyway."""
+
+    def intercepted(self, run: RunState, frame: F, gate: Gate, fact: Intercepted) -> None:
+        """Go on as interceptors answered at the gate (neither a veto nor a cancellation)."""
+        raise RipresaError(f"no hook can stand at {gate.point!r} here", code="not_available", where=frame.path)
 
     def timer(self, run: RunState, frame: F) -> None:
         """The frame's timer fired; late ones change nothing."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from ..frames import ScopeFrame
+from ..gates import Gate, gated, reached
 from ..values import Value
 from .node import Node, Scope
 
 if TYPE_CHECKING:
+    from ..events import Intercepted
     from ..state import RunState
 
 
@@ -39,5 +41,15 @@ class Sequence(Scope[ScopeFrame]):
     def _begin(self, run: RunState, frame: ScopeFrame, key: int, value: Value) -> None:
         if key == len(self.steps):
             run.done(frame, value)
-        else:
+        elif not run.points or not self._stage(run, frame, key, value):
             run.spawn(frame, self.steps[key], self.steps[key].name, key, value)
+
+    @override
+    def intercepted(self, run: RunState, frame: ScopeFrame, gate: Gate, fact: Intercepted) -> None:
+        value = fact.value if fact.answer == "replace" else gate.value
+        run.spawn(frame, self.steps[gate.number], self.steps[gate.number].name, gate.number, value)
+
+    def _stage(self, run: RunState, frame: ScopeFrame, key: int, value: Value) -> bool:
+        name = self.steps[key].name
+        reached(run, frame, "stage", name, key)
+        return gated(run, frame, Gate("stage", value, key, name))

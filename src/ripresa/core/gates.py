@@ -1,0 +1,177 @@
+"""Gates: where a run waits for the answer of an interceptor, and what becomes of each answer.
+
+Law: a gate stands only at a point that the run has recorded (`RunStarted.hooks`, `HooksSet`), so that replay finds
+the same gates; its answer is a fact. A frame waits at one gate at most. A gate whose answer ended its frame is
+remembered: a reopened run asks there again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .commands import Intercept, Withdraw
+from .events import Failure, Intercepted, NodeCancelled, PointReached
+from .frames import ASKING, ENDED, FAILING, OPEN, WINDING, CallFrame, Frame, StreamFrame
+from .points import SEEN, matches, parse
+from .values import NULL, Value
+
+if TYPE_CHECKING:
+    from .state import RunState
+
+
+class Gate(NamedTuple):
+    """What is asked about: a value, and by point a number (index, count, moment), a word and a failure."""
+
+    point: str
+    value: Value = NULL
+    number: int = 0
+    detail: str = ""
+    failure: Failure | None = None
+
+
+def set_points(run: RunState, hooks: tuple[str, ...]) -> None:
+    """Interceptors stand at these recorded points from now on."""
+    run.hooks = hooks
+    run.points = parse(hooks)
+
+
+def gated(run: RunState, frame: Frame, gate: Gate) -> bool:
+    """Let the frame wait if interceptors stand here; then the answer comes to `intercepted`."""
+    if not _stands(run, frame, gate.point):
+        return False
+    _ask(run, frame, gate)
+    return True
+
+
+def reached(run: RunState, frame: Frame, point: str, name: str, index: int) -> None:
+    """Record that a point which leaves no event of its own was reached, if any hook stands there."""
+    if _stands(run, frame, point) or _stands(run, frame, SEEN + point):
+        run.consequences.append(PointReached(frame.path, point, name, index))
+
+
+def _stands(run: RunState, frame: Frame, point: str) -> bool:
+    patterns = None if isinstance(frame, StreamFrame) else run.points.get(point)  # streams have hooks of their own
+    return patterns is not None and any(matches(pattern, frame.node.name, frame.path) for pattern in patterns)
+
+
+def _ask(run: RunState, frame: Frame, gate: Gate) -> None:
+    if isinstance(frame, CallFrame):
+        frame.phase = ASKING
+    run.gates[frame.path] = gate
+    run.commands.append(Intercept(frame.path, gate.point))
+
+
+def is_awaited(run: RunState, path: str, point: str) -> bool:
+    """Whether a frame waits at this gate."""
+    gate = run.gates.get(path)
+    return gate is not None and gate.point == point and run.frames[path].phase not in ENDED
+
+
+def intercepted(run: RunState, fact: Intercepted) -> None:
+    """Go on as interceptors say."""
+    frame = run.frames[fact.path]
+    gate = run.gates[fact.path]
+    if fact.answer == "cancel":
+        if run.status != "cancelling":
+            run.cancel_run(fact.detail)
+        if run.gates.get(fact.path) is gate and frame.phase not in ENDED:  # the cancellation does not reach it
+            _refuse(run, frame, Failure("cancelled", fact.detail, path=fact.path))
+    elif fact.answer in ("veto", "fail"):
+        reason = fact.detail or "a hook forbids it"
+        _refuse(run, frame, fact.failure or Failure("vetoed", reason, path=fact.path, cause=gate.failure))
+    else:
+        del run.gates[fact.path]
+        _go_on(run, frame, gate, fact)
+
+
+def _go_on(run: RunState, frame: Any, gate: Gate, fact: Intercepted) -> None:
+    replaced = fact.answer in ("replace", "skip")
+    match gate.point:
+        case "start" if fact.answer == "skip":
+            run.complete(frame, fact.value)
+        case "start":
+            frame.begin_with(fact.value if replaced else frame.input)
+            frame.node.open(run, frame)
+        case "complete":
+            run.complete(frame, fact.value if replaced else gate.value)
+        case "fail" if replaced:
+            run.complete(frame, fact.value)
+        case "fail":
+            assert gate.failure is not None
+            run.give_up(frame, gate.failure)
+        case _:
+            frame.node.intercepted(run, frame, gate, fact)
+
+
+def _refuse(run: RunState, frame: Any, failure: Failure) -> None:
+    """The frame fails of the answer; a reopened run asks again."""
+    gate = run.gates.pop(frame.path)
+    _remember(run, frame, gate)
+    if isinstance(frame, CallFrame) or gate.point == "start":
+        run.fail(frame, failure)
+    elif gate.point in ("complete", "fail"):
+        run.give_up(frame, failure)
+    elif gate.point == "join":
+        frame.phase, frame.failure = FAILING, failure
+        run.close(frame)
+    else:
+        run.abort(frame, failure)
+
+
+def cancel(run: RunState, frame: Any) -> bool:
+    """Stop a frame that waits at its gate; whether that was all there was to do."""
+    gate = _withdraw(run, frame)
+    if gate.point == "after" or gate.point == "join":  # the work is done: it is taken as it is
+        run.refused.pop(frame.path)
+        run.done(frame, gate.value)
+    elif isinstance(frame, CallFrame):
+        run.consequences.append(NodeCancelled(frame.path))
+        run.cancelled(frame)
+    elif gate.point == "start" or frame.phase in WINDING or gate.point == "fail":
+        run.cancelled(frame)
+    else:
+        return False
+    return True
+
+
+def abort(run: RunState, frame: Frame, failure: Failure) -> bool:
+    """A frame that waits at its gate fails for another reason; whether that was all there was to do."""
+    gate = _withdraw(run, frame)
+    if gate.point != "start":
+        return False
+    run.fail(frame, failure)
+    return True
+
+
+def _withdraw(run: RunState, frame: Frame) -> Gate:
+    run.commands.append(Withdraw(frame.path))
+    gate = run.gates.pop(frame.path)
+    _remember(run, frame, gate)
+    return gate
+
+
+def _remember(run: RunState, frame: Frame, gate: Gate) -> None:
+    """The frame may be reopened: then it is asked again, unless there is another attempt or nothing left to ask."""
+    if gate.point not in ("error", "fail"):
+        run.refused[frame.path] = gate
+
+
+def forget(run: RunState, path: str) -> None:
+    """The frame at this path is gone."""
+    run.refused.pop(path, None)
+
+
+def ask_again(run: RunState, frame: Frame) -> bool:
+    """Ask again at the gate whose answer ended the frame, if there is one."""
+    gate = run.refused.pop(frame.path, None)
+    if gate is None:
+        return False
+    frame.phase = OPEN
+    frame.failure = None
+    _ask(run, frame, gate)
+    return True
+
+
+def open_gates(run: RunState) -> list[Intercept]:
+    """The questions to interceptors that have no answer yet."""
+    return [Intercept(path, gate.point) for path, gate in run.gates.items()]

@@ -1,0 +1,58 @@
+"""The events of hooks: what interceptors answered, which hooks failed, where they stand, and points they saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .parts import Failure
+from .values import NULL, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Intercepted:
+    """Interceptors answered at a point.
+
+    `answer`: continue, replace, skip, again, redirect, narrow, cancel, veto, or fail where a critical one failed;
+    `hook` names those that shaped it. By answer, `value` is the replacement, `detail` a reason or where to go,
+    `number` a count, a moment, or for skip whether a value was given.
+    """
+
+    at: int
+    path: str
+    point: str
+    answer: str
+    hook: str = ""
+    value: Value = NULL
+    detail: str = ""
+    number: int = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed:
+    """A hook raised, took too long or gave an answer that makes no sense; the run goes on unless it is critical."""
+
+    at: int
+    path: str
+    point: str
+    hook: str
+    failure: Failure
+    critical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HooksSet:
+    """Hooks stand at these points from now on (they were added or taken away while the run was under way)."""
+
+    at: int
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PointReached:
+    """A point that leaves no event of its own was reached, and a hook stands there."""
+
+    path: str
+    point: str
+    name: str = ""
+    index: int = 0

@@ -1,0 +1,43 @@
+"""What events carry beside values: failures, and the calls that durable functions ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .values import NULL, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as data.
+
+    `types` are the qualified names of the exception's classes, most special first, so that policies can match by
+    type without the class; `path` and `attempt` say where it arose; `others` are failures that came with it.
+    """
+
+    code: str
+    message: str
+    types: tuple[str, ...] = ()
+    retryable: bool = False
+    path: str = ""
+    attempt: int = 0
+    traceback: str = ""
+    cause: Failure | None = None
+    others: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """One call that a durable function asks for.
+
+    `key` is its number within the function, from 1; `kind` is `step`, `flow`, `sleep` or `wait`; `segment` names it in
+    paths; `input` is what it is called with (for `sleep` and `wait`: microseconds as JSON, 0 for ever); `shape` is the
+    definition hash of a flow, the name of the signal that is waited for. Of kind `patch`, before the others and with
+    key 0, it is no call: it says that the function goes by the change of its code that `segment` names.
+    """
+
+    key: int
+    kind: str
+    segment: str
+    input: Value = NULL
+    shape: str = ""

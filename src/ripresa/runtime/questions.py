@@ -1,0 +1,253 @@
+"""One question to interceptors: what they are asked about, decoded anew for each, and what their answers come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..authoring.asked import (
+    UNSET,
+    AfterStep,
+    Again,
+    Answer,
+    BeforeStep,
+    BranchChoosing,
+    Cancel,
+    Continue,
+    FallbackChoosing,
+    ForkStarting,
+    JoinEnding,
+    LoopTurning,
+    Narrow,
+    Redirect,
+    Replace,
+    RunCompleting,
+    RunFailing,
+    RunStarting,
+    Skip,
+    StageEntering,
+    StepErring,
+    Veto,
+)
+from ..authoring.encoding import encode
+from ..authoring.hooks import Hook
+from ..authoring.options import bad_count
+from ..core.commands import Intercept
+from ..core.durations import microseconds
+from ..core.events import Failure, Intercepted
+from ..core.frames import CallFrame
+from ..core.nodes.branch import Branch
+from ..core.nodes.fallback import Fallback
+from ..core.nodes.graph import RUN, SKIP
+from ..core.points import ANSWERS
+from ..core.values import NULL, Value
+from ..errors import RipresaError
+from .attempts import bound_at
+from .functions import moment
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+_WORDS: dict[type[Any], str] = {
+    Continue: "continue",
+    Replace: "replace",
+    Skip: "skip",
+    Again: "again",
+    Redirect: "redirect",
+    Narrow: "narrow",
+    Cancel: "cancel",
+    Veto: "veto",
+}
+_ABOUT_INPUT = ("start", "stage", "loop_start", "branch", "fork", "fallback")
+
+
+class Question:
+    """A gate as its interceptors see it, one after another."""
+
+    def __init__(self, driver: Driver, command: Intercept, *, waits: bool) -> None:
+        self.driver = driver
+        self.state = driver.state
+        self.path = command.path
+        self.point = command.point
+        self.waits = waits
+        self.frame: Any = driver.state.frames[command.path]
+        self.gate = driver.state.gates[command.path]
+        self.value: Value = self.gate.value
+        self.replaced = False
+        self.shaped: list[str] = []
+        self.decided: Intercepted | None = None
+        self._encoded: Value = NULL
+
+    @property
+    def at(self) -> int:
+        """The moment of a fact: the present, unless all is said in the same breath."""
+        return max(self.driver.clock.now(), self.state.at) if self.waits else self.state.at
+
+    # --- asking
+
+    def asked(self) -> Any:
+        """What a hook is handed, with values of its own."""
+        gate, frame = self.gate, self.frame
+        place = (
+            self.point,
+            self.state.run,
+            self.state.definition.name,
+            self.path,
+            frame.node.name,
+            moment(self.at),
+        )
+        match self.point:
+            case "before":
+                return BeforeStep(*place, self._arguments())
+            case "after":
+                return AfterStep(*place, self._read(), frame.attempt)
+            case "error":
+                return StepErring(*place, self._failure(), frame.attempt, gate.number > 0)
+            case "start":
+                return RunStarting(*place, self._read())
+            case "complete":
+                return RunCompleting(*place, self._read())
+            case "fail":
+                return RunFailing(*place, self._failure())
+            case "stage":
+                return StageEntering(*place, gate.detail, gate.number, self._read())
+            case "fallback":
+                return FallbackChoosing(*place, gate.detail, self.choices, self._failure())
+            case "branch":
+                return BranchChoosing(*place, gate.detail, self.choices, self._read())
+            case "fork":
+                return ForkStarting(*place, gate.number, frame.node.window, self._read())
+            case "join":
+                return JoinEnding(*place, self._read())
+            case _:
+                return LoopTurning(*place, self._read(), gate.number)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Where a redirection may lead."""
+        node = self.frame.node
+        if isinstance(node, Branch):
+            return tuple(arm.name for arm in node.arms)
+        if isinstance(node, Fallback):
+            return tuple(choice.name for choice in node.choices)
+        return ("end",) if self.point in ("iteration", "iterated") else (RUN, SKIP)
+
+    def _failure(self) -> Failure:
+        assert self.gate.failure is not None
+        return self.gate.failure
+
+    def _read(self) -> Any:
+        return self.driver.values.read(self.value, self._kind)
+
+    @property
+    def _kind(self) -> Any:
+        """The type of the value that is asked about."""
+        node = self.frame.node
+        if isinstance(self.frame, CallFrame):
+            return bound_at(self.driver, self.frame).step.parameters.returns
+        if self.point == "stage":
+            return node.steps[self.gate.number].input_type
+        if self.point == "branch" and not isinstance(node, Branch):
+            return Any  # the results that a node of a graph waits for
+        return node.input_type if self.point in _ABOUT_INPUT else node.output_type
+
+    def _arguments(self) -> dict[str, Any]:
+        bound = bound_at(self.driver, self.frame)
+        if self.replaced:
+            args, kwargs = bound.step.parameters.decode(self.value, self.driver.values)
+        else:
+            args, kwargs = bound.binding.arguments(self.value, self.driver.values)
+        given = bound.step.parameters.signature.bind(*args, **kwargs)
+        return dict(given.arguments)
+
+    # --- answering
+
+    def check(self, hook: Hook, answer: Any) -> None:
+        """Raise `invalid_answer` for one that makes no sense here, `InvalidValue` for a value of another type."""
+        if answer is None or isinstance(answer, Continue):
+            return
+        if _WORDS.get(type(answer)) not in ANSWERS[self.point]:
+            allowed = ", ".join(sorted(("continue", *ANSWERS[self.point])))
+            raise self._invalid(hook, f"answered {answer!r}", f"at {self.point!r} it may answer {allowed}")
+        if isinstance(answer, Redirect) and answer.to not in self.choices:
+            raise self._invalid(hook, f"redirects to {answer.to!r}", f"there are {', '.join(map(repr, self.choices))}")
+        if isinstance(answer, Narrow) and bad_count(answer.to, "to"):
+            raise self._invalid(hook, f"narrows to {answer.to!r}", "give a whole number from 1")
+        if isinstance(answer, Again):
+            microseconds(answer.after, "after")
+        if isinstance(answer, Replace | Skip):
+            self._encoded = self._encode(answer)
+
+    def _invalid(self, hook: Hook, what: str, hint: str) -> RipresaError:
+        return RipresaError(f"hook {hook.name!r} {what}", code="invalid_answer", where=self.path, hint=hint)
+
+    def _encode(self, answer: Replace | Skip) -> Value:
+        if answer.value is UNSET:
+            return NULL if self.point == "iteration" else self._keep(None, self._result_kind)
+        if isinstance(answer, Replace) and self.point == "before":
+            return self.driver.keeper.keep(self._new_arguments(answer.value))
+        return self._keep(answer.value, self._result_kind if isinstance(answer, Skip) else self._kind_of_replacement)
+
+    def _keep(self, value: Any, kind: Any) -> Value:
+        return self.driver.keeper.keep(encode(value, kind, where=self.path))
+
+    @property
+    def _result_kind(self) -> Any:
+        """The type of what it returns that is left out."""
+        if isinstance(self.frame, CallFrame):
+            return bound_at(self.driver, self.frame).step.parameters.returns
+        return self.frame.node.output_type
+
+    @property
+    def _kind_of_replacement(self) -> Any:
+        return self._result_kind if self.point in ("error", "fail") else self._kind
+
+    def _new_arguments(self, value: Any) -> bytes:
+        parameters = bound_at(self.driver, self.frame).step.parameters
+        if parameters.only is None and isinstance(value, dict):
+            given: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return parameters.encode((), given, where=self.path)
+        if parameters.only is not None:
+            return parameters.encode((), {parameters.only: value}, where=self.path)
+        return parameters.encode((value,), {}, where=self.path)
+
+    def take(self, hook: Hook, answer: Answer) -> bool:
+        """Take an answer that was checked; whether it decides, so that nobody else is asked."""
+        if isinstance(answer, Continue) or (isinstance(answer, Again) and self.frame.attempt >= answer.at_most):
+            return False
+        self.shaped.append(hook.name)
+        if isinstance(answer, Replace):
+            self.value, self.replaced = self._encoded, True
+            return self.point in ("error", "fail")
+        self.decided = self._decision(answer)
+        return True
+
+    def _decision(self, answer: Answer) -> Intercepted:
+        word, hook = _WORDS[type(answer)], ", ".join(self.shaped)
+        fact = (self.at, self.path, self.point, word, hook)
+        match answer:
+            case Skip():
+                return Intercepted(*fact, self._encoded, number=int(answer.value is not UNSET))
+            case Again():
+                return Intercepted(*fact, number=self.at + microseconds(answer.after, "after"))
+            case Redirect():
+                value = self.value if self.replaced else NULL
+                return Intercepted(*fact, value, detail=answer.to, number=int(self.replaced))
+            case Narrow():
+                return Intercepted(*fact, number=answer.to)
+            case Cancel() | Veto():
+                return Intercepted(*fact, detail=answer.reason)
+            case _:
+                raise AssertionError(answer)
+
+    def refused(self, hook: Hook, failure: Failure) -> Intercepted:
+        """The answer where a critical hook failed."""
+        return Intercepted(self.at, self.path, self.point, "fail", hook.name, failure=failure)
+
+    def fact(self) -> Intercepted:
+        """What all answers come to."""
+        if self.decided is not None:
+            return self.decided
+        hook = ", ".join(self.shaped)
+        if self.replaced:
+            return Intercepted(self.at, self.path, self.point, "replace", hook, self.value)
+        return Intercepted(self.at, self.path, self.point, "continue")
