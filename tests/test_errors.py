@@ -35,7 +35,6 @@ NAMED_ELSEWHERE: dict[str, str] = {
     "store_full": "the same table",
     "store_readonly": "the same table",
     "extra_missing": "for optional dependencies; there are none yet",
-    "workflow_deadlock": "for runs that can never advance; the core proves that there are none",
 }
 
 KINDS = sorted(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .authoring.hooks import Breaker, Hook, Hooks, after, before, intercept, observe, on_error
     from .authoring.loops import fold, for_range, repeat
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
+    from .authoring.pool import Pool
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
     from .authoring.step import Step, step
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     )
     from .messages import Signal
     from .runtime.cancellation import CancelToken
+    from .runtime.pools import PoolStatus
     from .selection import Refusal, Report, Selection
     from .sessions import Session, SessionFailure
 
@@ -140,6 +142,7 @@ _PLACES = {
         "StepErring",
         "Veto",
     ),
+    "runtime.pools": ("PoolStatus",),
     "authoring.call": ("Call",),
     "authoring.hooks": (
         "Breaker",
@@ -167,6 +170,7 @@ _PLACES = {
         "n_of",
         "parallel",
     ),
+    "authoring.pool": ("Pool",),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
     "authoring.step": ("Step", "step"),
@@ -213,6 +217,8 @@ __all__ = [
     "Nondeterminism",
     "Observed",
     "Outcome",
+    "Pool",
+    "PoolStatus",
     "Problem",
     "Recorded",
     "Redirect",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from .authoring.call import Call, pending
 from .authoring.flow import Runnable
 from .authoring.hooks import Hook, Hooks
+from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .core.durations import Duration, seconds
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
+    from .runtime.pools import PoolStatus
     from .selection import Selection
     from .sessions import Sessions
 
@@ -48,7 +50,7 @@ class App:
     the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
     workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run,
     `hooks` are asked or told at the points where they stand; more can be added to `app.hooks` at any time.
-    `patience` is how many seconds the app waits for steps that do not stop.
+    `pools` are found by steps that name one. `patience` is how many seconds the app waits for steps that do not stop.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -63,6 +65,7 @@ class App:
         patience: Duration = 5.0,
         listeners: Iterable[Callable[[Recorded], None]] = (),
         hooks: Iterable[Hook] = (),
+        pools: Iterable[Pool[Any]] = (),
         clock: Clock | None = None,
     ) -> None:
         from .runtime.engine import Settings
@@ -72,7 +75,7 @@ class App:
         self._address = store
         self._durability = durability
         self._clock = clock
-        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"))
+        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"), tuple(pools))
         self._engine: Engine | None = None
         self._listeners = tuple(listeners)
         self.hooks = Hooks(hooks)
@@ -131,6 +134,10 @@ class App:
         from .sessions import Sessions
 
         return Sessions(self.engine)
+
+    def pools(self) -> list[PoolStatus]:
+        """The pools of the app as they stand: those that were declared, and those that steps have brought along."""
+        return self.engine.pools.status()
 
     # --- runs
 

@@ -7,7 +7,8 @@ whoever steps it, as one of the requests below.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -156,6 +157,19 @@ class Attempt(Protocol):
         """The session of the run. Raises `RipresaError(not_available)` if it has none."""
         ...
 
+    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
+        """Hold a member of a pool while holding these."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hold:
+    """A member of a pool that an attempt holds: of which pool, and who it is that holds it."""
+
+    pool: str
+    member: Any
+    holder: str
+
 
 class StepContext:
     """What a running step may know and ask for; see `current`."""
@@ -205,6 +219,20 @@ class StepContext:
         """The values of the session that the run belongs to. Raises `RipresaError(not_available)` if it has none."""
         return self._attempt.session()
 
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """What the running code holds of pools, the one taken last at the end."""
+        return ()
+
+    @property
+    def resource(self) -> Any:
+        """The member of a pool that the running code took last; None if it holds none. Typed: `pool.mine()`."""
+        return self.holds[-1].member if self.holds else None
+
+    def checkout(self, pool: Any) -> AbstractAsyncContextManager[Hold]:
+        """Hold a member of a pool for this attempt; see `Pool.take`."""
+        return self._attempt.checkout(pool, self.holds)
+
     def progress(self, completed: float, total: float | None = None, message: str = "") -> None:
         """Tell watchers how far the step is: not kept, and free when nobody watches."""
         self._attempt.progress(completed, total, message)
@@ -221,6 +249,21 @@ class StepContext:
     ) -> Coroutine[Any, Any, R]:
         """The same, told apart by `key` instead of by its arguments."""
         return _journaled(self._attempt, fn, args, kwargs, key)
+
+
+class Holding(StepContext):
+    """The context of a step that holds members of pools."""
+
+    __slots__ = ("_holds",)
+
+    def __init__(self, attempt: Attempt, holds: tuple[Hold, ...]) -> None:
+        super().__init__(attempt)
+        self._holds = holds
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """See `StepContext`."""
+        return self._holds
 
 
 async def _journaled(attempt: Attempt, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
@@ -250,6 +293,10 @@ class _Outside:
     def session(self) -> SessionData:
         raise no_session("outside a run there is no session")
 
+    @asynccontextmanager
+    async def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AsyncGenerator[Hold, None]:
+        yield Hold(pool.name, pool.members[0], "outside a run")
+
 
 def no_session(message: str) -> RipresaError:
     """The error of code that asks for a session where there is none."""
@@ -275,6 +322,17 @@ def current() -> StepContext:
 def enter_step(variables: Variables, context: StepContext) -> None:
     """Make `current()` answer with this context in these context variables."""
     variables.run(_step.set, context)
+
+
+@contextmanager
+def holding(hold: Hold) -> Generator[None, None, None]:
+    """Let `current()` know that the running code, and what it begins, holds a member of a pool."""
+    before = _step.get()
+    _step.set(Holding(before._attempt, (*before.holds, hold)))  # pyright: ignore[reportPrivateUsage]
+    try:
+        yield
+    finally:
+        _step.set(before)
 
 
 def enter_function(variables: Variables) -> None:

@@ -58,6 +58,8 @@ CODES: dict[str, Code] = {
     "session_not_found": Code("there is no session of this id"),
     "session_exists": Code("a session of this id was created with another owner or other limits"),
     "invalid_state": Code("something is asked for that the present state does not allow"),
+    "unknown_pool": Code("a step names a pool that the app does not have"),
+    "pool_unhealthy": Code("no member of a pool is well", retryable=True),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),

@@ -24,6 +24,7 @@ from ripresa.core.events import (
     Restarted,
     RunForked,
     RunStarted,
+    RunStuck,
     SessionEntered,
     SessionWritten,
     SignalRefused,
@@ -53,6 +54,7 @@ from ripresa.core.state import RunState
 from ripresa.core.values import reference
 
 from .play import SECOND, Play, call, calls, define, failure
+from .silent import Silent
 
 JOURNALS = Path(__file__).parent / "journals"
 
@@ -353,6 +355,15 @@ def hooked() -> tuple[Definition, Callable[[Play], None]]:
     return define(*calls("a b")), history
 
 
+def nothing_left_to_happen() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.done("a")
+        play.feed(RunStuck(play.now, "hole"))
+
+    return define(call("a"), Silent("hole")), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -372,6 +383,7 @@ WORKFLOWS = {
         streams,
         session_of_runs,
         hooked,
+        nothing_left_to_happen,
     )
 }
 ENDS = {
@@ -391,6 +403,7 @@ ENDS = {
     "streams": "completed",
     "session_of_runs": "completed",
     "hooked": "completed",
+    "nothing_left_to_happen": "failed",
 }
 
 

@@ -129,6 +129,7 @@ SILENT: list[Event] = [
     e.ContinueRequested(START),
     e.CheckpointNamed(START, "here"),
     e.SessionWritten(START, "a", 1, "s", "count", "set", b"1"),
+    e.RunStuck(START, "hole"),
 ]
 
 

@@ -14,6 +14,7 @@ SCRIPTS = {
     "chain.py": ["9 words, the longest is 'twilight'", "Summary(words=9, longest='notebooks')"],
     "graph.py": ["3 x lamp on the way, 135.00 to pay", "no more lamps than the stock has; you are on the list"],
     "function.py": ["Rome is warmest, says the station in Rome"],
+    "pool.py": ["ebb: ann", "spring: bob", "slack: ann's colleague", "PoolStatus(name='agents', size=2, free=2"],
     "router.py": [
         "['chat: refunded (seen by triage)', 'mail: refunded (seen by triage)']",
         "The tide turns.",
@@ -36,6 +37,7 @@ RUNS = {
     "chain.py:digest": ('["Oh!"]', "hardly anything: Oh\n"),
     "graph.py:order": ('{"article": "lamp", "count": 3}', "3 x lamp on the way, 135.00 to pay\n"),
     "function.py:watch": ('{"places": ["Oslo"]}', "Oslo is warmest"),
+    "pool.py:proofread": ('["ebb", "flow"]', '"flow: bob"'),
     "router.py:helpdesk": ('{"text": "a refund, please"}', "refunded (seen by triage)"),
     "stream.py:averages": ("240", '"reason": "exhausted"'),
     "errors.py:weather": ('"Oslo"', "cannot see rain in Oslo"),

@@ -191,3 +191,15 @@ def shadowed() -> None: ...
 shadowed_before = shadowed
 shadowed = plain  # type: ignore[assignment]
 number = 1
+
+
+def lent() -> object:
+    """The member of a pool that the child was lent."""
+    return current().resource
+
+
+async def taking() -> None:
+    from ripresa import Pool
+
+    async with Pool("gpu", size=1).take():
+        pass

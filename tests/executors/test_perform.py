@@ -78,6 +78,7 @@ def test_what_a_step_raises_is_data_with_its_cause_and_without_our_frames() -> N
         (jobs.wrong, b"{}", "invalid_output", "valid integer"),
         (jobs.leave, b"{}", "step_failed", "3"),
         (jobs.progress, b"{}", "not_available", "progress does not work in a child process"),
+        (jobs.taking, b"{}", "not_available", "checkout does not work in a child process"),
         (jobs.call, b"{}", "not_available", "call does not work in a child process"),
     ],
 )

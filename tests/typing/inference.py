@@ -18,6 +18,7 @@ from ripresa import (
     Handle,
     Handoff,
     Node,
+    Pool,
     Recorded,
     Retry,
     Signal,
@@ -256,6 +257,15 @@ async def routers() -> None:
     assert_type((await triage(Item("a"))).value, Item)
     assert_type(choose(topics, summarise, summarise), Flow[Item, list[Summary]])
     assert_type(await choose(lambda text: "a", length, shout, on_error="fail_slow")("a"), list[int | str])
+
+
+async def pools(app: App) -> None:
+    items = Pool("items", [Item("a")], health=lambda item: bool(item.text), replace=lambda item: Item(item.text))
+    assert_type(items, Pool[Item])
+    assert_type(Pool("numbers", size=3).mine(), int)
+    assert_type(await shout.with_(pool="items")("a"), str)
+    async with items.take() as item:
+        assert_type(item, Item)
 
 
 async def loops() -> None:

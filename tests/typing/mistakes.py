@@ -11,6 +11,7 @@ from ripresa import (
     Context,
     Graph,
     Handle,
+    Pool,
     Signal,
     best_effort,
     branch,
@@ -207,6 +208,10 @@ chain(router(until=Ready, at_most=3)(triage, decide)).then(rework)  # M93 router
 choose(topics, length, shout)(Item("a"))  # M94 a link that takes another type than the selector
 chain(choose(topics, summarise, summarise)).then(announce)  # M95 a choice of several gives a list
 choose(loud, length, shout)  # M96 a selector that gives no names
+Pool("a", [Item("a")], size=1)  # M97 pool: members and size
+Pool("a", [Item("a")], health=length)  # M98 pool: a health check of something else
+Pool("a", size=3).mine().text  # M99 pool: wrong use of a member
+step(pool=3)  # M100 pool: a number instead of a pool
 unused = (Summary, grow)
 
 
@@ -216,21 +221,21 @@ edited = Signal("edited", Ready)
 
 
 async def messages(ctx: Context, handle: Handle[str]) -> None:
-    await handle.send(edited, "a")  # M97 wrong signal payload
-    print((await ctx.wait_for(edited)).why)  # M98 wrong use of a signal payload
-    chain(shout).then(wait_for(edited)).then(length)  # M99 a signal that does not fit the next step
+    await handle.send(edited, "a")  # M101 wrong signal payload
+    print((await ctx.wait_for(edited)).why)  # M102 wrong use of a signal payload
+    chain(shout).then(wait_for(edited)).then(length)  # M103 a signal that does not fit the next step
 
 
 # streams
 
-stream(lines).map(summarise)  # M100 stream: wrong item between stages
-stream(lines).map(length).filter(loud)  # M101 stream: a filter of another type
-stream(lines).map(length).into(store)  # M102 stream: the sink takes batches
-stream(pages).into(polish)  # M103 stream: the items of a source with positions
-stream(lines).batch(2).map(length)  # M104 stream: a batch is a list
-stream(lines).map(length).fold(longest, 0)  # M105 stream: a fold of other items
-stream(lines).map(length).batch(2).into(store)(3)  # M106 stream: wrong input
-stream(lines).into(loud)  # M107 stream: a sink that is not awaited
-stream(length)  # M108 stream: a source that gives no items
-chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M109 stream: wrong neighbour
-stream(lines, overflow="lose")  # M110 stream: no such policy
+stream(lines).map(summarise)  # M104 stream: wrong item between stages
+stream(lines).map(length).filter(loud)  # M105 stream: a filter of another type
+stream(lines).map(length).into(store)  # M106 stream: the sink takes batches
+stream(pages).into(polish)  # M107 stream: the items of a source with positions
+stream(lines).batch(2).map(length)  # M108 stream: a batch is a list
+stream(lines).map(length).fold(longest, 0)  # M109 stream: a fold of other items
+stream(lines).map(length).batch(2).into(store)(3)  # M110 stream: wrong input
+stream(lines).into(loud)  # M111 stream: a sink that is not awaited
+stream(length)  # M112 stream: a source that gives no items
+chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M113 stream: wrong neighbour
+stream(lines, overflow="lose")  # M114 stream: no such policy

@@ -18,6 +18,7 @@ from ..errors import InvalidConfig
 from .call import Call, Pending
 from .encoding import Reader
 from .parameters import Parameters
+from .pool import Pool
 
 if TYPE_CHECKING:
     from .hooks import Hook
@@ -35,7 +36,10 @@ Executor: TypeAlias = Literal["auto", "process"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a step is run. `timeout` is in seconds; `concurrency` bounds its attempts at a time in one app."""
+    """How a step is run. `timeout` is in seconds; `concurrency` bounds its attempts at a time in one app.
+
+    `pool` is the pool, or its name, of which each attempt holds a member.
+    """
 
     name: str
     retry: Retry = ONCE
@@ -44,6 +48,7 @@ class Options:
     executor: Executor = "auto"
     concurrency: int | None = None
     hooks: tuple[Hook, ...] = ()
+    pool: Pool[Any] | str | None = None
 
 
 class Step(Generic[P, R_co]):
@@ -84,6 +89,7 @@ class Step(Generic[P, R_co]):
         timeout: Duration | None = None,
         concurrency: int | None = None,
         hooks: Iterable[Hook] | None = None,
+        pool: Pool[Any] | str | None = None,
     ) -> Step[P, R_co]:
         """The same step with other options; those that are not given stay."""
         given: dict[str, Any] = {
@@ -92,6 +98,7 @@ class Step(Generic[P, R_co]):
             "timeout": None if timeout is None else seconds(timeout, "timeout"),
             "concurrency": concurrency,
             "hooks": None if hooks is None else tuple(hooks),
+            "pool": pool,
         }
         return Step(self.fn, _checked(replace(self.options, **{k: v for k, v in given.items() if v is not None})))
 
@@ -128,6 +135,7 @@ def step(
     executor: Executor = "auto",
     concurrency: int | None = None,
     hooks: Iterable[Hook] = (),
+    pool: Pool[Any] | str | None = None,
 ) -> StepDecorator: ...
 def step(  # noqa: PLR0913 - every option of a step, by keyword
     fn: Callable[..., Any] | None = None,
@@ -140,6 +148,7 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
     executor: Executor = "auto",
     concurrency: int | None = None,
     hooks: Iterable[Hook] = (),
+    pool: Pool[Any] | str | None = None,
 ) -> Any:
     """Make a function a step.
 
@@ -147,7 +156,7 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
     attempts; without it a failure is final. `timeout` bounds one attempt: an async step is interrupted, a process is
     killed, a thread can only be abandoned. `effect` says what the step does to the world, `executor="process"` runs
     it in a child process, `concurrency` bounds how many of its attempts an app runs at a time, `hooks` stand at this
-    step wherever it is used. All options but `name` can be changed under unfinished runs.
+    step wherever it is used, `pool` (or its name, if the app has it) lends each attempt a member. All options but `name` can be changed under unfinished runs.
 
     Raises `InvalidConfig` that names every bad option.
     """
@@ -163,6 +172,7 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
             executor=executor,
             concurrency=concurrency,
             hooks=tuple(hooks),
+            pool=pool,
         )
         return Step(function, _checked(options))
 
@@ -193,6 +203,7 @@ def _checked(options: Options) -> Options:
         problems.append(f"concurrency is {options.concurrency!r}, must be a whole number from 1")
     if options.hooks:
         problems.extend(_no_hook(hook) for hook in options.hooks)
+    problems.append(_bad_pool(options.pool))
     found = [problem for problem in problems if problem]
     if found:
         raise InvalidConfig("; ".join(found), op="step", where=str(options.name))
@@ -203,6 +214,12 @@ def _no_hook(hook: object) -> str | None:
     from .hooks import Hook
 
     return None if isinstance(hook, Hook) else f"hooks has {hook!r}, must have hooks only"
+
+
+def _bad_pool(pool: object) -> str | None:
+    if pool is None or (isinstance(pool, Pool | str) and pool != ""):
+        return None
+    return f"pool is {pool!r}, must be a Pool or the name of one"
 
 
 def _is_count(value: object) -> bool:

@@ -38,6 +38,7 @@ from .events import (
     RunPausing,
     RunReopened,
     RunStarted,
+    RunStuck,
     RunTaken,
     RunTerminated,
     SessionEntered,
@@ -132,6 +133,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return fact.to == state.seq <= fact.since
         case Intercepted():
             return gates.is_awaited(state, fact.path, fact.point)
+        case RunStuck():
+            return state.root is not None and state.root.phase == OPEN
         case _:
             return True
 
@@ -156,6 +159,23 @@ def outstanding(state: RunState) -> list[Command]:
     if state.gates:
         commands.extend(gates.open_gates(state))
     return commands
+
+
+def stuck(state: RunState) -> str | None:
+    """The path of a node that waits for nothing that could come, if there is nothing else; None if the run can go on.
+
+    What is in flight, a timer, a question, a wait for something outside or a pause lets it go on.
+    """
+    if state.status == "paused" or state.status in TERMINAL or state.deadline:
+        return None
+    found: str | None = None
+    for frame in state.frames.values():
+        if frame.phase in ENDED:
+            continue
+        if not isinstance(frame, ScopeFrame) or _asks(frame) or _due(frame):
+            return None
+        found = frame.path
+    return found
 
 
 def awaits_answer(state: RunState, path: str) -> bool:
@@ -271,6 +291,9 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             state.receive(fact.name, Message(fact.value, fact.id, fact.by))
         case CheckpointNamed() | SignalRefused() | SessionWritten() | SessionEntered():
             pass
+        case RunStuck():
+            message = f"the run can never advance: {fact.where or 'its root'} waits for nothing that could come"
+            state.abort(_scope(state, ""), Failure("workflow_deadlock", message, path=fact.where))
         case RunTaken():
             state.epoch = fact.epoch
         case RunReopened():

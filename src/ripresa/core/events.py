@@ -355,6 +355,14 @@ class StepReused:
     given: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RunStuck:
+    """Nothing is left that could bring the run on: `where` is the path of the node that should have."""
+
+    at: int
+    where: str
+
+
 Fact: TypeAlias = (
     StepCompleted
     | StepFailed
@@ -376,6 +384,7 @@ Fact: TypeAlias = (
     | PauseRequested
     | ContinueRequested
     | CheckpointNamed
+    | RunStuck
     | SignalReceived
     | SignalRefused
     | CallStarted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,8 +16,9 @@ from typing import Any
 from ..authoring.encoding import decode, encode
 from ..authoring.parameters import Parameters
 from ..context import (
+    Hold,
+    Holding,
     SessionData,
-    StepContext,
     Variables,
     enter_step,
 )
@@ -59,6 +60,10 @@ class Distant:
     def session(self) -> SessionData:
         """Raises `RipresaError(not_available)`."""
         raise self._not_here("session")
+
+    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
+        """Raises `RipresaError(not_available)`."""
+        raise self._not_here("checkout")
 
     def _not_here(self, op: str) -> RipresaError:
         return RipresaError(
@@ -106,7 +111,8 @@ def _result(target: str, arguments: bytes, context: dict[str, Any]) -> bytes:
         context["deadline"],
     )
     variables = Variables()
-    enter_step(variables, StepContext(attempt))
+    holds = (Hold(context["pool"], decode(context["member"].encode()), attempt.path),) if "pool" in context else ()
+    enter_step(variables, Holding(attempt, holds))
     result: Any = variables.run(parameters.fn, *args, **kwargs)
     if isawaitable(result):
         import asyncio

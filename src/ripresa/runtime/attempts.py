@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -14,8 +15,19 @@ from typing import TYPE_CHECKING, Any
 from ..authoring.encoding import encode
 from ..authoring.failures import failure_of
 from ..authoring.parameters import Parameters
+from ..authoring.pool import Pool
 from ..authoring.step import Bound, Named, Options, Step, run_plainly
-from ..context import SessionData, StepContext, Variables, copy_variables, enter_step
+from ..context import (
+    Hold,
+    Holding,
+    SessionData,
+    StepContext,
+    Variables,
+    copy_variables,
+    current,
+    enter_step,
+    holding,
+)
 from ..core.commands import RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import (
@@ -98,6 +110,15 @@ class Running:
         return f"{self.run}{generation}/{self.path}"
 
     @property
+    def who(self) -> str:
+        """The attempt in words."""
+        return f"{self.path} of run {self.run}"
+
+    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
+        """Hold a member of a pool while holding these."""
+        return self.driver.engine.pools.take(pool, self.who, holds)
+
+    @property
     def step(self) -> Step[..., Any]:
         """The step that runs."""
         return self.bound.step
@@ -165,29 +186,28 @@ class Running:
         self, fn: Any, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], key: str
     ) -> Any:
         options = fn.options if isinstance(fn, Step) else _PLAIN
-        await self._intend(options, key)
+        self._refuse_unknown(options, key)
         tries = 0
         while True:
             tries += 1
             try:
-                result = await self._limited(fn, options, args, kwargs)
+                async with self._lent(options.pool):
+                    await self._intend(options, key)
+                    result = await self._limited(fn, options, args, kwargs)
                 break
             except Exception as error:
                 wait = await self._failed_call(options, error, key, tries)
                 if wait is None:
                     raise
                 await sleep(self.driver.clock, wait)
-                await self._intend(options, key)
         text = encode(result, parameters.returns, where=f"{self.path}/{options.name}")
         value = self.driver.keeper.keep(text)
         await self.driver.durable(CallRecorded(self.driver.clock.now(), self.path, self.number, key, value))
         return value
 
-    async def _intend(self, options: Options, key: str) -> None:
-        """Append that an irreversible call begins. Raises `outcome_unknown` if it had begun before without a report."""
-        if options.effect != "irreversible":
-            return
-        if key in self.frame.intents:
+    def _refuse_unknown(self, options: Options, key: str) -> None:
+        """Raise `outcome_unknown` for an irreversible call that had begun before without a report."""
+        if options.effect == "irreversible" and key in self.frame.intents:
             raise RipresaError(
                 f"the irreversible call {key!r} had begun when its process ended: nobody knows what it did",
                 code="outcome_unknown",
@@ -195,7 +215,11 @@ class Running:
                 where=self.path,
                 hint="find out what it did; then resume with a step that does not call it again",
             )
-        await self.driver.durable(CallStarted(self.driver.clock.now(), self.path, self.number, key))
+
+    async def _intend(self, options: Options, key: str) -> None:
+        """Append that an irreversible call begins, when it has what it needs."""
+        if options.effect == "irreversible":
+            await self.driver.durable(CallStarted(self.driver.clock.now(), self.path, self.number, key))
 
     async def _failed_call(self, options: Options, error: Exception, key: str, tries: int) -> float | None:
         """Record that a try of a call raised; seconds to wait before the next, or None.
@@ -223,6 +247,18 @@ class Running:
             message = f"the call of {options.name} took longer than its timeout of {options.timeout:g} s"
             raise StepTimeout(message, op="call", where=self.path) from None
 
+    @asynccontextmanager
+    async def _lent(self, pool: Pool[Any] | str | None) -> AsyncGenerator[None, None]:
+        """Hold a member of the pool of a journaled call, unless the step around it holds one already."""
+        context = current()
+        name = pool.name if isinstance(pool, Pool) else pool
+        if pool is None or any(hold.pool == name for hold in context.holds):
+            yield
+            return
+        async with self.checkout(pool, context.holds) as hold:
+            with holding(hold):
+                yield
+
     async def _called(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not isinstance(fn, Step) or fn.is_async:
             return await run_plainly(fn.fn if isinstance(fn, Step) else fn, args, kwargs)
@@ -249,17 +285,28 @@ async def attempt(running: Running) -> Fact:
         return stopped(running)
     try:
         child = driver.engine.processes.slot if options.executor == "process" else None
-        if child is None and not driver.engine.slots.needed(driver.slot, options.concurrency):
+        if child is None and options.pool is None and not driver.engine.slots.needed(driver.slot, options.concurrency):
             return await _run(running)
         async with driver.engine.slots.take(driver.slot, options.name, options.concurrency, child):
-            return await _run(running)
+            return await (_run(running) if options.pool is None else _pooled(running, options.pool))
     except asyncio.CancelledError:
         if driver.engine.is_torn_down and not driver.stopping:
             raise
         return stopped(running)
 
 
-async def _run(running: Running) -> Fact:
+async def _pooled(running: Running, pool: Pool[Any] | str) -> Fact:
+    """Run an attempt that holds a member of a pool. That there is none to be had is a failure of the attempt."""
+    stack = AsyncExitStack()
+    try:
+        hold = await stack.enter_async_context(running.driver.engine.pools.take(pool, running.who))
+    except Exception as error:  # the border: a health check is user code
+        return failed(running, error)
+    async with stack:
+        return await _run(running, hold)
+
+
+async def _run(running: Running, hold: Hold | None = None) -> Fact:
     driver, clock, path, number = running.driver, running.driver.clock, running.path, running.number
     options = running.bound.step.options
     driver.note_start(running)
@@ -268,10 +315,10 @@ async def _run(running: Running) -> Fact:
     limit: asyncio.Timeout | None = None
     try:
         if options.timeout is None:
-            text = await _called(running)
+            text = await _called(running, hold)
         else:
             async with time_limit(clock, options.timeout) as limit:
-                text = await _called(running)
+                text = await _called(running, hold)
         return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
     except RipresaError as error:
         return lost(running, "process_died") if error.code == "process_died" else failed(running, error)
@@ -285,15 +332,15 @@ async def _run(running: Running) -> Fact:
         return failed(running, error)
 
 
-async def _called(running: Running) -> bytes:
+async def _called(running: Running, hold: Hold | None) -> bytes:
     step = running.bound.step
     args, kwargs = running.bound.binding.arguments(running.input, running.driver.values)
     if step.options.executor == "process":
-        return await _in_process(running, step, args, kwargs)
+        return await _in_process(running, hold, args, kwargs)
     if type(running.frame) is StreamFrame:
         return await _pumped(running, step, args[0])
     variables = copy_variables()
-    enter_step(variables, StepContext(running))
+    enter_step(variables, StepContext(running) if hold is None else Holding(running, (hold,)))
     if step.is_async:
         result = await in_context(variables, variables.run(step.fn, *args, **kwargs))
     else:
@@ -309,9 +356,10 @@ async def _pumped(running: Running, step: Any, argument: Any) -> bytes:
     return await pumped(running, step, argument)
 
 
-async def _in_process(running: Running, step: Step[..., Any], args: Any, kwargs: Any) -> bytes:
+async def _in_process(running: Running, hold: Hold | None, args: Any, kwargs: Any) -> bytes:
     from ..executors.processes import Job, target_of
 
+    step = running.bound.step
     context = {
         "run": running.run,
         "workflow": running.workflow,
@@ -320,6 +368,8 @@ async def _in_process(running: Running, step: Step[..., Any], args: Any, kwargs:
         "key": running.key,
         "deadline": running.deadline_at() or None,
     }
+    if hold is not None:
+        context["pool"], context["member"] = hold.pool, encode(hold.member, where=running.path).decode()
     text = step.parameters.encode(args, kwargs, where=running.path)
     return await running.driver.engine.processes.perform(Job(target_of(step.fn), text, context))
 

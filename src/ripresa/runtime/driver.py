@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..authoring.encoding import decode, encode
 from ..authoring.failures import failure_of
-from ..core.advance import advance, awaits_answer
+from ..core.advance import accepts, advance, awaits_answer, stuck
 from ..core.codec import encode_events
 from ..core.commands import (
     Ask,
@@ -40,6 +40,7 @@ from ..core.events import (
     RunFailed,
     RunForked,
     RunStarted,
+    RunStuck,
     SessionEntered,
     SessionWritten,
     SignalReceived,
@@ -272,12 +273,32 @@ class Driver:
         while not self._mail:
             if self.stopping and not self._flight:
                 return []
+            if not self._flight and not self._alarms and not self.stopping:
+                self._look_for_deadlock()
+                if self._mail:
+                    break
             self._woken = self.engine.loop.create_future()
             try:
                 await self._woken
             finally:
                 self._woken = None
         return self._take_mail()
+
+    def _look_for_deadlock(self) -> None:
+        """Fail a run that nothing can bring on; one that winds up already and cannot even do that is left as it is."""
+        where = stuck(self.state)
+        if where is None:
+            return
+        fact = RunStuck(self.clock.now(), where)
+        if not accepts(self.state, fact):
+            raise RunError(
+                f"run {self.run!r} is {self.state.status} and can never end: {where or 'its root'} waits for nothing",
+                run=self.run,
+                code="workflow_deadlock",
+                where=where,
+                hint=f"terminate it: ripresa terminate {self.run}",
+            )
+        self._mail.append(Mail(fact))
 
     def _take_mail(self) -> list[Mail]:
         mail, self._mail = self._mail, []

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from ..authoring.flow import Runnable
 from ..authoring.hooks import Hooks
+from ..authoring.pool import Pool
 from ..core.advance import outstanding
 from ..core.codec import decode_events
 from ..core.commands import CancelStep, Command
@@ -60,6 +61,7 @@ from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail, ended
 from .feed import Feed
 from .hooks import Switchboard, changed_points
+from .pools import Pools
 from .requests import decode_request, encode_request
 from .slots import Slots
 
@@ -87,6 +89,7 @@ class Settings:
     threads: int | None = None
     processes: int | None = None
     patience: float = 5.0
+    pools: tuple[Pool[Any], ...] = ()
 
     def __post_init__(self) -> None:
         bad = [
@@ -134,6 +137,7 @@ class Engine:
         self.settings = settings or Settings()
         self.loop = asyncio.get_running_loop()
         self.slots = Slots(self.settings.max_concurrency)
+        self.pools = Pools(self.settings.pools)
         self.patience = self.settings.patience
         self.feed = Feed()
         self.switchboard = Switchboard(self, Hooks() if hooks is None else hooks)

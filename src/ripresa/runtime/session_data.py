@@ -7,11 +7,12 @@ the step and reaches the store in that transaction, so it is made once or not at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.encoding import decode, encode
-from ..context import StepContext, copy_variables, enter_step, no_session
+from ..context import Hold, StepContext, copy_variables, enter_step, no_session
 from ..core.commands import Ask
 from ..core.events import Fact, SessionWritten, StepCompleted
 from ..core.sessions import apply, check_fit
@@ -140,6 +141,9 @@ class _Asking:
 
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         raise RipresaError("a condition cannot call anything", code="usage", op="call", where=self.path)
+
+    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
+        raise RipresaError("a condition cannot hold a pool", code="usage", op="checkout", where=self.path)
 
 
 def asked(driver: Driver, ask: Ask, code: Any) -> object:

@@ -1,7 +1,8 @@
 """How many attempts may run at a time: per run, per step and per app.
 
 Slots are held by attempts only, never by containers, and taken in one fixed order (run, step, app, child process),
-so that nested work cannot deadlock. The timeout of an attempt begins when it has its slots.
+so that nested work cannot deadlock; the member of a pool comes last (see `pools`). The timeout of an attempt begins
+when it has all of them.
 """
 
 from __future__ import annotations
