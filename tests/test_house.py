@@ -27,6 +27,7 @@ MAY_CATCH_EVERYTHING = {
     "runtime/streams.py": "a reader that goes away does not hear how the stream ended",
     "runtime/hooks.py": "the border to hooks: what an interceptor or an observer raises becomes data here",
     "runtime/functions.py": "the border: what a durable function raises is its outcome",
+    "runtime/targets.py": "importing a target runs the user's module: a worker that cannot leaves its runs to others",
 }
 
 MOST_LINES = {"module": 700, "function": 60}
@@ -39,6 +40,7 @@ LONG_SLEEP = 0.05
 #: The only tests that may sleep so long, each with the reason.
 MAY_SLEEP = {
     "authoring/test_check.py": "bodies that are looked at and never run",
+    "runtime/test_sleeping.py": "what another process wrote is noticed by looking five times a second",
     "cli/test_stopping.py": "a terminal says nothing when a program is ready for Ctrl-C",
     "executors/jobs.py": "jobs that are killed long before",
     "executors/test_processes.py": "a timeout of the system's, which no clock of ours moves, must have passed",

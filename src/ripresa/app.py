@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+LEFT = 2.0
+"""Seconds between two looks of a worker for runs that their process left."""
+
 DEFAULT_STORE = "sqlite:.ripresa/ripresa.db"
 
 
@@ -51,6 +55,9 @@ class App:
     workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run,
     `hooks` are asked or told at the points where they stand; more can be added to `app.hooks` at any time.
     `pools` are found by steps that name one. `patience` is how many seconds the app waits for steps that do not stop.
+    A run that only waits leaves memory after `linger` (None: never), unless a timer of it is due sooner than `near`; it
+    is woken when it is due, or when something is sent to it, by any app over the same store that has its code: one that
+    drove it, or has it among its `workflows`.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -67,6 +74,8 @@ class App:
         hooks: Iterable[Hook] = (),
         pools: Iterable[Pool[Any]] = (),
         clock: Clock | None = None,
+        linger: Duration | None = 1.0,
+        near: Duration = 5.0,
     ) -> None:
         from .runtime.engine import Settings
 
@@ -75,10 +84,19 @@ class App:
         self._address = store
         self._durability = durability
         self._clock = clock
-        self._settings = Settings(max_concurrency, threads, processes, seconds(patience, "patience"), tuple(pools))
+        self._settings = Settings(
+            max_concurrency,
+            threads,
+            processes,
+            seconds(patience, "patience"),
+            tuple(pools),
+            None if linger is None else seconds(linger, "linger"),
+            seconds(near, "near"),
+        )
         self._engine: Engine | None = None
         self._listeners = tuple(listeners)
         self.hooks = Hooks(hooks)
+        self._targets: dict[str, Runnable[..., Any] | None] = {}
         self.workflows = Registry()
         for runnable in workflows:
             self.workflows.register(runnable)
@@ -106,6 +124,9 @@ class App:
         self._engine = Engine(store, self._clock or SystemClock(), self._settings, self.hooks)
         for listener in self._listeners:
             self._engine.feed.listen(listener)
+        self._engine.waker.find = self._find
+        if len(self.workflows):
+            self._engine.begin_polling()
 
     async def close(self) -> None:
         """Interrupt the runs that are driven here (they can be resumed) and close the store."""
@@ -276,13 +297,13 @@ class App:
         return self._handle(id, runnable)
 
     async def resume_all(self) -> list[Handle[Any]]:
-        """Take up every run that no living process drives; failed ones are left alone.
+        """Take up every run that no living process drives; failed ones, and those that wait still, are left alone.
 
         One that cannot be taken up keeps no other from it: its error is raised in the end, with the others' as notes.
         """
         taken: list[Handle[Any]] = []
         problems: list[RipresaError] = []
-        for head in await self._all(ACTIVE):
+        for head in await self._abandoned():
             if not await self.engine.is_driven(head.id):
                 try:
                     taken.append(await self.resume(head.id))
@@ -294,6 +315,35 @@ class App:
                 problems[0].add_note(str(other))
             raise problems[0]
         return taken
+
+    async def work(self) -> None:
+        """Be a worker until cancelled: drive runs that are due, and take up those that their process left.
+
+        Their code is found among the registered workflows, or imported from the target that they recorded. One that
+        cannot be had here is left to others.
+        """
+        self.engine.waker.find = self._anywhere
+        self.engine.begin_polling()
+        while True:
+            for head in await self._abandoned():
+                if not await self.engine.is_driven(head.id):
+                    await self.engine.waker.take_up(head)
+            await asyncio.sleep(LEFT)
+
+    def _anywhere(self, head: RunHead) -> Runnable[..., Any] | None:
+        from .runtime.targets import find_target
+
+        found = self._find(head)
+        if found is None and head.target:
+            if head.target not in self._targets:
+                self._targets[head.target] = find_target(head.target)
+            found = self._targets[head.target]
+        return found
+
+    async def _abandoned(self) -> list[RunHead]:
+        """Runs that may have been left by their process, and those that are due."""
+        due = await self.store.due(self.engine.clock.now(), 500)
+        return [*await self._all(ACTIVE), *due]
 
     async def _all(self, status: tuple[str, ...]) -> list[RunHead]:
         found: list[RunHead] = []

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from .authoring.encoding import encode
 from .authoring.flow import Runnable
 from .core.events import Recorded
-from .core.lifecycle import TERMINAL
+from .core.lifecycle import TERMINAL, WAITING
 from .core.places import event_at, places
 from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig
@@ -94,6 +94,8 @@ class Handle(Generic[R_co]):
         driver = self._driver()
         if driver is not None:
             await asyncio.shield(driver.ended)
+        if self._last is not None and self._last.asleep:
+            self._last = None
         rolled_back = self.id in self._engine.rolled_back
         if self._last is not None and self._last.state.status == "completed" and not rolled_back:  # which is for good
             return cast("R_co", self._decode("completed", self._last.output))
@@ -207,21 +209,24 @@ class Handle(Generic[R_co]):
                 if isinstance(item, Recorded):
                     yield item
 
-    async def watch(self, *, after: int = 0) -> AsyncGenerator[Recorded | Notice, None]:
-        """The same with notices in between: starts of attempts and what steps say about their progress."""
+    async def watch(self, *, after: int = 0, asleep: bool = True) -> AsyncGenerator[Recorded | Notice, None]:
+        """The same with notices in between: starts of attempts and what steps say about their progress.
+
+        A run that leaves memory because it only waits is watched on, unless `asleep` is false.
+        """
         watcher = self._engine.feed.watch(self.id)
         try:
-            async for item in self._follow(watcher, after):
+            async for item in self._follow(watcher, after, asleep):
                 yield item
         finally:
             self._engine.feed.leave(self.id, watcher)
 
-    async def _follow(self, watcher: Watcher, seq: int) -> AsyncGenerator[Recorded | Notice, None]:
+    async def _follow(self, watcher: Watcher, seq: int, asleep: bool) -> AsyncGenerator[Recorded | Notice, None]:
         while True:
             for recorded in await self._engine.history(self.id, seq):
                 seq = recorded.seq
                 yield recorded
-            ended = await self._is_over()
+            ended = await self._is_over(asleep)
             if ended and not await self._engine.store.read(self.id, seq):
                 return
             if self._driver() is None:
@@ -231,13 +236,15 @@ class Handle(Generic[R_co]):
                 seq = item.seq if isinstance(item, Recorded) else seq
                 yield item
 
-    async def _is_over(self) -> bool:
-        """Whether nothing more will come: it ended, or nobody drives it."""
+    async def _is_over(self, asleep: bool) -> bool:
+        """Whether nothing more will come: it ended, or nobody drives it (one that is asleep may go on)."""
         if self._driver() is not None:
             return False
         head = await self._engine.store.find_run(self.id)
         if head is None:
             raise not_found(self.id)
+        if head.status == WAITING:
+            return not asleep
         return head.status in TERMINAL or not await self._engine.is_driven(self.id)
 
     def _driver(self) -> Driver | None:

@@ -12,7 +12,8 @@ class RunHead:
     """The line of a run in lists: what can be filtered and sorted without its journal.
 
     Moments are microseconds since 1970. `id`, `workflow` and `created_at` are those of the first batch for ever; all
-    else is as the last batch with a head said. Who owns the run is not part of it (see `Owners`).
+    else is as the last batch with a head said. Who owns the run is not part of it (see `Owners`). `wake_at` is when a
+    run that is asleep is due, 0 for one that is not (see `Sleepers`).
     """
 
     id: str
@@ -25,6 +26,7 @@ class RunHead:
     error: str = ""
     tags: tuple[str, ...] = ()
     session: str = ""
+    wake_at: int = 0
 
 
 class SessionWrite(NamedTuple):
@@ -198,7 +200,8 @@ class Inbox(Protocol):
     async def put(self, run: str, kind: str, body: bytes, dedup: str = "") -> bool:
         """Leave a request, durable on return; False if this run was left one with the same `dedup` before.
 
-        That holds also when the first one was taken long ago; an empty `dedup` is never the same. Raises `RunNotFound`.
+        That holds also when the first one was taken long ago; an empty `dedup` is never the same. A run that is asleep
+        is due from now on. Raises `RunNotFound`.
         """
         ...
 
@@ -232,6 +235,10 @@ class Owners(Protocol):
     async def owner(self, run: str) -> str | None:
         """The name of the run's living owner, or None."""
         ...
+
+
+NEVER = 2**63 - 1
+"""The moment at which a run is due that waits for requests alone."""
 
 
 @runtime_checkable
@@ -270,7 +277,28 @@ class Sessions(Protocol):
 
 
 @runtime_checkable
-class Store(Journal, Lists, Inbox, Owners, Sessions, Protocol):
+class Sleepers(Protocol):
+    """Runs that nobody holds in memory because they only wait."""
+
+    async def sleep(self, run: str, until: int, seen: int = 0) -> None:
+        """Give a run up until a moment: it is asleep, and listed as `waiting` if it was running.
+
+        It is due at once if there is a request for it with a number above `seen`. The next batch with a head, or a
+        creation, wakes it. A run that is not owned here is left alone.
+        """
+        ...
+
+    async def due(self, now: int, limit: int, skip: int = 0) -> Sequence[RunHead]:
+        """Runs that are asleep and due, in order of their moments, without the first `skip`."""
+        ...
+
+    async def next_wake(self, now: int) -> int:
+        """The moment after `now` at which the next one is due, 0 if there is none."""
+        ...
+
+
+@runtime_checkable
+class Store(Journal, Lists, Inbox, Owners, Sessions, Sleepers, Protocol):
     """Everything about runs in one adapter, opened and closed once."""
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .core.lifecycle import ACTIVE, TERMINAL
+from .core.lifecycle import ACTIVE, LIVE, TERMINAL, WAITING
 from .errors import RipresaError
 from .ports import RunFilter, RunHead
 
@@ -57,15 +57,15 @@ class Selection:
 
     async def cancel(self, reason: str = "", *, by: str = "") -> Report:
         """Ask each to stop and clean up. One that nobody drives is taken up here for it."""
-        return await self._each(ACTIVE, lambda head: self._handled(head, "cancel", reason=reason, by=by))
+        return await self._each(LIVE, lambda head: self._handled(head, "cancel", reason=reason, by=by))
 
     async def terminate(self, reason: str = "", *, by: str = "") -> Report:
         """Kill each: nothing is cleaned up."""
-        return await self._each(ACTIVE, lambda head: self._handled(head, "terminate", reason=reason, by=by))
+        return await self._each(LIVE, lambda head: self._handled(head, "terminate", reason=reason, by=by))
 
     async def pause(self, reason: str = "", *, by: str = "") -> Report:
         """Let each start nothing new."""
-        return await self._each(("running",), lambda head: self._handled(head, "pause", reason=reason, by=by))
+        return await self._each(("running", WAITING), lambda head: self._handled(head, "pause", reason=reason, by=by))
 
     async def resume(self, *, by: str = "") -> Report:
         """Take up each that nobody drives, and let those that are paused go on. They run on after this returns."""

@@ -137,7 +137,11 @@ class Sessions:
             if await self._store.set_session(moved, head.status, request, idle=to == "completed"):
                 return _session(moved)
             if self._head(id, op).status == head.status:
-                runs = [run for status in ("running", "paused", "cancelling") for run in await self._runs(id, status)]
+                runs = [
+                    run
+                    for status in ("running", "waiting", "paused", "cancelling")
+                    for run in await self._runs(id, status)
+                ]
                 if runs:
                     raise SessionError(
                         f"session {id!r} cannot be completed: {', '.join(runs)} not ended",

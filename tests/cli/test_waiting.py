@@ -1,15 +1,23 @@
-"""Runs that wait: signals from the command line to runs of other processes, and to those that nobody drives."""
+"""Runs that wait: they leave the process, are answered from the command line, and are driven on by whoever is there."""
 
+import asyncio
+import signal
 import subprocess
 
+import pytest
+
+from ripresa import App
+from ripresa.runtime.requests import encode_signal
 from tests.cli.program import Terminal, ended, killed, wait_for
 
 FLOWS = '''
 """Workflows that wait."""
 
+import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
-from ripresa import Signal, chain, step, wait_for
+from ripresa import Signal, chain, delay, map_each, parallel, step, wait_for
 
 
 @dataclass
@@ -30,34 +38,118 @@ async def publish(draft: Draft) -> str:
     return draft.text.upper()
 
 
+@step
+async def busy(topic: str) -> str:
+    while not Path("go").exists():
+        await asyncio.sleep(0.01)
+    return topic
+
+
+@step
+async def last(text: str) -> str:
+    return text
+
+
+@step
+async def both(draft: Draft, text: str) -> str:
+    return draft.text + text
+
+
 revise = chain(write, name="revise").then(wait_for(edited)).then(publish)
+beside = chain(parallel(chain(last).then(wait_for(edited)), busy, name="beside").into(both))
+later = chain(last, name="later").then(delay("2 days")).then(last)
+soon = chain(last, name="soon").then(delay(0.3)).then(last)
 '''
 
 
-def waiting(terminal: Terminal, target: str = "revise") -> "subprocess.Popen[str]":
+def prepared(terminal: Terminal) -> Terminal:
     terminal.write("waits.py", FLOWS)
-    run = terminal.start("run", f"waits.py:{target}", "-i", '"tides"', "--id", "a")
+    return terminal
+
+
+def beside(terminal: Terminal) -> "subprocess.Popen[str]":
+    """A run that waits for a signal and has something else to do."""
+    run = prepared(terminal).start("run", "waits.py:beside", "-i", '"tides"', "--id", "a")
     wait_for(lambda: "WaitStarted" in terminal.here("events", "a").out)
     return run
 
 
-def test_a_signal_reaches_a_run_of_another_process_which_refuses_what_does_not_fit(terminal: Terminal) -> None:
-    run = waiting(terminal)
-    shown = terminal.here("show", "a")
-    assert "waiting for signal edited" in shown.out
+def test_a_run_that_waits_for_a_signal_leaves_and_says_how_to_answer(terminal: Terminal) -> None:
+    told = prepared(terminal)("run", "waits.py:revise", "-i", '"tides"', "--id", "a")
+    assert (told.code, told.out) == (5, "")
+    assert "waits for signal edited: python -m ripresa signal a edited VALUE" in told.err
+    listed = terminal.here("runs", "--status", "waiting")
+    assert ("waiting" in listed.out, "(left)" in listed.out) == (True, False)
+    shown = terminal.here("show", "a").out
+    assert "waiting for signal edited" in shown
+    assert "status:    waiting" in shown
     assert terminal.here("show", "a", "--json").json["waits"][0]["signal"] == "edited"
+    again = terminal("resume", "a", "--json")
+    assert (again.code, again.json["status"]) == (5, "waiting")
     refused = terminal("signal", "a", "edited", "3")
     assert (refused.code, "error [invalid_input]" in refused.err) == (2, True)
     sent = terminal("signal", "a", "edited", '{"text": "better"}', "--id", "1", "--as", "ann")
-    assert (sent.code, "has it" in sent.err) == (0, True)
-    told = ended(run)
-    assert (told.code, told.out) == (0, "BETTER\n")
+    assert (sent.code, sent.out) == (0, "BETTER\n")
     late = terminal.here("signal", "a", "edited", '{"text": "late"}')
     assert (late.code, "error [illegal_transition]" in late.err) == (2, True)
     assert '"by": "ann"' in terminal.here("events", "a", "--json").out
 
 
-def test_a_signal_to_a_run_that_nobody_drives_takes_it_up(terminal: Terminal) -> None:
-    killed(waiting(terminal))
+def test_a_signal_reaches_a_run_of_another_process_which_refuses_what_does_not_fit(terminal: Terminal) -> None:
+    run = beside(terminal)
+    refused = terminal("signal", "a", "edited", "3")
+    assert (refused.code, "error [invalid_input]" in refused.err) == (2, True)
+    sent = terminal("signal", "a", "edited", '{"text": "better"}', "--id", "1")
+    assert (sent.code, "has it" in sent.err) == (0, True)
+    double = terminal.here("signal", "a", "edited", '{"text": "better"}', "--id", "1")
+    assert (double.code, "before" in double.err) == (0, True)
+    (terminal.directory / "go").touch()
+    told = ended(run)
+    assert (told.code, told.out) == (0, "bettertides\n")
+
+
+def test_a_signal_to_a_run_whose_process_died_takes_it_up(terminal: Terminal) -> None:
+    killed(beside(terminal))
+    (terminal.directory / "go").touch()
     sent = terminal("signal", "a", "edited", '{"text": "better"}')
-    assert (sent.code, sent.out) == (0, "BETTER\n")
+    assert (sent.code, sent.out) == (0, "bettertides\n")
+
+
+def test_a_command_does_not_stay_for_days(terminal: Terminal) -> None:
+    told = prepared(terminal)("run", "waits.py:later", "-i", '"a"', "--id", "a")
+    assert told.code == 5
+    assert "waits until" in told.err
+    assert "python -m ripresa worker" in told.err
+    assert terminal.here("resume", "--all").err.startswith("nothing to resume in ")
+    assert terminal.here("cancel", "a").code == 0
+    assert terminal.here("runs", "--json").json[0]["status"] == "cancelled"
+
+
+def test_a_command_stays_for_moments(terminal: Terminal) -> None:
+    told = prepared(terminal)("run", "waits.py:soon", "-i", '"a"')
+    assert (told.code, told.out) == (0, "a\n")
+
+
+async def leave_signals(terminal: Terminal) -> None:
+    """Send both runs a signal without taking them up."""
+    async with App(f"sqlite:{terminal.directory}/.ripresa/ripresa.db") as app:
+        for run in "ab":
+            await app.engine.signal(run, encode_signal("edited", b'{"text":"better"}'))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_drives_what_is_due_or_was_left_until_it_is_stopped(
+    terminal: Terminal, number: signal.Signals
+) -> None:
+    killed(beside(terminal))
+    prepared(terminal)("run", "waits.py:revise", "-i", '"tides"', "--id", "b")
+    worker = terminal.start("worker")
+    wait_for(lambda: terminal.here("runs", "--json").json[1]["owner"] is not None)
+    terminal.write("go", "")
+    asyncio.run(leave_signals(terminal))
+    wait_for(lambda: [run["status"] for run in terminal.here("runs", "--json").json] == ["completed"] * 2)
+    worker.send_signal(number)
+    told = ended(worker)
+    assert told.code == 130
+    assert "taken up: run a" in told.err
+    assert "completed: run b" in told.err

@@ -7,7 +7,7 @@ import pytest
 
 from ripresa import Context, chain, step, workflow
 from ripresa.errors import RipresaError
-from ripresa.runtime.targets import load_target, target_of
+from ripresa.runtime.targets import find_target, load_target, target_of
 
 
 @step
@@ -114,3 +114,9 @@ def test_a_script_is_its_own_module(monkeypatch: pytest.MonkeyPatch) -> None:
     main = sys.modules[__name__]
     monkeypatch.setitem(sys.modules, "__main__", main)
     assert load_target(f"{__file__}:flow") is flow
+
+
+def test_a_worker_is_told_what_it_cannot_import(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0", encoding="utf-8")
+    assert find_target(f"{tmp_path}/broken.py:flow") is None
+    assert "cannot be imported" in caplog.text

@@ -179,7 +179,7 @@ async def test_a_newer_database_is_left_alone(make: Callable[[], SQLiteStore], t
 def with_migrations(monkeypatch: pytest.MonkeyPatch, *scripts: str) -> None:
     """As if these migrations came after the real ones."""
     real = database.read_sql
-    names = [f"{number:03}_new.sql" for number in range(2, 2 + len(scripts))]
+    names = [f"{number:03}_new.sql" for number in range(100, 100 + len(scripts))]
     texts = dict(zip(names, scripts, strict=True))
     monkeypatch.setattr(database, "read_sql", lambda name: texts[name] if name in texts else real(name))
     monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, *names))

@@ -156,7 +156,8 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
     attempts; without it a failure is final. `timeout` bounds one attempt: an async step is interrupted, a process is
     killed, a thread can only be abandoned. `effect` says what the step does to the world, `executor="process"` runs
     it in a child process, `concurrency` bounds how many of its attempts an app runs at a time, `hooks` stand at this
-    step wherever it is used, `pool` (or its name, if the app has it) lends each attempt a member. All options but `name` can be changed under unfinished runs.
+    step wherever it is used, `pool` (or its name, if the app has it) lends each attempt a member. All options but
+    `name` can be changed under unfinished runs.
 
     Raises `InvalidConfig` that names every bad option.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXIT_CODES = (
     "Exit codes: 0 completed, 1 failed, 2 wrong usage or invalid workflow, 3 not found, 4 cancelled or terminated, "
-    "5 waiting, 130 interrupted (the run can be resumed)."
+    "5 waiting (for a person, a signal, a moment far away, or paused), 130 interrupted (the run can be resumed)."
 )
 
 cli = typer.Typer(
@@ -149,6 +149,14 @@ def resume(
     if all:
         return running.resume_all(place, as_json=json, quiet=quiet)
     return running.resume(place, run, target, as_json=json, quiet=quiet)
+
+
+@cli.command()
+def worker(store: Store = "", durability: Durability = "full", quiet: Quiet = False) -> int:
+    """Drive runs that are due, and those that their process left, until Ctrl-C."""
+    from . import working
+
+    return working.work(_place(store, durability), quiet=quiet)
 
 
 @cli.command()

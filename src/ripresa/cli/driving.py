@@ -15,7 +15,7 @@ from typing import Any
 from ..app import App
 from ..client import Handle
 from ..core.events import Recorded, RolledBack
-from ..core.lifecycle import TERMINAL
+from ..core.lifecycle import TERMINAL, WAITING
 from ..core.view import RunView
 from ..errors import RipresaError
 from ..runtime.values import Values
@@ -36,7 +36,7 @@ class Left:
     """A run as this process leaves it.
 
     `interrupted` if it was asked to stop; `owner` is who drives the run now; `error` is what keeps it from going on.
-    `read` reads its values until the app is closed.
+    `read` reads its values until the app is closed. `asleep` if it has left memory because it only waits.
     """
 
     view: RunView
@@ -44,6 +44,7 @@ class Left:
     interrupted: bool = False
     owner: str | None = None
     error: RipresaError | None = None
+    asleep: bool = False
 
 
 Tell = Callable[[list[Left]], int]
@@ -136,7 +137,7 @@ async def _tick(shown: Screen) -> None:
 
 
 async def _follow(app: App, handle: Handle[Any], shown: Screen) -> None:
-    async for item in handle.watch():
+    async for item in handle.watch(asleep=False):
         shown.take(handle.id, item)
         if isinstance(item, Recorded) and isinstance(item.event, RolledBack):
             shown.watched(handle.id).view = await handle.at(item.seq)
@@ -156,6 +157,9 @@ async def _left(app: App, handle: Handle[Any], shown: Screen, interrupt: Interru
     view, read = shown.watched(handle.id).view, Values(app.store.blob).text
     if view.status in TERMINAL or view.status == "paused":
         return Left(view, read)
+    head = await app.store.find_run(handle.id)
+    if head is not None and head.status == WAITING:
+        return Left(view, read, asleep=True)
     owner = await app.store.owner(handle.id)
     if interrupt.asked.is_set():
         return Left(view, read, interrupted=True, owner=owner)

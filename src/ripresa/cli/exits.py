@@ -20,6 +20,7 @@ BY_STATUS: Final = {
     "cancelled": CANCELLED,
     "terminated": CANCELLED,
     "paused": WAITING,
+    "waiting": WAITING,
 }
 """A run of any other status goes on or was left: see `exit_of_status`."""
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from ..app import App
 from ..client import Handle
 from ..core.events import Recorded
-from ..core.lifecycle import ACTIVE, TRANSITIONS
+from ..core.lifecycle import ACTIVE, LISTED, TERMINAL, WAITING
 from ..core.view import RunView
 from ..errors import RipresaError
 from ..ports import RunFilter, RunHead
@@ -31,10 +31,10 @@ SHOWN = 100
 
 def list_runs(place: Place, where: RunFilter, *, as_json: bool) -> int:
     """Print runs, newest first. Raises `RipresaError(usage)` for a status that there is not."""
-    unknown = [status for status in where.status if status not in TRANSITIONS]
+    unknown = [status for status in where.status if status not in LISTED]
     if unknown:
         raise RipresaError(
-            f"there is no status {', '.join(unknown)}", code="usage", where="--status", hint=", ".join(TRANSITIONS)
+            f"there is no status {', '.join(unknown)}", code="usage", where="--status", hint=", ".join(LISTED)
         )
     heads, more = ([], False) if place.is_empty else asyncio.run(_heads(place, where))
     if as_json:
@@ -63,7 +63,7 @@ def _print_heads(heads: list[tuple[RunHead, str | None]]) -> None:
     for head, owner in heads:
         left = head.status in ACTIVE and owner is None and head.status != "paused"
         status = f"{head.status} (left)" if left else head.status
-        took = duration(max(head.updated_at - head.created_at, 0)) if head.status not in ACTIVE else ""
+        took = duration(max(head.updated_at - head.created_at, 0)) if head.status in TERMINAL else ""
         process, started = process_of(owner) if owner else "", _clock(head.created_at)
         rows.append((head.id, head.workflow, status, process, started, took, head.error, " ".join(head.tags)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -110,10 +110,11 @@ def refuse_empty(place: Place, run: str) -> None:
 
 
 def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]:
+    status = WAITING if view.waiting and owner is None else view.status
     found = [
         ("run", view.id),
         ("workflow", f"{view.workflow} (version {view.version})"),
-        ("status", view.status + (f": {view.reason}" if view.reason else "")),
+        ("status", status + (f": {view.reason}" if view.reason else "")),
         ("progress", f"{view.completed} of {view.total} steps ({view.percent:.0f}%)"),
         ("started", _clock(view.created_at)),
         ("updated", _clock(view.updated_at)),

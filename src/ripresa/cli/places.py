@@ -13,6 +13,9 @@ from ..app import App, default_store
 from ..ports import Store
 from ..stores import open_store
 
+NEAR = 60.0
+"""Seconds for which a command stays with a run that waits for time to pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -32,7 +35,7 @@ class Place:
 
     def app(self) -> App:
         """An app over this store, not opened yet."""
-        return App(self.store(), durability=self.durability)
+        return App(self.store(), durability=self.durability, linger=0.0, near=NEAR)
 
     @property
     def file(self) -> Path | None:

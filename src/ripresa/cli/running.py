@@ -36,7 +36,7 @@ REACHED = {
     "cancel": ("cancelling", "cancelled", "completed", "failed"),
     "terminate": ("terminated",),
     "pause": ("paused",),
-    "continue": ("running", *TERMINAL),
+    "continue": ("running", "waiting", *TERMINAL),
 }
 """The statuses that show that a request was taken up."""
 
@@ -191,7 +191,8 @@ async def _unowned(place: Place) -> list[RunHead]:
     async with place.app() as app:
         statuses = tuple(status for status in ACTIVE if status != "paused")
         page = await app.store.list_runs(RunFilter(status=statuses, limit=ALL))
-        return [head for head in reversed(page.runs) if await app.store.owner(head.id) is None]
+        due = await app.store.due(app.engine.clock.now(), ALL)
+        return [head for head in (*reversed(page.runs), *due) if await app.store.owner(head.id) is None]
 
 
 # --- requests

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from ..core.events import Failure
-from ..core.lifecycle import TERMINAL
+from ..core.lifecycle import TERMINAL, WAITING
 from ..core.retry import FILE_MODULE
+from ..core.view import RunView
 from ..errors import InvalidWorkflow, RipresaError
 from .driving import Left
 from .exits import INTERRUPTED, exit_of, exit_of_status, worst
 from .places import Place
-from .plain import error_plain, result_plain, value
+from .plain import error_plain, moment, result_plain, value
 from .tree import duration
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -48,6 +49,8 @@ class Teller:
 
     def _json(self, left: Left) -> dict[str, Any]:
         told = result_plain(left.view, left.read, self.place.shown)
+        if left.asleep:
+            told["status"] = WAITING
         if left.error is not None:
             told["error"] = error_plain(left.error)
         return told
@@ -63,6 +66,9 @@ class Teller:
                 warn(line)
             if self._is_kept():
                 warn(f"  hint: mend the cause, then: {self.place.command('resume', view.id)}")
+        if left.asleep:
+            self._asleep(view)
+            return exit_of_status(WAITING)
         if view.status in TERMINAL or view.status == "paused":
             self._summary(left)
             return exit_of_status(view.status)
@@ -82,6 +88,15 @@ class Teller:
             self._say(f"journal: {self.place.shown}")
             show, events = self.place.command("show", view.id), self.place.command("events", view.id)
             self._say(f"look into it: {show}  or  {events}")
+
+    def _asleep(self, view: RunView) -> None:
+        """What a run waits for, and the command that answers it."""
+        for wait in view.waits.values():
+            self._say(f"waits for signal {wait.signal}: {self.place.command('signal', view.id, wait.signal, 'VALUE')}")
+        due = min(view.timers.values(), default=0)
+        if due:
+            self._say(f"waits until {moment(due)}: {self.place.command('worker')} goes on then")
+        self._say(f"waiting: run {view.id}, journal: {self.place.shown}")
 
     def _interrupted(self, left: Left) -> str:
         run = left.view.id

@@ -27,18 +27,28 @@ REWINDABLE: Final = frozenset({"running", "paused", "cancelling", "failed", "com
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled", "terminated"})
 """Statuses in which nothing happens any more (a failed run can be reopened, all but a terminated one rolled back)."""
 
+WAITING: Final = "waiting"
+"""How lists call a running run that has left memory because it only waits; in its journal it is running."""
+
+LISTED: Final = (*TRANSITIONS, WAITING)
+"""The statuses that lists show."""
+
 ACTIVE: Final = tuple(status for status in TRANSITIONS if status not in TERMINAL)
+
+LIVE: Final = (*ACTIVE, WAITING)
+"""The statuses of lists in which a run has not ended."""
 
 
 def check_transition(status: str, to: str, *, only_from: str = "", run: str = "", op: str = "") -> None:
     """Raise `IllegalTransition` unless a run of this status may go to that one (by what leads from one status only)."""
+    listed, status = status, "running" if status == WAITING else status
     if to not in TRANSITIONS[status] or (only_from and status != only_from):
         allowed = ", ".join(TRANSITIONS[status]) or "nothing: it has ended"
         raise IllegalTransition(
-            f"run {run!r} is {status} and cannot become {to}",
+            f"run {run!r} is {listed} and cannot become {to}",
             run=run,
             op=op,
-            hint=f"from {status} it can become {allowed}",
+            hint=f"from {listed} it can become {allowed}",
         )
 
 

@@ -14,9 +14,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ..authoring.encoding import decode, encode
+from ..authoring.encoding import encode
 from ..authoring.failures import failure_of
-from ..core.advance import accepts, advance, awaits_answer, stuck
+from ..authoring.flow import Runnable
+from ..core.advance import advance, awaits_answer
 from ..core.codec import encode_events
 from ..core.commands import (
     Ask,
@@ -40,26 +41,25 @@ from ..core.events import (
     RunFailed,
     RunForked,
     RunStarted,
-    RunStuck,
     SessionEntered,
     SessionWritten,
     SignalReceived,
-    SignalRefused,
     TimerFired,
 )
 from ..core.frames import OPEN, CallFrame
 from ..core.lifecycle import TERMINAL
-from ..core.nodes.dynamic import DynamicFrame
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
-from ..errors import Fenced, IllegalTransition, InvalidValue, RipresaError, RunError, StoreError
-from ..ports import Alarm, Batch, RunHead, SessionWrite, Shared, Store
+from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
+from ..ports import Alarm, Batch, RunHead, SessionWrite, Shared
 from . import hooks
 from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
+from .idle import Idle, deadlock
+from .results import ended, interrupted
 from .session_data import asked
-from .values import Keeper, Values
+from .values import Keeper, Values, stored
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -112,6 +112,7 @@ class Driver:
         "_taken",
         "_task",
         "_woken",
+        "asleep",
         "began",
         "clock",
         "ended",
@@ -120,11 +121,14 @@ class Driver:
         "functions",
         "head",
         "hooks",
+        "idle",
         "keeper",
         "output",
         "released",
         "reuse",
         "run",
+        "runnable",
+        "seen",
         "shared",
         "slot",
         "state",
@@ -133,14 +137,23 @@ class Driver:
         "values",
     )
 
-    def __init__(self, engine: Engine, state: RunState, head: RunHead, *, concurrency: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        state: RunState,
+        head: RunHead,
+        runnable: Runnable[..., Any],
+        *,
+        concurrency: int | None = None,
+    ) -> None:
         self.engine = engine
+        self.runnable = runnable
         self.clock = engine.clock
         self.state = state
         self.head = head
         self.run = head.id
         self.keeper = Keeper()
-        self.values = Values(partial(_load, self.keeper, engine.store))
+        self.values = Values(partial(stored, self.keeper, engine.store))
         self.functions = Functions(state, self.values, self.keeper)
         self.reuse: Reuse | None = None
         self._questions: tuple[type[Command], ...] = QUESTIONS
@@ -151,6 +164,8 @@ class Driver:
         self.hooks: RunHooks | None = None
         self.stopping = False
         self.released = False
+        self.asleep = False
+        self.seen = 0
         self.began: dict[Place, int] = {}
         self.streams: dict[str, Pump] = {}
         self._mail: list[Mail] = []
@@ -163,6 +178,7 @@ class Driver:
         self._broken: BaseException | None = None
         self._left = False
         self._moved = self._shares = False
+        self.idle = Idle(allowed=engine.settings.linger is not None and concurrency is None)
         self._task: asyncio.Task[None] | None = None
 
     # --- facts come in
@@ -189,25 +205,6 @@ class Driver:
         self.deliver(Mail(fact, done))
         await done
 
-    def checked(self, fact: Fact) -> Fact:
-        """The fact itself, or, for a signal that the wait which would get it cannot take, that it was refused."""
-        if not isinstance(fact, SignalReceived):
-            return fact
-        paths = self.state.waiters.get(fact.name)
-        assert isinstance(fact.value, bytes)
-        try:
-            if paths:
-                decode(fact.value, self._awaited_type(paths[0]), where=fact.name)
-        except InvalidValue as error:
-            return SignalRefused(fact.at, fact.name, failure_of(error), fact.id, fact.by)
-        return replace(fact, value=self.keeper.keep(fact.value))
-
-    def _awaited_type(self, path: str) -> Any:
-        frame = self.state.frames[path]
-        if isinstance(frame.parent, DynamicFrame):
-            return self.functions.callee(frame.parent.path, frame.key).output_type
-        return frame.node.output_type
-
     def tell(self, notice: Notice) -> None:
         """Let watchers know something that is not kept."""
         self.engine.feed.notify(notice)
@@ -232,7 +229,7 @@ class Driver:
             self._mail.extend(mail)
             await self._loop(effects)
         except asyncio.CancelledError:
-            error = self._broken or (None if self.stopping else self._interrupted())
+            error = self._broken or (None if self.stopping else interrupted(self.run))
         except RipresaError as failed:
             error = failed
         except BaseException as failed:
@@ -245,10 +242,10 @@ class Driver:
     async def stop(self) -> None:
         """Stop driving: what is in flight is interrupted and recorded, and the run can be taken up again."""
         self.stopping = True
+        self.idle.enough = not self._flight and self.idle.allowed
         for running, task in list(self._flight.values()):
             self._interrupt(running, task)
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        self.rouse()
         await asyncio.wait([self.ended])
 
     async def _loop(self, effects: Sequence[Command]) -> None:
@@ -257,9 +254,14 @@ class Driver:
         alone = self._perform(effects)
         while self.state.status not in TERMINAL:
             if self.stopping and not self._flight and not self._mail:
+                if self.idle.enough and self.state.status == "running":
+                    await self.idle.sleep(self)
                 return
             if alone is None or self.stopping:
-                effects = await self._commit(await self._next_mail())
+                mail = await self._next_mail()
+                if self.idle.enough and not mail and not self.stopping and await self.idle.sleep(self):
+                    return
+                effects = await self._commit(mail)
             else:
                 fact = await self._inline(alone)
                 if self._mail or alone.report is not None:
@@ -271,34 +273,26 @@ class Driver:
 
     async def _next_mail(self) -> list[Mail]:
         while not self._mail:
-            if self.stopping and not self._flight:
+            if self.idle.enough or (self.stopping and not self._flight):
                 return []
             if not self._flight and not self._alarms and not self.stopping:
-                self._look_for_deadlock()
-                if self._mail:
-                    break
+                fact = deadlock(self)
+                if fact is not None:
+                    return [Mail(fact)]
             self._woken = self.engine.loop.create_future()
+            linger = self.idle.linger(self) if self.idle.allowed and not self._flight else None
             try:
                 await self._woken
             finally:
                 self._woken = None
+                if linger is not None:
+                    linger.cancel()
         return self._take_mail()
 
-    def _look_for_deadlock(self) -> None:
-        """Fail a run that nothing can bring on; one that winds up already and cannot even do that is left as it is."""
-        where = stuck(self.state)
-        if where is None:
-            return
-        fact = RunStuck(self.clock.now(), where)
-        if not accepts(self.state, fact):
-            raise RunError(
-                f"run {self.run!r} is {self.state.status} and can never end: {where or 'its root'} waits for nothing",
-                run=self.run,
-                code="workflow_deadlock",
-                where=where,
-                hint=f"terminate it: ripresa terminate {self.run}",
-            )
-        self._mail.append(Mail(fact))
+    def rouse(self) -> None:
+        """Let the run's own task look around, if it waits for mail."""
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
 
     def _take_mail(self) -> list[Mail]:
         mail, self._mail = self._mail, []
@@ -351,9 +345,10 @@ class Driver:
 
     # --- append
 
-    async def _commit(self, mail: Sequence[Mail]) -> list[Command]:
+    async def _commit(self, mail: Sequence[Mail], listed: str = "") -> list[Command]:
+        """Make facts durable with what follows from them; the run was `listed` with another status than it has."""
         first = self.state.seq + 1
-        status = self.state.status
+        status = listed or self.state.status
         waiting: list[asyncio.Future[None]] = []
         try:
             events, effects = self._turn(mail, waiting)
@@ -419,7 +414,7 @@ class Driver:
 
     async def commit_takeover(self, mail: Sequence[Mail]) -> None:
         """Append that this driver has taken the run over, with what that entails; effects follow from the state."""
-        await self._commit(mail)
+        await self._commit(mail, self.head.status)
 
     def _kept(self, batch: Batch, events: list[Event]) -> None:
         """The batch is durable."""
@@ -630,8 +625,8 @@ class Driver:
         self._mail.append(Mail(stopped(running)))
         if running.inline:
             self.start(())
-        elif self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        else:
+            self.rouse()
 
     def _kill(self) -> None:
         """Stop what is in flight: the run was terminated beside the attempt in its own task."""
@@ -671,11 +666,15 @@ class Driver:
             await self.hooks.close()
         self._left = True
         self.functions.close()
-        for mail in self._take_mail():
-            if mail.done is not None and not mail.done.done():
-                mail.done.set_exception(self._too_late(error))
+        late = self._take_mail()
+        if not self.asleep or self.stopping:
+            for mail in late:
+                if mail.done is not None and not mail.done.done():
+                    mail.done.set_exception(self._too_late(error))
         try:
             await self.engine.left(self)
+            if self.asleep and not self.stopping:
+                self.engine.fell_asleep(self, late)
         finally:
             if error is not None:
                 self.ended.set_exception(error)
@@ -696,22 +695,4 @@ class Driver:
     def _too_late(self, error: BaseException | None) -> BaseException:
         if isinstance(error, Fenced | StoreError):
             return error
-        return ended(self.run, self.state.status) if self.state.status in TERMINAL else self._interrupted()
-
-    def _interrupted(self) -> RipresaError:
-        return RunError(
-            f"run {self.run!r} was left where it stood",
-            run=self.run,
-            code="interrupted",
-            hint=f"take it up again: ripresa resume {self.run}",
-        )
-
-
-def _load(keeper: Keeper, store: Store, digest: str) -> bytes:
-    """A large value: one that waits to be appended, or a stored one."""
-    return keeper.blobs.get(digest) or store.blob(digest)
-
-
-def ended(run: str, status: str) -> IllegalTransition:
-    """The error for whatever is asked of a run that has ended."""
-    return IllegalTransition(f"run {run!r} is {status}: nothing can be asked of it", run=run)
+        return ended(self.run, self.state.status) if self.state.status in TERMINAL else interrupted(self.run)

@@ -58,20 +58,19 @@ from ..errors import (
 from ..ports import Clock, Request, RunHead, Store
 from ..stores.rules import require_active
 from .attempts import bound_at, lost_attempt
-from .driver import Driver, Mail, ended
+from .driver import Driver, Mail
 from .feed import Feed
 from .hooks import Switchboard, changed_points
 from .pools import Pools
-from .requests import decode_request, encode_request
+from .requests import checked, decode_request, encode_request
+from .results import ended
 from .slots import Slots
+from .waking import QUICKER, Waker
 
 if TYPE_CHECKING:
     from ..executors.processes import Processes
     from ..executors.threads import Threads
     from .cancellation import CancelToken
-
-QUICKER = ("owned_elsewhere", "illegal_transition")
-"""Codes of errors that say that somebody else took the run up just before."""
 
 POLL = 0.2
 """Seconds between two looks at the inbox for requests of other processes."""
@@ -83,13 +82,19 @@ PAGE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How an engine runs: caps on attempts at a time (None: none), seconds it waits for steps that do not stop."""
+    """How an engine runs: caps on attempts at a time (None: none), seconds it waits for steps that do not stop.
+
+    `linger` is how many seconds a run that only waits stays in memory (None: as long as it lives), unless a timer of
+    it is due in less than `near` seconds.
+    """
 
     max_concurrency: int | None = None
     threads: int | None = None
     processes: int | None = None
     patience: float = 5.0
     pools: tuple[Pool[Any], ...] = ()
+    linger: float | None = None
+    near: float = 5.0
 
     def __post_init__(self) -> None:
         bad = [
@@ -153,8 +158,8 @@ class Engine:
         """Runs that are being taken back here: nobody drives them for a moment, but they are not left."""
         self._look = False
         self._unreleased: set[str] = set()
-        self._seen: set[int] = set()
         self.name = f"{os.getpid()}"
+        self.waker = Waker(self)
 
     @property
     def threads(self) -> Threads:
@@ -193,7 +198,7 @@ class Engine:
             session=start.session,
         )
         state = RunState(definition.for_run())
-        driver = Driver(self, state, head, concurrency=start.limits.concurrency)
+        driver = Driver(self, state, head, start.runnable, concurrency=start.limits.concurrency)
         driver.hooks = self.switchboard.of_run(driver)
         points = () if driver.hooks is None else driver.hooks.recorded()
         fact = RunStarted(
@@ -245,7 +250,12 @@ class Engine:
         self._look = True  # something may have been asked of it meanwhile
         self.feed.begin(driver.run)
         driver.start(effects, mail)
+        self.begin_polling()
+
+    def begin_polling(self) -> None:
+        """Look for requests to the runs that are driven here, and for runs that are due, from now on."""
         if self._poller is None:
+            self._look = True
             self._poller = self.loop.create_task(self._poll(), name="ripresa inbox")
 
     def bind(self, driver: Driver, token: CancelToken) -> None:
@@ -254,6 +264,7 @@ class Engine:
         def cancel() -> None:
             self.loop.call_soon_threadsafe(driver.deliver_if_driven, CancelRequested(self.clock.now(), token.reason))
 
+        driver.idle.allowed = False
         forget = token.on_cancel(cancel)
         driver.ended.add_done_callback(lambda _: forget())
 
@@ -339,7 +350,7 @@ class Engine:
         definition, started = runnable.definition, line[0].event
         self._check_definition(started, definition, head.id)
         limits = decode_limits(getattr(started, "limits", ""))
-        driver = Driver(self, RunState(definition.for_run()), head, concurrency=limits.concurrency)
+        driver = Driver(self, RunState(definition.for_run()), head, runnable, concurrency=limits.concurrency)
         mended = max((item.seq for item in line if isinstance(item.event, RunReopened | RunFailed)), default=0)
         try:
             for fact, recorded in steps(line):
@@ -428,12 +439,13 @@ class Engine:
 
     async def _pending(self, driver: Driver) -> list[Mail]:
         requests = await self.store.pending([driver.head.id])
+        driver.seen = max((request.number for request in requests), default=0)
         return [mail for request in requests if (mail := self._mail(request, driver)) is not None]
 
     def _mail(self, request: Request, driver: Driver) -> Mail | None:
         """A request as mail; None for one that only a newer version knows, which is left where it is."""
         try:
-            return Mail(driver.checked(decode_request(request, self.clock.now())), number=request.number)
+            return Mail(checked(decode_request(request, self.clock.now()), driver), number=request.number)
         except RipresaError:
             return None
 
@@ -484,10 +496,11 @@ class Engine:
         driver = self.drivers.get(run)
         if driver is not None:
             fact = decode_request(Request(0, run, "signal", body), self.clock.now())
-            if not isinstance(checked := driver.checked(fact), SignalReceived):
-                raise refused(checked)
+            fact = checked(fact, driver)
+            if not isinstance(fact, SignalReceived):
+                raise refused(fact)
             if not id:
-                await driver.durable(checked)
+                await driver.durable(fact)
                 return True
         else:
             await self._check_open(run)
@@ -514,16 +527,18 @@ class Engine:
         while True:
             await asyncio.sleep(POLL)
             with suppress(StoreError):
-                if self.drivers and (self.store.changed() or self._look):
+                if self.store.changed() or self._look:
                     self._look = False
                     await self.collect()
+                    if self.settings.linger is not None:
+                        self.waker.look()
 
     async def collect(self) -> None:
         """Bring the requests that wait for runs driven here to them."""
         for request in await self.store.pending(list(self.drivers)):
             driver = self.drivers.get(request.run)
-            if driver is not None and request.number not in self._seen:
-                self._seen.add(request.number)
+            if driver is not None and request.number > driver.seen:
+                driver.seen = request.number
                 mail = self._mail(request, driver)
                 if mail is not None:
                     driver.deliver(mail)
@@ -545,6 +560,12 @@ class Engine:
             if driver.run not in self.drivers:  # else it has been taken up again already
                 await self.release(driver.run)
 
+    def fell_asleep(self, driver: Driver, mail: list[Mail]) -> None:
+        """A driver has put its run to sleep; `mail` came at that very moment."""
+        self.waker.fell_asleep(driver)
+        if mail:
+            self.waker.deliver_later(driver, mail)
+
     async def release(self, run: str) -> None:
         """Give a run up that was claimed here."""
         try:
@@ -562,6 +583,7 @@ class Engine:
 
     async def close(self) -> None:
         """Stop all runs so that they can be taken up again, and let the executors go."""
+        await self.waker.close()
         await asyncio.gather(*(driver.stop() for driver in list(self.drivers.values())))
         await self.switchboard.close()
         if self._poller is not None:

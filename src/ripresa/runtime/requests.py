@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from ..authoring.failures import printable
+from ..authoring.encoding import decode
+from ..authoring.failures import failure_of, printable
 from ..core.events import (
     CancelRequested,
     CheckpointNamed,
@@ -13,10 +15,15 @@ from ..core.events import (
     Fact,
     PauseRequested,
     SignalReceived,
+    SignalRefused,
     TerminateRequested,
 )
-from ..errors import RipresaError
+from ..core.nodes.dynamic import DynamicFrame
+from ..errors import InvalidValue, RipresaError
 from ..ports import Request
+
+if TYPE_CHECKING:
+    from .driver import Driver
 
 KINDS: Final = ("cancel", "terminate", "pause", "continue", "checkpoint", "signal")
 
@@ -50,3 +57,24 @@ def decode_request(request: Request, now: int) -> Fact:
             return SignalReceived(now, str(body["name"]), str(body["value"]).encode(), str(body["id"]), by)
         case kind:
             raise RipresaError(f"a run cannot be asked to {kind!r}", code="usage", op="request", hint=", ".join(KINDS))
+
+
+def checked(fact: Fact, driver: Driver) -> Fact:
+    """The fact itself, or, for a signal that the wait which would get it cannot take, that it was refused."""
+    if not isinstance(fact, SignalReceived):
+        return fact
+    paths = driver.state.waiters.get(fact.name)
+    assert isinstance(fact.value, bytes)
+    try:
+        if paths:
+            decode(fact.value, _awaited_type(driver, paths[0]), where=fact.name)
+    except InvalidValue as error:
+        return SignalRefused(fact.at, fact.name, failure_of(error), fact.id, fact.by)
+    return replace(fact, value=driver.keeper.keep(fact.value))
+
+
+def _awaited_type(driver: Driver, path: str) -> Any:
+    frame = driver.state.frames[path]
+    if isinstance(frame.parent, DynamicFrame):
+        return driver.functions.callee(frame.parent.path, frame.key).output_type
+    return frame.node.output_type

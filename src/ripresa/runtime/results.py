@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..authoring.failures import error_of
 from ..core.events import Failure
 from ..core.values import NULL, Value
-from ..errors import RunCancelled, RunError, RunFailed
+from ..errors import IllegalTransition, RunCancelled, RunError, RunFailed
 
 if TYPE_CHECKING:
     from .values import Values
@@ -43,3 +43,18 @@ def cancel_error(run: str, status: str, reason: str, failures: tuple[Failure, ..
     error.reason = reason
     error.failures = failures
     return error
+
+
+def ended(run: str, status: str) -> IllegalTransition:
+    """The error for whatever is asked of a run that has ended."""
+    return IllegalTransition(f"run {run!r} is {status}: nothing can be asked of it", run=run)
+
+
+def interrupted(run: str) -> RunError:
+    """The error for whoever waits for a run that this process does not drive any more."""
+    return RunError(
+        f"run {run!r} was left where it stood",
+        run=run,
+        code="interrupted",
+        hint=f"take it up again: ripresa resume {run}",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 import sysconfig
@@ -20,6 +21,7 @@ from ..core.retry import FILE_MODULE
 from ..errors import RipresaError
 from ..executors.targets import file_name
 
+_log = logging.getLogger("ripresa")
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -61,6 +63,15 @@ def _loaded(target: str) -> tuple[Runnable[..., Any], ModuleType]:
     if found is None:
         raise _unknown(target, f"{place} has no {name!r}", _candidates(module))
     raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", _candidates(module))
+
+
+def find_target(target: str) -> Runnable[..., Any] | None:
+    """What a target names; None, and a line in the log, if that cannot be imported here."""
+    try:
+        return load_target(target)
+    except Exception:  # the border: whatever the user's module raises while it is imported
+        _log.warning("the code of a run cannot be imported", exc_info=True, extra={"target": target})
+        return None
 
 
 def _file(place: str, target: str) -> ModuleType:

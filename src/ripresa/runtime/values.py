@@ -10,6 +10,7 @@ from pydantic_core import from_json, to_json
 from ..authoring.encoding import decode
 from ..core.values import LARGE, Pick, Value, by_content, digest_of, is_inline, text_of
 from ..errors import InvalidValue
+from ..ports import Store
 
 
 class Values:
@@ -88,3 +89,8 @@ class Keeper:
         taken = tuple(self.blobs.items())
         self.blobs = {}
         return taken
+
+
+def stored(keeper: Keeper, store: Store, digest: str) -> bytes:
+    """A large value: one that waits to be appended, or a stored one."""
+    return keeper.blobs.get(digest) or store.blob(digest)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..core.lifecycle import ACTIVE
+from ..core.lifecycle import LIVE, WAITING
 from ..core.sessions import apply
 from ..errors import StoreError
 from ..ports import (
+    NEVER,
     Batch,
     Page,
     Request,
@@ -60,6 +61,7 @@ class Memory:
         self.sessions: dict[str, SessionHead] = {}
         self.shelves: dict[str, dict[str, Shelved]] = {}
         self.alive: set[str] = set()
+        self.asleep: set[str] = set()
         self.writes = 0
         self.owner_numbers = itertools.count(1)
         self.request_numbers = itertools.count(1)
@@ -127,7 +129,8 @@ class MemoryStore:
                 del self.memory.inbox[number]
         self._share(batch.shared)
         if batch.head is not None:
-            run.head = replace(batch.head, workflow=run.head.workflow, created_at=run.head.created_at)
+            run.head = replace(batch.head, workflow=run.head.workflow, created_at=run.head.created_at, wake_at=0)
+            self.memory.asleep.discard(batch.run)
 
     async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[Row]:
         """See `Journal.read`."""
@@ -171,6 +174,8 @@ class MemoryStore:
             found.seen.add(dedup)
         number = next(self.memory.request_numbers)
         self.memory.inbox[number] = Request(number, run, kind, body)
+        if run in self.memory.asleep:
+            found.head = replace(found.head, wake_at=1)
         self.memory.writes += 1
         return True
 
@@ -247,11 +252,11 @@ class MemoryStore:
         self._ensure_open("set_session")
         found = self.memory.sessions.get(head.id)
         runs = [run.head for run in self.memory.runs.values() if run.head.session == head.id]
-        if found is None or found.status != was or (idle and any(run.status in ACTIVE for run in runs)):
+        if found is None or found.status != was or (idle and any(run.status in LIVE for run in runs)):
             return False
         self.memory.sessions[head.id] = replace(head, owner=found.owner, created_at=found.created_at)
         for run in runs:
-            if request is not None and run.status == "running":
+            if request is not None and run.status in ("running", WAITING):
                 await self.put(run.id, "pause", request)
         return True
 
@@ -275,6 +280,36 @@ class MemoryStore:
             value = apply(change.op, found and found.value, change.value)
             if value is not None:
                 shelf[change.name] = Shelved(value, found.version + 1 if found else 1, change.at)
+
+    # --- sleepers ----------------------------------------------------------------------------------------------------
+
+    async def sleep(self, run: str, until: int, seen: int = 0) -> None:
+        """See `Sleepers.sleep`."""
+        self._ensure_open("sleep")
+        self._owned.discard(run)
+        found = self.memory.runs.get(run)
+        if found is None or found.owner != self.name:
+            return
+        found.owner = ""
+        asked = any(request.run == run and number > seen for number, request in self.memory.inbox.items())
+        status = WAITING if found.head.status == "running" else found.head.status
+        found.head = replace(found.head, status=status, wake_at=1 if asked else max(until, 1))
+        self.memory.asleep.add(run)
+        self.memory.writes += 1
+
+    async def due(self, now: int, limit: int, skip: int = 0) -> Sequence[RunHead]:
+        """See `Sleepers.due`."""
+        self._ensure_open("due")
+        heads = [head for head in self._asleep() if head.wake_at <= now]
+        return sorted(heads, key=lambda head: head.wake_at)[skip : skip + limit]
+
+    async def next_wake(self, now: int) -> int:
+        """See `Sleepers.next_wake`."""
+        self._ensure_open("next_wake")
+        return min((head.wake_at for head in self._asleep() if now < head.wake_at < NEVER), default=0)
+
+    def _asleep(self) -> Iterator[RunHead]:
+        return (self.memory.runs[run].head for run in self.memory.asleep)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

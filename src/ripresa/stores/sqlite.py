@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from ..errors import Fenced, InvalidConfig
 from ..ports import (
+    NEVER,
     Batch,
     Page,
     Request,
@@ -238,6 +239,7 @@ class SQLiteStore:
             return False
         if not connection.execute(sql["put"], (kind, body, run)).rowcount:
             raise not_found(run, "put")
+        connection.execute(sql["wake"], (run,))
         return True
 
     async def pending(self, runs: Sequence[str] | None = None) -> Sequence[Request]:
@@ -338,6 +340,7 @@ class SQLiteStore:
                 return False
             if request is not None:
                 connection.execute(sql["pause_all"], (request, head.id))
+                connection.execute(sql["wake_all"], (head.id,))
             return True
 
         return await self._write(make)
@@ -364,6 +367,28 @@ class SQLiteStore:
     def _session(self, connection: sqlite3.Connection, session: str) -> SessionHead | None:
         found = connection.execute(self._database.sql["find_session"], (session,)).fetchone()
         return SessionHead(*found) if found else None
+
+    # --- sleepers ----------------------------------------------------------------------------------------------------
+
+    async def sleep(self, run: str, until: int, seen: int = 0) -> None:
+        """See `Sleepers.sleep`."""
+        self._ensure_open("sleep")
+        values = {"run": run, "until": until, "seen": seen, "owner": self._owner.name}
+        await self._write(lambda connection: connection.execute(self._database.sql["sleep"], values))
+        self._owned.pop(run, None)
+
+    async def due(self, now: int, limit: int, skip: int = 0) -> Sequence[RunHead]:
+        """See `Sleepers.due`."""
+        self._ensure_open("due")
+        values = {"now": now, "limit": limit, "skip": skip}
+        return [_head(row) for row in self._database.select("due", values)]
+
+    async def next_wake(self, now: int) -> int:
+        """See `Sleepers.next_wake`."""
+        self._ensure_open("next_wake")
+        found = self._database.select("next_wake", {"now": now})
+        moment: int = found[0][0] if found else NEVER
+        return moment if moment < NEVER else 0
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -395,6 +420,6 @@ def _columns(head: RunHead) -> tuple[Any, ...]:
 
 
 def _head(row: Sequence[Any]) -> RunHead:
-    *texts, session, tags = row
-    values: list[Any] = [*texts, split_tags(tags), session]
+    *texts, session, tags, wake_at = row
+    values: list[Any] = [*texts, split_tags(tags), session, wake_at]
     return RunHead(*values)

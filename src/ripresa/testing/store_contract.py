@@ -25,7 +25,7 @@ import pytest
 
 from ..core.values import by_content
 from ..errors import Fenced, RipresaError, RunExists, RunNotFound, StoreError
-from ..ports import Batch, Page, Row, RunFilter, RunHead, SessionFilter, Store
+from ..ports import NEVER, Batch, Page, Row, RunFilter, RunHead, SessionFilter, Store
 from .session_contract import SessionContract
 from .store_samples import Make, a_head, a_session, first, opened, outcome, then
 
@@ -436,6 +436,73 @@ class StoreContract(SessionContract):
             await store.release("nobody")
             assert await store.owner("nobody") is None
 
+    # --- sleepers ----------------------------------------------------------------------------------------------------
+
+    async def test_a_run_that_sleeps_is_free_and_listed_as_waiting(self, make_store: Make) -> None:
+        """Whoever is there when it is due may claim it; its next batch with a head wakes it."""
+        async with opened(make_store) as store, opened(make_store) as other:
+            await store.create(first())
+            await store.sleep("r", 500)
+            head = await other.find_run("r")
+            assert head is not None
+            assert (head.status, head.wake_at, await other.owner("r")) == ("waiting", 500, None)
+            assert [each.id for each in (await other.list_runs(RunFilter(status=("waiting",)))).runs] == ["r"]
+            assert await outcome(store.append(then(2))) is Fenced
+            assert await other.claim("r") == 2
+            assert await store.claim("r") is None
+            await other.append(then(2, head=a_head()))
+            head = await store.find_run("r")
+            assert head is not None
+            assert (head.status, head.wake_at) == ("running", 0)
+            assert list(await other.due(1000, 10)) == []
+
+    async def test_who_does_not_own_a_run_cannot_put_it_to_sleep(self, make_store: Make) -> None:
+        """Nor one that there is not; one that is not running keeps its status."""
+        async with opened(make_store) as store, opened(make_store) as other:
+            await store.create(first(status="paused"))
+            await other.sleep("r", 500)
+            await other.sleep("nobody", 500)
+            assert await other.owner("r") is not None
+            await store.sleep("r", 0)
+            head = await store.find_run("r")
+            assert head is not None
+            assert (head.status, head.wake_at) == ("paused", 1)
+
+    async def test_sleepers_are_due_in_order_of_their_moments(self, make_store: Make) -> None:
+        """And the store says when the next one is; those that wait for requests alone never are."""
+        async with opened(make_store) as store:
+            for run, until in (("c", 300), ("a", 100), ("b", 200), ("d", NEVER)):
+                await store.create(first(run))
+                await store.sleep(run, until)
+            assert [head.id for head in await store.due(250, 10)] == ["a", "b"]
+            assert [head.id for head in await store.due(300, 1, 1)] == ["b"]
+            assert [await store.next_wake(now) for now in (0, 100, 299, 300)] == [100, 200, 300, 0]
+
+    async def test_a_request_wakes_a_run(self, make_store: Make) -> None:
+        """One that is not asleep is not made so; a double wakes nobody."""
+        async with opened(make_store) as store, opened(make_store) as sender:
+            await store.create(first())
+            await sender.put("r", "signal", b"{}", "key")
+            assert list(await store.due(1000, 10)) == []
+            (request,) = await store.pending()
+            await store.append(then(2, taken=(request.number,)))
+            await store.sleep("r", NEVER, request.number)
+            assert not await sender.put("r", "signal", b"{}", "key")
+            assert list(await store.due(1000, 10)) == []
+            await sender.put("r", "signal", b"{}")
+            assert [head.id for head in await store.due(1000, 10)] == ["r"]
+
+    async def test_a_run_does_not_sleep_through_a_request_that_nobody_looked_at(self, make_store: Make) -> None:
+        """It may have come at the last moment; one that was looked at and left where it is does not count."""
+        async with opened(make_store) as store, opened(make_store) as sender:
+            for run in "rs":
+                await store.create(first(run))
+                await sender.put(run, "of a newer version", b"{}")
+            seen = max(request.number for request in await store.pending())
+            await store.sleep("r", NEVER)
+            await store.sleep("s", NEVER, seen)
+            assert [head.id for head in await store.due(1000, 10)] == ["r"]
+
     # --- opening and closing -----------------------------------------------------------------------------------------
 
     async def test_a_closed_store_says_so(self, make_store: Make) -> None:
@@ -517,6 +584,9 @@ async def _says_closed(store: Store) -> None:
         lambda: store.list_sessions(SessionFilter()),
         lambda: store.set_session(a_session(), "active"),
         lambda: store.share(()),
+        lambda: store.sleep("r", 1),
+        lambda: store.due(1, 1),
+        lambda: store.next_wake(1),
     ]
     for call in calls:
         with pytest.raises(StoreError) as caught:

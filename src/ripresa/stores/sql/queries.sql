@@ -13,7 +13,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?);
 
 -- name: set_head
 -- index: runs
-UPDATE runs SET version = ?, status = ?, target = ?, updated_at = ?, error = ?, tags = ?,
+UPDATE runs SET version = ?, status = ?, target = ?, updated_at = ?, error = ?, tags = ?, wake_at = 0,
     session = ?, owner = CASE WHEN ? THEN NULL ELSE owner END WHERE key = ?;
 
 -- name: add_tag
@@ -77,38 +77,58 @@ UPDATE runs SET owner = ?, epoch = ? WHERE key = ?;
 -- index: sqlite_autoindex_runs_1
 UPDATE runs SET owner = NULL WHERE id = ? AND owner = ?;
 
+-- name: wake
+-- index: sqlite_autoindex_runs_1
+UPDATE runs SET wake_at = 1 WHERE id = ? AND wake_at > 1;
+
+-- name: sleep
+-- index: sqlite_autoindex_runs_1, inbox_run
+UPDATE runs SET owner = NULL, status = CASE status WHEN 'running' THEN 'waiting' ELSE status END,
+    wake_at = CASE WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run = runs.key AND inbox.number > :seen)
+              THEN 1 ELSE max(:until, 1) END
+WHERE id = :run AND owner = :owner;
+
+-- name: due
+-- index: runs_asleep
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags, wake_at FROM runs
+WHERE wake_at > 0 AND wake_at <= :now ORDER BY wake_at LIMIT :limit OFFSET :skip;
+
+-- name: next_wake
+-- index: runs_asleep
+SELECT wake_at FROM runs WHERE wake_at > 0 AND wake_at > :now ORDER BY wake_at LIMIT 1;
+
 -- name: find_run
 -- index: sqlite_autoindex_runs_1
-SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs WHERE id = ?;
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags, wake_at FROM runs WHERE id = ?;
 
 -- name: list
 -- index: runs_created
-SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags, wake_at FROM runs
 WHERE (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: list_by_status
 -- index: runs_status
-SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags, wake_at FROM runs
 WHERE status = :status AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: list_by_workflow
 -- index: runs_workflow
-SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags, wake_at FROM runs
 WHERE workflow = :workflow AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: list_by_workflow_status
 -- index: runs_workflow_status
-SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags, wake_at FROM runs
 WHERE workflow = :workflow AND status = :status
   AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
 ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: list_by_tag
 -- index: tags, runs
-SELECT r.id, r.workflow, r.version, r.status, r.target, r.created_at, r.updated_at, r.error, r.session, r.tags
+SELECT r.id, r.workflow, r.version, r.status, r.target, r.created_at, r.updated_at, r.error, r.session, r.tags, r.wake_at
 FROM tags t CROSS JOIN runs r ON r.key = t.run
 WHERE t.tag = :tag AND (t.created_at, t.id) < (:before_at, :before_id) AND t.created_at > :after_at
   AND (:workflow = '' OR r.workflow = :workflow) AND (:status = '' OR r.status = :status)
@@ -116,7 +136,7 @@ ORDER BY t.created_at DESC, t.id DESC LIMIT :limit;
 
 -- name: list_by_session
 -- index: runs_session, tags
-SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags FROM runs
+SELECT id, workflow, version, status, target, created_at, updated_at, error, session, tags, wake_at FROM runs
 WHERE session = :session AND session <> '' AND (created_at, id) < (:before_at, :before_id) AND created_at > :after_at
   AND (:workflow = '' OR workflow = :workflow) AND (:status = '' OR status = :status)
   AND (:tag = '' OR EXISTS (SELECT 1 FROM tags t
@@ -144,12 +164,16 @@ UPDATE sessions SET status = ?, updated_at = ?, limits = ? WHERE id = ? AND stat
 
 -- name: unfinished
 -- index: runs_session
-SELECT 1 FROM runs WHERE session = ? AND session <> '' AND status IN ('running', 'paused', 'cancelling') LIMIT 1;
+SELECT 1 FROM runs WHERE session = ? AND session <> '' AND status IN ('running', 'waiting', 'paused', 'cancelling') LIMIT 1;
 
 -- name: pause_all
 -- index: runs_session
 INSERT INTO inbox (run, kind, body)
-SELECT key, 'pause', ? FROM runs WHERE session = ? AND session <> '' AND status = 'running';
+SELECT key, 'pause', ? FROM runs WHERE session = ? AND session <> '' AND status IN ('running', 'waiting');
+
+-- name: wake_all
+-- index: runs_session
+UPDATE runs SET wake_at = 1 WHERE session = ? AND session <> '' AND wake_at > 1;
 
 -- name: session_values
 -- index: session_values
