@@ -166,7 +166,7 @@ def stuck(state: RunState) -> str | None:
 
     What is in flight, a timer, a question, a wait for something outside or a pause lets it go on.
     """
-    if state.status == "paused" or state.status in TERMINAL or state.deadline:
+    if state.status == "paused" or state.status in TERMINAL or state.deadline or outstanding(state):
         return None
     found: str | None = None
     for frame in state.frames.values():
@@ -405,6 +405,10 @@ def _pause(state: RunState) -> None:
     state.status = "paused"
     state.consequences.append(RunPausing())
     state.hold()
+
+
+def _terminate(state: RunState, reason: str) -> None:
+    _terminate(state, reason)
 
 
 def _timer(state: RunState, path: str) -> None:
