@@ -292,8 +292,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case CheckpointNamed() | SignalRefused() | SessionWritten() | SessionEntered():
             pass
         case RunStuck():
-            message = f"the run can never advance: {fact.where or 'its root'} waits for nothing that could come"
-            state.abort(_scope(state, ""), Failure("workflow_deadlock", message, path=fact.where))
+            _stuck(state, fact.where)
         case RunTaken():
             state.epoch = fact.epoch
         case RunReopened():
@@ -305,9 +304,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case PauseRequested():
             _pause(state)
         case ContinueRequested():
-            state.status = "running"
-            state.consequences.append(RunContinued())
-            state.release()
+            _continue(state)
         case RolledBack() | RunForked():
             _rewind(state, fact)
         case Intercepted() | HookFailed() | HooksSet():
@@ -407,8 +404,15 @@ def _pause(state: RunState) -> None:
     state.hold()
 
 
-def _terminate(state: RunState, reason: str) -> None:
-    _terminate(state, reason)
+def _continue(state: RunState) -> None:
+    state.status = "running"
+    state.consequences.append(RunContinued())
+    state.release()
+
+
+def _stuck(state: RunState, where: str) -> None:
+    message = f"the run can never advance: {where or 'its root'} waits for nothing that could come"
+    state.abort(_scope(state, ""), Failure("workflow_deadlock", message, path=where))
 
 
 def _timer(state: RunState, path: str) -> None:
