@@ -494,6 +494,8 @@ class Driver:
     def _step(self, fact: Fact, events: list[Event], effects: list[Command]) -> Questions:
         """Advance by one fact; its questions are given back, to be answered in turn by what is known then."""
         before = self.state.seq
+        if fact.at < self.state.at:  # it was made before another that came first: time does not go back
+            fact = replace(fact, at=self.state.at)
         consequences, commands = advance(self.state, fact)
         if self.state.seq == before:
             return NOTHING
