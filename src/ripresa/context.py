@@ -34,6 +34,7 @@ D = TypeVar("D")
 E = TypeVar("E")
 F = TypeVar("F")
 R = TypeVar("R")
+T = TypeVar("T")
 S = TypeVarWithDefault("S", default=None)
 T_co = TypeVar("T_co", covariant=True)
 
@@ -161,6 +162,14 @@ class Attempt(Protocol):
         """Hold a member of a pool while holding these."""
         ...
 
+    def state(self, kind: Any) -> Any:
+        """The view of the typed state."""
+        ...
+
+    def to(self, kind: Any) -> Any:
+        """The fields of the typed state, to be written to by reducers."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hold:
@@ -237,6 +246,20 @@ class StepContext:
         """Tell watchers how far the step is: not kept, and free when nobody watches."""
         self._attempt.progress(completed, total, message)
 
+    def state(self, kind: type[T], /) -> T:
+        """The typed state as this step sees it: a view whose fields are decoded when they are read.
+
+        Assigning a field replaces it; what was written is recorded with the step's result, and others see it then.
+        Raises `RipresaError(no_state)` where nothing has a state of this class.
+        """
+        view: T = self._attempt.state(kind)
+        return view
+
+    def to(self, kind: type[T], /) -> T:
+        """The fields of the typed state to write to by their reducers: `append(current().to(Report).scores, 0.7)`."""
+        targets: T = self._attempt.to(kind)
+        return targets
+
     def call(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """A journaled call: its success is durable before this returns, and the next attempt is handed it.
 
@@ -286,6 +309,12 @@ class _Outside:
     def progress(self, completed: float, total: float | None, message: str) -> None:
         return None
 
+    def state(self, kind: Any) -> Any:
+        raise _no_state()
+
+    def to(self, kind: Any) -> Any:
+        raise _no_state()
+
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         result = fn(*args, **kwargs)
         return await result if isawaitable(result) else result
@@ -301,6 +330,15 @@ class _Outside:
 def no_session(message: str) -> RipresaError:
     """The error of code that asks for a session where there is none."""
     return RipresaError(message, code="not_available", op="session", hint='start the run with session="..."')
+
+
+def _no_state() -> RipresaError:
+    return RipresaError(
+        "there is no state outside a run",
+        code="no_state",
+        op="state",
+        hint="run the step in a flow: chain(step).with_state(S)",
+    )
 
 
 OUTSIDE = StepContext(_Outside())

@@ -32,7 +32,7 @@ def node_of(flow: Any) -> GraphNode:
     return flow.node
 
 
-def problems_of(graph: Graph[Any], out: Any = None) -> list[tuple[str, str]]:
+def problems_of(graph: Graph[Any, Any], out: Any = None) -> list[tuple[str, str]]:
     with pytest.raises(InvalidWorkflow) as caught:
         graph.returns(out)
     return [(problem.where, problem.message) for problem in caught.value.problems]

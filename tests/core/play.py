@@ -42,11 +42,13 @@ from ripresa.core.events import (
     RunStarted,
     RunTaken,
     SignalReceived,
+    StateGiven,
     StepCompleted,
     StepFailed,
     StepReused,
     TerminateRequested,
     TimerFired,
+    Write,
 )
 from ripresa.core.frames import CallFrame, ScopeFrame
 from ripresa.core.lifecycle import TERMINAL
@@ -104,7 +106,7 @@ class Ledger:
                 del self.steps[fact.path]
             case TimerFired():
                 del self.timers[fact.path]
-            case Answered() | AnswerFailed() | Asked():
+            case Answered() | AnswerFailed() | Asked() | StateGiven():
                 del self.asks[fact.path]
             case Intercepted():
                 self.gates.pop(fact.path, None)
@@ -215,8 +217,13 @@ class Play:
         )
         return self.feed(fact)
 
-    def done(self, path: str, output: Value = b"1", *, attempt: int = 0) -> list[Effect]:
-        return self.feed(StepCompleted(self.now, path, attempt or self.attempt(path), output))
+    def given(self, path: str, *writes: Write) -> list[Effect]:
+        return self.feed(StateGiven(self.now, path, writes))
+
+    def done(
+        self, path: str, output: Value = b"1", *, attempt: int = 0, writes: tuple[Write, ...] = ()
+    ) -> list[Effect]:
+        return self.feed(StepCompleted(self.now, path, attempt or self.attempt(path), output, writes))
 
     def fail(self, path: str, message: str = "boom", *, retry_in: int | None = None, types: str = "") -> list[Effect]:
         attempt = self.attempt(path)
@@ -240,11 +247,13 @@ class Play:
     def answer_fails(self, path: str, message: str = "bad question") -> list[Effect]:
         return self.feed(AnswerFailed(self.now, path, failure(message, path=path)))
 
-    def asked(self, path: str, *specs: CallSpec, dropped: tuple[int, ...] = ()) -> list[Effect]:
-        return self.feed(Asked(self.now, path, specs, dropped))
+    def asked(
+        self, path: str, *specs: CallSpec, dropped: tuple[int, ...] = (), writes: tuple[Write, ...] = ()
+    ) -> list[Effect]:
+        return self.feed(Asked(self.now, path, specs, dropped, writes))
 
-    def returned(self, path: str, output: Value = b"1") -> list[Effect]:
-        return self.feed(Returned(self.now, path, output))
+    def returned(self, path: str, output: Value = b"1", *, writes: tuple[Write, ...] = ()) -> list[Effect]:
+        return self.feed(Returned(self.now, path, output, writes))
 
     def raised(self, path: str, error: Failure) -> list[Effect]:
         return self.feed(Raised(self.now, path, error))

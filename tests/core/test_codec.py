@@ -37,6 +37,7 @@ from ripresa.core.events import (
     StepFailed,
     StepScheduled,
     TimerFired,
+    Write,
 )
 from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.sequence import Sequence
@@ -92,6 +93,12 @@ failures = st.recursive(
     ),
     max_leaves=3,
 )
+plain_values = values.map(encode_value).map(decode_value)
+writes = st.lists(
+    st.builds(Write, texts, st.sampled_from(["set", "append"]), plain_values, texts)
+    | st.builds(Write, texts, st.just("custom"), plain_values, texts, plain_values),
+    max_size=2,
+).map(tuple)
 FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "int": st.integers(0, 2**62),
     "str": texts,
@@ -102,8 +109,9 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "tuple[int, ...]": st.lists(st.integers(0, 99), max_size=3).map(tuple),
     "tuple[str, ...]": st.lists(texts, max_size=3).map(tuple),
     "tuple[Failure, ...]": st.lists(failures, max_size=2).map(tuple),
+    "tuple[Write, ...]": writes,
     "tuple[CallSpec, ...]": st.lists(
-        st.builds(CallSpec, st.integers(1, 9), texts, texts, values.map(encode_value).map(decode_value), texts),
+        st.builds(CallSpec, st.integers(1, 9), texts, texts, values.map(encode_value).map(decode_value), texts, writes),
         max_size=2,
     ).map(tuple),
 }
@@ -128,7 +136,7 @@ def test_every_event_class_is_known_and_a_frozen_value() -> None:
     defined = {
         kind
         for kind in vars(events_module).values()
-        if dataclasses.is_dataclass(kind) and kind not in (Failure, CallSpec, Recorded)
+        if dataclasses.is_dataclass(kind) and kind not in (Failure, CallSpec, Recorded, Write)
     }
     assert set(EVENTS.values()) == defined
     assert all(kind.__dataclass_params__.frozen for kind in EVENTS.values())

@@ -31,6 +31,7 @@ from ripresa.core.events import (
     StepReused,
     StepStarted,
     StreamAdvanced,
+    Write,
 )
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.choose import Choose
@@ -46,10 +47,12 @@ from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.stateful import Stateful
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import is_fact, lineage, replay
+from ripresa.core.shared import FieldShape, Shape
 from ripresa.core.state import RunState
 from ripresa.core.values import reference
 
@@ -364,6 +367,32 @@ def nothing_left_to_happen() -> tuple[Definition, Callable[[Play], None]]:
     return define(call("a"), Silent("hole")), history
 
 
+def state_taken_back() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start()
+        play.given("", Write("total", "set", b"0"), Write("post", "set", reference("0f" * 32)))
+        play.done("first", writes=(Write("total", "add", b"1"),))
+        play.done("side/b", writes=(Write("scores", "append", b"2"), Write("best", "custom", b"5", operand=b"4")))
+        play.done("side/a", writes=(Write("scores", "append", b"1"),))
+        play.asked(
+            "fn", CallSpec(1, "step", "x", writes=(Write("total", "add", b"7"),)), writes=(Write("n", "set", b"1"),)
+        )
+        play.fail("fn/x")
+        play.asked("fn", CallSpec(2, "step", "y"), writes=(Write("total", "add", b"10"), Write("gone", "set", b"1")))
+        play.done("fn/y")
+        play.raised("fn", failure(path="fn/x", attempt=1))
+        play.reopen()
+        play.done("fn/x", writes=(Write("total", "add", b"100"),))
+        play.returned("fn", writes=(Write("total", "add", b"100"),))
+
+    shape = Shape("Report", 2, (FieldShape("total", "int", "add"), FieldShape("best", "int", "better", "last_write")))
+    body = Sequence(
+        "body",
+        (call("first"), Parallel("side", calls("a b"), join=Join()), Dynamic("fn", workflow="fn", version="1")),
+    )
+    return define(Stateful("flow", body, shape=shape)), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -384,6 +413,7 @@ WORKFLOWS = {
         session_of_runs,
         hooked,
         nothing_left_to_happen,
+        state_taken_back,
     )
 }
 ENDS = {
@@ -404,6 +434,7 @@ ENDS = {
     "session_of_runs": "completed",
     "hooked": "completed",
     "nothing_left_to_happen": "failed",
+    "state_taken_back": "completed",
 }
 
 

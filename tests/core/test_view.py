@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from typing_extensions import override
 
 from ripresa.core import events as e
+from ripresa.core import merge
 from ripresa.core.definition import Definition
 from ripresa.core.events import CallSpec, Event, Fact, Failure, Recorded
 from ripresa.core.frames import BACKOFF, CallFrame
@@ -25,6 +26,7 @@ from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.values import text_of
 from ripresa.core.view import CLEANUP, Change, RunView, ScopeView, StepView, StreamView, changes, view_of
 
 from .play import SECOND, START, Effect, Play, call, calls, define, failure
@@ -681,6 +683,29 @@ def test_after_a_rollback_the_run_stands_where_it_stood_and_goes_on() -> None:
     for recorded in journal(*before, *undone, *back):
         incremental.apply(recorded)
     assert (incremental.status, incremental.output, incremental.steps["b"].status) == ("running", None, "scheduled")
+
+
+def test_the_state_follows_from_events_that_say_whose_it_is() -> None:
+    def events(*found: e.Event) -> RunView:
+        return view_of([Recorded("r", number, 1, event) for number, event in enumerate(found, 1)])
+
+    total = e.Write("total", "set", b"0")
+    start = e.RunStarted(1, "r", "w", "1", "h", b"1", 7, state=(total,))
+    opened = e.StateOpened("", "Report", 2)
+    view = events(start, opened, e.Returned(1, "fn", b"1", (e.Write("total", "add", b"2"),)), e.StateChanged(""))
+    assert view.state is not None
+    assert (view.state.name, view.state.version) == ("Report", 2)
+    assert {name: merge.read(held, text_of) for name, held in view.state.fields.items()} == {"total": b"2"}
+    view = events(
+        start,
+        opened,
+        e.StateChanged("", (e.Write("total", "add", b"5"), e.Write("post", "set", b"1"))),
+        e.StateRestored("", (total,), ("post",)),
+        e.StateGiven(1, "in", (e.Write("x", "set", b"1"),)),
+        e.StateOpened("in", "Inner", 1),
+    )
+    found = {path: {n: merge.read(held, text_of) for n, held in s.fields.items()} for path, s in view.states.items()}
+    assert found == {"": {"total": b"0"}, "in": {"x": b"1"}}
 
 
 def test_every_event_has_its_place_in_these_tests() -> None:

@@ -22,6 +22,7 @@ from ..core.nodes.node import Node
 from ..core.nodes.parallel import Parallel
 from ..core.nodes.router import Router
 from ..core.nodes.sequence import Sequence
+from ..core.nodes.stateful import Assign, Stateful
 from ..core.nodes.subworkflow import Subworkflow
 from ..core.nodes.wait import Wait
 from .flow import Runnable
@@ -114,12 +115,16 @@ class Picture:
 
     def _single(self, node: Node[Any], frame: str | None) -> Ends:
         match node:
+            case Stateful():
+                return self.put(node.body, frame)
             case Delay():
                 return self._shape(f"{node.name}: {node.length / MICROSECONDS:g} s", "wait", frame)
             case Wait():
                 return self._shape(f"{node.name}: signal {node.signal}", "wait", frame)
             case Dynamic():
                 return self._shape(node.name, "function", frame)
+            case Assign():
+                return self._shape(node.name.partition("#")[0], "wait", frame)
             case _:
                 return self._shape(node.name, "step", frame)
 

@@ -90,6 +90,27 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """A field of a graph's state, as the node that uses it sees it."""
+
+    graph: object
+    name: str
+    kind: Any
+
+    def leaves(self) -> Iterator[Source]:
+        """It is made of no result."""
+        return iter(())
+
+    def value(self, environment: Environment, kind: Any = None) -> Any:
+        """See `Expression`."""
+        reader: Any = environment.reader  # one that sees the state, where there is one
+        return reader.field(self.name)
+
+    def __str__(self) -> str:
+        return f"state.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """A field of a value to come."""
 

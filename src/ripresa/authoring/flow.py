@@ -22,6 +22,8 @@ from ..core.nodes.call import Call as CallNode
 from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.node import Node, Scope
 from ..core.nodes.sequence import Sequence
+from ..core.nodes.stateful import Stateful
+from ..core.shared import ERROR
 from ..errors import InvalidValue
 from . import running
 from .call import Call, Pending
@@ -29,6 +31,8 @@ from .encoding import encode
 from .hooks import Hook, refuse_no_hooks
 from .options import bad_link, check_name, refuse
 from .place import Direct, Given, One, Place, distinct, root, settle
+from .reducers import Conflict, bad_conflict
+from .state_type import StateType, state_type
 from .step import Bound, Options, Step, step_name
 
 P = ParamSpec("P")
@@ -159,6 +163,15 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         build = partial(_build_cleanup, self, as_links(handlers, "cleanup"))
         return Flow(build, name=self.name, version=self.version)
 
+    def with_state(self: Flow[A, R], state: type[Any], *, conflicts: Conflict = ERROR) -> Flow[A, R]:
+        """The flow with a typed state of its own, which its steps share: `current().state(S)` gives each its view.
+
+        `state` is a pydantic model, a dataclass or a TypedDict. Of branches that replace one field, `conflicts`
+        ("error", "last_write") says what happens, for fields that do not say it themselves. Raises `InvalidConfig`.
+        """
+        refuse("with_state", bad_conflict(conflicts, "conflicts"))
+        return Flow(partial(_build_stateful, self, state_type(state, conflicts)), name=self.name)
+
     def _check(self) -> None:
         """Build once, so that what is wrong is said where it was written."""
         _ = self.node
@@ -235,6 +248,10 @@ def to_node(link: Any, name: str | None = None) -> Node[Any]:
     """
     (checked,) = as_links((link,), "to_node")
     return build_link(checked, root(name or checked.name, Direct()))
+
+
+def _build_stateful(flow: Flow[Any, Any], state: StateType[Any], place: Place) -> Stateful:
+    return state.around(flow.build(place))
 
 
 def _build_cleanup(flow: Flow[Any, Any], handlers: tuple[Built, ...], place: Place) -> Cleanup:

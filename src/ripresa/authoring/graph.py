@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, cast, overload
@@ -10,13 +10,16 @@ from typing import Any, Generic, cast, overload
 from typing_extensions import TypeVar
 
 from ..context import Items
+from ..core.merge import SET
 from ..core.nodes.graph import INPUT, Wire
 from ..core.nodes.graph import Graph as GraphNode
 from ..core.nodes.node import Node as CoreNode
 from ..core.nodes.sequence import Sequence as SequenceNode
+from ..core.nodes.stateful import Assign
+from ..core.shared import ERROR
 from ..errors import InvalidConfig, InvalidWorkflow, Problem, RipresaError
 from .call import Call, Pending, pending
-from .expression import Constant, Expression, Source, Tested, Written
+from .expression import Constant, Expression, Shared, Source, Tested, Written
 from .fit import skippable, union
 from .flow import Flow, Link, Runnable, build_link
 from .function import Workflow
@@ -24,23 +27,26 @@ from .options import bad_count, bad_predicate, check_name, refuse
 from .order import check_graph
 from .patterns import map_each
 from .place import One, Place
-from .proxy import Proxy, lift
+from .proxy import Proxy, StateProxy, lift
 from .questions import predicate_at
+from .reducers import Conflict, Custom, Reducer, bad_conflict
+from .state_type import StateField, state_type
 from .step import Step
-from .wiring import Condition, Question, Result, Wired, check_fields, foreign, sources_of
+from .wiring import Condition, Question, Result, Wired, argument, check_fields, foreign, shared_of, sources_of
 
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 R = TypeVar("R")
+S = TypeVar("S", default=None)
 R_co = TypeVar("R_co", covariant=True)
 
 
 class Node(Generic[R_co]):
     """A node of a graph that is being written."""
 
-    def __init__(self, graph: Graph[Any], index: int, name: str, kind: Any) -> None:
+    def __init__(self, graph: Graph[Any, Any], index: int, name: str, kind: Any) -> None:
         self.graph = graph
         self.index = index
         self.name = name
@@ -75,25 +81,56 @@ class Entry:
     question: Question | None = None
 
 
-class Graph(Generic[A]):
+class Graph(Generic[A, S]):
     """Steps by dependency: each begins when its arguments are there.
 
     Nodes that do not wait for each other run side by side, at most `concurrency` at a time. With `keep_going` a
-    failure stops only what depends on it; the graph fails when the rest has ended. `version` is what unfinished runs
-    are recognised by.
+    failure stops only what depends on it; the graph fails when the rest has ended. With a `state` its nodes share a
+    typed state: each sees what the nodes that it waited for have written; of nodes that replace one field without
+    waiting for each other, `conflicts` says what then. `version` is what unfinished runs are recognised by.
     """
 
+    @overload
+    def __init__(
+        self: Graph[B, None],
+        name: str,
+        *,
+        input: type[B],
+        concurrency: int | None = ...,
+        keep_going: bool = ...,
+        version: str = ...,
+    ) -> None: ...
+    @overload
     def __init__(
         self,
         name: str,
         *,
         input: type[A],
+        state: type[S],
+        conflicts: Conflict = ...,
+        concurrency: int | None = ...,
+        keep_going: bool = ...,
+        version: str = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        *,
+        input: type[Any],
+        state: type[Any] | None = None,
+        conflicts: Conflict = ERROR,
         concurrency: int | None = None,
         keep_going: bool = False,
         version: str = "1",
     ) -> None:
-        bad = bad_count(concurrency, "concurrency", optional=True)
-        refuse("Graph", check_name(name, "name"), check_name(version, "version"), bad)
+        refuse(
+            "Graph",
+            check_name(name, "name"),
+            check_name(version, "version"),
+            bad_count(concurrency, "concurrency", optional=True),
+            bad_conflict(conflicts, "conflicts"),
+        )
+        self._state = None if state is None else state_type(state, conflicts)
         self.name = name
         self.version = version
         self.concurrency = concurrency or 0
@@ -107,6 +144,65 @@ class Graph(Generic[A]):
     def input(self) -> A:
         """The input to come."""
         return cast("A", Proxy(self._input))
+
+    # --- the state
+
+    @property
+    def state(self) -> S:
+        """The typed state: its fields are values to come; assigning one, or calling its reducer, is a node that writes.
+
+        A node that is given a field waits for those that wrote it before, in the order of writing.
+        """
+        return cast("S", StateProxy(self))
+
+    def shared(self, field: str) -> Shared:
+        """A field of the state as an expression."""
+        return Shared(self, field, self._field(field).kind)
+
+    def assign(self, field: str, value: object) -> None:
+        """A node that replaces a field of the state."""
+        self._write(self._field(field), SET, self._field(field).kind, value)
+
+    def contribute(self, field: str, reducer: Reducer, operand: object) -> None:
+        """A node that writes to a field of the state by its reducer."""
+        found = self._field(field)
+        if found.reducer is not reducer or isinstance(reducer, Custom):
+            has = found.reducer or "no reducer"
+            raise RipresaError(
+                f"state.{field} has {has}: it cannot be written by {reducer.name} in a graph",
+                code="usage",
+                op=reducer.name,
+                where=self.name,
+                hint="declare it in the annotation of the field; a reducer of your own is called in a step",
+            )
+        self._write(found, reducer.name, reducer.operand(found.kind), operand)
+
+    def _field(self, name: str) -> StateField:
+        if self._state is None:
+            raise RipresaError(
+                f"graph {self.name!r} has no state", code="no_state", op="Graph", hint="Graph(..., state=StateClass)"
+            )
+        return self._state.field(name, f"graph {self.name!r}")
+
+    def _write(self, field: StateField, op: str, kind: Any, value: object) -> None:
+        self._check_open()
+        place = self._new_place(None, f"state.{field.name}")
+        expression = _lifted(value, place)
+        self._check_own((expression,), place)
+        given = argument(expression, kind, field.name, place)
+        sources = sources_of((given.expression,))
+        earlier = self._written((Shared(self, field.name, kind), *shared_of((expression,))))
+        wire = Wire(sources=sources, after=earlier, evaluated=True)
+        assign = Assign(place.name, field.name, op, input_type=kind)
+        self._enter(Entry(assign, wire, Question(sources, Condition(), given.expression, kind)))
+
+    def _written(self, fields: Iterable[Shared]) -> tuple[int, ...]:
+        """The nodes so far that write these fields."""
+        names = {field.name for field in fields}
+        nodes = [(index, entry.node) for index, entry in enumerate(self.entries)]
+        return tuple(index for index, node in nodes if isinstance(node, Assign) and node.field in names)
+
+    # --- nodes
 
     def add(
         self,
@@ -137,9 +233,10 @@ class Graph(Generic[A]):
         sources = sources_of(wired.expressions)
         tests = _beside(condition.when, sources)
         doubts = _beside(condition.unless, (*sources, *tests))
+        read = self._written(shared_of((*wired.expressions, *condition.expressions)))
         wire = Wire(
             sources=sources,
-            after=self._indices(after, place),
+            after=tuple(dict.fromkeys((*self._indices(after, place), *read))),
             tests=tests,
             conditional=bool(condition.expressions),
             evaluated=made is not None,
@@ -205,7 +302,11 @@ class Graph(Generic[A]):
         """Where a node of this name is built."""
         return Place(name, One(), f"{self.name}/{name}" if name else self.name, self.problems)
 
-    def _build(self, entries: tuple[Entry, ...], expression: Expression, place: Place) -> GraphNode:
+    def _build(self, entries: tuple[Entry, ...], expression: Expression, place: Place) -> CoreNode[Any]:
+        graph = self._graph(entries, expression, place)
+        return graph if self._state is None else self._state.around(graph)
+
+    def _graph(self, entries: tuple[Entry, ...], expression: Expression, place: Place) -> GraphNode:
         given = place.given.single(place)
         place.accepts(given, self._input.kind)
         sources = sources_of((expression,))

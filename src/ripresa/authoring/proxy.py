@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, NoReturn, cast
 
 from ..errors import RipresaError
-from .expression import Compared, Constant, Expression, Field, Item, Made
+from .expression import Compared, Constant, Expression, Field, Item, Made, Shared
 from .fit import class_of, dict_of, list_of, tuple_of, union
+from .reducers import Target
 
 
 def _refuse(what: str) -> Callable[..., NoReturn]:
@@ -40,6 +41,14 @@ class Proxy:
 
     def __getitem__(self, key: object) -> Any:
         return Proxy(Item(self._ripresa_expression, key))
+
+    def _ripresa_target(self) -> object:
+        """What a reducer writes to, if this is a field of a graph's state."""
+        expression = self._ripresa_expression
+        if not isinstance(expression, Shared):
+            return self
+        graph: Any = expression.graph
+        return Target(partial(graph.contribute, expression.name))
 
     def __repr__(self) -> str:
         return f"<value to come: {self._ripresa_expression}>"
@@ -93,6 +102,32 @@ class Proxy:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse("arithmetic")
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __abs__ = _refuse("arithmetic")
     __invert__ = _refuse("`~`")
+
+
+class StateProxy:
+    """Stands for the typed state of a graph: its fields are values to come, and assigning one is a write."""
+
+    __slots__ = ("_ripresa_graph",)
+
+    def __init__(self, graph: Any) -> None:
+        object.__setattr__(self, "_ripresa_graph", graph)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return Proxy(self._ripresa_graph.shared(name))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self._ripresa_graph.assign(name, value)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"<state of {self._ripresa_graph.name}>"
 
 
 def lift(value: Any) -> Expression:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from ..core.nodes.graph import Graph
+from ..core.nodes.stateful import Stateful
 from ..errors import InvalidConfig, RipresaError
 from .chain import Chain
 from .flow import Flow, Runnable
@@ -30,7 +31,8 @@ def kind_of(entry: Entry) -> Kind:
         return "chain"
     if not _is_flow(entry):
         raise InvalidConfig(f"{entry!r} is no step, flow or workflow", op="register")
-    return "graph" if isinstance(entry.node, Graph) else "flow"
+    node = entry.node.body if isinstance(entry.node, Stateful) else entry.node
+    return "graph" if isinstance(node, Graph) else "flow"
 
 
 def version_of(entry: Entry) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ..core.values import Value
 from ..errors import InvalidValue
 from .encoding import Reader, encode
-from .expression import Constant, Environment, Expression, Field, Source, Written, lacks
+from .expression import Constant, Environment, Expression, Field, Shared, Source, Written, lacks
 from .fit import fits, known, named
 from .parameters import Parameters, decodable
 from .place import Place
@@ -65,11 +65,11 @@ class Wired:
             place.mismatch(str(error))
             return Wires((), (), {}), Any
         args = tuple(
-            _argument(expression, parameters.kind_at(index), parameters.name_at(index), place)
+            argument(expression, parameters.kind_at(index), parameters.name_at(index), place)
             for index, expression in enumerate(self.args)
         )
         kwargs = {
-            name: _argument(expression, parameters.kind_of(name), name, place)
+            name: argument(expression, parameters.kind_of(name), name, place)
             for name, expression in self.kwargs.items()
         }
         return Wires(sources_of(self.expressions), args, kwargs), parameters.input_type
@@ -89,7 +89,8 @@ class Wired:
         return self.args[0] if len(self.args) == 1 and not self.kwargs else None
 
 
-def _argument(expression: Expression, wanted: Any, name: str, place: Place) -> Argument:
+def argument(expression: Expression, wanted: Any, name: str, place: Place) -> Argument:
+    """What is given where a type is wanted; notes if it does not fit."""
     check_fields(expression, place)
     kind = decodable(wanted)
     if isinstance(expression, Constant):
@@ -180,6 +181,11 @@ class Result:
     def answer(self, question: str, about: Value, reader: Reader) -> object:
         """The result."""
         return self.expression.value(Environment.of(self.sources, about, reader))
+
+
+def shared_of(expressions: Iterable[Expression]) -> list[Shared]:
+    """The fields of the graph's state that expressions read."""
+    return [part for expression in expressions for part in _walk(expression) if isinstance(part, Shared)]
 
 
 def foreign(expressions: Iterable[Expression], graph: object) -> list[Source]:

@@ -45,6 +45,7 @@ from .events import (
     SessionWritten,
     SignalReceived,
     SignalRefused,
+    StateGiven,
     StepCompleted,
     StepFailed,
     StepReused,
@@ -58,9 +59,10 @@ from .gates import Gate
 from .lifecycle import TERMINAL, check_transition, not_a_place
 from .nodes.call import Call
 from .nodes.dynamic import Dynamic, DynamicFrame
+from .nodes.stateful import STATE, Stateful
 from .nodes.stream import Stream
+from .shared import Shared
 from .state import Message, RunState
-from .values import Value
 
 Step: TypeAlias = tuple[list[Consequence], list[Command]]
 
@@ -111,9 +113,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
                 and frame.attempt == fact.attempt
                 and (frame.phase == OPEN or frame.phase == CANCELLING)
             )
-        case Answered() | AnswerFailed():
-            frame = state.frames.get(fact.path)
-            return isinstance(frame, ScopeFrame) and _asks(frame) and not isinstance(frame, DynamicFrame)
+        case Answered() | AnswerFailed() | StateGiven():
+            return _waits_for_answer(state, fact)
         case Asked():
             frame = state.frames.get(fact.path)
             return isinstance(frame, DynamicFrame) and _asks(frame)
@@ -137,6 +138,13 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return state.root is not None and state.root.phase == OPEN
         case _:
             return True
+
+
+def _waits_for_answer(state: RunState, fact: Answered | AnswerFailed | StateGiven) -> bool:
+    frame = state.frames.get(fact.path)
+    if not isinstance(frame, ScopeFrame) or isinstance(frame, DynamicFrame) or not _asks(frame):
+        return False
+    return isinstance(fact, AnswerFailed) or (frame.question == STATE) == isinstance(fact, StateGiven)
 
 
 def outstanding(state: RunState) -> list[Command]:
@@ -217,6 +225,28 @@ def _awaited(state: RunState, path: str) -> int:
     return 0 if frame is None or frame.phase in ENDED else _due(frame)
 
 
+RunFact: TypeAlias = (
+    RunStarted
+    | SignalReceived
+    | SignalRefused
+    | CheckpointNamed
+    | RunStuck
+    | RunTaken
+    | RunReopened
+    | CancelRequested
+    | TerminateRequested
+    | PauseRequested
+    | ContinueRequested
+    | RolledBack
+    | RunForked
+    | SessionWritten
+    | SessionEntered
+    | Intercepted
+    | HookFailed
+    | HooksSet
+)
+"""Facts about no place in particular."""
+
 _REQUESTS: Final = (
     RunStarted,
     RunReopened,
@@ -254,9 +284,9 @@ def _check(state: RunState, fact: Fact) -> None:
 def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fact
     match fact:
         case StepCompleted() | StepReused():
-            _completed(state, state.frames[fact.path], fact.output)
+            _completed(state, fact)
         case Asked():
-            _dynamic(state, fact.path).asked(state, state.frames[fact.path], fact.calls, fact.dropped)
+            _dynamic(state, fact.path).asked(state, state.frames[fact.path], fact)
         case Answered():
             scope = _scope(state, fact.path)
             question, scope.question = scope.question, ""
@@ -268,7 +298,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case TimerFired():
             _timer(state, fact.path)
         case Returned():
-            _dynamic(state, fact.path).returned(state, state.frames[fact.path], fact.output)
+            _dynamic(state, fact.path).returned(state, state.frames[fact.path], fact)
         case Raised():
             _dynamic(state, fact.path).raised(state, state.frames[fact.path], fact.failure)
         case Restarted():
@@ -285,6 +315,16 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _call(state, fact.path).started(state.frames[fact.path])
         case StreamAdvanced():
             _stream(state, fact.path).advanced(state, state.frames[fact.path], fact)
+        case StateGiven():
+            frame = _scope(state, fact.path)
+            frame.node.given(state, frame, fact.writes)
+        case _:
+            _apply_to_run(state, fact)
+
+
+def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one arm per fact
+    """A fact that is about the run as a whole."""
+    match fact:
         case RunStarted():
             _start(state, fact)
         case SignalReceived():
@@ -313,10 +353,13 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             assert_never(fact)
 
 
-def _completed(state: RunState, frame: Frame, output: Value) -> None:
-    asks = state.points and frame.phase == OPEN and gates.gated(state, frame, Gate("after", output))
+def _completed(state: RunState, fact: StepCompleted | StepReused) -> None:
+    frame, writes = state.frames[fact.path], fact.writes if isinstance(fact, StepCompleted) else ()
+    asks = state.points and frame.phase == OPEN and gates.gated(state, frame, Gate("after", fact.output))
+    if state.shared is not None:
+        state.shared.completed(state, frame, writes, waits=bool(asks))
     if not asks:
-        state.done(frame, output)
+        state.done(frame, fact.output)
 
 
 def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet) -> None:
@@ -344,6 +387,8 @@ def _start(state: RunState, fact: RunStarted) -> None:
     assert isinstance(frame, ScopeFrame), "the root of a definition is a scope"
     state.root = frame
     state.frames[""] = frame
+    if fact.state and isinstance(root, Stateful):
+        state.shared = Shared(fact.state)
     if not state.points or not gates.gated(state, frame, Gate("start", fact.input)):
         root.open(state, frame)
 
@@ -387,6 +432,7 @@ def _terminate(state: RunState, reason: str) -> None:
     state.waiters.clear()
     state.gates.clear()
     state.root = None
+    state.shared = None
     state.consequences.append(RunTerminated(reason))
 
 

@@ -19,12 +19,14 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from ..errors import StoreError
 from . import events as _events
 from .definition import Definition
-from .events import CallSpec, Event, Failure, Recorded
+from .events import CallSpec, Event, Failure, Recorded, Write
 from .frames import ENDED, Frame, ScopeFrame
 from .gates import Gate, set_points
+from .merge import CUSTOM, Held, held_of, writes_of
 from .nodes.dynamic import Outcome
+from .shared import Fields, Layer, Mark, Shape, Shared
 from .state import Message, RunState
-from .values import Pick, Value, is_inline, text_of
+from .values import NULL, Pick, Value, is_inline, text_of
 
 VERSION: Final = 1
 
@@ -39,6 +41,8 @@ _KINDS: Final = {
     "tuple[int, ...]": "list",
     "tuple[str, ...]": "list",
 }
+_WRITES: Final = "tuple[Write, ...]"
+"""Left out where there are none, so that a run without a typed state does not pay for it."""
 EVENTS: Final[dict[str, type[Any]]] = {
     kind.__name__: kind for kind in (*get_args(_events.Fact), *get_args(_events.Consequence))
 }
@@ -58,6 +62,7 @@ class _Layout:
         self.special = tuple(
             (index, _KINDS[annotations[name]]) for index, name in enumerate(names, 1) if annotations[name] in _KINDS
         )
+        self.writes = next((index for index, name in enumerate(names, 1) if annotations[name] == _WRITES), 0)
 
     def read(self, event: Any) -> tuple[Any, ...]:
         """The values of its fields."""
@@ -131,7 +136,7 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:
         case "failures" | "failure list":
             return [failure_plain(failure) for failure in value]
         case "calls":
-            return [[spec.key, spec.kind, spec.segment, _line(spec.input, lines), spec.shape] for spec in value]
+            return [_write_call(spec, lines) for spec in value]
         case "calls by key":
             return _write("calls", value.values(), lines)
         case "optional values":
@@ -170,7 +175,7 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:
         case "failure list":
             return [failure_from(item) for item in data]
         case "calls":
-            return tuple(CallSpec(key, how, seg, _value(n, lines), shape) for key, how, seg, n, shape in data)
+            return tuple(_read_call(item, lines) for item in data)
         case "calls by key":
             return {spec.key: spec for spec in _read("calls", data, lines)}
         case "optional values":
@@ -179,6 +184,39 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:
             return data and {key: _value(item, lines) for key, item in data.items()}
         case _:  # outcomes
             return [Outcome(k, at, n, _value(v, lines), f and failure_from(f)) for k, at, n, v, f in data]
+
+
+def _write_call(spec: CallSpec, lines: list[bytes]) -> list[Any]:
+    written = [spec.key, spec.kind, spec.segment, _line(spec.input, lines), spec.shape]
+    return [*written, _write_writes(spec.writes, lines)] if spec.writes else written
+
+
+def _read_call(data: list[Any], lines: list[bytes]) -> CallSpec:
+    key, kind, segment, number, shape, *writes = data
+    seen = _read_writes(writes[0], lines) if writes else ()
+    return CallSpec(key, kind, segment, _value(number, lines), shape, seen)
+
+
+def _write_writes(writes: Iterable[Write], lines: list[bytes]) -> list[Any]:
+    return [_write_write(write, lines) for write in writes]
+
+
+def _read_writes(data: list[Any], lines: list[bytes]) -> tuple[Write, ...]:
+    return tuple(_read_write(item, lines) for item in data)
+
+
+def _write_write(write: Write, lines: list[bytes]) -> list[Any]:
+    """A write; what is not there at its end is left out."""
+    written = [write.field, write.op, _line(write.value, lines)]
+    if write.op == CUSTOM:
+        return [*written, write.by, _line(write.operand, lines)]
+    return [*written, write.by] if write.by else written
+
+
+def _read_write(data: list[Any], lines: list[bytes]) -> Write:
+    name, op, number, *rest = data
+    by = rest[0] if rest else ""
+    return Write(name, op, _value(number, lines), by, _value(rest[1], lines) if len(rest) > 1 else NULL)
 
 
 def failure_plain(failure: Failure) -> list[Any]:
@@ -228,8 +266,18 @@ def encode_events(events: Iterable[Event], at: int = 0) -> bytes:
         item = [layout.name, *layout.read(event)]
         for index, kind in layout.special:
             item[index] = _write(kind, item[index], lines)
+        if layout.writes:
+            _put_writes(item, layout.writes, lines)
         head.append(item)
     return b"\n".join((_encode(head), *lines))
+
+
+def _put_writes(item: list[Any], index: int, lines: list[bytes]) -> None:
+    writes = item[index]
+    if writes or index < len(item) - 1:
+        item[index] = _write_writes(writes, lines)
+    else:
+        del item[index]
 
 
 def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]:
@@ -245,6 +293,8 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
             for index, kind in layout.special:
                 if index < len(item):
                     item[index] = _read(kind, item[index], lines)
+            if 0 < layout.writes < len(item):
+                item[layout.writes] = _read_writes(item[layout.writes], lines)
             event = layout.kind(at, *item[1:]) if layout.is_fact else layout.kind(*item[1:])
             yield Recorded(run, seq, at, event)
             seq += 1
@@ -274,6 +324,8 @@ def encode_state(state: RunState) -> bytes:
     plain = [getattr(state, name) for name in _STATE_FIELDS]
     failures = [failure_plain(failure) for failure in state.cleanup_failures]
     more = _encode_messages(state, lines) | _encode_hooks(state, lines)
+    if state.shared is not None:
+        more["shared"] = _write_shared(state, state.shared, lines)
     return b"\n".join((_encode([VERSION, plain, failures, frames, *([more] if more else [])]), *lines))
 
 
@@ -316,6 +368,9 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
     for frame in state.frames.values():
         if frame.parent is not None and frame.phase not in ENDED:
             frame.parent.active += 1
+    for found in more:
+        if "shared" in found:
+            _read_shared(state, found["shared"], lines)
     return state
 
 
@@ -354,3 +409,71 @@ def _decode_frame(
         state.root = frame
     else:
         parent.children[key] = frame
+
+
+# --- the typed state of a run
+
+
+def _write_shared(state: RunState, shared: Shared, lines: list[bytes]) -> list[Any]:
+    """Scopes, then the writes of ended branches, then layers: each by what differs from what its branch began with."""
+    scopes = [[path, _write_fields(fields, lines)] for path, fields in shared.scopes.items()]
+    deltas = [
+        [path, [[key, _write_writes(writes, lines)] for key, writes in by_key.items()]]
+        for path, by_key in shared.deltas.items()
+    ]
+    layers: list[list[Any]] = []
+    for path in [path for path in state.frames if path in shared.layers]:
+        layer, beneath = shared.layers[path], _beneath(state, shared, path)
+        own = {name: held for name, held in layer.fields.items() if beneath.get(name) is not held}
+        gone = sorted(name for name in beneath if name not in layer.fields)
+        layers.append([path, _write_fields(own, lines), gone, _write_writes(layer.writes, lines)])
+    bases = [[path, _write_fields(fields, lines)] for path, fields in shared.bases.items()]
+    marks = [
+        [path, [[asked, place, _write_fields(fields, lines), count] for asked, (place, fields, count) in found]]
+        for path, found in shared.marks.items()
+    ]
+    pending = [[path, _write_writes(writes, lines)] for path, writes in shared.pending.items()]
+    return [scopes, deltas, layers, bases, marks, pending, _write_writes(shared.given, lines)]
+
+
+def _read_shared(state: RunState, data: list[Any], lines: list[bytes]) -> None:
+    scopes, deltas, layers, bases, marks, pending, given = data
+    shared = state.shared = Shared(_read_writes(given, lines))
+    shared.pending.update((path, _read_writes(writes, lines)) for path, writes in pending)
+    for path, fields in scopes:
+        shared.scopes[path] = _read_fields(fields, lines)
+        node: Any = state.frames[path].node
+        shape: Shape = node.shape
+        shared.shapes[path] = shape
+    for path, by_key in deltas:
+        shared.deltas[path] = {key: _read_writes(writes, lines) for key, writes in by_key}
+    for path, own, gone, writes in layers:
+        beneath = _beneath(state, shared, path)
+        kept = {name: held for name, held in beneath.items() if name not in gone}
+        layer = shared.layers[path] = Layer({**kept, **_read_fields(own, lines)})
+        layer.writes.extend(_read_writes(writes, lines))
+    shared.bases.update((path, _read_fields(fields, lines)) for path, fields in bases)
+    for path, found in marks:
+        shared.marks[path] = [_read_mark(item, lines) for item in found]
+
+
+def _read_mark(data: list[Any], lines: list[bytes]) -> tuple[int, Mark]:
+    asked, place, fields, count = data
+    return asked, (place, _read_fields(fields, lines), count)
+
+
+def _beneath(state: RunState, shared: Shared, path: str) -> Fields:
+    """What a branch would see if it had no layer."""
+    frame = state.frames[path]
+    assert frame.parent is not None
+    return shared.beginning(frame.parent, frame.key)
+
+
+def _write_fields(fields: Fields, lines: list[bytes]) -> dict[str, Any]:
+    held = sorted(fields.items())
+    return {name: [[op, _line(value, lines)] for op, value in writes_of(writes)] for name, writes in held}
+
+
+def _read_fields(data: dict[str, Any], lines: list[bytes]) -> dict[str, Held]:
+    found = {name: held_of([(op, _value(number, lines)) for op, number in writes]) for name, writes in data.items()}
+    return {name: held for name, held in found.items() if held is not None}

@@ -16,6 +16,11 @@ from .interception import Intercepted as Intercepted
 from .interception import PointReached as PointReached
 from .parts import CallSpec as CallSpec
 from .parts import Failure as Failure
+from .parts import Write as Write
+from .state_events import StateChanged as StateChanged
+from .state_events import StateGiven as StateGiven
+from .state_events import StateOpened as StateOpened
+from .state_events import StateRestored as StateRestored
 from .values import NULL, Value
 
 # --- facts ---------------------------------------------------------------------------------------------------------
@@ -45,6 +50,8 @@ class RunStarted:
     """What the run may use, as JSON (see `core.limits`); empty for no limits."""
     hooks: tuple[str, ...] = ()
     """The points that hooks stand at; see `points`."""
+    state: tuple[Write, ...] = ()
+    """What the run's own typed state begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +82,13 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepCompleted:
-    """An attempt returned."""
+    """An attempt returned; `writes` are what it wrote to the state."""
 
     at: int
     path: str
     attempt: int
     output: Value
+    writes: tuple[Write, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +141,16 @@ class AnswerFailed:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A slice of a durable function ended by asking for calls, and by giving up those in `dropped`."""
+    """A slice of a durable function ended by asking for calls, and by giving up those in `dropped`.
+
+    `writes` are what its branch of the state has gained by the slice, its own writes and those of joined calls.
+    """
 
     at: int
     path: str
     calls: tuple[CallSpec, ...] = ()
     dropped: tuple[int, ...] = ()
+    writes: tuple[Write, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +160,7 @@ class Returned:
     at: int
     path: str
     output: Value
+    writes: tuple[Write, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +411,7 @@ Fact: TypeAlias = (
     | Intercepted
     | HookFailed
     | HooksSet
+    | StateGiven
 )
 
 
@@ -646,6 +660,9 @@ Consequence: TypeAlias = (
     | CleanupStarted
     | CleanupEnded
     | PointReached
+    | StateOpened
+    | StateChanged
+    | StateRestored
     | RunPausing
     | RunContinued
     | RunCancelling

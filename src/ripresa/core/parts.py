@@ -1,4 +1,4 @@
-"""What events carry beside values: failures, and the calls that durable functions ask for."""
+"""What events are made of beside plain values: failures, the calls of durable functions, writes to a typed state."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """One write to a field of a typed state.
+
+    `op` is `set`, the name of a built-in reducer with its operand as `value`, or `custom`: then `value` is what the
+    user's reducer made of `operand` in the writer's own branch. `by` is the path of the writer where it is not plain.
+    """
+
+    field: str
+    op: str
+    value: Value
+    by: str = ""
+    operand: Value = NULL
+
+
+@dataclass(frozen=True, slots=True)
 class CallSpec:
     """One call that a durable function asks for.
 
@@ -41,3 +56,5 @@ class CallSpec:
     segment: str
     input: Value = NULL
     shape: str = ""
+    writes: tuple[Write, ...] = ()
+    """What the call sees of the state beyond what its function's own branch holds (for calls of its fibers)."""

@@ -45,6 +45,7 @@ from .values import Value
 if TYPE_CHECKING:
     from .definition import Definition
     from .nodes.node import Node
+    from .shared import Shared
 
 
 class Message(NamedTuple):
@@ -81,6 +82,7 @@ class RunState:
         "seed",
         "seq",
         "served",
+        "shared",
         "status",
         "waiters",
     )
@@ -104,6 +106,7 @@ class RunState:
         self.gates: dict[str, Gate] = {}
         self.refused: dict[str, Gate] = {}
         self.root: ScopeFrame | None = None
+        self.shared: Shared | None = None
         self.consequences: list[Consequence] = []
         self.commands: list[Command] = []
         self.kept = False
@@ -210,7 +213,11 @@ class RunState:
             return
         frame.phase = DONE
         parent.active -= 1
+        if self.shared is not None:
+            self.shared.returns(self, frame)
         if parent.phase == OPEN or parent.shielded:
+            if self.shared is not None:
+                self.shared.ended(frame)
             self.drop(parent, frame.key)
             parent.node.on_done(self, parent, frame.key, value)  # type: ignore[attr-defined]
         else:
@@ -292,6 +299,8 @@ class RunState:
     def drop(self, frame: ScopeFrame, key: int) -> None:
         """Let an ended child go for good: a reopened run will not come back to it."""
         child = frame.children.pop(key)
+        if self.shared is not None:
+            self.shared.forget(child.path)
         del self.frames[child.path]
         if isinstance(child, ScopeFrame):
             self._forget_below(child)
@@ -376,6 +385,8 @@ class RunState:
         return parent
 
     def _forget(self, frame: Frame) -> None:
+        if self.shared is not None:
+            self.shared.forget(frame.path)
         del self.frames[frame.path]
         if self.refused:
             gates.forget(self, frame.path)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from . import events as e
 from .events import Failure, Recorded
 from .lifecycle import TERMINAL
+from .merge import Held
 from .nodes.call import lost_failure
 from .replay import lineage
+from .shared import after
 from .values import NULL, Value
 
 UNDER_WAY: Final = ("scheduled", "retrying")
@@ -84,6 +87,19 @@ class StreamView:
 
 
 @dataclass(slots=True)
+class StateView:
+    """The typed state of a scope as it stands: its class, version, and what each field that is set holds.
+
+    `merge.read` gives the JSON text of what is held. Branches under way are not in it: they reach it at their join.
+    """
+
+    path: str
+    name: str
+    version: int
+    fields: Mapping[str, Held] = field(default_factory=dict[str, Held])
+
+
+@dataclass(slots=True)
 class RunView:
     """A run as it stands after event `seq`."""
 
@@ -117,6 +133,13 @@ class RunView:
     """The run that this one is a fork of, left after its event `forked_at`."""
     forked_at: int = 0
     streams: dict[str, StreamView] = field(default_factory=dict[str, StreamView])
+    states: dict[str, StateView] = field(default_factory=dict[str, StateView])
+    _told: tuple[e.Write, ...] = ()
+
+    @property
+    def state(self) -> StateView | None:
+        """The state of the run itself, or of the first of its scopes that has one."""
+        return next(iter(self.states.values()), None)
 
     @property
     def total(self) -> int:
@@ -157,6 +180,7 @@ class RunView:
             case e.StepScheduled(path, attempt):
                 self._scheduled(path, attempt, at)
             case e.StepCompleted(_, path, _, output) | e.StepReused(_, path, _, output):
+                self._told = getattr(recorded.event, "writes", ())
                 self._ended(path, "completed", at)
                 self.steps[path].output = output
                 self.completed += 1
@@ -168,7 +192,8 @@ class RunView:
             case e.RetryScheduled(path, attempt, due):
                 step = self.steps[path]
                 step.status, step.attempt, step.due, step.ended_at = "retrying", attempt, due, 0
-            case e.Asked(_, path, calls):
+            case e.Asked(_, path, calls, _, writes):
+                self._told = writes
                 self._asked(path, calls)
             case e.TimerSet(path, due):
                 self.timers[path] = due
@@ -312,6 +337,23 @@ class RunView:
             case e.StreamEnded(path, reason, batches, taken, dropped, dead):
                 self.streams[path] = StreamView(path, reason, batches, taken, dropped, dead, self.updated_at)
             case _:
+                self._state(event)
+
+    def _state(self, event: e.Event) -> None:
+        """States are written by facts; their consequences say which scope's state that is, and when."""
+        match event:
+            case e.Returned() | e.StateGiven():
+                self._told = event.writes
+            case e.StateOpened(path, name, version):
+                self.states[path] = StateView(path, name, version, after({}, self._told))
+            case e.StateChanged(path, writes):
+                state = self.states[path]
+                state.fields = after(state.fields, writes or self._told)
+            case e.StateRestored(path, writes, gone):
+                anew = {*gone, *(write.field for write in writes)}
+                kept = {name: held for name, held in self.states[path].fields.items() if name not in anew}
+                self.states[path].fields = after(kept, writes)
+            case _:
                 pass
 
     def _start(self, event: e.RunStarted) -> None:
@@ -319,6 +361,7 @@ class RunView:
         self.target, self.definition, self.input = event.target, event.definition, event.input
         self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
         self.status, self.created_at, self.session = "running", event.at, event.session
+        self._told = event.state
         self.allowed = event.deadline - event.at if event.deadline else 0
 
     def _begun_again(self, at: int) -> None:

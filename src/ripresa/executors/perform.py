@@ -65,6 +65,14 @@ class Distant:
         """Raises `RipresaError(not_available)`."""
         raise self._not_here("checkout")
 
+    def state(self, kind: Any) -> Any:
+        """Raises `RipresaError(not_available)`."""
+        raise self._not_here("state")
+
+    def to(self, kind: Any) -> Any:
+        """Raises `RipresaError(not_available)`."""
+        raise self._not_here("to")
+
     def _not_here(self, op: str) -> RipresaError:
         return RipresaError(
             f"current().{op} does not work in a child process",

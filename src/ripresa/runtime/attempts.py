@@ -40,6 +40,7 @@ from ..core.events import (
     StepCompleted,
     StepFailed,
     StepStarted,
+    Write,
 )
 from ..core.frames import CallFrame, ScopeFrame, StreamFrame
 from ..core.nodes.call import lost_failure
@@ -50,6 +51,7 @@ from .clock import sleep, time_limit
 from .feed import StepProgressed
 from .functions import moment
 from .session_data import StepSession, session_of
+from .views import Sheet, Sighted, Targets, View, sheet_of
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -62,6 +64,7 @@ class Running:
 
     __slots__ = (
         "_counts",
+        "_sheet",
         "bound",
         "cancelling",
         "driver",
@@ -92,6 +95,7 @@ class Running:
         self.patience: asyncio.TimerHandle | None = None
         self._counts: dict[str, int] | None = None
         self.report: StepSession | None = None
+        self._sheet: Sheet | None = None
 
     @property
     def run(self) -> str:
@@ -161,6 +165,27 @@ class Running:
         if self.report is None or not isinstance(fact, StepCompleted):
             return ()
         return self.report.facts(fact)
+
+    def sheet(self, kind: Any) -> Sheet:
+        """The typed state as this attempt sees it."""
+        if self._sheet is None:
+            self._sheet = sheet_of(self.driver.state, self.frame, self.driver.values)
+        return self._sheet.of(kind)
+
+    def state(self, kind: Any) -> Any:
+        """The view of the typed state."""
+        return View(self.sheet(kind))
+
+    def to(self, kind: Any) -> Any:
+        """The fields of the typed state, for reducers."""
+        return Targets(self.sheet(kind))
+
+    def written(self) -> tuple[Write, ...]:
+        """What the attempt wrote to the state. Raises if it changed a value in place."""
+        if self._sheet is None:
+            return ()
+        self._sheet.check()
+        return self._sheet.taken(self.driver.keeper)
 
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         """Perform a journaled call: the recorded result, or a new one that is durable before it is returned."""
@@ -319,7 +344,8 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
         else:
             async with time_limit(clock, options.timeout) as limit:
                 text = await _called(running, hold)
-        return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
+        writes = running.written() if driver.state.shared is not None else ()
+        return StepCompleted(clock.now(), path, number, driver.keeper.keep(text), writes)
     except RipresaError as error:
         return lost(running, "process_died") if error.code == "process_died" else failed(running, error)
     except TimeoutError as error:
@@ -334,7 +360,9 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
 
 async def _called(running: Running, hold: Hold | None) -> bytes:
     step = running.bound.step
-    args, kwargs = running.bound.binding.arguments(running.input, running.driver.values)
+    driver = running.driver
+    reader = driver.values if driver.state.shared is None else Sighted(driver.state, running.frame, driver.values)
+    args, kwargs = running.bound.binding.arguments(running.input, reader)
     if step.options.executor == "process":
         return await _in_process(running, hold, args, kwargs)
     if type(running.frame) is StreamFrame:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ..authoring.encoding import encode
 from ..authoring.failures import failure_of
 from ..authoring.flow import Runnable
 from ..core.advance import advance, awaits_answer
@@ -31,7 +30,6 @@ from ..core.commands import (
     SetTimer,
 )
 from ..core.events import (
-    Answered,
     AnswerFailed,
     AttemptLost,
     Event,
@@ -53,12 +51,12 @@ from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
 from ..ports import Alarm, Batch, RunHead, SessionWrite, Shared
 from . import hooks
+from .asking import answered
 from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
 from .idle import Idle, deadlock
 from .results import ended, interrupted
-from .session_data import asked
 from .values import Keeper, Values, stored
 
 if TYPE_CHECKING:
@@ -536,25 +534,10 @@ class Driver:
 
     def answer(self, ask: Ask) -> Fact:
         """Put a question to user code."""
-        at = self.state.at
         try:
-            if ask.question == "count":
-                return Answered(at, ask.path, b"%d" % len(self.values.items(ask.value)))
-            code = self._code_at(ask.path)
-            if self.head.session:
-                answer = asked(self, ask, code)
-            else:
-                answer = code.answer(ask.question, ask.value, self.values)
-            if isinstance(answer, bool | int) and ask.question not in ("input", "returns"):
-                text = b"%d" % answer if type(answer) is int else b"true" if answer else b"false"
-            else:
-                text = encode(answer, getattr(code, f"{ask.question}_type", Any), where=ask.path)
-            return Answered(at, ask.path, self.keeper.keep(text))
+            return answered(self, ask)
         except Exception as error:  # the border: whatever a predicate raises is data from here on
-            return AnswerFailed(at, ask.path, failure_of(error, ask.path))
-
-    def _code_at(self, path: str) -> Any:
-        return self.state.frames[path].node.code
+            return AnswerFailed(self.state.at, ask.path, failure_of(error, ask.path))
 
     # --- perform
 

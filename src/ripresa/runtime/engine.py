@@ -38,10 +38,12 @@ from ..core.events import (
     SessionEntered,
     SignalReceived,
     SignalRefused,
+    Write,
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.lifecycle import TERMINAL, check_transition
 from ..core.limits import NONE, Limits, decode_limits
+from ..core.nodes.stateful import Stateful
 from ..core.replay import feed, lineage, steps
 from ..core.state import RunState
 from ..errors import (
@@ -65,6 +67,7 @@ from .pools import Pools
 from .requests import checked, decode_request, encode_request
 from .results import ended
 from .slots import Slots
+from .views import beginning
 from .waking import QUICKER, Waker
 
 if TYPE_CHECKING:
@@ -124,6 +127,7 @@ class Start:
     timeout: float | None = None
     session: str = ""
     limits: Limits = NONE
+    state: object = None
 
 
 def is_count(value: object) -> bool:
@@ -216,6 +220,7 @@ class Engine:
             session=start.session,
             limits=start.limits.encode(),
             hooks=points,
+            state=self._beginning(start, definition, driver),
         )
         self._describe(driver, definition)
         if start.id:
@@ -238,6 +243,18 @@ class Engine:
     def hooks_of(self, driver: Driver) -> tuple[Mail, ...]:
         """Find the hooks that concern a run which was recorded earlier; tells it if they stand elsewhere than then."""
         return tuple(map(Mail, changed_points(driver)))
+
+    def _beginning(self, start: Start, definition: Definition, driver: Driver) -> tuple[Write, ...]:
+        root = definition.root
+        if isinstance(root, Stateful):
+            return beginning(root.code, start.state, driver.keeper)
+        if start.state is not None:
+            raise InvalidConfig(
+                f"{definition.name!r} has no state to begin with {start.state!r}",
+                op="start",
+                hint="declare it: flow.with_state(S), Graph(..., state=S), or ctx: Context[S]",
+            )
+        return ()
 
     def _describe(self, driver: Driver, definition: Definition) -> None:
         if definition.hash not in self._described:

@@ -1,6 +1,7 @@
 """What a fork takes over from the run that it left: recorded results, each with what it was computed of.
 
-Law: a result is taken over only by a step of the same name that is given the same input: the one at the same place,
+Law: what a step reads of a typed state is not recorded, so where there is one only what was given by hand is taken.
+A result is taken over only by a step of the same name that is given the same input: the one at the same place,
 or, for `pure` and `read` steps, one anywhere. What was given by hand is taken by the step at that place, whatever its
 input.
 """
@@ -57,6 +58,8 @@ class Reuse:
         given = self._given.get(command.path)
         if given is not None:
             return StepReused(driver.state.at, command.path, command.attempt, given, True)
+        if driver.state.shared is not None and driver.state.shared.scope(frame) is not None:
+            return None
         name = bound_at(driver, frame).step.options.name
         digest = digest_of_input(driver.values.text, command.input)
         output = self._known.get((command.path, name, digest)) or self._alike.get((name, digest))

@@ -6,21 +6,17 @@ the step and reaches the store in that transaction, so it is made once or not at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.encoding import decode, encode
-from ..context import Hold, StepContext, copy_variables, enter_step, no_session
-from ..core.commands import Ask
+from ..context import no_session
 from ..core.events import Fact, SessionWritten, StepCompleted
 from ..core.sessions import apply, check_fit
 from ..errors import InvalidValue, RipresaError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from .driver import Driver
 
 
@@ -114,40 +110,3 @@ class StepSession(ReadSession):
         with self._lock:
             check_fit(name, op, self._text(name), text)
             self._made.append((name, op, text))
-
-
-class _Asking:
-    """What `current()` shows to a condition of a run that has a session."""
-
-    def __init__(self, driver: Driver, path: str) -> None:
-        self.run = driver.run
-        self.workflow = driver.state.definition.name
-        self.path = path
-        self.number = 1
-        self.key = f"{driver.run}/{path}"
-        self._driver = driver
-
-    def session(self) -> ReadSession:
-        return ReadSession(self._driver, session_of(self._driver))
-
-    def deadline(self) -> datetime | None:
-        return None
-
-    def cancelled(self) -> bool:
-        return False
-
-    def progress(self, completed: float, total: float | None, message: str) -> None:
-        return None
-
-    async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
-        raise RipresaError("a condition cannot call anything", code="usage", op="call", where=self.path)
-
-    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
-        raise RipresaError("a condition cannot hold a pool", code="usage", op="checkout", where=self.path)
-
-
-def asked(driver: Driver, ask: Ask, code: Any) -> object:
-    """What user code answers when it can look into the session."""
-    variables = copy_variables()
-    enter_step(variables, StepContext(_Asking(driver, ask.path)))
-    return variables.run(code.answer, ask.question, ask.value, driver.values)

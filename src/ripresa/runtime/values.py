@@ -9,7 +9,7 @@ from pydantic_core import from_json, to_json
 
 from ..authoring.encoding import decode
 from ..core.values import LARGE, Pick, Value, by_content, digest_of, is_inline, text_of
-from ..errors import InvalidValue
+from ..errors import InvalidValue, RipresaError
 from ..ports import Store
 
 
@@ -42,6 +42,10 @@ class Values:
         if isinstance(value, bytes) and value[:1] != b"@":
             return decode(value, kind)
         return decode(self.text(value), kind)
+
+    def field(self, name: str) -> Any:
+        """Raises `RipresaError(no_state)`: a run without a typed state has no fields."""
+        raise RipresaError(f"nothing here has a state to read {name} of", code="no_state", op="state")
 
     def items(self, value: Value) -> list[Value]:
         """The items of a list value, undecoded. Raises `InvalidValue` if it is no list."""

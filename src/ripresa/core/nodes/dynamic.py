@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from typing_extensions import override
 
 from ..commands import Resume
-from ..events import CallSpec, Failure
+from ..events import Asked, CallSpec, Failure, Returned, Write
 from ..frames import CANCELLING, ENDED, OPEN, WINDING, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
 from .call import Call
@@ -94,6 +94,7 @@ class Dynamic(Scope[DynamicFrame]):
     """A durable function, known by its workflow's name and declared version."""
 
     kind: ClassVar[str] = "dynamic"
+    forks: ClassVar[bool] = True
     frame_class: ClassVar[type[Frame]] = DynamicFrame
 
     def __init__(self, name: str, *, workflow: str, version: str, code: Any = None, **types: Any) -> None:
@@ -112,17 +113,22 @@ class Dynamic(Scope[DynamicFrame]):
     @override
     def open(self, run: RunState, frame: DynamicFrame) -> None:
         frame.began = run.at
+        if run.shared is not None:
+            run.shared.enter(frame)
         self._resume(run, frame)
 
-    def asked(self, run: RunState, frame: Any, calls: tuple[CallSpec, ...], dropped: tuple[int, ...]) -> None:
+    def asked(self, run: RunState, frame: Any, fact: Asked) -> None:
         """The function asks for calls, which begin, and gives others up, which are stopped."""
+        self._write(run, frame, fact.writes)
         self._answered(run, frame)
-        patches = [spec for spec in calls if spec.kind == PATCH]
-        for spec in calls[len(patches) :]:
+        patches = [spec for spec in fact.calls if spec.kind == PATCH]
+        for spec in fact.calls[len(patches) :]:
             frame.calls[spec.key] = spec
             frame.asked = spec.key
+            if run.shared is not None:
+                run.shared.begin(frame, spec.segment, spec.writes)
             run.spawn(frame, self._node(run, frame, spec), spec.segment, spec.key, spec.input)
-        for key in dropped:
+        for key in fact.dropped:
             if key in frame.children and frame.children[key].phase not in ENDED:
                 frame.dropped[key] = frame.delivered
                 run.cancel(frame.children[key])
@@ -138,11 +144,12 @@ class Dynamic(Scope[DynamicFrame]):
         self._finished(frame)
         run.finish(frame, input)
 
-    def returned(self, run: RunState, frame: Any, output: Value) -> None:
+    def returned(self, run: RunState, frame: Any, fact: Returned) -> None:
         """The function returned; calls that nobody awaited are stopped."""
+        self._write(run, frame, fact.writes)
         if frame.phase == OPEN:
             self._finished(frame)
-            run.finish(frame, output)
+            run.finish(frame, fact.output)
         else:
             self._wound_up(run, frame)
 
@@ -210,6 +217,10 @@ class Dynamic(Scope[DynamicFrame]):
         frame.restarts += 1
         self._resume(run, frame)
 
+    def _write(self, run: RunState, frame: DynamicFrame, writes: tuple[Write, ...]) -> None:
+        if writes and run.shared is not None:
+            run.shared.write_slice(run, frame, frame.asked, writes)
+
     def _wound_up(self, run: RunState, frame: DynamicFrame) -> None:
         """The function has ended, and with it the winding up."""
         self._finished(frame)
@@ -251,6 +262,8 @@ class Dynamic(Scope[DynamicFrame]):
         frame.delivered = index
         while frame.delivered and earlier[frame.delivered - 1].asked == asked:
             frame.delivered -= 1
+        if run.shared is not None:
+            run.shared.take_back(run, frame, asked)
         for outcome in later:
             if outcome.key <= asked and outcome.key not in frame.calls:
                 earlier.append(outcome._replace(asked=asked))

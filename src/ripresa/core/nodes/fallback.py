@@ -9,6 +9,7 @@ from typing_extensions import override
 from ..events import Failure, FallbackTaken
 from ..frames import ScopeFrame
 from ..gates import Gate, gated
+from ..values import Value
 from .node import Node, Scope
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Fallback(Scope[ScopeFrame]):
     """All alternatives are given the same input. `on` are qualified names of exception types; empty means any."""
 
     kind: ClassVar[str] = "fallback"
+    forks: ClassVar[bool] = True
 
     def __init__(self, name: str, choices: tuple[Node[Any], ...], *, on: tuple[str, ...] = (), **types: Any) -> None:
         super().__init__(name, **types)
@@ -42,6 +44,12 @@ class Fallback(Scope[ScopeFrame]):
     @override
     def open(self, run: RunState, frame: ScopeFrame) -> None:
         run.spawn(frame, self.choices[0], self.choices[0].name, 0, frame.input)
+
+    @override
+    def on_done(self, run: RunState, frame: ScopeFrame, key: int, value: Value) -> None:
+        if run.shared is not None:
+            run.shared.join(run, frame)
+        run.done(frame, value)
 
     @override
     def on_failed(self, run: RunState, frame: ScopeFrame, key: int, failure: Failure) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from ..events import NodeSkipped
+from ..events import Failure, NodeSkipped
 from ..frames import OPEN, Frame, ScopeFrame
 from ..gates import Gate as HookGate
 from ..gates import gated
@@ -16,6 +18,7 @@ from .node import Node, Scope
 
 if TYPE_CHECKING:
     from ..events import Intercepted
+    from ..shared import Shared
     from ..state import RunState
 
 RUN, SKIP = "run", "skip"
@@ -121,6 +124,7 @@ class Graph(Scope[GraphFrame]):
 
     kind: ClassVar[str] = "graph"
     frame_class: ClassVar[type[Frame]] = GraphFrame
+    forks: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -172,11 +176,28 @@ class Graph(Scope[GraphFrame]):
         frame.ready = [index for index in range(count) if frame.waiting[index] == 0]
         self._go(run, frame)
 
+    @cached_property
+    def ancestors(self) -> tuple[tuple[int, ...], ...]:
+        """For each node all that it waits for, also through others, in order."""
+        found: list[tuple[int, ...]] = []
+        for wire in self.wires:
+            needs = {need for need in wire.needs() if need != INPUT}
+            found.append(tuple(sorted(needs.union(*(found[need] for need in needs)))))
+        return tuple(found)
+
+    @override
+    def precedes(self, key: int) -> tuple[int, ...]:
+        return self.ancestors[key]
+
     @override
     def on_done(self, run: RunState, frame: GraphFrame, key: int, value: Value) -> None:
         frame.results[key] = value
         self._settle(frame, key)
-        self._go(run, frame)
+        conflict = None if run.shared is None else self._conflict(run.shared, frame, (key,))
+        if conflict is not None:
+            run.abort(frame, conflict)
+        else:
+            self._go(run, frame)
 
     def on_skipped(self, run: RunState, frame: GraphFrame, key: int) -> None:
         """The gate of a node stays shut."""
@@ -209,6 +230,17 @@ class Graph(Scope[GraphFrame]):
         """The results of these nodes (null for one that was skipped), in this order."""
         found = (frame.input if source == INPUT else frame.results[source] for source in sources)
         return tuple(NULL if value is None else value for value in found)
+
+    def _conflict(self, shared: Shared, frame: GraphFrame, keys: Iterable[int] | None = None) -> Failure | None:
+        """Two nodes that did not wait for each other wrote what may not be written by both. `keys`: one of them."""
+        writers = shared.writers(frame)
+        for key in writers if keys is None else keys:
+            for other in writers if key in writers else ():
+                if other != key and other not in self.ancestors[key] and key not in self.ancestors[other]:
+                    conflict = shared.conflict(frame, sorted((other, key)))
+                    if conflict is not None:
+                        return conflict
+        return None
 
     def _settle(self, frame: GraphFrame, key: int) -> None:
         for dependent in self.dependents[key]:
@@ -261,6 +293,12 @@ class Graph(Scope[GraphFrame]):
             first, *frame.others = frame.others
             run.abort(frame, first)
             return
+        conflict = None if run.shared is None else self._conflict(run.shared, frame)
+        if conflict is not None:
+            run.abort(frame, conflict)
+            return
+        if run.shared is not None:
+            run.shared.join(run, frame)
         sources = self.output.sources
         if self._lacks(frame, sources):
             run.done(frame, NULL)

@@ -84,6 +84,7 @@ class FanOut(Scope[FanOutFrame]):
     """Branches side by side, at most `window` at a time, joined as `join` says."""
 
     frame_class: ClassVar[type[Frame]] = FanOutFrame
+    forks: ClassVar[bool] = True
     single: bool = False
     """Whether the one result that was needed is returned bare instead of in a list."""
 
@@ -171,7 +172,20 @@ class FanOut(Scope[FanOutFrame]):
         frame.again = [-key for _, key in sorted(ended)]
         self.fill(run, frame)
 
+    def _merge(self, run: RunState, frame: FanOutFrame) -> Failure | None:
+        """Let what the branches wrote reach the fork's own branch; or the failure that they may not do that."""
+        if run.shared is None:
+            return None
+        conflict = run.shared.conflict(frame)
+        if conflict is None:
+            run.shared.join(run, frame)
+        return conflict
+
     def _end(self, run: RunState, frame: FanOutFrame) -> None:
+        conflict = self._merge(run, frame)
+        if conflict is not None:
+            run.abort(frame, conflict)
+            return
         found = [value for value in frame.results if value is not None]
         run.finish(frame, found[0] if self.join.any or self.single else tuple(found))
 
@@ -187,6 +201,10 @@ class FanOut(Scope[FanOutFrame]):
             frame.failures = []
             frame.others = others
             run.abort(frame, first)
+            return
+        conflict = self._merge(run, frame)
+        if conflict is not None:
+            run.abort(frame, conflict)
         else:
             self._summary(run, frame)
             value = tuple(NULL if value is None else value for value in frame.results)

@@ -28,6 +28,10 @@ class Node(Generic[F]):
     frame_class: ClassVar[type[Frame]]
     hooks: tuple[Any, ...] = ()
     """The hooks that were written beside it; they shape no hash, and the core never looks at them."""
+    forks: ClassVar[bool] = False
+    """Whether its children are branches: each writes to a typed state by itself until they are joined."""
+    hides_state: bool = False
+    """Whether what is below it does not see the typed state of what is above it."""
 
     def __init__(self, name: str, *, code: Any = None, input_type: Any = Any, output_type: Any = Any) -> None:
         self.name = name
@@ -43,6 +47,10 @@ class Node(Generic[F]):
     def policy(self) -> dict[str, Any]:
         """The settings that shape decisions and therefore belong to the definition's hash (plain data)."""
         return {}
+
+    def precedes(self, key: int) -> tuple[int, ...]:
+        """The children, in order, whose writes to a typed state the branch with this key sees."""
+        return ()
 
     def expected(self) -> int:
         """How many steps this node lets expect before it runs."""

@@ -32,6 +32,7 @@ class Subworkflow(Scope[SubworkflowFrame]):
 
     kind: ClassVar[str] = "subworkflow"
     frame_class: ClassVar[type[Frame]] = SubworkflowFrame
+    hides_state: bool = True
 
     def __init__(self, name: str, body: Node[Any], *, workflow: str, timeout: int = 0, **types: Any) -> None:
         super().__init__(name, **types)

@@ -1,0 +1,42 @@
+"""The events of typed states (see `events`, which lists them with the others)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .parts import Write
+
+
+@dataclass(frozen=True, slots=True)
+class StateGiven:
+    """The typed state of a scope begins with these values."""
+
+    at: int
+    path: str
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateOpened:
+    """A scope has a typed state of its own, of this class and version; the fact before says what it begins with."""
+
+    path: str
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The state of the scope at `path` took these writes; without any, those of the fact before."""
+
+    path: str
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateRestored:
+    """The state of a scope is what it was: the fields in `writes` begin anew with them, those in `gone` are not set."""
+
+    path: str
+    writes: tuple[Write, ...] = ()
+    gone: tuple[str, ...] = ()

@@ -1,0 +1,241 @@
+"""What user code sees of a typed state: a view of its own, decoded field by field, whose assignments are writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..authoring.encoding import decode
+from ..authoring.reducers import Custom, Reducer, Target
+from ..authoring.state_type import StateField, StateType
+from ..core.events import Write
+from ..core.frames import Frame
+from ..core.merge import SET, read
+from ..core.shared import Fields, after
+from ..core.values import Value
+from ..errors import RipresaError
+from .values import Keeper, Values
+
+if TYPE_CHECKING:
+    from ..core.state import RunState
+
+_PLAIN = (str, int, float, bool, bytes, type(None))
+"""Values that cannot be changed in place."""
+
+
+class Sheet:
+    """The state as one attempt, predicate or fiber sees it, and what it wrote. `where` names it in errors."""
+
+    def __init__(self, kind: StateType[Any], fields: Fields, values: Values, where: str, *, fixed: str = "") -> None:
+        self.kind = kind
+        self.fields = fields
+        self.values = values
+        self.where = where
+        self.fixed = fixed
+        self.writes: list[Write] = []
+        self._read: dict[str, tuple[bytes, Any]] = {}
+
+    def of(self, kind: Any) -> Sheet:
+        """The same. Raises `RipresaError(no_state)` if the state is of another class."""
+        if kind is not self.kind.kind:
+            name = getattr(kind, "__name__", repr(kind))
+            raise no_state(self.where, f"the state here is {self.kind.name}, not {name}")
+        return self
+
+    def read(self, name: str) -> Any:
+        """The value of a field, decoded at the first read.
+
+        Raises `InvalidValue(invalid_field)` if it does not fit the class any more, `RipresaError(no_state)` if it was
+        never set.
+        """
+        field = self.kind.field(name, self.where)
+        if name in self._read:
+            return self._read[name][1]
+        held = self.fields.get(name)
+        if held is None:
+            raise no_state(self.where, f"{self.kind.name}.{name} was never set and has no default")
+        text = read(held, self.values.text)
+        value = self._decode(field, text)
+        self._read[name] = text, value
+        return value
+
+    def assign(self, name: str, value: object) -> None:
+        """Replace a field. Raises `InvalidValue(invalid_field)`."""
+        field = self.kind.field(name, self.where)
+        self._write(field, SET, self.kind.encode(field, value, field.kind, self.where))
+
+    def target(self, name: str) -> Target[Any]:
+        """The field as what a reducer writes to."""
+        field = self.kind.field(name, self.where)
+        return Target(lambda reducer, operand: self._contribute(field, reducer, operand))
+
+    def _contribute(self, field: StateField, reducer: Reducer, operand: object) -> None:
+        check_reducer(self.kind, field, reducer, self.where)
+        text = self.kind.encode(field, operand, reducer.operand(field.kind), self.where)
+        if not isinstance(reducer, Custom):
+            self._write(field, reducer.name, text)
+            return
+        held = self.fields.get(field.name)
+        before = None if held is None else self._decode(field, read(held, self.values.text))
+        made = reducer.fn(before, decode(text, reducer.operand(field.kind)))
+        self._write(field, field.operation, self.kind.encode(field, made, field.kind, self.where), text)
+
+    def _write(self, field: StateField, op: str, text: bytes, operand: bytes = b"null") -> None:
+        if self.fixed:
+            raise RipresaError(
+                f"{self.kind.name}.{field.name} cannot be written by {self.fixed}",
+                code="usage",
+                op="state",
+                where=self.where,
+                hint="write it in a step",
+            )
+        self._read.pop(field.name, None)
+        write = Write(field.name, op, text, operand=operand)
+        self.fields = after(self.fields, (write,))
+        self.writes.append(write)
+
+    def _decode(self, field: StateField, text: bytes) -> Any:
+        return decode(text, field.kind, where=f"{self.where}: {self.kind.name}.{field.name}", code="invalid_field")
+
+    def check(self) -> None:
+        """Raise `RipresaError(usage)` if a value was changed in place instead of being assigned: that is no write."""
+        for name, (text, value) in self._read.items():
+            field = self.kind.fields[name]
+            if not isinstance(value, _PLAIN) and self._text(field, value) != self._text(
+                field, self._decode(field, text)
+            ):
+                raise RipresaError(
+                    f"{self.kind.name}.{name} was changed in place, which writes nothing",
+                    code="usage",
+                    op="state",
+                    where=self.where,
+                    hint="assign the field, or use its reducer",
+                )
+
+    def _text(self, field: StateField, value: Any) -> bytes:
+        return self.kind.encode(field, value, field.kind, self.where)
+
+    def taken(self, keeper: Keeper) -> tuple[Write, ...]:
+        """What was written since the last time, as it goes into an event: large values are kept by content."""
+        writes, self.writes = self.writes, []
+        return tuple(kept(write, keeper) for write in writes)
+
+
+def kept(write: Write, keeper: Keeper) -> Write:
+    """A write whose large values are stored by content."""
+    return Write(write.field, write.op, _kept(write.value, keeper), write.by, _kept(write.operand, keeper))
+
+
+def _kept(value: Value, keeper: Keeper) -> Value:
+    return keeper.keep(value) if isinstance(value, bytes) and value[:1] != b"@" else value
+
+
+class View:
+    """A state as user code sees it: statically of its own class. Assigning a field writes it."""
+
+    __slots__ = ("_sheet",)
+
+    _sheet: Sheet
+
+    def __init__(self, sheet: Sheet) -> None:
+        object.__setattr__(self, "_sheet", sheet)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._sheet.read(name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self._sheet.assign(name, value)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._sheet.read(name)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        self._sheet.assign(name, value)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sheet.fields
+
+    def __repr__(self) -> str:
+        return f"<state {self._sheet.kind.name}>"
+
+
+class Targets:
+    """The fields of a state as what reducers write to: statically of its own class."""
+
+    __slots__ = ("_sheet",)
+
+    def __init__(self, sheet: Sheet) -> None:
+        self._sheet = sheet
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._sheet.target(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._sheet.target(name)
+
+    def __repr__(self) -> str:
+        return f"<fields of {self._sheet.kind.name}>"
+
+
+class Sighted:
+    """A `Reader` that also reads the state as it is seen from a place: for expressions of graphs."""
+
+    def __init__(self, run: RunState, frame: Frame, values: Values) -> None:
+        self._values = values
+        self._place = run, frame
+
+    def read(self, value: Value, kind: Any) -> Any:
+        """See `Reader`."""
+        return self._values.read(value, kind)
+
+    def items(self, value: Value) -> list[Value]:
+        """See `Reader`."""
+        return self._values.items(value)
+
+    def field(self, name: str) -> Any:
+        """The value of a field of the state, decoded anew."""
+        run, frame = self._place
+        return sheet_of(run, frame, self._values, fixed="an expression").read(name)
+
+
+def sheet_of(run: RunState, frame: Frame, values: Values, *, fixed: str = "") -> Sheet:
+    """The state as it is seen from a place. Raises `RipresaError(no_state)` if there is none."""
+    shared = run.shared
+    scope = None if shared is None else shared.scope(frame)
+    if shared is None or scope is None:
+        raise no_state(frame.path, "nothing here has a state")
+    kind: StateType[Any] = run.frames[scope].node.code
+    return Sheet(kind, shared.visible(frame), values, frame.path, fixed=fixed)
+
+
+def beginning(kind: StateType[Any], given: object, keeper: Keeper) -> tuple[Write, ...]:
+    """What a state begins with: what it is given, else its defaults. Raises `InvalidValue(invalid_field)`."""
+    return tuple(Write(name, SET, keeper.keep(text)) for name, text in kind.initial(given))
+
+
+def check_reducer(kind: StateType[Any], field: StateField, reducer: Reducer, where: str) -> None:
+    """Raise `RipresaError(usage)` unless the field was declared with this reducer."""
+    if field.reducer is not reducer:
+        has = "no reducer" if field.reducer is None else f"the reducer {field.reducer.name}"
+        raise RipresaError(
+            f"{kind.name}.{field.name} has {has}, not {reducer.name}",
+            code="usage",
+            op=reducer.name,
+            where=where,
+            hint=f"declare it: {field.name}: Annotated[..., {reducer.name}]",
+        )
+
+
+def no_state(where: str, message: str) -> RipresaError:
+    """The error for a state that is not there."""
+    return RipresaError(
+        message,
+        code="no_state",
+        op="state",
+        where=where,
+        hint="give the flow a state: flow.with_state(S), Graph(..., state=S), or ctx: Context[S]; "
+        "a workflow called by another sees only its own",
+    )
