@@ -23,12 +23,18 @@ from ripresa import (
     Context,
     Graph,
     Handoff,
+    Redirect,
+    Replace,
     Retry,
     StreamResult,
+    after,
+    before,
+    branch,
     chain,
     choose,
     current,
     fold,
+    intercept,
     map_each,
     parallel,
     repeat,
@@ -38,7 +44,7 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.codec import decode_events
-from ripresa.core.events import CallRecorded, StepCompleted, StepScheduled, StreamAdvanced
+from ripresa.core.events import CallRecorded, Intercepted, StepCompleted, StepScheduled, StreamAdvanced
 from ripresa.stores.sqlite import SQLiteStore
 
 job: dict[str, Any] = {}
@@ -173,6 +179,28 @@ async def taken(result: StreamResult) -> int:
     return result.taken
 
 
+async def asked(event: Any, answer: Any) -> Any:
+    """Note that a hook was asked, and answer it."""
+    await asyncio.sleep(job["pause"])
+    note(f"{event.run}/hook/{event.path}/model={event.point}")
+    return answer
+
+
+@before(timeout=60)
+async def more(event: Any) -> Any:
+    return await asked(event, Replace(event.input + 1))
+
+
+@after("double", timeout=60)
+async def less(event: Any) -> Any:
+    return await asked(event, Replace(event.output - 1))
+
+
+@intercept("branch", timeout=60)
+async def otherwise(event: Any) -> Any:
+    return await asked(event, Redirect("double"))
+
+
 def a_graph() -> Any:
     graph = Graph("graph", input=int)
     one = graph.add(add(graph.input))
@@ -198,6 +226,7 @@ def workflows() -> dict[str, Any]:
         "windows": chain(stream(spots).flat_map(twice).window(5, every=3).into(store_window)).then(taken),
         "folded": chain(stream(spots).flat_map(twice).fold(plus, 0, every=7)).then(add),
         "graph": a_graph(),
+        "hooked": chain(add).then(branch(bool, add, double)).then(add).with_hooks(more, less, otherwise),
         "function": function,
     }
 
@@ -258,12 +287,16 @@ async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[st
                     scheduled.add(f"{name}/{path}")
                 case StepCompleted(_, path):
                     finished.add(f"{name}/{path}")
+                case Intercepted(path=path, point=point):
+                    finished.add(f"{name}/hook/{path}/model={point}")
                 case CallRecorded(path=path, output=bytes(output)):
                     finished.add(f"{name}/{path}/model={output.decode()}")
                 case StreamAdvanced(path=path, batch=batch, position=bytes(position)) if batch:
                     finished.add(f"{name}/{path}/model={position.decode()}")
                 case _:
                     pass
+        if name == "hooked":  # that a hook is asked leaves no event before its answer
+            scheduled |= {f"{name}/hook/{path}" for path in ("add", "branch", "branch/double", "add#2")}
     return sorted(finished), sorted(scheduled - finished)
 
 

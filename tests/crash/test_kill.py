@@ -32,6 +32,7 @@ NAMES = [
     "folded",
     "graph",
     "function",
+    "hooked",
 ]
 
 

@@ -25,6 +25,12 @@ SCRIPTS = {
         "240 hours in 5 batches, 5 readings left out",
         "[6, 7, 8]",
     ],
+    "hooks.py": [
+        "Ask [somebody] for more.",
+        "Dear reader, It is at noon, as always.",
+        "vetoed - that is not for us to know",
+        "3 steps completed; {'look_up: continue': 1, 'write: replace': 1, 'look_up: skip': 1",
+    ],
     "errors.py": [
         "cannot see rain in Oslo from here",
         "released 2 seats",
@@ -40,6 +46,7 @@ RUNS = {
     "pool.py:proofread": ('["ebb", "flow"]', '"flow: bob"'),
     "router.py:helpdesk": ('{"text": "a refund, please"}', "refunded (seen by triage)"),
     "stream.py:averages": ("240", '"reason": "exhausted"'),
+    "hooks.py:answer": ('"When is noon?"', "It is at noon, as always."),
     "errors.py:weather": ('"Oslo"', "cannot see rain in Oslo"),
 }
 

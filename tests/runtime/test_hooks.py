@@ -39,8 +39,10 @@ from ripresa import (
     step,
     workflow,
 )
+from ripresa.core.codec import EVENTS as RECORDED
 from ripresa.core.events import HookFailed, HooksSet, Intercepted, RunStarted
-from ripresa.errors import InvalidConfig
+from ripresa.core.points import ANSWERS, EVENTS
+from ripresa.errors import InvalidConfig, RipresaError
 from ripresa.stores.memory import Memory, MemoryStore
 
 from .stage import Counting, Tally, in_memory, journal_of, kinds, leftovers, on_clock, turns
@@ -904,6 +906,33 @@ async def test_scopes_end_at_the_points_of_their_status() -> None:
         for n in (0, 1):
             await (await app.start(best_effort(inner, inner)(n))).outcome()
     assert {"complete ScopeEnded", "fail ScopeEnded"} <= set(seen)
+
+
+async def test_a_rollback_is_observed_and_hooks_that_came_since_stand_in_what_is_repeated() -> None:
+    seen: list[str] = []
+    async with in_memory(hooks=[observe("rollback")(lambda event: seen.append(event.point))]) as app:
+        handle = await app.start(chain(double).then(double).then(add)(1))
+        assert await handle.result() == 5
+        app.hooks.add(before("add")(lambda asked: Replace({"a": 5})))
+        await handle.rollback("double")
+        assert await handle.result() == 6
+    assert seen == ["rollback"]
+
+
+async def test_no_request_answers_for_a_hook() -> None:
+    from ripresa.ports import Request
+    from ripresa.runtime.requests import decode_request
+
+    for kind in ("intercepted", "Intercepted", "hook"):
+        with pytest.raises(RipresaError):
+            decode_request(Request(1, "r", kind, b'{"path":"a","point":"before","answer":"continue"}'), 0)
+
+
+def test_every_point_of_an_event_names_one_that_there_is() -> None:
+    named = [name for names in EVENTS.values() for name in names]
+    assert set(named) <= set(RECORDED)
+    assert len(named) == len(set(named))
+    assert set(ANSWERS) <= set(EVENTS)
 
 
 # --- options

@@ -47,7 +47,11 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "loop_end": ("LoopEnded",),
     "fork": ("FanOutStarted",),
     "join": ("FanOutEnded",),
+    "route": ("TransitionTaken",),
+    "stream": ("StreamAdvanced", "StreamEnded"),
+    "signal": ("SignalReceived", "SignalRefused", "SignalTaken"),
     "checkpoint": ("CheckpointNamed",),
+    "rollback": ("RolledBack",),
     "cleanup": ("CleanupStarted", "CleanupEnded"),
     "hook": ("Intercepted", "HookFailed", "HooksSet"),
 }

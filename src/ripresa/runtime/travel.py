@@ -35,7 +35,7 @@ from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
 from ..ports import RunHead
 from .attempts import bound_at
-from .driver import Driver
+from .driver import Driver, Mail
 from .engine import Engine, new_id
 from .reuse import ANYWHERE, CHANGING, Reuse, digest_of_input
 
@@ -83,16 +83,18 @@ async def _rolled_back(engine: Engine, run: str, code: Runnable[..., Any], back:
         if epoch is None:
             raise await engine.owned_elsewhere(run)
         try:
-            driver, effects = await _branched(engine, run, code, back, epoch)
+            driver, effects, hooks = await _branched(engine, run, code, back, epoch)
         except BaseException:
             await engine.release(run)
             raise
         engine.rolled_back.add(run)
-        engine.drive(driver, effects, engine.hooks_of(driver))
+        engine.drive(driver, effects, hooks)
         return driver
 
 
-async def _branched(engine: Engine, run: str, code: Runnable[..., Any], back: Back, epoch: int) -> tuple[Driver, Any]:
+async def _branched(
+    engine: Engine, run: str, code: Runnable[..., Any], back: Back, epoch: int
+) -> tuple[Driver, Any, tuple[Mail, ...]]:
     journal = await engine.history(run)
     head = await engine.store.find_run(run)
     assert head is not None
@@ -102,10 +104,11 @@ async def _branched(engine: Engine, run: str, code: Runnable[..., Any], back: Ba
     if not back.again:
         _refuse_repeats(_changing(engine, head, code, journal, to), run, to)
     driver = engine.replayed(head, code, lineage(journal[:to]))
+    hooks = engine.hooks_of(driver)
     now, since = engine.clock.now(), len(journal) + 1
     fact = RolledBack(now, to, since, next_generation(journal), epoch, back.reason, back.by)
     try:
-        return driver, await driver.branch_off([RunTaken(now, epoch, engine.name)], since, fact)
+        return driver, await driver.branch_off([RunTaken(now, epoch, engine.name)], since, fact), hooks
     except BaseException:
         driver.functions.close()
         raise
@@ -187,6 +190,7 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
     driver = engine.replayed(twin, code, [Recorded(run, n, _at(e), e) for n, e in enumerate(events, 1)])
     reuse = source.reuse(driver.state.generation)
     driver.take_over(reuse)
+    hooks = engine.hooks_of(driver)
     async with engine.gate(run):
         try:
             value = driver.keeper.keep(reuse.encode())
@@ -196,7 +200,7 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
         except BaseException:
             driver.functions.close()
             raise
-        engine.drive(driver, effects, engine.hooks_of(driver))
+        engine.drive(driver, effects, hooks)
     return driver
 
 
