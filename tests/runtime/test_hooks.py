@@ -526,7 +526,7 @@ async def test_a_nested_hook_is_recorded_by_the_names_below_it() -> None:
 
 
 async def test_what_a_hook_answered_is_not_asked_again_when_the_run_is_resumed() -> None:
-    memory, asked = Memory(), []
+    memory, asked = Memory(), list[str]()
 
     @before
     async def look(event: Any) -> Replace:
@@ -588,7 +588,7 @@ async def test_a_run_that_waits_for_a_hook_goes_on_without_it_where_it_does_not_
 
 
 async def test_the_answer_of_a_hook_that_waits_is_durable_before_the_step_runs() -> None:
-    store = Counting(MemoryStore())
+    store: Any = Counting(MemoryStore())
     written: list[int] = []
 
     @step
@@ -602,7 +602,7 @@ async def test_the_answer_of_a_hook_that_waits_is_durable_before_the_step_runs()
     for hooks, expected in (([], [1]), ([before(lambda event: None)], [1]), ([before(ask)], [2])):
         store.batches.clear()
         written.clear()
-        async with App(store, hooks=hooks) as app:  # type: ignore[arg-type]
+        async with App(store, hooks=hooks) as app:
             await app.run(look(1))
         assert written == expected
 
@@ -788,7 +788,8 @@ async def test_variables_that_a_hook_sets_stay_with_it() -> None:
 
 
 async def test_observers_are_told_of_what_is_durable_at_their_point() -> None:
-    store, seen = Counting(MemoryStore()), []
+    store: Any = Counting(MemoryStore())
+    seen: list[Any] = []
 
     @observe("after")
     def note(event: Observed[Any]) -> None:
@@ -799,7 +800,7 @@ async def test_observers_are_told_of_what_is_durable_at_their_point() -> None:
         await asyncio.sleep(0)
         seen.append((event.point, event.path))
 
-    async with App(store, hooks=[note, later]) as app:  # type: ignore[arg-type]
+    async with App(store, hooks=[note, later]) as app:
         await app.run(flow("abc"))
     assert ("fetch", b'{"text":"abc"}', 3, "chain", 2) in seen
     assert ("before", "size") in seen

@@ -8,24 +8,36 @@ from statistics import mean
 from typing import Any, assert_type
 
 from ripresa import (
+    Again,
     App,
     At,
+    BeforeStep,
     Call,
     Chain,
     Context,
     Flow,
+    ForkStarting,
     Graph,
     Handle,
     Handoff,
+    Hook,
+    Narrow,
     Node,
+    Observed,
     Pool,
     Recorded,
+    Redirect,
+    Replace,
     Retry,
     Signal,
+    Skip,
     Step,
     Stream,
     StreamResult,
+    Veto,
     Workflow,
+    after,
+    before,
     best_effort,
     branch,
     case,
@@ -38,8 +50,11 @@ from ripresa import (
     first_success,
     fold,
     for_range,
+    intercept,
     map_each,
     n_of,
+    observe,
+    on_error,
     parallel,
     repeat,
     router,
@@ -48,6 +63,7 @@ from ripresa import (
     wait_for,
     workflow,
 )
+from ripresa.core.events import AttemptLost, StepFailed
 
 
 @dataclass
@@ -346,3 +362,35 @@ async def waits(ctx: Context, handle: Handle[str]) -> None:
     assert_type(chain(shout).then(wait_for(edited)).then(ready), Chain[str, str])
     assert_type(g.add(wait_for(edited)(g.input)), Node[Ready])
     assert_type(await ctx.race(ctx.wait_for(edited), ctx.sleep(3)), Ready | None)
+
+
+# hooks
+
+
+def guard(asked: BeforeStep) -> Veto | Replace | None:
+    return Veto() if asked.input == "" else None
+
+
+async def slow_guard(asked: BeforeStep) -> Skip:
+    return Skip(asked.arguments)
+
+
+def narrow(asked: ForkStarting) -> Narrow:
+    return Narrow(asked.count // 2)
+
+
+def count_failures(seen: Observed[StepFailed | AttemptLost]) -> None:
+    print(seen.event.path, seen.event.attempt)
+
+
+def hooks(app: App) -> None:
+    assert_type(before(guard), Hook)
+    assert_type(before("fetch", priority=3, timeout="1s", critical=True)(slow_guard), Hook)
+    assert_type(after("fetch")(lambda asked: Again(after=asked.attempt)), Hook)
+    assert_type(on_error(lambda asked: Replace(asked.failure.message)), Hook)
+    assert_type(intercept("fork", "crawl*")(narrow), Hook)
+    assert_type(intercept("branch")(lambda asked: Redirect(asked.choices[0])), Hook)
+    assert_type(observe("error")(count_failures), Hook)
+    assert_type(observe("before")(lambda seen: seen.event.attempt), Hook)
+    assert_type(chain(shout).with_hooks(before(guard)), Chain[str, str])
+    app.hooks.add(before(guard))()

@@ -7,12 +7,19 @@ from collections.abc import AsyncIterator
 from typing import assert_type
 
 from ripresa import (
+    AfterStep,
     App,
+    BeforeStep,
     Context,
     Graph,
     Handle,
+    Observed,
     Pool,
+    Redirect,
     Signal,
+    Veto,
+    after,
+    before,
     best_effort,
     branch,
     case,
@@ -24,8 +31,10 @@ from ripresa import (
     first_of,
     fold,
     for_range,
+    intercept,
     map_each,
     n_of,
+    observe,
     parallel,
     repeat,
     router,
@@ -34,6 +43,7 @@ from ripresa import (
     wait_for,
     workflow,
 )
+from ripresa.core.events import StepCompleted
 
 from .inference import (
     Item,
@@ -50,11 +60,13 @@ from .inference import (
     fetch,
     good,
     grow,
+    guard,
     improve,
     length,
     lines,
     longest,
     loud,
+    narrow,
     pages,
     polish,
     publish,
@@ -239,3 +251,42 @@ stream(lines).into(loud)  # M111 stream: a sink that is not awaited
 stream(length)  # M112 stream: a source that gives no items
 chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M113 stream: wrong neighbour
 stream(lines, overflow="lose")  # M114 stream: no such policy
+stream(lines).map(summarise)  # M115 stream: wrong item between stages
+stream(lines).map(length).filter(loud)  # M116 stream: a filter of another type
+stream(lines).map(length).into(store)  # M117 stream: the sink takes batches
+stream(pages).into(polish)  # M118 stream: the items of a source with positions
+stream(lines).batch(2).map(length)  # M119 stream: a batch is a list
+stream(lines).map(length).fold(longest, 0)  # M120 stream: a fold of other items
+stream(lines).map(length).batch(2).into(store)(3)  # M121 stream: wrong input
+stream(lines).into(loud)  # M122 stream: a sink that is not awaited
+stream(length)  # M123 stream: a source that gives no items
+chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M124 stream: wrong neighbour
+stream(lines, overflow="lose")  # M125 stream: no such policy
+
+
+# hooks
+
+
+def after_it(asked: AfterStep) -> Veto | None:
+    return None
+
+
+def astray(asked: BeforeStep) -> Redirect:
+    return Redirect("x")
+
+
+def completed(seen: Observed[StepCompleted]) -> None:
+    print(seen.event.output)
+
+
+before("fetch")(after_it)  # M126 hook: handed something else at this point
+before(astray)  # M127 hook: an answer that makes no sense there
+intercept("join")(narrow)  # M128 hook: of another point
+intercept("nowhere")  # M129 hook: no such point
+intercept("checkpoint")  # M130 hook: a point that can only be observed
+App(hooks=[guard])  # M131 hook: a function that was not made one
+before("fetch", critcal=True)  # M132 hook: misspelt option
+observe("error")(completed)  # M133 hook: an observer of other events
+chain(shout).with_hooks(guard)  # M134 hook: no hook for a chain
+step(hooks=[guard])(shout.fn)  # M135 hook: no hook for a step
+after(lambda asked: asked.arguments)  # M136 hook: the result has no arguments

@@ -83,7 +83,7 @@ class Hook:
     """
 
     point: str
-    fn: Callable[..., Any]
+    fn: Callable[[Any], Any]
     _: KW_ONLY
     step: str = "*"
     workflow: str = "*"

@@ -451,8 +451,9 @@ async def called(hook: Hook, asked: Any, engine: Engine) -> Any:
                 hint="write `async def`, or give the hook a timeout",
             )
         return answer
+    limit = asyncio.timeout(None)
     try:
-        async with asyncio.timeout(None) as limit:
+        async with limit:
             due = engine.clock.now() + round(seconds(hook.timeout) * MICROSECONDS)
             alarm = engine.clock.call_at(due, partial(_expire, limit))
             try:

@@ -165,7 +165,8 @@ class Question:
         """Raise `invalid_answer` for one that makes no sense here, `InvalidValue` for a value of another type."""
         if answer is None or isinstance(answer, Continue):
             return
-        if _WORDS.get(type(answer)) not in ANSWERS[self.point]:
+        kind: type[Any] = type(answer)
+        if _WORDS.get(kind) not in ANSWERS[self.point]:
             allowed = ", ".join(sorted(("continue", *ANSWERS[self.point])))
             raise self._invalid(hook, f"answered {answer!r}", f"at {self.point!r} it may answer {allowed}")
         if isinstance(answer, Redirect) and answer.to not in self.choices:
