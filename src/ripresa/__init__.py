@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import App
+    from .artifacts import Artifact
     from .authoring.asked import (
         AfterStep,
         Again,
@@ -86,6 +87,7 @@ __version__ = "0.1.0rc1"
 
 _PLACES = {
     "app": ("App",),
+    "artifacts": ("Artifact",),
     "client": ("Handle", "Outcome"),
     "context": ("Context", "SessionData", "StepContext", "current"),
     "core.limits": ("Limits",),
@@ -183,6 +185,7 @@ __all__ = [
     "AfterStep",
     "Again",
     "App",
+    "Artifact",
     "At",
     "BeforeStep",
     "BranchChoosing",

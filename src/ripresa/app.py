@@ -25,6 +25,7 @@ from .errors import InvalidConfig, RipresaError, RunExists
 from .ports import Clock, Page, RunFilter, RunHead, Store
 
 if TYPE_CHECKING:
+    from .artifacts import Artifacts
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
@@ -159,6 +160,13 @@ class App:
     def pools(self) -> list[PoolStatus]:
         """The pools of the app as they stand: those that were declared, and those that steps have brought along."""
         return self.engine.pools.status()
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Result files of runs and sessions, with their versions."""
+        from .artifacts import Artifacts
+
+        return Artifacts(self.store)
 
     # --- runs
 

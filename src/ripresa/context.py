@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from inspect import isawaitable
+from os import PathLike
 from random import Random
 from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 from uuid import UUID
@@ -154,8 +155,8 @@ class Attempt(Protocol):
         """Perform a journaled call."""
         ...
 
-    def session(self) -> SessionData:
-        """The session of the run. Raises `RipresaError(not_available)` if it has none."""
+    def reporting(self) -> Reporting:
+        """What the attempt reports beside its result."""
         ...
 
     def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
@@ -168,6 +169,26 @@ class Attempt(Protocol):
 
     def to(self, kind: Any) -> Any:
         """The fields of the typed state, to be written to by reducers."""
+        ...
+
+
+class Reporting(Protocol):
+    """Takes what a step reports beside its result; see the methods of `StepContext`."""
+
+    def session(self) -> SessionData:
+        """The session of the run. Raises `RipresaError(not_available)` if it has none."""
+        ...
+
+    def use(self, tokens: int, cost: float) -> None:
+        """The step used so much."""
+        ...
+
+    def touch(self, path: str | PathLike[str]) -> None:
+        """The step changed a file."""
+        ...
+
+    def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
+        """The step made a result file."""
         ...
 
 
@@ -226,7 +247,28 @@ class StepContext:
     @property
     def session(self) -> SessionData:
         """The values of the session that the run belongs to. Raises `RipresaError(not_available)` if it has none."""
-        return self._attempt.session()
+        return self._attempt.reporting().session()
+
+    def usage(self, *, tokens: int = 0, cost: float = 0.0) -> None:
+        """Say what was used; it adds up, over the run and its session, also if the attempt fails.
+
+        It is recorded with the end of the attempt, or with the journaled call that was made next. Outside a run it is
+        forgotten.
+        """
+        self._attempt.reporting().use(tokens, cost)
+
+    def touched(self, path: str | PathLike[str], /) -> None:
+        """Say that a file was changed; recorded with the end of the attempt."""
+        self._attempt.reporting().touch(path)
+
+    def save_artifact(self, name: str, content: bytes | str | PathLike[str], /, *, media_type: str = "") -> None:
+        """Save a version of a result file: bytes, text, or the file at a path (a `Path`), which is read in pieces.
+
+        It is there when the step has completed, with it or not at all, as the next version of that name in the session
+        (in the run, if that has none); what equals the version before makes no new one. A file must stay as it is until
+        the step has returned. Outside a run nothing is kept.
+        """
+        self._attempt.reporting().save(name, content, media_type)
 
     @property
     def holds(self) -> tuple[Hold, ...]:
@@ -293,6 +335,25 @@ async def _journaled(attempt: Attempt, fn: Any, args: tuple[Any, ...], kwargs: d
     return await attempt.record(fn, args, kwargs, key)
 
 
+class _Nowhere:
+    """Forgets what a step reports that is run by hand."""
+
+    def session(self) -> SessionData:
+        raise no_session("outside a run there is no session")
+
+    def use(self, tokens: int, cost: float) -> None:
+        return None
+
+    def touch(self, path: str | PathLike[str]) -> None:
+        return None
+
+    def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
+        return None
+
+
+_NOWHERE = _Nowhere()
+
+
 class _Outside:
     """The attempt of a step that is run by hand, outside a run."""
 
@@ -319,8 +380,8 @@ class _Outside:
         result = fn(*args, **kwargs)
         return await result if isawaitable(result) else result
 
-    def session(self) -> SessionData:
-        raise no_session("outside a run there is no session")
+    def reporting(self) -> Reporting:
+        return _NOWHERE
 
     @asynccontextmanager
     async def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AsyncGenerator[Hold, None]:

@@ -60,6 +60,7 @@ CODES: dict[str, Code] = {
     # sessions
     "session_not_found": Code("there is no session of this id"),
     "session_exists": Code("a session of this id was created with another owner or other limits"),
+    "artifact_not_found": Code("there is no artifact of this name or version"),
     "invalid_state": Code("something is asked for that the present state does not allow"),
     "unknown_pool": Code("a step names a pool that the app does not have"),
     "pool_unhealthy": Code("no member of a pool is well", retryable=True),

@@ -39,7 +39,40 @@ class SessionWrite(NamedTuple):
     at: int
 
 
-Shared: TypeAlias = SessionWrite
+class ArtifactSave(NamedTuple):
+    """A version of a result file of the session, or of the run, that `scope` is; `content` as in `Artifact`."""
+
+    scope: str
+    name: str
+    run: str
+    path: str
+    media_type: str
+    digest: str
+    size: int
+    created_at: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactHead:
+    """A version (from 1) of a result file; `content` is a JSON list of the digests of its pieces, in order.
+
+    `digest` is the SHA-256 of the whole in hex, `size` in bytes, `created_at` in microseconds since 1970.
+    """
+
+    scope: str
+    name: str
+    version: int
+    run: str
+    path: str
+    media_type: str
+    digest: str
+    size: int
+    created_at: int
+    content: str
+
+
+Shared: TypeAlias = SessionWrite | ArtifactSave
 """What runs share: it changes beside the journal of a run, and with it."""
 
 
@@ -271,7 +304,7 @@ class Sessions(Protocol):
         """The values that a session holds, by name in alphabetical order; only that of one name if it is given."""
         ...
 
-    async def share(self, changes: Sequence[Shared]) -> None:
+    async def share(self, changes: Sequence[SessionWrite]) -> None:
         """Make changes outside of any run, all or none. Raises `SessionError` for an unknown session."""
         ...
 
@@ -298,7 +331,20 @@ class Sleepers(Protocol):
 
 
 @runtime_checkable
-class Store(Journal, Lists, Inbox, Owners, Sessions, Sleepers, Protocol):
+class Artifacts(Protocol):
+    """Result files with their versions. A save whose digest is that of the version before makes no new one."""
+
+    async def put_blobs(self, blobs: Sequence[tuple[str, bytes]]) -> None:
+        """Keep large values by their digest, before anything names them."""
+        ...
+
+    async def list_artifacts(self, scope: str = "", run: str = "", name: str = "") -> Sequence[ArtifactHead]:
+        """All versions in a scope, or saved by a run, by name and version; only those of one name if it is given."""
+        ...
+
+
+@runtime_checkable
+class Store(Journal, Lists, Inbox, Owners, Sessions, Artifacts, Sleepers, Protocol):
     """Everything about runs in one adapter, opened and closed once."""
 
     @property

@@ -102,6 +102,7 @@ writes = st.lists(
 FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "int": st.integers(0, 2**62),
     "str": texts,
+    "float": st.floats(0, 1e6),
     "bool": st.booleans(),
     "Value": values.map(encode_value).map(decode_value),
     "Failure": failures,

@@ -14,11 +14,13 @@ import pytest
 from ripresa.core.codec import EVENTS, decode_events, decode_state, encode_events, encode_state
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
+    ArtifactSaved,
     CallFailed,
     CallRecorded,
     CallSpec,
     CallStarted,
     CheckpointNamed,
+    FilesTouched,
     HookFailed,
     Recorded,
     Restarted,
@@ -31,6 +33,7 @@ from ripresa.core.events import (
     StepReused,
     StepStarted,
     StreamAdvanced,
+    UsageReported,
     Write,
 )
 from ripresa.core.nodes.branch import Branch
@@ -393,6 +396,18 @@ def state_taken_back() -> tuple[Definition, Callable[[Play], None]]:
     return define(Stateful("flow", body, shape=shape)), history
 
 
+def steps_that_report() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.feed(UsageReported(play.now, "a", 1, 100, 0.5))
+        play.fail("a", retry_in=0)
+        play.feed(ArtifactSaved(play.now, "a", 2, "draft", "text/plain", "0f" * 32, 12, b'["0f"]'))
+        play.feed(FilesTouched(play.now, "a", 2, ("a.txt", "b.txt")))
+        play.done("a", b"2")
+
+    return define(call("a")), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -414,6 +429,7 @@ WORKFLOWS = {
         hooked,
         nothing_left_to_happen,
         state_taken_back,
+        steps_that_report,
     )
 }
 ENDS = {
@@ -435,6 +451,7 @@ ENDS = {
     "hooked": "completed",
     "nothing_left_to_happen": "failed",
     "state_taken_back": "completed",
+    "steps_that_report": "completed",
 }
 
 

@@ -93,6 +93,12 @@ LATER = {"updated_at": START + 5, "deadline": START + 14}
     [
         ([e.RunTaken(START, 4, "me")], {"epoch": 4}),
         ([e.SessionEntered(START, "later")], {"session": "later"}),
+        ([e.UsageReported(START, "a", 1, 5, 0.5), e.UsageReported(START, "b", 1, 2)], {"tokens": 7, "cost": 0.5}),
+        (
+            [e.FilesTouched(START, "a", 1, ("x", "y")), e.FilesTouched(START, "b", 1, ("x",))],
+            {"files": {"x": "b", "y": "a"}},
+        ),
+        ([e.ArtifactSaved(START, "a", 1, "n", "text/plain", "0f", 2, b"[]")], {"artifacts": 1}),
         ([e.RunPausing()], {"status": "paused"}),
         ([e.RunPausing(), e.RunContinued()], {"status": "running"}),
         ([e.RunCancelling("enough")], {"status": "cancelling", "reason": "enough"}),

@@ -75,13 +75,14 @@ def run(
     durability: Durability = "full",
     concurrency: Annotated[int | None, typer.Option(min=1, help="attempts of this run at a time")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="a tag to list the run by; may be repeated")] = None,
+    session: Annotated[str, typer.Option(help="the session that the run belongs to")] = "",
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Run a workflow and show its steps while they happen."""
     from . import running
 
-    start = running.Start(target, input, id, concurrency, tuple(tag or ()))
+    start = running.Start(target, input, id, concurrency, tuple(tag or ()), session)
     return running.run(_place(store, durability), start, as_json=json, quiet=quiet)
 
 
@@ -90,6 +91,7 @@ def runs(
     status: Annotated[list[str] | None, typer.Option(help="only of this status; may be repeated")] = None,
     workflow: Annotated[str, typer.Option(help="only of this workflow")] = "",
     tag: Annotated[str, typer.Option(help="only with this tag")] = "",
+    session: Annotated[str, typer.Option(help="only of this session")] = "",
     limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 50,
     store: Store = "",
     json: Json = False,
@@ -98,7 +100,7 @@ def runs(
     from ..ports import RunFilter
     from . import listing
 
-    where = RunFilter(status=tuple(status or ()), workflow=workflow, tag=tag, limit=limit)
+    where = RunFilter(status=tuple(status or ()), workflow=workflow, tag=tag, limit=limit, session=session)
     return listing.list_runs(_place(store), where, as_json=json)
 
 
@@ -344,3 +346,76 @@ def _place(store: str, durability: str = "full") -> Place:
     from .places import Place
 
     return Place(store, durability)
+
+
+# --- what runs share
+
+SessionOption = Annotated[str, typer.Option("--session", help="the id of a session")]
+OwnerOption = Annotated[str, typer.Option(help="whose session it is")]
+
+
+@cli.command()
+def sessions(
+    id: Annotated[str, typer.Argument(help="show this one with its values, runs and errors", show_default=False)] = "",
+    status: Annotated[str, typer.Option(help="only of this status")] = "",
+    owner: OwnerOption = "",
+    limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 50,
+    store: Store = "",
+    json: Json = False,
+) -> int:
+    """List sessions, newest first, or show one."""
+    from . import sharing
+
+    if id:
+        return sharing.show_session(_place(store), id, as_json=json)
+    return sharing.list_sessions(_place(store), status, owner, limit, as_json=json)
+
+
+@cli.command()
+def session(
+    action: Annotated[str, typer.Argument(help="create, suspend, resume, complete or archive", show_default=False)],
+    id: Annotated[str, typer.Argument(help="the id of a session", show_default=False)],
+    owner: OwnerOption = "",
+    store: Store = "",
+) -> int:
+    """Create a session, or let it become something else."""
+    from . import sharing
+
+    return sharing.act(_place(store), action, id, owner)
+
+
+@cli.command()
+def artifacts(
+    run: Annotated[str, typer.Argument(help="the id of a run", show_default=False)] = "",
+    session: SessionOption = "",
+    store: Store = "",
+    json: Json = False,
+) -> int:
+    """List the artifacts of a run or session, with their versions."""
+    from . import sharing
+
+    return sharing.list_artifacts(_place(store), run, session, as_json=json)
+
+
+artifact = typer.Typer(rich_markup_mode=None, help="Read an artifact.")
+cli.add_typer(artifact, name="artifact")
+
+
+@artifact.command()
+def get(
+    name: Annotated[str, typer.Argument(help="the name of the artifact", show_default=False)],
+    run: Annotated[str, typer.Argument(help="the id of a run", show_default=False)] = "",
+    session: SessionOption = "",
+    version: Annotated[int | None, typer.Option(min=1, help="not the newest, but this one")] = None,
+    out: Annotated[str, typer.Option("--out", "-o", help="the file to write, instead of standard output")] = "",
+    store: Store = "",
+) -> int:
+    """Write an artifact to standard output or to a file."""
+    from . import sharing
+
+    return sharing.get_artifact(_place(store), name, (run, session), version, out)
+
+
+@artifact.callback()
+def about_artifacts() -> None:
+    """Read an artifact."""

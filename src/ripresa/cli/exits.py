@@ -35,13 +35,17 @@ _BY_CODE: Final = {
             "invalid_input",
             "not_available",
             "run_exists",
+            "invalid_state",
+            "session_exists",
             "unknown_store",
             "unknown_workflow",
             "usage",
         ),
         USAGE,
     ),
-    **dict.fromkeys(("no_such_place", "run_not_found", "unknown_target"), NOT_FOUND),
+    **dict.fromkeys(
+        ("artifact_not_found", "no_such_place", "run_not_found", "session_not_found", "unknown_target"), NOT_FOUND
+    ),
     **dict.fromkeys(("cancelled", "terminated"), CANCELLED),
     "interrupted": INTERRUPTED,
 }

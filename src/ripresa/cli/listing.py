@@ -116,6 +116,8 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("workflow", f"{view.workflow} (version {view.version})"),
         ("status", status + (f": {view.reason}" if view.reason else "")),
         ("progress", f"{view.completed} of {view.total} steps ({view.percent:.0f}%)"),
+        ("used", _used(view)),
+        ("files", " ".join(view.files)),
         ("started", _clock(view.created_at)),
         ("updated", _clock(view.updated_at)),
         ("forked from", f"{view.origin}, after event {view.forked_at}" if view.origin else ""),
@@ -128,6 +130,16 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("output", short(value(view.output, read)) if view.output is not None else ""),
     ]
     return [(name, text) for name, text in found if text]
+
+
+def _used(view: RunView) -> str:
+    used = [
+        f"{view.tokens} tokens" if view.tokens else "",
+        f"cost {view.cost:g}" if view.cost else "",
+        f"{view.artifacts} artifacts" if view.artifacts else "",
+    ]
+    took = duration(view.duration) if view.ended else ""
+    return ", ".join(filter(None, (took, *used)))
 
 
 def short(found: Any) -> str:

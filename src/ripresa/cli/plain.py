@@ -48,6 +48,13 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             "percent": view.percent,
             "current": [step.path for step in view.current],
         },
+        "totals": {
+            "duration": view.duration / 1_000_000,
+            "tokens": view.tokens,
+            "cost": view.cost,
+            "artifacts": view.artifacts,
+            "files": list(view.files),
+        },
         "steps": [step_plain(step, read) for step in view.steps.values()],
         "timers": [{"path": path, "due": moment(due)} for path, due in view.timers.items()],
         "waits": [

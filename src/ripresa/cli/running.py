@@ -52,6 +52,7 @@ class Start:
     id: str | None = None
     concurrency: int | None = None
     tags: Sequence[str] = ()
+    session: str = ""
 
 
 def run(place: Place, start: Start, *, as_json: bool, quiet: bool) -> int:
@@ -61,7 +62,9 @@ def run(place: Place, start: Start, *, as_json: bool, quiet: bool) -> int:
         call = call_of(runnable, None if start.input is None else read_input(start.input))
 
     async def begin(app: App) -> list[Handle[Any]]:
-        handle = await app.start(call, id=start.id, concurrency=start.concurrency, tags=start.tags)
+        handle = await app.start(
+            call, id=start.id, concurrency=start.concurrency, tags=start.tags, session=start.session
+        )
         await _take_up_if_left(app, handle)
         return [handle]
 

@@ -30,6 +30,7 @@ from .events import (
     Intercepted,
     PauseRequested,
     Raised,
+    Reported,
     Restarted,
     Returned,
     RolledBack,
@@ -42,7 +43,6 @@ from .events import (
     RunTaken,
     RunTerminated,
     SessionEntered,
-    SessionWritten,
     SignalReceived,
     SignalRefused,
     StateGiven,
@@ -105,7 +105,7 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             | CallFailed()
             | StepStarted()
             | StepReused()
-            | SessionWritten()
+            | Reported()
         ):
             frame = state.frames.get(fact.path)
             return (
@@ -239,7 +239,7 @@ RunFact: TypeAlias = (
     | ContinueRequested
     | RolledBack
     | RunForked
-    | SessionWritten
+    | Reported
     | SessionEntered
     | Intercepted
     | HookFailed
@@ -329,7 +329,7 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             _start(state, fact)
         case SignalReceived():
             state.receive(fact.name, Message(fact.value, fact.id, fact.by))
-        case CheckpointNamed() | SignalRefused() | SessionWritten() | SessionEntered():
+        case CheckpointNamed() | SignalRefused() | SessionEntered() | Reported():
             pass
         case RunStuck():
             _stuck(state, fact.where)

@@ -17,6 +17,12 @@ from .interception import PointReached as PointReached
 from .parts import CallSpec as CallSpec
 from .parts import Failure as Failure
 from .parts import Write as Write
+from .reported import ArtifactSaved as ArtifactSaved
+from .reported import FilesTouched as FilesTouched
+from .reported import Reported as Reported
+from .reported import SessionEntered as SessionEntered
+from .reported import SessionWritten as SessionWritten
+from .reported import UsageReported as UsageReported
 from .state_events import StateChanged as StateChanged
 from .state_events import StateGiven as StateGiven
 from .state_events import StateOpened as StateOpened
@@ -181,27 +187,6 @@ class CallRecorded:
     attempt: int
     key: str
     output: Value
-
-
-@dataclass(frozen=True, slots=True)
-class SessionWritten:
-    """A step that completes changes a value that its session holds; `op`: see `core.sessions.apply`."""
-
-    at: int
-    path: str
-    attempt: int
-    session: str
-    name: str
-    op: str
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEntered:
-    """The run goes on in another session."""
-
-    at: int
-    session: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +397,9 @@ Fact: TypeAlias = (
     | HookFailed
     | HooksSet
     | StateGiven
+    | ArtifactSaved
+    | UsageReported
+    | FilesTouched
 )
 
 

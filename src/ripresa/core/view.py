@@ -129,6 +129,12 @@ class RunView:
     scopes: dict[str, ScopeView] = field(default_factory=dict[str, ScopeView])
     timers: dict[str, int] = field(default_factory=dict[str, int])
     waits: dict[str, WaitView] = field(default_factory=dict[str, WaitView])
+    tokens: int = 0
+    cost: float = 0.0
+    """What steps said they used, also in attempts that failed."""
+    files: dict[str, str] = field(default_factory=dict[str, str])
+    """The files that steps said they changed, each with the step that did last."""
+    artifacts: int = 0
     origin: str = ""
     """The run that this one is a fork of, left after its event `forked_at`."""
     forked_at: int = 0
@@ -140,6 +146,11 @@ class RunView:
     def state(self) -> StateView | None:
         """The state of the run itself, or of the first of its scopes that has one."""
         return next(iter(self.states.values()), None)
+
+    @property
+    def duration(self) -> int:
+        """From the beginning to the last event, in microseconds."""
+        return max(0, self.updated_at - self.created_at)
 
     @property
     def total(self) -> int:
@@ -293,8 +304,6 @@ class RunView:
                 self._start(event)
             case e.RunTaken(_, epoch):
                 self.epoch = epoch
-            case e.SessionEntered(_, session):
-                self.session = session
             case e.RunReopened(at):
                 self.status, self.failure, self.reason = "running", None, ""
                 self.deadline = at + self.allowed if self.allowed else 0
@@ -353,6 +362,20 @@ class RunView:
                 anew = {*gone, *(write.field for write in writes)}
                 kept = {name: held for name, held in self.states[path].fields.items() if name not in anew}
                 self.states[path].fields = after(kept, writes)
+            case _:
+                self._reported(event)
+
+    def _reported(self, event: e.Event) -> None:
+        match event:
+            case e.UsageReported(_, _, _, tokens, cost):
+                self.tokens += tokens
+                self.cost += cost
+            case e.FilesTouched(_, path, _, files):
+                self.files.update(dict.fromkeys(files, path))
+            case e.ArtifactSaved():
+                self.artifacts += 1
+            case e.SessionEntered(_, session):
+                self.session = session
             case _:
                 pass
 

@@ -18,7 +18,7 @@ from ..authoring.parameters import Parameters
 from ..context import (
     Hold,
     Holding,
-    SessionData,
+    Reporting,
     Variables,
     enter_step,
 )
@@ -57,9 +57,9 @@ class Distant:
         """Raises `RipresaError(not_available)`."""
         raise self._not_here("call")
 
-    def session(self) -> SessionData:
+    def reporting(self) -> Reporting:
         """Raises `RipresaError(not_available)`."""
-        raise self._not_here("session")
+        raise self._not_here("session, usage, touched and save_artifact")
 
     def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
         """Raises `RipresaError(not_available)`."""

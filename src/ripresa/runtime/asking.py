@@ -13,7 +13,7 @@ from ..core.commands import Ask
 from ..core.events import Answered, Fact, StateGiven
 from ..core.nodes.stateful import STATE
 from ..errors import RipresaError
-from .session_data import ReadSession, session_of
+from .session_data import Reading
 from .views import Sheet, Sighted, Targets, View, beginning, sheet_of
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ class Asking:
         self._driver = driver
         self._frame = driver.state.frames[path]
 
-    def session(self) -> ReadSession:
-        """The values of the session, to read."""
-        return ReadSession(self._driver, session_of(self._driver))
+    def reporting(self) -> Reading:
+        """The session, to read; a condition has nothing to report."""
+        return Reading(self._driver)
 
     def state(self, kind: Any) -> Any:
         """A view of the typed state, to read."""

@@ -20,7 +20,6 @@ from ..authoring.step import Bound, Named, Options, Step, run_plainly
 from ..context import (
     Hold,
     Holding,
-    SessionData,
     StepContext,
     Variables,
     copy_variables,
@@ -50,7 +49,7 @@ from ..errors import RipresaError, StepTimeout
 from .clock import sleep, time_limit
 from .feed import StepProgressed
 from .functions import moment
-from .session_data import StepSession, session_of
+from .reports import Report, reported
 from .views import Sheet, Sighted, Targets, View, sheet_of
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Running:
         self.given_up = False
         self.patience: asyncio.TimerHandle | None = None
         self._counts: dict[str, int] | None = None
-        self.report: StepSession | None = None
+        self.report: Report | None = None
         self._sheet: Sheet | None = None
 
     @property
@@ -154,17 +153,24 @@ class Running:
         notice = StepProgressed(self.run, self.path, self.number, completed, total, message)
         self.driver.tell(notice)
 
-    def session(self) -> SessionData:
-        """What the session of the run holds."""
+    def reporting(self) -> Report:
+        """What the attempt reports beside its result."""
         if self.report is None:
-            self.report = StepSession(self.driver, session_of(self.driver))
+            self.report = Report(self.driver)
         return self.report
 
     def reported(self, fact: Fact) -> Iterable[Fact]:
         """What is recorded before the fact that ends the attempt."""
-        if self.report is None or not isinstance(fact, StepCompleted):
-            return ()
-        return self.report.facts(fact)
+        return () if self.report is None else reported(self.report, fact)
+
+    async def record_progress(self, fact: Fact) -> None:
+        """Make a fact durable with all that was reported since the last time."""
+        if self.report is not None:
+            if self.report.unstored:
+                await self.report.store()
+            for each in self.report.facts(fact.at, self.path, self.number, completed=True):
+                self.driver.deliver_if_driven(each)
+        await self.driver.durable(fact)
 
     def sheet(self, kind: Any) -> Sheet:
         """The typed state as this attempt sees it."""
@@ -227,7 +233,11 @@ class Running:
                 await sleep(self.driver.clock, wait)
         text = encode(result, parameters.returns, where=f"{self.path}/{options.name}")
         value = self.driver.keeper.keep(text)
-        await self.driver.durable(CallRecorded(self.driver.clock.now(), self.path, self.number, key, value))
+        now = self.driver.clock.now()
+        if self.report is not None:
+            for each in self.report.facts(now, self.path, self.number, completed=False):
+                self.driver.deliver_if_driven(each)
+        await self.driver.durable(CallRecorded(now, self.path, self.number, key, value))
         return value
 
     def _refuse_unknown(self, options: Options, key: str) -> None:
@@ -344,6 +354,8 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
         else:
             async with time_limit(clock, options.timeout) as limit:
                 text = await _called(running, hold)
+        if running.report is not None and running.report.unstored:
+            await running.report.store()
         writes = running.written() if driver.state.shared is not None else ()
         return StepCompleted(clock.now(), path, number, driver.keeper.keep(text), writes)
     except RipresaError as error:

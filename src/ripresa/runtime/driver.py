@@ -40,7 +40,6 @@ from ..core.events import (
     RunForked,
     RunStarted,
     SessionEntered,
-    SessionWritten,
     SignalReceived,
     TimerFired,
 )
@@ -49,13 +48,14 @@ from ..core.lifecycle import TERMINAL
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
-from ..ports import Alarm, Batch, RunHead, SessionWrite, Shared
+from ..ports import Alarm, Batch, RunHead, Shared
 from . import hooks
 from .asking import answered
 from .attempts import Running, attempt, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
 from .idle import Idle, deadlock
+from .reports import SHARING, shared_by
 from .results import ended, interrupted
 from .values import Keeper, Values, stored
 
@@ -77,9 +77,6 @@ Questions: TypeAlias = deque[Any]
 
 NOTHING: Final[Questions] = deque(maxlen=0)
 """No question."""
-
-SHARING: Final = frozenset((SessionWritten, SessionEntered))
-"""Facts that change what runs share."""
 
 
 class Mail:
@@ -517,8 +514,7 @@ class Driver:
             self.head = replace(self.head, session=fact.session)
             self._moved = True
         else:
-            text = self.values.text(fact.value)
-            self.shared.append(SessionWrite(fact.session, fact.name, fact.op, text, fact.at))
+            self.shared.append(shared_by(fact, self.head, self.values))
 
     def _conclude(self, events: list[Event]) -> None:
         """Keep how the run ended for whoever waits for it; a large result is stored by content."""

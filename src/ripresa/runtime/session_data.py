@@ -7,14 +7,16 @@ the step and reaches the store in that transaction, so it is made once or not at
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from os import PathLike
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.encoding import decode, encode
-from ..context import no_session
-from ..core.events import Fact, SessionWritten, StepCompleted
+from ..context import SessionData, no_session
+from ..core.events import Fact, SessionWritten
 from ..core.sessions import apply, check_fit
 from ..errors import InvalidValue, RipresaError
+from ..ports import SessionWrite
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -75,7 +77,8 @@ class ReadSession:
         return value
 
     def _changes(self) -> Iterable[tuple[str, str, bytes]]:
-        return [change[1:4] for change in self._driver.shared if change.session == self.id]
+        shared = self._driver.shared
+        return [(each.name, each.op, each.value) for each in shared if isinstance(each, SessionWrite)]
 
     def _change(self, name: str, op: str, operand: object) -> None:
         raise RipresaError(
@@ -94,11 +97,12 @@ class StepSession(ReadSession):
         self._made: list[tuple[str, str, bytes]] = []
         self._lock = Lock()
 
-    def facts(self, ended: StepCompleted) -> Iterator[Fact]:
-        """The changes as facts that come before the completion."""
-        for name, op, operand in self._made:
-            value = self._driver.keeper.keep(operand)
-            yield SessionWritten(ended.at, ended.path, ended.attempt, self.id, name, op, value)
+    def facts(self, at: int, path: str, attempt: int) -> Iterator[Fact]:
+        """The changes since the last time, as facts."""
+        with self._lock:
+            made, self._made = self._made, []
+        for name, op, operand in made:
+            yield SessionWritten(at, path, attempt, self.id, name, op, self._driver.keeper.keep(operand))
 
     def _changes(self) -> Iterable[tuple[str, str, bytes]]:
         return self._made
@@ -110,3 +114,30 @@ class StepSession(ReadSession):
         with self._lock:
             check_fit(name, op, self._text(name), text)
             self._made.append((name, op, text))
+
+
+class Reading:
+    """A condition may look at the session, and has nothing to report."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def session(self) -> SessionData:
+        """To be read."""
+        return ReadSession(self._driver, session_of(self._driver))
+
+    def use(self, tokens: int, cost: float) -> None:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("usage")
+
+    def touch(self, path: str | PathLike[str]) -> None:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("touched")
+
+    def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("save_artifact")
+
+
+def _only_steps(op: str) -> RipresaError:
+    return RipresaError(f"a condition has nothing to report: {op} is for steps", code="invalid_state", op=op)

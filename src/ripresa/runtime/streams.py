@@ -119,7 +119,7 @@ class _Recorded:
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """See `Records`."""
         if self.plan.sink.durable:
-            await self.running.driver.durable(self.fact(pump, mark))
+            await self.running.record_progress(self.fact(pump, mark))
         self._progressed(pump, mark)
 
     def fact(self, pump: Pump, mark: Any, ended: str = "") -> StreamAdvanced:
@@ -214,7 +214,7 @@ async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:
         await pump.run()
     finally:
         driver.streams.pop(running.path, None)
-    await driver.durable(records.fact(pump, pump.last, pump.reason))
+    await running.record_progress(records.fact(pump, pump.last, pump.reason))
     return _result(running, plan)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..core.sessions import apply
 from ..errors import StoreError
-from ..ports import Batch, RunHead, Shared
+from ..ports import ArtifactSave, Batch, RunHead, Shared
 from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
 
@@ -25,7 +25,7 @@ APPLICATION = 0x52697072
 """`PRAGMA application_id` of our files: "Ripr"."""
 CHECK = """SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
            FROM pragma_user_version, pragma_application_id"""
-MIGRATIONS = ("001_start.sql", "002_sessions.sql", "003_asleep.sql")
+MIGRATIONS = ("001_start.sql", "002_sessions.sql", "003_asleep.sql", "004_artifacts.sql")
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
@@ -272,6 +272,9 @@ class Database:
     def share(self, changes: Sequence[Shared]) -> None:
         """Make changes of what runs share, within a transaction."""
         for change in changes:
+            if isinstance(change, ArtifactSave):
+                self._save(change)
+                continue
             place = change.session, change.name
             found = self.writer.execute(self.sql["shelved"], place).fetchone()
             value = apply(change.op, found and found[0], change.value)
@@ -279,6 +282,12 @@ class Database:
                 self.writer.execute(self.sql["unshelve"], place)
             else:
                 self.writer.execute(self.sql["shelve"], (*place, value, found[1] + 1 if found else 1, change.at))
+
+    def _save(self, saved: ArtifactSave) -> None:
+        last = self.writer.execute(self.sql["last_version"], (saved.scope, saved.name)).fetchone()
+        if last is None or last[1] != saved.digest:
+            version = last[0] + 1 if last else 1
+            self.writer.execute(self.sql["save_artifact"], (saved.scope, saved.name, version, *saved[2:]))
 
     def _set_head(self, head: RunHead, owned: Owned, release: bool) -> None:
         texts = head.version, head.status, head.target

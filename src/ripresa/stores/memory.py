@@ -12,6 +12,8 @@ from ..core.sessions import apply
 from ..errors import StoreError
 from ..ports import (
     NEVER,
+    ArtifactHead,
+    ArtifactSave,
     Batch,
     Page,
     Request,
@@ -21,6 +23,7 @@ from ..ports import (
     SessionFilter,
     SessionHead,
     SessionPage,
+    SessionWrite,
     Shared,
     Shelved,
 )
@@ -58,6 +61,7 @@ class Memory:
         self.runs: dict[str, _Run] = {}
         self.blobs: dict[str, bytes] = {}
         self.inbox: dict[int, Request] = {}
+        self.artifacts: list[ArtifactHead] = []
         self.sessions: dict[str, SessionHead] = {}
         self.shelves: dict[str, dict[str, Shelved]] = {}
         self.alive: set[str] = set()
@@ -266,15 +270,41 @@ class MemoryStore:
         shelf = self.memory.shelves.get(session, {})
         return {each: shelf[each] for each in sorted(shelf) if not name or each == name}
 
-    async def share(self, changes: Sequence[Shared]) -> None:
+    async def share(self, changes: Sequence[SessionWrite]) -> None:
         """See `Sessions.share`."""
         self._ensure_open("share")
         for session in sorted({change.session for change in changes}):
             require_session(session, self.memory.sessions.get(session), "share")
         self._share(changes)
 
+    # --- artifacts ---------------------------------------------------------------------------------------------------
+
+    async def put_blobs(self, blobs: Sequence[tuple[str, bytes]]) -> None:
+        """See `Artifacts.put_blobs`."""
+        self._ensure_open("put_blobs")
+        for digest, data in blobs:
+            self.memory.blobs.setdefault(digest, data)
+
+    async def list_artifacts(self, scope: str = "", run: str = "", name: str = "") -> Sequence[ArtifactHead]:
+        """See `Artifacts.list_artifacts`."""
+        self._ensure_open("list_artifacts")
+        found = [
+            head
+            for head in self.memory.artifacts
+            if (head.run == run if run else head.scope == scope) and name in ("", head.name)
+        ]
+        return sorted(found, key=lambda head: (head.name, head.version))
+
+    def _save(self, saved: ArtifactSave) -> None:
+        versions = [head for head in self.memory.artifacts if (head.scope, head.name) == (saved.scope, saved.name)]
+        if not versions or versions[-1].digest != saved.digest:
+            self.memory.artifacts.append(ArtifactHead(saved.scope, saved.name, len(versions) + 1, *saved[2:]))
+
     def _share(self, changes: Sequence[Shared]) -> None:
         for change in changes:
+            if isinstance(change, ArtifactSave):
+                self._save(change)
+                continue
             shelf = self.memory.shelves.setdefault(change.session, {})
             found = shelf.pop(change.name, None)
             value = apply(change.op, found and found.value, change.value)

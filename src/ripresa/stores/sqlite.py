@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from ..errors import Fenced, InvalidConfig
 from ..ports import (
     NEVER,
+    ArtifactHead,
     Batch,
     Page,
     Request,
@@ -27,7 +28,7 @@ from ..ports import (
     SessionFilter,
     SessionHead,
     SessionPage,
-    Shared,
+    SessionWrite,
     Shelved,
 )
 from .database import SYNCHRONOUS, Database, join_tags, split_tags
@@ -353,7 +354,7 @@ class SQLiteStore:
             return {name: Shelved(*found[0])} if found else {}
         return {row[0]: Shelved(*row[1:]) for row in self._database.select("session_values", (session,))}
 
-    async def share(self, changes: Sequence[Shared]) -> None:
+    async def share(self, changes: Sequence[SessionWrite]) -> None:
         """See `Sessions.share`."""
         self._ensure_open("share")
 
@@ -363,6 +364,19 @@ class SQLiteStore:
             self._database.share(changes)
 
         await self._write(make)
+
+    # --- artifacts ---------------------------------------------------------------------------------------------------
+
+    async def put_blobs(self, blobs: Sequence[tuple[str, bytes]]) -> None:
+        """See `Artifacts.put_blobs`."""
+        self._ensure_open("put_blobs")
+        await self._write(lambda connection: connection.executemany(self._database.sql["add_blob"], blobs))
+
+    async def list_artifacts(self, scope: str = "", run: str = "", name: str = "") -> Sequence[ArtifactHead]:
+        """See `Artifacts.list_artifacts`."""
+        self._ensure_open("list_artifacts")
+        query, values = ("artifacts_of_run", {"run": run}) if run else ("artifacts_of_scope", {"scope": scope})
+        return [ArtifactHead(*row) for row in self._database.select(query, {**values, "name": name})]
 
     def _session(self, connection: sqlite3.Connection, session: str) -> SessionHead | None:
         found = connection.execute(self._database.sql["find_session"], (session,)).fetchone()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ..core.values import by_content
 from ..errors import Fenced, SessionError
-from ..ports import RunFilter, SessionFilter, SessionWrite, Shelved
+from ..ports import ArtifactHead, ArtifactSave, RunFilter, SessionFilter, SessionWrite, Shelved
 from .store_samples import Make, a_session, first, opened, outcome, then
 
 WORD = SessionWrite("s", "word", "set", b'"one"', 5)
@@ -142,3 +143,27 @@ class SessionContract:
                 assert store.session_values("s") == other.session_values("s") == {"count": Shelved(b"4", 2, 6)}
         async with opened(make_store) as again:
             assert again.session_values("s")["count"].value == b"4"
+
+    async def test_an_artifact_has_a_version_for_each_other_content(self, make_store: Make) -> None:
+        """In its scope, by name, with the batch that it belongs to; what equals the version before makes no new one."""
+        saved = ArtifactSave("run:r", "draft", "r", "write", "text/plain", "aa", 2, 5, '["aa"]')
+        async with opened(make_store) as store:
+            await store.create(first())
+            await store.append(then(2, shared=(saved, saved._replace(digest="bb"), saved._replace(digest="bb"))))
+            await store.append(then(3, shared=(saved, saved._replace(name="a"), saved._replace(scope="session:s"))))
+            found = await store.list_artifacts("run:r")
+            versions = [("a", 1, "aa"), ("draft", 1, "aa"), ("draft", 2, "bb"), ("draft", 3, "aa")]
+            assert [(head.name, head.version, head.digest) for head in found] == versions
+            head = ArtifactHead("session:s", "draft", 1, "r", "write", "text/plain", "aa", 2, 5, '["aa"]')
+            assert list(await store.list_artifacts("session:s")) == [head]
+            assert len(await store.list_artifacts(run="r")) == 5
+            assert len(await store.list_artifacts("run:r", name="draft")) == 3
+            assert list(await store.list_artifacts("run:nobody")) == []
+
+    async def test_large_values_may_be_kept_before_anything_names_them(self, make_store: Make) -> None:
+        """Once, however often."""
+        async with opened(make_store) as store:
+            digest = by_content(b"piece")[1]
+            for _ in range(2):
+                await store.put_blobs(((digest, b"piece"),))
+            assert store.blob(digest) == b"piece"

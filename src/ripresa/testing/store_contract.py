@@ -587,6 +587,8 @@ async def _says_closed(store: Store) -> None:
         lambda: store.sleep("r", 1),
         lambda: store.due(1, 1),
         lambda: store.next_wake(1),
+        lambda: store.put_blobs(()),
+        lambda: store.list_artifacts("x"),
     ]
     for call in calls:
         with pytest.raises(StoreError) as caught:

@@ -190,3 +190,22 @@ INSERT OR REPLACE INTO session_values (session, name, value, version, updated_at
 -- name: unshelve
 -- index: session_values
 DELETE FROM session_values WHERE session = ? AND name = ?;
+
+-- name: last_version
+-- index: artifacts
+SELECT version, digest FROM artifacts WHERE scope = ? AND name = ? ORDER BY version DESC LIMIT 1;
+
+-- name: save_artifact
+-- index: none
+INSERT INTO artifacts (scope, name, version, run, path, media_type, digest, size, created_at, content)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: artifacts_of_scope
+-- index: artifacts
+SELECT scope, name, version, run, path, media_type, digest, size, created_at, content FROM artifacts
+WHERE scope = :scope AND (:name = '' OR name = :name) ORDER BY name, version;
+
+-- name: artifacts_of_run
+-- index: artifacts_run
+SELECT scope, name, version, run, path, media_type, digest, size, created_at, content FROM artifacts
+WHERE run = :run AND (:name = '' OR name = :name) ORDER BY name, version;

@@ -1,0 +1,72 @@
+"""Facts about what steps report beside their results, and about what their runs share and may use.
+
+They change nothing in the run's own state. See `events` for what holds for every fact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .values import Value
+
+
+class Reported:
+    """What an attempt reports beside its result."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWritten(Reported):
+    """A step that completes changes a value that its session holds; `op`: see `core.sessions.apply`."""
+
+    at: int
+    path: str
+    attempt: int
+    session: str
+    name: str
+    op: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEntered:
+    """The run goes on in another session."""
+
+    at: int
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactSaved(Reported):
+    """A step that completes saves a version of a result file: `content` lists the digests of its pieces."""
+
+    at: int
+    path: str
+    attempt: int
+    name: str
+    media_type: str
+    digest: str
+    size: int
+    content: Value
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported(Reported):
+    """An attempt says what it used, whether or not it succeeds."""
+
+    at: int
+    path: str
+    attempt: int
+    tokens: int = 0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FilesTouched(Reported):
+    """An attempt says which files it changed, whether or not it succeeds."""
+
+    at: int
+    path: str
+    attempt: int
+    files: tuple[str, ...] = ()

@@ -1,0 +1,155 @@
+"""What a step reports beside its result: changes of the session, what it used, files, artifacts.
+
+Law: everything becomes facts in the batch of the completion, before it. Of an attempt that does not complete only what
+it used and touched is kept, since that has happened. Usable from any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from ..context import SessionData
+from ..core.events import (
+    ArtifactSaved,
+    Fact,
+    FilesTouched,
+    SessionEntered,
+    SessionWritten,
+    StepCompleted,
+    UsageReported,
+)
+from ..core.values import Value
+from ..errors import InvalidValue
+from ..ports import ArtifactSave, RunHead, SessionWrite, Shared
+from .session_data import StepSession, session_of
+
+if TYPE_CHECKING:
+    from .driver import Driver
+    from .values import Values
+
+CHUNK = 1_048_576
+"""Bytes of an artifact that are held in memory, and stored, at a time."""
+
+Source = bytes | os.PathLike[str]
+
+
+class Report:
+    """The report of one attempt."""
+
+    __slots__ = ("_driver", "_files", "_session", "_sources", "artifacts", "cost", "tokens")
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._session: StepSession | None = None
+        self._files: dict[str, None] = {}
+        self._sources: list[tuple[str, str, Source]] = []
+        self.artifacts: list[tuple[str, str, str, int, Value]] = []
+        self.tokens = 0
+        self.cost = 0.0
+
+    def session(self) -> SessionData:
+        """See `StepContext.session`."""
+        if self._session is None:
+            self._session = StepSession(self._driver, session_of(self._driver))
+        return self._session
+
+    def use(self, tokens: int, cost: float) -> None:
+        """See `StepContext.usage`."""
+        bad = [
+            f"{name} is {value!r}, must be {what} from 0"
+            for name, value, fits, what in (
+                ("tokens", tokens, type(tokens) is int, "a whole number"),
+                ("cost", cost, type(cost) in (int, float), "a number"),
+            )
+            if not fits or not 0 <= value < float("inf")
+        ]
+        if bad:
+            raise InvalidValue("; ".join(bad), op="usage")
+        self.tokens += tokens
+        self.cost += cost
+
+    def touch(self, path: str | os.PathLike[str]) -> None:
+        """See `StepContext.touched`."""
+        self._files[os.fspath(path)] = None
+
+    def save(self, name: str, source: bytes | str | os.PathLike[str], media_type: str) -> None:
+        """See `StepContext.save_artifact`."""
+        if not name or not name.isprintable() or len(name) > 200:
+            raise InvalidValue(f"the name {name!r} is no printable text of 1 to 200 characters", op="save_artifact")
+        if isinstance(source, os.PathLike):
+            if not os.path.isfile(source):
+                raise InvalidValue(f"{os.fspath(source)} is no file", op="save_artifact")
+            self._sources.append((name, media_type or "application/octet-stream", source))
+        elif isinstance(source, str):
+            self._sources.append((name, media_type or "text/plain; charset=utf-8", source.encode()))
+        else:
+            self._sources.append((name, media_type or "application/octet-stream", bytes(source)))
+
+    @property
+    def unstored(self) -> bool:
+        """Whether there are artifacts whose content is not in the store yet."""
+        return bool(self._sources)
+
+    async def store(self) -> None:
+        """Put the content of artifacts into the store, piece by piece; what names it comes with the completion."""
+        sources, self._sources = self._sources, []
+        for name, media_type, source in sources:
+            whole, size, digests = sha256(), 0, list[str]()
+            pieces = _pieces(source)
+            while piece := await self._driver.engine.threads.run(partial(next, pieces, b"")):
+                whole.update(piece)
+                size += len(piece)
+                digest = sha256(piece).hexdigest()
+                digests.append(digest)
+                await self._driver.engine.store.put_blobs(((digest, piece),))
+            content = self._driver.keeper.keep(json.dumps(digests).encode())
+            self.artifacts.append((name, media_type, whole.hexdigest(), size, content))
+
+    def facts(self, at: int, path: str, attempt: int, *, completed: bool) -> Iterator[Fact]:
+        """What was reported since the last time, as facts."""
+        if completed:
+            if self._session is not None:
+                yield from self._session.facts(at, path, attempt)
+            artifacts, self.artifacts = self.artifacts, []
+            for name, media_type, digest, size, content in artifacts:
+                yield ArtifactSaved(at, path, attempt, name, media_type, digest, size, content)
+        if self.tokens or self.cost:
+            yield UsageReported(at, path, attempt, self.tokens, self.cost)
+            self.tokens, self.cost = 0, 0.0
+        if self._files:
+            files, self._files = tuple(self._files), {}
+            yield FilesTouched(at, path, attempt, files)
+
+
+def _pieces(source: Source) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield from (source[start : start + CHUNK] for start in range(0, len(source), CHUNK))
+        return
+    with open(source, "rb") as file:
+        while piece := file.read(CHUNK):
+            yield piece
+
+
+def reported(report: Report, fact: Fact) -> Iterator[Fact]:
+    """What is recorded before the fact that ends an attempt."""
+    at, path, attempt = fact.at, getattr(fact, "path", ""), getattr(fact, "attempt", 0)
+    return report.facts(at, path, attempt, completed=isinstance(fact, StepCompleted))
+
+
+SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved))
+"""Facts that change what runs share, or how the run shares in it."""
+
+
+def shared_by(fact: SessionWritten | ArtifactSaved, head: RunHead, values: Values) -> Shared:
+    """What the store changes with this fact."""
+    if isinstance(fact, SessionWritten):
+        return SessionWrite(fact.session, fact.name, fact.op, values.text(fact.value), fact.at)
+    scope = f"session:{head.session}" if head.session else f"run:{head.id}"
+    content = values.text(fact.content).decode()
+    saved = fact.name, head.id, fact.path, fact.media_type, fact.digest, fact.size, fact.at, content
+    return ArtifactSave(scope, *saved)
