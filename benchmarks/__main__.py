@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from ripresa import App, __version__, for_range, step
+from ripresa import App, __version__, for_range, step, stream
 from ripresa.core.events import Recorded, StepScheduled
 from ripresa.runtime.feed import Feed
 
@@ -187,6 +187,29 @@ async def _stopping(total: int, number: int) -> int:
     return total + 1
 
 
+async def streams(bench: Bench) -> None:
+    """Items a second through three stages, and what a million of them hold."""
+    table = bench.table("Streams", "what", "value")
+    items = 200_000
+    for name, source in (("an iterator", w.numbers), ("an async iterator", w.async_numbers)):
+        async with bench.app("") as app:
+            flow = w.three_stages(source).batch(100).into(w.accept, durable=False)
+            took = await bench.time(lambda app=app, flow=flow: app.run(flow(items)))  # type: ignore[misc]
+            table.add(f"items/s through three stages, nothing recorded, from {name}", items / took)
+    for name, durability in STORES:
+        for size in (1, 100, 1000):
+            count = items if size > 1 else items // 20
+            async with bench.app(durability) as app:
+                flow = w.three_stages(w.numbers).batch(size).into(w.accept)
+                took = await bench.time(lambda app=app, flow=flow, count=count: app.run(flow(count)))  # type: ignore[misc]
+                table.add(f"{name}: items/s, recorded in batches of {size:,}", count / took)
+    for count in (10_000, 1_000_000):
+        async with bench.app("normal") as app:
+            sink = w.SlowSink()
+            await app.run(stream(w.texts).map(str.upper).filter(bool).map(str.lower).batch(100).into(sink)(count))
+            table.add(f"MB more at most while {count:,} items of 1 kB wait for a slow sink", sink.more / 1e6)
+
+
 async def latencies(bench: Bench) -> None:
     """The first step, a checkpoint, an event to many readers."""
     table = bench.table("Latencies", "what", "p50", "p95")
@@ -267,7 +290,7 @@ async def imports(bench: Bench) -> None:
         table.add(f"import {what}", median(times))
 
 
-PARTS = (throughput, growth, size_and_resume, latencies, parallelism, overhead, imports)
+PARTS = (throughput, growth, size_and_resume, streams, latencies, parallelism, overhead, imports)
 
 
 async def main() -> None:

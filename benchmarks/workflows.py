@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
-from ripresa import Chain, Context, Flow, chain, current, for_range, map_each, parallel, step, workflow
+from ripresa import Chain, Context, Flow, chain, current, for_range, map_each, parallel, step, stream, workflow
 
 
 @step
@@ -87,3 +89,45 @@ async def make(size: int) -> str:
 
 
 checkpoint = chain(make)
+
+
+def numbers(count: int) -> Iterator[int]:
+    """A source that gives numbers at once."""
+    return iter(range(count))
+
+
+async def async_numbers(count: int) -> AsyncIterator[int]:
+    """The same, asynchronously."""
+    for number in range(count):
+        yield number
+
+
+def texts(count: int) -> Iterator[str]:
+    """A source that gives texts of 1 kB, each one anew."""
+    return (f"{number:01000}" for number in range(count))
+
+
+def three_stages(source: Any) -> Any:
+    """Three stages that do next to nothing."""
+    return stream(source).map(lambda value: value + 1).filter(lambda value: value % 2).map(lambda value: value * 2)
+
+
+async def accept(batch: object) -> None:
+    """A sink that is done at once."""
+
+
+class SlowSink:
+    """A sink that is slower than everything before it, and looks how much memory the process has."""
+
+    def __init__(self) -> None:
+        self.begin = resident()
+        self.more = 0
+
+    async def __call__(self, batch: list[str]) -> None:
+        await asyncio.sleep(0.0002)
+        self.more = max(self.more, resident() - self.begin)
+
+
+def resident() -> int:
+    """Bytes of memory that the process has (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

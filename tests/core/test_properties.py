@@ -23,8 +23,10 @@ from ripresa.core.events import (
     StepCompleted,
     StepFailed,
     StepScheduled,
+    StreamAdvanced,
     TimerFired,
 )
+from ripresa.core.frames import StreamFrame
 from ripresa.core.lifecycle import TERMINAL
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.call import Call
@@ -41,6 +43,7 @@ from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import place_after, replay
@@ -133,7 +136,7 @@ class Builder:
         return Definition("any", Sequence("root", self.several(3, least=1)))
 
     def node(self, depth: int) -> Node[Any]:
-        kinds = [self.call, self.delay, self.dynamic, self.wait]
+        kinds = [self.call, self.delay, self.dynamic, self.wait, self.stream]
         if depth:
             kinds += [
                 self.sequence, self.parallel, self.map, self.branch, self.loop, self.graph,
@@ -147,6 +150,9 @@ class Builder:
 
     def call(self, name: str, depth: int) -> Node[Any]:
         return Call(name)
+
+    def stream(self, name: str, depth: int) -> Node[Any]:
+        return Stream(name)
 
     def delay(self, name: str, depth: int) -> Node[Any]:
         return Delay(name, SECOND * self.tape.pick(3))
@@ -341,6 +347,14 @@ class History:
 
     def outcome(self, step: RunStep) -> None:
         now, path, attempt, pick = self.play.now, step.path, step.attempt, self.tape.pick
+        frame = self.play.state.frames[path]
+        if isinstance(frame, StreamFrame) and not frame.ended:
+            last = frame.batches == 3 or not pick(4)
+            batch = frame.batches if last else frame.batches + 1
+            self.keep(StreamAdvanced(now, path, attempt, batch, b"7", ended="exhausted" if last else ""))
+            assert (frame.batches, bool(frame.ended)) == (batch, last) or self.play.snapshots
+            if pick(2):
+                return
         raised = failure(path=path, attempt=attempt, types=("ValueError",) if pick(2) else ())
         retry_at = (0, now, now + SECOND)[pick(3)] if attempt < 4 else 0
         facts: list[Fact] = [

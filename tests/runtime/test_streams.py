@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -304,6 +305,27 @@ async def test_memory_is_bounded_by_the_buffers_whatever_the_source_gives() -> N
     assert Alive.most <= 3 * 50 + 3 * 50
 
 
+async def test_a_buffer_of_batches_holds_as_many_items_as_any_other() -> None:
+    gate, given = asyncio.Event(), 0
+
+    def source(count: int) -> Iterator[int]:
+        nonlocal given
+        for number in range(count):
+            given += 1
+            yield number
+
+    async def sink(_: Any) -> None:
+        await gate.wait()
+
+    flow = stream(source, buffer=100).batch(20).map(list).window(2).into(sink)
+    async with in_memory() as app:
+        handle = await app.start(flow(100_000))
+        await turns(200)
+        assert given < 1500
+        gate.set()
+        await handle.cancel()
+
+
 async def test_a_full_buffer_loses_the_oldest_or_the_newest_or_fails_the_stream() -> None:
     async def burst(count: int) -> AsyncIterator[int]:
         for number in range(count):
@@ -407,6 +429,141 @@ async def test_a_source_with_positions_must_give_them() -> None:
 
     with pytest.raises(RipresaError, match="gives 0"):
         await stream(wrong).into(OneByOne(Log()))(1)
+
+
+async def test_each_item_has_a_key_of_its_own_in_steps_and_async_functions() -> None:
+    keys: dict[str, list[str]] = {"one": [], "several": [], "parts": []}
+
+    async def one(value: int) -> int:
+        keys["one"].append(current().idempotency_key)
+        return value
+
+    @step
+    async def several(value: int) -> int:
+        keys["several"].append(current().idempotency_key)
+        return value
+
+    async def parts(value: int) -> AsyncIterator[int]:
+        keys["parts"].append(current().idempotency_key)
+        yield value
+        yield value
+
+    log = Log()
+    async with in_memory() as app:
+        flow = stream(up_to).map(one).flat_map(parts).map(several, concurrency=3).batch(4).into(log)
+        await (await app.start(flow(4), id="r")).result()
+    assert keys["one"] == [f"r/stream/one#{n}" for n in (1, 2, 3, 4)]
+    assert keys["parts"] == [f"r/stream/parts#{n}" for n in (1, 2, 3, 4)]
+    assert len(set(keys["several"])) == 8
+    assert log.keys == ["r/stream#0-2.1:2", "r/stream#2.1:2-4.1:2"]
+
+
+async def test_what_has_many_items_in_hand_or_none_has_no_key() -> None:
+    def plain(value: int) -> str:
+        return current().idempotency_key
+
+    def source(count: int) -> Iterator[str]:
+        yield current().idempotency_key
+
+    for flow in (stream(up_to).map(plain).into(OneByOne(Log())), stream(source).into(OneByOne(Log()))):
+        with pytest.raises(RunFailed, match="has no idempotency key") as caught:
+            await flow(3)
+        assert caught.value.failure.code == "not_available"
+
+
+async def test_what_the_sink_changes_in_the_session_is_recorded_with_its_batch() -> None:
+    failed = False
+
+    @step(retry=Retry(2, 0))
+    async def count(batch: list[int]) -> None:
+        nonlocal failed
+        current().session.add("items", len(batch))
+        assert current().session.get("items", int) <= 7
+        if len(batch) == 3 and batch[0] == 3 and not failed:
+            failed = True
+            raise ValueError("once")
+
+    async def look(value: int) -> int:
+        assert current().session.get("factor", int) == 2
+        return value
+
+    async with in_memory() as app:
+        await app.sessions.create("s")
+        await app.sessions.set("s", "factor", 2)
+        flow = stream(from_position).map(look).batch(3).into(count)
+        handle = await app.start(flow(7), session="s")
+        await handle.result()
+        assert await app.sessions.value("s", "items", int) == 7
+        assert failed
+        found = [name for name in kinds(await journal_of(handle)) if name in ("SessionWritten", "StreamAdvanced")]
+        assert found[:4] == ["SessionWritten", "StreamAdvanced"] * 2
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_only_the_sink_of_a_durable_stream_can_change_the_session(durable: bool) -> None:
+    async def change(value: int) -> int:
+        current().session.set("a", value)
+        return value
+
+    quiet = OneByOne(Log())
+    flow = stream(up_to).map(change).into(quiet) if durable else stream(up_to).into(change, durable=False)
+    async with in_memory() as app:
+        await app.sessions.create("s")
+        handle = await app.start(flow(3), session="s")
+        with pytest.raises(RunFailed, match="only the sink of a stream"):
+            await handle.result()
+
+
+@dataclass
+class Shared:
+    factor: int = 3
+
+
+async def test_the_functions_of_a_stream_read_the_typed_state_and_cannot_change_it() -> None:
+    async def times(value: int) -> int:
+        return value * current().state(Shared).factor
+
+    async def change(value: int) -> int:
+        assert current().to(Shared).factor is not None
+        current().state(Shared).factor = value
+        return value
+
+    log = Log()
+    await chain(stream(up_to).map(times).batch(9).into(log)).with_state(Shared)(4)
+    assert log.items == [0, 3, 6, 9]
+    with pytest.raises(RunFailed, match="a function of a stream"):
+        await chain(stream(up_to).map(change).into(OneByOne(Log()))).with_state(Shared)(4)
+
+
+async def test_a_stage_reports_what_it_used_and_cannot_save_artifacts() -> None:
+    async def used(value: int) -> int:
+        current().usage(tokens=value)
+        current().touched(f"file {value}")
+        return value
+
+    async def save(value: int) -> int:
+        current().save_artifact("a", "text")
+        return value
+
+    async with in_memory() as app:
+        handle = await app.start(stream(up_to).map(used).into(OneByOne(Log()))(4))
+        await handle.result()
+        assert (await handle.status()).tokens == 6
+        handle = await app.start(stream(up_to).map(save).into(OneByOne(Log()))(4))
+        with pytest.raises(RunFailed, match="can save artifacts"):
+            await handle.result()
+
+
+async def test_what_a_sink_that_failed_for_good_asked_of_the_session_is_void() -> None:
+    async def count(value: int) -> None:
+        current().session.add("items", 1)
+        if value == 1:
+            raise ValueError("no")
+
+    async with in_memory() as app:
+        await app.sessions.create("s")
+        await (await app.start(stream(up_to).into(count, on_error="skip")(3), session="s")).result()
+        assert await app.sessions.value("s", "items", int) == 2
 
 
 # --- what is recorded

@@ -171,7 +171,6 @@ class Sink:
     start: Any = None
     every: int = 1
     on_error: OnItemError = "fail"
-    room: Room = Room()
     durable: bool = True
     dead_letters: Callable[[DeadLetter], Any] | None = None
     hooks: StreamHooks = StreamHooks()

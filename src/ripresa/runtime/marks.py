@@ -31,8 +31,7 @@ def number_of(mark: Any) -> int:
 
 
 def label(mark: Any) -> str:
-    """A mark as text: the number of the source's item, and how much of what it became."""
+    """A mark as text: the number of the source's item, and of what it became in which stages; no two are alike."""
     if isinstance(mark, Cut):
-        item, count = mark.content
-        return f"{label(mark.mark)}.{len(item) if isinstance(item, list) else count}"  # pyright: ignore[reportUnknownArgumentType]
+        return f"{label(mark.mark)}.{mark.stage}:{mark.content[1]}"
     return str(mark[0] if isinstance(mark, tuple) else mark)  # pyright: ignore[reportUnknownArgumentType]

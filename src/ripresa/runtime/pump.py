@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing, closing
 from itertools import islice
 from typing import Any, Protocol
@@ -20,8 +20,8 @@ from ..core.durations import MICROSECONDS
 from ..core.events import Failure
 from ..errors import RipresaError
 from .buffers import CHUNK, Buffer
-from .marks import Cut, base_of
-from .stages import Ground, Line, calling, not_cancelled
+from .marks import Cut, base_of, label
+from .stages import Ground, Line, calling, no_key, not_cancelled
 
 KEPT_FAILURES = 5
 """How many failures of dead letters are recorded with a batch."""
@@ -33,7 +33,15 @@ _log = logging.getLogger("ripresa")
 
 
 class Records(Protocol):
-    """Where a stream stands and what becomes of its progress."""
+    """What becomes of the progress of a stream, and what its functions see of the run."""
+
+    def variables(self, key: Callable[[], str], *, sink: bool = False) -> Variables:
+        """Context variables for a function; `key` names what it has in hand."""
+        ...
+
+    def begin(self) -> None:
+        """The sink is called, perhaps once more for one batch: what an earlier call asked for is void."""
+        ...
 
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """The sink acknowledged a batch."""
@@ -47,11 +55,10 @@ class Pump:
     attempt before that got so far. `mark` is that of the batch in hand, `last` that of the item taken last.
     """
 
-    def __init__(self, plan: Plan, ground: Ground, variables: Variables, records: Records, *, path: str = "") -> None:
+    def __init__(self, plan: Plan, ground: Ground, records: Records, *, path: str = "") -> None:
         self.plan = plan
         self.path = path
         self.ground = ground
-        self.variables = variables
         self.records = records
         self.argument: Any = None
         self.start: Any = 0
@@ -72,18 +79,17 @@ class Pump:
         self._go = asyncio.Event()
         self._entered: deque[tuple[int, int]] = deque(maxlen=256)
         self._source: asyncio.Task[None] | None = None
-        names = (*(stage.name for stage in plan.stages), plan.sink.name)
-        rooms = (*(stage.room for stage in plan.stages), plan.sink.room)
-        self.buffers = [
-            Buffer(
-                name,
-                room.buffer or plan.room.buffer or CHUNK,
-                room.overflow or plan.room.overflow or "block",
-                ground.clock,
-                self._pressed,
-            )
-            for name, room in zip(names, rooms, strict=True)
-        ]
+        self.buffers = [*self._rooms()]
+
+    def _rooms(self) -> Iterator[Buffer]:
+        """The buffer before each stage and the sink; where lists of items pass, a list counts as many."""
+        plan, clock, items = self.plan, self.ground.clock, 1
+        whole, overflow = plan.room.buffer or CHUNK, plan.room.overflow or "block"
+        for stage in plan.stages:
+            size = stage.room.buffer or max(1, whole // items)
+            yield Buffer(stage.name, size, stage.room.overflow or overflow, clock, self._pressed)
+            items = 1 if stage.kind == "flat_map" else items * (stage.count or 1)
+        yield Buffer(plan.sink.name, max(1, whole // items), overflow, clock, self._pressed)
 
     # --- what hooks see
 
@@ -120,6 +126,13 @@ class Pump:
         if self._source is not None:
             self._source.cancel()
 
+    def key(self) -> str:
+        """What the sink has in hand: the span of the source that the batch was made of."""
+        return f"#{label(self.start)}-{label(self.mark)}"
+
+    def _no_key(self) -> str:
+        raise no_key("the source of a stream")
+
     # --- all of it
 
     async def run(self) -> None:
@@ -127,9 +140,12 @@ class Pump:
         self._tell("start")
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (*(line.run() for line in self._lines()), self._drain()):
-                    group.create_task(not_cancelled(work), context=self.variables.copy())
-                self._source = group.create_task(not_cancelled(self._pull()), context=self.variables.copy())
+                for line in self._lines():
+                    group.create_task(not_cancelled(line.run()), context=self.records.variables(line.key))
+                sink = self.records.variables(self.key, sink=True)
+                group.create_task(not_cancelled(self._drain()), context=sink)
+                source = self.records.variables(self._no_key)
+                self._source = group.create_task(not_cancelled(self._pull()), context=source)
         except ExceptionGroup as group:
             error = first_of(group)
             self._tell("error", failure_of(error, self.path))
@@ -144,7 +160,7 @@ class Pump:
         mark = base_of(self.start)
         for number, stage in enumerate(self.plan.stages):
             inbox, outbox = self.buffers[number : number + 2]
-            line = Line(number, stage, inbox, outbox, self.ground, self)
+            line = Line(number, stage, inbox, outbox, self.ground, self, self.records.variables)
             line.mark = mark
             if number in self.rest:
                 line.rest = self.rest[number]
@@ -328,13 +344,15 @@ class Pump:
 
     async def _give_all(self) -> None:
         sink, inbox = self.plan.sink, self.buffers[-1]
-        call = calling(sink.fn, self.ground)
+        call = calling(sink.fn, self.ground._replace(begin=self.records.begin))
         while (taken := await inbox.take(1)) is not None:
             (item,), (mark,) = taken
             self.mark = mark
+            self.records.begin()
             try:
                 await call(item)
             except Exception as error:
+                self.records.begin()
                 await self.item_failed(sink.name, sink.on_error, item, error)
             self.batches += 1
             await self.records.advanced(self, mark)

@@ -90,6 +90,10 @@ class Report:
         else:
             self._sources.append((name, media_type or "application/octet-stream", bytes(source)))
 
+    def forget(self) -> None:
+        """Take back what becomes durable with a success only: what was used and touched has happened."""
+        self._session, self._sources, self.artifacts = None, [], []
+
     @property
     def unstored(self) -> bool:
         """Whether there are artifacts whose content is not in the store yet."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from ..authoring.failures import failure_of
 from ..authoring.step import Step, run_plainly
 from ..authoring.stream import Stage
-from ..context import copy_variables
+from ..context import Variables, copy_variables
 from ..core.durations import MICROSECONDS
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError
@@ -26,17 +26,25 @@ from ..executors.threads import Threads
 from ..ports import Clock
 from .buffers import CHUNK, Buffer, Items, Marks
 from .clock import sleep, time_limit
-from .marks import Cut
+from .marks import Cut, label
 from .slots import Slots
 
 
+def _nothing() -> None:
+    """Forget nothing."""
+
+
 class Ground(NamedTuple):
-    """What functions of a stream stand on: time, threads, slots of steps, and what spreads their retries."""
+    """What functions of a stream stand on: time, threads, slots of steps, and what spreads their retries.
+
+    `begin` is called before each try of a step.
+    """
 
     clock: Clock
     threads: Callable[[], Threads]
     slots: Slots
     seed: int = 0
+    begin: Callable[[], None] = _nothing
 
 
 T = TypeVar("T")
@@ -74,6 +82,7 @@ async def _attempts(step: Step[..., Any], ground: Ground, item: Any) -> Any:
     tries = 0
     while True:
         tries += 1
+        ground.begin()
         try:
             async with AsyncExitStack() as stack:
                 if options.concurrency is not None:
@@ -100,7 +109,14 @@ class Line:
     """One stage between two buffers. `rest` is what it held open where the stream goes on, `mark` that place."""
 
     def __init__(
-        self, number: int, stage: Stage, inbox: Buffer, outbox: Buffer, ground: Ground, failures: Failures
+        self,
+        number: int,
+        stage: Stage,
+        inbox: Buffer,
+        outbox: Buffer,
+        ground: Ground,
+        failures: Failures,
+        variables: Callable[[Callable[[], str]], Variables],
     ) -> None:
         self.number = number
         self.stage = stage
@@ -108,6 +124,8 @@ class Line:
         self.outbox = outbox
         self.ground = ground
         self.failures = failures
+        self.variables = variables
+        self.hand: Any = None
         self.rest: tuple[Any, int] | None = None
         self.mark: Any = 0
 
@@ -129,6 +147,12 @@ class Line:
             case _:
                 await self._window()
         self.outbox.close()
+
+    def key(self) -> str:
+        """What the stage has in hand, as text; a plain function has many items at a time, so none."""
+        if self.hand is None:
+            raise no_key(f"the plain function {self.stage.name!r}")
+        return _key_of(self.stage.name, self.hand)
 
     async def failed(self, item: Any, error: Exception) -> None:
         """An item failed."""
@@ -167,6 +191,7 @@ class Line:
     async def _one_by_one(self) -> None:
         call = calling(self.stage.fn, self.ground)
         async for item, mark in each(self.inbox):
+            self.hand = mark
             try:
                 result = await call(item)
             except Exception as error:
@@ -182,7 +207,8 @@ class Line:
             group.create_task(self._in_order(under_way, room))
             await room.acquire()
             async for item, mark in each(self.inbox):
-                under_way.put_nowait((group.create_task(self._apart(item)), item, mark))
+                variables = self.variables(partial(_key_of, self.stage.name, mark))
+                under_way.put_nowait((group.create_task(self._apart(item), context=variables), item, mark))
                 await room.acquire()
             under_way.put_nowait(None)
 
@@ -211,6 +237,7 @@ class Line:
             await self._spread_or_fail(item, mark, 0)
 
     async def _spread_or_fail(self, item: Any, mark: Any, skip: int) -> None:
+        self.hand = mark
         try:
             found = calling(self.stage.fn, self.ground)(item) if waits(self.stage.fn) else self._fn(item)
             if isawaitable(found):
@@ -290,7 +317,8 @@ class Line:
 
     async def _window(self) -> None:
         size, every = self.stage.count, self.stage.every
-        recent, skip = self.rest or ([], 0)
+        before, skip = self.rest or ([], 0)
+        recent: Items = [*before]
         while (taken := await self.inbox.take()) is not None:
             whole: Items = []
             ends: list[Any] = []
@@ -322,6 +350,20 @@ async def not_cancelled(work: Awaitable[T]) -> T:
         if task is not None and task.cancelling():
             raise
         raise RipresaError("a function of the stream cancelled itself", code="cancelled", op="stream") from None
+
+
+def no_key(what: str) -> RipresaError:
+    """The error for whoever asks for an idempotency key and has nothing in hand that it could name."""
+    return RipresaError(
+        f"{what} has no idempotency key",
+        code="not_available",
+        op="current",
+        hint="make it an async function or a step: each item has a key there",
+    )
+
+
+def _key_of(name: str, mark: Any) -> str:
+    return f"/{name}#{label(mark)}"
 
 
 async def each(inbox: Buffer) -> AsyncIterator[tuple[Any, Any]]:

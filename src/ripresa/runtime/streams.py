@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
@@ -16,7 +17,7 @@ from pydantic_core import from_json, to_json
 from ..authoring.encoding import decode, encode
 from ..authoring.fit import list_of
 from ..authoring.stream import Plan, Pumped, StreamResult
-from ..context import StepContext, copy_variables, enter_step
+from ..context import Reporting, StepContext, Variables, copy_variables, enter_step
 from ..core.durations import MICROSECONDS
 from ..core.events import StreamAdvanced
 from ..core.frames import StreamFrame
@@ -25,10 +26,12 @@ from ..errors import RipresaError
 from ..ports import Clock
 from .clock import SystemClock
 from .feed import StreamProgressed
-from .marks import Cut, label, number_of
+from .marks import Cut, number_of
 from .pump import Pump
+from .session_data import ReadSession, session_of
 from .slots import Slots
 from .stages import Ground
+from .views import Sheet, Targets, View, sheet_of
 
 if TYPE_CHECKING:
     from ..executors.threads import Threads
@@ -43,6 +46,13 @@ PACE = MICROSECONDS
 
 class _Nothing:
     """Records nothing."""
+
+    def variables(self, key: Callable[[], str], *, sink: bool = False) -> Variables:
+        """See `Records`."""
+        return copy_variables()
+
+    def begin(self) -> None:
+        """See `Records`."""
 
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """See `Records`."""
@@ -60,7 +70,7 @@ async def items(plan: Plan, argument: Any) -> AsyncGenerator[Any]:
         return threads[0]
 
     ground = Ground(SystemClock(), pool, Slots())
-    pump = Pump(plan, ground, copy_variables(), _Nothing())
+    pump = Pump(plan, ground, _Nothing())
     pump.argument = argument
     running = asyncio.get_running_loop().create_task(pump.run(), name="ripresa items")
     try:
@@ -79,22 +89,35 @@ async def items(plan: Plan, argument: Any) -> AsyncGenerator[Any]:
 # --- as an attempt of a run
 
 
-class _Batch:
-    """What `current()` shows to the functions of a stream: the attempt, with the key of the batch in hand."""
+class _Function:
+    """What `current()` shows to a function of a stream: the attempt, with the key of what the function has in hand."""
 
-    def __init__(self, running: Running, pump: Callable[[], Pump]) -> None:
+    def __init__(self, running: Running, key: Callable[[], str], reporting: Callable[[], Reporting]) -> None:
         self._running = running
-        self._pump = pump
+        self._key = key
+        self.reporting = reporting
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._running, name)
 
     @property
     def key(self) -> str:
-        """Names run, place and the span of the source that the batch was made of."""
-        pump = self._pump()
-        live = f"!{self._running.number}" if pump.plan.source.on_restart == "live" else ""
-        return f"{self._running.key}{live}#{label(pump.start)}-{label(pump.mark)}"
+        """Names run, place and what the function has in hand; the same when it comes again."""
+        step: Any = self._running.step
+        live = f"!{self._running.number}" if step.plan.source.on_restart == "live" else ""
+        return f"{self._running.key}{live}{self._key()}"
+
+    def state(self, kind: Any) -> Any:
+        """A view of the typed state, to read."""
+        return View(self._sheet(kind))
+
+    def to(self, kind: Any) -> Any:
+        """Its fields; writing to them raises `RipresaError(usage)`."""
+        return Targets(self._sheet(kind))
+
+    def _sheet(self, kind: Any) -> Sheet:
+        driver = self._running.driver
+        return sheet_of(driver.state, self._running.frame, driver.values, fixed="a function of a stream").of(kind)
 
     async def record(self, fn: Any, args: Any, kwargs: Any, key: str) -> Any:
         """Refused: each of a million items would stay in the run's state."""
@@ -106,6 +129,39 @@ class _Batch:
         )
 
 
+class _SeenSession(ReadSession):
+    """The session as stages see it: they are ahead of what is recorded, so they cannot change it."""
+
+    def _change(self, name: str, op: str, operand: object) -> None:
+        raise _ahead("change the session", op)
+
+
+class _StageReport:
+    """What a stage may report: what it used and touched, which has happened whatever becomes of its item."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self.use = running.reporting().use
+        self.touch = running.reporting().touch
+
+    def session(self) -> ReadSession:
+        """The session, to read."""
+        return _SeenSession(self._running.driver, session_of(self._running.driver))
+
+    def save(self, name: str, source: object, media_type: str) -> None:
+        """Refused."""
+        raise _ahead("save artifacts", "save_artifact")
+
+
+def _ahead(what: str, op: str) -> RipresaError:
+    return RipresaError(
+        f"only the sink of a stream that is durable can {what}",
+        code="invalid_state",
+        op=op,
+        hint="what it asks for is recorded together with its batch",
+    )
+
+
 class _Recorded:
     """Makes facts of a stream's progress, and notices of how it is doing."""
 
@@ -115,6 +171,19 @@ class _Recorded:
         self.clock = clock
         self._told_at = self.clock.now()
         self._through: list[int] = [0] * (len(plan.stages) + 1)
+
+    def variables(self, key: Callable[[], str], *, sink: bool = False) -> Variables:
+        """See `Records`."""
+        found = copy_variables()
+        whole = sink and self.plan.sink.durable
+        reporting = self.running.reporting if whole else partial(_StageReport, self.running)
+        enter_step(found, StepContext(_Function(self.running, key, reporting)))
+        return found
+
+    def begin(self) -> None:
+        """See `Records`."""
+        if self.running.report is not None:
+            self.running.report.forget()
 
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """See `Records`."""
@@ -203,9 +272,7 @@ async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:
     if frame.ended:
         return _result(running, plan)
     ground = Ground(driver.clock, lambda: driver.engine.threads, driver.engine.slots, driver.state.seed)
-    variables = copy_variables()
-    pump = Pump(plan, ground, variables, records, path=running.path)
-    enter_step(variables, StepContext(_Batch(running, lambda: pump)))
+    pump = Pump(plan, ground, records, path=running.path)
     pump.argument = argument
     _place(pump, frame, running)
     driver.streams[running.path] = pump
