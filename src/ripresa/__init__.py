@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         StepErring,
         Veto,
     )
+    from .authoring.cache import Cache
     from .authoring.call import Call
     from .authoring.chain import Chain, chain
     from .authoring.choice import branch, case, choose
@@ -145,6 +146,7 @@ _PLACES = {
         "Veto",
     ),
     "runtime.pools": ("PoolStatus",),
+    "authoring.cache": ("Cache",),
     "authoring.call": ("Call",),
     "authoring.hooks": (
         "Breaker",
@@ -190,6 +192,7 @@ __all__ = [
     "BeforeStep",
     "BranchChoosing",
     "Breaker",
+    "Cache",
     "Call",
     "Cancel",
     "CancelToken",

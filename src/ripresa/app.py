@@ -26,6 +26,7 @@ from .ports import Clock, Page, RunFilter, RunHead, Store
 
 if TYPE_CHECKING:
     from .artifacts import Artifacts
+    from .authoring.step import Step
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
@@ -398,6 +399,16 @@ class App:
         if head is None:
             raise not_found(id)
         return head
+
+    async def forget(self, step: Step[..., Any] | str = "", *, expired: bool = False) -> int:
+        """Forget cached results: of one step (or the qualified name of its function) or all; how many there were.
+
+        `expired` forgets those only whose time is up, which nobody is given any more.
+        """
+        from .authoring.cache import cached_name
+
+        name = step if isinstance(step, str) else cached_name(step.fn)
+        return await self.store.forget_results(name, self.engine.clock.now() if expired else 0)
 
     async def runs(  # noqa: PLR0913 - every way to filter, by keyword
         self,

@@ -330,6 +330,15 @@ class Sleepers(Protocol):
         ...
 
 
+class CachedResult(NamedTuple):
+    """What a step returned once: found by `key`, forgotten by the name of the step; `expires_at` 0 for never."""
+
+    key: str
+    step: str
+    value: bytes
+    expires_at: int = 0
+
+
 @runtime_checkable
 class Artifacts(Protocol):
     """Result files with their versions. A save whose digest is that of the version before makes no new one."""
@@ -344,7 +353,24 @@ class Artifacts(Protocol):
 
 
 @runtime_checkable
-class Store(Journal, Lists, Inbox, Owners, Sessions, Artifacts, Sleepers, Protocol):
+class Results(Protocol):
+    """Results of steps that are kept for other runs."""
+
+    def find_result(self, key: str, now: int) -> bytes | None:
+        """The value kept under a key, unless it has expired."""
+        ...
+
+    async def keep_result(self, result: CachedResult) -> None:
+        """Keep a value in the place of an earlier one of its key."""
+        ...
+
+    async def forget_results(self, step: str = "", expired_by: int = 0) -> int:
+        """Forget what is kept: of this step or of all, only what had expired at a moment if one is given; how many."""
+        ...
+
+
+@runtime_checkable
+class Store(Journal, Lists, Inbox, Owners, Sessions, Artifacts, Sleepers, Results, Protocol):
     """Everything about runs in one adapter, opened and closed once."""
 
     @property

@@ -41,3 +41,24 @@ def test_a_store_without_runs_has_nothing_to_ask(terminal: Terminal) -> None:
     assert terminal.here("bulk", "cancel", "--dry-run").code == 0
     assert terminal.here("bulk", "cancel", "--quiet").err == ""
     assert terminal.here("bulk", "delete").code == 2
+
+
+CACHED = """
+from ripresa import chain, step
+
+@step(effect="pure", cache=True)
+def squared(n: int) -> int:
+    print("computed")
+    return n * n
+
+flow = chain(squared, name="flow")
+"""
+
+
+def test_cached_results_are_forgotten(terminal: Terminal) -> None:
+    assert terminal.here("forget").err == "0 results forgotten\n"
+    terminal.write("cached.py", CACHED)
+    runs = [terminal("run", "cached.py:flow", "-i", "4") for _ in range(2)]
+    assert [(run.out, "computed" in run.err) for run in runs] == [("16\n", True), ("16\n", False)]
+    assert terminal.here("forget", "--expired", "--quiet").err == ""
+    assert terminal.here("forget").err == "1 results forgotten\n"

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, Protocol, TypeAlias, cast, get_args, overload
 
 from typing_extensions import TypeVar
 
@@ -15,6 +15,7 @@ from ..core.names import check_name
 from ..core.retry import ONCE, Retry
 from ..core.values import Value
 from ..errors import InvalidConfig
+from .cache import Cache, cache_of
 from .call import Call, Pending
 from .encoding import Reader
 from .parameters import Parameters
@@ -29,6 +30,9 @@ R_co = TypeVar("R_co", covariant=True)
 
 Effect: TypeAlias = Literal["pure", "read", "idempotent", "irreversible"]
 """What a step does to the world. An `irreversible` one whose outcome is unknown is never repeated by itself."""
+
+CACHED: Final = ("pure", "read")
+"""Effects of steps whose results may be kept for other runs."""
 
 Executor: TypeAlias = Literal["auto", "process"]
 """`auto`: async functions in the loop, others in a thread. `process`: in a child process that can be killed."""
@@ -49,6 +53,7 @@ class Options:
     concurrency: int | None = None
     hooks: tuple[Hook, ...] = ()
     pool: Pool[Any] | str | None = None
+    cache: Cache | None = None
 
 
 class Step(Generic[P, R_co]):
@@ -90,6 +95,7 @@ class Step(Generic[P, R_co]):
         concurrency: int | None = None,
         hooks: Iterable[Hook] | None = None,
         pool: Pool[Any] | str | None = None,
+        cache: Cache | Duration | bool | None = None,
     ) -> Step[P, R_co]:
         """The same step with other options; those that are not given stay."""
         given: dict[str, Any] = {
@@ -100,7 +106,10 @@ class Step(Generic[P, R_co]):
             "hooks": None if hooks is None else tuple(hooks),
             "pool": pool,
         }
-        return Step(self.fn, _checked(replace(self.options, **{k: v for k, v in given.items() if v is not None})))
+        if cache is not None:
+            given["cache"] = cache_of(cache)
+        changed = {name: value for name, value in given.items() if value is not None or name == "cache"}
+        return Step(self.fn, _checked(replace(self.options, **changed)))
 
 
 async def run_plainly(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -136,6 +145,7 @@ def step(
     concurrency: int | None = None,
     hooks: Iterable[Hook] = (),
     pool: Pool[Any] | str | None = None,
+    cache: Cache | Duration | bool = False,
 ) -> StepDecorator: ...
 def step(  # noqa: PLR0913 - every option of a step, by keyword
     fn: Callable[..., Any] | None = None,
@@ -149,6 +159,7 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
     concurrency: int | None = None,
     hooks: Iterable[Hook] = (),
     pool: Pool[Any] | str | None = None,
+    cache: Cache | Duration | bool = False,
 ) -> Any:
     """Make a function a step.
 
@@ -156,8 +167,9 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
     attempts; without it a failure is final. `timeout` bounds one attempt: an async step is interrupted, a process is
     killed, a thread can only be abandoned. `effect` says what the step does to the world, `executor="process"` runs
     it in a child process, `concurrency` bounds how many of its attempts an app runs at a time, `hooks` stand at this
-    step wherever it is used, `pool` (or its name, if the app has it) lends each attempt a member. All options but
-    `name` can be changed under unfinished runs.
+    step wherever it is used, `pool` (or its name, if the app has it) lends each attempt a member. `cache`
+    (a `Cache`, or how long: "1 day") keeps results of a `pure` or `read` step for all runs. All options but `name` can
+    be changed under unfinished runs.
 
     Raises `InvalidConfig` that names every bad option.
     """
@@ -174,6 +186,7 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
             concurrency=concurrency,
             hooks=tuple(hooks),
             pool=pool,
+            cache=cache_of(cache),
         )
         return Step(function, _checked(options))
 
@@ -205,6 +218,8 @@ def _checked(options: Options) -> Options:
     if options.hooks:
         problems.extend(_no_hook(hook) for hook in options.hooks)
     problems.append(_bad_pool(options.pool))
+    if options.cache is not None and options.effect not in CACHED:
+        problems.append(f"cache is for steps of effect {' or '.join(CACHED)}, this one's is {options.effect!r}")
     found = [problem for problem in problems if problem]
     if found:
         raise InvalidConfig("; ".join(found), op="step", where=str(options.name))

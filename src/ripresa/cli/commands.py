@@ -192,6 +192,19 @@ def _ask(run: str, kind: str, reason: str, target: str, store: str, quiet: bool)
 
 
 @cli.command()
+def forget(
+    step: Annotated[str, typer.Argument(help="only of this function: module.name", show_default=False)] = "",
+    expired: Annotated[bool, typer.Option("--expired", help="only what nobody is given any more")] = False,
+    store: Store = "",
+    quiet: Quiet = False,
+) -> int:
+    """Forget cached results of steps."""
+    from . import many
+
+    return many.forget(_place(store), step, expired=expired, quiet=quiet)
+
+
+@cli.command()
 def bulk(
     action: Annotated[str, typer.Argument(help="cancel, terminate, pause, resume or retry", show_default=False)],
     status: Annotated[list[str] | None, typer.Option(help="only runs of this status; may be repeated")] = None,

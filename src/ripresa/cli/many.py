@@ -1,4 +1,4 @@
-"""`bulk`: one request to all runs that a filter chooses, and what became of each."""
+"""`bulk`, one request to all runs that a filter chooses, and `forget`, which drops cached results."""
 
 from __future__ import annotations
 
@@ -79,4 +79,17 @@ def rehearse(place: Place, many: Many, *, as_json: bool) -> int:
         for run in chosen:
             print(run)
         warn(f"{many.action} would be asked of those among these {len(chosen)} runs that it makes sense for")
+    return COMPLETED
+
+
+def forget(place: Place, step: str, *, expired: bool, quiet: bool) -> int:
+    """Forget cached results; see `App.forget`."""
+
+    async def forgotten() -> int:
+        async with place.app() as app:
+            return await app.forget(step, expired=expired)
+
+    count = 0 if place.is_empty else asyncio.run(forgotten())
+    if not quiet:
+        warn(f"{count} results forgotten")
     return COMPLETED

@@ -344,13 +344,14 @@ class RunForked:
 
 @dataclass(frozen=True, slots=True)
 class StepReused:
-    """A step was not run: its result is that of another run, or `given` by hand."""
+    """A step was not run: its result is that of another run, `given` by hand, or `cached`."""
 
     at: int
     path: str
     attempt: int
     output: Value
     given: bool = False
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

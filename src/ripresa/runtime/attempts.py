@@ -12,6 +12,7 @@ from hashlib import sha256
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from ..authoring.cache import Cache
 from ..authoring.encoding import encode
 from ..authoring.failures import failure_of
 from ..authoring.parameters import Parameters
@@ -46,6 +47,7 @@ from ..core.nodes.call import lost_failure
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError, StepTimeout
+from . import caching
 from .clock import sleep, time_limit
 from .feed import StepProgressed
 from .functions import moment
@@ -312,12 +314,14 @@ def bound_at(driver: Driver, frame: CallFrame) -> Bound:
     return Bound(found, Named(found.parameters))
 
 
-async def attempt(running: Running) -> Fact:
-    """Run one attempt to its end; what happened, as a fact."""
+async def attempt(running: Running, *, afresh: bool = False) -> Fact:
+    """Run one attempt to its end; what happened, as a fact. `afresh` does not look for a cached result."""
     driver, options = running.driver, running.bound.step.options
     running.started = True
     if running.cancelling or driver.stopping:
         return stopped(running)
+    if options.cache is not None and not afresh:
+        return await _cached(running, options.cache)
     try:
         child = driver.engine.processes.slot if options.executor == "process" else None
         if child is None and options.pool is None and not driver.engine.slots.needed(driver.slot, options.concurrency):
@@ -328,6 +332,21 @@ async def attempt(running: Running) -> Fact:
         if driver.engine.is_torn_down and not driver.stopping:
             raise
         return stopped(running)
+
+
+async def _cached(running: Running, cache: Cache) -> Fact:
+    """The result of an earlier attempt like this one, or an attempt whose result others may use."""
+    try:
+        key = caching.key_of(running, cache)
+    except Exception as error:  # the border: the key is the user's function
+        return failed(running, error)
+    found = caching.find(running, key)
+    if found is not None:
+        return found
+    fact = await attempt(running, afresh=True)
+    if isinstance(fact, StepCompleted):
+        await caching.keep(running, cache, key, fact.output)
+    return fact
 
 
 async def _pooled(running: Running, pool: Pool[Any] | str) -> Fact:

@@ -25,7 +25,7 @@ APPLICATION = 0x52697072
 """`PRAGMA application_id` of our files: "Ripr"."""
 CHECK = """SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
            FROM pragma_user_version, pragma_application_id"""
-MIGRATIONS = ("001_start.sql", "002_sessions.sql", "003_asleep.sql", "004_artifacts.sql")
+MIGRATIONS = ("001_start.sql", "002_sessions.sql", "003_asleep.sql", "004_artifacts.sql", "005_results.sql")
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 

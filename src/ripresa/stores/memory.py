@@ -15,6 +15,7 @@ from ..ports import (
     ArtifactHead,
     ArtifactSave,
     Batch,
+    CachedResult,
     Page,
     Request,
     Row,
@@ -64,6 +65,7 @@ class Memory:
         self.artifacts: list[ArtifactHead] = []
         self.sessions: dict[str, SessionHead] = {}
         self.shelves: dict[str, dict[str, Shelved]] = {}
+        self.results: dict[str, CachedResult] = {}
         self.alive: set[str] = set()
         self.asleep: set[str] = set()
         self.writes = 0
@@ -310,6 +312,31 @@ class MemoryStore:
             value = apply(change.op, found and found.value, change.value)
             if value is not None:
                 shelf[change.name] = Shelved(value, found.version + 1 if found else 1, change.at)
+
+    # --- results -----------------------------------------------------------------------------------------------------
+
+    def find_result(self, key: str, now: int) -> bytes | None:
+        """See `Results.find_result`."""
+        self._ensure_open("find_result")
+        found = self.memory.results.get(key)
+        return None if found is None or 0 < found.expires_at <= now else found.value
+
+    async def keep_result(self, result: CachedResult) -> None:
+        """See `Results.keep_result`."""
+        self._ensure_open("keep_result")
+        self.memory.results[result.key] = result
+
+    async def forget_results(self, step: str = "", expired_by: int = 0) -> int:
+        """See `Results.forget_results`."""
+        self._ensure_open("forget_results")
+        gone = [
+            result.key
+            for result in self.memory.results.values()
+            if step in ("", result.step) and (not expired_by or 0 < result.expires_at <= expired_by)
+        ]
+        for key in gone:
+            del self.memory.results[key]
+        return len(gone)
 
     # --- sleepers ----------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ..ports import (
     NEVER,
     ArtifactHead,
     Batch,
+    CachedResult,
     Page,
     Request,
     Row,
@@ -381,6 +382,28 @@ class SQLiteStore:
     def _session(self, connection: sqlite3.Connection, session: str) -> SessionHead | None:
         found = connection.execute(self._database.sql["find_session"], (session,)).fetchone()
         return SessionHead(*found) if found else None
+
+    # --- results -----------------------------------------------------------------------------------------------------
+
+    def find_result(self, key: str, now: int) -> bytes | None:
+        """See `Results.find_result`."""
+        self._ensure_open("find_result")
+        found = self._database.select("result", (key, now))
+        return found[0][0] if found else None
+
+    async def keep_result(self, result: CachedResult) -> None:
+        """See `Results.keep_result`."""
+        self._ensure_open("keep_result")
+        await self._write(lambda connection: connection.execute(self._database.sql["keep_result"], result))
+
+    async def forget_results(self, step: str = "", expired_by: int = 0) -> int:
+        """See `Results.forget_results`."""
+        self._ensure_open("forget_results")
+        query = ("forget_expired" if expired_by else "forget") + ("_step" if step else "")
+        query = "forget_results" if query == "forget" else query
+        values = tuple(value for value in (step, expired_by) if value)
+        cursor = await self._write(lambda connection: connection.execute(self._database.sql[query], values))
+        return cursor.rowcount
 
     # --- sleepers ----------------------------------------------------------------------------------------------------
 

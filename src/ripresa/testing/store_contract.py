@@ -26,11 +26,12 @@ import pytest
 from ..core.values import by_content
 from ..errors import Fenced, RipresaError, RunExists, RunNotFound, StoreError
 from ..ports import NEVER, Batch, Page, Row, RunFilter, RunHead, SessionFilter, Store
+from .result_contract import ResultContract
 from .session_contract import SessionContract
 from .store_samples import Make, a_head, a_session, first, opened, outcome, then
 
 
-class StoreContract(SessionContract):
+class StoreContract(SessionContract, ResultContract):
     """What every store does. See the head of the module for how to use it."""
 
     pytestmark = pytest.mark.anyio

@@ -209,3 +209,27 @@ WHERE scope = :scope AND (:name = '' OR name = :name) ORDER BY name, version;
 -- index: artifacts_run
 SELECT scope, name, version, run, path, media_type, digest, size, created_at, content FROM artifacts
 WHERE run = :run AND (:name = '' OR name = :name) ORDER BY name, version;
+
+-- name: result
+-- index: sqlite_autoindex_results_1
+SELECT value FROM results WHERE key = ? AND (expires_at = 0 OR expires_at > ?);
+
+-- name: keep_result
+-- index: none
+INSERT OR REPLACE INTO results (key, step, value, expires_at) VALUES (?, ?, ?, ?);
+
+-- name: forget_results
+-- index: none
+DELETE FROM results;
+
+-- name: forget_step
+-- index: results_step
+DELETE FROM results WHERE step = ?;
+
+-- name: forget_expired
+-- index: results_expires
+DELETE FROM results WHERE expires_at > 0 AND expires_at <= ?;
+
+-- name: forget_expired_step
+-- index: results_step
+DELETE FROM results WHERE step = ? AND expires_at > 0 AND expires_at <= ?;
