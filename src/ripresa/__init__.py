@@ -46,11 +46,14 @@ if TYPE_CHECKING:
     from .authoring.pool import Pool
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
+    from .authoring.speculation import speculate
     from .authoring.step import Step, step
     from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, stream
+    from .authoring.transitions import Transitions, transitions
     from .authoring.waits import wait_for
     from .client import Handle, Outcome
     from .context import Context, SessionData, StepContext, current
+    from .core.conditions import Condition
     from .core.events import Recorded
     from .core.limits import Limits
     from .core.parts import Failure
@@ -91,6 +94,7 @@ _PLACES = {
     "artifacts": ("Artifact",),
     "client": ("Handle", "Outcome"),
     "context": ("Context", "SessionData", "StepContext", "current"),
+    "core.conditions": ("Condition",),
     "core.limits": ("Limits",),
     "core.events": ("Recorded",),
     "core.parts": ("Failure",),
@@ -177,6 +181,8 @@ _PLACES = {
     "authoring.pool": ("Pool",),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
+    "authoring.speculation": ("speculate",),
+    "authoring.transitions": ("Transitions", "transitions"),
     "authoring.step": ("Step", "step"),
     "authoring.waits": ("wait_for",),
     "authoring.stream": ("At", "DeadLetter", "Stream", "StreamControl", "StreamHooks", "StreamResult", "stream"),
@@ -197,6 +203,7 @@ __all__ = [
     "Cancel",
     "CancelToken",
     "Chain",
+    "Condition",
     "Context",
     "Continue",
     "DeadLetter",
@@ -265,6 +272,7 @@ __all__ = [
     "StreamHooks",
     "StreamResult",
     "StreamView",
+    "Transitions",
     "Veto",
     "Workflow",
     "__version__",
@@ -291,8 +299,10 @@ __all__ = [
     "parallel",
     "repeat",
     "router",
+    "speculate",
     "step",
     "stream",
+    "transitions",
     "wait_for",
     "workflow",
 ]

@@ -28,6 +28,8 @@ CODES: dict[str, Code] = {
     "unknown_workflow": Code("no workflow of that name is registered"),
     "not_available": Code("this needs something that is not here"),
     "extra_missing": Code("an optional dependency is not installed"),
+    "invalid_condition": Code("a condition that is data cannot be understood"),
+    "not_speculable": Code("something is to be run in several copies that may be run once only"),
     # values
     "invalid_input": Code("a value does not have the type that was declared for it"),
     "invalid_output": Code("a step returned something else than it declares"),

@@ -453,3 +453,17 @@ async def test_a_run_that_is_taken_up_goes_on_with_its_state(tmp_path: Path) -> 
     async with App(store) as app:
         resumed = await app.resume("r", flow)
         assert await resumed.result() == "None [1.0, 2.0] 6 4.0 "
+
+
+async def test_conditions_that_are_data_read_the_state() -> None:
+    from ripresa import Condition
+
+    g = Graph("g", input=int, state=Report)
+    one = g.add(score(g.input))
+    left = g.add(write("big"), when=Condition.equals("state.total", 6), after=[one])
+    right = g.add(write("small"), unless=Condition.equals("state.total", 6), after=[one])
+    strange = g.add(write("never"), when=Condition.exists("state.nothing") | Condition.exists("session.x"), after=[one])
+    flow = g.returns(g.first(strange, left, right).out)
+    assert [await flow(value) for value in (5, 6)] == ["small", "big"]
+    seen = repeat(score, until=Condition.equals("state.total", 4) & Condition.succeeded("score"), at_most=9)
+    assert await seen.with_state(Report)(2) == 2

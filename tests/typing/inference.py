@@ -14,6 +14,7 @@ from ripresa import (
     BeforeStep,
     Call,
     Chain,
+    Condition,
     Context,
     Flow,
     ForkStarting,
@@ -58,6 +59,7 @@ from ripresa import (
     parallel,
     repeat,
     router,
+    speculate,
     step,
     stream,
     wait_for,
@@ -273,6 +275,15 @@ async def routers() -> None:
     assert_type((await triage(Item("a"))).value, Item)
     assert_type(choose(topics, summarise, summarise), Flow[Item, list[Summary]])
     assert_type(await choose(lambda text: "a", length, shout, on_error="fail_slow")("a"), list[int | str])
+
+
+async def conditions() -> None:
+    spam = Condition.equals("value.text", "spam") & ~Condition.failed("fetch")
+    assert_type(spam, Condition)
+    assert_type(repeat(polish, until=Condition.label("done"), at_most=3), Flow[str, str])
+    assert_type(await branch(spam, length, shout)("a"), int | str)
+    assert_type(g.add(length("a"), when=spam, unless=Condition.never()), Node[int])
+    assert_type(speculate(length, after="2s", copies=3), Flow[str, int])
 
 
 async def pools(app: App) -> None:

@@ -10,6 +10,7 @@ from ripresa import (
     AfterStep,
     App,
     BeforeStep,
+    Condition,
     Context,
     Graph,
     Handle,
@@ -38,6 +39,7 @@ from ripresa import (
     parallel,
     repeat,
     router,
+    speculate,
     step,
     stream,
     wait_for,
@@ -224,6 +226,11 @@ Pool("a", [Item("a")], size=1)  # M97 pool: members and size
 Pool("a", [Item("a")], health=length)  # M98 pool: a health check of something else
 Pool("a", size=3).mine().text  # M99 pool: wrong use of a member
 step(pool=3)  # M100 pool: a number instead of a pool
+branch(Condition.equals("value", 1), length, reject)("a")  # M101 condition: arms that take different types
+branch(Condition.equals(1, "value"), length, shout)  # M102 condition: a path is a text
+Condition.failed("a") & True  # M103 condition: joined with something else
+speculate(length)  # M104 speculation: without a delay
+speculate(length, after="2s")(3)  # M105 speculation: wrong input
 unused = (Summary, grow)
 
 
@@ -233,35 +240,35 @@ edited = Signal("edited", Ready)
 
 
 async def messages(ctx: Context, handle: Handle[str]) -> None:
-    await handle.send(edited, "a")  # M101 wrong signal payload
-    print((await ctx.wait_for(edited)).why)  # M102 wrong use of a signal payload
-    chain(shout).then(wait_for(edited)).then(length)  # M103 a signal that does not fit the next step
+    await handle.send(edited, "a")  # M106 wrong signal payload
+    print((await ctx.wait_for(edited)).why)  # M107 wrong use of a signal payload
+    chain(shout).then(wait_for(edited)).then(length)  # M108 a signal that does not fit the next step
 
 
 # streams
 
-stream(lines).map(summarise)  # M104 stream: wrong item between stages
-stream(lines).map(length).filter(loud)  # M105 stream: a filter of another type
-stream(lines).map(length).into(store)  # M106 stream: the sink takes batches
-stream(pages).into(polish)  # M107 stream: the items of a source with positions
-stream(lines).batch(2).map(length)  # M108 stream: a batch is a list
-stream(lines).map(length).fold(longest, 0)  # M109 stream: a fold of other items
-stream(lines).map(length).batch(2).into(store)(3)  # M110 stream: wrong input
-stream(lines).into(loud)  # M111 stream: a sink that is not awaited
-stream(length)  # M112 stream: a source that gives no items
-chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M113 stream: wrong neighbour
-stream(lines, overflow="lose")  # M114 stream: no such policy
-stream(lines).map(summarise)  # M115 stream: wrong item between stages
-stream(lines).map(length).filter(loud)  # M116 stream: a filter of another type
-stream(lines).map(length).into(store)  # M117 stream: the sink takes batches
-stream(pages).into(polish)  # M118 stream: the items of a source with positions
-stream(lines).batch(2).map(length)  # M119 stream: a batch is a list
-stream(lines).map(length).fold(longest, 0)  # M120 stream: a fold of other items
-stream(lines).map(length).batch(2).into(store)(3)  # M121 stream: wrong input
-stream(lines).into(loud)  # M122 stream: a sink that is not awaited
-stream(length)  # M123 stream: a source that gives no items
-chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M124 stream: wrong neighbour
-stream(lines, overflow="lose")  # M125 stream: no such policy
+stream(lines).map(summarise)  # M109 stream: wrong item between stages
+stream(lines).map(length).filter(loud)  # M110 stream: a filter of another type
+stream(lines).map(length).into(store)  # M111 stream: the sink takes batches
+stream(pages).into(polish)  # M112 stream: the items of a source with positions
+stream(lines).batch(2).map(length)  # M113 stream: a batch is a list
+stream(lines).map(length).fold(longest, 0)  # M114 stream: a fold of other items
+stream(lines).map(length).batch(2).into(store)(3)  # M115 stream: wrong input
+stream(lines).into(loud)  # M116 stream: a sink that is not awaited
+stream(length)  # M117 stream: a source that gives no items
+chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M118 stream: wrong neighbour
+stream(lines, overflow="lose")  # M119 stream: no such policy
+stream(lines).map(summarise)  # M120 stream: wrong item between stages
+stream(lines).map(length).filter(loud)  # M121 stream: a filter of another type
+stream(lines).map(length).into(store)  # M122 stream: the sink takes batches
+stream(pages).into(polish)  # M123 stream: the items of a source with positions
+stream(lines).batch(2).map(length)  # M124 stream: a batch is a list
+stream(lines).map(length).fold(longest, 0)  # M125 stream: a fold of other items
+stream(lines).map(length).batch(2).into(store)(3)  # M126 stream: wrong input
+stream(lines).into(loud)  # M127 stream: a sink that is not awaited
+stream(length)  # M128 stream: a source that gives no items
+chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M129 stream: wrong neighbour
+stream(lines, overflow="lose")  # M130 stream: no such policy
 
 
 # hooks
@@ -279,14 +286,14 @@ def completed(seen: Observed[StepCompleted]) -> None:
     print(seen.event.output)
 
 
-before("fetch")(after_it)  # M126 hook: handed something else at this point
-before(astray)  # M127 hook: an answer that makes no sense there
-intercept("join")(narrow)  # M128 hook: of another point
-intercept("nowhere")  # M129 hook: no such point
-intercept("checkpoint")  # M130 hook: a point that can only be observed
-App(hooks=[guard])  # M131 hook: a function that was not made one
-before("fetch", critcal=True)  # M132 hook: misspelt option
-observe("error")(completed)  # M133 hook: an observer of other events
-chain(shout).with_hooks(guard)  # M134 hook: no hook for a chain
-step(hooks=[guard])(shout.fn)  # M135 hook: no hook for a step
-after(lambda asked: asked.arguments)  # M136 hook: the result has no arguments
+before("fetch")(after_it)  # M131 hook: handed something else at this point
+before(astray)  # M132 hook: an answer that makes no sense there
+intercept("join")(narrow)  # M133 hook: of another point
+intercept("nowhere")  # M134 hook: no such point
+intercept("checkpoint")  # M135 hook: a point that can only be observed
+App(hooks=[guard])  # M136 hook: a function that was not made one
+before("fetch", critcal=True)  # M137 hook: misspelt option
+observe("error")(completed)  # M138 hook: an observer of other events
+chain(shout).with_hooks(guard)  # M139 hook: no hook for a chain
+step(hooks=[guard])(shout.fn)  # M140 hook: no hook for a step
+after(lambda asked: asked.arguments)  # M141 hook: the result has no arguments

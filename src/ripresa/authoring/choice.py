@@ -19,7 +19,7 @@ from .flow import Built, Flow, Link, as_links, build_link, build_links
 from .options import bad_choice, bad_count, bad_predicate, check_name
 from .patterns import OnError, common_input
 from .place import One, Place, distinct
-from .questions import ByType, Choice, Chosen, predicate_at
+from .questions import ByType, Choice, Chosen, predicate_at, watched
 from .step import step_name
 
 A = TypeVar("A")
@@ -46,7 +46,7 @@ def _build_branch(when: Callable[[Any], object], links: tuple[Built, ...], place
     given = place.given.single(place)
     arms = build_links(links, place, One(given))
     input_type = common_input(tuple(arm.input_type for arm in arms), place)
-    return Branch(
+    node = Branch(
         place.name,
         arms,
         condition=step_name(when),
@@ -54,6 +54,8 @@ def _build_branch(when: Callable[[Any], object], links: tuple[Built, ...], place
         input_type=input_type,
         output_type=union(arm.output_type for arm in arms),
     )
+    node.watches = watched(when)
+    return node
 
 
 class Cases(Flow[A_contra, R_co]):

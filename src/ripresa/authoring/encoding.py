@@ -23,6 +23,10 @@ class Reader(Protocol):
         """The items of a list value, undecoded. Raises `InvalidValue` if it is no list."""
         ...
 
+    def outcome(self, step: str) -> tuple[str, Value] | None:
+        """How a step that a condition looks at ended last, and what it returned; None if it has not ended."""
+        ...
+
 
 @lru_cache(maxsize=4096)
 def _adapter(kind: Any) -> Any:

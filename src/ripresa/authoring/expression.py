@@ -14,10 +14,11 @@ from typing import Any, Final, Protocol, get_args, get_origin, get_type_hints
 
 from typing_extensions import is_typeddict
 
+from ..core.conditions import Condition
 from ..core.values import Value
-from .encoding import Reader, decode
+from .encoding import Reader, decode, encode
 from .fit import class_of, hints_of, item_type, known, members, named, specific, union
-from .questions import holds
+from .questions import Seen, holds
 from .step import step_name
 
 _BITS: Final[Any] = operator
@@ -243,10 +244,32 @@ class Tested:
 
     def value(self, environment: Environment, kind: Any = None) -> Any:
         """See `Expression`."""
-        return holds(self.predicate(self.of.value(environment, self.wanted)), str(self))
+        value = self.of.value(environment, self.wanted)
+        if isinstance(self.predicate, Condition):
+            return self.predicate.holds(Seen(encode(value), environment.reader))
+        return holds(self.predicate(value), str(self))
 
     def __str__(self) -> str:
         return f"{step_name(self.predicate)}({self.of})"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a condition that is data says; it looks at steps, state and session, not at values to come."""
+
+    condition: Condition
+    kind: Any = bool
+
+    def leaves(self) -> Iterator[Source]:
+        """See `Expression`."""
+        return iter(())
+
+    def value(self, environment: Environment, kind: Any = None) -> Any:
+        """See `Expression`."""
+        return self.condition.holds(Seen(None, environment.reader))
+
+    def __str__(self) -> str:
+        return str(self.condition)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, Generic, cast, overload
 from typing_extensions import TypeVar
 
 from ..context import Items
+from ..core.conditions import Condition as Data
 from ..core.merge import SET
 from ..core.nodes.graph import INPUT, Wire
 from ..core.nodes.graph import Graph as GraphNode
@@ -19,7 +20,7 @@ from ..core.nodes.stateful import Assign
 from ..core.shared import ERROR
 from ..errors import InvalidConfig, InvalidWorkflow, Problem, RipresaError
 from .call import Call, Pending, pending
-from .expression import Constant, Expression, Shared, Source, Tested, Written
+from .expression import Constant, Decided, Expression, Shared, Source, Tested, Written
 from .fit import skippable, union
 from .flow import Flow, Link, Runnable, build_link
 from .function import Workflow
@@ -28,7 +29,7 @@ from .order import check_graph
 from .patterns import map_each
 from .place import One, Place
 from .proxy import Proxy, StateProxy, lift
-from .questions import predicate_at
+from .questions import predicate_at, watched
 from .reducers import Conflict, Custom, Reducer, bad_conflict
 from .state_type import StateField, state_type
 from .step import Step
@@ -66,6 +67,7 @@ class Node(Generic[R_co]):
         """A condition of its own for `when=` or `unless=`; what it decided is recorded."""
         refuse("test", bad_predicate(predicate, "predicate"))
         asked = predicate_at(predicate, self.graph.place(self.name), self.kind)
+        self.graph.watches += watched(predicate)
         return cast("bool", Proxy(Tested(self.source, predicate, asked.kind)))
 
     def __repr__(self) -> str:
@@ -138,6 +140,7 @@ class Graph(Generic[A, S]):
         self.entries: list[Entry] = []
         self.problems: list[Problem] = []
         self.closed = False
+        self.watches: tuple[str, ...] = ()
         self._input = Source(self, INPUT, "input", input)
 
     @property
@@ -210,8 +213,8 @@ class Graph(Generic[A, S]):
         /,
         *,
         name: str | None = None,
-        when: bool = True,
-        unless: bool = False,
+        when: bool | Data = True,
+        unless: bool | Data = False,
         after: Sequence[Node[Any]] = (),
     ) -> Node[R]:
         """A node that runs once its arguments are there; it is skipped if one of them was, or by its condition.
@@ -228,6 +231,9 @@ class Graph(Generic[A, S]):
             {key: _lifted(arg, place) for key, arg in called.kwargs.items()},
         )
         condition = _condition(when, unless)
+        looked_at = watched(when, unless)
+        self.watches += looked_at
+        after = [*after, *(node for node in self._nodes() if node.name in looked_at)]
         self._check_own((*wired.expressions, *condition.expressions), place)
         node, made = self._built(callee, wired, place)
         sources = sources_of(wired.expressions)
@@ -257,8 +263,8 @@ class Graph(Generic[A, S]):
         *,
         concurrency: int | None = None,
         name: str | None = None,
-        when: bool = True,
-        unless: bool = False,
+        when: bool | Data = True,
+        unless: bool | Data = False,
         after: Sequence[Node[Any]] = (),
     ) -> Node[list[C]]:
         """A node that runs a link for every item of a list to come."""
@@ -311,7 +317,7 @@ class Graph(Generic[A, S]):
         place.accepts(given, self._input.kind)
         sources = sources_of((expression,))
         whole = isinstance(expression, Source)
-        return GraphNode(
+        node = GraphNode(
             place.name,
             tuple(entry.node for entry in entries),
             tuple(entry.wire for entry in entries),
@@ -323,6 +329,8 @@ class Graph(Generic[A, S]):
             input_type=self._input.kind,
             output_type=skippable(expression.kind) if _may_be_skipped(entries, sources) else expression.kind,
         )
+        node.watches = tuple(dict.fromkeys(self.watches))
+        return node
 
     def _built(
         self, callee: Step[..., Any] | Runnable[..., Any], wired: Wired, place: Place
@@ -333,6 +341,10 @@ class Graph(Generic[A, S]):
             return build_link(callee, given), None
         given = Place(place.name, One(wired.single(place)), place.path, place.problems)
         return callee.build(given), wired.only or Constant(None)
+
+    def _nodes(self) -> list[Node[Any]]:
+        """The nodes so far."""
+        return [Node(self, i, entry.node.name, entry.node.output_type) for i, entry in enumerate(self.entries)]
 
     def _enter(self, entry: Entry) -> Node[Any]:
         self.entries.append(entry)
@@ -410,10 +422,17 @@ def _beside(condition: Expression | None, sources: tuple[int, ...]) -> tuple[int
 
 def _condition(when: Any, unless: Any) -> Condition:
     refuse("add", _bad_condition(when, "when"), _bad_condition(unless, "unless"))
-    return Condition(None if when is True else lift(when), None if unless is False else lift(unless))
+    return Condition(
+        None if when is True else _lifted_condition(when), None if unless is False else _lifted_condition(unless)
+    )
+
+
+def _lifted_condition(condition: Any) -> Expression:
+    return Decided(condition) if isinstance(condition, Data) else lift(condition)
 
 
 def _bad_condition(value: object, option: str) -> str | None:
-    if isinstance(value, Proxy | bool):
+    if isinstance(value, Proxy | bool | Data):
         return None
-    return f"{option} is {value!r}, must be a condition on a value to come (node.out > 3, node.test(fn)) or a bool"
+    wanted = "a condition on a value to come (node.out > 3, node.test(fn)), a Condition or a bool"
+    return f"{option} is {value!r}, must be {wanted}"

@@ -17,7 +17,7 @@ from .fit import fits, is_list, item_type, known, list_of, named
 from .flow import Built, Flow, Link, as_links, build_link
 from .options import bad_count, bad_int, bad_predicate, check_name
 from .place import One, Place, Several
-from .questions import predicate_at
+from .questions import predicate_at, watched
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -83,7 +83,7 @@ def _build_repeat(link: Built, turning: Turning, place: Place) -> Loop:
     body = build_link(link, place.inner(link.name, One(place.given.single(place))))
     _check_again(body.output_type, body.input_type, place)
     kind = body.input_type if known(body.input_type) else body.output_type
-    return Loop(
+    loop = Loop(
         place.name,
         body,
         over=Over("condition"),
@@ -91,6 +91,8 @@ def _build_repeat(link: Built, turning: Turning, place: Place) -> Loop:
         output_type=kind,
         **turning.options(place, kind),
     )
+    loop.watches = watched(turning.until, turning.while_)
+    return loop
 
 
 def _check_again(given: Any, wanted: Any, place: Place) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..context import current
+from ..core.conditions import MISSING, Condition
 from ..core.values import Value
 from ..errors import InvalidValue, RipresaError
 from .call import Pending
-from .encoding import Reader
+from .encoding import Reader, decode, encode
 from .parameters import Parameters
 from .place import One, Place
 from .step import step_name
@@ -34,6 +36,54 @@ def plain_answer(answer: object, asked: str) -> object:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a condition sees from where it is asked; `about` is None where it is asked about no value."""
+
+    about: Value | None
+    reader: Reader
+
+    def value(self) -> Any:
+        """See `Facts`."""
+        return MISSING if self.about is None else self.reader.read(self.about, Any)
+
+    def state(self, name: str) -> Any:
+        """See `Facts`."""
+        reader: Any = self.reader
+        try:
+            return decode(encode(reader.field(name)))
+        except AttributeError:  # the state has no such field
+            return MISSING
+        except RipresaError as error:
+            if error.code != "no_state":
+                raise
+            return MISSING
+
+    def session(self, name: str) -> Any:
+        """See `Facts`."""
+        try:
+            session = current().session
+            return session.get(name) if name in session.names() else MISSING
+        except RipresaError as error:
+            if error.code != "not_available":
+                raise
+            return MISSING
+
+    def step(self, name: str) -> tuple[str, Any]:
+        """See `Facts`."""
+        found = self.reader.outcome(name)
+        if found is None:
+            return "", MISSING
+        status, output = found
+        return status, self.reader.read(output, Any) if status == "completed" else MISSING
+
+
+def watched(*predicates: object) -> tuple[str, ...]:
+    """The steps that conditions among these look at, each once."""
+    steps = (step for predicate in predicates if isinstance(predicate, Condition) for step in predicate.steps)
+    return tuple(dict.fromkeys(steps))
+
+
+@dataclass(frozen=True, slots=True)
 class Predicate:
     """Asks a function about a value; `kind` is the type that it is decoded by. The answer is `bool`."""
 
@@ -42,6 +92,8 @@ class Predicate:
 
     def answer(self, question: str, about: Value, reader: Reader) -> object:
         """Whether it holds."""
+        if isinstance(self.fn, Condition):
+            return self.fn.holds(Seen(about, reader))
         return holds(self.fn(reader.read(about, self.kind)), step_name(self.fn))
 
 

@@ -153,3 +153,6 @@ class _Inline:
 
     def items(self, value: Value) -> list[Value]:  # pragma: no cover - a reader has it; named arguments are no list
         return split(text_of(value))
+
+    def outcome(self, step: str) -> tuple[str, Value] | None:  # pragma: no cover - a reader has it; no step has ended
+        return None

@@ -80,6 +80,8 @@ def advance(state: RunState, fact: Fact) -> Step:
         return [], []
     if fact.at > state.at:
         state.at = fact.at
+    if state.definition.watched:
+        _remember(state, fact)
     _apply(state, fact)
     if state.served:
         state.serve()
@@ -167,6 +169,18 @@ def outstanding(state: RunState) -> list[Command]:
     if state.gates:
         commands.extend(gates.open_gates(state))
     return commands
+
+
+def _remember(state: RunState, fact: Fact) -> None:
+    """Keep how a step ended for the conditions that look at it."""
+    match fact:
+        case StepCompleted() | StepReused():
+            state.remember(fact.path, "completed", fact.output)
+        case StepFailed() | AttemptLost() if fact.retry_at == 0:
+            stopped = state.frames[fact.path].phase == CANCELLING
+            state.remember(fact.path, "cancelled" if stopped else "failed")
+        case _:
+            pass
 
 
 def stuck(state: RunState) -> str | None:

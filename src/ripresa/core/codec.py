@@ -330,14 +330,17 @@ def encode_state(state: RunState) -> bytes:
 
 
 def _encode_messages(state: RunState, lines: list[bytes]) -> dict[str, Any]:
-    """What waits for whom, if anything does."""
+    """What waits for whom, and how the steps that conditions look at have ended, if there is anything."""
+    found: dict[str, Any] = {}
+    if state.outcomes:
+        found["outcomes"] = {name: [status, _line(value, lines)] for name, (status, value) in state.outcomes.items()}
     if not state.messages and not state.waiters:
-        return {}
+        return found
     kept = {
         name: [[_line(message.value, lines), message.id, message.by] for message in messages]
         for name, messages in state.messages.items()
     }
-    return {"messages": kept, "waiters": state.waiters}
+    return found | {"messages": kept, "waiters": state.waiters}
 
 
 def _encode_hooks(state: RunState, lines: list[bytes]) -> dict[str, Any]:
@@ -357,6 +360,7 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         setattr(state, name, value)
     state.cleanup_failures = [failure_from(failure) for failure in failures]
     for found in more:
+        state.outcomes = {n: (how, _value(number, lines)) for n, (how, number) in found.get("outcomes", {}).items()}
         state.waiters = found.get("waiters", {})
         for name, messages in found.get("messages", {}).items():
             state.messages[name] = deque(Message(_value(number, lines), id, by) for number, id, by in messages)

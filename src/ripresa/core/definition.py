@@ -43,6 +43,11 @@ class Definition:
         """How many steps the definition lets expect before anything is known of its input."""
         return self.root.expected()
 
+    @cached_property
+    def watched(self) -> frozenset[str]:
+        """The steps, by name or path, whose ends are kept because conditions look at them."""
+        return watched_by(self.root)
+
     def for_run(self) -> Definition:
         """The same definition with room for the flows that one run's durable functions make."""
         twin = Definition.__new__(Definition)
@@ -64,7 +69,16 @@ class Definition:
     def add_flow(self, path: str, node: Node[Any]) -> str:
         """Make the flow that a durable function calls at this path known; returns its hash."""
         self.flows[path] = node
+        self.watched |= watched_by(node)
         return shape_of(node)
+
+
+def watched_by(node: Node[Any]) -> frozenset[str]:
+    """The steps that a node and those below it look at."""
+    found = frozenset(node.watches)
+    for child in node.children:
+        found |= watched_by(child)
+    return found
 
 
 def shape_of(node: Node[Any]) -> str:

@@ -40,7 +40,7 @@ from .frames import (
     StreamFrame,
 )
 from .gates import Gate
-from .values import Value
+from .values import NULL, Value
 
 if TYPE_CHECKING:
     from .definition import Definition
@@ -74,6 +74,7 @@ class RunState:
         "hooks",
         "kept",
         "messages",
+        "outcomes",
         "points",
         "reason",
         "refused",
@@ -100,6 +101,7 @@ class RunState:
         self.seed = 0
         self.reason = ""
         self.cleanup_failures: list[Failure] = []
+        self.outcomes: dict[str, tuple[str, Value]] = {}
         self.frames: dict[str, Frame] = {}
         self.hooks: tuple[str, ...] = ()
         self.points: dict[str, tuple[str, ...]] = {}
@@ -113,6 +115,12 @@ class RunState:
         self.messages: dict[str, deque[Message]] = {}
         self.waiters: dict[str, list[str]] = {}
         self.served: list[str] = []
+
+    def remember(self, path: str, status: str, value: Value = NULL) -> None:
+        """Keep how a step ended, if a condition looks at it by its name or path."""
+        for name in (self.frames[path].node.name, path):
+            if name in self.definition.watched:
+                self.outcomes[name] = (status, value)
 
     # --- frames begin
 

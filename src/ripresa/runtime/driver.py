@@ -148,7 +148,7 @@ class Driver:
         self.head = head
         self.run = head.id
         self.keeper = Keeper()
-        self.values = Values(partial(stored, self.keeper, engine.store))
+        self.values = Values(partial(stored, self.keeper, engine.store), state.outcomes.get)
         self.functions = Functions(state, self.values, self.keeper)
         self.reuse: Reuse | None = None
         self._questions: tuple[type[Command], ...] = QUESTIONS

@@ -22,8 +22,9 @@ class Values:
 
     REMEMBERED = 8
 
-    def __init__(self, load: Callable[[str], bytes]) -> None:
+    def __init__(self, load: Callable[[str], bytes], outcome: Callable[[str], Any] = lambda _: None) -> None:
         self._load = load
+        self._outcome = outcome
         self._split: dict[int, tuple[Value, list[Value]]] = {}
 
     def text(self, value: Value) -> bytes:
@@ -46,6 +47,11 @@ class Values:
     def field(self, name: str) -> Any:
         """Raises `RipresaError(no_state)`: a run without a typed state has no fields."""
         raise RipresaError(f"nothing here has a state to read {name} of", code="no_state", op="state")
+
+    def outcome(self, step: str) -> tuple[str, Value] | None:
+        """See `Reader`."""
+        found: tuple[str, Value] | None = self._outcome(step)
+        return found
 
     def items(self, value: Value) -> list[Value]:
         """The items of a list value, undecoded. Raises `InvalidValue` if it is no list."""

@@ -195,6 +195,10 @@ class Sighted:
         """See `Reader`."""
         return self._values.items(value)
 
+    def outcome(self, step: str) -> tuple[str, Value] | None:
+        """See `Reader`."""
+        return self._values.outcome(step)
+
     def field(self, name: str) -> Any:
         """The value of a field of the state, decoded anew."""
         run, frame = self._place

@@ -32,6 +32,8 @@ class Node(Generic[F]):
     """Whether its children are branches: each writes to a typed state by itself until they are joined."""
     hides_state: bool = False
     """Whether what is below it does not see the typed state of what is above it."""
+    watches: tuple[str, ...] = ()
+    """The steps whose ends its questions look at, by name or path."""
 
     def __init__(self, name: str, *, code: Any = None, input_type: Any = Any, output_type: Any = Any) -> None:
         self.name = name
