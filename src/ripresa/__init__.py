@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .authoring.step import Step, step
     from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, stream
     from .authoring.transitions import Transitions, transitions
-    from .authoring.waits import wait_for
+    from .authoring.waits import approval, approved, wait_for
     from .client import Handle, Outcome
     from .context import Context, SessionData, StepContext, current
     from .core.conditions import Condition
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         StoreError,
         is_retryable,
     )
-    from .messages import Signal
+    from .messages import Approval, Signal
     from .runtime.cancellation import CancelToken
     from .runtime.pools import PoolStatus
     from .selection import Refusal, Report, Selection
@@ -122,7 +122,7 @@ _PLACES = {
         "StoreError",
         "is_retryable",
     ),
-    "messages": ("Signal",),
+    "messages": ("Approval", "Signal"),
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
     "sessions": ("Session", "SessionFailure"),
@@ -184,7 +184,7 @@ _PLACES = {
     "authoring.speculation": ("speculate",),
     "authoring.transitions": ("Transitions", "transitions"),
     "authoring.step": ("Step", "step"),
-    "authoring.waits": ("wait_for",),
+    "authoring.waits": ("approval", "approved", "wait_for"),
     "authoring.stream": ("At", "DeadLetter", "Stream", "StreamControl", "StreamHooks", "StreamResult", "stream"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
@@ -193,6 +193,7 @@ __all__ = [
     "AfterStep",
     "Again",
     "App",
+    "Approval",
     "Artifact",
     "At",
     "BeforeStep",
@@ -277,6 +278,8 @@ __all__ = [
     "Workflow",
     "__version__",
     "after",
+    "approval",
+    "approved",
     "before",
     "best_effort",
     "branch",

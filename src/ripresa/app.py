@@ -21,10 +21,12 @@ from .core.durations import Duration, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, TERMINAL
 from .core.limits import Limits
+from .core.nodes.approval import ASKED
 from .errors import InvalidConfig, RipresaError, RunExists
 from .ports import Clock, Page, RunFilter, RunHead, Store
 
 if TYPE_CHECKING:
+    from .approvals import OpenApproval
     from .artifacts import Artifacts
     from .authoring.step import Step
     from .client import Handle
@@ -324,6 +326,20 @@ class App:
                 problems[0].add_note(str(other))
             raise problems[0]
         return taken
+
+    async def approvals(self) -> list[OpenApproval]:
+        """What people are asked at the moment, over all runs, newest first; only the journals of those are read."""
+        from .approvals import open_in
+
+        found: list[OpenApproval] = []
+        where = RunFilter(tag=ASKED, limit=500)
+        while True:
+            page = await self.store.list_runs(where)
+            for head in page.runs:
+                found.extend(await open_in(self.engine, head))
+            if not page.more:
+                return found
+            where = replace(where, after=page.runs[-1].id)
 
     async def work(self) -> None:
         """Be a worker until cancelled: drive runs that are due, and take up those that their process left.

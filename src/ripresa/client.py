@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
 from pydantic_core import to_json
 
+from . import approvals
+from .approvals import Answer, OpenApproval
 from .authoring.encoding import encode
 from .authoring.flow import Runnable
 from .core.events import Recorded
@@ -288,6 +290,47 @@ class Handle(Generic[R_co]):
         """
         text = encode(value, signal.type, where=signal.name, code="invalid_input")
         return await self._engine.signal(self.id, encode_signal(signal.name, text, id, by), id, take=self._take)
+
+    async def approvals(self) -> list[OpenApproval]:
+        """What people are asked in the run at the moment."""
+        head = await self._engine.store.find_run(self.id)
+        if head is None:
+            raise not_found(self.id)
+        return await approvals.open_in(self._engine, head)
+
+    async def approve(
+        self,
+        name: str = "",
+        *,
+        by: str,
+        form: object = None,
+        comment: str = "",
+        roles: Sequence[str] = (),
+        digest: str = "",
+    ) -> bool:
+        """Grant an approval: the one of this name or path, or the only one that is open.
+
+        `by` and `roles` are claims that are recorded. With the `digest` of what was looked at (`OpenApproval.digest`)
+        it counts for nothing else. False if nobody drives the run who could take it up; it is kept until somebody does.
+        Raises `RipresaError` with `vote_refused` (somebody else is asked, or the form is wrong), `not_available` if no
+        such approval is open.
+        """
+        asked = await approvals.find(self._engine, self.id, name)
+        answer = Answer(by, roles, True, approvals.as_form(form), comment, digest)
+        return await approvals.cast(self._engine, asked, answer, self._take)
+
+    async def reject(
+        self, name: str = "", *, by: str, form: object = None, comment: str = "", roles: Sequence[str] = ()
+    ) -> bool:
+        """Reject an approval; see `approve`."""
+        asked = await approvals.find(self._engine, self.id, name)
+        answer = Answer(by, roles, False, approvals.as_form(form), comment)
+        return await approvals.cast(self._engine, asked, answer, self._take)
+
+    async def delegate(self, name: str = "", *, by: str, to: str, roles: Sequence[str] = ()) -> bool:
+        """Let `to` answer an approval instead of `by`; see `approve`."""
+        asked = await approvals.find(self._engine, self.id, name)
+        return await approvals.delegate(self._engine, asked, Answer(by, roles), to, self._take)
 
     async def _request(self, kind: str, reason: str, by: str) -> None:
         await self._engine.request(self.id, kind, reason=reason, by=by, take=self._take)

@@ -22,7 +22,8 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 
 from .core.durations import Duration, microseconds
 from .errors import RipresaError
-from .messages import Signal
+from .messages import Approval, Signal
+from .terms import Asking, Expiry
 
 Variables: TypeAlias = contextvars.Context
 """The context variables that some code runs with."""
@@ -464,6 +465,17 @@ class WaitFor:
 
 
 @dataclass(frozen=True, slots=True)
+class AskPeople:
+    """Request: an approval of `about`; `shape` are its terms, `form` is what people fill in."""
+
+    shape: str
+    output_type: Any
+    form: Any
+    about: object
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gather:
     """Request: run all; the results in order, or the first failure."""
 
@@ -593,6 +605,49 @@ class Context(Generic[S]):
         length = 0 if timeout is None else microseconds(timeout, "timeout")
         found: R = await Awaited(WaitFor(signal.name, signal.type, length))
         return found
+
+    @overload
+    async def approval(
+        self,
+        question: str,
+        about: object = ...,
+        /,
+        *,
+        name: str = ...,
+        quorum: int = ...,
+        assignees: Sequence[str] = ...,
+        remind: Duration | None = ...,
+        escalate: Duration | None = ...,
+        escalate_to: Sequence[str] = ...,
+        timeout: Duration | None = ...,
+        expiry: Expiry = ...,
+    ) -> Approval[None]: ...
+    @overload
+    async def approval(
+        self,
+        question: str,
+        about: object = ...,
+        /,
+        *,
+        form: type[R],
+        name: str = ...,
+        quorum: int = ...,
+        assignees: Sequence[str] = ...,
+        remind: Duration | None = ...,
+        escalate: Duration | None = ...,
+        escalate_to: Sequence[str] = ...,
+        timeout: Duration | None = ...,
+        expiry: Expiry = ...,
+    ) -> Approval[R]: ...
+    async def approval(self, question: str, about: object = None, /, *, form: Any = None, **options: Any) -> Any:
+        """Ask people about a value, which they are shown; what they decided. The options: see `ripresa.approval`.
+
+        Raises `TimeoutError` (a `StepTimeout`) when nobody answered in time, unless `expiry` says otherwise.
+        """
+        asking = Asking(**options)
+        terms = asking.checked(question, form, "approval")
+        output: Any = Approval[form] if form is not None else Approval[None]
+        return await Awaited(AskPeople(terms.text, output, form, about, asking.name))
 
     async def map(
         self, link: Callable[[A], Awaitable[B]], items: Items[A], /, *, concurrency: int | None = None

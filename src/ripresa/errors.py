@@ -66,6 +66,7 @@ CODES: dict[str, Code] = {
     "invalid_state": Code("something is asked for that the present state does not allow"),
     "unknown_pool": Code("a step names a pool that the app does not have"),
     "pool_unhealthy": Code("no member of a pool is well", retryable=True),
+    "vote_refused": Code("an answer to an approval does not count"),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from .core.names import check_name
 from .errors import InvalidConfig
 
+M = TypeVar("M")
 T = TypeVar("T")
 
 
@@ -25,3 +26,25 @@ class Signal(Generic[T]):
         wrong = check_name(self.name, "name")
         if wrong:
             raise InvalidConfig(wrong, op=type(self).__name__)
+
+
+class _Nullable:
+    """Metadata of a type: null is read as None."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "nullable", "schema": handler(source)}
+
+
+@dataclass(frozen=True, slots=True)
+class Approval(Generic[M]):
+    """What people decided: `by` are those whose answer it was, `comment` is what the last of them said.
+
+    `form` is what that one filled in; None where it was rejected without one, or nobody answered in time. `how` is
+    `quorum`, or `expired` if its time was up.
+    """
+
+    granted: bool
+    form: Annotated[M, _Nullable()]
+    by: tuple[str, ...] = ()
+    comment: str = ""
+    how: str = "quorum"

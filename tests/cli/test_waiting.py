@@ -17,7 +17,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from ripresa import Signal, chain, delay, map_each, parallel, step, wait_for
+from ripresa import Signal, approved, chain, delay, map_each, parallel, step, wait_for
 
 
 @dataclass
@@ -58,6 +58,10 @@ async def both(draft: Draft, text: str) -> str:
 revise = chain(write, name="revise").then(wait_for(edited)).then(publish)
 beside = chain(parallel(chain(last).then(wait_for(edited)), busy, name="beside").into(both))
 later = chain(last, name="later").then(delay("2 days")).then(last)
+reviewed = chain(write, name="reviewed").then(
+    approved("Publish?", publish, chain(publish, name="anyway"), assignees=["ann", "bob"], quorum=2)
+)
+held = chain(parallel(chain(write).then(approved("Publish?", publish, publish)), busy, name="held"))
 soon = chain(last, name="soon").then(delay(0.3)).then(last)
 '''
 
@@ -153,3 +157,38 @@ def test_a_worker_drives_what_is_due_or_was_left_until_it_is_stopped(
     assert told.code == 130
     assert "taken up: run a" in told.err
     assert "completed: run b" in told.err
+
+
+def test_people_answer_from_the_command_line(terminal: Terminal) -> None:
+    assert "nobody is asked" in terminal.here("approvals").err
+    told = prepared(terminal)("run", "waits.py:reviewed", "-i", '"tides"', "--id", "a")
+    assert told.code == 5
+    assert "waits for an answer: Publish?" in told.err
+    assert "python -m ripresa approve a approved/approval --as NAME" in told.err
+    assert "waiting for an answer: Publish? (0/2)" in terminal.here("show", "a").out
+    (asked,) = terminal.here("approvals", "--json").json
+    assert (asked["run"], asked["about"], asked["assignees"]) == ("a", {"text": "tides"}, ["ann", "bob"])
+    listed = terminal.here("approvals").out
+    assert f"--digest {asked['digest']}" in listed
+    assert terminal.here("approve", "a").code == 2
+    refused = terminal("approve", "a", "--as", "eve")
+    assert (refused.code, "error [vote_refused]" in refused.err) == (1, True)
+    first = terminal("approve", "a", "--as", "ann", "--digest", asked["digest"])
+    assert first.code == 0
+    moved = terminal("approve", "a", "approval", "--as", "bob", "--to", "cid")
+    assert moved.code == 0
+    assert "Publish?  asked: ann, cid  1 of 2" in terminal.here("approvals").out
+    second = terminal("approve", "a", "--as", "cid", "--comment", "fine")
+    assert (second.code, second.out) == (0, "TIDES\n")
+    late = terminal.here("approve", "a", "--as", "dan")
+    assert (late.code, "error [not_available]" in late.err) == (2, True)
+    assert "VoteCast" in terminal.here("events", "a").out
+
+
+def test_an_answer_reaches_a_run_of_another_process(terminal: Terminal) -> None:
+    run = prepared(terminal).start("run", "waits.py:held", "-i", '"tides"', "--id", "a", "--json")
+    wait_for(lambda: "ApprovalRequested" in terminal.here("events", "a").out)
+    answered = terminal.here("approve", "a", "--as", "ann", "--reject")
+    assert (answered.code, "it counts" in answered.err) == (0, True)
+    (terminal.directory / "go").touch()
+    assert ended(run).code == 0

@@ -14,6 +14,7 @@ import pytest
 from ripresa.core.codec import EVENTS, decode_events, decode_state, encode_events, encode_state
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
+    ApprovalDelegated,
     ArtifactSaved,
     CallFailed,
     CallRecorded,
@@ -34,8 +35,11 @@ from ripresa.core.events import (
     StepStarted,
     StreamAdvanced,
     UsageReported,
+    VoteCast,
     Write,
 )
+from ripresa.core.nodes.approval import Approval, Terms
+from ripresa.core.nodes.approved import Approved
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
@@ -408,6 +412,27 @@ def steps_that_report() -> tuple[Definition, Callable[[Play], None]]:
     return define(call("a")), history
 
 
+def people_are_asked() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'{"topic":"tides"}')
+        play.fire("a/ask")
+        play.fire("a/ask")
+        play.feed(ApprovalDelegated(play.now, "a/ask", "ann", "cid", id="1"))
+        play.feed(VoteCast(play.now, "a/ask", "eve", True, id="2"))
+        play.feed(VoteCast(play.now, "a/ask", "cid", True, '{"note":"fine"}', "go", "", ("legal",), "3"))
+        play.feed(VoteCast(play.now, "a/ask", "bob", True, id="4"))
+        play.done("a/yes", b"1")
+        play.asked("f", CallSpec(1, "approval", "sure", b"1", Terms("Sure?", expiry="reject", timeout=SECOND).text))
+        play.fire("f/sure")
+        play.returned("f", b"2")
+
+    terms = Terms("Publish?", 2, ("ann",), 2 * SECOND, 3 * SECOND, ("bob",), 9 * SECOND)
+    asked = Sequence(
+        "all", (Approved("a", Approval("ask", terms), calls("yes no")), Dynamic("f", workflow="f", version="1"))
+    )
+    return define(asked), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -421,6 +446,7 @@ WORKFLOWS = {
         durable_function,
         question_that_raises,
         waits_for_signals,
+        people_are_asked,
         routers_and_choices_of_several,
         taken_back,
         begun_anew,
@@ -443,6 +469,7 @@ ENDS = {
     "durable_function": "cancelled",
     "question_that_raises": "failed",
     "waits_for_signals": "completed",
+    "people_are_asked": "completed",
     "routers_and_choices_of_several": "completed",
     "taken_back": "completed",
     "begun_anew": "completed",

@@ -586,6 +586,11 @@ def test_the_differences_of_two_views_are_those_of_the_run_then_of_each_step() -
         (e.SignalReceived(START, "go", b"1"), []),
         (e.SignalRefused(START, "go", failure()), []),
         (e.SignalTaken("n", "go"), []),
+        (e.VoteCast(START, "n", "ann", True), []),
+        (e.ApprovalDelegated(START, "n", "ann", "bob"), []),
+        (e.ApprovalRequested("n", "ok?", b"1", "0"), []),
+        (e.VoteRefused("n", "ann", "why"), []),
+        (e.ApprovalReminded("n"), []),
     ],
 )
 def test_what_differs_of_the_run_is_named(event: Event, found: list[Change]) -> None:
@@ -712,6 +717,19 @@ def test_the_state_follows_from_events_that_say_whose_it_is() -> None:
     )
     found = {path: {n: merge.read(held, text_of) for n, held in s.fields.items()} for path, s in view.states.items()}
     assert found == {"": {"total": b"0"}, "in": {"x": b"1"}}
+
+
+def test_an_approval_is_open_until_it_is_decided() -> None:
+    view = seen(e.ApprovalRequested("n", "ok?", b"1", "0", ("ann",), 2, START, "", START))
+    for event in (
+        e.VoteCounted("n", "ann", True),
+        e.DelegationTaken("n", "ann", "bob"),
+        e.ApprovalEscalated("n", ("c",)),
+    ):
+        view.apply(Recorded("r", view.seq + 1, START, event))
+    assert (view.approvals["n"].assignees, view.approvals["n"].votes) == (("bob", "c"), [("ann", True)])
+    view.apply(Recorded("r", view.seq + 1, START, e.ApprovalDecided("n", True, "quorum")))
+    assert view.approvals == {}
 
 
 def test_every_event_has_its_place_in_these_tests() -> None:

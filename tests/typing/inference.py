@@ -10,6 +10,7 @@ from typing import Any, assert_type
 from ripresa import (
     Again,
     App,
+    Approval,
     At,
     BeforeStep,
     Call,
@@ -38,6 +39,8 @@ from ripresa import (
     Veto,
     Workflow,
     after,
+    approval,
+    approved,
     before,
     best_effort,
     branch,
@@ -405,3 +408,13 @@ def hooks(app: App) -> None:
     assert_type(observe("before")(lambda seen: seen.event.attempt), Hook)
     assert_type(chain(shout).with_hooks(before(guard)), Chain[str, str])
     app.hooks.add(before(guard))()
+
+
+async def people(ctx: Context, handle: Handle[str]) -> None:
+    assert_type((await ctx.approval("ok?", form=Summary)).form, Summary)
+    assert_type(await ctx.approval("ok?", "about", timeout="3 days"), Approval[None])
+    assert_type(approved("ok?", length, shout), Flow[str, int | str])
+    assert_type(await approval("ok?", form=Ready)("a"), Approval[Ready])
+    assert_type(chain(shout).then(approval("ok?", form=Ready, quorum=2)), Chain[str, Approval[Ready]])
+    assert_type(g.add(approval("ok?")(items.out)).out.granted, bool)
+    assert_type(await handle.approve(by="ann"), bool)

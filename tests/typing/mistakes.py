@@ -20,6 +20,8 @@ from ripresa import (
     Signal,
     Veto,
     after,
+    approval,
+    approved,
     before,
     best_effort,
     branch,
@@ -297,3 +299,23 @@ observe("error")(completed)  # M138 hook: an observer of other events
 chain(shout).with_hooks(guard)  # M139 hook: no hook for a chain
 step(hooks=[guard])(shout.fn)  # M140 hook: no hook for a step
 after(lambda asked: asked.arguments)  # M141 hook: the result has no arguments
+before("fetch")(after_it)  # M142 hook: handed something else at this point
+before(astray)  # M143 hook: an answer that makes no sense there
+intercept("join")(narrow)  # M144 hook: of another point
+intercept("nowhere")  # M145 hook: no such point
+intercept("checkpoint")  # M146 hook: a point that can only be observed
+App(hooks=[guard])  # M147 hook: a function that was not made one
+before("fetch", critcal=True)  # M148 hook: misspelt option
+observe("error")(completed)  # M149 hook: an observer of other events
+chain(shout).with_hooks(guard)  # M150 hook: no hook for a chain
+step(hooks=[guard])(shout.fn)  # M151 hook: no hook for a step
+after(lambda asked: asked.arguments)  # M152 hook: the result has no arguments
+
+
+async def people(ctx: Context, handle: Handle[str]) -> None:
+    print((await ctx.approval("?", form=Summary)).form.txt)  # M153 misspelt field of an approval form
+    print((await ctx.approval("?")).form.text)  # M154 a form that nobody was asked for
+    chain(shout).then(approved("?", length, improve))  # M155 arms that take different inputs
+    chain(shout).then(approval("?", form=Ready)).then(length)  # M156 what was decided is no text
+    await ctx.approval("?", quorum="two")  # M157 wrong option of an approval
+    await handle.approve("?")  # M158 nobody answers

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal, TypeAlias, get_args
 
 from ..core.durations import MICROSECONDS
+from ..core.nodes.approval import Approval
 from ..core.nodes.branch import Branch
 from ..core.nodes.choose import Choose
 from ..core.nodes.cleanup import Cleanup
@@ -119,6 +120,8 @@ class Picture:
                 return self.put(node.body, frame)
             case Delay():
                 return self._shape(f"{node.name}: {node.length / MICROSECONDS:g} s", "wait", frame)
+            case Approval():
+                return self._shape(f"{node.name}: {node.terms.question}", "wait", frame)
             case Wait():
                 return self._shape(f"{node.name}: signal {node.signal}", "wait", frame)
             case Dynamic():

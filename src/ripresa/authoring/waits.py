@@ -1,22 +1,44 @@
-"""Waits as links: for a signal, in chains and graphs."""
+"""Waits as links: for a signal, for what people decide."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict, overload
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 from ..core.durations import Duration, microseconds
+from ..core.nodes.approval import Approval as ApprovalNode
+from ..core.nodes.approval import Terms
+from ..core.nodes.approved import Approved
 from ..core.nodes.wait import Wait
-from ..messages import Signal
+from ..messages import Approval, Signal
+from ..terms import Asking, Expiry
 from .call import Call
-from .flow import Flow
+from .fit import union
+from .flow import Built, Flow, Link, as_links, build_link
 from .options import check_name, refuse
-from .place import Place
+from .patterns import common_input
+from .place import One, Place, distinct
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+
+
+class Options(TypedDict, total=False):
+    """The options of `approval` and `approved`."""
+
+    quorum: int
+    assignees: Sequence[str]
+    remind: Duration | None
+    escalate: Duration | None
+    escalate_to: Sequence[str]
+    timeout: Duration | None
+    expiry: Expiry
 
 
 class WaitFor(Flow[object, R_co]):
@@ -40,6 +62,69 @@ def wait_for(signal: Signal[T], /, *, timeout: Duration | None = None, name: str
         "timeout is 0, must be a length of time above 0" if length == 0 else None,
     )
     return WaitFor(partial(_build_wait, signal, length or 0), name=name or signal.name)
+
+
+@overload
+def approval(question: str, /, *, name: str = ..., **options: Unpack[Options]) -> Asked[None]: ...
+@overload
+def approval(question: str, /, *, form: type[T], name: str = ..., **options: Unpack[Options]) -> Asked[T]: ...
+def approval(question: str, /, *, form: Any = None, name: str = "approval", **options: Any) -> Asked[Any]:
+    """Ask people about the value that it is given; what they decided is its result.
+
+    `form` is what they fill in: a pydantic model or dataclass. `assignees` are those who may answer, people and roles
+    (`role:legal`), without a word anybody; each has one vote, and `quorum` of them grant it. Every `remind` those who
+    are asked are reminded; after `escalate` those in `escalate_to` may answer too. When `timeout` is up, `expiry` says
+    what that means: `fail` (code `timeout`), `reject` or `approve`. Raises `InvalidConfig`.
+    """
+    asking = Asking(name=name, **options)
+    terms = asking.checked(question, form, "approval")
+    return Asked(partial(_build_approval, terms, form), name=asking.name)
+
+
+class Asked(Flow[object, Approval[R_co]]):
+    """A step that people take: given what it is about, it returns what they decided."""
+
+    def __call__(self, value: object = None, /) -> Call[Approval[R_co]]:
+        """See `Runnable`."""
+        return super().__call__(value)
+
+
+def _build_approval(terms: Terms, form: Any, place: Place) -> ApprovalNode:
+    output: Any = Approval[form] if form is not None else Approval[None]
+    return ApprovalNode(place.name, terms, code=form, input_type=place.given.single(place), output_type=output)
+
+
+def approved(
+    question: str,
+    then: Link[A, B],
+    otherwise: Link[A, C],
+    /,
+    *,
+    name: str = "approved",
+    **options: Unpack[Options],
+) -> Flow[A, B | C]:
+    """A branch that people decide: `then` if they grant, else `otherwise`; both are given the value.
+
+    The options are those of `approval`. Raises `InvalidConfig`.
+    """
+    asking = Asking(name=name, **options)
+    terms = asking.checked(question, None, "approved")
+    links = as_links((then, otherwise), "approved")
+    return Flow(partial(_build_approved, terms, links), name=asking.name)
+
+
+def _build_approved(terms: Terms, links: tuple[Built, ...], place: Place) -> Approved:
+    given = place.given.single(place)
+    first, *rest = distinct(["approval", *(link.name for link in links)])
+    asked = ApprovalNode(first, terms, input_type=given, output_type=Approval[None])
+    arms = tuple(build_link(link, place.inner(name, One(given))) for link, name in zip(links, rest, strict=True))
+    return Approved(
+        place.name,
+        asked,
+        arms,
+        input_type=common_input(tuple(arm.input_type for arm in arms), place),
+        output_type=union(arm.output_type for arm in arms),
+    )
 
 
 def _bad_signal(signal: object) -> str | None:

@@ -154,6 +154,38 @@ def resume(
 
 
 @cli.command()
+def approvals(store: Store = "", json: Json = False) -> int:
+    """List what people are asked, over all runs."""
+    from . import messaging
+
+    return messaging.approvals(_place(store), as_json=json)
+
+
+@cli.command()
+def approve(
+    run: Run,
+    name: Annotated[str, typer.Argument(help="which approval, if several are open", show_default=False)] = "",
+    by: Annotated[str, typer.Option("--as", help="who answers; a claim that is recorded", show_default=False)] = "",
+    reject: Annotated[bool, typer.Option("--reject", help="reject instead")] = False,
+    form: Annotated[str, typer.Option(help="what is filled in: JSON, @file, or - for standard input")] = "null",
+    comment: Annotated[str, typer.Option(help="why; recorded with the answer")] = "",
+    role: Annotated[list[str] | None, typer.Option(help="a role in which one answers; may be repeated")] = None,
+    digest: Annotated[str, typer.Option(help="of what was looked at: the answer counts for nothing else")] = "",
+    to: Annotated[str, typer.Option(help="do not answer; let this person answer instead")] = "",
+    target: Code = "",
+    store: Store = "",
+    quiet: Quiet = False,
+) -> int:
+    """Grant an approval, reject it, or let somebody else answer."""
+    from . import messaging
+
+    if not by:
+        raise typer.BadParameter("say who answers: --as NAME")
+    vote = messaging.Vote(run, name, by, not reject, form, comment, tuple(role or ()), digest, to)
+    return messaging.approve(_place(store), vote, target, quiet=quiet)
+
+
+@cli.command()
 def worker(store: Store = "", durability: Durability = "full", quiet: Quiet = False) -> int:
     """Drive runs that are due, and those that their process left, until Ctrl-C."""
     from . import working

@@ -65,7 +65,19 @@ def _print_heads(heads: list[tuple[RunHead, str | None]]) -> None:
         status = f"{head.status} (left)" if left else head.status
         took = duration(max(head.updated_at - head.created_at, 0)) if head.status in TERMINAL else ""
         process, started = process_of(owner) if owner else "", _clock(head.created_at)
-        rows.append((head.id, head.workflow, status, process, started, took, head.error, " ".join(head.tags)))
+        tags = " ".join(tag.lstrip("?") for tag in head.tags)
+        rows.append(
+            (
+                head.id,
+                head.workflow,
+                status,
+                process,
+                started,
+                took,
+                head.error,
+                tags,
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

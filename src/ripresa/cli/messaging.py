@@ -1,22 +1,25 @@
-"""`signal`: what is sent to runs from the command line."""
+"""`signal`, `approvals`, `approve`: what is sent to runs from the command line, and what people are asked."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from ..app import App
+from ..approvals import Answer, OpenApproval, cast, delegate, find
 from ..client import Handle
 from ..core.events import SignalReceived, SignalRefused
 from ..errors import InvalidValue
 from ..runtime.requests import encode_signal
-from .exits import COMPLETED
+from .exits import COMPLETED, WAITING
 from .inputs import read_input
 from .places import Place
+from .plain import approval_plain
 from .running import LOOK, PATIENCE, code_of, driven, head_of
-from .telling import Teller, warn
+from .telling import Teller, print_json, warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +80,82 @@ async def _answer(app: App, run: str, seq: int, id: str) -> SignalReceived | Sig
                 return recorded.event
         await asyncio.sleep(LOOK)
     return None
+
+
+# --- approvals
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """An answer to an approval as it stands on the command line; with `to` a delegation."""
+
+    run: str
+    name: str
+    by: str
+    granted: bool = True
+    form: str = "null"
+    comment: str = ""
+    roles: tuple[str, ...] = ()
+    digest: str = ""
+    to: str = ""
+
+
+def approvals(place: Place, *, as_json: bool) -> int:
+    """Print what people are asked, over all runs."""
+    found = [] if place.is_empty else asyncio.run(_open(place))
+    if as_json:
+        print_json([approval_plain(each) for each in found])
+    elif not found:
+        warn(f"nobody is asked anything in {place.shown}")
+    for each in found if not as_json else ():
+        asked = ", ".join(each.assignees) or "anybody"
+        print(f"{each.run}  {each.path}  {each.question}  asked: {asked}  {len(each.votes)} of {each.quorum}")
+        print(f"  about {each.digest}: {json.dumps(each.about, ensure_ascii=False)}")
+        if each.form:
+            print(f"  form: {each.form}")
+        print(f"  {place.command('approve', each.run, each.path, '--as', 'NAME', '--digest', each.digest)}")
+    return COMPLETED
+
+
+async def _open(place: Place) -> list[OpenApproval]:
+    async with place.app() as app:
+        return await app.approvals()
+
+
+def approve(place: Place, vote: Vote, target: str, *, quiet: bool) -> int:
+    """Answer an approval; without an owner, this process takes the run up and sees what follows.
+
+    Raises `RunNotFound`, `RipresaError` with `not_available`, `vote_refused`.
+    """
+    form = read_input(vote.form)
+    answer = Answer(vote.by, vote.roles, vote.granted, form, vote.comment, vote.digest)
+    head = asyncio.run(head_of(place, vote.run))
+    if asyncio.run(_answered(place, vote, answer)):
+        return COMPLETED
+    workflow = code_of(head, target)
+
+    async def begin(app: App) -> list[Handle[Any]]:
+        asked = await find(app.engine, vote.run, vote.name)
+        handle = await app.resume(vote.run, workflow)
+        await _sent(app, asked, vote, answer)
+        return [handle]
+
+    code = driven(place, begin, Teller(place, quiet=quiet))
+    return COMPLETED if code == WAITING else code
+
+
+async def _answered(place: Place, vote: Vote, answer: Answer) -> bool:
+    """Leave the answer for the run's owner and see what it comes to; False if there is none."""
+    async with place.app() as app:
+        asked = await find(app.engine, vote.run, vote.name)
+        if await app.store.owner(vote.run) is None:
+            return False
+        taken = await _sent(app, asked, vote, answer)
+        warn("it counts" if taken else f"left; run {vote.run} will take it up")
+    return True
+
+
+async def _sent(app: App, asked: OpenApproval, vote: Vote, answer: Answer) -> bool:
+    if vote.to:
+        return await delegate(app.engine, asked, answer, vote.to, None)
+    return await cast(app.engine, asked, answer, None)

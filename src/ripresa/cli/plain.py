@@ -9,13 +9,14 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
+from ..approvals import OpenApproval
 from ..core.events import CallSpec, Failure, Recorded
 from ..core.values import Pick, Value, digest_of
 from ..core.view import Change, RunView, StepView
 from ..errors import InvalidWorkflow, RipresaError
 from ..ports import RunHead
 
-_VALUES = {"input", "output", "answer", "position", "held", "value"}
+_VALUES = {"input", "output", "answer", "position", "held", "value", "about"}
 """The fields of events that hold values."""
 
 Read = Callable[[Value], bytes]
@@ -60,6 +61,10 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "waits": [
             {"path": wait.path, "signal": wait.signal, "since": moment(wait.since), "due": moment(wait.due)}
             for wait in view.waits.values()
+        ],
+        "approvals": [
+            {"path": asked.path, "question": asked.question, "about": value(asked.about, read), "digest": asked.digest}
+            for asked in view.approvals.values()
         ],
         "streams": [asdict(stream) | {"moved_at": moment(stream.moved_at)} for stream in view.streams.values()],
         "reason": view.reason,
@@ -203,3 +208,21 @@ def _reference(found: Value) -> Any:
         return {"item": found.index, "of": _reference(found.source)}
     digest = digest_of(found)
     return from_json(found) if digest is None else {"digest": digest}
+
+
+def approval_plain(found: OpenApproval) -> dict[str, Any]:
+    """What people are asked, as data."""
+    return {
+        "run": found.run,
+        "workflow": found.workflow,
+        "path": found.path,
+        "question": found.question,
+        "about": found.about,
+        "digest": found.digest,
+        "assignees": list(found.assignees),
+        "quorum": found.quorum,
+        "votes": [{"by": by, "granted": granted} for by, granted in found.votes],
+        "form": found.form,
+        "since": found.since.isoformat(),
+        "expires": found.expires and found.expires.isoformat(),
+    }

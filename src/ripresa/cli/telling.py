@@ -93,6 +93,9 @@ class Teller:
         """What a run waits for, and the command that answers it."""
         for wait in view.waits.values():
             self._say(f"waits for signal {wait.signal}: {self.place.command('signal', view.id, wait.signal, 'VALUE')}")
+        for asked in view.approvals.values():
+            command = self.place.command("approve", view.id, asked.path, "--as", "NAME")
+            self._say(f"waits for an answer: {asked.question} {command}")
         due = min(view.timers.values(), default=0)
         if due:
             self._say(f"waits until {moment(due)}: {self.place.command('worker')} goes on then")

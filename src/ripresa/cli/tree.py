@@ -84,6 +84,8 @@ def branches_of(view: RunView) -> Branch:
         _reached(root, path).detail = WAITING
     for path, wait in view.waits.items():
         _reached(root, path).detail = f"{WAITING} for signal {wait.signal}"
+    for path, asked in view.approvals.items():
+        _reached(root, path).detail = f"{WAITING} for an answer: {asked.question} ({len(asked.votes)}/{asked.quorum})"
     return root
 
 

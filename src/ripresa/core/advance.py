@@ -14,6 +14,7 @@ from .commands import Ask, CancelStep, Command, Resume, RunStep, SetTimer
 from .events import (
     Answered,
     AnswerFailed,
+    ApprovalDelegated,
     Asked,
     AttemptLost,
     CallFailed,
@@ -53,10 +54,13 @@ from .events import (
     StreamAdvanced,
     TerminateRequested,
     TimerFired,
+    VoteCast,
+    VoteRefused,
 )
 from .frames import ASKING, BACKOFF, CANCELLING, ENDED, HELD, OPEN, CallFrame, Frame, ScopeFrame, StreamFrame
 from .gates import Gate
 from .lifecycle import TERMINAL, check_transition, not_a_place
+from .nodes.approval import Approval, ApprovalFrame
 from .nodes.call import Call
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .nodes.stateful import STATE, Stateful
@@ -241,6 +245,8 @@ def _awaited(state: RunState, path: str) -> int:
 
 RunFact: TypeAlias = (
     RunStarted
+    | VoteCast
+    | ApprovalDelegated
     | SignalReceived
     | SignalRefused
     | CheckpointNamed
@@ -341,6 +347,8 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
     match fact:
         case RunStarted():
             _start(state, fact)
+        case VoteCast() | ApprovalDelegated():
+            _vote(state, fact)
         case SignalReceived():
             state.receive(fact.name, Message(fact.value, fact.id, fact.by))
         case CheckpointNamed() | SignalRefused() | SessionEntered() | Reported():
@@ -473,6 +481,19 @@ def _continue(state: RunState) -> None:
 def _stuck(state: RunState, where: str) -> None:
     message = f"the run can never advance: {where or 'its root'} waits for nothing that could come"
     state.abort(_scope(state, ""), Failure("workflow_deadlock", message, path=where))
+
+
+def _vote(state: RunState, fact: VoteCast | ApprovalDelegated) -> None:
+    frame = state.frames.get(fact.path)
+    if not isinstance(frame, ApprovalFrame) or frame.phase != OPEN:
+        state.consequences.append(VoteRefused(fact.path, fact.by, "nothing is asked there", fact.id))
+        return
+    node = frame.node
+    assert isinstance(node, Approval)
+    if isinstance(fact, VoteCast):
+        node.vote(state, frame, fact)
+    else:
+        node.delegate(state, frame, fact)
 
 
 def _timer(state: RunState, path: str) -> None:

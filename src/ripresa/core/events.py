@@ -10,6 +10,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .asking import (
+    ApprovalDecided as ApprovalDecided,
+)
+from .asking import (
+    ApprovalDelegated as ApprovalDelegated,
+)
+from .asking import (
+    ApprovalEscalated as ApprovalEscalated,
+)
+from .asking import (
+    ApprovalReminded as ApprovalReminded,
+)
+from .asking import (
+    ApprovalRequested as ApprovalRequested,
+)
+from .asking import (
+    DelegationTaken as DelegationTaken,
+)
+from .asking import (
+    SignalReceived as SignalReceived,
+)
+from .asking import (
+    SignalTaken as SignalTaken,
+)
+from .asking import (
+    VoteCast as VoteCast,
+)
+from .asking import (
+    VoteCounted as VoteCounted,
+)
+from .asking import (
+    VoteRefused as VoteRefused,
+)
+from .asking import (
+    WaitStarted as WaitStarted,
+)
 from .interception import HookFailed as HookFailed
 from .interception import HooksSet as HooksSet
 from .interception import Intercepted as Intercepted
@@ -279,17 +315,6 @@ class CheckpointNamed:
 
 
 @dataclass(frozen=True, slots=True)
-class SignalReceived:
-    """A message in: it goes to the oldest wait for this name, or is kept for the next one. `id` is the sender's."""
-
-    at: int
-    name: str
-    value: Value
-    id: str = ""
-    by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class SignalRefused:
     """A message in whose value is not of the type that the run waits for; it changes nothing."""
 
@@ -386,6 +411,8 @@ Fact: TypeAlias = (
     | RunStuck
     | SignalReceived
     | SignalRefused
+    | VoteCast
+    | ApprovalDelegated
     | CallStarted
     | CallFailed
     | Restarted
@@ -430,24 +457,6 @@ class TimerSet:
 
     path: str
     due: int
-
-
-@dataclass(frozen=True, slots=True)
-class WaitStarted:
-    """The run waits for a signal, until `due` (0: for ever)."""
-
-    path: str
-    signal: str
-    due: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SignalTaken:
-    """A wait got the signal that it was for."""
-
-    path: str
-    signal: str
-    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -634,6 +643,13 @@ Consequence: TypeAlias = (
     | TimerSet
     | WaitStarted
     | SignalTaken
+    | ApprovalRequested
+    | VoteCounted
+    | VoteRefused
+    | DelegationTaken
+    | ApprovalReminded
+    | ApprovalEscalated
+    | ApprovalDecided
     | ScopeStarted
     | ScopeEnded
     | BranchTaken

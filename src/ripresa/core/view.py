@@ -100,6 +100,22 @@ class StateView:
 
 
 @dataclass(slots=True)
+class ApprovalView:
+    """What people are asked, and who has answered (name, whether granted). Moments in microseconds, 0 for none."""
+
+    path: str
+    question: str
+    about: Value
+    digest: str
+    assignees: tuple[str, ...]
+    quorum: int
+    form: str
+    since: int
+    expires: int
+    votes: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
+
+
+@dataclass(slots=True)
 class RunView:
     """A run as it stands after event `seq`."""
 
@@ -135,6 +151,7 @@ class RunView:
     files: dict[str, str] = field(default_factory=dict[str, str])
     """The files that steps said they changed, each with the step that did last."""
     artifacts: int = 0
+    approvals: dict[str, ApprovalView] = field(default_factory=dict[str, ApprovalView])
     origin: str = ""
     """The run that this one is a fork of, left after its event `forked_at`."""
     forked_at: int = 0
@@ -178,7 +195,9 @@ class RunView:
     def waiting(self) -> bool:
         """Whether nothing is under way but timers and waits."""
         busy = any(step.status == "scheduled" for step in self.steps.values())
-        return self.status == "running" and not busy and bool(self.timers or self.waits or self.current)
+        return (
+            self.status == "running" and not busy and bool(self.timers or self.waits or self.approvals or self.current)
+        )
 
     def apply(self, recorded: Recorded) -> None:
         """Take one more event in; they come in order.
@@ -214,6 +233,7 @@ class RunView:
             case e.NodeCancelled(path):
                 self.timers.pop(path, None)
                 self.waits.pop(path, None)
+                self.approvals.pop(path, None)
                 if path in self.steps and self.steps[path].status in UNDER_WAY:
                     self._ended(path, "cancelled", at)
             case e.Intercepted():
@@ -283,7 +303,45 @@ class RunView:
                 self.timers.pop(path, None)
                 self.waits.pop(path, None)
             case _:
+                self._approval(event)
+
+    def _approval(self, event: e.Event) -> None:
+        match event:
+            case e.ApprovalRequested():
+                self.approvals[event.path] = ApprovalView(
+                    event.path,
+                    event.question,
+                    event.about,
+                    event.digest,
+                    event.assignees,
+                    event.quorum,
+                    event.form,
+                    self.updated_at,
+                    event.expires,
+                )
+                self._moved(event.path, event.due)
+            case e.VoteCounted(path, by, granted):
+                self.approvals[path].votes.append((by, granted))
+            case e.DelegationTaken(path, by, to):
+                asked = self.approvals[path]
+                asked.assignees = (*(name for name in asked.assignees if name != by), to)
+            case e.ApprovalReminded(path, due):
+                self._moved(path, due)
+            case e.ApprovalEscalated(path, to, due):
+                asked = self.approvals[path]
+                asked.assignees = (*asked.assignees, *(name for name in to if name not in asked.assignees))
+                self._moved(path, due)
+            case e.ApprovalDecided(path):
+                self.approvals.pop(path)
+                self.timers.pop(path, None)
+            case _:
                 self._choice(event)
+
+    def _moved(self, path: str, due: int) -> None:
+        """The timer of an approval is due at another moment."""
+        self.timers.pop(path, None)
+        if due:
+            self.timers[path] = due
 
     def _choice(self, event: e.Event) -> None:
         match event:
@@ -396,6 +454,7 @@ class RunView:
         self.status = status
         self.timers.clear()
         self.waits.clear()
+        self.approvals.clear()
         for step in self.steps.values():
             step.due = 0
             if step.status in UNDER_WAY:

@@ -45,6 +45,7 @@ from ..core.events import (
 )
 from ..core.frames import OPEN, CallFrame
 from ..core.lifecycle import TERMINAL
+from ..core.nodes.approval import ASKED
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
@@ -96,6 +97,7 @@ class Driver:
     __slots__ = (
         "__weakref__",
         "_alarms",
+        "_asks",
         "_broken",
         "_flight",
         "_left",
@@ -157,9 +159,7 @@ class Driver:
         self.failure: Failure | None = None
         self.output: Any = None
         self.hooks: RunHooks | None = None
-        self.stopping = False
-        self.released = False
-        self.asleep = False
+        self.stopping = self.released = self.asleep = self._left = self._moved = self._shares = False
         self.seen = 0
         self.began: dict[Place, int] = {}
         self.streams: dict[str, Pump] = {}
@@ -171,8 +171,7 @@ class Driver:
         self._alarms: dict[str, Alarm] = {}
         self._pump: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
-        self._left = False
-        self._moved = self._shares = False
+        self._asks = ASKED in head.tags
         self.idle = Idle(allowed=engine.settings.linger is not None and concurrency is None)
         self._task: asyncio.Task[None] | None = None
 
@@ -419,10 +418,12 @@ class Driver:
     def _batch(self, first: int, events: list[Event], status: str) -> Batch:
         """What is to become durable together; the run's line in lists only if its status was another before."""
         row = encode_events(events)
-        if self.state.status == status and not self._taken and not self._shares:
+        asks = ASKED in self.state.waiters
+        if self.state.status == status and not self._taken and not self._shares and asks == self._asks:
             return Batch(self.run, first, len(events), row, self.keeper.take())
         head = None
-        if self.state.status != status or self._moved:
+        if self.state.status != status or self._moved or asks != self._asks:
+            self._asks = asks
             self.head = head = self._new_head()
         taken, self._taken = tuple(self._taken), []
         shared, self.shared = tuple(self.shared), []
@@ -432,7 +433,8 @@ class Driver:
 
     def _new_head(self) -> RunHead:
         error = self.failure.code if self.failure is not None and self.state.status == "failed" else ""
-        return replace(self.head, status=self.state.status, updated_at=self.state.at, error=error)
+        tags = tuple(tag for tag in self.head.tags if tag != ASKED) + ((ASKED,) if self._asks else ())
+        return replace(self.head, status=self.state.status, updated_at=self.state.at, error=error, tags=tags)
 
     def _turn(self, mail: Sequence[Mail], waiting: list[asyncio.Future[None]]) -> tuple[list[Event], list[Command]]:
         """Advance by these facts and by the answers that they lead to."""

@@ -21,6 +21,7 @@ from ..core.commands import CancelStep, Command
 from ..core.definition import Definition, differences
 from ..core.durations import MICROSECONDS
 from ..core.events import (
+    ApprovalDelegated,
     Asked,
     AttemptLost,
     CancelRequested,
@@ -38,6 +39,7 @@ from ..core.events import (
     SessionEntered,
     SignalReceived,
     SignalRefused,
+    VoteCast,
     Write,
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
@@ -74,6 +76,9 @@ if TYPE_CHECKING:
     from ..executors.processes import Processes
     from ..executors.threads import Threads
     from .cancellation import CancelToken
+
+MESSAGES: Final = (SignalReceived, SignalRefused, VoteCast, ApprovalDelegated)
+"""Facts that are for the run as it goes on, also when it had failed before they came."""
 
 POLL = 0.2
 """Seconds between two looks at the inbox for requests of other processes."""
@@ -430,7 +435,7 @@ class Engine:
         taken = [Mail(RunTaken(now, epoch, self.name))]
         hooks = self.hooks_of(driver)
         if state.status == "failed":
-            signals = [mail for mail in pending if isinstance(mail.fact, SignalReceived | SignalRefused)]
+            signals = [mail for mail in pending if isinstance(mail.fact, MESSAGES)]
             void = [mail for mail in pending if mail not in signals]  # asked of the run before it failed
             return [*taken, *void, Mail(RunReopened(now, kept=True)), *hooks, *signals]
         return [*taken, *hooks, *map(Mail, self._lost(driver, now)), *pending]
@@ -532,6 +537,25 @@ class Engine:
                 if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
                     raise
         return True
+
+    async def answer(self, run: str, kind: str, body: bytes, *, take: Callable[[], Any] | None = None) -> None:
+        """Hand an answer to an approval to the run: durable on return. What it came to stands in the journal.
+
+        Raises `IllegalTransition` if the run has ended, `RunNotFound`.
+        """
+        driver = self.drivers.get(run)
+        if driver is not None:
+            fact = decode_request(Request(0, run, kind, body), self.clock.now())
+            await driver.durable(checked(fact, driver))
+            return
+        await self._check_open(run)
+        await self.store.put(run, kind, body)
+        if take is not None and not await self.is_driven(run):
+            try:
+                await take()
+            except RipresaError as error:
+                if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
+                    raise
 
     async def _check_open(self, run: str) -> None:
         head = await self.store.find_run(run)

@@ -26,13 +26,14 @@ from ..authoring.options import bad_count, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.patterns import map_each
 from ..authoring.step import Step
-from ..context import Context, Gather, MapOver, Race, Restart, Sleep, WaitFor, copy_variables, enter_function
+from ..context import AskPeople, Context, Gather, MapOver, Race, Restart, Sleep, WaitFor, copy_variables, enter_function
 from ..core.events import Asked, CallSpec, Fact, Raised, Restarted, Returned
 from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
 from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
+from .no_loop import NO_LOOP, foreign
 from .values import Keeper, Values
 
 DEAF = 100
@@ -63,28 +64,6 @@ def moment(at: int) -> datetime:
 
 class ThrownAway(BaseException):
     """Raised in a durable function that is dropped while it waits (unlike `close`, through all that it awaits)."""
-
-
-class _NoLoop:
-    """Stands where the event loop would be while a durable function is stepped."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise foreign("the event loop")
-
-    def __hash__(self) -> int:  # to find the current task by its loop
-        raise foreign("the event loop")
-
-
-_NO_LOOP: Any = _NoLoop()
-
-
-def foreign(what: str) -> RipresaError:
-    """The error for anything that a durable function may not wait for."""
-    return RipresaError(
-        f"a durable function cannot wait for {what}",
-        code="foreign_await",
-        hint="await steps, flows, workflows and its context; put everything else into a @step",
-    )
 
 
 class Sink(Protocol):
@@ -367,7 +346,7 @@ class Interpreter:
 
     def _run(self, step: Callable[..., Any], *args: Any) -> Any:
         loop = asyncio._get_running_loop()
-        asyncio._set_running_loop(_NO_LOOP)
+        asyncio._set_running_loop(NO_LOOP)
         try:
             return self._variables.run(step, *args)
         finally:
@@ -382,6 +361,8 @@ class Interpreter:
                 return self._ask("sleep", None, self._segment("sleep", fiber.label), b"%d" % length, fiber, 0)
             case WaitFor(signal, _, length):
                 return self._ask("wait", request, self._segment(signal, fiber.label), b"%d" % length, fiber, 0)
+            case AskPeople():
+                return self._ask_people(request, fiber)
             case Gather(units):
                 return self._join(fiber, list(units), len(units), race=False)
             case Race(units):
@@ -501,6 +482,15 @@ class Interpreter:
         for one in placed_in(node):
             self.noted[node.name, one.hook] = one
         return self.definition.add_flow(path, node)
+
+    def _ask_people(self, request: AskPeople, fiber: Fiber) -> Awaits:
+        segment = self._segment(request.name, fiber.label)
+        try:
+            text = encode(request.about, where=self.prefix + segment, code="invalid_input")
+        except RipresaError as error:
+            fiber.settle(0, None, error)
+            return None
+        return self._ask("approval", request, segment, text, fiber, 0)
 
     def _join(self, fiber: Fiber, units: list[Any], window: int, *, race: bool) -> Awaits:
         if race and not units:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..authoring.encoding import decode
 from ..authoring.failures import failure_of, printable
 from ..core.events import (
+    ApprovalDelegated,
     CancelRequested,
     CheckpointNamed,
     ContinueRequested,
@@ -17,7 +18,9 @@ from ..core.events import (
     SignalReceived,
     SignalRefused,
     TerminateRequested,
+    VoteCast,
 )
+from ..core.nodes.approval import ApprovalFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..errors import InvalidValue, RipresaError
 from ..ports import Request
@@ -25,7 +28,7 @@ from ..ports import Request
 if TYPE_CHECKING:
     from .driver import Driver
 
-KINDS: Final = ("cancel", "terminate", "pause", "continue", "checkpoint", "signal")
+KINDS: Final = ("cancel", "terminate", "pause", "continue", "checkpoint", "signal", "vote", "delegate")
 
 
 def encode_request(reason: str = "", by: str = "") -> bytes:
@@ -36,6 +39,11 @@ def encode_request(reason: str = "", by: str = "") -> bytes:
 def encode_signal(name: str, value: bytes, id: str = "", by: str = "") -> bytes:
     """The body of a signal; `value` is JSON text."""
     return json.dumps({"name": name, "value": value.decode(), "id": id, "by": by}).encode()
+
+
+def encode_vote(**fields: Any) -> bytes:
+    """The body of an answer to an approval, or of a delegation."""
+    return json.dumps(fields).encode()
 
 
 def decode_request(request: Request, now: int) -> Fact:
@@ -55,12 +63,18 @@ def decode_request(request: Request, now: int) -> Fact:
             return CheckpointNamed(now, reason, by)
         case "signal":
             return SignalReceived(now, str(body["name"]), str(body["value"]).encode(), str(body["id"]), by)
+        case "vote":
+            return VoteCast(now, **{**body, "by": by, "roles": tuple(body["roles"])})
+        case "delegate":
+            return ApprovalDelegated(now, **{**body, "by": by, "roles": tuple(body["roles"])})
         case kind:
             raise RipresaError(f"a run cannot be asked to {kind!r}", code="usage", op="request", hint=", ".join(KINDS))
 
 
 def checked(fact: Fact, driver: Driver) -> Fact:
     """The fact itself, or, for a signal that the wait which would get it cannot take, that it was refused."""
+    if isinstance(fact, VoteCast):
+        return _checked_vote(fact, driver)
     if not isinstance(fact, SignalReceived):
         return fact
     paths = driver.state.waiters.get(fact.name)
@@ -71,6 +85,24 @@ def checked(fact: Fact, driver: Driver) -> Fact:
     except InvalidValue as error:
         return SignalRefused(fact.at, fact.name, failure_of(error), fact.id, fact.by)
     return replace(fact, value=driver.keeper.keep(fact.value))
+
+
+def _checked_vote(vote: VoteCast, driver: Driver) -> VoteCast:
+    """The vote with what is wrong with its form, if that is known here."""
+    frame = driver.state.frames.get(vote.path)
+    if not isinstance(frame, ApprovalFrame) or (not vote.granted and vote.form == "null"):
+        return vote
+    if isinstance(frame.parent, DynamicFrame):
+        form: Any = driver.functions.callee(frame.parent.path, frame.key).form
+    else:
+        form = frame.node.code
+    if form is None:
+        return vote if vote.form == "null" else replace(vote, wrong="there is no form to fill in")
+    try:
+        decode(vote.form.encode(), form, where="form")
+    except InvalidValue as error:
+        return replace(vote, wrong=f"the form is not filled in right: {error.message}")
+    return vote
 
 
 def _awaited_type(driver: Driver, path: str) -> Any:

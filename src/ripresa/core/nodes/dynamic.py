@@ -10,6 +10,7 @@ from ..commands import Resume
 from ..events import Asked, CallSpec, Failure, Returned, Write
 from ..frames import CANCELLING, ENDED, OPEN, WINDING, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
+from .approval import Approval, terms_from
 from .call import Call
 from .delay import Delay
 from .node import Node, Scope
@@ -306,6 +307,8 @@ class Dynamic(Scope[DynamicFrame]):
             return Delay(spec.segment, int(text_of(spec.input)))
         if spec.kind == "step":
             return Call(spec.segment)
+        if spec.kind == "approval":
+            return Approval(spec.segment, terms_from(spec.shape))
         if spec.kind == "wait":
             return Wait(spec.segment, spec.shape, timeout=int(text_of(spec.input)))
         return run.definition.flow(frame.prefix + spec.segment, spec.shape)
