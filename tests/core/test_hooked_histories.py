@@ -77,7 +77,7 @@ def history_of(tape: Tape, definition: Definition, play: Play | None = None, *, 
     return history.run()
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(tapes)
 @example(b"")
 def test_any_history_with_interceptors(data: bytes) -> None:
@@ -90,7 +90,7 @@ def test_any_history_with_interceptors(data: bytes) -> None:
     assert encode_events(live.events) == encode_events(stored.events)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(tapes)
 def test_the_view_of_any_run_with_interceptors_says_what_the_run_is_doing(data: bytes) -> None:
     tape = Tape(data)

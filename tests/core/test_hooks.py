@@ -329,6 +329,8 @@ def test_the_next_alternative_is_tried_or_another_one() -> None:
     assert falling().hook("") == [FallbackTaken("", "b", boom), *run_step("b")]
     assert falling().hook("", "redirect", detail="c") == [FallbackTaken("", "c", boom), *run_step("c")]
     assert falling().cancel()[-1] == Withdraw("")
+    run = play(Fallback("f", calls("a b"), on=("ValueError",)), hooks="fallback x")
+    assert run.fail("a", types="ValueError")[1] == StepScheduled("b", 1)
 
 
 def gates(answer: bytes) -> Play:
@@ -453,6 +455,21 @@ def test_a_gate_is_outstanding_and_survives_encoding() -> None:
     run.reopen()
     run.terminate()
     assert run.state.gates == {}
+
+
+def test_a_run_out_of_time_does_not_wait_for_an_interceptor() -> None:
+    def late(hooks: str, *nodes: Node[Any]) -> Play:
+        begun = Play(define(*nodes), hooks=tuple(hooks.split(", ")))
+        begun.start(b"5", deadline=SECOND)
+        return begun
+
+    over = RunFailed(Failure("deadline_exceeded", "the run had no time left"))
+    run = late("stage *", *calls("a b"))
+    assert run.fire("")[0] == over
+    assert Intercept("", "stage") in run.reopen()
+    run = late("start *, fail *", Parallel("p", calls("a b"), join=Join()))
+    assert run.hook("", "veto", detail="no") == [Intercept("", "fail")]
+    assert run.fire("")[0] == vetoed("")
 
 
 def test_a_node_at_which_no_hook_can_stand_says_so() -> None:

@@ -33,6 +33,7 @@ from ripresa import (
     for_range,
     intercept,
     map_each,
+    parallel,
     observe,
     on_error,
     repeat,
@@ -129,7 +130,7 @@ async def test_what_a_hook_is_handed_is_its_own() -> None:
     def look(asked: Any) -> None:
         seen.append(asked.arguments)
 
-    assert (await ran(flow("abc"), look, spoil))[0] == 3
+    assert (await ran(flow("abc"), look, spoil, before("*etch")(lambda _: None)))[0] == 3
     assert seen == [("chain", "size", "size", "before"), {"page": Page(text="abc")}]
 
 
@@ -745,15 +746,15 @@ async def test_a_cancelled_run_does_not_wait_for_its_hooks() -> None:
 
 
 async def test_a_hook_that_swallows_its_cancellation_holds_nobody_up_and_is_not_heard() -> None:
-    tally, stop = Tally(), asyncio.Event()
+    tally, stop, heard = Tally(), asyncio.Event(), asyncio.Event()
 
     @before
     async def deaf(event: Any) -> Veto:
-        while not stop.is_set():
-            try:
-                await tally.visit()
-            except asyncio.CancelledError:
-                await stop.wait()
+        try:
+            await tally.visit()
+        except asyncio.CancelledError:
+            await stop.wait()
+        heard.set()
         return Veto()
 
     async with in_memory(hooks=[deaf]) as app:
@@ -762,8 +763,11 @@ async def test_a_hook_that_swallows_its_cancellation_holds_nobody_up_and_is_not_
         await handle.cancel()
         with pytest.raises(RunCancelled):
             await handle.result()
+        await turns(3)
         stop.set()
-        await turns(5)
+        await heard.wait()
+        await turns(3)
+        assert "Intercepted" not in kinds(await journal_of(handle))
 
 
 async def test_variables_that_a_hook_sets_stay_with_it() -> None:
@@ -795,7 +799,7 @@ async def test_observers_are_told_of_what_is_durable_at_their_point() -> None:
     def note(event: Observed[Any]) -> None:
         seen.append((event.path, event.event.output, event.seq, event.workflow, len(store.batches)))
 
-    @observe("event", "size")
+    @observe("event", "size", breaker=None)
     async def later(event: Observed[Any]) -> None:
         await asyncio.sleep(0)
         seen.append((event.point, event.path))
@@ -934,6 +938,60 @@ def test_every_point_of_an_event_names_one_that_there_is() -> None:
     assert set(named) <= set(RECORDED)
     assert len(named) == len(set(named))
     assert set(ANSWERS) <= set(EVENTS)
+
+
+async def test_observers_of_a_nested_flow_are_told_of_what_is_inside_it() -> None:
+    seen: list[str] = []
+    note = observe("after")(lambda event: seen.append(event.path))
+    inner = chain(double).with_hooks(note)
+
+    @workflow
+    async def two(ctx: Context, n: int) -> int:
+        return await double(n)
+
+    await ran(chain(add).then(inner.named("inner"))(1))
+    assert seen == ["inner/double"]
+    await ran(chain(add).then(chain(two).with_hooks(note).named("other"))(1))
+    assert "other/two/double" in seen
+
+
+async def test_a_question_that_nobody_waits_for_any_more_is_not_put() -> None:
+    asked: list[str] = []
+
+    @before
+    def never(event: Any) -> Veto:
+        asked.append(event.path)
+        return Veto()
+
+    await failed(chain(parallel(double, add))(1), never)
+    assert asked == ["parallel/double"]
+
+
+async def test_nobody_is_let_go_where_no_hook_stands() -> None:
+    from types import SimpleNamespace
+
+    from ripresa.core.commands import Intercept, Withdraw
+    from ripresa.runtime.hooks import ask
+
+    ask(SimpleNamespace(hooks=None), Withdraw("a"))  # type: ignore[arg-type]
+    ask(SimpleNamespace(hooks=object(), stopping=True), Intercept("a", "before"))  # type: ignore[arg-type]
+
+
+async def test_a_loop_ends_with_a_value_that_another_hook_replaced() -> None:
+    hooks = [
+        Hook("iterated", lambda _: Replace(7), priority=1),
+        Hook("iterated", lambda _: Redirect("end"), breaker=None),
+        Hook("loop_end", lambda _: Continue(), breaker=None),
+    ]
+    assert (await ran(repeat(double, until=lambda n: n > 100, at_most=9)(1), *hooks))[0] == 7
+
+
+async def test_ctrl_c_in_a_hook_is_not_data() -> None:
+    from ripresa.runtime.hooks import _is_not_its_own
+
+    hook = Hook("before", lambda _: None)
+    assert _is_not_its_own(hook, KeyboardInterrupt())
+    assert not _is_not_its_own(hook, SystemExit())
 
 
 # --- options

@@ -137,9 +137,12 @@ def cancel(run: RunState, frame: Any) -> bool:
 def abort(run: RunState, frame: Frame, failure: Failure) -> bool:
     """A frame that waits at its gate fails for another reason; whether that was all there was to do."""
     gate = _withdraw(run, frame)
-    if gate.point != "start":
+    if gate.point == "start":
+        run.fail(frame, failure)
+    elif gate.failure is not None and gate.point == "fail":
+        run.give_up(frame, gate.failure)
+    else:
         return False
-    run.fail(frame, failure)
     return True
 
 

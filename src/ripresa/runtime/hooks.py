@@ -233,10 +233,11 @@ class RunHooks:
 
     async def _ask(self, command: Intercept) -> None:
         facts = await self._answered(command, self.asked_at(command))
-        if self.asking.get(command.path) is asyncio.current_task():
-            del self.asking[command.path]
-            for fact in facts:
-                self.driver.deliver_if_driven(fact)
+        if self.asking.get(command.path) is not asyncio.current_task():
+            return  # it was withdrawn, and the hook did not mind being cancelled
+        del self.asking[command.path]
+        for fact in facts:
+            self.driver.deliver_if_driven(fact)
 
     async def _answered(self, command: Intercept, hooks: list[Hook]) -> list[Fact]:
         """Ask one after another until one decides; what each replaces is what the next is asked about."""
@@ -268,13 +269,9 @@ class RunHooks:
         try:
             answer = await called(hook, question.asked(), self.board.engine)
             question.check(hook, answer)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except asyncio.CancelledError as error:
-            if _is_cancelled(hook):
-                raise
-            raise self._broken(hook, circuit, error) from error
         except BaseException as error:  # the border: whatever a hook raises is data from here on
+            if _is_not_its_own(hook, error):
+                raise
             raise self._broken(hook, circuit, error) from error
         if circuit is not None:
             circuit.note(failed=False)
@@ -313,13 +310,9 @@ class RunHooks:
             return
         try:
             await called(hook, observed, self.board.engine)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except asyncio.CancelledError as error:
-            if _is_cancelled(hook):
-                raise
-            self.failed_observer(hook, observed, error)
         except BaseException as error:  # the border: an observer is told afterwards and cannot change what happened
+            if _is_not_its_own(hook, error):
+                raise
             self.failed_observer(hook, observed, error)
         else:
             if circuit is not None:
@@ -399,8 +392,10 @@ def _failed(hook: Hook, error: BaseException) -> RipresaError:
     return failed
 
 
-def _is_cancelled(hook: Hook) -> bool:
-    """Whether a cancellation came from outside and not from the hook itself."""
+def _is_not_its_own(hook: Hook, error: BaseException) -> bool:
+    """Whether an exception was meant for whoever runs the hook: Ctrl-C, or a cancellation from outside."""
+    if not isinstance(error, asyncio.CancelledError):
+        return isinstance(error, KeyboardInterrupt | GeneratorExit)
     task = None if hook.is_inline else asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -484,4 +479,4 @@ def _without_waiting(coroutine: Coroutine[Any, Any, Any]) -> Any:
         coroutine.send(None)
     except StopIteration as stop:
         return stop.value
-    raise AssertionError("a hook that is called at once never waits")
+    raise AssertionError("it waits")  # pragma: no cover - a hook that is called at once never does

@@ -235,10 +235,9 @@ class Question:
                 return Intercepted(*fact, value, detail=answer.to, number=int(self.replaced))
             case Narrow():
                 return Intercepted(*fact, number=answer.to)
-            case Cancel() | Veto():
-                return Intercepted(*fact, detail=answer.reason)
             case _:
-                raise AssertionError(answer)
+                assert isinstance(answer, Cancel | Veto)
+                return Intercepted(*fact, detail=answer.reason)
 
     def refused(self, hook: Hook, failure: Failure) -> Intercepted:
         """The answer where a critical hook failed."""
