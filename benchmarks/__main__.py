@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from ripresa import App, __version__, for_range, step, stream
+from ripresa import App, Hook, __version__, after, before, for_range, observe, step, stream
 from ripresa.core.events import Recorded, StepScheduled
 from ripresa.runtime.feed import Feed
 
@@ -281,6 +281,37 @@ async def overhead(bench: Bench) -> None:
             table.add(f"{name}, with every event and notice read", took, bare, took / bare)
 
 
+async def hooks(bench: Bench) -> None:
+    """What hooks add to steps of 1 ms, and what they cost by themselves; measured in turns, since machines drift."""
+    table = bench.table("Hooks: µs per step", "what", "steps of 1 ms", "of those, %", "empty steps")
+    kinds: dict[str, list[Hook]] = {
+        "no hook": [],
+        "one that stands elsewhere": [before("another")(_nothing)],
+        "an observer of completed steps": [observe("after")(_nothing)],
+        "an interceptor, plain, before": [before(_nothing)],
+        "an interceptor, plain, before and after": [before(_nothing), after(_nothing)],
+        "an interceptor, async, before (one commit more)": [before(_nothing_later)],
+    }
+    real, empty = w.chain_of(100, w.millisecond), w.chain_of(100)
+    took: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in kinds}
+    for _ in range(3 * bench.rounds):
+        for name, found in kinds.items():
+            async with bench.app("normal", hooks=found) as app:
+                for call, times in zip((real, empty), took[name], strict=True):
+                    times += await seconds(lambda call=call, app=app: app.run(call(0)), 1)  # type: ignore[misc]
+    bare = min(took["no hook"][0])
+    for name, (with_work, without) in took.items():
+        table.add(name, min(with_work) * 10_000, 100 * (min(with_work) / bare - 1), min(without) * 10_000)
+
+
+def _nothing(asked: Any) -> None:
+    pass
+
+
+async def _nothing_later(asked: Any) -> None:
+    pass
+
+
 async def imports(bench: Bench) -> None:
     """What `import ripresa` costs."""
     table = bench.table("Import: ms of CPU", "what", "ms")
@@ -290,7 +321,7 @@ async def imports(bench: Bench) -> None:
         table.add(f"import {what}", median(times))
 
 
-PARTS = (throughput, growth, size_and_resume, streams, latencies, parallelism, overhead, imports)
+PARTS = (throughput, growth, size_and_resume, streams, latencies, parallelism, overhead, hooks, imports)
 
 
 async def main() -> None:

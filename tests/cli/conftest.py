@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ripresa import Context, Retry, branch, chain, current, delay, fold, map_each, step, workflow
+from ripresa import Context, Replace, Retry, after, branch, chain, current, delay, fold, map_each, step, workflow
 
 
 @dataclass
@@ -143,6 +143,22 @@ def is_large(n: int) -> bool:
     return n > 2
 
 
+@after("size_of")
+def guard(asked):
+    return Replace(3)
+
+
+@after("size_of")
+def broken(asked):
+    raise ValueError("no such guard")
+
+
+@step
+def size_of(text: str) -> int:
+    return len(text)
+
+
+hooked = chain(size_of, name="hooked").with_hooks(guard, broken)
 looped = chain(numbers, name="looped").then(fold(add, 0)).then(branch(is_large, double, flaky)).then(delay(0.01))
 '''
 

@@ -66,6 +66,14 @@ def test_a_run_says_on_one_line_what_happens(terminal: Terminal) -> None:
     assert "took double at branch (is_large)" in lines
 
 
+def test_a_run_says_what_hooks_made_of_it(terminal: Terminal) -> None:
+    ended = terminal("run", "flows.py:hooked", "-i", '"tides"')
+    assert ended.out == "3\n"
+    lines = ended.err.splitlines()
+    assert "replace at size_of, says hook guard" in lines
+    assert "hook broken failed at size_of: hook 'broken' failed: ValueError: no such guard" in lines
+
+
 def test_the_same_id_gives_the_recorded_run_and_another_input_is_refused(terminal: Terminal) -> None:
     first = terminal("run", "flows.py:sums", "-i", "4", "--id", "a")
     again = terminal("run", "flows.py:sums", "-i", "4", "--id", "a")

@@ -9,7 +9,9 @@ from ripresa.core.definition import Definition
 from ripresa.core.events import HookFailed, StepScheduled
 from ripresa.core.frames import CallFrame
 from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.fallback import Fallback
+from ripresa.core.nodes.router import Router
 from ripresa.core.points import ANSWERS, UNSEEN
 from ripresa.core.view import RunView, view_of
 
@@ -65,8 +67,8 @@ class HookedHistory(History):
 
 
 def _choices(node: Any) -> list[str]:
-    if isinstance(node, Branch | Fallback):
-        return [child.name for child in node.children]
+    if isinstance(node, Branch | Choose | Fallback | Router):
+        return [*(child.name for child in node.children), *(["end"] if isinstance(node, Router) else [])]
     return ["end"] if node.kind == "loop" else ["run", "skip"]
 
 

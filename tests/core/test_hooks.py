@@ -23,8 +23,10 @@ from ripresa.core.events import (
     RunCompleted,
     RunFailed,
     StepScheduled,
+    TransitionTaken,
 )
 from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.fallback import Fallback
 from ripresa.core.nodes.graph import INPUT, Graph, Wire
@@ -33,6 +35,7 @@ from ripresa.core.nodes.loop import Loop, Over
 from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
+from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.points import matches
 from ripresa.errors import RipresaError
@@ -344,6 +347,37 @@ def test_a_condition_of_a_graph_is_decided_otherwise() -> None:
     assert gates(b"true").hook("a?")[0] == StepScheduled("a", 1)
     assert gates(b"true").hook("a?", "redirect", detail="skip")[0] == NodeSkipped("a", -1)
     assert gates(b"false").hook("a?", "redirect", detail="run")[0] == StepScheduled("a", 1)
+
+
+def routed(answer: bytes = b'[0,"int"]') -> Play:
+    run = play(Router("r", calls("a b"), condition="c", at_most=3), call("z"), hooks="branch r")
+    assert run.answer("r", answer) == [Intercept("r", "branch")]
+    return run
+
+
+def test_a_router_goes_on_as_it_was_chosen_or_another_way() -> None:
+    assert routed().hook("r")[0] == TransitionTaken("r", 0, "", "a", "int", 1)
+    assert routed().hook("r", "redirect", detail="b")[0] == TransitionTaken("r", 0, "", "b", "hook", 1)
+    assert routed().hook("r", "redirect", detail="end")[1:] == run_step("z")
+    assert routed(b'[-1,"int"]').hook("r", "skip", value=b"0") == run_step("z", input=b"0")
+    run = routed()
+    assert run.hook("r", "veto", detail="no") == [vetoed("r")]
+    assert run.reopen() == [Intercept("r", "branch")]
+    assert run.hook("r")[1] == StepScheduled("r/a[0]", 1)
+    run.check_replay()
+
+
+def test_a_choice_of_several_is_taken_changed_or_left_out() -> None:
+    def chosen() -> Play:
+        run = play(Choose("some", calls("x y z"), condition="c", join=Join()), call("q"), hooks="branch some, fork *")
+        assert run.answer("some", b"[0,2]") == [Intercept("some", "branch")]
+        return run
+
+    assert chosen().hook("some")[-1] == Intercept("some", "fork")
+    run = chosen()
+    run.hook("some", "redirect", detail="y")
+    assert run.hook("some")[0] == StepScheduled("some/y", 1)
+    assert chosen().hook("some", "skip", value=b"[]") == run_step("q", input=b"[]")
 
 
 # --- loops

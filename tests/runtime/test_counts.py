@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, Context, chain, map_each, step, workflow
+from ripresa import App, Context, Hook, before, chain, map_each, observe, step, workflow
 from ripresa.core.values import LARGE
 from ripresa.stores.memory import MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
@@ -151,3 +151,55 @@ async def test_no_step_visits_the_events_of_the_others() -> None:
             assert await handle.result() == length
             assert most <= 2
             assert len(await all_of(handle)) == 2 * length + 2
+
+
+class Asked(AssertionError):
+    """Something was done for hooks."""
+
+
+@pytest.mark.parametrize("kind", ["chain", "function", "map"])
+async def test_where_no_hook_stands_nothing_is_done_for_hooks(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ripresa.core import gates, points
+    from ripresa.runtime import hooks, questions
+
+    def never(*_: Any) -> Any:
+        raise Asked
+
+    for module, name in ((gates, "_stands"), (gates, "_ask"), (points, "matches"), (hooks, "_by_point")):
+        monkeypatch.setattr(module, name, never)
+    monkeypatch.setattr(hooks.RunHooks, "__init__", never)
+    monkeypatch.setattr(questions.Question, "__init__", never)
+    calls: Any = {
+        "chain": lambda: serial(5)(0),
+        "function": lambda: function(5),
+        "map": lambda: map_each(add)([1, 2]),
+    }
+    async with in_memory() as app:
+        handle = await app.start(calls[kind]())
+        await handle.result()
+        assert not [item for item in await all_of(handle) if "Hook" in repr(item.event) or "Point" in repr(item.event)]
+
+
+@pytest.mark.parametrize(("waits", "more"), [(False, 0), (True, 1)])
+async def test_a_hook_that_must_be_awaited_costs_a_transaction_and_another_one_none(waits: bool, more: int) -> None:
+    async def later(asked: Any) -> None: ...
+
+    def at_once(asked: Any) -> None: ...
+
+    async def writes(*hooks: Hook) -> int:
+        counting = Counting(MemoryStore())
+        async with App(counting, hooks=hooks) as app:
+            await app.run(serial(20)(0))
+        return len(counting.batches)
+
+    bare = await writes()
+    assert await writes(before("another")(later), observe("event")(at_once)) == bare
+    assert await writes(before(later if waits else at_once)) == bare + more * 20
+
+
+async def test_events_of_a_run_are_handed_on_only_where_an_observer_stands() -> None:
+    for hooks, followed in (((), 0), ((before(lambda _: None),), 0), ((observe("after")(lambda _: None),), 1)):
+        async with in_memory(hooks=hooks) as app:
+            handle = await app.start(chain(add)(1))
+            assert len(app.engine.feed._followers) == followed
+            await handle.result()

@@ -15,6 +15,7 @@ from ripresa import (
     Context,
     Continue,
     Graph,
+    Handoff,
     Hook,
     Narrow,
     Observed,
@@ -28,15 +29,18 @@ from ripresa import (
     before,
     best_effort,
     branch,
+    case,
     chain,
+    choose,
     fallback,
     for_range,
     intercept,
     map_each,
-    parallel,
     observe,
     on_error,
+    parallel,
     repeat,
+    router,
     step,
     workflow,
 )
@@ -329,6 +333,50 @@ async def test_the_condition_of_a_graph_is_decided_otherwise() -> None:
         return Redirect("run")
 
     assert (await ran(graph_flow(2), run))[0] == 5
+
+
+async def test_a_router_is_sent_elsewhere_and_a_choice_of_several_narrowed() -> None:
+    seen: list[tuple[str, tuple[str, ...]]] = []
+
+    def other(answer: Any) -> Hook:
+        def choose_(asked: Any) -> Any:
+            seen.append((asked.choice, asked.choices))
+            return answer
+
+        return Hook("branch", choose_)
+
+    @step
+    async def text(n: int) -> str:
+        return str(n)
+
+    routing = router(until=str, at_most=3, name="desk")(case(int, text))
+    assert (await ran(chain(double).then(routing)(4), other(None)))[0] == "8"
+    assert seen[-1] == ("end", ("text", "end"))
+    assert (await ran(chain(double).then(routing)(4), other(Skip("no"))))[0] == "no"
+    several = choose(lambda _: ["double", "add"], double, add, name="some")
+    assert (await ran(chain(double).then(several)(4), other(None)))[0] == [16, 9]
+    assert seen[-1] == ("double, add", ("double", "add"))
+    assert (await ran(chain(double).then(several)(4), other(Redirect("add"))))[0] == [9]
+    assert (await ran(chain(double).then(several)(4), other(Skip([]))))[0] == []
+
+    @intercept("branch", "desk")
+    def astray(asked: Any) -> Redirect | None:
+        return Redirect("end") if asked.choice == "text" else None
+
+    result, answers = await ran(chain(double).then(routing)(4), astray)
+    assert (result, answers[0].answer) == ("8", "continue")  # 8 is no result of this router
+
+
+async def test_a_handoff_cannot_be_redirected() -> None:
+    @step
+    async def desk(n: int) -> Handoff[int] | str:
+        return Handoff("desk", n - 1) if n else "done"
+
+    routing = chain(router(until=str, at_most=3, name="desks")(desk))
+    async with in_memory(hooks=[Hook("branch", lambda _: Redirect("desk"))]) as app:
+        handle = await app.start(routing(1))
+        assert await handle.result() == "done"
+        assert "HookFailed" in kinds(await journal_of(handle))
 
 
 async def test_another_alternative_is_taken() -> None:

@@ -31,6 +31,7 @@ from ripresa.testing.simulator import (
     Attempt,
     Cancelled,
     Discrepancy,
+    Faults,
     Race,
     Simulation,
     call,
@@ -325,3 +326,35 @@ def test_a_store_that_waits_is_refused() -> None:
         patch.setattr(simulator, "MemoryStore", Waiting)
         with pytest.raises(AssertionError, match="does not wait"):
             simulate(chain("add")).run()
+
+
+# --- interceptors
+
+
+def test_interceptors_answer_late_and_across_crashes_and_the_end_is_the_same() -> None:
+    from ripresa.core.commands import Intercept
+    from ripresa.core.events import Intercepted
+    from ripresa.core.gates import Gate
+
+    def interceptor(command: Intercept, gate: Gate) -> Intercepted:
+        answer, value = {"before": ("continue", b"null"), "after": ("replace", b"7")}[command.point]
+        if gate.value == b"7":
+            answer = "continue"
+        return Intercepted(0, command.path, command.point, answer, "h", value)
+
+    hooked = Simulation(
+        Definition("hooked", Sequence("root", (Call("a"), Call("b")))),
+        steps={"a": lambda attempt: 1, "b": lambda attempt: attempt.input},
+        retry=Retry(attempts=50, wait=0),
+        hooks=("after *", "before *"),
+        interceptor=interceptor,
+    )
+    for result in hooked.check(range(60), Faults(crash=0.2, delay=0.3, duplicate=0.2)):
+        answered = [item.event for item in result.events if isinstance(item.event, Intercepted)]
+        assert [(one.path, one.point) for one in answered] == [
+            ("a", "before"),
+            ("a", "after"),
+            ("b", "before"),
+            ("b", "after"),
+        ]
+        assert result.output == 7

@@ -117,6 +117,10 @@ class Lines(Screen):
                 yield f"took {choice} at {path or view.workflow} ({condition})"
             case e.TransitionTaken(path, _, source, target, reason) if not _is_item(path):
                 yield f"{path or view.workflow}: {source or 'start'} → {target or 'end'} ({reason})"
+            case e.Intercepted(_, path, _, answer, hook) if answer != "continue" and not _is_item(path):
+                yield f"{answer} at {path or view.workflow}, says hook {hook}"
+            case e.HookFailed(_, path, _, hook, failure) if not _is_item(path):
+                yield f"hook {hook} failed at {path or view.workflow}: {failure.message}"
             case e.RunPausing():
                 yield "paused"
             case _:

@@ -50,8 +50,10 @@ def reached(run: RunState, frame: Frame, point: str, name: str, index: int) -> N
 
 
 def _stands(run: RunState, frame: Frame, point: str) -> bool:
-    patterns = None if isinstance(frame, StreamFrame) else run.points.get(point)  # streams have hooks of their own
-    return patterns is not None and any(matches(pattern, frame.node.name, frame.path) for pattern in patterns)
+    patterns = run.points.get(point)
+    if patterns is None or isinstance(frame, StreamFrame):  # which has hooks of its own
+        return False
+    return any(matches(pattern, frame.node.name, frame.path) for pattern in patterns)
 
 
 def _ask(run: RunState, frame: Frame, gate: Gate) -> None:

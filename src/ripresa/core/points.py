@@ -78,12 +78,17 @@ def parse(recorded: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 def matches(pattern: str, name: str, path: str) -> bool:
     """Whether a pattern names the node of this name at this path."""
-    return pattern == "*" or bool(_compiled(pattern).fullmatch(path if "/" in pattern else plain_name(name)))
+    return pattern == "*" or _fits(pattern, path if "/" in pattern else name)
 
 
 def plain_name(name: str) -> str:
     """A node's name as it was given: without its number among those of one name, and without a gate's mark."""
     return name.partition("#")[0].removesuffix("?")
+
+
+@lru_cache(maxsize=4096)
+def _fits(pattern: str, text: str) -> bool:
+    return bool(_compiled(pattern).fullmatch(text if "/" in pattern else plain_name(text)))
 
 
 @lru_cache(maxsize=1024)

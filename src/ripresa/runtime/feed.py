@@ -152,9 +152,15 @@ class Feed:
 
         return leave
 
-    def follow(self, run: str, listener: Listener) -> None:
-        """Call one listener with every event of one run; it does its own catching."""
-        self._followers[run] = listener
+    def follow(self, run: str, listener: Listener | None) -> None:
+        """Call one listener with every event of one run, in the place of the one before (None: no more).
+
+        It does its own catching.
+        """
+        if listener is not None:
+            self._followers[run] = listener
+        else:
+            self._followers.pop(run, None)
 
     def watch(self, run: str) -> Watcher:
         """Begin to watch a run."""

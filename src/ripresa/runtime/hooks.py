@@ -166,7 +166,9 @@ class RunHooks:
         self.board = board
         self.asking: dict[str, asyncio.Task[None]] = {}
         self.placed: list[Placed] = []
-        self._by_point: dict[str, list[Placed]] = {}
+        self._asked: dict[str, list[Placed]] = {}
+        self._told: dict[str, list[Placed]] = {}
+        self._circuits: dict[Hook, Circuit | None] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -178,9 +180,14 @@ class RunHooks:
         ]
         found = [*everywhere, *placed_in(state.definition.root), *self.driver.functions.noted.values()]
         self.placed = found
-        self._by_point = {}
-        for point in {one.hook.point for one in found}:
-            self._by_point[point] = in_order(point, (one for one in found if one.hook.point == point))
+        self._asked = _by_point(one for one in found if not one.hook.observes)
+        self._told = _by_point(one for one in found if one.hook.observes)
+        self._circuits = {one.hook: self.board.circuit(one.hook) for one in found}
+
+    @property
+    def observed(self) -> bool:
+        """Whether anybody is to be told of events."""
+        return bool(self._told)
 
     def recorded(self) -> tuple[str, ...]:
         """The points at which hooks stand, as a run records them."""
@@ -197,11 +204,7 @@ class RunHooks:
     def asked_at(self, command: Intercept) -> list[Hook]:
         """The interceptors at a gate, in order."""
         frame = self.driver.state.frames[command.path]
-        return [
-            one.hook
-            for one in self._by_point.get(command.point, ())
-            if not one.hook.observes and _concerns(one, frame, self.driver)
-        ]
+        return [one.hook for one in self._asked.get(command.point, ()) if _concerns(one, frame, self.driver)]
 
     def at_once(self, command: Intercept) -> list[Fact] | None:
         """The answer of interceptors that need not be awaited; None if one of them must be."""
@@ -259,7 +262,7 @@ class RunHooks:
 
     async def _call(self, hook: Hook, question: Question) -> Any:
         """The answer of one hook, None if it has none or is left out. Raises what makes it one that failed."""
-        circuit = self.board.circuit(hook)
+        circuit = self._circuits.get(hook)
         if circuit is not None and not circuit.lets_through():
             if hook.critical:
                 raise RipresaError(
@@ -289,8 +292,8 @@ class RunHooks:
         """An event is durable: tell those who observe its point."""
         point = point_of(item.event)
         for name in (point, EVERYTHING):
-            for one in self._by_point.get(name, ()):
-                if one.hook.observes and _sees(one, getattr(item.event, "path", "")):
+            for one in self._told.get(name, ()):
+                if _sees(one, getattr(item.event, "path", "")):
                     self._tell(one.hook, self._observed(point, item))
 
     def _observed(self, point: str, item: Recorded) -> Observed:
@@ -305,7 +308,7 @@ class RunHooks:
 
     async def tell(self, hook: Hook, observed: Observed) -> None:
         """Tell an observer of an event; what it raises is recorded if the run is still under way."""
-        circuit = self.board.circuit(hook)
+        circuit = self._circuits.get(hook)
         if circuit is not None and not circuit.lets_through():
             return
         try:
@@ -320,7 +323,7 @@ class RunHooks:
 
     def failed_observer(self, hook: Hook, observed: Observed, error: BaseException) -> None:
         """Log that an observer failed; keep it as an event, unless what it was told was such an event."""
-        circuit = self.board.circuit(hook)
+        circuit = self._circuits.get(hook)
         if circuit is not None:
             circuit.note(failed=True)
         _log.warning("an observer failed", exc_info=error, extra={"hook": hook.name, "run": observed.run})
@@ -337,19 +340,19 @@ class RunHooks:
 
 def follow(driver: Driver) -> None:
     """Let observers hear of what becomes durable from now on."""
-    if driver.hooks is not None:
-        driver.engine.feed.follow(driver.run, driver.hooks.told)
+    told = driver.hooks.told if driver.hooks is not None and driver.hooks.observed else None
+    driver.engine.feed.follow(driver.run, told)
 
 
 def changed_points(driver: Driver) -> list[Fact]:
     """The fact that hooks stand at other points than the run has recorded, if they do."""
     if driver.hooks is None:
         driver.hooks = driver.engine.switchboard.of_run(driver)
-        follow(driver)
     now = max(driver.clock.now(), driver.state.at)
     if driver.hooks is None:
         return [HooksSet(now)] if driver.state.hooks else []
     fact = driver.hooks.change(now)
+    follow(driver)
     return [] if fact is None else [fact]
 
 
@@ -380,6 +383,13 @@ def _unasked(driver: Driver, command: Intercept) -> Fact:
 
 
 # ---
+
+
+def _by_point(placed: Iterable[Placed]) -> dict[str, list[Placed]]:
+    found: dict[str, list[Placed]] = {}
+    for one in placed:
+        found.setdefault(one.hook.point, []).append(one)
+    return {point: in_order(point, here) for point, here in found.items()}
 
 
 def _failed(hook: Hook, error: BaseException) -> RipresaError:

@@ -36,8 +36,10 @@ from ..core.durations import microseconds
 from ..core.events import Failure, Intercepted
 from ..core.frames import CallFrame
 from ..core.nodes.branch import Branch
+from ..core.nodes.choose import Choose
 from ..core.nodes.fallback import Fallback
 from ..core.nodes.graph import RUN, SKIP
+from ..core.nodes.router import FINISH, Router
 from ..core.points import ANSWERS
 from ..core.values import NULL, Value
 from ..errors import RipresaError
@@ -125,7 +127,9 @@ class Question:
     def choices(self) -> tuple[str, ...]:
         """Where a redirection may lead."""
         node = self.frame.node
-        if isinstance(node, Branch):
+        if isinstance(node, Router):  # to whom a handoff is made depends on what it holds
+            return () if node.handoff else (*(arm.name for arm in node.arms), FINISH)
+        if isinstance(node, Branch | Choose):
             return tuple(arm.name for arm in node.arms)
         if isinstance(node, Fallback):
             return tuple(choice.name for choice in node.choices)
@@ -146,8 +150,8 @@ class Question:
             return bound_at(self.driver, self.frame).step.parameters.returns
         if self.point == "stage":
             return node.steps[self.gate.number].input_type
-        if self.point == "branch" and not isinstance(node, Branch):
-            return Any  # the results that a node of a graph waits for
+        if self.point == "branch" and not isinstance(node, Branch | Choose):
+            return Any  # the results that a node of a graph waits for, or what a router's arm returned
         return node.input_type if self.point in _ABOUT_INPUT else node.output_type
 
     def _arguments(self) -> dict[str, Any]:
@@ -156,8 +160,10 @@ class Question:
             args, kwargs = bound.step.parameters.decode(self.value, self.driver.values)
         else:
             args, kwargs = bound.binding.arguments(self.value, self.driver.values)
-        given = bound.step.parameters.signature.bind(*args, **kwargs)
-        return dict(given.arguments)
+        parameters = bound.step.parameters
+        if parameters.only is not None:
+            return {parameters.only: args[0] if args else kwargs[parameters.only]}
+        return dict(parameters.signature.bind(*args, **kwargs).arguments)
 
     # --- answering
 
@@ -171,6 +177,8 @@ class Question:
             raise self._invalid(hook, f"answered {answer!r}", f"at {self.point!r} it may answer {allowed}")
         if isinstance(answer, Redirect) and answer.to not in self.choices:
             raise self._invalid(hook, f"redirects to {answer.to!r}", f"there are {', '.join(map(repr, self.choices))}")
+        if isinstance(answer, Redirect) and isinstance(self.frame.node, Router) and answer.to == FINISH:
+            self.driver.values.read(self.value, self.frame.node.output_type)  # it becomes the router's result
         if isinstance(answer, Narrow) and bad_count(answer.to, "to"):
             raise self._invalid(hook, f"narrows to {answer.to!r}", "give a whole number from 1")
         if isinstance(answer, Again):

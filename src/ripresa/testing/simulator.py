@@ -369,7 +369,7 @@ class _World:
         replay(self.state, self._read())
         unfinished = outstanding(self.state)
         self._commit(RunTaken(self._at(), epoch, f"process {epoch}"))
-        self._perform([command for command in unfinished if isinstance(command, SetTimer)])
+        self._perform([command for command in unfinished if isinstance(command, SetTimer | Intercept)])
         for command in unfinished:
             if isinstance(command, RunStep):
                 self._commit(self._judged(AttemptLost(self._at(), command.path, command.attempt, "crashed")))

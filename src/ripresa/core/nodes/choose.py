@@ -9,11 +9,13 @@ from typing_extensions import override
 
 from ..events import BranchTaken, FanOutStarted
 from ..frames import Frame
+from ..gates import Gate, gated
 from ..values import Value, text_of
 from .join import FanOut, FanOutFrame, Join
 from .node import Node
 
 if TYPE_CHECKING:
+    from ..events import Intercepted
     from ..state import RunState
 
 
@@ -68,6 +70,23 @@ class Choose(FanOut):
     def answered(self, run: RunState, frame: ChooseFrame, question: str, answer: Value) -> None:
         """The answer is the list of the indices of the arms, in order."""
         frame.chosen = from_json(text_of(answer))
+        names = ", ".join(self.arms[index].name for index in frame.chosen)
+        if not run.points or not gated(run, frame, Gate("branch", frame.input, detail=names)):
+            self._take(run, frame)
+
+    @override
+    def intercepted(self, run: RunState, frame: FanOutFrame, gate: Gate, fact: Intercepted) -> None:
+        assert isinstance(frame, ChooseFrame)
+        if gate.point != "branch":
+            super().intercepted(run, frame, gate, fact)
+        elif fact.answer == "skip":
+            run.done(frame, fact.value)
+        else:
+            if fact.answer == "redirect":
+                frame.chosen = [index for index, arm in enumerate(self.arms) if arm.name == fact.detail]
+            self._take(run, frame)
+
+    def _take(self, run: RunState, frame: ChooseFrame) -> None:
         arms = [self.arms[index] for index in frame.chosen]
         expected = sum(arm.expected() for arm in arms) - self.expected()
         names = ", ".join(arm.name for arm in arms) or "none"

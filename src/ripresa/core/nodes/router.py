@@ -9,29 +9,38 @@ from typing_extensions import override
 
 from ..events import Failure, TransitionTaken
 from ..frames import Frame, ScopeFrame
+from ..gates import Gate, gated
 from ..values import NULL, Pick, Value, text_of
 from .node import Node, Scope
 
 if TYPE_CHECKING:
+    from ..events import Intercepted
     from ..state import RunState
 
 END: Final = -1
 """The answer that the value is the router's result."""
+
+FINISH: Final = "end"
+"""The name of that choice."""
 
 HANDED: Final = 1
 """Where in a handoff the value stands that it hands on."""
 
 
 class RouterFrame(ScopeFrame):
-    """Which arm is active (-1: none yet), how many were begun and may be, and what the last one returned."""
+    """Which arm is active (-1: none yet), how many were begun and may be, and what the last one returned.
 
-    __slots__ = ("arm", "count", "limit", "value")
+    `pending` is where to go on, which hooks are asked about: the question, the next arm, and why.
+    """
+
+    __slots__ = ("arm", "count", "limit", "pending", "value")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("arm", "plain"),
         ("count", "plain"),
         ("limit", "plain"),
         ("value", "value"),
+        ("pending", "plain list"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -40,6 +49,7 @@ class RouterFrame(ScopeFrame):
         self.count = 0
         self.limit = 0
         self.value: Value = NULL
+        self.pending: list[Any] = []
 
 
 class Router(Scope[RouterFrame]):
@@ -100,6 +110,27 @@ class Router(Scope[RouterFrame]):
         """Where to go on (`enter`, `next`), and why."""
         found: tuple[int, str] = from_json(text_of(answer))
         arm, reason = found
+        if run.points and gated(run, frame, Gate("branch", frame.value, arm, self.name_of(arm))):
+            frame.pending = [question, arm, reason]
+        else:
+            self._decided(run, frame, question, arm, reason)
+
+    @override
+    def intercepted(self, run: RunState, frame: RouterFrame, gate: Gate, fact: Intercepted) -> None:
+        question, arm, reason = frame.pending
+        if fact.answer == "skip":
+            run.done(frame, fact.value)
+        elif fact.answer == "redirect":
+            names = [self.name_of(index) for index in range(END, len(self.arms))]
+            self._decided(run, frame, question, names.index(fact.detail) + END, "hook")
+        else:
+            self._decided(run, frame, question, arm, reason)
+
+    def name_of(self, arm: int) -> str:
+        """What a choice is called."""
+        return FINISH if arm == END else self.arms[arm].name
+
+    def _decided(self, run: RunState, frame: RouterFrame, question: str, arm: int, reason: str) -> None:
         if arm == END:
             self._note(run, frame, "", reason)
             run.done(frame, frame.value)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from typing_extensions import override
 
 from ..frames import ScopeFrame
 from ..gates import Gate, gated, reached
+from ..points import SEEN
 from ..values import Value
 from .node import Node, Scope
 
 if TYPE_CHECKING:
     from ..events import Intercepted
     from ..state import RunState
+
+SEEN_STAGE: Final = f"{SEEN}stage"
 
 
 class Sequence(Scope[ScopeFrame]):
@@ -50,6 +53,8 @@ class Sequence(Scope[ScopeFrame]):
         run.spawn(frame, self.steps[gate.number], self.steps[gate.number].name, gate.number, value)
 
     def _stage(self, run: RunState, frame: ScopeFrame, key: int, value: Value) -> bool:
+        if "stage" not in run.points and SEEN_STAGE not in run.points:
+            return False
         name = self.steps[key].name
         reached(run, frame, "stage", name, key)
         return gated(run, frame, Gate("stage", value, key, name))
