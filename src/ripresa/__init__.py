@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .authoring.graph import Graph, Node
     from .authoring.hooks import Breaker, Hook, Hooks, after, before, intercept, observe, on_error
     from .authoring.loops import fold, for_range, repeat
+    from .authoring.migration import Migration, RunForm, migration
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
     from .authoring.pool import Pool
     from .authoring.registry import Registry
@@ -179,6 +180,7 @@ _PLACES = {
         "parallel",
     ),
     "authoring.pool": ("Pool",),
+    "authoring.migration": ("Migration", "RunForm", "migration"),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
     "authoring.speculation": ("speculate",),
@@ -226,6 +228,7 @@ __all__ = [
     "JoinEnding",
     "Limits",
     "LoopTurning",
+    "Migration",
     "Narrow",
     "Node",
     "Nondeterminism",
@@ -248,6 +251,7 @@ __all__ = [
     "RunExists",
     "RunFailed",
     "RunFailing",
+    "RunForm",
     "RunNotFound",
     "RunStarting",
     "RunView",
@@ -296,6 +300,7 @@ __all__ = [
     "intercept",
     "is_retryable",
     "map_each",
+    "migration",
     "n_of",
     "observe",
     "on_error",

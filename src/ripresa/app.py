@@ -19,7 +19,7 @@ from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .core.durations import Duration, seconds
 from .core.events import Recorded, RunStarted
-from .core.lifecycle import ACTIVE, TERMINAL
+from .core.lifecycle import ACTIVE, LIVE, TERMINAL
 from .core.limits import Limits
 from .core.nodes.approval import ASKED
 from .errors import InvalidConfig, RipresaError, RunExists
@@ -28,10 +28,12 @@ from .ports import Clock, Page, RunFilter, RunHead, Store
 if TYPE_CHECKING:
     from .approvals import OpenApproval
     from .artifacts import Artifacts
+    from .authoring.migration import Migration
     from .authoring.step import Step
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.engine import Engine
+    from .runtime.migrating import MigrationReport, Planned
     from .runtime.pools import PoolStatus
     from .selection import Selection
     from .sessions import Sessions
@@ -61,7 +63,8 @@ class App:
     `pools` are found by steps that name one. `patience` is how many seconds the app waits for steps that do not stop.
     A run that only waits leaves memory after `linger` (None: never), unless a timer of it is due sooner than `near`; it
     is woken when it is due, or when something is sent to it, by any app over the same store that has its code: one that
-    drove it, or has it among its `workflows`.
+    drove it, or has it among its `workflows`. `migrations` take unfinished runs from one version of a workflow to the
+    next.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -80,6 +83,7 @@ class App:
         clock: Clock | None = None,
         linger: Duration | None = 1.0,
         near: Duration = 5.0,
+        migrations: Iterable[Migration] = (),
     ) -> None:
         from .runtime.engine import Settings
 
@@ -101,6 +105,7 @@ class App:
         self._listeners = tuple(listeners)
         self.hooks = Hooks(hooks)
         self._targets: dict[str, Runnable[..., Any] | None] = {}
+        self.migrations = tuple(migrations)
         self.workflows = Registry()
         for runnable in workflows:
             self.workflows.register(runnable)
@@ -369,6 +374,39 @@ class App:
         """Runs that may have been left by their process, and those that are due."""
         due = await self.store.due(self.engine.clock.now(), 500)
         return [*await self._all(ACTIVE), *due]
+
+    async def migrate(
+        self, id: str, workflow: Runnable[..., Any] | None = None, *, dry_run: bool = False, by: str = ""
+    ) -> MigrationReport:
+        """Take an unfinished run over to another version of its workflow, all or nothing; it is resumed afterwards.
+
+        That is `workflow`, or the version that was registered last, or what the recorded target names; the way there
+        is that of the app's `migrations`. A run whose journal fits the new definition as it is needs none. With
+        `dry_run` nothing is changed. Nobody may be driving the run.
+
+        Raises `RipresaError(migration_missing, migration_failed, effects_undecided)`, `IllegalTransition`,
+        `RunError(owned_elsewhere)`, `RunNotFound`.
+        """
+        from .runtime.migrating import Move, migrate
+
+        head = await self._head(id)
+        code = workflow or self._newest(head)
+        return await migrate(self.engine, head, Move(code, self.migrations, by), dry_run=dry_run)
+
+    async def plan(self, workflow: Runnable[..., Any]) -> list[Planned]:
+        """Say for every unfinished run of a workflow what becomes of it with this definition; nothing is changed."""
+        from .runtime.migrating import Move, Planning, plan
+
+        heads = [head for head in await self._all((*LIVE, "failed")) if head.workflow == workflow.name]
+        registered = self.workflows.versions(workflow.name).values()
+        others = [other for each in registered if (other := runnable_of(each)) is not workflow]
+        return await plan(self.engine, heads, Planning(Move(workflow, self.migrations), others))
+
+    def _newest(self, head: RunHead) -> Runnable[..., Any]:
+        from .runtime.targets import load_target
+
+        found = self.workflows.find(head.workflow)
+        return runnable_of(found) if found is not None else load_target(head.target)
 
     async def _all(self, status: tuple[str, ...]) -> list[RunHead]:
         found: list[RunHead] = []

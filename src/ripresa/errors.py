@@ -73,6 +73,8 @@ CODES: dict[str, Code] = {
     "run_not_found": Code("there is no run of this id"),
     "illegal_transition": Code("a run cannot go from its status to that one"),
     "fenced": Code("another owner took the run over"),
+    "migration_missing": Code("a run is of another version, and nothing says how to take it over"),
+    "migration_failed": Code("a migration raised, or what it made does not fit"),
     "no_such_place": Code("a run has no such checkpoint, step or event"),
     "effects_undecided": Code("steps that changed the world would be done again, and nobody said that they may"),
     "owned_elsewhere": Code("another living process owns the run"),

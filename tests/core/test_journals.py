@@ -23,10 +23,10 @@ from ripresa.core.events import (
     CheckpointNamed,
     FilesTouched,
     HookFailed,
+    Migrated,
     Recorded,
     Restarted,
     RunForked,
-    RunStarted,
     RunStuck,
     SessionEntered,
     SessionWritten,
@@ -58,7 +58,7 @@ from ripresa.core.nodes.stateful import Stateful
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.wait import Wait
-from ripresa.core.replay import is_fact, lineage, replay
+from ripresa.core.replay import is_fact, lineage, replay, started_of
 from ripresa.core.shared import FieldShape, Shape
 from ripresa.core.state import RunState
 from ripresa.core.values import reference
@@ -433,6 +433,20 @@ def people_are_asked() -> tuple[Definition, Callable[[Play], None]]:
     return define(asked), history
 
 
+def taken_over() -> tuple[Definition, Callable[[Play], None]]:
+    """A run of another definition, as it is after a migration: what came before is not looked at."""
+
+    def history(play: Play) -> None:
+        reuse = b'[[["a","1"]],[],[]]'
+        play.feed(Migrated(play.now, "1", 0, 2, 3, play.now - SECOND, reuse, ("pause",), (play.now + 5,), "me"))
+        play.start(b'"in"')
+        play.feed(StepReused(play.now, "a", 1, b"1", given=True))
+        play.fire("pause")
+        play.done("b", b"2")
+
+    return define(call("a"), Delay("pause", SECOND), call("b")), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -450,6 +464,7 @@ WORKFLOWS = {
         routers_and_choices_of_several,
         taken_back,
         begun_anew,
+        taken_over,
         streams,
         session_of_runs,
         hooked,
@@ -473,6 +488,7 @@ ENDS = {
     "routers_and_choices_of_several": "completed",
     "taken_back": "completed",
     "begun_anew": "completed",
+    "taken_over": "completed",
     "streams": "completed",
     "session_of_runs": "completed",
     "hooked": "completed",
@@ -518,8 +534,7 @@ def test_a_journal_of_an_earlier_version_replays(name: str) -> None:
     definition, _ = WORKFLOWS[name]()
     journal = list(read(JOURNALS / f"{name}.journal"))
     assert replay(RunState(definition), journal).status == ENDS[name]
-    started = journal[0].event
-    assert isinstance(started, RunStarted)
+    started = started_of(journal)
     assert started.definition == definition.hash
 
 

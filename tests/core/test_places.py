@@ -3,14 +3,17 @@
 import pytest
 
 from ripresa.core.advance import advance
-from ripresa.core.codec import encode_state
+from ripresa.core.codec import decode_state, encode_state
 from ripresa.core.commands import CancelStep, Resume, RunStep, SetTimer
 from ripresa.core.events import (
     CallSpec,
     CheckpointNamed,
+    Fact,
+    Migrated,
     Recorded,
     RolledBack,
     RunForked,
+    RunStarted,
     StepReused,
     StepScheduled,
     StepStarted,
@@ -24,8 +27,9 @@ from ripresa.core.nodes.loop import Loop, Over
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.nodes.wait import Wait
 from ripresa.core.places import Place, find_place, places
-from ripresa.core.replay import lineage, next_generation, place_after, replay
+from ripresa.core.replay import lineage, next_generation, place_after, replay, started_of
 from ripresa.core.state import RunState
 from ripresa.errors import IllegalTransition, RipresaError, StoreError
 
@@ -295,3 +299,44 @@ def test_a_fork_goes_its_own_way_and_takes_results_over() -> None:
     play.feed(StepReused(play.now, "b", 1, b"7"))
     assert (play.status, play.output) == ("completed", b"7")
     play.check_replay()
+
+
+# --- migrations
+
+
+def test_a_migrated_run_begins_anew_where_its_journal_is() -> None:
+    old = chain("a b")
+    play = Play(define(call("a"), Delay("pause", 9 * SECOND), call("c")))
+    due = START + 5 * SECOND
+    migrated = Migrated(START, "1", 6, 4, 3, START, waits=("pause", "gone"), dues=(due, 7))
+    state = play.state
+    journal = list(old.journal[:6])
+
+    def feed(fact: Fact) -> list[object]:
+        before = state.seq
+        consequences, commands = advance(state, fact)
+        start = state.seq - len(consequences)
+        assert start == (before if isinstance(fact, RunStarted | StepReused) else migrated.since) + 1
+        journal.extend(Recorded("r", n, START, event) for n, event in enumerate((fact, *consequences), start))
+        return [*consequences, *commands]
+
+    assert feed(migrated) == []
+    assert (state.status, state.seq, state.generation, state.epoch) == ("created", 7, 4, 3)
+    feed(RunStarted(START, "r", "flow", "2", "h", b"1", 7))
+    assert feed(StepReused(START, "a", 1, b"1")) == [TimerSet("pause", due), SetTimer("pause", due)]
+    assert state.dues == {"gone": 7}
+    assert numbers(lineage(journal)) == [7, 8, 9, 10, 11]
+    assert started_of(lineage(journal)).version == "2"
+    assert started_of(old.journal).version == "1"
+    assert encode_state(replay(RunState(play.definition), journal)) == encode_state(state)
+    assert encode_state(decode_state(encode_state(state), play.definition)) == encode_state(state)
+    assert next_generation(journal) == 5
+    with pytest.raises(IllegalTransition, match="cannot become running"):
+        advance(state, migrated)
+
+
+def test_a_wait_for_a_signal_keeps_its_moment_too() -> None:
+    play = Play(define(Parallel("p", (Wait("a", "a", timeout=9 * SECOND), Wait("b", "b")), join=Join())))
+    play.state.dues = {"a": START + SECOND, "b": START + SECOND}
+    assert SetTimer("a", START + SECOND) in play.start()
+    assert "b" in play.state.dues

@@ -676,6 +676,21 @@ def test_thview_of_any_run_says_what_the_run_is_doing(data: bytes) -> None:
         assert all(change.before != change.after for change in changes(before, view))
 
 
+def test_a_migrated_run_is_seen_anew() -> None:
+    before = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.TimerSet("d", 5)]
+    migrated = e.Migrated(START + 7, "1", 4, 2, 3, START)
+    again = replace(STARTED, at=START + 7, version="3", definition="other", deadline=START + 16)
+    view = seen(*before, migrated, again, e.StepScheduled("b", 1))
+    expected = seen(e.StepScheduled("b", 1))
+    expected.steps["b"].scheduled_at = START + 7
+    later = {"updated_at": START + 7, "deadline": START + 16, "epoch": 3, "seq": 7}
+    assert view == replace(expected, version="3", definition="other", **later)  # type: ignore[arg-type]
+    incremental = RunView()
+    for recorded in journal(*before, migrated, again, e.StepScheduled("b", 1)):
+        incremental.apply(recorded)
+    assert incremental == view
+
+
 def test_a_step_that_was_not_run_shows_what_it_was_given() -> None:
     view = seen(e.StepScheduled("a", 1), e.StepReused(START, "a", 1, b"7"))
     assert view.steps["a"] == StepView("a", "completed", scheduled_at=START, ended_at=START, output=b"7")

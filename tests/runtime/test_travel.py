@@ -665,3 +665,16 @@ async def test_a_stream_is_pumped_again_and_what_came_before_it_is_not() -> None
         assert (await twin.result(), done()) == (7, [("keep", [0, 1]), ("keep", [2])])
         await handle.rollback("inc")
         assert (await handle.result(), done()) == (7, [("keep", [0, 1]), ("keep", [2])])
+
+
+async def test_an_irreversible_call_inside_a_step_counts_like_an_irreversible_step() -> None:
+    @step
+    async def agent(value: int) -> int:
+        return await current().call(book, value)
+
+    async with in_memory() as app:
+        handle = await ended(app, chain(inc, name="flow").then(agent)(1))
+        for ask in (handle.rollback("inc"), handle.fork("inc")):
+            with pytest.raises(RipresaError) as caught:
+                await ask
+            assert (caught.value.code, caught.value.where) == ("effects_undecided", "agent")

@@ -11,7 +11,7 @@ from ripresa.authoring.registry import Registry
 from ripresa.core.events import Asked, Restarted
 from ripresa.errors import DefinitionChanged, InvalidConfig, RunFailed
 from ripresa.runtime import functions
-from ripresa.runtime.targets import load_version, versions_beside
+from ripresa.runtime.targets import load_version, migrations_beside, versions_beside
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import Tally, all_of, in_memory, journal_of
 
@@ -120,6 +120,7 @@ def test_a_version_is_found_beside_what_a_target_names(tmp_path: Path) -> None:
     assert load_version(target, "2").version == "2"
     assert load_version(target, "1").version == "1"
     assert load_version(target, "9").version == "2"
+    assert migrations_beside(target) == []
     assert [each.version for each in versions_beside(target)] == ["1", "2"]
     assert [each.version for each in versions_beside(f"{file}:inc")] == ["1"]
 

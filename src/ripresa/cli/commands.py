@@ -340,6 +340,35 @@ def fork(
 
 
 @cli.command()
+def plan(target: Target, store: Store = "", json: Json = False) -> int:
+    """Say what becomes of unfinished runs with a new definition; exits with 1 if anything is missing for one."""
+    from . import versions
+
+    return versions.plan_for(_place(store), target, as_json=json)
+
+
+@cli.command(epilog=EXIT_CODES)
+def migrate(
+    run: Annotated[str, typer.Argument(help="the id of a run", show_default=False)] = "",
+    all: Annotated[bool, typer.Option("--all", help="all unfinished runs of the target's workflow")] = False,
+    target: Code = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would happen")] = False,
+    store: Store = "",
+    json: Json = False,
+) -> int:
+    """Take unfinished runs over to another version of their workflow, by the migrations beside it."""
+    from . import versions
+
+    if bool(run) == all:
+        raise typer.BadParameter("give the id of a run, or --all")
+    if all and not target:
+        raise typer.BadParameter("--all needs --target: which workflow, and where the new version is")
+    if all:
+        return versions.migrate_all(_place(store), target, dry_run=dry_run, as_json=json)
+    return versions.migrate_run(_place(store), run, target, dry_run=dry_run, as_json=json)
+
+
+@cli.command()
 def check(target: Target, json: Json = False) -> int:
     """Say everything that is wrong with a workflow, before it runs."""
     from ..authoring.check import check as problems_of

@@ -33,6 +33,7 @@ _BY_CODE: Final = {
             "illegal_transition",
             "invalid_config",
             "invalid_input",
+            "migration_missing",
             "not_available",
             "run_exists",
             "invalid_state",

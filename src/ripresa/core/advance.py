@@ -29,6 +29,7 @@ from .events import (
     HookFailed,
     HooksSet,
     Intercepted,
+    Migrated,
     PauseRequested,
     Raised,
     Reported,
@@ -100,7 +101,7 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
     if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken):
         return False
     if state.status == "created":
-        return isinstance(fact, RunStarted)
+        return isinstance(fact, RunStarted | Migrated)
     match fact:
         case (
             StepCompleted()
@@ -260,6 +261,7 @@ RunFact: TypeAlias = (
     | RolledBack
     | RunForked
     | Reported
+    | Migrated
     | SessionEntered
     | Intercepted
     | HookFailed
@@ -276,6 +278,7 @@ _REQUESTS: Final = (
     ContinueRequested,
     RolledBack,
     RunForked,
+    Migrated,
 )
 """Facts that the run's status may forbid."""
 
@@ -285,6 +288,8 @@ def _check(state: RunState, fact: Fact) -> None:
     match fact:
         case RunStarted():
             check_transition(status, "running", only_from="created", run=fact.run, op="start")
+        case Migrated():
+            check_transition(status, "running", only_from="created", run=run, op="migrate")
         case RunReopened():
             check_transition(status, "running", only_from="failed", run=run, op="resume")
         case CancelRequested() if status != "cancelling":
@@ -371,6 +376,9 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             _rewind(state, fact)
         case Intercepted() | HookFailed() | HooksSet():
             _hooks(state, fact)
+        case Migrated():
+            state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
+            state.dues = dict(zip(fact.waits, fact.dues, strict=True))
         case _:
             assert_never(fact)
 

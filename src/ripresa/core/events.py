@@ -63,6 +63,11 @@ from .state_events import StateChanged as StateChanged
 from .state_events import StateGiven as StateGiven
 from .state_events import StateOpened as StateOpened
 from .state_events import StateRestored as StateRestored
+from .travelled import Migrated as Migrated
+from .travelled import Restarted as Restarted
+from .travelled import RolledBack as RolledBack
+from .travelled import RunForked as RunForked
+from .travelled import StepReused as StepReused
 from .values import NULL, Value
 
 # --- facts ---------------------------------------------------------------------------------------------------------
@@ -326,60 +331,6 @@ class SignalRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class Restarted:
-    """A durable function begins anew with another input, and forgets what it did so far."""
-
-    at: int
-    path: str
-    input: Value
-
-
-@dataclass(frozen=True, slots=True)
-class RolledBack:
-    """The run goes on from where it stood after event `to`; what came after that is history, and repeated.
-
-    `since` is the number of the event before this one; `generation` makes the idempotency keys of what is repeated
-    differ from those of before, `epoch` is that of the owner who took it back.
-    """
-
-    at: int
-    to: int
-    since: int
-    generation: int
-    epoch: int
-    reason: str = ""
-    by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RunForked:
-    """The events up to here were another run's, up to its event `to`; from here on the run goes its own way.
-
-    `reuse` says which results of the other run are taken over when a step is reached with the input it had there
-    (see `runtime.reuse`); it counts for what is of this `generation`.
-    """
-
-    at: int
-    origin: str
-    to: int
-    generation: int
-    reuse: Value = NULL
-    by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StepReused:
-    """A step was not run: its result is that of another run, `given` by hand, or `cached`."""
-
-    at: int
-    path: str
-    attempt: int
-    output: Value
-    given: bool = False
-    cached: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class RunStuck:
     """Nothing is left that could bring the run on: `where` is the path of the node that should have."""
 
@@ -417,6 +368,7 @@ Fact: TypeAlias = (
     | CallFailed
     | Restarted
     | RolledBack
+    | Migrated
     | RunForked
     | StepReused
     | SessionWritten

@@ -21,7 +21,7 @@ TRANSITIONS: Final[dict[str, tuple[str, ...]]] = {
 A `completed` or `cancelled` run becomes `running` only by being rolled back.
 """
 
-REWINDABLE: Final = frozenset({"running", "paused", "cancelling", "failed", "completed", "cancelled"})
+REWINDABLE: Final = frozenset({"running", "waiting", "paused", "cancelling", "failed", "completed", "cancelled"})
 """Statuses from which a run can be rolled back."""
 
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled", "terminated"})

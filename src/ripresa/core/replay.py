@@ -9,7 +9,18 @@ from typing import Final, get_args
 from ..errors import IllegalTransition, Nondeterminism, StoreError
 from .advance import advance
 from .codec import encode_events
-from .events import Consequence, Event, Fact, Recorded, Restarted, RolledBack, RunForked, RunReopened
+from .events import (
+    Consequence,
+    Event,
+    Fact,
+    Migrated,
+    Recorded,
+    Restarted,
+    RolledBack,
+    RunForked,
+    RunReopened,
+    RunStarted,
+)
 from .state import RunState
 
 FACTS: Final = get_args(Fact)
@@ -34,7 +45,7 @@ def replay(state: RunState, journal: Iterable[Recorded]) -> RunState:
 
 
 def lineage(journal: Sequence[Recorded]) -> list[Recorded]:
-    """The events that led to the end of a journal: without those that were rolled back.
+    """The events that led to the end of a journal: without those that were rolled back, or of another definition.
 
     Raises `StoreError(store_corrupt)` for a gap, and where a rollback leads to before the beginning.
     """
@@ -44,7 +55,7 @@ def lineage(journal: Sequence[Recorded]) -> list[Recorded]:
     rolled_back = False
     for seq, recorded in enumerate(journal, first):
         _check_place(recorded, seq)
-        rolled_back = rolled_back or type(recorded.event) is RolledBack
+        rolled_back = rolled_back or isinstance(recorded.event, RolledBack | Migrated)
     return _line(journal, first) if rolled_back else list(journal)
 
 
@@ -55,6 +66,8 @@ def _line(journal: Sequence[Recorded], first: int) -> list[Recorded]:
         recorded = journal[seq - first]
         found.append(recorded)
         event = recorded.event
+        if type(event) is Migrated:
+            break
         if type(event) is RolledBack:
             if event.to < first - 1 or event.to >= seq:
                 _check_place(recorded, event.to)
@@ -72,9 +85,16 @@ def next_generation(journal: Iterable[Recorded]) -> int:
         event = recorded.event
         if isinstance(event, RunReopened | Restarted):
             generation += 1
-        elif isinstance(event, RolledBack | RunForked):
+        elif isinstance(event, RolledBack | RunForked | Migrated):
             generation = event.generation
     return generation + 1
+
+
+def started_of(line: Sequence[Recorded]) -> RunStarted:
+    """The fact that a line begins with, after a migration the one that follows it."""
+    event = line[1].event if isinstance(line[0].event, Migrated) else line[0].event
+    assert isinstance(event, RunStarted)
+    return event
 
 
 def place_after(journal: Sequence[Recorded], seq: int) -> int:
@@ -101,7 +121,7 @@ def steps(line: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded]]]
 
 def feed(state: RunState, fact: Recorded, recorded: list[Recorded]) -> None:
     """Advance by one recorded fact and compare what follows with what was recorded."""
-    if not isinstance(fact.event, RolledBack):
+    if not isinstance(fact.event, RolledBack | Migrated):
         _check_place(fact, state.seq + 1)
     try:
         consequences, _ = advance(state, fact.event)  # type: ignore[arg-type]

@@ -67,6 +67,7 @@ class RunState:
         "consequences",
         "deadline",
         "definition",
+        "dues",
         "epoch",
         "frames",
         "gates",
@@ -96,6 +97,8 @@ class RunState:
         self.at = 0
         self.allowed = 0
         self.deadline = 0
+        self.dues: dict[str, int] = {}
+        """Timers of another definition, by path: they keep their moment."""
         self.epoch = 1
         self.generation = 0
         self.seed = 0

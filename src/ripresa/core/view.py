@@ -391,6 +391,9 @@ class RunView:
             case e.RolledBack(at, _, _, _, epoch):
                 self.epoch = epoch
                 self._begun_again(at)
+            case e.Migrated(_, _, _, _, epoch, created_at):
+                self._anew(created_at)
+                self.epoch = epoch
             case e.RunForked(at, origin, to):
                 self.origin, self.forked_at, self.created_at = origin, to, at
                 self._begun_again(at)
@@ -441,9 +444,16 @@ class RunView:
         self.id, self.workflow, self.version = event.run, event.workflow, event.version
         self.target, self.definition, self.input = event.target, event.definition, event.input
         self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
-        self.status, self.created_at, self.session = "running", event.at, event.session
+        self.status, self.created_at, self.session = "running", self.created_at or event.at, event.session
         self._told = event.state
         self.allowed = event.deadline - event.at if event.deadline else 0
+
+    def _anew(self, created_at: int) -> None:
+        """The run begins again, with another definition."""
+        fresh = RunView(seq=self.seq, updated_at=self.updated_at, origin=self.origin, forked_at=self.forked_at)
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
+        self.created_at = created_at
 
     def _begun_again(self, at: int) -> None:
         self.status, self.failure, self.reason, self.output, self.failures = "running", None, "", None, ()

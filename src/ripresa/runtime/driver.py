@@ -37,7 +37,6 @@ from ..core.events import (
     Failure,
     RunCompleted,
     RunFailed,
-    RunForked,
     RunStarted,
     SessionEntered,
     SignalReceived,
@@ -115,6 +114,7 @@ class Driver:
         "ended",
         "engine",
         "failure",
+        "fresh",
         "functions",
         "head",
         "hooks",
@@ -153,6 +153,8 @@ class Driver:
         self.values = Values(partial(stored, self.keeper, engine.store), state.outcomes.get)
         self.functions = Functions(state, self.values, self.keeper)
         self.reuse: Reuse | None = None
+        self.fresh = False
+        """Whether nothing of what the run wants done can have been begun: it was migrated and not taken up since."""
         self._questions: tuple[type[Command], ...] = QUESTIONS
         self.slot = asyncio.Semaphore(concurrency) if concurrency else None
         self.ended: asyncio.Future[None] = engine.loop.create_future()
@@ -389,16 +391,24 @@ class Driver:
         """Go on with a fact that begins a new line of the journal; `events` go before it, from number `first`."""
         effects: list[Command] = []
         self._advance(fact, events, effects)
+        await self.keep(events, first)
+        return effects
+
+    def carry(self, fact: Fact, events: list[Event]) -> None:
+        """Advance by a fact whose effects nobody performs here; what follows is added to the events."""
+        self._advance(fact, events, [])
+
+    async def keep(self, events: list[Event], first: int) -> None:
+        """Append events that the state has been advanced by."""
         batch = self._batch(first, events, "")
         await self.engine.store.append(batch)
         self._kept(batch, events)
-        return effects
 
-    async def begin_fork(self, events: list[Event], before: Sequence[Fact], fact: RunForked) -> list[Command]:
+    async def begin_fork(self, events: list[Event], before: Sequence[Fact], fact: Fact) -> list[Command]:
         """Make a fork durable: the events of the other run, and what follows from its being forked."""
         effects: list[Command] = []
         for earlier in before:
-            self._advance(earlier, events, [])
+            self.carry(earlier, events)
         self._advance(fact, events, effects)
         self.head = self._new_head()
         row = encode_events(events)

@@ -27,6 +27,7 @@ from ..core.events import (
     CancelRequested,
     ContinueRequested,
     Fact,
+    Migrated,
     Raised,
     Recorded,
     Restarted,
@@ -46,7 +47,7 @@ from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.lifecycle import TERMINAL, check_transition
 from ..core.limits import NONE, Limits, decode_limits
 from ..core.nodes.stateful import Stateful
-from ..core.replay import feed, lineage, steps
+from ..core.replay import feed, lineage, started_of, steps
 from ..core.state import RunState
 from ..errors import (
     DefinitionChanged,
@@ -227,7 +228,7 @@ class Engine:
             hooks=points,
             state=self._beginning(start, definition, driver),
         )
-        self._describe(driver, definition)
+        self.describe(driver, definition)
         if start.id:
             async with self.gate(run):
                 return await self._create(driver, fact)
@@ -261,7 +262,8 @@ class Engine:
             )
         return ()
 
-    def _describe(self, driver: Driver, definition: Definition) -> None:
+    def describe(self, driver: Driver, definition: Definition) -> None:
+        """Let a definition become durable with what the driver records next, unless it is known to be."""
         if definition.hash not in self._described:
             driver.keeper.blobs[definition.hash] = definition.description
 
@@ -367,11 +369,16 @@ class Engine:
         line: list[Recorded],
         *,
         told: Callable[[Driver, Recorded, list[Recorded]], None] | None = None,
+        checked: bool = True,
     ) -> Driver:
-        """A driver that stands at the end of a line. `told` is called before each fact that led there is fed."""
-        definition, started = runnable.definition, line[0].event
-        self._check_definition(started, definition, head.id)
-        limits = decode_limits(getattr(started, "limits", ""))
+        """A driver that stands at the end of a line. `told` is called before each fact that led there is fed.
+
+        If not `checked` the definition may be another one than the run's, as long as it decides the same.
+        """
+        definition, started = runnable.definition, started_of(line)
+        if checked:
+            self._check_definition(started, definition, head.id)
+        limits = decode_limits(started.limits)
         driver = Driver(self, RunState(definition.for_run()), head, runnable, concurrency=limits.concurrency)
         mended = max((item.seq for item in line if isinstance(item.event, RunReopened | RunFailed)), default=0)
         try:
@@ -389,10 +396,12 @@ class Engine:
         return driver
 
     def _restore_reuse(self, driver: Driver, line: list[Recorded]) -> None:
-        """A fork goes on taking over results after it was taken up again."""
+        """A fork or migrated run goes on taking over results after it was taken up again."""
         for recorded in line:
             event = recorded.event
-            if type(event) is RunForked:
+            if isinstance(event, Migrated | RunTaken):
+                driver.fresh = isinstance(event, Migrated)
+            if isinstance(event, RunForked | Migrated):
                 from .reuse import Reuse
 
                 driver.take_over(Reuse.decode(driver.values.text(event.reuse), event.generation))
@@ -415,8 +424,7 @@ class Engine:
             rows = await self.store.read(run, after, PAGE)
         return found
 
-    def _check_definition(self, started: Any, definition: Definition, run: str) -> None:
-        assert isinstance(started, RunStarted)
+    def _check_definition(self, started: RunStarted, definition: Definition, run: str) -> None:
         if started.definition == definition.hash:
             return
         found = differences(self.store.blob(started.definition), definition.description)
@@ -438,7 +446,8 @@ class Engine:
             signals = [mail for mail in pending if isinstance(mail.fact, MESSAGES)]
             void = [mail for mail in pending if mail not in signals]  # asked of the run before it failed
             return [*taken, *void, Mail(RunReopened(now, kept=True)), *hooks, *signals]
-        return [*taken, *hooks, *map(Mail, self._lost(driver, now)), *pending]
+        lost = () if driver.fresh else self._lost(driver, now)
+        return [*taken, *hooks, *map(Mail, lost), *pending]
 
     def _lost(self, driver: Driver, now: int) -> Iterator[Fact]:
         """What became of the attempts that were under way when the run was left."""

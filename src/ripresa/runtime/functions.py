@@ -588,8 +588,9 @@ class Functions:
 
         If not `strict` the run was reopened later: a difference then counts only if that slice was not taken back.
         """
-        frame = self._state.frames[fact.path]
-        assert isinstance(frame, DynamicFrame)
+        frame = self._state.frames.get(fact.path)
+        if not isinstance(frame, DynamicFrame):
+            raise Nondeterminism("there is no durable function here", op="replay", where=fact.path)
         patches = [call for call in fact.calls if call.kind == PATCH] if isinstance(fact, Asked) else []
         try:
             live = self.resume(fact.path, frame.delivered, {call.segment for call in patches})

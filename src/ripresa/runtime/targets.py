@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from ..authoring.flow import Runnable
 from ..authoring.function import Workflow
+from ..authoring.migration import Migration
 from ..authoring.single import Single, runnable_of
 from ..authoring.step import Step
 from ..core.retry import FILE_MODULE
@@ -48,6 +49,11 @@ def versions_beside(target: str) -> list[Runnable[..., Any]]:
     found, module = _loaded(target)
     beside = [value for value in vars(module).values() if isinstance(value, Runnable) and value.name == found.name]
     return list({each.version: each for each in (*beside, found)}.values())
+
+
+def migrations_beside(target: str) -> list[Migration]:
+    """The migrations that stand in the module of a target."""
+    return [value for value in vars(_loaded(target)[1]).values() if isinstance(value, Migration)]
 
 
 def _loaded(target: str) -> tuple[Runnable[..., Any], ModuleType]:

@@ -17,6 +17,7 @@ from ..core.events import (
     CallStarted,
     Event,
     Fact,
+    Migrated,
     Recorded,
     RolledBack,
     RunForked,
@@ -185,7 +186,7 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
     now = engine.clock.now()
     run = wanted.id or new_id(now)
     tags = head.tags if wanted.tags is None else wanted.tags
-    twin = replace(head, id=run, status="created", created_at=now, updated_at=now, error="", tags=tags)
+    twin = replace(head, id=run, status="created", created_at=now, updated_at=now, wake_at=0, error="", tags=tags)
     events = source.events(run)
     driver = engine.replayed(twin, code, [Recorded(run, n, _at(e), e) for n, e in enumerate(events, 1)])
     reuse = source.reuse(driver.state.generation)
@@ -240,7 +241,7 @@ class _Source:
     def _kept(self) -> int:
         """How many events of the line come before everything that is changed."""
         if INPUT in self.wanted.set:
-            return place_after(self.line, 1)
+            return place_after(self.line, 2 if isinstance(self.line[0].event, Migrated) else 1)
         for index, recorded in enumerate(self.line):
             event = recorded.event
             if isinstance(event, StepCompleted | StepReused) and event.path in self.wanted.set:
@@ -287,17 +288,23 @@ class _Source:
                 event = replace(event, run=run)
             elif isinstance(event, RolledBack):
                 event = replace(event, to=len(found), since=len(found))
+            elif isinstance(event, Migrated):
+                event = replace(event, since=0)
             elif isinstance(event, RunTaken):
                 continue
             found.append(event)
         text = self.wanted.set.get(INPUT)
-        return found if text is None else self._started(found[0], validated(text, self.code.input_type, INPUT))
+        return found if text is None else self._started(found, validated(text, self.code.input_type, INPUT))
 
-    def _started(self, event: Event, input: bytes) -> list[Event]:
-        assert isinstance(event, RunStarted)
-        fact = replace(event, input=input)
-        consequences, _ = advance(RunState(self.code.definition.for_run()), fact)
-        return [fact, *consequences]
+    def _started(self, events: list[Event], input: bytes) -> list[Event]:
+        """The same beginning with another input."""
+        state = RunState(self.code.definition.for_run())
+        found: list[Event] = []
+        for event in events:
+            if isinstance(event, Migrated | RunStarted):
+                fact = replace(event, input=input) if isinstance(event, RunStarted) else event
+                found.extend((fact, *advance(state, fact)[0]))
+        return found
 
     def reuse(self, generation: int) -> Reuse:
         """What the new run takes over. Raises `RipresaError(effects_undecided)`."""

@@ -42,7 +42,7 @@ class Delay(Node[DelayFrame]):
 
     @override
     def open(self, run: RunState, frame: DelayFrame) -> None:
-        frame.due = run.at + self.length
+        frame.due = run.dues.pop(frame.path, 0) or run.at + self.length
         self._set(run, frame)
 
     def _set(self, run: RunState, frame: DelayFrame) -> None:

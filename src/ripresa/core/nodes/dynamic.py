@@ -317,16 +317,9 @@ class Dynamic(Scope[DynamicFrame]):
 def _is_stopping(run: RunState, frame: Frame) -> bool:
     scope = frame.parent
     while scope is not None:
-        if scope.phase in WINDING and not scope.shielded:
-            return True
-        scope = scope.parent
-    return run.status == "cancelling" and not _is_shielded(frame)
-
-
-def _is_shielded(frame: Frame) -> bool:
-    scope = frame.parent
-    while scope is not None:
         if scope.shielded:
+            return False
+        if scope.phase in WINDING:
             return True
         scope = scope.parent
-    return False
+    return run.status == "cancelling"

@@ -46,7 +46,8 @@ class Wait(Node[WaitFrame]):
 
     @override
     def open(self, run: RunState, frame: WaitFrame) -> None:
-        self._wait(run, frame, run.at + self.timeout if self.timeout else 0)
+        kept = run.dues.pop(frame.path, 0) if self.timeout else 0
+        self._wait(run, frame, kept or (run.at + self.timeout if self.timeout else 0))
 
     @override
     def timer(self, run: RunState, frame: WaitFrame) -> None:

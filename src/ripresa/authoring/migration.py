@@ -1,0 +1,129 @@
+"""Migrations: how an unfinished run of one version of a workflow becomes one of the next.
+
+Law: a migration is a function from a run's form to a run's form; it touches nothing else, so that it can be tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import RipresaError
+from .flow import Runnable
+from .options import check_name, refuse
+
+
+@dataclass(slots=True)
+class RunForm:
+    """A run as plain data: what a migration may read and change.
+
+    `input` is the run's input as JSON, `results` the outputs of its completed steps by path, `waits` the moments of
+    its timers by path (microseconds since 1970). In the new version a step at the path of a result is not run: it has
+    returned that. What the new version has no step for is left out.
+    """
+
+    workflow: str
+    version: str
+    input: Any
+    results: dict[str, Any] = field(default_factory=dict[str, Any])
+    waits: dict[str, int] = field(default_factory=dict[str, int])
+
+    def rename(self, old: str, new: str) -> None:
+        """Let what stood at a path, and below it, stand at another one."""
+        self.results = {_moved(path, old, new): result for path, result in self.results.items()}
+        self.waits = {_moved(path, old, new): due for path, due in self.waits.items()}
+
+    def forget(self, path: str) -> None:
+        """Let what stood at a path, and below it, be done anew."""
+        self.results = {at: result for at, result in self.results.items() if not _is_below(at, path)}
+        self.waits = {at: due for at, due in self.waits.items() if not _is_below(at, path)}
+
+
+def _is_below(path: str, place: str) -> bool:
+    return path == place or (path.startswith(place) and path[len(place)] in "/[#")
+
+
+def _moved(path: str, old: str, new: str) -> str:
+    return new + path[len(old) :] if _is_below(path, old) else path
+
+
+Change = Callable[[RunForm], RunForm | None]
+"""Changes the form it is given, or makes another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """How a run of version `from_` becomes one of version `to`: steps are renamed, then `change` has its say."""
+
+    workflow: str
+    from_: str
+    to: str
+    change: Change | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        same = f"from_ and to are both {self.to!r}, must differ" if self.from_ == self.to else None
+        names = [check_name(getattr(self, name), name) for name in ("workflow", "from_", "to")]
+        refuse("migration", *names, same)
+
+    def __call__(self, run: RunForm) -> RunForm:
+        """The run as one of the next version. Raises what the change raises."""
+        form = deepcopy(run)
+        for old, new in self.renamed.items():
+            form.rename(old, new)
+        if self.change is not None:
+            form = self.change(form) or form
+        form.version = self.to
+        return form
+
+
+def migration(
+    workflow: str | Runnable[..., Any], *, from_: str, to: str, renamed: Mapping[str, str] | None = None
+) -> Callable[[Change], Migration]:
+    """Make a function a migration: `@migration("report", from_="1", to="2")` over `def up(run: RunForm) -> None`.
+
+    `renamed` maps paths of steps to those that they have in the new version. A migration that only renames needs no
+    function: `Migration("report", "1", "2", renamed={"write": "draft"})`. Raises `InvalidConfig`.
+    """
+    name = workflow if isinstance(workflow, str) else workflow.name
+    Migration(name, from_, to)  # refuses at once
+
+    def make(change: Change) -> Migration:
+        return Migration(name, from_, to, change, dict(renamed or {}))
+
+    return make
+
+
+def path_between(migrations: Iterable[Migration], workflow: str, start: str, end: str) -> list[Migration] | None:
+    """The fewest migrations from one version of a workflow to another, in order; None if they do not lead there."""
+    known = [each for each in migrations if each.workflow == workflow]
+    found: dict[str, list[Migration]] = {start: []}
+    ahead = [start]
+    while ahead:
+        version = ahead.pop(0)
+        if version == end:
+            return found[version]
+        for each in known:
+            if each.from_ == version and each.to not in found:
+                found[each.to] = [*found[version], each]
+                ahead.append(each.to)
+    return None
+
+
+def migrated(form: RunForm, way: Iterable[Migration]) -> RunForm:
+    """The form after all of these migrations. Raises `RipresaError(migration_failed)` caused by what one raised."""
+    for each in way:
+        try:
+            form = each(form)
+        except Exception as error:
+            raise RipresaError(
+                f"the migration of {each.workflow!r} from version {each.from_!r} to {each.to!r} raised "
+                f"{type(error).__name__}: {error}",
+                code="migration_failed",
+                op="migrate",
+                where=each.workflow,
+                hint="nothing has changed: mend the migration and try again",
+            ) from error
+    return form

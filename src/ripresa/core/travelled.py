@@ -1,0 +1,82 @@
+"""Facts by which a run leaves the straight line: back, anew, as a fork of another, or with another definition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .values import NULL, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A durable function begins anew with another input, and forgets what it did so far."""
+
+    at: int
+    path: str
+    input: Value
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The run goes on from where it stood after event `to`; what came after that is history, and repeated.
+
+    `since` is the number of the event before this one; `generation` makes the idempotency keys of what is repeated
+    differ from those of before, `epoch` is that of the owner who took it back.
+    """
+
+    at: int
+    to: int
+    since: int
+    generation: int
+    epoch: int
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """The run goes on with another definition: the `RunStarted` that follows begins it anew.
+
+    What came before is history, of version `origin`. `since` is the number of the event before this one. The results
+    of steps that the new definition takes over stand in `reuse` (see `runtime.reuse`); `waits` are the paths of timers
+    that keep their moment, `dues` those moments.
+    """
+
+    at: int
+    origin: str
+    since: int
+    generation: int
+    epoch: int
+    created_at: int
+    reuse: Value = NULL
+    waits: tuple[str, ...] = ()
+    dues: tuple[int, ...] = ()
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunForked:
+    """The events up to here were another run's, up to its event `to`; from here on the run goes its own way.
+
+    `reuse` says which results of the other run are taken over when a step is reached with the input it had there
+    (see `runtime.reuse`); it counts for what is of this `generation`.
+    """
+
+    at: int
+    origin: str
+    to: int
+    generation: int
+    reuse: Value = NULL
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReused:
+    """A step was not run: its result is that of another run, `given` by hand, or `cached`."""
+
+    at: int
+    path: str
+    attempt: int
+    output: Value
+    given: bool = False
+    cached: bool = False

@@ -1,0 +1,369 @@
+"""Takes unfinished runs over to another version of their workflow, and says beforehand which it can be done with.
+
+Law: all or nothing. What a migrated run begins with is one batch: the run is as it was before, or as it is after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from ..authoring.encoding import decode, encode
+from ..authoring.flow import Runnable
+from ..authoring.migration import Migration, RunForm, migrated, path_between
+from ..core import events as e
+from ..core.events import Event, Fact, Recorded
+from ..core.limits import decode_limits
+from ..core.replay import lineage, next_generation, started_of
+from ..core.state import RunState
+from ..core.values import Value
+from ..errors import IllegalTransition, InvalidValue, RipresaError
+from ..ports import RunHead
+from .driver import Driver
+from .engine import Engine
+from .reuse import Reuse
+from .values import Values
+
+MIGRATABLE: Final = ("running", "waiting", "paused", "failed")
+"""Statuses of runs that can be taken over to another version."""
+
+_UNDERSTOOD: Final = (
+    e.RunStarted, e.RunTaken, e.RunReopened, e.StepStarted, e.StepCompleted, e.StepFailed, e.AttemptLost, e.TimerFired,
+    e.Answered, e.AnswerFailed, e.Asked, e.Returned, e.Raised, e.CallRecorded, e.CallStarted, e.CallFailed,
+    e.PauseRequested, e.ContinueRequested, e.CheckpointNamed, e.SignalReceived, e.SignalRefused, e.Restarted,
+    e.RolledBack, e.RunForked, e.StepReused, e.Migrated, e.Reported, e.SessionEntered,
+    e.HooksSet, e.HookFailed, e.Intercepted, e.RunStuck,
+)  # fmt: skip
+"""Facts that a run may have and be migrated: what they mean is in its form, or is taken along."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationReport:
+    """What a migration did, or would do.
+
+    `taken` are the steps whose results were taken over, `ahead` those that are run next, `unused` the results that no
+    step has taken yet: the new version may come to them later, or never.
+    """
+
+    run: str
+    start: str
+    end: str
+    done: bool
+    status: str
+    taken: tuple[str, ...] = ()
+    ahead: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What becomes of an unfinished run with a new definition.
+
+    `verdict`: `safe` (it goes on with it), `migrate` (a migration takes it over), `pinned` (it keeps its version, which
+    is there) or `blocked` (`why` says what is missing).
+    """
+
+    run: str
+    version: str
+    status: str
+    verdict: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Where runs are to be taken: to this code, by these migrations; `by` whom."""
+
+    code: Runnable[..., Any]
+    migrations: Sequence[Migration] = ()
+    by: str = ""
+
+
+async def migrate(engine: Engine, head: RunHead, move: Move, *, dry_run: bool = False) -> MigrationReport:
+    """Take a run over to another version of its workflow; it is not driven afterwards.
+
+    Raises `IllegalTransition` for a run that has ended or is being cancelled, `RunError(owned_elsewhere)`,
+    `RipresaError(migration_missing, migration_failed, effects_undecided, not_available)`, `InvalidValue`.
+    """
+    if dry_run:
+        journal = await engine.history(head.id)
+        taken = _Taken(engine, head, move, journal, epoch=0)
+        taken.driver.functions.close()
+        return taken.report(done=False)
+    async with engine.gate(head.id):
+        epoch = None if head.id in engine.drivers else await engine.store.claim(head.id)
+        if epoch is None:
+            raise await engine.owned_elsewhere(head.id)
+        try:
+            fresh = await engine.store.find_run(head.id)
+            assert fresh is not None
+            journal = await engine.history(head.id)
+            taken = _Taken(engine, fresh, move, journal, epoch)
+            try:
+                if taken.facts:
+                    await taken.driver.keep(taken.events, len(journal) + 1)
+                    engine.rolled_back.add(head.id)
+            finally:
+                taken.driver.functions.close()
+            return taken.report(done=True)
+        finally:
+            await engine.release(head.id)
+
+
+class _Taken:
+    """A run as it is after a migration, and the events that make it so."""
+
+    def __init__(self, engine: Engine, head: RunHead, move: Move, journal: list[Recorded], epoch: int) -> None:
+        self.engine, self.head, self.move, self.journal = engine, head, move, journal
+        self.line = lineage(journal)
+        self.started = started_of(self.line)
+        self.definition = move.code.definition
+        self.now = engine.clock.now()
+        self.facts: list[Fact] = []
+        self.events: list[Event] = []
+        self.values = Values(engine.store.blob)
+        limits = decode_limits(self.started.limits)
+        twin = replace(head, version=self.definition.version, wake_at=0)
+        self.driver = Driver(
+            engine, RunState(self.definition.for_run()), twin, move.code, concurrency=limits.concurrency
+        )
+        self.given: dict[str, bytes] = {}
+        if self.started.definition != self.definition.hash:
+            self._check()
+            self._take(epoch)
+
+    def _check(self) -> None:
+        if self.head.status not in MIGRATABLE:
+            raise _not_now(self.head)
+        strange = {type(item.event).__name__ for item in self.line if _is_strange(item.event)}
+        if self.started.state or any(getattr(item.event, "writes", ()) for item in self.line):
+            strange.add("writes to a typed state")
+        if strange:
+            raise RipresaError(
+                f"run {self.head.id!r} has what cannot be taken over: {', '.join(sorted(strange))}",
+                code="not_available",
+                op="migrate",
+                where=self.head.id,
+                hint="let it go on with its own version",
+            )
+
+    def _take(self, epoch: int) -> None:
+        old = _form(self.started, self.line, self.values)
+        form = self._migrated(old)
+        reuse = Reuse(next_generation(self.journal) - 1)
+        for path, result in form.results.items():
+            self.given[path] = _text(result, f"results[{path!r}]")
+            reuse.give(path, self.driver.keeper.keep(self.given[path]))
+        self.driver.take_over(reuse)
+        self.facts = [self._fact(form, reuse, epoch), self._start(form), *self._along()]
+        self.events = [e.RunTaken(self.now, epoch, self.engine.name)] if epoch else []
+        self.engine.hooks_of(self.driver)
+        for fact in self.facts:
+            self.driver.carry(fact, self.events)
+        for mail in self.engine.hooks_of(self.driver):
+            self.driver.carry(mail.fact, self.events)
+        self._check_effects()
+        self.engine.describe(self.driver, self.definition)
+
+    def _migrated(self, form: RunForm) -> RunForm:
+        way = path_between(self.move.migrations, form.workflow, form.version, self.definition.version)
+        if way:
+            return migrated(form, way)
+        try:
+            fits(self.engine, self.head, self.move.code, self.line)
+        except RipresaError as error:
+            raise missing(self.head, self.definition.version) from error
+        return form
+
+    def _fact(self, form: RunForm, reuse: Reuse, epoch: int) -> Fact:
+        text = self.driver.keeper.keep(reuse.encode())
+        waits, dues = tuple(form.waits), tuple(form.waits.values())
+        since, created_at = len(self.journal) + 1, self.journal[0].at
+        origin, by = self.started.version, self.move.by
+        return e.Migrated(self.now, origin, since, reuse.generation, epoch, created_at, text, waits, dues, by)
+
+    def _start(self, form: RunForm) -> Fact:
+        old = self.started
+        kind = self.move.code.input_type
+        try:
+            text = encode(decode(_text(form.input, "input"), kind), kind, where="input", code="invalid_input")
+        except InvalidValue as error:
+            raise _unfit(self.head.id, error) from error
+        return replace(
+            old,
+            at=self.now,
+            version=self.definition.version,
+            definition=self.definition.hash,
+            input=self.driver.keeper.keep(text),
+            deadline=self.now + old.deadline - old.at if old.deadline else 0,
+            expected=self.definition.expected,
+            session=self.head.session,
+        )
+
+    def _along(self) -> list[Fact]:
+        """What came from outside and is still owed, and what unfinished steps had recorded."""
+        found: list[Fact] = []
+        calls: dict[str, dict[str, Value]] = {}
+        for item in self.line:
+            match item.event:
+                case e.SignalReceived():
+                    found.append(replace(item.event, at=self.now))
+                case e.CallRecorded(_, path, _, key, output):
+                    calls.setdefault(path, {})[key] = output
+                case e.StepCompleted(_, path):
+                    calls.pop(path, None)
+                case _:
+                    pass
+        for path, recorded in calls.items():
+            found.extend(e.CallRecorded(self.now, path, 1, key, output) for key, output in recorded.items())
+        return [e.PauseRequested(self.now), *found] if self.head.status == "paused" else found
+
+    def _check_effects(self) -> None:
+        """Nothing irreversible is done again because its result found no place."""
+        begun = {item.event.path for item in self.line if isinstance(item.event, e.StepStarted | e.CallStarted)}
+        completed = {item.event.path for item in self.line if isinstance(item.event, e.StepCompleted)}
+        unknown = [path for path in begun if path not in completed]
+        lost = [path for path in begun if path in self.given and path not in self.taken]
+        if unknown or lost:
+            raise RipresaError(
+                f"run {self.head.id!r} did what cannot be taken back, and the new version would not know: "
+                + ", ".join(sorted({*unknown, *lost})),
+                code="effects_undecided",
+                op="migrate",
+                where=(unknown or lost)[0],
+                hint="let the run finish that step first, or rename its result in a migration, or forget() it there",
+            )
+
+    @property
+    def taken(self) -> list[str]:
+        """The steps that took a result over."""
+        return [event.path for event in self.events if isinstance(event, e.StepReused)]
+
+    def report(self, *, done: bool) -> MigrationReport:
+        """What happened."""
+        state, taken = self.driver.state, self.taken
+        scheduled = [event.path for event in self.events if isinstance(event, e.StepScheduled)]
+        return MigrationReport(
+            self.head.id,
+            self.started.version,
+            self.definition.version,
+            done,
+            state.status if self.facts else self.head.status,
+            tuple(taken),
+            tuple(path for path in scheduled if path not in taken),
+            tuple(path for path in self.given if path not in taken),
+        )
+
+
+def _is_strange(event: Event) -> bool:
+    return hasattr(event, "at") and not isinstance(event, _UNDERSTOOD)
+
+
+def _form(started: e.RunStarted, line: list[Recorded], values: Values) -> RunForm:
+    """A run as plain data."""
+    form = RunForm(started.workflow, started.version, from_json(values.text(started.input)))
+    for item in line:
+        match item.event:
+            case e.StepCompleted(_, path, _, output) | e.StepReused(_, path, _, output):
+                form.results[path] = from_json(values.text(output))
+            case e.TimerSet(path, due) | e.WaitStarted(path, _, due) if due:
+                form.waits[path] = due
+            case _:
+                pass
+    return form
+
+
+def _text(found: Any, where: str) -> bytes:
+    try:
+        return to_json(found)
+    except ValueError as error:
+        raise RipresaError(
+            f"{where} is no JSON after the migration: {error}", code="migration_failed", op="migrate", where=where
+        ) from error
+
+
+def _unfit(run: str, error: InvalidValue) -> RipresaError:
+    return RipresaError(
+        f"the input of run {run!r} does not fit the new version: {error.message}",
+        code="migration_failed",
+        op="migrate",
+        where="input",
+        hint="let a migration change run.input",
+    )
+
+
+def _not_now(head: RunHead) -> RipresaError:
+    return IllegalTransition(
+        f"run {head.id!r} is {head.status}: only runs that are {', '.join(MIGRATABLE)} can be migrated",
+        run=head.id,
+        op="migrate",
+    )
+
+
+def missing(head: RunHead, version: str) -> RipresaError:
+    """The error for a run that nothing leads from to a version."""
+    return RipresaError(
+        f"no migration leads from version {head.version!r} of {head.workflow!r} to version {version!r}, and the "
+        f"journal of run {head.id!r} does not fit the new definition as it is",
+        code="migration_missing",
+        op="migrate",
+        where=head.id,
+        hint=f"write one: @migration({head.workflow!r}, from_={head.version!r}, to={version!r})",
+    )
+
+
+def fits(engine: Engine, head: RunHead, code: Runnable[..., Any], line: list[Recorded]) -> None:
+    """Replay a line against another definition. Raises where that decides otherwise."""
+    engine.replayed(head, code, line, checked=False).functions.close()
+
+
+# --- plan
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """What runs may go on with: a new definition, others that are registered, and migrations."""
+
+    move: Move
+    others: Sequence[Runnable[..., Any]] = field(default=())
+
+    @property
+    def pinned(self) -> set[str]:
+        """The hashes of the definitions that are there beside the new one."""
+        return {other.definition.hash for other in self.others}
+
+
+async def plan(engine: Engine, heads: Iterable[RunHead], planning: Planning) -> list[Planned]:
+    """Say for every run what becomes of it with the new definition, by replaying its journal. Nothing is changed."""
+    return [await _planned(engine, head, planning) for head in heads]
+
+
+async def _planned(engine: Engine, head: RunHead, planning: Planning) -> Planned:
+    line = lineage(await engine.history(head.id))
+    verdict, why = _verdict(engine, head, line, planning)
+    if verdict == "try":
+        try:
+            await migrate(engine, head, planning.move, dry_run=True)
+        except RipresaError as error:
+            verdict, why = "blocked", str(error)
+        else:
+            verdict = "migrate"
+    return Planned(head.id, head.version, head.status, verdict, why)
+
+
+def _verdict(engine: Engine, head: RunHead, line: list[Recorded], planning: Planning) -> tuple[str, str]:
+    recorded, definition = started_of(line).definition, planning.move.code.definition
+    if recorded == definition.hash:
+        try:
+            fits(engine, head, planning.move.code, line)
+        except RipresaError as error:
+            return "blocked", str(error)
+        return "safe", ""
+    if path_between(planning.move.migrations, head.workflow, head.version, definition.version):
+        return "try", "by migration"
+    if recorded in planning.pinned:
+        return "pinned", f"version {head.version} is there"
+    return "try", "its journal fits as it is"
