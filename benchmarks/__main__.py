@@ -18,6 +18,7 @@ from ripresa import App, Hook, __version__, after, before, for_range, observe, s
 from ripresa.core.events import Recorded, StepScheduled
 from ripresa.runtime.feed import Feed
 
+from . import asleep
 from . import workflows as w
 from .floors import Floor
 from .measure import Table, median, percentile, seconds
@@ -321,7 +322,17 @@ async def imports(bench: Bench) -> None:
         table.add(f"import {what}", median(times))
 
 
-PARTS = (throughput, growth, size_and_resume, streams, latencies, parallelism, overhead, hooks, imports)
+async def sleepers(bench: Bench) -> None:
+    """Runs that only wait: what 100,000 of them cost a process, and how late 1,000 wake that are due together."""
+    table = bench.table("100,000 runs asleep in one file, 1,000 due together", "what", "measured", "limit")
+    found = await asleep.measure(bench.folder)
+    table.add("MB that they add to an empty process", found["MB added"], 30.0)
+    table.add("seconds from due to done, median", found["median"], "")
+    table.add("seconds from due to done, p99", found["p99"], 1.0)
+    table.add("seconds from due to done, most", found["most"], "")
+
+
+PARTS = (throughput, growth, size_and_resume, streams, latencies, parallelism, overhead, hooks, imports, sleepers)
 
 
 async def main() -> None:

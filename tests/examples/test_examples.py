@@ -11,6 +11,8 @@ from tests.cli.program import Terminal, killed, wait_for
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SCRIPTS = {
+    "approval.py": ["Publish this? {'title': 'tides'", "sent: All about tides"],
+    "signals.py": ["order 7 shipped from shelf 3"],
     "chain.py": ["9 words, the longest is 'twilight'", "Summary(words=9, longest='notebooks')"],
     "graph.py": ["3 x lamp on the way, 135.00 to pay", "no more lamps than the stock has; you are on the list"],
     "function.py": ["Rome is warmest, says the station in Rome"],
@@ -175,3 +177,19 @@ def test_make_demo_takes_any_directory(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     assert "ripresa show" in told.stderr
     assert (tmp_path / "report.md").exists()
+
+
+def test_an_order_is_carried_by_events(terminal: Terminal) -> None:
+    place = str(EXAMPLES / "signals.py:order")
+    assert terminal("run", place, "--input", '{"number": 7}', "--id", "order-7").code == 5
+    assert terminal("signal", "order-7", "paid", '{"amount": 70}', "--id", "payment-1").code == 5
+    told = terminal("signal", "order-7", "packed", '"shelf 3"')
+    assert (told.code, told.out) == (0, "order 7 shipped from shelf 3\n")
+
+
+def test_a_post_is_approved_by_two_of_three(terminal: Terminal) -> None:
+    place = str(EXAMPLES / "approval.py:publish")
+    assert terminal("run", place, "--input", '"tides"', "--id", "post-1").code == 5
+    assert terminal("approve", "post-1", "--as", "ann", "--form", '{"title": "About tides"}').code == 0
+    told = terminal("approve", "post-1", "--as", "cid", "--form", '{"title": "All about tides"}')
+    assert (told.code, told.out) == (0, "sent: All about tides\n")
