@@ -174,7 +174,7 @@ class Driver:
         self._pump: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._asks = ASKED in head.tags
-        self.idle = Idle(allowed=engine.settings.linger is not None and concurrency is None)
+        self.idle = Idle(allowed=engine.settings.linger is not None)
         self._task: asyncio.Task[None] | None = None
 
     # --- facts come in
