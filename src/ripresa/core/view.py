@@ -266,8 +266,8 @@ class RunView:
                 chosen = self.scopes.get(path)
                 self.scopes[path] = ScopeView(path, "fan-out", count=count, detail=chosen.detail if chosen else "")
                 self.expected += expected
-            case e.FanOutEnded(path, completed, failed):
-                scope = self.scopes[path]
+            case e.FanOutEnded(path, completed, failed):  # stopped by a hook, it may not have begun
+                scope = self.scopes.setdefault(path, ScopeView(path, "fan-out"))
                 scope.status, scope.completed, scope.failed = "ended", completed, failed
             case e.IterationStarted(path, index, expected):
                 scope = self.scopes.setdefault(path, ScopeView(path, "loop"))
