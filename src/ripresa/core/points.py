@@ -52,6 +52,12 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "signal": ("SignalReceived", "SignalRefused", "SignalTaken"),
     "checkpoint": ("CheckpointNamed",),
     "rollback": ("RolledBack",),
+    "pause": ("RunPausing", "RunContinued"),
+    "reuse": ("StepReused",),
+    "state": ("StateChanged", "StateGiven"),
+    "approval": ("ApprovalRequested", "ApprovalReminded", "ApprovalEscalated", "ApprovalDelegated", "ApprovalDecided"),
+    "artifact": ("ArtifactSaved", "FilesTouched"),
+    "compensation": ("CompensationStarted", "StepUndone", "UndoFailed", "CompensationEnded"),
     "cleanup": ("CleanupStarted", "CleanupEnded"),
     "hook": ("Intercepted", "HookFailed", "HooksSet"),
 }
