@@ -60,6 +60,8 @@ class HookedHistory(History):
         if answer == "again" and isinstance(frame, CallFrame) and frame.attempt > 3:
             answer = "continue"
         choices = _choices(frame.node)
+        if answer == "redirect" and not choices:
+            answer = "continue"
         number = {"again": play.now + pick(2) * 1000, "narrow": 1 + pick(3), "skip": pick(2)}.get(answer, 0)
         detail = choices[pick(len(choices))] if answer == "redirect" else ""
         broken = failure() if answer == "fail" else None

@@ -378,6 +378,15 @@ def test_a_choice_of_several_is_taken_changed_or_left_out() -> None:
     run.hook("some", "redirect", detail="y")
     assert run.hook("some")[0] == StepScheduled("some/y", 1)
     assert chosen().hook("some", "skip", value=b"[]") == run_step("q", input=b"[]")
+    run = chosen()
+    assert run.hook("some", "veto", detail="no") == [vetoed("some")]
+    assert run.reopen() == [Intercept("some", "branch")]
+    assert run.cancel() == [RunCancelling("enough"), RunCancelled("enough"), Withdraw("some")]
+    root = Play(define(Choose("some", calls("x"), condition="c", join=Join())), hooks=("branch *",))
+    root.start(b"5", deadline=SECOND)
+    root.answer("", b"[0]")
+    assert root.fire("")[0] == RunFailed(Failure("deadline_exceeded", "the run had no time left"))
+    assert Intercept("", "branch") in root.reopen()
 
 
 # --- loops

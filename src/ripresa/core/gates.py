@@ -113,11 +113,16 @@ def _refuse(run: RunState, frame: Any, failure: Failure) -> None:
         run.fail(frame, failure)
     elif gate.point in ("complete", "fail"):
         run.give_up(frame, failure)
-    elif gate.point == "join":
-        frame.phase, frame.failure = FAILING, failure
-        run.close(frame)
+    elif gate.point in ("join", "branch"):
+        _end(run, frame, failure)
     else:
         run.abort(frame, failure)
+
+
+def _end(run: RunState, frame: Any, failure: Failure) -> None:
+    """Fail a scope that has nothing to wind up: its branches have ended, or not begun."""
+    frame.phase, frame.failure = FAILING, failure
+    run.close(frame)
 
 
 def cancel(run: RunState, frame: Any) -> bool:
@@ -129,20 +134,22 @@ def cancel(run: RunState, frame: Any) -> bool:
     elif isinstance(frame, CallFrame):
         run.consequences.append(NodeCancelled(frame.path))
         run.cancelled(frame)
-    elif gate.point == "start" or frame.phase in WINDING or gate.point == "fail":
+    elif gate.point in ("start", "fail", "branch") or frame.phase in WINDING:
         run.cancelled(frame)
     else:
         return False
     return True
 
 
-def abort(run: RunState, frame: Frame, failure: Failure) -> bool:
+def abort(run: RunState, frame: Any, failure: Failure) -> bool:
     """A frame that waits at its gate fails for another reason; whether that was all there was to do."""
     gate = _withdraw(run, frame)
     if gate.point == "start":
         run.fail(frame, failure)
     elif gate.failure is not None and gate.point == "fail":
         run.give_up(frame, gate.failure)
+    elif gate.point == "branch":
+        _end(run, frame, failure)
     else:
         return False
     return True
