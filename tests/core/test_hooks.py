@@ -459,6 +459,12 @@ def test_what_branches_returned_is_replaced_or_forbidden(need: int) -> None:
     assert joined().cancel()[1:] == [RunCancelled("enough"), Withdraw("p")]
 
 
+def test_branches_that_end_at_once_are_joined_once() -> None:
+    run = play(Map("m", Sequence("s", ()), join=Join()), call("z"), hooks="join m", input=b"[1]")
+    assert run.answer("m", b"1") == [FanOutStarted("m", 1), FanOutEnded("m", 1, 0, 0), Intercept("m", "join")]
+    assert run.hook("m", "replace", value=b"[2]") == run_step("z", input=b"[2]")
+
+
 def test_branches_begin_before_a_fork_that_nobody_minds() -> None:
     run = Play(define(Parallel("p", calls("a b"), join=Join())), hooks=("fork x",))
     assert run.start(b"5")[0] == FanOutStarted("", 2)
