@@ -313,6 +313,34 @@ async def _nothing_later(asked: Any) -> None:
     pass
 
 
+@step
+async def plus(total: int, number: int) -> int:
+    """A step that does nothing much."""
+    return total + number
+
+
+async def time_travel(bench: Bench) -> None:
+    """Rollback to and fork at the middle, diff of two, by length of history: all replay it, none copies a value."""
+    table = bench.table("Time travel: ms", "history", "rollback", "fork", "diff of two")
+    for length in (100, 1_000, 10_000):
+        flow = for_range(plus, 0, length, name="long")
+        async with bench.app("normal", workflows=[flow]) as app:
+            handle = await app.start(flow(0))
+            await handle.result()
+            begin = time.perf_counter()
+            other = await handle.fork(length)
+            forked = time.perf_counter() - begin
+            await other.result()
+            begin = time.perf_counter()
+            await app.diff(handle.id, other.id)
+            compared = time.perf_counter() - begin
+            begin = time.perf_counter()
+            await handle.rollback(length)
+            taken_back = time.perf_counter() - begin
+            await handle.result()
+            table.add(f"{length:,} steps", taken_back * 1000, forked * 1000, compared * 1000)
+
+
 async def imports(bench: Bench) -> None:
     """What `import ripresa` costs."""
     table = bench.table("Import: ms of CPU", "what", "ms")
@@ -332,7 +360,7 @@ async def sleepers(bench: Bench) -> None:
     table.add("seconds from due to done, most", found["most"], "")
 
 
-PARTS = (throughput, growth, size_and_resume, streams, latencies, parallelism, overhead, hooks, imports, sleepers)
+PARTS = (throughput, growth, size_and_resume, streams, latencies, parallelism, overhead, hooks, time_travel, imports, sleepers)
 
 
 async def main() -> None:

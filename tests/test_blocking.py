@@ -123,3 +123,16 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> 
     with pytest.raises(StoreError):
         blocking.App(str(tmp_path / "x.db")).open()
     assert "ripresa-blocking" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_runs_travel_in_time_from_plain_code() -> None:
+    with blocking.App("memory:", workflows=[flow]) as app:
+        handle = app.start(flow(3), id="a")
+        assert handle.result() == 6
+        assert [place.name for place in handle.checkpoints()] == ["double"]
+        twin = handle.fork(set={"input": 4}, id="b")
+        assert assert_type(twin.result(), int) == 8
+        assert [change.what for change in app.diff("a", "b").changes] == ["input", "output", "double"]
+        handle.rollback(1)
+        assert handle.result() == 6
+        assert app.plan(flow) == []

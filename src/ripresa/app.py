@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .authoring.step import Step
     from .client import Handle
     from .runtime.cancellation import CancelToken
+    from .runtime.comparing import RunDiff
     from .runtime.engine import Engine
     from .runtime.migrating import MigrationReport, Planned
     from .runtime.pools import PoolStatus
@@ -392,6 +393,15 @@ class App:
         head = await self._head(id)
         code = workflow or self._newest(head)
         return await migrate(self.engine, head, Move(code, self.migrations, by), dry_run=dry_run)
+
+    async def diff(self, id: str, other: str) -> RunDiff:
+        """What differs between two runs: structure, input, steps with what they were given and returned, ends.
+
+        Raises `RunNotFound`.
+        """
+        from .runtime.comparing import compare
+
+        return await compare(self.engine, await self._head(id), await self._head(other), self._code)
 
     async def plan(self, workflow: Runnable[..., Any]) -> list[Planned]:
         """Say for every unfinished run of a workflow what becomes of it with this definition; nothing is changed."""

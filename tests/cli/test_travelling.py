@@ -32,6 +32,24 @@ def test_a_run_is_taken_back_and_seen_to_its_end(terminal: Terminal) -> None:
     assert terminal.here("rollback", "b", "--at", "1").code == 3
 
 
+def test_two_runs_are_compared(terminal: Terminal) -> None:
+    terminal.here("run", "flows.py:sums", "-i", "2", "--id", "a", "-q")
+    terminal.here("fork", "a", "--set", "numbers=[5]", "--id", "b", "-q")
+    terminal.here("run", "flows.py:topic", "-i", '{"name": "tides"}', "--id", "c", "-q")
+    found = terminal.here("diff", "a", "b", "--json").json
+    assert found["structure"] == []
+    given = {"what": "map_each/double[0]", "before": 0, "after": 5}
+    assert given in found["inputs"]
+    assert {"what": "output", "before": 2, "after": 10} in found["changes"]
+    shown = terminal.here("diff", "a", "b").out
+    assert "map_each/double[0] was given\n  - 0\n  + 5\n" in shown
+    assert "structure: name" in terminal.here("diff", "a", "c").out
+    assert terminal.here("diff", "a", "nobody").code == 3
+    assert terminal.here("diff", "a", "b", "--from", "1").code == 2
+    (terminal.directory / "flows.py").rename(terminal.directory / "gone.py")
+    assert "not compared" in terminal("diff", "a", "b").err
+
+
 def test_a_fork_is_a_run_of_its_own(terminal: Terminal) -> None:
     terminal.here("run", "flows.py:sums", "-i", "3", "--id", "a", "-q")
     twin = terminal.here("fork", "a", "--set", "numbers=[5]", "--id", "b", "--json").json

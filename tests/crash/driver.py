@@ -23,6 +23,7 @@ from ripresa import (
     Context,
     Graph,
     Handoff,
+    Migration,
     Redirect,
     Replace,
     Retry,
@@ -44,7 +45,16 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.codec import decode_events
-from ripresa.core.events import CallRecorded, Intercepted, StepCompleted, StepScheduled, StreamAdvanced
+from ripresa.core.events import (
+    CallRecorded,
+    Intercepted,
+    Migrated,
+    RolledBack,
+    RunForked,
+    StepCompleted,
+    StepScheduled,
+    StreamAdvanced,
+)
 from ripresa.stores.sqlite import SQLiteStore
 
 job: dict[str, Any] = {}
@@ -300,8 +310,43 @@ async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[st
     return sorted(finished), sorted(scheduled - finished)
 
 
+@step
+async def broken(value: int) -> int:
+    raise ValueError("never")
+
+
+async def travel(app: App) -> list[Any]:
+    """Roll a run back, fork it, migrate another: each once, whatever had been done before the process died."""
+    flow = chain(add, name="travel").then(double).then(add)
+    old, new = chain(add, name="moved").then(broken), chain(add, name="moved", version="2").then(double)
+    await app.run(flow(1), id="travel")
+    handle = await app.handle("travel", flow)
+    if not any(isinstance(item.event, RolledBack) for item in await app.engine.history("travel")):
+        await handle.rollback("add")
+    found: list[Any] = [await handle.result()]
+    if await app.store.find_run("fork") is None:
+        await handle.fork(set={"add": 10}, id="fork")
+    found.append(await (await app.resume("fork", flow)).result())
+    if await app.store.find_run("moved") is None:
+        await (await app.start(old(1), id="moved")).outcome()
+    head = await app.store.find_run("moved")
+    assert head is not None
+    if head.version == "1" and head.status != "failed":
+        await (await app.resume("moved", old)).outcome()
+    if head.version == "1":
+        await app.migrate("moved", new, by="somebody")
+    found.append(await (await app.resume("moved", new)).result())
+    for run, kind in (("travel", RolledBack), ("fork", RunForked), ("moved", Migrated)):
+        found.append(sum(isinstance(item.event, kind) for item in await app.engine.history(run)))
+    return found
+
+
 async def main() -> dict[str, Any]:
     """Run to the end what is to be run; the results."""
+    if job["names"] == ["travel"]:
+        deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
+        async with App(deadly, migrations=[Migration("moved", "1", "2")]) as app:
+            return {"results": await travel(app)}
     found = {name: flow for name, flow in workflows().items() if name in job["names"]}
     store = Deadly(job["store"], *job.get("kill", ("never", 0)))
     async with App(store) as app:

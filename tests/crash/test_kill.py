@@ -175,3 +175,17 @@ def test_a_process_killed_again_and_again_gets_there(place: Place) -> None:
     for _ in range(4):  # an attempt that is lost with its process counts: five are a step's end
         assert place.run("after", len(NAMES) + 2)["status"] == -signal.SIGKILL
     assert place.run()["results"] == answer["results"]
+
+
+@pytest.mark.parametrize("where", ["after", "commit"])
+def test_a_rollback_a_fork_and_a_migration_happen_once_or_not_at_all(place: Place, where: str) -> None:
+    place.names = ["travel"]
+    expected = place.run()["results"]
+    assert expected == [5, 21, 4, 1, 1, 1]
+    number, killed = 0, True
+    while killed:
+        number += 1
+        place.fresh()
+        killed = place.run(where, number)["status"] == -signal.SIGKILL
+        assert place.run()["results"] == expected, (where, number)
+    assert number > 8

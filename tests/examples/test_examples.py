@@ -33,6 +33,11 @@ SCRIPTS = {
         "vetoed - that is not for us to know",
         "3 steps completed; {'look_up: continue': 1, 'write: replace': 1, 'look_up: skip': 1",
     ],
+    "time_travel.py": [
+        "the places: ['research', 'write', 'post']",
+        "  writing about neap and spring",
+        "what differs: ['output', 'research', 'write', 'post']",
+    ],
     "errors.py": [
         "cannot see rain in Oslo from here",
         "released 2 seats",
@@ -49,6 +54,7 @@ RUNS = {
     "router.py:helpdesk": ('{"text": "a refund, please"}', "refunded (seen by triage)"),
     "stream.py:averages": ("240", '"reason": "exhausted"'),
     "hooks.py:answer": ('"When is noon?"', "It is at noon, as always."),
+    "time_travel.py:letter": ('"tides"', "posted: Dear reader, there are high tides and low tides.\n"),
     "errors.py:weather": ('"Oslo"', "cannot see rain in Oslo"),
 }
 

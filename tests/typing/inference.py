@@ -23,6 +23,7 @@ from ripresa import (
     Handle,
     Handoff,
     Hook,
+    Migration,
     Narrow,
     Node,
     Observed,
@@ -31,6 +32,7 @@ from ripresa import (
     Redirect,
     Replace,
     Retry,
+    RunForm,
     Signal,
     Skip,
     Step,
@@ -56,6 +58,7 @@ from ripresa import (
     for_range,
     intercept,
     map_each,
+    migration,
     n_of,
     observe,
     on_error,
@@ -376,6 +379,32 @@ async def waits(ctx: Context, handle: Handle[str]) -> None:
     assert_type(chain(shout).then(wait_for(edited)).then(ready), Chain[str, str])
     assert_type(g.add(wait_for(edited)(g.input)), Node[Ready])
     assert_type(await ctx.race(ctx.wait_for(edited), ctx.sleep(3)), Ready | None)
+
+
+# time travel, versions
+
+
+async def travels(app: App, handle: Handle[str]) -> None:
+    assert_type(await handle.fork("fetch", set={"fetch": 1}, effects="reuse"), Handle[str])
+    assert_type(await handle.rollback(3, again=True), None)
+    assert_type(chain(shout, name="a", version="2").then(length), Chain[str, int])
+    assert_type(Graph("g", input=str, version="2").input, str)
+    assert_type((await app.plan(chain(shout)))[0].verdict, str)
+    assert_type((await app.migrate("r", dry_run=True)).taken, tuple[str, ...])
+
+
+@migration(chain(shout, name="a"), from_="1", to="2")
+def upwards(run: RunForm) -> None:
+    assert_type(run.results, dict[str, Any])
+    run.rename("a", "b")
+
+
+assert_type(upwards, Migration)
+
+
+async def patches(ctx: Context) -> None:
+    assert_type(ctx.patched("p"), bool)
+    ctx.restart(1)
 
 
 # hooks

@@ -36,6 +36,7 @@ from ripresa import (
     for_range,
     intercept,
     map_each,
+    migration,
     n_of,
     observe,
     parallel,
@@ -319,3 +320,16 @@ async def people(ctx: Context, handle: Handle[str]) -> None:
     chain(shout).then(approval("?", form=Ready)).then(length)  # M156 what was decided is no text
     await ctx.approval("?", quorum="two")  # M157 wrong option of an approval
     await handle.approve("?")  # M158 nobody answers
+
+
+# time travel, versions
+
+
+async def travel(ctx: Context, handle: Handle[str]) -> None:
+    await handle.fork(effects="maybe")  # M159 fork: no such effects
+    await handle.rollback("fetch", agian=True)  # M160 rollback: misspelt option
+    ctx.patched(3)  # M161 patched: a name is a text
+
+
+migration("report", from_=1, to="2")  # M162 migration: versions are texts
+chain(shout, version=2)  # M163 chain: versions are texts

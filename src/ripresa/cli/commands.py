@@ -288,14 +288,19 @@ def checkpoints(run: Run, store: Store = "", json: Json = False) -> int:
 @cli.command()
 def diff(
     run: Run,
+    other: Annotated[str, typer.Argument(help="another run, to compare it with", show_default=False)] = "",
     start: Annotated[str, typer.Option("--from", help="a place [default: the beginning]", show_default=False)] = "",
     end: Annotated[str, typer.Option("--to", help="a place [default: where the run is now]", show_default=False)] = "",
     store: Store = "",
     json: Json = False,
 ) -> int:
-    """Say what became of a run between two places."""
+    """Say what became of a run between two places, or how it differs from another run."""
     from . import travelling
 
+    if other and (start or end):
+        raise typer.BadParameter("--from and --to are for places of one run")
+    if other:
+        return travelling.compare(_place(store), run, other, as_json=json)
     return travelling.diff(_place(store), run, start, end, as_json=json)
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from ..app import App
+from ..authoring.flow import Runnable
 from ..client import Effects, Handle
 from ..core.view import Change
 from ..errors import RipresaError
+from ..ports import RunHead
+from ..runtime import comparing
 from ..runtime.values import Values
-from .exits import COMPLETED
+from .exits import COMPLETED, UserCodeFailed
 from .listing import refuse_empty, short
 from .places import Place
 from .plain import change_plain
 from .running import BY, code_of, driven, head_of
-from .telling import Teller, print_json
+from .telling import Teller, print_json, warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,44 @@ async def _diff(place: Place, run: str, start: str, end: str, as_json: bool) -> 
             return
         for change in found:
             print_change(change, read)
+
+
+def compare(place: Place, run: str, other: str, *, as_json: bool) -> int:
+    """Print how a run differs from another one. Raises `RunNotFound`."""
+    code: dict[str, Runnable[..., Any]] = {}
+    for id in (run, other):
+        head = asyncio.run(head_of(place, id))
+        with suppress(RipresaError, UserCodeFailed):  # then what steps were given is not compared
+            code[id] = code_of(head, "")
+    asyncio.run(_compare(place, (run, other), code, as_json))
+    return COMPLETED
+
+
+async def _compare(place: Place, runs: tuple[str, str], code: dict[str, Runnable[..., Any]], as_json: bool) -> None:
+    def of(head: RunHead) -> Runnable[..., Any]:
+        if head.id in code:
+            return code[head.id]
+        raise RipresaError(f"the code of run {head.id!r} is not here", code="unknown_workflow", op="diff")
+
+    async with place.app() as app:
+        one, other = await app.store.find_run(runs[0]), await app.store.find_run(runs[1])
+        assert one is not None
+        assert other is not None
+        found = await comparing.compare(app.engine, one, other, of)
+        read = Values(app.store.blob).text
+        if as_json:
+            inputs = None if found.inputs is None else [change_plain(change, read) for change in found.inputs]
+            plain = [change_plain(change, read) for change in found.changes]
+            print_json({"structure": list(found.structure), "changes": plain, "inputs": inputs})
+            return
+        for line in found.structure:
+            print(f"structure: {line}")
+        for change in found.changes:
+            print_change(change, read)
+        for change in found.inputs or ():
+            print_change(Change(f"{change.what} was given", change.before, change.after), read)
+        if found.inputs is None:
+            warn("what steps were given was not compared: the code of one of the runs is not here")
 
 
 def print_change(change: Change, read: Any) -> None:
