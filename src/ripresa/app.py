@@ -191,14 +191,16 @@ class App:
         cancel: CancelToken | None = None,
         target: str | None = None,
         session: str | None = None,
+        state: object = None,
     ) -> Handle[R]:
         """Begin a run of a call: durable on return.
 
         With an `id` it is idempotent: the same workflow and input give the recorded run, others `RunExists`.
         `timeout` bounds the whole run, `concurrency` its attempts at a time; `tags` can be filtered by. Cancelling
         the token `cancel` cancels the run. `target` says where the code is, if it cannot be found by itself.
-        `session` is the id of the session that it belongs to, which must be active. Raises `InvalidValue` for a bad
-        input before anything runs, `SessionError`.
+        `session` is the id of the session that it belongs to, which must be active. `state` is what its typed state
+        begins with instead of the defaults, an instance or fields by name. Raises `InvalidValue` for a bad input or
+        state before anything runs, `SessionError`.
         """
         from .runtime.engine import Start, checked_id
         from .runtime.targets import target_of
@@ -215,6 +217,7 @@ class App:
             limit,
             session or "",
             Limits(concurrency=concurrency),
+            state,
         )
         try:
             driver = await self.engine.start(start)
@@ -225,7 +228,7 @@ class App:
         self._bind(handle.id, cancel)
         return handle
 
-    async def run(
+    async def run(  # noqa: PLR0913 - every option of a run, by keyword
         self,
         call: Call[R],
         /,
@@ -236,13 +239,21 @@ class App:
         tags: Sequence[str] = (),
         cancel: CancelToken | None = None,
         session: str | None = None,
+        state: object = None,
     ) -> R:
         """Begin a run and wait for its result. Cancelling the waiting leaves the run to itself.
 
         A run of this id that another process left unfinished is taken up; a failed one raises what it failed of.
         """
         handle = await self.start(
-            call, id=id, timeout=timeout, concurrency=concurrency, tags=tags, cancel=cancel, session=session
+            call,
+            id=id,
+            timeout=timeout,
+            concurrency=concurrency,
+            tags=tags,
+            cancel=cancel,
+            session=session,
+            state=state,
         )
         head = await self.store.find_run(handle.id)
         if head is not None and head.status not in TERMINAL and not await self.engine.is_driven(handle.id):

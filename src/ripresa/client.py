@@ -7,19 +7,20 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, overload
 
 from pydantic_core import to_json
 
 from . import approvals
 from .approvals import Answer, OpenApproval
-from .authoring.encoding import encode
+from .authoring.encoding import decode, encode
 from .authoring.flow import Runnable
 from .core.events import Recorded
 from .core.lifecycle import TERMINAL, WAITING
+from .core.merge import whole
 from .core.places import event_at, places
 from .core.view import Change, RunView, changes, view_of
-from .errors import InvalidConfig
+from .errors import InvalidConfig, RipresaError
 from .messages import Signal
 from .runtime.driver import Driver
 from .runtime.engine import Engine, checked_id, not_found
@@ -134,6 +135,22 @@ class Handle(Generic[R_co]):
     async def status(self) -> RunView:
         """The run as it stands: status, progress, every step; rebuilt from its events."""
         return view_of(await self._engine.history(self.id))
+
+    @overload
+    async def state(self, /) -> dict[str, Any]: ...
+    @overload
+    async def state(self, kind: type[T], /) -> T: ...
+    async def state(self, kind: Any = None, /) -> Any:
+        """The run's typed state as it stands, rebuilt from its events: of its class if that is given, else plain data.
+
+        What branches under way have written is not in it before their join. Raises `RipresaError(no_state)` for a
+        run without a state, `InvalidValue(invalid_field)` if it does not fit the class.
+        """
+        found = (await self.status()).state
+        if found is None:
+            raise RipresaError(f"run {self.id!r} has no state", code="no_state", op="state")
+        text = whole(found.fields, Values(self._engine.store.blob).text)
+        return decode(text, Any if kind is None else kind, where=f"state of run {self.id}", code="invalid_field")
 
     async def at(self, seq: int) -> RunView:
         """The run as it stood after the event of this number: every checkpoint can be looked at, none is a copy."""

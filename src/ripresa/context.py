@@ -21,6 +21,7 @@ from uuid import UUID
 from typing_extensions import TypeVar as TypeVarWithDefault
 
 from .core.durations import Duration, microseconds
+from .core.items import Items as Items
 from .errors import RipresaError
 from .messages import Approval, Signal
 from .terms import Asking, Expiry
@@ -39,26 +40,6 @@ R = TypeVar("R")
 T = TypeVar("T")
 S = TypeVarWithDefault("S", default=None)
 T_co = TypeVar("T_co", covariant=True)
-
-
-class Items(Protocol[T_co]):
-    """A finite, ordered collection. Not `str` (its `__contains__` takes `str`), not a set (no order to replay)."""
-
-    def __len__(self) -> int:
-        """How many."""
-        ...
-
-    def __iter__(self) -> Any:
-        """In order."""
-        ...
-
-    def __contains__(self, value: object, /) -> bool:
-        """Whether it is among them."""
-        ...
-
-    def __getitem__(self, index: int, /) -> T_co:
-        """The one at an index from 0."""
-        ...
 
 
 # --- inside a step
@@ -534,6 +515,14 @@ class Clockwork(Protocol):
         """Whether the function goes by a change of its code."""
         ...
 
+    def state(self) -> Any:
+        """The view of the typed state."""
+        ...
+
+    def to(self) -> Any:
+        """The fields of the typed state, to be written to by reducers."""
+        ...
+
 
 class Restart(BaseException):
     """Raised by `ctx.restart` through the durable function; its `finally` blocks run."""
@@ -571,6 +560,21 @@ class Context(Generic[S]):
     def random(self) -> Random:
         """A generator of random numbers, seeded by the run: the same numbers in replay, others in every run."""
         return self._clockwork.random()
+
+    @property
+    def state(self) -> S:
+        """The typed state as the function sees it: `ctx: Context[Report]`, then `ctx.state.post = "..."`.
+
+        Assigning a field replaces it. What calls and fibers side by side write is seen when they are joined.
+        """
+        view: S = self._clockwork.state()
+        return view
+
+    @property
+    def to(self) -> S:
+        """The fields of the typed state to write to by their reducers: `append(ctx.to.scores, 0.7)`."""
+        targets: S = self._clockwork.to()
+        return targets
 
     def uuid(self) -> UUID:
         """A random UUID (version 4) of the run's own randomness."""

@@ -186,6 +186,13 @@ def test_a_reset_of_a_reduced_field_beside_its_reducer_is_a_conflict_too() -> No
     assert "use its reducer add" in failed(play).message
 
 
+def test_a_reducer_of_the_users_own_in_several_branches_is_a_conflict_too() -> None:
+    play = play_of(parallel())
+    for name in "abc":
+        play.done(f"side/{name}", writes=(Write("post", "custom", b"1", operand=b"1"),) if name != "c" else ())
+    assert failed(checked(play, "failed")).code == "state_conflict"
+
+
 @pytest.mark.parametrize("join", [{"any": True}, {"need": 1}])
 def test_a_loser_leaves_nothing(join: dict[str, Any]) -> None:
     play = play_of(parallel(Sequence("left", calls("a b")), call("right"), **join), call("last"))

@@ -37,6 +37,10 @@ SCRIPTS = {
         "the places: ['research', 'write', 'post']",
         "  writing about neap and spring",
         "what differs: ['output', 'research', 'write', 'post']",
+    "state.py": [
+        "5 readings between 19.0 and 23.5",
+        "mean 21.2, left out: broken",
+        "too much is wrong: ?, !",
     ],
     "errors.py": [
         "cannot see rain in Oslo from here",
@@ -55,6 +59,7 @@ RUNS = {
     "stream.py:averages": ("240", '"reason": "exhausted"'),
     "hooks.py:answer": ('"When is noon?"', "It is at noon, as always."),
     "time_travel.py:letter": ('"tides"', "posted: Dear reader, there are high tides and low tides.\n"),
+    "state.py:survey": ('["3 4", "x", "5"]', "3 readings between 3.0 and 5.0"),
     "errors.py:weather": ('"Oslo"', "cannot see rain in Oslo"),
 }
 

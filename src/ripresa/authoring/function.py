@@ -7,7 +7,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_origin, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_args, get_origin, overload
 
 from typing_extensions import TypeVar
 
@@ -16,6 +16,7 @@ from ..core.durations import MICROSECONDS, Duration, microseconds
 from ..core.nodes.dynamic import Dynamic
 from ..core.nodes.node import Node
 from ..core.nodes.subworkflow import Subworkflow
+from ..core.shared import ERROR
 from ..core.values import Value
 from ..errors import InvalidConfig
 from .call import Call
@@ -24,6 +25,8 @@ from .flow import Runnable, in_batches
 from .options import check_name, refuse
 from .parameters import Parameters
 from .place import Place
+from .reducers import Conflict, bad_conflict
+from .state_type import StateType, state_type
 from .step import Binding, step_name
 
 P = ParamSpec("P")
@@ -35,8 +38,12 @@ R_co = TypeVar("R_co", covariant=True)
 class Workflow(Runnable[P, R_co]):
     """A durable async function. Called inside another workflow it is a child of it, in the same journal.
 
-    `fn` is the function, which takes a `Context` first; `timeout` is how long it may take in all, in seconds.
+    `fn` is the function, which takes a `Context` first; `timeout` is how long it may take in all, in seconds. `state`
+    is its typed state; with `shares_state` it uses that of its caller where it has one.
     """
+
+    state: StateType[Any] | None = None
+    shares_state: bool = False
 
     def __init__(self, fn: Callable[..., Any], name: str, version: str = "1", timeout: float | None = None) -> None:
         self.fn = fn
@@ -60,7 +67,8 @@ class Workflow(Runnable[P, R_co]):
     @cached_property
     def node(self) -> Node[Any]:
         """The durable function itself: the root of a run."""
-        return self._dynamic(self.name, self.input_type)
+        dynamic = self._dynamic(self.name, self.input_type)
+        return dynamic if self.state is None else self.state.around(dynamic)
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """See `Runnable`."""
@@ -83,9 +91,15 @@ class Workflow(Runnable[P, R_co]):
 
     def _scope(self, name: str, code: Workflow[P, R_co], input_type: Any) -> Subworkflow:
         timeout = 0 if self.timeout is None else round(self.timeout * MICROSECONDS)
-        body = code._dynamic(self.name, input_type)
+        dynamic = code._dynamic(self.name, input_type)
         return Subworkflow(
-            name, body, workflow=self.name, timeout=timeout, input_type=input_type, output_type=self.output_type
+            name,
+            dynamic if self.state is None or self.shares_state else self.state.around(dynamic),
+            workflow=self.name,
+            timeout=timeout,
+            shares_state=self.shares_state,
+            input_type=input_type,
+            output_type=self.output_type,
         )
 
     def _dynamic(self, name: str, input_type: Any) -> Dynamic:
@@ -122,7 +136,14 @@ class WorkflowDecorator(Protocol):
 @overload
 def workflow(fn: Callable[Concatenate[Context[T], P], Call[R]], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = ..., version: str = ..., timeout: Duration | None = ...) -> WorkflowDecorator: ...
+def workflow(
+    *,
+    name: str | None = ...,
+    version: str = ...,
+    timeout: Duration | None = ...,
+    conflicts: Conflict = ...,
+    shares_state: bool = ...,
+) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
     /,
@@ -130,15 +151,20 @@ def workflow(
     name: str | None = None,
     version: str = "1",
     timeout: Duration | None = None,
+    conflicts: Conflict = ERROR,
+    shares_state: bool = False,
 ) -> Any:
     """Make an async function a workflow: `async def publish(ctx: Context, topic: Topic) -> Report`.
 
     `name` (default: the function's) and `version` are what unfinished runs are recognised by: give a new version to a
     function that would ask for other calls than before. `timeout` bounds a run of it, and each use as a child.
+    A context annotated as `Context[S]` gives it a typed state, fresh for each use; with `shares_state` a use as a child
+    has the state of its caller. `conflicts` says what happens when fibers side by side replace one field of it.
 
     Raises `InvalidConfig` that names everything that is wrong.
     """
-    settings = Settings(name, version, None if timeout is None else microseconds(timeout, "timeout"))
+    length = None if timeout is None else microseconds(timeout, "timeout")
+    settings = Settings(name, version, length, conflicts, shares_state)
     return settings.apply if fn is None else settings.apply(fn)
 
 
@@ -149,6 +175,8 @@ class Settings:
     name: str | None
     version: str
     timeout: int | None
+    conflicts: Conflict = ERROR
+    shares_state: bool = False
 
     def apply(self, fn: Callable[..., Any]) -> Workflow[..., Any]:
         """The workflow that a function is. Raises `InvalidConfig`."""
@@ -161,9 +189,21 @@ class Settings:
             check_name(name, "name"),
             check_name(self.version, "version"),
             "timeout is 0, must be a length of time above 0" if self.timeout == 0 else None,
+            bad_conflict(self.conflicts, "conflicts"),
             where=str(name),
         )
-        return Workflow(fn, name, self.version, None if self.timeout is None else self.timeout / MICROSECONDS)
+        made = Workflow[..., Any](fn, name, self.version, None if self.timeout is None else self.timeout / MICROSECONDS)
+        declared = _declared_state(fn)
+        made.state = None if declared is None else state_type(declared, self.conflicts)
+        made.shares_state = self.shares_state
+        return made
+
+
+def _declared_state(fn: Callable[..., Any]) -> Any:
+    """The class of the state that a function's context is annotated with."""
+    parameters = Parameters(fn)
+    declared = get_args(parameters.hints.get(parameters.positional[0]))
+    return next((kind for kind in declared if kind is not type(None) and not isinstance(kind, TypeVar)), None)
 
 
 _HINT = "write: async def name(ctx: Context, ...) -> ..."

@@ -11,8 +11,9 @@ from pydantic_core import from_json
 
 from ..approvals import OpenApproval
 from ..core.events import CallSpec, Failure, Recorded
+from ..core.merge import whole
 from ..core.values import Pick, Value, digest_of
-from ..core.view import Change, RunView, StepView
+from ..core.view import Change, RunView, StateView, StepView
 from ..errors import InvalidWorkflow, RipresaError
 from ..ports import RunHead
 
@@ -67,6 +68,8 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             for asked in view.approvals.values()
         ],
         "streams": [asdict(stream) | {"moved_at": moment(stream.moved_at)} for stream in view.streams.values()],
+        "state": None if view.state is None else fields_plain(view.state, read),
+        "states": [state_plain(state, read) for state in view.states.values()],
         "reason": view.reason,
         "cleanup_failures": [failure_plain(failure) for failure in view.failures],
         "tags": list(view.tags),
@@ -80,6 +83,22 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "events": view.seq,
         "epoch": view.epoch,
         "owner": owner,
+    }
+
+
+def fields_plain(state: StateView, read: Read) -> dict[str, Any]:
+    """The fields of a typed state, as JSON has them."""
+    found: dict[str, Any] = from_json(whole(state.fields, read))
+    return found
+
+
+def state_plain(state: StateView, read: Read) -> dict[str, Any]:
+    """A typed state as it stands, with the scope it belongs to."""
+    return {
+        "path": state.path,
+        "name": state.name,
+        "version": state.version,
+        "fields": fields_plain(state, read),
     }
 
 

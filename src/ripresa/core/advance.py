@@ -325,9 +325,9 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case Returned():
             _dynamic(state, fact.path).returned(state, state.frames[fact.path], fact)
         case Raised():
-            _dynamic(state, fact.path).raised(state, state.frames[fact.path], fact.failure)
+            _dynamic(state, fact.path).raised(state, state.frames[fact.path], fact)
         case Restarted():
-            _dynamic(state, fact.path).restarted(state, state.frames[fact.path], fact.input)
+            _dynamic(state, fact.path).restarted(state, state.frames[fact.path], fact)
         case AnswerFailed():
             state.abort(_scope(state, fact.path), fact.failure)
         case CallRecorded():

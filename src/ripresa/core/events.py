@@ -217,6 +217,7 @@ class Raised:
     at: int
     path: str
     failure: Failure
+    writes: tuple[Write, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ looking into a large value are held one behind the other, and put together by wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -76,6 +76,11 @@ def read(held: Held, load: Load) -> bytes:
         operands = [load(value) for _, value in writes]
         text = operands[-1] if op == SET else _REDUCERS[op](text, operands)
     return text
+
+
+def whole(fields: Mapping[str, Held], load: Load) -> bytes:
+    """All fields as the JSON text of one object."""
+    return b"{" + b",".join(_write(name) + b":" + read(held, load) for name, held in fields.items()) + b"}"
 
 
 def _op(write: tuple[str, Value]) -> str:

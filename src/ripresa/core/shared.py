@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .events import Failure, StateChanged, StateOpened, StateRestored, Write
-from .merge import LONGEST, SET, Held, put, writes_of
+from .merge import CUSTOM, LONGEST, SET, Held, put, writes_of
 
 if TYPE_CHECKING:
     from .frames import Frame, ScopeFrame
@@ -163,7 +163,9 @@ class Shared:
     # --- durable functions
 
     def enter(self, frame: ScopeFrame) -> None:
-        """A durable function begins: what it sees now is what it is rebuilt from."""
+        """A durable function begins (anew): what it sees now is what it is rebuilt from."""
+        self.marks.pop(frame.path, None)
+        self.deltas.pop(frame.path, None)
         if self.scope(frame) is not None:
             self.bases[frame.path] = self.visible(frame)
 
@@ -283,8 +285,12 @@ def _same(now: Held | None, then: Held) -> bool:
     return now is then or (now is not None and writes_of(now) == writes_of(then))
 
 
-def conflict_of(shape: Shape, deltas: list[tuple[Write, ...]], where: str) -> Failure | None:
-    """The failure of branches that wrote the same field, unless a reducer or a policy says how that is merged."""
+def conflict_of(shape: Shape, deltas: list[tuple[Write, ...]], where: str, *, folds: bool = False) -> Failure | None:
+    """The failure of branches that wrote the same field, unless a reducer or a policy says how that is merged.
+
+    `folds`: reducers of the user's own can be asked.
+    """
+    replacing = (SET,) if folds else (SET, CUSTOM)
     by_field: dict[str, list[list[Write]]] = {}
     for delta in deltas:
         mine: dict[str, list[Write]] = {}
@@ -294,9 +300,22 @@ def conflict_of(shape: Shape, deltas: list[tuple[Write, ...]], where: str) -> Fa
             by_field.setdefault(name, []).append(writes)
     for field in shape.fields:
         branches = by_field.get(field.name, [])
-        if len(branches) > 1 and field.conflict == ERROR and any(w.op == SET for writes in branches for w in writes):
+        if (
+            len(branches) > 1
+            and field.conflict == ERROR
+            and any(w.op in replacing for writes in branches for w in writes)
+        ):
             return conflicting(shape, field, sorted({writes[-1].by for writes in branches}), where)
     return None
+
+
+def folded_fields(shape: Shape, deltas: list[tuple[Write, ...]]) -> tuple[str, ...]:
+    """The fields that several branches wrote by a reducer of the user's: it says what comes out."""
+    return tuple(
+        field.name
+        for field in shape.fields
+        if sum(any(w.field == field.name and w.op == CUSTOM for w in delta) for delta in deltas) > 1
+    )
 
 
 def conflicting(shape: Shape, field: FieldShape, writers: list[str], where: str) -> Failure:

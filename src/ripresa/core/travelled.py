@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .parts import Write
 from .values import NULL, Value
 
 
@@ -14,6 +15,7 @@ class Restarted:
     at: int
     path: str
     input: Value
+    writes: tuple[Write, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

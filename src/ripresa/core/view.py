@@ -412,7 +412,7 @@ class RunView:
     def _state(self, event: e.Event) -> None:
         """States are written by facts; their consequences say which scope's state that is, and when."""
         match event:
-            case e.Returned() | e.StateGiven():
+            case e.Returned() | e.Raised() | e.Restarted() | e.StateGiven():
                 self._told = event.writes
             case e.StateOpened(path, name, version):
                 self.states[path] = StateView(path, name, version, after({}, self._told))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..authoring.call import Pending
 from ..authoring.encoding import encode
@@ -27,14 +27,16 @@ from ..authoring.parameters import Parameters
 from ..authoring.patterns import map_each
 from ..authoring.step import Step
 from ..context import AskPeople, Context, Gather, MapOver, Race, Restart, Sleep, WaitFor, copy_variables, enter_function
-from ..core.events import Asked, CallSpec, Fact, Raised, Restarted, Returned
+from ..core.events import Asked, CallSpec, Fact, Raised, Restarted, Returned, Write
 from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
 from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
+from .fibers import Awaits, Fiber, Joining, Main, Sink, Waiting
 from .no_loop import NO_LOOP, foreign
 from .values import Keeper, Values
+from .views import Sheet, Targets, View, kept, no_state, sheet_within
 
 DEAF = 100
 """How many awaits in nested `finally` blocks are passed over when a durable function is thrown away."""
@@ -64,157 +66,6 @@ def moment(at: int) -> datetime:
 
 class ThrownAway(BaseException):
     """Raised in a durable function that is dropped while it waits (unlike `close`, through all that it awaits)."""
-
-
-class Sink(Protocol):
-    """Whoever waits for an outcome."""
-
-    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
-        """Number `index` of what it waits for has ended."""
-        ...
-
-    def give_up(self) -> None:
-        """Stop waiting: let go of everything it waits for."""
-        ...
-
-
-Awaits = Sink | int | None
-"""What something waits for: a fiber or several things, a call by number, or nothing."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A call under way: what was called, who waits for it, and how its result is read."""
-
-    callee: Any
-    sink: Sink
-    index: int
-    output_type: Any
-    path: str
-
-
-class Fiber:
-    """A coroutine within a durable function; it waits for at most one thing at a time."""
-
-    __slots__ = ("awaits", "coroutine", "function", "index", "label", "sink", "turn")
-
-    def __init__(self, function: Interpreter, coroutine: Any, label: str, sink: Sink | None, index: int) -> None:
-        self.function = function
-        self.coroutine = coroutine
-        self.label = label
-        self.sink = sink
-        self.index = index
-        self.awaits: Awaits = None
-        self.turn = 0
-        function.fibers[self] = None
-
-    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
-        """What the coroutine waited for has ended: it is stepped on when its turn comes."""
-        self.function.ready.append((self, self.turn, value, error))
-
-    def step(self, value: Any, error: BaseException | None) -> None:
-        """Run the coroutine to its next request or its end."""
-        self.turn += 1
-        self.awaits = None
-        try:
-            request = self.function.send(self.coroutine, value, error)
-        except StopIteration as stop:
-            self._end(stop.value, None)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as raised:  # the border: whatever user code raises is its outcome
-            self._end(None, raised)
-        else:
-            self.awaits = self.function.begin(request, self)
-
-    def give_up(self) -> None:
-        """Throw the cancellation in: `finally` blocks run to their end, but nobody waits for the outcome any more."""
-        self.sink = None
-        self.cancel()
-
-    def cancel(self) -> None:
-        """Let go of what the coroutine waits for and throw the cancellation in."""
-        self.function.let_go(self.awaits)
-        self.turn += 1
-        self.awaits = None
-        self.settle(0, None, asyncio.CancelledError())
-
-    def _end(self, value: Any, error: BaseException | None) -> None:
-        del self.function.fibers[self]
-        if self.sink is not None:
-            self.sink.settle(self.index, value, error)
-
-
-class Main:
-    """Takes the outcome of the function itself."""
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
-        """The function has ended."""
-        self.ended, self.value, self.error = True, value, error
-
-    def give_up(self) -> None:
-        """Nobody gives the function itself up."""
-
-
-class Joining:
-    """Several things side by side for one fiber: all of them (`gather`, `map`) or the first to end (`race`)."""
-
-    def __init__(self, fiber: Fiber, units: list[Any], labels: list[str], *, window: int, race: bool) -> None:
-        self.function = fiber.function
-        self.fiber = fiber
-        self.units = units
-        self.labels = labels
-        self.window = window
-        self.race = race
-        self.results: list[Any] = [None] * len(units)
-        self.awaits: dict[int, Awaits] = {}
-        self.next = 0
-        self.left = len(units)
-        self.ended = False
-
-    def begin(self) -> None:
-        """Start as many as the window allows."""
-        while not self.ended and self.next < len(self.units) and len(self.awaits) < self.window:
-            index = self.next
-            self.next += 1
-            unit, self.units[index] = self.units[index], None
-            self.awaits[index] = None
-            awaits = self.function.start(unit, self, index, self.labels[index])
-            if index in self.awaits:  # else it could not be begun, and has ended
-                self.awaits[index] = awaits
-        if not self.units:
-            self._end(self.results, None)
-
-    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
-        """One of them has ended."""
-        self.awaits.pop(index, None)
-        self.left -= 1
-        self.results[index] = value
-        if self.race or error is not None:
-            self._end(value, error)
-        elif self.left == 0:
-            self._end(self.results, None)
-        else:
-            self.begin()
-
-    def give_up(self) -> None:
-        """Let go of all that are under way; those that have not begun never will."""
-        self.ended = True
-        waiting, self.awaits = self.awaits, {}
-        for awaits in waiting.values():
-            self.function.let_go(awaits)
-        for unit in self.units:
-            if inspect.iscoroutine(unit):
-                unit.close()
-
-    def _end(self, value: Any, error: BaseException | None) -> None:
-        self.give_up()
-        self.fiber.settle(0, value, error)
 
 
 @dataclass(slots=True)
@@ -266,7 +117,11 @@ class Interpreter:
         self._random = Random(f"{state.seed}/{frame.path}")
         self._variables = copy_variables()
         enter_function(self._variables)
-        self.fiber = Fiber(self, self._coroutine(frame), "", self.main, 0)
+        self.state_of_run = state
+        self.delta: tuple[Write, ...] = ()
+        """What the thing that ends just now has written."""
+        self.fiber = Fiber(self, self._coroutine(frame), "", self.main, 0, sheet_within(state, frame, values))
+        self.running = self.fiber
         self.fiber.settle(0, None, None)
         self._work()
 
@@ -288,6 +143,24 @@ class Interpreter:
             if known:
                 self.slice.patches.append(name)
         return known
+
+    def state(self) -> Any:
+        """The typed state as the running fiber sees it."""
+        return View(self._sheet())
+
+    def to(self) -> Any:
+        """Its fields, for reducers."""
+        return Targets(self._sheet())
+
+    def _sheet(self) -> Sheet:
+        if self.running.sheet is None:
+            raise no_state(self.path or self.workflow, f"{self.workflow!r} declares no state")
+        return self.running.sheet
+
+    def take_delta(self) -> tuple[Write, ...]:
+        """What was written by the thing that has just ended; it is taken once."""
+        delta, self.delta = self.delta, ()
+        return delta
 
     # --- from outcomes to calls
 
@@ -320,11 +193,15 @@ class Interpreter:
             self.reported = True
             return self._end(at)
         patches = [CallSpec(0, PATCH, name) for name in done.patches]
-        return Asked(at, self.path, (*patches, *done.calls), tuple(done.dropped))
+        return Asked(at, self.path, (*patches, *done.calls), tuple(done.dropped), self._written())
+
+    def _written(self) -> tuple[Write, ...]:
+        return () if self.fiber.sheet is None else self.fiber.sheet.taken(self.keeper)
 
     def forget(self) -> None:
         """What has happened so far is known already."""
         self.slice = Slice()
+        self._written()
 
     def close(self) -> None:
         """Throw the coroutines away: what their `finally` blocks ask for is not heard."""
@@ -382,7 +259,7 @@ class Interpreter:
         if not inspect.iscoroutine(unit):
             sink.settle(index, None, foreign(_described(unit)))
             return None
-        fiber = Fiber(self, unit, label, sink, index)
+        fiber = Fiber(self, unit, label, sink, index, _inner(sink))
         fiber.settle(0, None, None)
         return fiber
 
@@ -416,9 +293,12 @@ class Interpreter:
             waiting.sink.settle(waiting.index, None, error_of(outcome.failure))
             return
         self.definition.flows.pop(waiting.path, None)
+        shared = self.state_of_run.shared
+        self.delta = () if shared is None else shared.deltas.get(self.path, {}).get(outcome.key, ())
         try:
             value = None if waiting.callee is None else self.values.read(outcome.value, waiting.output_type)
         except RipresaError as error:
+            self.delta = ()
             waiting.sink.settle(waiting.index, None, error)
         else:
             waiting.sink.settle(waiting.index, value, None)
@@ -427,12 +307,12 @@ class Interpreter:
         if isinstance(self.main.error, Restart):
             return self._restart(at, self.main.error)
         if self.main.error is not None:
-            return Raised(at, self.path, failure_of(self.main.error, self.path))
+            return Raised(at, self.path, failure_of(self.main.error, self.path), self._written())
         try:
             text = encode(self.main.value, self.code.output_type, where=self.path or self.workflow)
         except RipresaError as error:
             return Raised(at, self.path, failure_of(error, self.path))
-        return Returned(at, self.path, self.keeper.keep(text))
+        return Returned(at, self.path, self.keeper.keep(text), self._written())
 
     def _restart(self, at: int, restart: Restart) -> Raised | Restarted:
         try:
@@ -445,7 +325,7 @@ class Interpreter:
             text = self.code.parameters.encode(restart.given, restart.named, where=self.path or self.workflow)
         except RipresaError as error:
             return Raised(at, self.path, failure_of(error, self.path))
-        return Restarted(at, self.path, self.keeper.keep(text))
+        return Restarted(at, self.path, self.keeper.keep(text), self._written())
 
     # --- requests
 
@@ -474,9 +354,15 @@ class Interpreter:
         if kind == "flow":
             shape = self._flow(path, to_node(callee, segment))
         output_type = callee.parameters.returns if kind == "step" else getattr(callee, "output_type", None)
-        self.slice.calls.append(CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape))
+        spec = CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape, self._seen(sink))
+        self.slice.calls.append(spec)
         self.waiting[self.asked] = Waiting(callee, sink, index, output_type, path)
         return self.asked
+
+    def _seen(self, sink: Sink) -> tuple[Write, ...]:
+        """What a call sees of what its fiber has written and the function's own branch does not hold."""
+        sheet = _sheet_of(sink)
+        return tuple(kept(write, self.keeper) for write in sheet.unjoined()) if sheet is not None else ()
 
     def _flow(self, path: str, node: Node[Any]) -> str:
         for one in placed_in(node):
@@ -524,6 +410,17 @@ class Interpreter:
         count = self._names.get(full, 0) + 1
         self._names[full] = count
         return full if count == 1 else f"{full}#{count}"
+
+
+def _sheet_of(sink: Any) -> Sheet | None:
+    """The state that a fiber sees, or the fiber for which several things run side by side."""
+    fiber: Fiber = sink.fiber if isinstance(sink, Joining) else sink
+    return fiber.sheet
+
+
+def _inner(sink: Sink) -> Sheet | None:
+    sheet = _sheet_of(sink)
+    return None if sheet is None else sheet.inner()
 
 
 @dataclass(frozen=True, slots=True)

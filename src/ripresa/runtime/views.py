@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.encoding import decode
@@ -9,8 +10,8 @@ from ..authoring.reducers import Custom, Reducer, Target
 from ..authoring.state_type import StateField, StateType
 from ..core.events import Write
 from ..core.frames import Frame
-from ..core.merge import SET, read
-from ..core.shared import Fields, after
+from ..core.merge import CUSTOM, SET, read
+from ..core.shared import Fields, after, conflict_of, folded_fields
 from ..core.values import Value
 from ..errors import RipresaError
 from .values import Keeper, Values
@@ -32,6 +33,8 @@ class Sheet:
         self.where = where
         self.fixed = fixed
         self.writes: list[Write] = []
+        self.outer: tuple[Write, ...] | None = None
+        """Of a fiber that is to be joined: what it saw when it began and the function's own branch did not hold."""
         self._read: dict[str, tuple[bytes, Any]] = {}
 
     def of(self, kind: Any) -> Sheet:
@@ -113,6 +116,53 @@ class Sheet:
 
     def _text(self, field: StateField, value: Any) -> bytes:
         return self.kind.encode(field, value, field.kind, self.where)
+
+    # --- the fibers of durable functions
+
+    def inner(self) -> Sheet:
+        """The state as a fiber begins with it that will be joined to this one."""
+        sheet = Sheet(self.kind, self.fields, self.values, self.where)
+        sheet.outer = self.unjoined()
+        return sheet
+
+    def unjoined(self) -> tuple[Write, ...]:
+        """What was written up to here and the function's own branch does not hold."""
+        return () if self.outer is None else (*self.outer, *self.writes)
+
+    def absorb(self, writes: tuple[Write, ...]) -> None:
+        """Something that this waited for has ended: what it wrote is seen, and counts as written here."""
+        if writes:
+            self.fields = after(self.fields, writes)
+            self.writes.extend(writes)
+            for write in writes:
+                self._read.pop(write.field, None)
+
+    def joined(self, deltas: list[tuple[Write, ...]]) -> tuple[Write, ...]:
+        """What several things side by side have written, in their order.
+
+        Raises `RipresaError(state_conflict)` that names those which wrote the same field.
+        """
+        conflict = conflict_of(self.kind.shape, deltas, self.where, folds=True)
+        if conflict is not None:
+            raise RipresaError(conflict.message, code=conflict.code, op="join", where=self.where)
+        writes = [write for delta in deltas for write in delta]
+        return tuple(self.folded(writes, folded_fields(self.kind.shape, deltas)))
+
+    def folded(self, writes: list[Write], names: tuple[str, ...]) -> list[Write]:
+        """Writes of several branches, one after another: reducers of the user's own are asked what comes out."""
+        latest: dict[str, Any] = {}
+        found: list[Write] = []
+        for write in writes:
+            field = self.kind.fields[write.field]
+            if write.op == CUSTOM and write.field in names and isinstance(field.reducer, Custom):
+                value = self._decode(field, self.values.text(write.value))
+                if write.field in latest:
+                    operand = decode(self.values.text(write.operand), field.reducer.operand(field.kind))
+                    value = field.reducer.fn(latest[write.field], operand)
+                    write = replace(write, value=self.kind.encode(field, value, field.kind, self.where))
+                latest[write.field] = value
+            found.append(write)
+        return found
 
     def taken(self, keeper: Keeper) -> tuple[Write, ...]:
         """What was written since the last time, as it goes into an event: large values are kept by content."""
@@ -213,6 +263,16 @@ def sheet_of(run: RunState, frame: Frame, values: Values, *, fixed: str = "") ->
         raise no_state(frame.path, "nothing here has a state")
     kind: StateType[Any] = run.frames[scope].node.code
     return Sheet(kind, shared.visible(frame), values, frame.path, fixed=fixed)
+
+
+def sheet_within(run: RunState, frame: Frame, values: Values) -> Sheet | None:
+    """The state as a durable function saw it when it began; None if it sees none."""
+    shared = run.shared
+    fields = None if shared is None else shared.bases.get(frame.path)
+    scope = None if shared is None else shared.scope(frame)
+    if fields is None or scope is None:
+        return None
+    return Sheet(run.frames[scope].node.code, fields, values, frame.path.rstrip("()") or run.definition.name)
 
 
 def beginning(kind: StateType[Any], given: object, keeper: Keeper) -> tuple[Write, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from typing_extensions import override
 
 from ..commands import Resume
-from ..events import Asked, CallSpec, Failure, Returned, Write
+from ..events import Asked, CallSpec, Failure, Raised, Restarted, Returned, Write
 from ..frames import CANCELLING, ENDED, OPEN, WINDING, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
 from .approval import Approval, terms_from
@@ -138,12 +138,13 @@ class Dynamic(Scope[DynamicFrame]):
             if patches[-1].shape == AGAIN:
                 self._resume(run, frame)
 
-    def restarted(self, run: RunState, frame: Any, input: Value) -> None:
+    def restarted(self, run: RunState, frame: Any, fact: Restarted) -> None:
         """The function begins anew, as soon as calls that nobody awaited have been stopped."""
+        self._write(run, frame, fact.writes)
         run.generation += 1
         frame.again = True
         self._finished(frame)
-        run.finish(frame, input)
+        run.finish(frame, fact.input)
 
     def returned(self, run: RunState, frame: Any, fact: Returned) -> None:
         """The function returned; calls that nobody awaited are stopped."""
@@ -154,12 +155,13 @@ class Dynamic(Scope[DynamicFrame]):
         else:
             self._wound_up(run, frame)
 
-    def raised(self, run: RunState, frame: Any, failure: Failure) -> None:
+    def raised(self, run: RunState, frame: Any, fact: Raised) -> None:
         """The function raised; calls that nobody awaited are stopped."""
+        self._write(run, frame, fact.writes)
         if frame.phase == OPEN:
-            frame.fatal = self._fatal(frame, failure)
+            frame.fatal = self._fatal(frame, fact.failure)
             self._finished(frame)
-            run.abort(frame, failure)
+            run.abort(frame, fact.failure)
         else:
             self._wound_up(run, frame)
 
@@ -216,6 +218,8 @@ class Dynamic(Scope[DynamicFrame]):
         frame.input, frame.result, frame.phase = frame.result, NULL, OPEN
         frame.began = run.at
         frame.restarts += 1
+        if run.shared is not None:
+            run.shared.enter(frame)
         self._resume(run, frame)
 
     def _write(self, run: RunState, frame: DynamicFrame, writes: tuple[Write, ...]) -> None:

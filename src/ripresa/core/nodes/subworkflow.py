@@ -28,14 +28,16 @@ class SubworkflowFrame(ScopeFrame):
 
 
 class Subworkflow(Scope[SubworkflowFrame]):
-    """The body's result is the scope's. `timeout` is in microseconds, 0 for none."""
+    """The body's result is the scope's. `timeout` is in microseconds, 0 for none; `shares_state` lets it see ours."""
 
     kind: ClassVar[str] = "subworkflow"
     frame_class: ClassVar[type[Frame]] = SubworkflowFrame
-    hides_state: bool = True
 
-    def __init__(self, name: str, body: Node[Any], *, workflow: str, timeout: int = 0, **types: Any) -> None:
+    def __init__(
+        self, name: str, body: Node[Any], *, workflow: str, timeout: int = 0, shares_state: bool = False, **types: Any
+    ) -> None:
         super().__init__(name, **types)
+        self.hides_state = not shares_state
         self.body = body
         self.workflow = workflow
         self.timeout = timeout
@@ -47,7 +49,8 @@ class Subworkflow(Scope[SubworkflowFrame]):
 
     @override
     def policy(self) -> dict[str, Any]:
-        return {"workflow": self.workflow, "timeout": self.timeout}
+        shared = {} if self.hides_state else {"shares_state": True}
+        return {"workflow": self.workflow, "timeout": self.timeout, **shared}
 
     @override
     def open(self, run: RunState, frame: SubworkflowFrame) -> None:

@@ -1,0 +1,196 @@
+"""The fibers of durable functions: coroutines that wait for one thing each, or for several side by side.
+
+Law: what a fiber writes to the typed state is its own until it is joined; then it reaches the fiber that waited, in
+the order of what stood side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..core.events import Write
+from ..errors import RipresaError
+from .views import Sheet
+
+if TYPE_CHECKING:
+    from .functions import Interpreter
+
+
+class Sink(Protocol):
+    """Whoever waits for an outcome."""
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """Number `index` of what it waits for has ended."""
+        ...
+
+    def give_up(self) -> None:
+        """Stop waiting: let go of everything it waits for."""
+        ...
+
+
+Awaits = Sink | int | None
+"""What something waits for: a fiber or several things, a call by number, or nothing."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A call under way: what was called, who waits for it, and how its result is read."""
+
+    callee: Any
+    sink: Sink
+    index: int
+    output_type: Any
+    path: str
+
+
+class Fiber:
+    """A coroutine within a durable function; it waits for at most one thing at a time."""
+
+    __slots__ = ("awaits", "coroutine", "function", "index", "label", "sheet", "sink", "turn")
+
+    def __init__(
+        self,
+        function: Interpreter,
+        coroutine: Any,
+        label: str,
+        sink: Sink | None,
+        index: int,
+        sheet: Sheet | None,
+    ) -> None:
+        self.function = function
+        self.sheet = sheet
+        self.coroutine = coroutine
+        self.label = label
+        self.sink = sink
+        self.index = index
+        self.awaits: Awaits = None
+        self.turn = 0
+        function.fibers[self] = None
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """What the coroutine waited for has ended: it is stepped on when its turn comes."""
+        delta = self.function.take_delta()
+        if self.sheet is not None:
+            self.sheet.absorb(delta)
+        self.function.ready.append((self, self.turn, value, error))
+
+    def step(self, value: Any, error: BaseException | None) -> None:
+        """Run the coroutine to its next request or its end."""
+        self.turn += 1
+        self.awaits = None
+        self.function.running = self
+        try:
+            request = self.function.send(self.coroutine, value, error)
+            if self.sheet is not None:
+                self.sheet.check()
+        except StopIteration as stop:
+            self._end(stop.value, None)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # the border: whatever user code raises is its outcome
+            self._end(None, raised)
+        else:
+            self.awaits = self.function.begin(request, self)
+
+    def give_up(self) -> None:
+        """Throw the cancellation in: `finally` blocks run to their end, but nobody waits for the outcome any more."""
+        self.sink = None
+        self.cancel()
+
+    def cancel(self) -> None:
+        """Let go of what the coroutine waits for and throw the cancellation in."""
+        self.function.let_go(self.awaits)
+        self.turn += 1
+        self.awaits = None
+        self.settle(0, None, asyncio.CancelledError())
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        del self.function.fibers[self]
+        if self.sink is not None:
+            if error is None and self.sheet is not None and self.sheet.outer is not None:
+                self.function.delta = tuple(self.sheet.writes)
+            self.sink.settle(self.index, value, error)
+
+
+class Main:
+    """Takes the outcome of the function itself."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """The function has ended."""
+        self.ended, self.value, self.error = True, value, error
+
+    def give_up(self) -> None:
+        """Nobody gives the function itself up."""
+
+
+class Joining:
+    """Several things side by side for one fiber: all of them (`gather`, `map`) or the first to end (`race`)."""
+
+    def __init__(self, fiber: Fiber, units: list[Any], labels: list[str], *, window: int, race: bool) -> None:
+        self.function = fiber.function
+        self.fiber = fiber
+        self.units = units
+        self.labels = labels
+        self.window = window
+        self.race = race
+        self.results: list[Any] = [None] * len(units)
+        self.awaits: dict[int, Awaits] = {}
+        self.next = 0
+        self.left = len(units)
+        self.ended = False
+        self.deltas: dict[int, tuple[Write, ...]] = {}
+
+    def begin(self) -> None:
+        """Start as many as the window allows."""
+        while not self.ended and self.next < len(self.units) and len(self.awaits) < self.window:
+            index = self.next
+            self.next += 1
+            unit, self.units[index] = self.units[index], None
+            self.awaits[index] = None
+            awaits = self.function.start(unit, self, index, self.labels[index])
+            if index in self.awaits:  # else it could not be begun, and has ended
+                self.awaits[index] = awaits
+        if not self.units:
+            self._end(self.results, None)
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """One of them has ended."""
+        delta = self.function.take_delta()
+        if delta and error is None:
+            self.deltas = {index: delta} if self.race else {**self.deltas, index: delta}
+        self.awaits.pop(index, None)
+        self.left -= 1
+        self.results[index] = value
+        if self.race or error is not None:
+            self._end(value, error)
+        elif self.left == 0:
+            self._end(self.results, None)
+        else:
+            self.begin()
+
+    def give_up(self) -> None:
+        """Let go of all that are under way; those that have not begun never will."""
+        self.ended = True
+        waiting, self.awaits = self.awaits, {}
+        for awaits in waiting.values():
+            self.function.let_go(awaits)
+        for unit in self.units:
+            if inspect.iscoroutine(unit):
+                unit.close()
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        self.give_up()
+        if error is None and self.deltas and self.fiber.sheet is not None:
+            try:
+                self.function.delta = self.fiber.sheet.joined([self.deltas[index] for index in sorted(self.deltas)])
+            except RipresaError as conflict:
+                error = conflict
+        self.fiber.settle(0, value, error)
