@@ -9,18 +9,28 @@ from typing import Any
 import pytest
 
 from ripresa import (
+    AfterStep,
+    Again,
     App,
     At,
+    BeforeStep,
     Context,
     DeadLetter,
     Graph,
+    Observed,
+    Replace,
     Retry,
     RipresaError,
+    StepErring,
     StreamControl,
     StreamHooks,
     StreamResult,
+    after,
+    before,
     chain,
     current,
+    observe,
+    on_error,
     parallel,
     step,
     stream,
@@ -1004,6 +1014,40 @@ async def test_hooks_are_told_of_an_error_and_what_they_raise_is_logged(caplog: 
         await stream(up_to).map(broken).into(OneByOne(Log()), hooks=hooks)(10)
     assert told == ["no 3"]
     assert "a hook of a stream raised" in caplog.text
+
+
+async def test_hooks_of_steps_stand_at_a_stream_as_a_whole() -> None:
+    told: list[Any] = []
+
+    @before("load")
+    def more(asked: BeforeStep) -> Replace:
+        return Replace(asked.input + 1)
+
+    @after("load")
+    def once_more(asked: AfterStep) -> Again | None:
+        told.append(asked.output.taken)
+        return Again() if told.count(4) == 1 else None
+
+    @observe("stream")
+    def see(seen: Observed) -> None:
+        told.append(type(seen.event).__name__)
+
+    log = Log()
+    async with in_memory(hooks=[more, once_more, see]) as app:
+        handle = await app.start(stream(up_to, name="load").batch(4).into(log)(3))
+        assert (await handle.result()).taken == 4
+    assert (told.count(4), told.count("StreamEnded")) == (2, 2)
+    assert log.batches == [[0, 1, 2, 3]] * 2
+
+
+async def test_a_hook_may_answer_for_a_stream_that_failed() -> None:
+    @on_error("load")
+    def instead(asked: StepErring) -> Replace:
+        return Replace(StreamResult(0, 0, 0, 0, "left out"))
+
+    async with in_memory(hooks=[instead]) as app:
+        handle = await app.start(stream(up_to, name="load").map(broken).batch(2).into(Log())(9))
+        assert (await handle.result()).reason == "left out"
 
 
 # --- what watchers see

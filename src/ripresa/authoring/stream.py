@@ -195,6 +195,15 @@ class Pumped(Step[..., Any]):
     def __init__(self, plan: Plan, options: Options) -> None:
         super().__init__(plan.source.fn, options)
         self.plan = plan
+        self.parameters = _Pumping(plan)
+
+
+class _Pumping(Parameters):
+    """What the source takes, and what the stream returns."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.source.fn)
+        self.returns = plan.result_type
 
 
 class Stream(Generic[A_contra, T_co]):

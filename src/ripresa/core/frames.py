@@ -110,6 +110,10 @@ class StreamFrame(CallFrame):
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
         super().__init__(path, node, parent, key, input)
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing of it has been recorded."""
         self.batches = 0
         self.position: Value = NULL
         self.held: Value = NULL

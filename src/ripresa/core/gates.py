@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .commands import Intercept, Withdraw
 from .events import Failure, Intercepted, NodeCancelled, PointReached
-from .frames import ASKING, ENDED, FAILING, OPEN, WINDING, CallFrame, Frame, StreamFrame
+from .frames import ASKING, ENDED, FAILING, OPEN, WINDING, CallFrame, Frame
 from .points import SEEN, matches, parse
 from .values import NULL, Value
 
@@ -51,9 +51,7 @@ def reached(run: RunState, frame: Frame, point: str, name: str, index: int) -> N
 
 def _stands(run: RunState, frame: Frame, point: str) -> bool:
     patterns = run.points.get(point)
-    if patterns is None or isinstance(frame, StreamFrame):  # which has hooks of its own
-        return False
-    return any(matches(pattern, frame.node.name, frame.path) for pattern in patterns)
+    return patterns is not None and any(matches(pattern, frame.node.name, frame.path) for pattern in patterns)
 
 
 def _ask(run: RunState, frame: Frame, gate: Gate) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from ..events import Failure, StreamAdvanced, StreamEnded
+from ..events import Failure, Intercepted, StreamAdvanced, StreamEnded
 from ..frames import CANCELLING, Frame, StreamFrame
 from .call import Call
 
 if TYPE_CHECKING:
     from ..frames import CallFrame
+    from ..gates import Gate
     from ..state import RunState
 
 
@@ -54,9 +55,21 @@ class Stream(Call):
 
     @override
     def failed(self, run: RunState, frame: Any, failure: Failure, retry_at: int) -> None:
-        if not frame.ended and (frame.phase == CANCELLING or not retry_at):
-            self._ended(run, frame, "cancelled" if frame.phase == CANCELLING else "failed")
+        if not frame.ended and frame.phase == CANCELLING:
+            self._ended(run, frame, "cancelled")
         super().failed(run, frame, failure, retry_at)
+
+    @override
+    def _settle(self, run: RunState, frame: Any, failure: Failure, retry_at: int) -> None:
+        if not frame.ended and not retry_at:
+            self._ended(run, frame, "failed")
+        super()._settle(run, frame, failure, retry_at)
+
+    @override
+    def intercepted(self, run: RunState, frame: Any, gate: Gate, fact: Intercepted) -> None:
+        if fact.answer == "again" and frame.ended:  # a hook wants all of it once more
+            frame.begin()
+        super().intercepted(run, frame, gate, fact)
 
     @override
     def cancel(self, run: RunState, frame: CallFrame) -> None:
