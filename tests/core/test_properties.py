@@ -226,7 +226,10 @@ class Builder:
 
 def length_of(value: Value) -> int:
     """How many items the value has; 0 if it is no list."""
-    found = decoded(value)
+    try:
+        found = decoded(value)
+    except (IndexError, KeyError, TypeError):  # an item of what an interceptor replaced by something shorter
+        return 0
     return len(found) if isinstance(found, list) else 0
 
 

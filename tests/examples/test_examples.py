@@ -37,6 +37,7 @@ SCRIPTS = {
         "the places: ['research', 'write', 'post']",
         "  writing about neap and spring",
         "what differs: ['output', 'research', 'write', 'post']",
+    ],
     "state.py": [
         "5 readings between 19.0 and 23.5",
         "mean 21.2, left out: broken",
