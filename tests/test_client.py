@@ -137,3 +137,15 @@ async def test_an_app_is_only_one_of_many_that_a_process_may_have() -> None:
     async with App("memory:") as one, App("memory:") as other:
         assert await one.run(chain(add)(1), id="run") == 2
         assert await other.run(chain(add)(5), id="run") == 6
+
+
+async def test_the_events_of_branches_come_by_branch_with_one_summary() -> None:
+    from ripresa import map_each
+
+    async with App("memory:") as app:
+        handle = await app.start(chain(map_each(lambda number: number + 1))([1, 2]))
+        await handle.result()
+        found = (await handle.fan_outs())["map_each"]
+        assert list(found.branches) == ["lambda[0]", "lambda[1]"]
+        assert found.summary is not None
+        assert (found.summary.completed, found.summary.failed) == (2, 0)

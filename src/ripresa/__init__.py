@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .authoring.pool import Pool
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
+    from .authoring.rules import Rule
     from .authoring.speculation import speculate
     from .authoring.step import Step, step
     from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, stream
@@ -54,10 +55,11 @@ if TYPE_CHECKING:
     from .authoring.waits import approval, approved, wait_for
     from .client import Handle, Outcome
     from .context import Context, SessionData, StepContext, current
+    from .core.branches import FanOutEvents
     from .core.conditions import Condition
     from .core.events import Recorded
     from .core.limits import Limits
-    from .core.parts import Failure
+    from .core.parts import Failure, ValidationResult
     from .core.retry import Retry
     from .core.view import RunView, StepView, StreamView
     from .errors import (
@@ -95,10 +97,11 @@ _PLACES = {
     "artifacts": ("Artifact",),
     "client": ("Handle", "Outcome"),
     "context": ("Context", "SessionData", "StepContext", "current"),
+    "core.branches": ("FanOutEvents",),
     "core.conditions": ("Condition",),
     "core.limits": ("Limits",),
     "core.events": ("Recorded",),
-    "core.parts": ("Failure",),
+    "core.parts": ("Failure", "ValidationResult"),
     "core.retry": ("Retry",),
     "core.view": ("RunView", "StepView", "StreamView"),
     "errors": (
@@ -183,6 +186,7 @@ _PLACES = {
     "authoring.migration": ("Migration", "RunForm", "migration"),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
+    "authoring.rules": ("Rule",),
     "authoring.speculation": ("speculate",),
     "authoring.transitions": ("Transitions", "transitions"),
     "authoring.step": ("Step", "step"),
@@ -213,6 +217,7 @@ __all__ = [
     "DefinitionChanged",
     "Failure",
     "FallbackChoosing",
+    "FanOutEvents",
     "Fenced",
     "Flow",
     "ForkStarting",
@@ -245,6 +250,7 @@ __all__ = [
     "Report",
     "Retry",
     "RipresaError",
+    "Rule",
     "RunCancelled",
     "RunCompleting",
     "RunError",
@@ -278,6 +284,7 @@ __all__ = [
     "StreamResult",
     "StreamView",
     "Transitions",
+    "ValidationResult",
     "Veto",
     "Workflow",
     "__version__",

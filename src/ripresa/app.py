@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .authoring.call import Call, pending
@@ -23,7 +23,7 @@ from .core.lifecycle import ACTIVE, LIVE, TERMINAL
 from .core.limits import Limits
 from .core.nodes.approval import ASKED
 from .errors import InvalidConfig, RipresaError, RunExists
-from .ports import Clock, Page, RunFilter, RunHead, Store
+from .ports import Clock, Executor, Page, RunFilter, RunHead, Store
 
 if TYPE_CHECKING:
     from .approvals import OpenApproval
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .runtime.pools import PoolStatus
     from .selection import Selection
     from .sessions import Sessions
+    from .stores.address import Factory
 
 R = TypeVar("R")
 
@@ -66,6 +67,9 @@ class App:
     is woken when it is due, or when something is sent to it, by any app over the same store that has its code: one that
     drove it, or has it among its `workflows`. `migrations` take unfinished runs from one version of a workflow to the
     next.
+
+    `stores` and `executors` are of one's own: a factory for a scheme of addresses, and what steps name by
+    `executor="NAME"`.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -85,9 +89,12 @@ class App:
         linger: Duration | None = 1.0,
         near: Duration = 5.0,
         migrations: Iterable[Migration] = (),
+        stores: Mapping[str, Factory] = MappingProxyType({}),
+        executors: Mapping[str, Executor] = MappingProxyType({}),
     ) -> None:
         from .runtime.engine import Settings
 
+        _check_providers(stores, executors)
         if durability not in ("full", "normal"):
             raise InvalidConfig(f"durability is {durability!r}, must be 'full' or 'normal'", op="App")
         self._address = store
@@ -101,7 +108,9 @@ class App:
             tuple(pools),
             None if linger is None else seconds(linger, "linger"),
             seconds(near, "near"),
+            dict(executors),
         )
+        self._stores = dict(stores)
         self._engine: Engine | None = None
         self._listeners = tuple(listeners)
         self.hooks = Hooks(hooks)
@@ -129,7 +138,7 @@ class App:
         if self._engine is not None:
             return
         address = default_store() if self._address is None else self._address
-        store = open_store(address, self._durability) if isinstance(address, str) else address
+        store = open_store(address, self._durability, self._stores) if isinstance(address, str) else address
         await store.open()
         self._engine = Engine(store, self._clock or SystemClock(), self._settings, self.hooks)
         for listener in self._listeners:
@@ -528,6 +537,28 @@ def _where(
 ) -> RunFilter:
     statuses = (status,) if isinstance(status, str) and status else tuple(status)
     return RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before))
+
+
+def _check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any]) -> None:
+    """Refuse what would stand in for something of Ripresa's own, and what cannot do what it is for."""
+    from .stores.address import SCHEMES
+
+    bad = [f"stores has {name!r}, which is a store of Ripresa's own" for name in stores if name in SCHEMES]
+    bad += [
+        f"stores has {make!r} for {name!r}, must be a function of an address"
+        for name, make in stores.items()
+        if not callable(make)
+    ]
+    bad += [
+        f"executors has {name!r}, which is one of Ripresa's own" for name in executors if name in ("auto", "process")
+    ]
+    bad += [
+        f"executors has {made!r} for {name!r}, which cannot perform"
+        for name, made in executors.items()
+        if not hasattr(made, "perform")
+    ]
+    if bad:
+        raise InvalidConfig("; ".join(bad), op="App")
 
 
 def _moment(value: datetime | None) -> int:

@@ -15,6 +15,7 @@ from . import approvals
 from .approvals import Answer, OpenApproval
 from .authoring.encoding import decode, encode
 from .authoring.flow import Runnable
+from .core.branches import FanOutEvents, fan_outs
 from .core.events import Recorded
 from .core.lifecycle import TERMINAL, WAITING
 from .core.merge import whole
@@ -217,6 +218,10 @@ class Handle(Generic[R_co]):
     async def checkpoint(self, name: str, *, by: str = "") -> None:
         """Give the run's present place in its journal a name. Raises `IllegalTransition` if the run has ended."""
         await self._request("checkpoint", name, by)
+
+    async def fan_outs(self) -> dict[str, FanOutEvents]:
+        """The fan-outs of the run so far by path: the events of each branch in order, and the one summary of all."""
+        return fan_outs(await self._engine.history(self.id))
 
     async def events(self, *, after: int = 0) -> AsyncGenerator[Recorded, None]:
         """The run's events from sequence number `after` on, gapless and in order, until it ends or is left alone.

@@ -40,6 +40,7 @@ CODES: dict[str, Code] = {
     "no_case": Code("no case takes this value"),
     "illegal_handoff": Code("a node of a router hands on to one that it may not hand on to"),
     "too_many_transitions": Code("a router did not come to an end within the number of transitions that it is allowed"),
+    "rule_failed": Code("a result does not keep a rule of its workflow"),
     # attempts
     "step_failed": Code("a step raised an error", retryable=True),
     "timeout": Code("an attempt took longer than its timeout", retryable=True),
@@ -67,6 +68,7 @@ CODES: dict[str, Code] = {
     "unknown_pool": Code("a step names a pool that the app does not have"),
     "pool_unhealthy": Code("no member of a pool is well", retryable=True),
     "vote_refused": Code("an answer to an approval does not count"),
+    "unknown_executor": Code("a step names an executor that the app does not have"),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +384,29 @@ class Store(Journal, Lists, Inbox, Owners, Sessions, Artifacts, Sleepers, Result
 
     async def close(self) -> None:
         """Finish what was begun, release all runs and close; a second call does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One attempt of a step, for an executor: the function, its arguments, and what `current()` says of it.
+
+    `context` has run, workflow, path, attempt, key (the idempotency key) and deadline (microseconds since 1970, or
+    None). `here` calls the function in this process.
+    """
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    context: Mapping[str, Any]
+    here: Callable[[], Awaitable[Any]] = field(compare=False, repr=False)
+
+
+class Executor(Protocol):
+    """Runs steps somewhere else; steps name it: `@step(executor="NAME")`."""
+
+    async def perform(self, work: Work) -> Any:
+        """What the function returned. Raises what it raised; is cancelled with the attempt."""
         ...
 
 

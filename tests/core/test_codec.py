@@ -41,6 +41,7 @@ from ripresa.core.events import (
 )
 from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.parts import ValidationResult
 from ripresa.core.values import Pick, Value, reference
 from ripresa.errors import StoreError
 
@@ -111,6 +112,9 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "tuple[str, ...]": st.lists(texts, max_size=3).map(tuple),
     "tuple[Failure, ...]": st.lists(failures, max_size=2).map(tuple),
     "tuple[Write, ...]": writes,
+    "tuple[ValidationResult, ...]": st.lists(
+        st.builds(ValidationResult, texts, texts, st.booleans(), texts), max_size=2
+    ).map(tuple),
     "tuple[CallSpec, ...]": st.lists(
         st.builds(CallSpec, st.integers(1, 9), texts, texts, values.map(encode_value).map(decode_value), texts, writes),
         max_size=2,
@@ -137,7 +141,7 @@ def test_every_event_class_is_known_and_a_frozen_value() -> None:
     defined = {
         kind
         for kind in vars(events_module).values()
-        if dataclasses.is_dataclass(kind) and kind not in (Failure, CallSpec, Recorded, Write)
+        if dataclasses.is_dataclass(kind) and kind not in (Failure, CallSpec, Recorded, ValidationResult, Write)
     }
     assert set(EVENTS.values()) == defined
     assert all(kind.__dataclass_params__.frozen for kind in EVENTS.values())

@@ -41,6 +41,7 @@ from ripresa.core.events import (
 from ripresa.core.nodes.approval import Approval, Terms
 from ripresa.core.nodes.approved import Approved
 from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.checked import Checked
 from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.delay import Delay
@@ -447,6 +448,18 @@ def taken_over() -> tuple[Definition, Callable[[Play], None]]:
     return define(call("a"), Delay("pause", SECOND), call("b")), history
 
 
+def rules_about_a_result() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.done("text/a", b'"text"')
+        play.answer("text", b'[["file","error",false,"there is none"],["length","info",true,""]]')
+        play.reopen()
+        play.answer("text", b'[["file","error",true,""],["length","info",false,"short"]]')
+
+    rules = (("file", "error"), ("length", "info"))
+    return define(Sequence("root", (Checked("text", Sequence("body", calls("a")), rules=rules, code=None),))), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -469,6 +482,7 @@ WORKFLOWS = {
         session_of_runs,
         hooked,
         nothing_left_to_happen,
+        rules_about_a_result,
         state_taken_back,
         steps_that_report,
     )
@@ -493,6 +507,7 @@ ENDS = {
     "session_of_runs": "completed",
     "hooked": "completed",
     "nothing_left_to_happen": "failed",
+    "rules_about_a_result": "completed",
     "state_taken_back": "completed",
     "steps_that_report": "completed",
 }

@@ -30,6 +30,7 @@ from ripresa.core.frames import StreamFrame
 from ripresa.core.lifecycle import TERMINAL
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.call import Call
+from ripresa.core.nodes.checked import Checked
 from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.delay import Delay
@@ -140,7 +141,7 @@ class Builder:
         if depth:
             kinds += [
                 self.sequence, self.parallel, self.map, self.branch, self.loop, self.graph,
-                self.fallback, self.subworkflow, self.cleanup, self.router, self.choose,
+                self.fallback, self.subworkflow, self.cleanup, self.router, self.choose, self.checked,
             ]  # fmt: skip
         self.names += 1
         return kinds[self.tape.pick(len(kinds))](f"n{self.names}", depth - 1)
@@ -185,6 +186,9 @@ class Builder:
 
     def choose(self, name: str, depth: int) -> Node[Any]:
         return Choose(name, self.several(depth), condition="which", join=self.join(), window=self.tape.pick(3))
+
+    def checked(self, name: str, depth: int) -> Node[Any]:
+        return Checked(name, self.node(depth), rules=(("r", "error"),), code=None)
 
     def loop(self, name: str, depth: int) -> Node[Any]:
         over = (Over("condition"), Over("range", last=self.tape.pick(4)), Over("items", indexed=True))
@@ -326,6 +330,7 @@ class History:
             "while": b"true" if tape.pick(2) else b"false",
             "until": b"false" if tape.pick(2) else b"true",
             "when": b"false" if tape.pick(2) else b"true",
+            "rules": b'[["r","%s",%s,"why"]]' % ((b"error", b"info")[tape.pick(2)], (b"true", b"false")[tape.pick(2)]),
             "enter": b'[%d,"type"]' % tape.pick(max(len(frame.node.children), 1)),
             "next": b'[%d,"why"]' % (tape.pick(followers(frame.node, command) + 1) - 1),
             "pick": b"[%s]" % b",".join(b"%d" % i for i in range(len(frame.node.children)) if tape.pick(2)),

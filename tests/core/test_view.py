@@ -26,6 +26,7 @@ from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.parts import ValidationResult
 from ripresa.core.values import text_of
 from ripresa.core.view import CLEANUP, Change, RunView, ScopeView, StepView, StreamView, changes, view_of
 
@@ -595,6 +596,11 @@ def test_the_differences_of_two_views_are_those_of_the_run_then_of_each_step() -
 )
 def test_what_differs_of_the_run_is_named(event: Event, found: list[Change]) -> None:
     assert changes(seen(), seen(event)) == found
+
+
+def test_what_rules_said_is_kept_by_the_path_of_the_node() -> None:
+    said = (ValidationResult("file", "error", True), ValidationResult("short", "info", False, "too long"))
+    assert seen(e.RulesChecked("a", ()), e.RulesChecked("a", said)).validations == {"a": said}
 
 
 # --- any run

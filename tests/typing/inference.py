@@ -17,6 +17,7 @@ from ripresa import (
     Chain,
     Condition,
     Context,
+    FanOutEvents,
     Flow,
     ForkStarting,
     Graph,
@@ -32,12 +33,14 @@ from ripresa import (
     Redirect,
     Replace,
     Retry,
+    Rule,
     RunForm,
     Signal,
     Skip,
     Step,
     Stream,
     StreamResult,
+    ValidationResult,
     Veto,
     Workflow,
     after,
@@ -290,6 +293,14 @@ async def conditions() -> None:
     assert_type(await branch(spam, length, shout)("a"), int | str)
     assert_type(g.add(length("a"), when=spam, unless=Condition.never()), Node[int])
     assert_type(speculate(length, after="2s", copies=3), Flow[str, int])
+
+
+async def rules(handle: Handle[str]) -> None:
+    checked = chain(fetch).with_rules(Rule.required_output(), Rule.custom("many", lambda found: len(found) > 1))
+    assert_type(checked, Chain[str, list[Item]])
+    assert_type(await campaign.with_rules(Rule.required_file("a.txt", severity="info"))("tides"), str)
+    assert_type((await handle.status()).validations[""][0], ValidationResult)
+    assert_type((await handle.fan_outs())["map_each"], FanOutEvents)
 
 
 async def pools(app: App) -> None:

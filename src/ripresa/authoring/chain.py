@@ -31,6 +31,8 @@ class Chain(Flow[A_contra, R_co]):
 
     def then(self, link: Callable[[R_co], Awaitable[B]], /) -> Chain[A_contra, B]:
         """The chain with one more link, which is given the result so far."""
+        if self.rules:
+            return Chain((self, *as_links((link,), "then")), name=self.name)
         links = (*self.links, *as_links((link,), "then"))
         return Chain(links, self.node.children, name=self.name, version=self.version)
 

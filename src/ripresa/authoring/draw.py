@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from ..core.durations import MICROSECONDS
 from ..core.nodes.approval import Approval
 from ..core.nodes.branch import Branch
+from ..core.nodes.checked import Checked
 from ..core.nodes.choose import Choose
 from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.delay import Delay
@@ -86,7 +87,7 @@ class Picture:
     frames: list[Frame] = field(default_factory=list[Frame])
     edges: list[Edge] = field(default_factory=list[Edge])
 
-    def put(self, node: Node[Any], frame: str | None) -> Ends:
+    def put(self, node: Node[Any], frame: str | None) -> Ends:  # noqa: C901 - one arm per node
         """Draw a node with what is below it."""
         match node:
             case Sequence():
@@ -95,6 +96,8 @@ class Picture:
                 return self._fork(node, f"{node.name}: {_joined(node.join)}", node.branches, frame)
             case Branch():
                 return self._choice(node, frame)
+            case Checked():
+                return self._framed(f"{node.name}: {_rules(node)}", node.body, frame)
             case Choose():
                 return self._fork(node, f"{node.condition}? {_joined(node.join)}", node.arms, frame)
             case Router():
@@ -231,6 +234,10 @@ class Picture:
 def _answers(node: Branch) -> list[str]:
     kinds = getattr(node.code, "kinds", None)
     return ["yes", "no"] if kinds is None else [kind.__name__ for kind in kinds]
+
+
+def _rules(node: Checked) -> str:
+    return ", ".join(name for name, _ in node.rules)
 
 
 def _joined(join: Join) -> str:

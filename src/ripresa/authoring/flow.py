@@ -32,6 +32,7 @@ from .hooks import Hook, refuse_no_hooks
 from .options import bad_link, check_name, refuse
 from .place import Direct, Given, One, Place, distinct, root, settle
 from .reducers import Conflict, bad_conflict
+from .rules import Rule, checked, joined
 from .state_type import StateType, state_type
 from .step import Bound, Options, Step, step_name
 
@@ -56,6 +57,7 @@ class Runnable(Generic[P, R_co]):
     version: str = "1"
     """What a run remembers: unfinished runs keep theirs, and several may be registered side by side."""
     hooks: tuple[Hook, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     @abstractmethod
     def build(self, place: Place) -> Node[Any]:
@@ -115,6 +117,16 @@ class Runnable(Generic[P, R_co]):
         twin.hooks = (*self.hooks, *hooks)
         return twin
 
+    def with_rules(self, *rules: Rule) -> Self:
+        """The same with rules that its result must keep, beside those that it has; see `Rule`.
+
+        They are looked at once, when the result is known. What they say is recorded; a broken one of the severity
+        `error` fails it with `rule_failed`, and is looked at again when the run is resumed.
+        """
+        twin = self._twin()
+        twin.rules = joined(self.rules, rules)
+        return twin
+
     def named(self, name: str) -> Self:
         """The same under another name."""
         refuse("named", check_name(name, "name"))
@@ -144,7 +156,7 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
 
     def build(self, place: Place) -> Node[Any]:
         """See `Runnable`."""
-        return self._build(replace(place, given=One(place.given.single(place))))
+        return checked(self._build(replace(place, given=One(place.given.single(place)))), self.rules)
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """See `Runnable`."""

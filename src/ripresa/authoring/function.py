@@ -26,6 +26,7 @@ from .options import check_name, refuse
 from .parameters import Parameters
 from .place import Place
 from .reducers import Conflict, bad_conflict
+from .rules import checked
 from .state_type import StateType, state_type
 from .step import Binding, step_name
 
@@ -68,7 +69,7 @@ class Workflow(Runnable[P, R_co]):
     def node(self) -> Node[Any]:
         """The durable function itself: the root of a run."""
         dynamic = self._dynamic(self.name, self.input_type)
-        return dynamic if self.state is None else self.state.around(dynamic)
+        return checked(dynamic if self.state is None else self.state.around(dynamic), self.rules)
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """See `Runnable`."""
@@ -92,9 +93,10 @@ class Workflow(Runnable[P, R_co]):
     def _scope(self, name: str, code: Workflow[P, R_co], input_type: Any) -> Subworkflow:
         timeout = 0 if self.timeout is None else round(self.timeout * MICROSECONDS)
         dynamic = code._dynamic(self.name, input_type)
+        body = dynamic if self.state is None or self.shares_state else self.state.around(dynamic)
         return Subworkflow(
             name,
-            dynamic if self.state is None or self.shares_state else self.state.around(dynamic),
+            checked(body, self.rules),
             workflow=self.name,
             timeout=timeout,
             shares_state=self.shares_state,

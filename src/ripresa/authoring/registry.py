@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -12,6 +12,7 @@ from ..errors import InvalidConfig, RipresaError
 from .chain import Chain
 from .flow import Flow, Runnable
 from .function import Workflow
+from .options import check_name, refuse
 from .step import Step
 
 Kind: TypeAlias = Literal["chain", "graph", "workflow", "flow", "step"]
@@ -44,11 +45,16 @@ def _is_flow(entry: object) -> bool:
     return isinstance(entry, Flow)
 
 
+def _bad_maker(make: object) -> str | None:
+    return None if callable(make) else f"make is {make!r}, must be a function that returns a flow"
+
+
 class Registry:
     """Steps, flows and workflows; one name stands for one of them, or for several versions of one."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._makers: dict[str, Callable[..., Entry]] = {}
         self._versions: dict[str, dict[str, Entry]] = {}
 
     def register(self, entry: T, /, *, name: str | None = None) -> T:
@@ -93,6 +99,31 @@ class Registry:
                 hint=f"registered: {there}",
             )
         return entry
+
+    def provide(self, kind: str, make: Callable[..., Entry]) -> None:
+        """Add what makes flows of a kind, to be chosen by its name.
+
+        Raises `InvalidConfig` (`duplicate_name` if something else is provided under it).
+        """
+        refuse(
+            "provide",
+            check_name(kind, "kind"),
+            _bad_maker(make),
+        )
+        if self._makers.setdefault(kind, make) is not make:
+            raise InvalidConfig(f"{kind!r} is provided already", code="duplicate_name", op="provide")
+
+    def make(self, kind: str, /, *args: Any, **options: Any) -> Entry:
+        """A flow of a kind that is provided. Raises `RipresaError(unknown_workflow)`."""
+        maker = self._makers.get(kind)
+        if maker is None:
+            there = ", ".join(self._makers) or "nothing"
+            raise RipresaError(
+                f"nothing provides {kind!r}", code="unknown_workflow", op="make", hint=f"provided: {there}"
+            )
+        made = maker(*args, **options)
+        kind_of(made)
+        return made
 
     def discover(self, pattern: str = "*", kind: Kind | None = None) -> list[tuple[str, Entry]]:
         """Names that match a pattern (`*`, `?`) with what they stand for, in alphabetical order."""

@@ -34,8 +34,9 @@ Effect: TypeAlias = Literal["pure", "read", "idempotent", "irreversible"]
 CACHED: Final = ("pure", "read")
 """Effects of steps whose results may be kept for other runs."""
 
-Executor: TypeAlias = Literal["auto", "process"]
-"""`auto`: async functions in the loop, others in a thread. `process`: in a child process that can be killed."""
+Executor: TypeAlias = Literal["auto", "process"] | str
+"""`auto`: async functions in the loop, others in a thread. `process`: in a child process that can be killed. Any
+other name: in the executor that the app has under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +210,7 @@ def _checked(options: Options) -> Options:
     problems = [check_name(options.name, "name")]
     if options.effect not in get_args(Effect):
         problems.append(f"effect is {options.effect!r}, must be one of {', '.join(get_args(Effect))}")
-    if options.executor not in get_args(Executor):
-        problems.append(f"executor is {options.executor!r}, must be one of {', '.join(get_args(Executor))}")
+    problems.append(check_name(options.executor, "executor"))
     if options.timeout == 0:
         problems.append("timeout is 0, must be a length of time above 0")
     if options.concurrency is not None and (not _is_count(options.concurrency)):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -110,9 +111,19 @@ async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
             _print_steps(view, read)
         else:
             _print_tree(view)
+        for line in _told_rules(view):
+            print(line)
         for line in told_failure(view.failure) if view.failure is not None and view.status == "failed" else ():
             print(line)
     return COMPLETED
+
+
+def _told_rules(view: RunView) -> Iterator[str]:
+    """What the rules about results said."""
+    for path, results in view.validations.items():
+        for result in results:
+            said = "kept" if result.passed else f"{result.severity}: {result.message}"
+            yield f"rule {result.rule} of {path or view.workflow}: {said}"
 
 
 def refuse_empty(place: Place, run: str) -> None:

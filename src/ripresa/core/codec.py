@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from ..errors import StoreError
 from . import events as _events
 from .definition import Definition
-from .events import CallSpec, Event, Failure, Recorded, Write
+from .events import CallSpec, Event, Failure, Recorded, ValidationResult, Write
 from .frames import ENDED, Frame, ScopeFrame
 from .gates import Gate, set_points
 from .merge import CUSTOM, Held, held_of, writes_of
@@ -38,6 +38,7 @@ _KINDS: Final = {
     "Failure | None": "failure",
     "tuple[Failure, ...]": "failures",
     "tuple[CallSpec, ...]": "calls",
+    "tuple[ValidationResult, ...]": "results",
     "tuple[int, ...]": "list",
     "tuple[str, ...]": "list",
 }
@@ -139,6 +140,8 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:
             return [_write_call(spec, lines) for spec in value]
         case "calls by key":
             return _write("calls", value.values(), lines)
+        case "results":
+            return [[item.rule, item.severity, item.passed, item.message] for item in value]
         case "optional values":
             return [None if item is None else _line(item, lines) for item in value]
         case "values by key":
@@ -158,7 +161,7 @@ def _value(number: int, lines: list[bytes]) -> Value:
     return decode_value(lines[number])
 
 
-def _read(kind: str, data: Any, lines: list[bytes]) -> Any:
+def _read(kind: str, data: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one arm per kind
     match kind:
         case "plain" | "plain list":
             return data
@@ -178,6 +181,8 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:
             return tuple(_read_call(item, lines) for item in data)
         case "calls by key":
             return {spec.key: spec for spec in _read("calls", data, lines)}
+        case "results":
+            return tuple(ValidationResult(*item) for item in data)
         case "optional values":
             return [None if item is None else _value(item, lines) for item in data]
         case "values by key":

@@ -52,6 +52,7 @@ from .interception import Intercepted as Intercepted
 from .interception import PointReached as PointReached
 from .parts import CallSpec as CallSpec
 from .parts import Failure as Failure
+from .parts import ValidationResult as ValidationResult
 from .parts import Write as Write
 from .reported import ArtifactSaved as ArtifactSaved
 from .reported import FilesTouched as FilesTouched
@@ -455,6 +456,14 @@ class TransitionTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesChecked:
+    """The rules about a node's result were looked at: what each of them says, in their order."""
+
+    path: str
+    results: tuple[ValidationResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FanOutStarted:
     """A map or parallel node begins `count` branches."""
 
@@ -607,6 +616,7 @@ Consequence: TypeAlias = (
     | ScopeEnded
     | BranchTaken
     | TransitionTaken
+    | RulesChecked
     | FanOutStarted
     | FanOutEnded
     | IterationStarted

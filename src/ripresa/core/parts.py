@@ -42,6 +42,16 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class ValidationResult:
+    """What a rule said of a result: `severity` is error, warning or info; `message` says why it is not kept."""
+
+    rule: str
+    severity: str
+    passed: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallSpec:
     """One call that a durable function asks for.
 

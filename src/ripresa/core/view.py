@@ -11,6 +11,7 @@ from .events import Failure, Recorded
 from .lifecycle import TERMINAL
 from .merge import Held
 from .nodes.call import lost_failure
+from .parts import ValidationResult
 from .replay import lineage
 from .shared import after
 from .values import NULL, Value
@@ -144,6 +145,10 @@ class RunView:
     steps: dict[str, StepView] = field(default_factory=dict[str, StepView])
     scopes: dict[str, ScopeView] = field(default_factory=dict[str, ScopeView])
     timers: dict[str, int] = field(default_factory=dict[str, int])
+    validations: dict[str, tuple[ValidationResult, ...]] = field(
+        default_factory=dict[str, "tuple[ValidationResult, ...]"]
+    )
+    """What the rules about results said, by the path of the node."""
     waits: dict[str, WaitView] = field(default_factory=dict[str, WaitView])
     tokens: int = 0
     cost: float = 0.0
@@ -353,6 +358,8 @@ class RunView:
                 status, count = ("running", number + 1) if target else ("ended", number)
                 self.scopes[path] = ScopeView(path, "router", status, count, detail=move)
                 self.expected += expected
+            case e.RulesChecked(path, results):
+                self.validations[path] = results
             case _:
                 self._lifecycle(event)
 

@@ -47,6 +47,7 @@ from ..core.nodes.call import lost_failure
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError, StepTimeout
+from ..ports import Work
 from . import caching
 from .clock import sleep, time_limit
 from .feed import StepProgressed
@@ -394,8 +395,9 @@ async def _called(running: Running, hold: Hold | None) -> bytes:
     driver = running.driver
     reader = driver.values if driver.state.shared is None else Sighted(driver.state, running.frame, driver.values)
     args, kwargs = running.bound.binding.arguments(running.input, reader)
-    if step.options.executor == "process":
-        return await _in_process(running, hold, args, kwargs)
+    if step.options.executor != "auto":
+        elsewhere = _in_process if step.options.executor == "process" else _by_executor
+        return await elsewhere(running, hold, args, kwargs)
     if type(running.frame) is StreamFrame:
         return await _pumped(running, step, args[0])
     variables = copy_variables()
@@ -418,8 +420,31 @@ async def _pumped(running: Running, step: Any, argument: Any) -> bytes:
 async def _in_process(running: Running, hold: Hold | None, args: Any, kwargs: Any) -> bytes:
     from ..executors.processes import Job, target_of
 
+    step, context = running.bound.step, _context(running)
+    if hold is not None:
+        context["pool"], context["member"] = hold.pool, encode(hold.member, where=running.path).decode()
+    text = step.parameters.encode(args, kwargs, where=running.path)
+    return await running.driver.engine.processes.perform(Job(target_of(step.fn), text, context))
+
+
+async def _by_executor(running: Running, hold: Hold | None, args: Any, kwargs: Any) -> bytes:
     step = running.bound.step
-    context = {
+    variables = copy_variables()
+    enter_step(variables, Holding(running, () if hold is None else (hold,)))
+
+    async def here() -> Any:
+        if step.is_async:
+            return await in_context(variables, variables.run(step.fn, *args, **kwargs))
+        return await running.driver.engine.threads.run(partial(variables.run, step.fn, *args, **kwargs))
+
+    work = Work(step.fn, args, kwargs, _context(running), here)
+    result = await running.driver.engine.executor(step.options.executor).perform(work)
+    return encode(result, step.parameters.returns, where=running.path)
+
+
+def _context(running: Running) -> dict[str, Any]:
+    """What `current()` says of an attempt, as plain data."""
+    return {
         "run": running.run,
         "workflow": running.workflow,
         "path": running.path,
@@ -427,10 +452,6 @@ async def _in_process(running: Running, hold: Hold | None, args: Any, kwargs: An
         "key": running.key,
         "deadline": running.deadline_at() or None,
     }
-    if hold is not None:
-        context["pool"], context["member"] = hold.pool, encode(hold.member, where=running.path).decode()
-    text = step.parameters.encode(args, kwargs, where=running.path)
-    return await running.driver.engine.processes.perform(Job(target_of(step.fn), text, context))
 
 
 @types.coroutine

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from base64 import b32encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
@@ -60,7 +60,7 @@ from ..errors import (
     SessionError,
     StoreError,
 )
-from ..ports import Clock, Request, RunHead, Store
+from ..ports import Clock, Executor, Request, RunHead, Store
 from ..stores.rules import require_active
 from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail
@@ -104,6 +104,7 @@ class Settings:
     pools: tuple[Pool[Any], ...] = ()
     linger: float | None = None
     near: float = 5.0
+    executors: Mapping[str, Executor] = field(default_factory=dict[str, Executor])
 
     def __post_init__(self) -> None:
         bad = [
@@ -188,6 +189,14 @@ class Engine:
 
             self._processes = Processes(self.settings.processes) if self.settings.processes else Processes()
         return self._processes
+
+    def executor(self, name: str) -> Executor:
+        """The executor that a step names. Raises `RipresaError(unknown_executor)`."""
+        found = self.settings.executors.get(name)
+        if found is None:
+            there = ", ".join(("auto", "process", *self.settings.executors))
+            raise RipresaError(f"there is no executor named {name!r}; there are {there}", code="unknown_executor")
+        return found
 
     # --- runs begin
 

@@ -130,7 +130,7 @@ class FanOut(Scope[FanOutFrame]):
             else:
                 frame.next += 1
                 self.branch(run, frame, frame.next - 1)
-        if frame.phase == OPEN and frame.active == 0 and frame.path not in run.gates:
+        if frame.phase == OPEN and frame.active == 0 and frame.path not in run.gates:  # a branch may end as it begins
             self._join(run, frame)
 
     @override
