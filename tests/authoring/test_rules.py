@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ripresa import Context, InvalidConfig, Rule, RunFailed, ValidationResult, chain, step, workflow
+from ripresa.authoring.draw import draw
 from ripresa.core.events import RulesChecked
 from ripresa.core.view import view_of
 from tests.runtime.stage import all_of, in_memory
@@ -142,3 +143,9 @@ async def test_a_rule_that_raises_fails_the_run() -> None:
 def test_bad_rules_are_refused(make: Any, message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         make()
+
+
+def test_rules_are_drawn_around_what_they_are_about() -> None:
+    assert 'subgraph f1["chain: even, odd"]' in draw(
+        chain(length).with_rules(Rule.custom("even", bool), Rule.custom("odd", bool))
+    )

@@ -24,9 +24,11 @@ from ripresa import (
     Graph,
     Handoff,
     Migration,
+    Pool,
     Redirect,
     Replace,
     Retry,
+    Rule,
     StreamResult,
     after,
     before,
@@ -235,6 +237,10 @@ def workflows() -> dict[str, Any]:
         "stream": chain(add).then(stream(spots).map(add).batch(5).into(store_all)).then(taken),
         "windows": chain(stream(spots).flat_map(twice).window(5, every=3).into(store_window)).then(taken),
         "folded": chain(stream(spots).flat_map(twice).fold(plus, 0, every=7)).then(add),
+        "rules": chain(spread)
+        .then(map_each(add.with_(pool=Pool("two", size=2))))
+        .then(fold(join, 0))
+        .with_rules(Rule.custom("large", lambda total: total > 9)),
         "graph": a_graph(),
         "hooked": chain(add).then(branch(bool, add, double)).then(add).with_hooks(more, less, otherwise),
         "function": function,

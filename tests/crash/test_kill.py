@@ -27,6 +27,7 @@ NAMES = [
     "agent",
     "router",
     "choose",
+    "rules",
     "stream",
     "windows",
     "folded",
