@@ -54,3 +54,12 @@ def test_readers_see_what_was_chosen() -> None:
     view = view_of(chosen(b"[0,1]").journal)
     assert view.scopes["which"] == ScopeView("which", "fan-out", count=2, detail="topics: a, b")
     assert view.expected == -1  # corrects what the definition let expect
+
+
+def test_a_choice_that_raises_fails_without_a_summary_and_is_asked_again_when_reopened() -> None:
+    node = Choose("which", calls("a b"), condition="topics", join=Join())
+    play = Play(define(node, call("after")), snapshots=True)
+    play.start(b"5")
+    assert [type(effect).__name__ for effect in play.answer_fails("which")] == ["RunFailed"]
+    assert play.reopen() == [Ask("which", "pick", b"5")]
+    play.check_replay()

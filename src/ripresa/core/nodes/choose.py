@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 class ChooseFrame(FanOutFrame):
-    """Branches under way, and which of the arms they are."""
+    """Branches under way, and which of the arms they are; whether they have begun at all."""
 
-    __slots__ = ("chosen",)
-    FIELDS = (*FanOutFrame.FIELDS, ("chosen", "plain list"))
+    __slots__ = ("begun", "chosen")
+    FIELDS = (*FanOutFrame.FIELDS, ("chosen", "plain list"), ("begun", "plain"))
 
     def __init__(self, *place: Any) -> None:
         super().__init__(*place)
         self.chosen: list[int] = []
+        self.begun = False
 
 
 class Choose(FanOut):
@@ -86,7 +87,22 @@ class Choose(FanOut):
                 frame.chosen = [index for index, arm in enumerate(self.arms) if arm.name == fact.detail]
             self._take(run, frame)
 
+    @override
+    def wound(self, run: RunState, frame: FanOutFrame) -> None:
+        if isinstance(frame, ChooseFrame) and not frame.begun:
+            run.close(frame)
+        else:
+            super().wound(run, frame)
+
+    @override
+    def reopen(self, run: RunState, frame: FanOutFrame) -> None:
+        if isinstance(frame, ChooseFrame) and not frame.begun:
+            run.ask(frame, "pick", frame.input)
+        else:
+            super().reopen(run, frame)
+
     def _take(self, run: RunState, frame: ChooseFrame) -> None:
+        frame.begun = True
         arms = [self.arms[index] for index in frame.chosen]
         expected = sum(arm.expected() for arm in arms) - self.expected()
         names = ", ".join(arm.name for arm in arms) or "none"
