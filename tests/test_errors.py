@@ -34,7 +34,6 @@ NAMED_ELSEWHERE: dict[str, str] = {
     "store_locked": "`stores/failures.py` has a table from what SQLite and the system say",
     "store_full": "the same table",
     "store_readonly": "the same table",
-    "extra_missing": "for optional dependencies; there are none yet",
 }
 
 KINDS = sorted(

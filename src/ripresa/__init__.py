@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .authoring.transitions import Transitions, transitions
     from .authoring.waits import approval, approved, wait_for
     from .client import Handle, Outcome
+    from .config import Config, Features
     from .context import Context, SessionData, StepContext, current
     from .core.branches import FanOutEvents
     from .core.conditions import Condition
@@ -95,6 +96,7 @@ __version__ = "0.1.0rc1"
 _PLACES = {
     "app": ("App",),
     "artifacts": ("Artifact",),
+    "config": ("Config", "Features"),
     "client": ("Handle", "Outcome"),
     "context": ("Context", "SessionData", "StepContext", "current"),
     "core.branches": ("FanOutEvents",),
@@ -211,6 +213,7 @@ __all__ = [
     "CancelToken",
     "Chain",
     "Condition",
+    "Config",
     "Context",
     "Continue",
     "DeadLetter",
@@ -218,6 +221,7 @@ __all__ = [
     "Failure",
     "FallbackChoosing",
     "FanOutEvents",
+    "Features",
     "Fenced",
     "Flow",
     "ForkStarting",

@@ -17,10 +17,10 @@ from .authoring.hooks import Hook, Hooks
 from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
+from .config import Config, allowed, configured, log_listener
 from .core.durations import Duration, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL
-from .core.limits import Limits
 from .core.nodes.approval import ASKED
 from .errors import InvalidConfig, RipresaError, RunExists
 from .ports import Clock, Executor, Page, RunFilter, RunHead, Store
@@ -62,6 +62,7 @@ class App:
     the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
     workers for sync steps and for `executor="process"`. `listeners` are called with every durable event of every run,
     `hooks` are asked or told at the points where they stand; more can be added to `app.hooks` at any time.
+    `config` is a tree of settings, a dict or a file (see `Config`); what is given by keyword goes before it.
     `pools` are found by steps that name one. `patience` is how many seconds the app waits for steps that do not stop.
     A run that only waits leaves memory after `linger` (None: never), unless a timer of it is due sooner than `near`; it
     is woken when it is due, or when something is sent to it, by any app over the same store that has its code: one that
@@ -76,12 +77,13 @@ class App:
         self,
         store: str | Store | None = None,
         *,
-        durability: str = "full",
+        config: Config | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        durability: str | None = None,
         workflows: Iterable[Runnable[..., Any]] = (),
         max_concurrency: int | None = None,
         threads: int | None = None,
         processes: int | None = None,
-        patience: Duration = 5.0,
+        patience: Duration | None = None,
         listeners: Iterable[Callable[[Recorded], None]] = (),
         hooks: Iterable[Hook] = (),
         pools: Iterable[Pool[Any]] = (),
@@ -95,16 +97,24 @@ class App:
         from .runtime.engine import Settings
 
         _check_providers(stores, executors)
-        if durability not in ("full", "normal"):
-            raise InvalidConfig(f"durability is {durability!r}, must be 'full' or 'normal'", op="App")
-        self._address = store
-        self._durability = durability
+        given = {
+            "store": store if isinstance(store, str) else None,
+            "durability": durability,
+            "max_concurrency": max_concurrency,
+            "threads": threads,
+            "processes": processes,
+            "patience": patience,
+        }
+        self.config = configured(config, {name: value for name, value in given.items() if value is not None})
+        options = self.config.app
+        self._address: str | Store = (store or options.store) if store is None or isinstance(store, str) else store
+        self._durability = options.durability
         self._clock = clock
         self._settings = Settings(
-            max_concurrency,
-            threads,
-            processes,
-            seconds(patience, "patience"),
+            options.max_concurrency,
+            options.threads,
+            options.processes,
+            options.patience,
             tuple(pools),
             None if linger is None else seconds(linger, "linger"),
             seconds(near, "near"),
@@ -112,13 +122,18 @@ class App:
         )
         self._stores = dict(stores)
         self._engine: Engine | None = None
-        self._listeners = tuple(listeners)
+        self._listeners = (*log_listener(self.config.observability.log), *listeners)
         self.hooks = Hooks(hooks)
         self._targets: dict[str, Runnable[..., Any] | None] = {}
         self.migrations = tuple(migrations)
         self.workflows = Registry()
         for runnable in workflows:
             self.workflows.register(runnable)
+
+    @classmethod
+    def from_config(cls, config: Config | Mapping[str, Any] | str | os.PathLike[str], **options: Any) -> App:
+        """An app with the settings of a tree, a dict or a file; `options` are those of `App`, and go before them."""
+        return cls(config=config, **options)
 
     async def __aenter__(self) -> App:
         await self.open()
@@ -137,11 +152,11 @@ class App:
 
         if self._engine is not None:
             return
-        address = default_store() if self._address is None else self._address
+        address = self._address or default_store()
         store = open_store(address, self._durability, self._stores) if isinstance(address, str) else address
         await store.open()
         self._engine = Engine(store, self._clock or SystemClock(), self._settings, self.hooks)
-        for listener in self._listeners:
+        for listener in self._listeners if self.config.observability.enabled else ():
             self._engine.feed.listen(listener)
         self._engine.waker.find = self._find
         if len(self.workflows):
@@ -216,16 +231,19 @@ class App:
 
         asked = pending(call, "start")
         runnable = runnable_of(asked.callee)
-        limit = getattr(runnable, "timeout", None) if timeout is None else seconds(timeout, "timeout")
+        usual = allowed(self.config, runnable, bool(session))
+        given = getattr(runnable, "timeout", None) if timeout is None else seconds(timeout, "timeout")
+        most = usual.concurrency if concurrency is None else concurrency
+        limits = self.config.limits if most is None else replace(self.config.limits, concurrency=most)
         start = Start(
             runnable,
             runnable.encode_input(asked.args, asked.kwargs),
             checked_id(id, "start"),
             target_of(runnable) if target is None else target,
             _checked_tags(tags),
-            limit,
+            usual.timeout if given is None else given,
             session or "",
-            Limits(concurrency=concurrency),
+            limits,
             state,
         )
         try:

@@ -1,0 +1,312 @@
+"""The tree of settings: where values come from and which of them wins, what is refused, what it does to an app."""
+
+import logging
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ripresa import (
+    App,
+    Config,
+    Context,
+    Features,
+    InvalidConfig,
+    Limits,
+    Recorded,
+    RipresaError,
+    chain,
+    current,
+    delay,
+    map_each,
+    parallel,
+    repeat,
+    step,
+    workflow,
+)
+from ripresa import config as config_module
+from ripresa.config import AppConfig, RunConfig
+from ripresa.core import events as e
+from tests.runtime.stage import Tally, journal_of
+
+TOML = """
+preset = "fast"
+
+[app]
+max_concurrency = 7
+patience = "3 seconds"
+
+[chains]
+timeout = 60
+
+[limits]
+tokens = 100
+wall_time = "1 minute"
+on_exceeded = "pause"
+
+[features]
+streams = false
+"""
+
+YAML = """
+preset: fast
+app: {max_concurrency: 7, patience: 3 seconds}
+chains: {timeout: 60}
+limits: {tokens: 100, wall_time: 1 minute, on_exceeded: pause}
+features: {streams: false}
+"""
+
+DICT = {
+    "preset": "fast",
+    "app": {"max_concurrency": 7, "patience": 3},
+    "chains": {"timeout": 60.0},
+    "limits": {"tokens": 100, "wall_time": 60.0, "on_exceeded": "pause"},
+    "features": {"streams": False},
+}
+
+ENVIRONMENT = {
+    "RIPRESA_PRESET": "fast",
+    "RIPRESA_APP_MAX_CONCURRENCY": "7",
+    "RIPRESA_APP_PATIENCE": "3",
+    "RIPRESA_CHAINS_TIMEOUT": "1 minute",
+    "RIPRESA_LIMITS_TOKENS": "100",
+    "RIPRESA_LIMITS_WALL_TIME": "60",
+    "RIPRESA_LIMITS_ON_EXCEEDED": "pause",
+    "RIPRESA_FEATURES_STREAMS": "off",
+    "RIPRESA_ELSEWHERE": "is not ours",
+    "HOME": "/root",
+}
+
+EXPECTED = Config(
+    app=AppConfig(durability="normal", max_concurrency=7, patience=3.0),
+    chains=RunConfig(timeout=60.0),
+    limits=Limits(tokens=100, wall_time=60.0, on_exceeded="pause"),
+    features=Features(streams=False),
+)
+
+
+@pytest.mark.parametrize("kind", ["dict", "toml", "yaml", "pyproject", "environment", "keyword", "named file"])
+def test_the_same_tree_comes_from_everywhere(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "ripresa.toml").write_text(TOML)
+    (tmp_path / "ripresa.yaml").write_text(YAML)
+    tables = TOML.replace("[", "[tool.ripresa.").replace('preset = "fast"', '[tool.ripresa]\npreset = "fast"')
+    (tmp_path / "pyproject.toml").write_text(tables)
+    plain: dict[str, Any] = {name: value for name, value in DICT.items() if name != "preset"}
+    found = {
+        "dict": lambda: Config.load(DICT, env={}),
+        "toml": lambda: Config.load(tmp_path / "ripresa.toml", env={}),
+        "yaml": lambda: Config.load(str(tmp_path / "ripresa.yaml"), env={}),
+        "pyproject": lambda: Config.load(tmp_path / "pyproject.toml", env={}),
+        "environment": lambda: Config.load(env=ENVIRONMENT),
+        "keyword": lambda: Config.load(env={}, preset="fast", **plain),
+        "named file": lambda: Config.load(env={"RIPRESA_CONFIG": str(tmp_path / "ripresa.toml")}),
+    }[kind]()
+    assert found == EXPECTED
+
+
+def test_without_anything_the_defaults_are_those_of_an_app() -> None:
+    assert Config.load(env={}) == Config()
+    assert App("memory:").config.app == AppConfig(store="memory:")
+
+
+def test_what_is_nearer_to_the_call_wins_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(3)
+    for _ in range(100):
+        where = {name: rng.sample(range(4), rng.randrange(5)) for name in ("threads", "processes", "max_concurrency")}
+        layers: list[dict[str, Any]] = [
+            {name: 10 * level + 1 for name in where if level in where[name]} for level in range(4)
+        ]
+        monkeypatch.setitem(config_module.PRESETS, "mine", {"app": layers[0]})
+        env = {f"RIPRESA_APP_{name.upper()}": str(value) for name, value in layers[2].items()}
+        found = Config.load({"app": layers[1], "preset": "mine"}, env=env, app=layers[3]).app
+        for name, levels in where.items():
+            assert getattr(found, name) == (10 * max(levels) + 1 if levels else None)
+
+
+def test_the_preset_that_is_named_nearest_is_taken() -> None:
+    durability = [
+        Config.load({"preset": "robust"}, env={}).app.patience,
+        Config.load({"preset": "robust"}, env={"RIPRESA_PRESET": "fast"}).app.patience,
+        Config.load({"preset": "fast"}, env={"RIPRESA_PRESET": "fast"}, preset="robust").app.patience,
+    ]
+    assert durability == [30.0, 1.0, 30.0]
+
+
+@pytest.mark.parametrize("preset", config_module.PRESETS)
+def test_every_preset_is_valid(preset: str) -> None:
+    assert Config.load(env={}, preset=preset) != Config()
+
+
+def test_the_store_has_a_variable_of_its_own() -> None:
+    assert Config.load(env={"RIPRESA_STORE": "memory:"}).app.store == "memory:"
+    assert Config.load(env={"RIPRESA_STORE": "a", "RIPRESA_APP_STORE": "b"}).app.store == "b"
+
+
+def test_every_bad_field_is_named_at_once() -> None:
+    tree: Mapping[str, Any] = {
+        "app": {"threads": 0, "durability": "some", "patience": "soon", "speed": 1, "store": 5},
+        "features": {"maps": "maybe"},
+        "chains": 7,
+        "colours": {},
+        "limits": {"tokens": -1, "money": "much", "wall_time": "x"},
+    }
+    names = ("GRAPHS_TIMEOUT", "LIMITS_MONEY", "FEATURES_LOOPS")
+    with pytest.raises(InvalidConfig) as caught:
+        Config.load(tree, env={f"RIPRESA_{name}": "?" for name in names})
+    for words in (
+        "app.threads (dict) is 0, must be a whole number from 1",
+        "app.durability (dict) is 'some', must be one of full, normal",
+        "app.patience (dict) is 'soon', must be a length of time",
+        "app.speed (dict) is no option, must be one of store,",
+        "app.store (dict) is 5, must be text",
+        "features.maps (dict) is 'maybe', must be true or false",
+        "chains (dict) is 7, must hold options",
+        "colours (dict) is no section, must be one of app,",
+        "limits.tokens (dict) is -1, must be a whole number from 0",
+        "limits.money (dict) is 'much', must be a number from 0",
+        "limits.wall_time (dict) is 'x'",
+        "graphs.timeout (environment) is '?'",
+        "limits.money (environment) is '?'",
+        "features.loops (environment) is '?'",
+    ):
+        assert words in caught.value.message
+    assert caught.value.code == "invalid_config"
+
+
+def test_what_only_the_section_can_tell_is_named_too() -> None:
+    with pytest.raises(InvalidConfig, match="limits: on_exceeded is 'explode'"):
+        Config.load({"limits": {"on_exceeded": "explode"}}, env={})
+    with pytest.raises(InvalidConfig, match="preset is 'slow', must be one of fast, robust"):
+        Config.load(env={}, preset="slow")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.toml", "[", "is no TOML"),
+        ("a.yaml", "{", "is no YAML"),
+        ("a.yaml", "5", "holds no sections"),
+        ("a.json", "{}", "is neither .toml nor .yaml"),
+        ("", "", "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(name: str, text: str, words: str, tmp_path: Path) -> None:
+    if name:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidConfig, match=words):
+        Config.load(tmp_path / (name or "nothing.toml"), env={})
+
+
+def test_yaml_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.yaml").write_text("app: {}")
+
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(config_module, "import_module", missing)
+    with pytest.raises(RipresaError, match=r"ripresa\[documents\]") as caught:
+        Config.load(tmp_path / "a.yaml", env={})
+    assert caught.value.code == "extra_missing"
+
+
+def test_an_empty_yaml_file_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("# nothing\n")
+    assert Config.load(tmp_path / "a.yml", env={}) == Config()
+    assert Config.load(env={"RIPRESA_APP_THREADS": ""}).app.threads is None
+
+
+# --- what it does to an app
+
+
+def test_keywords_of_an_app_go_before_its_config(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(TOML)
+    assert App.from_config(tmp_path / "a.toml").config == EXPECTED
+    app = App("memory:", config=EXPECTED, threads=2, patience="1 minute")
+    assert app.config.app == AppConfig(
+        store="memory:", durability="normal", max_concurrency=7, threads=2, patience=60.0
+    )
+    assert app.config.limits == EXPECTED.limits
+    with pytest.raises(InvalidConfig, match=r"app.durability \(keyword\) is 'some'"):
+        App("memory:", durability="some")
+
+
+@step
+def add(n: int) -> int:
+    return n + 1
+
+
+@workflow
+async def function(ctx: Context, n: int) -> int:
+    return await add(n)
+
+
+@pytest.mark.parametrize(
+    ("feature", "flow"),
+    [
+        ("chains", chain(add).then(add)),
+        ("workflows", function),
+        ("parallel", parallel(add, add)),
+        ("maps", chain(map_each(add))),
+        ("loops", repeat(add, until=bool, at_most=1)),
+        ("waits", chain(delay(0)).then(add)),
+    ],
+)
+async def test_a_pattern_that_is_switched_off_cannot_be_started(feature: str, flow: Any) -> None:
+    argument: Any = [1] if feature == "maps" else 1
+    async with App("memory:", config={"features": {feature: False}}) as app:
+        with pytest.raises(RipresaError, match=f"uses {feature}, which this app has switched off") as caught:
+            await app.start(flow(argument))
+        assert (caught.value.code, caught.value.hint) == ("invalid_state", f"set features.{feature} to true")
+        assert await app.run(add(1)) == 2
+    async with App("memory:") as app:
+        await app.run(flow(argument))
+
+
+async def test_sessions_can_be_switched_off() -> None:
+    async with App("memory:", config={"features": {"sessions": False}}) as app:
+        await app.sessions.create("s")
+        with pytest.raises(RipresaError, match="uses sessions"):
+            await app.start(add(1), session="s")
+
+
+async def test_runs_have_the_usual_settings_of_their_kind_and_the_limits_of_all() -> None:
+    tally = Tally(open=True)
+
+    @step
+    async def visit(n: int) -> int:
+        await tally.visit()
+        assert current().deadline is not None
+        return n
+
+    tree = {"chains": {"timeout": 60, "concurrency": 1}, "limits": {"tokens": 5}}
+    async with App("memory:", config=tree) as app:
+        handle = await app.start(chain(map_each(visit))([1, 2, 3]))
+        await handle.result()
+        assert tally.most == 1
+        started = (await journal_of(handle))[0]
+        assert isinstance(started, e.RunStarted)
+        assert started.limits == Limits(tokens=5, concurrency=1).encode()
+        assert started.deadline == started.at + 60_000_000
+        handle = await app.start(chain(map_each(visit))([1, 2, 3]), concurrency=2, timeout=5)
+        await handle.result()
+        assert tally.most == 2
+
+
+async def test_observability_is_injected_and_can_be_switched_off(caplog: pytest.LogCaptureFixture) -> None:
+    for enabled in (True, False):
+        seen: list[str] = []
+
+        def tell(recorded: Recorded, seen: list[str] = seen) -> None:
+            seen.append(type(recorded.event).__name__)
+
+        caplog.clear()
+        tree = {"observability": {"enabled": enabled, "log": "info"}}
+        with caplog.at_level(logging.INFO, "ripresa.events"):
+            async with App("memory:", config=tree, listeners=[tell]) as app:
+                await app.run(add(1))
+        logged = [record.message for record in caplog.records if record.name == "ripresa.events"]
+        expected = ["RunStarted", "StepScheduled", "StepCompleted", "RunCompleted"] if enabled else []
+        assert seen == logged == expected
+        assert all(getattr(record, "run", "") for record in caplog.records)
