@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .authoring.waits import approval, approved, wait_for
     from .client import Handle, Outcome
     from .config import Config, Features
-    from .context import Context, SessionData, StepContext, current
+    from .context import Context, StepContext, current
     from .core.branches import FanOutEvents
     from .core.conditions import Condition
     from .core.events import Recorded
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         is_retryable,
     )
     from .messages import Approval, Signal
+    from .reporting import SessionData
     from .runtime.cancellation import CancelToken
     from .runtime.pools import PoolStatus
     from .selection import Refusal, Report, Selection
@@ -98,7 +99,7 @@ _PLACES = {
     "artifacts": ("Artifact",),
     "config": ("Config", "Features"),
     "client": ("Handle", "Outcome"),
-    "context": ("Context", "SessionData", "StepContext", "current"),
+    "context": ("Context", "StepContext", "current"),
     "core.branches": ("FanOutEvents",),
     "core.conditions": ("Condition",),
     "core.limits": ("Limits",),
@@ -129,6 +130,7 @@ _PLACES = {
         "is_retryable",
     ),
     "messages": ("Approval", "Signal"),
+    "reporting": ("SessionData",),
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
     "sessions": ("Session", "SessionFailure"),

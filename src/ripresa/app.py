@@ -21,6 +21,7 @@ from .config import Config, allowed, configured, log_listener
 from .core.durations import Duration, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL
+from .core.limits import Limits, limits_of
 from .core.nodes.approval import ASKED
 from .errors import InvalidConfig, RipresaError, RunExists
 from .ports import Clock, Executor, Page, RunFilter, RunHead, Store
@@ -216,6 +217,7 @@ class App:
         target: str | None = None,
         session: str | None = None,
         state: object = None,
+        limits: Limits | None = None,
     ) -> Handle[R]:
         """Begin a run of a call: durable on return.
 
@@ -223,8 +225,9 @@ class App:
         `timeout` bounds the whole run, `concurrency` its attempts at a time; `tags` can be filtered by. Cancelling
         the token `cancel` cancels the run. `target` says where the code is, if it cannot be found by itself.
         `session` is the id of the session that it belongs to, which must be active. `state` is what its typed state
-        begins with instead of the defaults, an instance or fields by name. Raises `InvalidValue` for a bad input or
-        state before anything runs, `SessionError`.
+        begins with instead of the defaults, an instance or fields by name. `limits` are what the run may use (else
+        what its workflow or the config says). Raises `InvalidValue` for a bad input or state before anything runs,
+        `SessionError`.
         """
         from .runtime.engine import Start, checked_id
         from .runtime.targets import target_of
@@ -234,7 +237,7 @@ class App:
         usual = allowed(self.config, runnable, bool(session))
         given = getattr(runnable, "timeout", None) if timeout is None else seconds(timeout, "timeout")
         most = usual.concurrency if concurrency is None else concurrency
-        limits = self.config.limits if most is None else replace(self.config.limits, concurrency=most)
+        limits = limits_of(limits, runnable, self.config.limits, most)
         start = Start(
             runnable,
             runnable.encode_input(asked.args, asked.kwargs),
@@ -267,6 +270,7 @@ class App:
         cancel: CancelToken | None = None,
         session: str | None = None,
         state: object = None,
+        limits: Limits | None = None,
     ) -> R:
         """Begin a run and wait for its result. Cancelling the waiting leaves the run to itself.
 
@@ -281,6 +285,7 @@ class App:
             cancel=cancel,
             session=session,
             state=state,
+            limits=limits,
         )
         head = await self.store.find_run(handle.id)
         if head is not None and head.status not in TERMINAL and not await self.engine.is_driven(handle.id):

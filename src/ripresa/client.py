@@ -18,6 +18,7 @@ from .authoring.flow import Runnable
 from .core.branches import FanOutEvents, fan_outs
 from .core.events import Recorded
 from .core.lifecycle import TERMINAL, WAITING
+from .core.limits import Limits
 from .core.merge import whole
 from .core.places import event_at, places
 from .core.view import Change, RunView, changes, view_of
@@ -293,6 +294,13 @@ class Handle(Generic[R_co]):
     async def pause(self, reason: str = "", *, by: str = "") -> None:
         """Let the run start nothing new; what is in flight ends. Raises `IllegalTransition` unless it is running."""
         await self._request("pause", reason, by)
+
+    async def allow(self, limits: Limits | None, *, by: str = "") -> None:
+        """Give the run these limits instead of its own, and let it go on if it paused; None: it fails of its limit.
+
+        What it has used counts against the new limits. The limits of its session are set with `app.sessions.allow`.
+        """
+        await self._request("limits", "" if limits is None else limits.encode() or "{}", by)
 
     async def resume(self, *, by: str = "") -> None:
         """Let a paused run go on, or take up a failed or abandoned one from its first unfinished steps."""

@@ -24,6 +24,7 @@ from .core.durations import Duration, microseconds
 from .core.items import Items as Items
 from .errors import RipresaError
 from .messages import Approval, Signal
+from .reporting import NOWHERE, Reporting, SessionData
 from .terms import Asking, Expiry
 
 Variables: TypeAlias = contextvars.Context
@@ -43,54 +44,6 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 # --- inside a step
-
-
-class SessionData(Protocol):
-    """The values of the session that a run belongs to: read as they are now, with this step's own changes.
-
-    A step's changes become durable with its completion, once, in the same transaction; those of an attempt that fails
-    are forgotten. `add`, `append` and `merge` are applied to what is there then, so that none of several runs' changes
-    is lost. Values are plain data, dataclasses or models, of up to 64 KB. In a condition the session can only be read.
-    """
-
-    @property
-    def id(self) -> str:
-        """The id of the session."""
-        ...
-
-    @overload
-    def get(self, name: str, /) -> Any: ...
-    @overload
-    def get(self, name: str, kind: type[A], /) -> A | None: ...
-    @overload
-    def get(self, name: str, kind: type[A], default: A, /) -> A: ...
-    def get(self, name: str, kind: Any = Any, default: Any = None, /) -> Any:
-        """The value of this name, decoded as `kind`, or the default if there is none."""
-        ...
-
-    def names(self) -> list[str]:
-        """The names of all values, in alphabetical order."""
-        ...
-
-    def set(self, name: str, value: object, /) -> None:
-        """Let the value of this name be another."""
-        ...
-
-    def delete(self, name: str, /) -> None:
-        """Forget the value of this name."""
-        ...
-
-    def add(self, name: str, amount: float, /) -> None:
-        """Add to a number, which begins at 0."""
-        ...
-
-    def append(self, name: str, item: object, /) -> None:
-        """Append to a list, which begins empty."""
-        ...
-
-    def merge(self, name: str, **fields: object) -> None:
-        """Set fields of an object, which begins without any."""
-        ...
 
 
 class Attempt(Protocol):
@@ -141,6 +94,10 @@ class Attempt(Protocol):
         """What the attempt reports beside its result."""
         ...
 
+    def reserve(self, tokens: int, cost: float) -> Awaitable[None]:
+        """Hold tokens and money until the attempt ends."""
+        ...
+
     def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
         """Hold a member of a pool while holding these."""
         ...
@@ -151,26 +108,6 @@ class Attempt(Protocol):
 
     def to(self, kind: Any) -> Any:
         """The fields of the typed state, to be written to by reducers."""
-        ...
-
-
-class Reporting(Protocol):
-    """Takes what a step reports beside its result; see the methods of `StepContext`."""
-
-    def session(self) -> SessionData:
-        """The session of the run. Raises `RipresaError(not_available)` if it has none."""
-        ...
-
-    def use(self, tokens: int, cost: float) -> None:
-        """The step used so much."""
-        ...
-
-    def touch(self, path: str | PathLike[str]) -> None:
-        """The step changed a file."""
-        ...
-
-    def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
-        """The step made a result file."""
         ...
 
 
@@ -238,6 +175,14 @@ class StepContext:
         forgotten.
         """
         self._attempt.reporting().use(tokens, cost)
+
+    async def reserve(self, *, tokens: int = 0, cost: float = 0.0) -> None:
+        """Hold so much of what the limits of the run and its session leave, before it is used.
+
+        It is free again when the attempt ends; what was used is what `usage` said. Where there is not so much left the
+        run does what its limits say; then this raises `RipresaError(limit_exceeded)`, to end the attempt.
+        """
+        await self._attempt.reserve(tokens, cost)
 
     def touched(self, path: str | PathLike[str], /) -> None:
         """Say that a file was changed; recorded with the end of the attempt."""
@@ -317,25 +262,6 @@ async def _journaled(attempt: Attempt, fn: Any, args: tuple[Any, ...], kwargs: d
     return await attempt.record(fn, args, kwargs, key)
 
 
-class _Nowhere:
-    """Forgets what a step reports that is run by hand."""
-
-    def session(self) -> SessionData:
-        raise no_session("outside a run there is no session")
-
-    def use(self, tokens: int, cost: float) -> None:
-        return None
-
-    def touch(self, path: str | PathLike[str]) -> None:
-        return None
-
-    def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
-        return None
-
-
-_NOWHERE = _Nowhere()
-
-
 class _Outside:
     """The attempt of a step that is run by hand, outside a run."""
 
@@ -363,16 +289,14 @@ class _Outside:
         return await result if isawaitable(result) else result
 
     def reporting(self) -> Reporting:
-        return _NOWHERE
+        return NOWHERE
+
+    async def reserve(self, tokens: int, cost: float) -> None:
+        return None
 
     @asynccontextmanager
     async def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AsyncGenerator[Hold, None]:
         yield Hold(pool.name, pool.members[0], "outside a run")
-
-
-def no_session(message: str) -> RipresaError:
-    """The error of code that asks for a session where there is none."""
-    return RipresaError(message, code="not_available", op="session", hint='start the run with session="..."')
 
 
 def _no_state() -> RipresaError:

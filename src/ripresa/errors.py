@@ -64,6 +64,7 @@ CODES: dict[str, Code] = {
     "session_not_found": Code("there is no session of this id"),
     "session_exists": Code("a session of this id was created with another owner or other limits"),
     "artifact_not_found": Code("there is no artifact of this name or version"),
+    "limit_exceeded": Code("a run or session used all that its limits allow"),
     "invalid_state": Code("something is asked for that the present state does not allow"),
     "unknown_pool": Code("a step names a pool that the app does not have"),
     "pool_unhealthy": Code("no member of a pool is well", retryable=True),

@@ -72,7 +72,22 @@ class ArtifactHead:
     content: str
 
 
-Shared: TypeAlias = SessionWrite | ArtifactSave
+class Spend(NamedTuple):
+    """What a run used of its session: `used` is added up by name.
+
+    A `place` releases what it has reserved, `*` whatever the run has; with `keep` reserved steps and operations are
+    used then, or those of `unheld` if nothing was reserved (the process died before it could).
+    """
+
+    session: str
+    run: str
+    place: str
+    used: tuple[tuple[str, float], ...] = ()
+    keep: bool = True
+    unheld: tuple[tuple[str, float], ...] = ()
+
+
+Shared: TypeAlias = SessionWrite | ArtifactSave | Spend
 """What runs share: it changes beside the journal of a run, and with it."""
 
 
@@ -134,7 +149,10 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True)
 class SessionHead:
-    """A session as it stands. Moments are microseconds since 1970; `limits` is JSON text, empty for none."""
+    """A session as it stands. Moments are microseconds since 1970; `limits` is JSON text, empty for none.
+
+    `used` is an object of amounts by the names of limits, as JSON too.
+    """
 
     id: str
     owner: str
@@ -142,6 +160,7 @@ class SessionHead:
     created_at: int
     updated_at: int
     limits: str = ""
+    used: str = "{}"
 
 
 class Shelved(NamedTuple):
@@ -302,6 +321,16 @@ class Sessions(Protocol):
 
     def session_values(self, session: str, name: str = "") -> Mapping[str, Shelved]:
         """The values that a session holds, by name in alphabetical order; only that of one name if it is given."""
+        ...
+
+    async def reserve(
+        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int
+    ) -> tuple[str, float, float] | None:
+        """Hold amounts for a place of a run, added to what it holds, if the session's limits leave so much.
+
+        Else the limit that does not: its name, what is used or held by others, what is allowed; `concurrency` if there
+        are as many places as may be. `steps` and `operations` of a place are held once, however often they are asked.
+        """
         ...
 
     async def share(self, changes: Sequence[SessionWrite]) -> None:

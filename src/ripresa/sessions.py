@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -120,6 +121,20 @@ class Sessions:
                 except (IllegalTransition, RunNotFound):  # it went on, or ended, meanwhile
                     continue
         return session
+
+    async def allow(self, id: str, limits: Limits) -> Session:
+        """Give the session other limits; what was used counts against them. Runs that paused go on when resumed."""
+        while True:
+            head = self._head(id, "allow")
+            require_active(id, head, "allow")
+            changed = replace(head, limits=limits.encode(), updated_at=self._engine.clock.now())
+            if await self._store.set_session(changed, head.status):
+                return _session(changed)
+
+    async def used(self, id: str) -> dict[str, float]:
+        """What its runs have used in all, by the names of limits; counted while the session has limits."""
+        found: dict[str, float] = json.loads(self._head(id, "used").used)
+        return found
 
     async def complete(self, id: str) -> Session:
         """End the session: nothing begins in it any more. Raises `SessionError(invalid_state)` while a run goes on."""

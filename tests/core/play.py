@@ -31,6 +31,7 @@ from ripresa.core.events import (
     Failure,
     HooksSet,
     Intercepted,
+    LimitReached,
     PauseRequested,
     Raised,
     Recorded,
@@ -102,7 +103,7 @@ class Ledger:
 
     def note(self, fact: Fact, commands: list[Command]) -> None:
         match fact:
-            case StepCompleted() | StepFailed() | AttemptLost() | StepReused():
+            case StepCompleted() | StepFailed() | AttemptLost() | LimitReached() | StepReused():
                 del self.steps[fact.path]
             case TimerFired():
                 del self.timers[fact.path]

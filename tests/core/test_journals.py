@@ -23,6 +23,8 @@ from ripresa.core.events import (
     CheckpointNamed,
     FilesTouched,
     HookFailed,
+    LimitReached,
+    LimitsSet,
     Migrated,
     Recorded,
     Restarted,
@@ -401,6 +403,20 @@ def state_taken_back() -> tuple[Definition, Callable[[Play], None]]:
     return define(Stateful("flow", body, shape=shape)), history
 
 
+def limits_reached() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1", limits='{"steps":1,"on_exceeded":"ask"}')
+        play.done("a", b"2")
+        play.feed(LimitReached(play.now, "b", 1, "steps", 1, 1.5, "ask"))
+        play.feed(LimitsSet(play.now, '{"steps":3}', "ann"))
+        play.done("b", b"3")
+        play.feed(LimitReached(play.now, "c", 1, "steps", 2, 2, "fail", "s"))
+        play.reopen()
+        play.done("c", b"4")
+
+    return define(*calls("a b c")), history
+
+
 def steps_that_report() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b"1")
@@ -485,6 +501,7 @@ WORKFLOWS = {
         rules_about_a_result,
         state_taken_back,
         steps_that_report,
+        limits_reached,
     )
 }
 ENDS = {
@@ -510,6 +527,7 @@ ENDS = {
     "rules_about_a_result": "completed",
     "state_taken_back": "completed",
     "steps_that_report": "completed",
+    "limits_reached": "completed",
 }
 
 

@@ -99,6 +99,8 @@ LATER = {"updated_at": START + 5, "deadline": START + 14}
             [e.FilesTouched(START, "a", 1, ("x", "y")), e.FilesTouched(START, "b", 1, ("x",))],
             {"files": {"x": "b", "y": "a"}},
         ),
+        ([e.LimitReached(START, "a", 1, "steps", 1, 1)], {"limit": "steps"}),
+        ([e.LimitReached(START, "a", 1, "steps", 1, 1), e.RunContinued()], {"limit": "", "status": "running"}),
         ([e.ArtifactSaved(START, "a", 1, "n", "text/plain", "0f", 2, b"[]")], {"artifacts": 1}),
         ([e.RunPausing()], {"status": "paused"}),
         ([e.RunPausing(), e.RunContinued()], {"status": "running"}),
@@ -137,6 +139,7 @@ SILENT: list[Event] = [
     e.PauseRequested(START),
     e.ContinueRequested(START),
     e.CheckpointNamed(START, "here"),
+    e.LimitsSet(START, "{}"),
     e.SessionWritten(START, "a", 1, "s", "count", "set", b"1"),
     e.RunStuck(START, "hole"),
 ]

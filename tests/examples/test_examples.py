@@ -43,6 +43,13 @@ SCRIPTS = {
         "mean 21.2, left out: broken",
         "too much is wrong: ?, !",
     ],
+    "session.py": [
+        "3. Is it worth it? - that depends",
+        "versions of the notes: 3",
+        "tokens used: 240",
+        "no more: the limit of tokens of session 'visit' is reached: 240 of 300 are used",
+        "failed: answer of chain",
+    ],
     "errors.py": [
         "cannot see rain in Oslo from here",
         "released 2 seats",

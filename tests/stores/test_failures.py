@@ -132,9 +132,10 @@ async def test_a_damaged_header(make: Callable[[], SQLiteStore], tmp_path: Path)
 async def test_damaged_pages_are_noticed_when_they_are_read(make: Callable[[], SQLiteStore], tmp_path: Path) -> None:
     async with opened(make) as store:
         await store.create(first(row=b"x" * 20_000))
+    roots = execute(tmp_path / "runs.db", "SELECT rootpage FROM sqlite_master WHERE tbl_name IN ('runs', 'inbox')")
     data = bytearray((tmp_path / "runs.db").read_bytes())
-    for page in range(2, len(data) // 4096):
-        data[page * 4096 : page * 4096 + 100] = b"\xff" * 100
+    for (page,) in roots:
+        data[(page - 1) * 4096 : (page - 1) * 4096 + 100] = b"\xff" * 100
     (tmp_path / "runs.db").write_bytes(data)
     async with opened(make) as store:
         assert await code_of(store.find_run("r")) == "store_corrupt"

@@ -11,6 +11,7 @@ from ripresa import (
     Again,
     App,
     Approval,
+    Artifact,
     At,
     BeforeStep,
     Call,
@@ -24,6 +25,7 @@ from ripresa import (
     Handle,
     Handoff,
     Hook,
+    Limits,
     Migration,
     Narrow,
     Node,
@@ -35,6 +37,8 @@ from ripresa import (
     Retry,
     Rule,
     RunForm,
+    Session,
+    SessionFailure,
     Signal,
     Skip,
     Step,
@@ -458,3 +462,16 @@ async def people(ctx: Context, handle: Handle[str]) -> None:
     assert_type(chain(shout).then(approval("ok?", form=Ready, quorum=2)), Chain[str, Approval[Ready]])
     assert_type(g.add(approval("ok?")(items.out)).out.granted, bool)
     assert_type(await handle.approve(by="ann"), bool)
+
+
+async def shared(app: App, handle: Handle[str]) -> None:
+    assert_type(await app.sessions.create("s", limits=Limits(steps=1, wall_time="1h")), Session)
+    assert_type(await app.sessions.value("s", "n", int), int | None)
+    assert_type(await app.sessions.errors("s"), tuple[SessionFailure, ...])
+    assert_type(await app.start(length("a"), session="s", limits=Limits(tokens=5)), Handle[int])
+    assert_type(current().session.get("n", int), int | None)
+    assert_type(current().session.get("n", int, 0), int)
+    assert_type(await app.artifacts.get("a", run="r"), bytes)
+    assert_type(await app.artifacts.versions("a", session="s"), tuple[Artifact, ...])
+    assert_type((await handle.status()).cost, float)
+    assert_type(App.from_config("a.toml").config.limits, Limits)

@@ -14,6 +14,7 @@ from ripresa import (
     Context,
     Graph,
     Handle,
+    Limits,
     Observed,
     Pool,
     Redirect,
@@ -333,3 +334,14 @@ async def travel(ctx: Context, handle: Handle[str]) -> None:
 
 migration("report", from_=1, to="2")  # M162 migration: versions are texts
 chain(shout, version=2)  # M163 chain: versions are texts
+
+
+async def shared(app: App, handle: Handle[str]) -> None:
+    current().session.merge("n", 5)  # M164 fields are named
+    current().session.add("n", "1")  # M165 a number is added
+    await app.start(length("a"), limits={"steps": 1})  # M166 a dict is no limits
+    Limits(step=1)  # M167 misspelt limit
+    Limits(on_exceeded="explode")  # M168 no such policy
+    current().usage(tokens="many")  # M169 tokens are counted
+    current().save_artifact("a", 5)  # M170 a number has no content
+    await handle.allow(5)  # M171 no limits

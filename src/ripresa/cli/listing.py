@@ -139,6 +139,7 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("workflow", f"{view.workflow} (version {view.version})"),
         ("status", status + (f": {view.reason}" if view.reason else "")),
         ("progress", f"{view.completed} of {view.total} steps ({view.percent:.0f}%)"),
+        ("limit", f"the limit of {view.limit} is reached" if view.limit else ""),
         ("used", _used(view)),
         ("files", " ".join(view.files)),
         ("started", _clock(view.created_at)),

@@ -50,6 +50,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             "percent": view.percent,
             "current": [step.path for step in view.current],
         },
+        "limit": view.limit,
         "totals": {
             "duration": view.duration / 1_000_000,
             "tokens": view.tokens,

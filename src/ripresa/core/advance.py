@@ -29,6 +29,8 @@ from .events import (
     HookFailed,
     HooksSet,
     Intercepted,
+    LimitReached,
+    LimitsSet,
     Migrated,
     PauseRequested,
     Raised,
@@ -60,7 +62,7 @@ from .events import (
 )
 from .frames import ASKING, BACKOFF, CANCELLING, ENDED, HELD, OPEN, CallFrame, Frame, ScopeFrame, StreamFrame
 from .gates import Gate
-from .lifecycle import TERMINAL, check_transition, not_a_place
+from .lifecycle import TERMINAL, asks_for_more, check_transition, not_a_place
 from .nodes.approval import Approval, ApprovalFrame
 from .nodes.call import Call
 from .nodes.dynamic import Dynamic, DynamicFrame
@@ -129,6 +131,9 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             frame = state.frames.get(fact.path)
             winds = not isinstance(fact, Restarted)
             return isinstance(frame, DynamicFrame) and (frame.phase == OPEN or (frame.shielded and winds))
+        case LimitReached():
+            frame = state.frames.get(fact.path)
+            return not fact.path or (isinstance(frame, CallFrame) and _under_way(frame, fact.attempt))
         case TimerFired():
             return 0 < _awaited(state, fact.path) <= fact.at
         case StreamAdvanced():
@@ -266,6 +271,8 @@ RunFact: TypeAlias = (
     | Intercepted
     | HookFailed
     | HooksSet
+    | LimitReached
+    | LimitsSet
 )
 """Facts about no place in particular."""
 
@@ -300,6 +307,8 @@ def _check(state: RunState, fact: Fact) -> None:
             check_transition(status, "paused", run=run, op="pause")
         case ContinueRequested():
             check_transition(status, "running", only_from="paused", run=run, op="continue")
+            if state.limit:
+                raise asks_for_more(run, state.limit)
         case RolledBack() | RunForked() if status == "cancelling" or status in TERMINAL:
             raise not_a_place(run, fact.to, status)
         case _:
@@ -356,6 +365,10 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             _vote(state, fact)
         case SignalReceived():
             state.receive(fact.name, Message(fact.value, fact.id, fact.by))
+        case LimitReached():
+            _limit_reached(state, fact)
+        case LimitsSet():
+            _limits_set(state, fact)
         case CheckpointNamed() | SignalRefused() | SessionEntered() | Reported():
             pass
         case RunStuck():
@@ -513,6 +526,47 @@ def _timer(state: RunState, path: str) -> None:
     state.deadline = 0
     if state.root.phase == OPEN:
         state.abort(state.root, Failure("deadline_exceeded", "the run had no time left"))
+
+
+def _limit_reached(state: RunState, fact: LimitReached) -> None:
+    """The attempt is held as if it had not been scheduled; the run fails, or starts nothing new."""
+    assert state.root is not None
+    if fact.path:
+        frame = state.frames[fact.path]
+        if frame.phase == CANCELLING:
+            state.cancelled(frame)
+            return
+        frame.phase = HELD
+    if fact.policy == "fail":
+        if state.root.phase == OPEN:
+            state.abort(state.root, exceeded(fact))
+    elif state.status == "running":
+        state.status = "paused"
+        state.limit = fact.limit if fact.policy == "ask" else ""
+        state.consequences.append(RunPausing())
+
+
+def _limits_set(state: RunState, fact: LimitsSet) -> None:
+    assert state.root is not None
+    asked, state.limit = state.limit, ""
+    if state.status == "paused":
+        state.status = "running"
+        state.consequences.append(RunContinued())
+        if fact.limits or not asked:
+            state.release()
+    if not fact.limits and state.root.phase == OPEN:
+        state.abort(state.root, Failure("limit_exceeded", f"nothing more was allowed{asked and ' of ' + asked}"))
+
+
+def exceeded(fact: LimitReached) -> Failure:
+    """The failure that a reached limit is."""
+    whose = f" of session {fact.session!r}" if fact.session else ""
+    told = f"the limit of {fact.limit}{whose} is reached: {fact.used:g} of {fact.allowed:g} are used"
+    return Failure("limit_exceeded", told, path=fact.path, attempt=fact.attempt)
+
+
+def _under_way(frame: CallFrame, attempt: int) -> bool:
+    return frame.attempt == attempt and frame.phase in (OPEN, CANCELLING)
 
 
 def _scope(state: RunState, path: str) -> Any:

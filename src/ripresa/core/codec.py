@@ -317,6 +317,7 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
 _STATE_FIELDS: Final = (
     "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason", "kept",
     "dues",
+    "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason", "kept", "limit",
 )  # fmt: skip
 
 

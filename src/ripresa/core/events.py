@@ -56,6 +56,8 @@ from .parts import ValidationResult as ValidationResult
 from .parts import Write as Write
 from .reported import ArtifactSaved as ArtifactSaved
 from .reported import FilesTouched as FilesTouched
+from .reported import LimitReached as LimitReached
+from .reported import LimitsSet as LimitsSet
 from .reported import Reported as Reported
 from .reported import SessionEntered as SessionEntered
 from .reported import SessionWritten as SessionWritten
@@ -382,6 +384,8 @@ Fact: TypeAlias = (
     | ArtifactSaved
     | UsageReported
     | FilesTouched
+    | LimitReached
+    | LimitsSet
 )
 
 

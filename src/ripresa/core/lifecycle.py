@@ -60,3 +60,13 @@ def not_a_place(run: str, seq: int, status: str) -> IllegalTransition:
         op="rollback",
         hint="choose a place before that; ripresa checkpoints lists them",
     )
+
+
+def asks_for_more(run: str, limit: str) -> IllegalTransition:
+    """The error for a run that is to go on without an answer to what it asks about its limit."""
+    return IllegalTransition(
+        f"run {run!r} asks for more {limit} and goes on only with an answer",
+        run=run,
+        op="continue",
+        hint="answer with handle.allow(Limits(...)), or handle.allow(None) to let it fail",
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ..errors import InvalidConfig
@@ -51,6 +52,11 @@ class Limits:
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) is not None for field in fields(self)[:-1])
 
+    @property
+    def bounds(self) -> bool:
+        """Whether there is a limit besides that of attempts at a time, for which nothing has to be counted."""
+        return any(getattr(self, each.name) is not None for each in fields(self)[:-2])
+
     def encode(self) -> str:
         """As JSON text; empty for no limits."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -78,3 +84,33 @@ NONE: Final = Limits()
 def decode_limits(text: str) -> Limits:
     """The limits that `encode` wrote."""
     return Limits(**json.loads(text)) if text else NONE
+
+
+AMOUNTS: Final = ("steps", "operations", "iterations", "tokens", "money", "storage")
+"""Limits of what adds up."""
+
+Refusal: TypeAlias = tuple[str, float, float]
+"""The name of a limit, what is used, what is allowed."""
+
+
+def refusal(limits: Limits, used: Mapping[str, float], asked: Mapping[str, float]) -> Refusal | None:
+    """The first limit that does not let `asked` be used beyond `used`.
+
+    Of tokens and money something must be left for an attempt to begin, since it is not known how much it will use.
+    """
+    for name in AMOUNTS:
+        allowed = getattr(limits, name)
+        if allowed is None:
+            continue
+        have, more = used.get(name, 0), asked.get(name, 0)
+        begins = name in ("tokens", "money") and "operations" in asked
+        if have + more > allowed or (begins and have and have >= allowed):
+            return name, have, allowed
+    return None
+
+
+def limits_of(given: Limits | None, runnable: object, usual: Limits, concurrency: int | None) -> Limits:
+    """The limits of a run: those it is started with, else its workflow's, else the usual ones."""
+    own: Limits | None = getattr(runnable, "limits", None)
+    found = given or own or usual
+    return found if concurrency is None else replace(found, concurrency=concurrency)

@@ -70,3 +70,29 @@ class FilesTouched(Reported):
     path: str
     attempt: int
     files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReached:
+    """A limit of the run, or of its `session`, does not let an attempt begin or go on (no path: the run as a whole).
+
+    `policy` is what happens now: `fail`, `pause`, or `ask`, which is a pause that only an answer ends.
+    """
+
+    at: int
+    path: str
+    attempt: int
+    limit: str
+    used: float
+    allowed: float
+    policy: str = "fail"
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSet:
+    """Somebody gives the run other limits, as JSON; empty for the answer that nothing more is allowed."""
+
+    at: int
+    limits: str = ""
+    by: str = ""

@@ -74,6 +74,7 @@ class RunState:
         "generation",
         "hooks",
         "kept",
+        "limit",
         "messages",
         "outcomes",
         "points",
@@ -103,6 +104,7 @@ class RunState:
         self.generation = 0
         self.seed = 0
         self.reason = ""
+        self.limit = ""
         self.cleanup_failures: list[Failure] = []
         self.outcomes: dict[str, tuple[str, Value]] = {}
         self.frames: dict[str, Frame] = {}

@@ -157,6 +157,8 @@ class RunView:
     """The files that steps said they changed, each with the step that did last."""
     artifacts: int = 0
     approvals: dict[str, ApprovalView] = field(default_factory=dict[str, ApprovalView])
+    limit: str = ""
+    """The limit that the run has reached, until it goes on."""
     origin: str = ""
     """The run that this one is a fork of, left after its event `forked_at`."""
     forked_at: int = 0
@@ -375,7 +377,7 @@ class RunView:
             case e.RunPausing():
                 self.status = "paused"
             case e.RunContinued():
-                self.status = "running"
+                self.status, self.limit = "running", ""
             case e.RunCancelling(reason):
                 self.status, self.reason = "cancelling", reason
             case e.RunCompleted(output):
@@ -444,6 +446,8 @@ class RunView:
                 self.artifacts += 1
             case e.SessionEntered(_, session):
                 self.session = session
+            case e.LimitReached(_, _, _, limit):
+                self.limit = limit
             case _:
                 pass
 

@@ -18,11 +18,11 @@ from ..authoring.parameters import Parameters
 from ..context import (
     Hold,
     Holding,
-    Reporting,
     Variables,
     enter_step,
 )
 from ..errors import RipresaError
+from ..reporting import Reporting
 from .frames import Message
 from .targets import find
 
@@ -56,6 +56,10 @@ class Distant:
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         """Raises `RipresaError(not_available)`."""
         raise self._not_here("call")
+
+    async def reserve(self, tokens: int, cost: float) -> None:
+        """Raises `RipresaError(not_available)`."""
+        raise self._not_here("reserve")
 
     def reporting(self) -> Reporting:
         """Raises `RipresaError(not_available)`."""

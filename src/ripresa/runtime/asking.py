@@ -32,6 +32,10 @@ class Asking:
         self._driver = driver
         self._frame = driver.state.frames[path]
 
+    async def reserve(self, tokens: int, cost: float) -> None:
+        """Raises `RipresaError(usage)`."""
+        raise RipresaError("a condition cannot reserve anything", code="usage", op="reserve", where=self.path)
+
     def reporting(self) -> Reading:
         """The session, to read; a condition has nothing to report."""
         return Reading(self._driver)

@@ -37,12 +37,13 @@ from ..core.events import (
     CallStarted,
     Fact,
     Failure,
+    LimitReached,
     StepCompleted,
     StepFailed,
     StepStarted,
     Write,
 )
-from ..core.frames import CallFrame, ScopeFrame, StreamFrame
+from ..core.frames import CANCELLING, CallFrame, ScopeFrame, StreamFrame
 from ..core.nodes.call import lost_failure
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
@@ -56,6 +57,7 @@ from .reports import Report, reported
 from .views import Sheet, Sighted, Targets, View, sheet_of
 
 if TYPE_CHECKING:
+    from .budget import Budget
     from .driver import Driver
 
 _PLAIN = Options(name="call")
@@ -77,6 +79,7 @@ class Running:
         "number",
         "path",
         "patience",
+        "refused",
         "report",
         "started",
     )
@@ -97,6 +100,7 @@ class Running:
         self.patience: asyncio.TimerHandle | None = None
         self._counts: dict[str, int] | None = None
         self.report: Report | None = None
+        self.refused: LimitReached | None = None
         self._sheet: Sheet | None = None
 
     @property
@@ -156,10 +160,20 @@ class Running:
         notice = StepProgressed(self.run, self.path, self.number, completed, total, message)
         self.driver.tell(notice)
 
+    @property
+    def place(self) -> str:
+        """The attempt as one word."""
+        return f"{self.path}#{self.number}"
+
+    async def reserve(self, tokens: int, cost: float) -> None:
+        """Hold tokens and money until the attempt ends."""
+        if self.driver.budget is not None:
+            await self.driver.budget.reserve(self, tokens, cost)
+
     def reporting(self) -> Report:
         """What the attempt reports beside its result."""
         if self.report is None:
-            self.report = Report(self.driver)
+            self.report = Report(self.driver, self)
         return self.report
 
     def reported(self, fact: Fact) -> Iterable[Fact]:
@@ -361,9 +375,19 @@ async def _pooled(running: Running, pool: Pool[Any] | str) -> Fact:
         return await _run(running, hold)
 
 
+async def _refused(budget: Budget, running: Running) -> Fact | None:
+    """Why an attempt may not begin."""
+    if running.frame.phase == CANCELLING:  # by the limit that another attempt has reached meanwhile
+        return lost(running, "cancelled")
+    return await budget.admit(running)
+
+
 async def _run(running: Running, hold: Hold | None = None) -> Fact:
     driver, clock, path, number = running.driver, running.driver.clock, running.path, running.number
     options = running.bound.step.options
+    refused = None if driver.budget is None else await _refused(driver.budget, running)
+    if refused is not None:
+        return refused
     driver.note_start(running)
     if options.effect == "irreversible":
         await driver.durable(StepStarted(clock.now(), path, number))
@@ -379,6 +403,8 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
         writes = running.written() if driver.state.shared is not None else ()
         return StepCompleted(clock.now(), path, number, driver.keeper.keep(text), writes)
     except RipresaError as error:
+        if error.code == "limit_exceeded" and running.refused is not None and options.effect != "irreversible":
+            return running.refused
         return lost(running, "process_died") if error.code == "process_died" else failed(running, error)
     except TimeoutError as error:
         if limit is not None and limit.expired():

@@ -60,6 +60,7 @@ from .results import ended, interrupted
 from .values import Keeper, Values, stored
 
 if TYPE_CHECKING:
+    from .budget import Budget
     from .engine import Engine
     from .hooks import RunHooks
     from .pump import Pump
@@ -104,12 +105,12 @@ class Driver:
         "_moved",
         "_pump",
         "_questions",
-        "_shares",
         "_taken",
         "_task",
         "_woken",
         "asleep",
         "began",
+        "budget",
         "clock",
         "ended",
         "engine",
@@ -155,13 +156,14 @@ class Driver:
         self.reuse: Reuse | None = None
         self.fresh = False
         """Whether nothing of what the run wants done can have been begun: it was migrated and not taken up since."""
+        self.budget: Budget | None = None
         self._questions: tuple[type[Command], ...] = QUESTIONS
         self.slot = asyncio.Semaphore(concurrency) if concurrency else None
         self.ended: asyncio.Future[None] = engine.loop.create_future()
         self.failure: Failure | None = None
         self.output: Any = None
         self.hooks: RunHooks | None = None
-        self.stopping = self.released = self.asleep = self._left = self._moved = self._shares = False
+        self.stopping = self.released = self.asleep = self._left = self._moved = False
         self.seen = 0
         self.began: dict[Place, int] = {}
         self.streams: dict[str, Pump] = {}
@@ -381,10 +383,10 @@ class Driver:
         effects: list[Command] = []
         self._advance(fact, events, effects)
         self.head = self._new_head()
-        row = encode_events(events)
-        await self.engine.store.create(Batch(self.run, 1, len(events), row, self.keeper.take(), self.head))
+        batch = Batch(self.run, 1, len(events), encode_events(events), self.keeper.take(), self.head)
+        await self.engine.store.create(batch)
         hooks.follow(self)
-        self.engine.feed.publish(self.run, 1, events)
+        self._kept(batch, events)
         return effects
 
     async def branch_off(self, events: list[Event], first: int, fact: Fact) -> list[Command]:
@@ -423,13 +425,17 @@ class Driver:
     def _kept(self, batch: Batch, events: list[Event]) -> None:
         """The batch is durable."""
         self.released = batch.release
+        if self.budget is not None:
+            self.budget.kept(events)
         self.engine.feed.publish(self.run, batch.seq, events)
 
     def _batch(self, first: int, events: list[Event], status: str) -> Batch:
         """What is to become durable together; the run's line in lists only if its status was another before."""
         row = encode_events(events)
-        asks = ASKED in self.state.waiters
-        if self.state.status == status and not self._taken and not self._shares and asks == self._asks:
+        if self.budget is not None and self.head.session:
+            self.shared.extend(self.budget.settle(events))
+        asks, more = ASKED in self.state.waiters, self._taken or self.shared or self._moved
+        if self.state.status == status and asks == self._asks and not more:
             return Batch(self.run, first, len(events), row, self.keeper.take())
         head = None
         if self.state.status != status or self._moved or asks != self._asks:
@@ -437,7 +443,7 @@ class Driver:
             self.head = head = self._new_head()
         taken, self._taken = tuple(self._taken), []
         shared, self.shared = tuple(self.shared), []
-        self._moved = self._shares = False
+        self._moved = False
         over = head is not None and head.status in TERMINAL
         return Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, over, shared)
 
@@ -521,10 +527,8 @@ class Driver:
 
     def _share(self, fact: Any) -> None:
         """What runs share changes with the batch that this fact is in."""
-        self._shares = True
         if isinstance(fact, SessionEntered):
-            self.head = replace(self.head, session=fact.session)
-            self._moved = True
+            self.head, self._moved = replace(self.head, session=fact.session), True
         else:
             self.shared.append(shared_by(fact, self.head, self.values))
 
@@ -643,6 +647,11 @@ class Driver:
     def _fire(self, command: SetTimer) -> None:
         self._alarms.pop(command.path, None)
         self.deliver(Mail(TimerFired(max(self.clock.now(), command.due), command.path)))
+
+    def wake_at(self, name: str, due: int, fact: Fact) -> None:
+        """Deal with a fact when it is due, instead of one of this name that was to come before."""
+        self._clear_alarm(name)
+        self._alarms[name] = self.clock.call_at(due, partial(self.deliver_if_driven, fact))
 
     def _clear_alarm(self, path: str) -> None:
         alarm = self._alarms.pop(path, None)

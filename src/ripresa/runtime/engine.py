@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from base64 import b32encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -27,6 +27,7 @@ from ..core.events import (
     CancelRequested,
     ContinueRequested,
     Fact,
+    LimitsSet,
     Migrated,
     Raised,
     Recorded,
@@ -218,6 +219,7 @@ class Engine:
         )
         state = RunState(definition.for_run())
         driver = Driver(self, state, head, start.runnable, concurrency=start.limits.concurrency)
+        self._limit(driver, start.limits, now, ())
         driver.hooks = self.switchboard.of_run(driver)
         points = () if driver.hooks is None else driver.hooks.recorded()
         fact = RunStarted(
@@ -276,8 +278,20 @@ class Engine:
         if definition.hash not in self._described:
             driver.keeper.blobs[definition.hash] = definition.description
 
+    def _limit(self, driver: Driver, limits: Limits, began_at: int, line: Sequence[Recorded]) -> None:
+        """Give the run a budget if its own limits or those of its session ask for one."""
+        session = self.store.find_session(driver.head.session) if driver.head.session else None
+        changed = any(isinstance(item.event, LimitsSet) for item in line)
+        if limits.bounds or changed or (session is not None and session.limits):
+            from .budget import Budget
+
+            driver.budget = Budget(driver, limits, began_at)
+            driver.budget.restore(line)
+
     def drive(self, driver: Driver, effects: Any, mail: tuple[Mail, ...] = ()) -> None:
         """Begin to carry out a run whose state is durable, performing these effects first."""
+        if driver.budget is not None:
+            driver.budget.watch_time()
         self.drivers[driver.run] = driver
         self._unreleased.discard(driver.run)
         self._look = True  # something may have been asked of it meanwhile
@@ -402,6 +416,7 @@ class Engine:
             raise
         driver.keeper.take()
         self._restore_reuse(driver, line)
+        self._limit(driver, limits, line[0].at, line)
         return driver
 
     def _restore_reuse(self, driver: Driver, line: list[Recorded]) -> None:

@@ -13,7 +13,6 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from ..context import SessionData
 from ..core.events import (
     ArtifactSaved,
     Fact,
@@ -26,9 +25,11 @@ from ..core.events import (
 from ..core.values import Value
 from ..errors import InvalidValue
 from ..ports import ArtifactSave, RunHead, SessionWrite, Shared
+from ..reporting import SessionData
 from .session_data import StepSession, session_of
 
 if TYPE_CHECKING:
+    from .attempts import Running
     from .driver import Driver
     from .values import Values
 
@@ -41,10 +42,11 @@ Source = bytes | os.PathLike[str]
 class Report:
     """The report of one attempt."""
 
-    __slots__ = ("_driver", "_files", "_session", "_sources", "artifacts", "cost", "tokens")
+    __slots__ = ("_driver", "_files", "_running", "_session", "_sources", "artifacts", "cost", "tokens")
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, running: Running) -> None:
         self._driver = driver
+        self._running = running
         self._session: StepSession | None = None
         self._files: dict[str, None] = {}
         self._sources: list[tuple[str, str, Source]] = []
@@ -72,6 +74,8 @@ class Report:
             raise InvalidValue("; ".join(bad), op="usage")
         self.tokens += tokens
         self.cost += cost
+        if self._driver.budget is not None:
+            self._driver.budget.use(self._running.place, tokens, cost)
 
     def touch(self, path: str | os.PathLike[str]) -> None:
         """See `StepContext.touched`."""
@@ -111,6 +115,8 @@ class Report:
                 digest = sha256(piece).hexdigest()
                 digests.append(digest)
                 await self._driver.engine.store.put_blobs(((digest, piece),))
+            if self._driver.budget is not None:
+                self._driver.budget.require(self._running, {"storage": size + sum(each[3] for each in self.artifacts)})
             content = self._driver.keeper.keep(json.dumps(digests).encode())
             self.artifacts.append((name, media_type, whole.hexdigest(), size, content))
 

@@ -14,6 +14,7 @@ from ..core.events import (
     CheckpointNamed,
     ContinueRequested,
     Fact,
+    LimitsSet,
     PauseRequested,
     SignalReceived,
     SignalRefused,
@@ -28,7 +29,7 @@ from ..ports import Request
 if TYPE_CHECKING:
     from .driver import Driver
 
-KINDS: Final = ("cancel", "terminate", "pause", "continue", "checkpoint", "signal", "vote", "delegate")
+KINDS: Final = ("cancel", "terminate", "pause", "continue", "limits", "checkpoint", "signal", "vote", "delegate")
 
 
 def encode_request(reason: str = "", by: str = "") -> bytes:
@@ -59,6 +60,8 @@ def decode_request(request: Request, now: int) -> Fact:
             return PauseRequested(now, reason, by)
         case "continue":
             return ContinueRequested(now, by)
+        case "limits":
+            return LimitsSet(now, reason, by)
         case "checkpoint":
             return CheckpointNamed(now, reason, by)
         case "signal":

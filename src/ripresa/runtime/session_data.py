@@ -12,11 +12,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.encoding import decode, encode
-from ..context import SessionData, no_session
 from ..core.events import Fact, SessionWritten
+from ..core.limits import NONE, decode_limits
 from ..core.sessions import apply, check_fit
 from ..errors import InvalidValue, RipresaError
 from ..ports import SessionWrite
+from ..reporting import SessionData, no_session
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -113,7 +114,23 @@ class StepSession(ReadSession):
         text = encode(operand, where=f"session {self.id!r}, {name!r}", code="invalid_input")
         with self._lock:
             check_fit(name, op, self._text(name), text)
+            self._check_size(name, op, text)
             self._made.append((name, op, text))
+
+    def _check_size(self, name: str, op: str, operand: bytes) -> None:
+        """Raise `RipresaError(limit_exceeded)` if the session would hold more than its limits, or the run's, allow."""
+        store, budget = self._driver.engine.store, self._driver.budget
+        head = store.find_session(self.id)
+        limits = [decode_limits(head.limits if head is not None else ""), NONE if budget is None else budget.limits]
+        most = min((each.state_size for each in limits if each.state_size is not None), default=None)
+        if most is None:
+            return
+        values = {each: self._text(each) or b"" for each in {*self.names(), name}}
+        values[name] = apply(op, self._text(name), operand) or b""
+        size = sum(map(len, values.values()))
+        if size > most:
+            message = f"the limit of state_size is reached: {size} of {most} bytes would be used"
+            raise RipresaError(message, code="limit_exceeded", op=op, where=f"session {self.id!r}")
 
 
 class Reading:

@@ -17,13 +17,14 @@ from pydantic_core import from_json, to_json
 from ..authoring.encoding import decode, encode
 from ..authoring.fit import list_of
 from ..authoring.stream import Plan, Pumped, StreamResult
-from ..context import Reporting, StepContext, Variables, copy_variables, enter_step
+from ..context import StepContext, Variables, copy_variables, enter_step
 from ..core.durations import MICROSECONDS
 from ..core.events import StreamAdvanced
 from ..core.frames import StreamFrame
 from ..core.values import NULL
 from ..errors import RipresaError
 from ..ports import Clock
+from ..reporting import Reporting
 from .clock import SystemClock
 from .feed import StreamProgressed
 from .marks import Cut, number_of

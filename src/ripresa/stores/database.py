@@ -17,15 +17,23 @@ from typing import Any
 
 from ..core.sessions import apply
 from ..errors import StoreError
-from ..ports import ArtifactSave, Batch, RunHead, Shared
+from ..ports import ArtifactSave, Batch, RunHead, Shared, Spend
 from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
+from .rules import Held, spent
 
 APPLICATION = 0x52697072
 """`PRAGMA application_id` of our files: "Ripr"."""
 CHECK = """SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)
            FROM pragma_user_version, pragma_application_id"""
-MIGRATIONS = ("001_start.sql", "002_sessions.sql", "003_asleep.sql", "004_artifacts.sql", "005_results.sql")
+MIGRATIONS = (
+    "001_start.sql",
+    "002_sessions.sql",
+    "003_asleep.sql",
+    "004_artifacts.sql",
+    "005_results.sql",
+    "006_budgets.sql",
+)
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
@@ -275,6 +283,9 @@ class Database:
             if isinstance(change, ArtifactSave):
                 self._save(change)
                 continue
+            if isinstance(change, Spend):
+                self._spend(change)
+                continue
             place = change.session, change.name
             found = self.writer.execute(self.sql["shelved"], place).fetchone()
             value = apply(change.op, found and found[0], change.value)
@@ -282,6 +293,20 @@ class Database:
                 self.writer.execute(self.sql["unshelve"], place)
             else:
                 self.writer.execute(self.sql["shelve"], (*place, value, found[1] + 1 if found else 1, change.at))
+
+    def held(self, session: str) -> Held:
+        """What attempts under way have reserved of a session, within a transaction."""
+        rows = self.writer.execute(self.sql["reservations"], (session,)).fetchall()
+        return {(run, place): json.loads(amounts) for run, place, amounts in rows}
+
+    def _spend(self, spend: Spend) -> None:
+        held = self.held(spend.session)
+        keys = [key for key in held if key[0] == spend.run and spend.place in ("*", key[1])]
+        for key in keys:
+            self.writer.execute(self.sql["unreserve"], (spend.session, *key))
+        (used,) = self.writer.execute(self.sql["session_used"], (spend.session,)).fetchone()
+        text = spent(used, spend, [held[key] for key in keys])
+        self.writer.execute(self.sql["set_used"], (text, spend.session))
 
     def _save(self, saved: ArtifactSave) -> None:
         last = self.writer.execute(self.sql["last_version"], (saved.scope, saved.name)).fetchone()

@@ -27,8 +27,10 @@ from ..ports import (
     SessionWrite,
     Shared,
     Shelved,
+    Spend,
 )
 from .rules import (
+    Held,
     about,
     closed,
     exists,
@@ -39,8 +41,10 @@ from .rules import (
     place,
     require_active,
     require_session,
+    reserved,
     session_exists,
     session_page,
+    spent,
     upper_bound,
 )
 
@@ -64,6 +68,7 @@ class Memory:
         self.inbox: dict[int, Request] = {}
         self.artifacts: list[ArtifactHead] = []
         self.sessions: dict[str, SessionHead] = {}
+        self.held: dict[str, Held] = {}
         self.shelves: dict[str, dict[str, Shelved]] = {}
         self.results: dict[str, CachedResult] = {}
         self.alive: set[str] = set()
@@ -260,7 +265,7 @@ class MemoryStore:
         runs = [run.head for run in self.memory.runs.values() if run.head.session == head.id]
         if found is None or found.status != was or (idle and any(run.status in LIVE for run in runs)):
             return False
-        self.memory.sessions[head.id] = replace(head, owner=found.owner, created_at=found.created_at)
+        self.memory.sessions[head.id] = replace(head, owner=found.owner, created_at=found.created_at, used=found.used)
         for run in runs:
             if request is not None and run.status in ("running", WAITING):
                 await self.put(run.id, "pause", request)
@@ -271,6 +276,26 @@ class MemoryStore:
         self._ensure_open("session_values")
         shelf = self.memory.shelves.get(session, {})
         return {each: shelf[each] for each in sorted(shelf) if not name or each == name}
+
+    async def reserve(
+        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int
+    ) -> tuple[str, float, float] | None:
+        """See `Sessions.reserve`."""
+        self._ensure_open("reserve")
+        head = require_session(session, self.memory.sessions.get(session), "reserve")
+        held = self.memory.held.setdefault(session, {})
+        found = reserved(head, held, (run, place), asked, now)
+        if isinstance(found, tuple):
+            return found
+        held[run, place] = found
+        return None
+
+    def _spend(self, spend: Spend) -> None:
+        held = self.memory.held.setdefault(spend.session, {})
+        keys = [key for key in held if key[0] == spend.run and spend.place in ("*", key[1])]
+        released = [held.pop(key) for key in keys]
+        head = self.memory.sessions[spend.session]
+        self.memory.sessions[spend.session] = replace(head, used=spent(head.used, spend, released))
 
     async def share(self, changes: Sequence[SessionWrite]) -> None:
         """See `Sessions.share`."""
@@ -306,6 +331,9 @@ class MemoryStore:
         for change in changes:
             if isinstance(change, ArtifactSave):
                 self._save(change)
+                continue
+            if isinstance(change, Spend):
+                self._spend(change)
                 continue
             shelf = self.memory.shelves.setdefault(change.session, {})
             found = shelf.pop(change.name, None)

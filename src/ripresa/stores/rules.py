@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
+from ..core.limits import Refusal, decode_limits, refusal
 from ..errors import Fenced, RipresaError, RunExists, RunNotFound, SessionError, StoreError
-from ..ports import Batch, Page, Row, RunFilter, RunHead, SessionHead, SessionPage
+from ..ports import Batch, Page, Row, RunFilter, RunHead, SessionHead, SessionPage, Spend
 
 END_OF_TIME = 2**63 - 1
 
@@ -110,3 +113,42 @@ def session_page(heads: Sequence[SessionHead], limit: int) -> SessionPage:
     """The first page of these sessions (in any order)."""
     ordered = sorted(heads, key=lambda head: (head.created_at, head.id), reverse=True)
     return SessionPage(tuple(ordered[:limit]), len(ordered) > limit)
+
+
+Held: TypeAlias = dict[tuple[str, str], dict[str, float]]
+"""What is reserved, by run and place."""
+
+
+def reserved(
+    head: SessionHead, held: Held, key: tuple[str, str], asked: Mapping[str, float], now: int
+) -> dict[str, float] | Refusal:
+    """What a place holds after a reservation, or the limit of the session that does not let it."""
+    limits, mine = decode_limits(head.limits), held.get(key, {})
+    if limits.concurrency is not None and not mine and len(held) >= limits.concurrency:
+        return "concurrency", len(held), limits.concurrency
+    seconds: Any = limits.wall_time
+    if seconds is not None and now - head.created_at > seconds * 1_000_000:
+        return "wall_time", (now - head.created_at) / 1_000_000, seconds
+    more = {name: amount for name, amount in asked.items() if name not in ONCE or name not in mine}
+    refused = refusal(limits, added(json.loads(head.used), *held.values()), more)
+    return refused or added(mine, more)
+
+
+def added(*amounts: Mapping[str, float]) -> dict[str, float]:
+    """Amounts added up by name."""
+    total: dict[str, float] = {}
+    for each in amounts:
+        for name, amount in each.items():
+            total[name] = total.get(name, 0) + amount
+    return total
+
+
+def spent(used: str, spend: Spend, released: Sequence[Mapping[str, float]]) -> str:
+    """What is used of a session after a `Spend` that releases these reservations."""
+    counted = [{name: each[name] for name in ONCE if name in each} for each in released if spend.keep]
+    unheld = {} if released or not spend.keep else dict(spend.unheld)
+    return json.dumps(added(json.loads(used), dict(spend.used), unheld, *counted))
+
+
+ONCE: Final = ("steps", "operations")
+"""What a place holds once: it is known beforehand how much it is."""

@@ -7,6 +7,7 @@ operating system, which a crash of the process survives and a loss of power may 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +50,7 @@ from .rules import (
     page,
     require_active,
     require_session,
+    reserved,
     session_exists,
     session_page,
     upper_bound,
@@ -354,6 +356,22 @@ class SQLiteStore:
             found = self._database.select("shelved", (session, name))
             return {name: Shelved(*found[0])} if found else {}
         return {row[0]: Shelved(*row[1:]) for row in self._database.select("session_values", (session,))}
+
+    async def reserve(
+        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int
+    ) -> tuple[str, float, float] | None:
+        """See `Sessions.reserve`."""
+        self._ensure_open("reserve")
+
+        def make(connection: sqlite3.Connection) -> tuple[str, float, float] | None:
+            head = require_session(session, self._session(connection, session), "reserve")
+            found = reserved(head, self._database.held(session), (run, place), asked, now)
+            if isinstance(found, tuple):
+                return found
+            connection.execute(self._database.sql["hold"], (session, run, place, json.dumps(found)))
+            return None
+
+        return await self._write(make)
 
     async def share(self, changes: Sequence[SessionWrite]) -> None:
         """See `Sessions.share`."""

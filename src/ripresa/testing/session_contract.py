@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ..core.values import by_content
 from ..errors import Fenced, SessionError
-from ..ports import ArtifactHead, ArtifactSave, RunFilter, SessionFilter, SessionWrite, Shelved
+from ..ports import ArtifactHead, ArtifactSave, RunFilter, SessionFilter, SessionWrite, Shelved, Spend
 from .store_samples import Make, a_session, first, opened, outcome, then
 
 WORD = SessionWrite("s", "word", "set", b'"one"', 5)
@@ -143,6 +145,41 @@ class SessionContract:
                 assert store.session_values("s") == other.session_values("s") == {"count": Shelved(b"4", 2, 6)}
         async with opened(make_store) as again:
             assert again.session_values("s")["count"].value == b"4"
+
+    async def test_what_is_reserved_of_a_session_is_not_given_twice(self, make_store: Make) -> None:
+        """A place holds its steps once; what it released is used, what it did not use is free again."""
+        async with opened(make_store) as store, opened(make_store) as other:
+            limits = '{"steps":2,"tokens":100,"concurrency":2}'
+            await store.create_session(a_session(limits=limits))
+            await store.create(first(session="s"))
+            step = {"steps": 1, "operations": 1}
+            assert await store.reserve("s", "r", "a", step, 1000) is None
+            assert await store.reserve("s", "r", "a", step, 1000) is None
+            assert await store.reserve("s", "r", "a", {"tokens": 60}, 1000) is None
+            assert await other.reserve("s", "x", "b", {"tokens": 60}, 1000) == ("tokens", 60, 100)
+            assert await other.reserve("s", "x", "b", step, 1000) is None
+            assert await other.reserve("s", "x", "c", step, 1000) == ("concurrency", 2, 2)
+            await store.append(then(2, shared=(Spend("s", "r", "a"), Spend("s", "r", "", (("tokens", 20),)))))
+            assert await other.reserve("s", "x", "c", step, 1000) == ("steps", 2, 2)
+            assert await other.reserve("s", "x", "b", {"tokens": 80}, 1000) is None
+            await store.append(then(3, shared=(Spend("s", "x", "*", (), False),)))
+            found = store.find_session("s")
+            assert found is not None
+            assert json.loads(found.used) == {"steps": 1, "operations": 1, "tokens": 20}
+            lost = Spend("s", "r", "z", unheld=(("operations", 1),))
+            await store.append(then(4, shared=(lost, lost._replace(keep=False))))
+            found = store.find_session("s")
+            assert found is not None
+            assert json.loads(found.used)["operations"] == 2
+            with pytest.raises(SessionError):
+                await store.reserve("unknown", "r", "a", step, 1000)
+
+    async def test_the_time_of_a_session_is_counted_from_its_creation(self, make_store: Make) -> None:
+        """In seconds, though moments are in microseconds."""
+        async with opened(make_store) as store:
+            await store.create_session(a_session(created_at=0, limits='{"wall_time":2}'))
+            assert await store.reserve("s", "r", "a", {}, 2_000_000) is None
+            assert await store.reserve("s", "r", "b", {}, 2_500_000) == ("wall_time", 2.5, 2)
 
     async def test_an_artifact_has_a_version_for_each_other_content(self, make_store: Make) -> None:
         """In its scope, by name, with the batch that it belongs to; what equals the version before makes no new one."""

@@ -588,6 +588,7 @@ async def _says_closed(store: Store) -> None:
         lambda: store.sleep("r", 1),
         lambda: store.due(1, 1),
         lambda: store.next_wake(1),
+        lambda: store.reserve("s", "r", "a", {}, 1),
         lambda: store.put_blobs(()),
         lambda: store.list_artifacts("x"),
     ]

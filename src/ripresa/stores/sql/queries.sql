@@ -149,11 +149,11 @@ INSERT OR IGNORE INTO sessions (id, owner, status, created_at, updated_at, limit
 
 -- name: find_session
 -- index: sessions
-SELECT id, owner, status, created_at, updated_at, limits FROM sessions WHERE id = ?;
+SELECT id, owner, status, created_at, updated_at, limits, used FROM sessions WHERE id = ?;
 
 -- name: list_sessions
 -- index: sessions_created
-SELECT id, owner, status, created_at, updated_at, limits FROM sessions
+SELECT id, owner, status, created_at, updated_at, limits, used FROM sessions
 WHERE (created_at, id) < (:before_at, :before_id)
   AND (:owner = '' OR owner = :owner) AND (:status = '' OR status = :status)
 ORDER BY created_at DESC, id DESC LIMIT :limit;
@@ -233,3 +233,23 @@ DELETE FROM results WHERE expires_at > 0 AND expires_at <= ?;
 -- name: forget_expired_step
 -- index: results_step
 DELETE FROM results WHERE step = ? AND expires_at > 0 AND expires_at <= ?;
+
+-- name: reservations
+-- index: reservations
+SELECT run, place, amounts FROM reservations WHERE session = ? ORDER BY run, place;
+
+-- name: hold
+-- index: none
+INSERT OR REPLACE INTO reservations (session, run, place, amounts) VALUES (?, ?, ?, ?);
+
+-- name: unreserve
+-- index: reservations
+DELETE FROM reservations WHERE session = ? AND run = ? AND place = ?;
+
+-- name: session_used
+-- index: sessions
+SELECT used FROM sessions WHERE id = ?;
+
+-- name: set_used
+-- index: sessions
+UPDATE sessions SET used = ? WHERE id = ?;

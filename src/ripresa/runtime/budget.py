@@ -1,0 +1,220 @@
+"""What a run, and its session, may still use: asked before an attempt begins, settled with its end.
+
+Law: nothing begins that its limits do not allow, however much runs side by side. A run's own counts follow from its
+journal; what a session has left is reserved in the store in one transaction and settled in the transaction of the
+append, so that neither a crash nor another process counts anything twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..core.durations import MICROSECONDS
+from ..core.events import (
+    ArtifactSaved,
+    AttemptLost,
+    CallRecorded,
+    Event,
+    IterationStarted,
+    LimitReached,
+    LimitsSet,
+    Recorded,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+    UsageReported,
+)
+from ..core.frames import OPEN
+from ..core.lifecycle import TERMINAL
+from ..core.limits import Limits, Refusal, decode_limits, refusal
+from ..errors import RipresaError
+from ..ports import Spend
+from .clock import sleep
+
+if TYPE_CHECKING:
+    from .attempts import Running
+    from .driver import Driver
+
+WALL = "\0wall"
+"""The alarm of the time that a run may take in all."""
+
+WAIT = 0.1
+"""Seconds between two looks at whether a session has room for one more attempt."""
+
+ENDS = (StepCompleted, StepFailed, AttemptLost)
+
+
+class Budget:
+    """The limits of one run that is driven here, and what is used of them."""
+
+    def __init__(self, driver: Driver, limits: Limits, began_at: int) -> None:
+        self.limits = limits
+        self._driver = driver
+        self._began_at = began_at
+        self._used: dict[str, float] = {}
+        self._held: dict[str, dict[str, float]] = {}
+        self._first: dict[str, int] = {}
+        self._said: dict[str, dict[str, float]] = {}
+
+    # --- what was used
+
+    def restore(self, line: Iterable[Recorded]) -> None:
+        """Count what the journal tells."""
+        for recorded in line:
+            event = recorded.event
+            if isinstance(event, StepScheduled):
+                self._begin(event.path, event.attempt, 1)
+            elif isinstance(event, LimitReached) and event.path:
+                self._begin(event.path, event.attempt, -1)
+            self._note(event)
+
+    def kept(self, events: Iterable[Event]) -> None:
+        """Count what has become durable."""
+        for event in events:
+            self._note(event)
+            if isinstance(event, UsageReported):
+                self.use(f"{event.path}#{event.attempt}", -event.tokens, -event.cost)
+            elif isinstance(event, ENDS):
+                self._held.pop(f"{event.path}#{event.attempt}", None)
+                self._said.pop(f"{event.path}#{event.attempt}", None)
+
+    def use(self, place: str, tokens: int, money: float) -> None:
+        """An attempt says what it used; it counts from now on, before it is recorded."""
+        said = self._said.setdefault(place, {"tokens": 0, "money": 0})
+        said["tokens"] += tokens
+        said["money"] += money
+
+    def _begin(self, path: str, attempt: int, sign: int) -> None:
+        self._add("operations", sign)
+        if sign > 0 and path not in self._first:
+            self._first[path] = attempt
+            self._add("steps", 1)
+        elif sign < 0 and self._first.get(path) == attempt:
+            del self._first[path]
+            self._add("steps", -1)
+
+    def _note(self, event: Event) -> None:
+        for name, amount in spent(event):
+            self._add(name, amount)
+        if isinstance(event, LimitsSet) and event.limits:
+            self.limits = decode_limits(event.limits)
+            self.watch_time()
+
+    def _add(self, name: str, amount: float) -> None:
+        self._used[name] = self._used.get(name, 0) + amount
+
+    def _total(self) -> dict[str, float]:
+        total = dict(self._used)
+        for place in {**self._held, **self._said}:
+            held, said = self._held.get(place, {}), self._said.get(place, {})
+            for name in ("tokens", "money"):
+                total[name] = total.get(name, 0) + max(held.get(name, 0), said.get(name, 0))
+        return total
+
+    # --- what may begin
+
+    async def admit(self, running: Running) -> LimitReached | None:
+        """Count an attempt that is about to run, or say which limit forbids it. What cleans up is never forbidden."""
+        root = self._driver.state.root
+        if root is None or root.phase != OPEN:
+            return None
+        asked: dict[str, float] = {"operations": 1}
+        if running.path not in self._first:
+            asked["steps"] = 1
+        refused = refusal(self.limits, self._total(), asked)
+        if refused is not None:
+            return self._reached(running, refused)
+        self._begin(running.path, running.number, 1)
+        refused = await self._reserve(running, asked)
+        if refused is None:
+            return None
+        self._begin(running.path, running.number, -1)
+        return self._reached(running, refused, self._driver.head.session)
+
+    async def reserve(self, running: Running, tokens: int, money: float) -> None:
+        """Hold tokens and money for an attempt until it ends. Raises `RipresaError(limit_exceeded)`."""
+        asked: dict[str, float] = {"tokens": tokens, "money": money}
+        self.require(running, asked)
+        held = self._held.setdefault(running.place, {})
+        for name, amount in asked.items():
+            held[name] = held.get(name, 0) + amount
+        refused = await self._reserve(running, asked)
+        if refused is not None:
+            raise self._refuse(running, refused, self._driver.head.session)
+
+    def require(self, running: Running, asked: dict[str, float]) -> None:
+        """Raise `RipresaError(limit_exceeded)` unless so much more may be used."""
+        refused = refusal(self.limits, self._total(), asked)
+        if refused is not None:
+            raise self._refuse(running, refused)
+
+    async def _reserve(self, running: Running, asked: dict[str, float]) -> Refusal | None:
+        driver = self._driver
+        while driver.head.session:
+            now = driver.clock.now()
+            store = driver.engine.store
+            refused = await store.reserve(driver.head.session, driver.run, running.place, asked, now)
+            if refused is None or refused[0] != "concurrency":
+                return refused
+            await sleep(driver.clock, WAIT)
+        return None
+
+    def _refuse(self, running: Running, refused: Refusal, session: str = "") -> RipresaError:
+        running.refused = self._reached(running, refused, session)
+        name, used, allowed = refused
+        return RipresaError(
+            f"the limit of {name} is reached: {used:g} of {allowed:g} are used",
+            code="limit_exceeded",
+            op=name,
+            where=running.path,
+        )
+
+    def _reached(self, running: Running, refused: Refusal, session: str = "") -> LimitReached:
+        limits = self.limits
+        if session:
+            head = self._driver.engine.store.find_session(session)
+            limits = decode_limits(head.limits) if head is not None else limits
+        now = self._driver.clock.now()
+        return LimitReached(now, running.path, running.number, *refused, limits.on_exceeded, session)
+
+    # --- time
+
+    def watch_time(self) -> None:
+        """Say when the time of the run is over."""
+        limit: Any = self.limits.wall_time
+        if limit is None:
+            return
+        due = self._began_at + round(limit * MICROSECONDS)
+        self._driver.wake_at(WALL, due, LimitReached(due, "", 0, "wall_time", limit, limit, self.limits.on_exceeded))
+
+    # --- the session's share
+
+    def settle(self, events: Iterable[Event]) -> Iterator[Spend]:
+        """What a batch changes of what the session has left."""
+        session, run = self._driver.head.session, self._driver.run
+        total: dict[str, float] = {}
+        for event in events:
+            for name, amount in spent(event):
+                total[name] = total.get(name, 0) + amount
+            if isinstance(event, (*ENDS, LimitReached)) and event.path:
+                place = f"{event.path}#{event.attempt}"
+                begun = ("operations", 1.0), ("steps", float(self._first.get(event.path) == event.attempt))
+                yield Spend(session, run, place, keep=not isinstance(event, LimitReached), unheld=begun)
+        if total:
+            yield Spend(session, run, "", tuple(total.items()))
+        if self._driver.state.status in TERMINAL:
+            yield Spend(session, run, "*")
+
+
+def spent(event: Event) -> tuple[tuple[str, float], ...]:
+    """What an event says was used."""
+    if isinstance(event, UsageReported):
+        return ("tokens", event.tokens), ("money", event.cost)
+    if isinstance(event, ArtifactSaved):
+        return (("storage", event.size),)
+    if isinstance(event, CallRecorded):
+        return (("operations", 1),)
+    if isinstance(event, IterationStarted):
+        return (("iterations", 1),)
+    return ()

@@ -1,0 +1,365 @@
+"""Limits of runs and sessions: what they count, that they hold side by side, what happens when they are reached."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ripresa import (
+    App,
+    Context,
+    Handle,
+    IllegalTransition,
+    Limits,
+    RipresaError,
+    RunFailed,
+    chain,
+    current,
+    fallback,
+    map_each,
+    repeat,
+    step,
+    workflow,
+)
+from ripresa.core import events as e
+from ripresa.ports import Store
+from ripresa.stores.memory import Memory, MemoryStore
+from ripresa.stores.sqlite import SQLiteStore
+from tests.runtime.stage import Tally, all_of, journal_of, kinds, on_clock, turns
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
+    store: Store = MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "runs.db", "normal")
+    async with App(store, patience=0.05) as app:
+        yield app
+
+
+async def becomes(handle: Handle[Any], status: str) -> None:
+    async with aclosing(handle.events()) as events:
+        async for _ in events:
+            if (await handle.status()).status == status:
+                return
+
+
+ran: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    ran.clear()
+
+
+@step
+async def work(n: int) -> int:
+    ran.append(n)
+    await turns(2)
+    current().usage(tokens=10, cost=0.5)
+    return n
+
+
+@step
+def one_more(n: int) -> int:
+    ran.append(n)
+    return n + 1
+
+
+# --- what is counted
+
+
+@pytest.mark.parametrize(
+    ("limits", "name", "count"),
+    [
+        (Limits(steps=5), "steps", 5),
+        (Limits(operations=4), "operations", 4),
+        (Limits(tokens=25, concurrency=1), "tokens", 3),
+        (Limits(money=1, concurrency=1), "money", 2),
+    ],
+)
+async def test_a_limit_holds_under_fan_out(app: App, limits: Limits, name: str, count: int) -> None:
+    handle = await app.start(chain(map_each(work))(list(range(20))), limits=limits)
+    with pytest.raises(RunFailed, match=f"the limit of {name} is reached") as caught:
+        await handle.result()
+    assert caught.value.failure.code == "limit_exceeded"
+    assert len(ran) == count
+    (reached,) = [event for event in await journal_of(handle) if isinstance(event, e.LimitReached)][:1]
+    assert (reached.limit, reached.policy) == (name, "fail")
+    view = await handle.status()
+    assert (view.status, view.limit) == ("failed", name)
+
+
+async def test_what_is_within_its_limits_completes(app: App) -> None:
+    limits = Limits(steps=3, operations=3, tokens=30, money=1.5, iterations=0, storage=0, wall_time=60, state_size=0)
+    assert await app.run(chain(map_each(work))([1, 2, 3]), limits=limits) == [1, 2, 3]
+
+
+async def test_iterations_of_all_loops_are_counted(app: App) -> None:
+    loop = repeat(one_more, until=lambda n: n >= 9, at_most=99)
+    with pytest.raises(RunFailed, match="the limit of iterations"):
+        await app.run(loop(0), limits=Limits(iterations=4))
+    assert len(ran) == 4
+
+
+async def test_a_retry_is_an_operation_and_no_step(app: App) -> None:
+    @step(retry=5)
+    def third(n: int) -> int:
+        ran.append(n)
+        if current().attempt < 3:
+            raise ValueError
+        return n
+
+    assert await app.run(third(1), limits=Limits(steps=1, operations=3)) == 1
+    with pytest.raises(RunFailed, match="the limit of operations"):
+        await app.run(third(1), limits=Limits(operations=2))
+
+
+async def test_a_fallback_does_not_hide_that_a_limit_is_reached(app: App) -> None:
+    with pytest.raises(RunFailed, match="the limit of steps"):
+        await app.run(chain(one_more).then(fallback(one_more, one_more))(1), limits=Limits(steps=1))
+    assert ran == [1]
+
+
+async def test_durable_functions_have_limits_too(app: App) -> None:
+    @workflow
+    async def many(ctx: Context, count: int) -> int:
+        for n in range(count):
+            await one_more(n)
+        return count
+
+    with pytest.raises(RunFailed, match="the limit of steps"):
+        await app.run(many(9), limits=Limits(steps=3))
+    assert ran == [0, 1, 2]
+
+
+async def test_storage_is_asked_for_before_anything_is_kept(app: App) -> None:
+    @step
+    def save(size: int) -> None:
+        current().save_artifact("a", b"x" * size)
+
+    await app.run(save(10), limits=Limits(storage=10))
+    with pytest.raises(RunFailed, match="the limit of storage is reached: 0 of 10 are used"):
+        await app.run(save(11), id="r", limits=Limits(storage=10))
+    assert await app.artifacts.list(run="r") == ()
+
+
+async def test_tokens_are_reserved_before_and_settled_after(app: App) -> None:
+    tally = Tally()
+
+    @step
+    async def careful(n: int) -> int:
+        await current().reserve(tokens=40)
+        await tally.visit()
+        current().usage(tokens=30)
+        return n
+
+    handle = await app.start(chain(map_each(careful))([1, 2, 3]), limits=Limits(tokens=100, on_exceeded="pause"))
+    await becomes(handle, "paused")
+    tally.open()
+    await becomes(handle, "paused")
+    while (await handle.status()).completed < 2:  # noqa: ASYNC110 - the run says nothing of its own when it has paused
+        await asyncio.sleep(0)
+    assert (await handle.status()).tokens == 60
+    await handle.resume()
+    assert await handle.result() == [1, 2, 3]
+    assert tally.entered == 3
+
+
+async def test_outside_a_run_and_without_limits_reserving_is_free(app: App) -> None:
+    @step
+    async def careful(n: int) -> int:
+        await current().reserve(tokens=10**9, cost=1e9)
+        return n
+
+    assert await careful(1) == await app.run(careful(1)) == 1
+
+
+# --- what happens then
+
+
+async def test_a_run_that_paused_goes_on_when_it_is_allowed_more(app: App) -> None:
+    flow = chain(one_more).then(one_more).then(one_more)
+    handle = await app.start(flow(0), limits=Limits(steps=1, on_exceeded="pause"))
+    await becomes(handle, "paused")
+    assert ran == [0]
+    await handle.resume()
+    await becomes(handle, "paused")
+    assert (await handle.status()).limit == "steps"
+    await handle.allow(Limits(steps=3))
+    assert await handle.result() == 3
+    assert "LimitsSet" in kinds(await journal_of(handle))
+    assert (await handle.status()).limit == ""
+
+
+async def test_a_run_that_asks_goes_on_only_when_it_is_answered(app: App) -> None:
+    flow = chain(one_more).then(one_more)
+    handle = await app.start(flow(0), limits=Limits(steps=1, on_exceeded="ask"))
+    await becomes(handle, "paused")
+    with pytest.raises(IllegalTransition, match="asks for more steps"):
+        await handle.resume()
+    await handle.allow(Limits(steps=2), by="ann")
+    assert await handle.result() == 2
+
+
+async def test_a_run_that_is_denied_fails(app: App) -> None:
+    flow = chain(one_more).then(one_more)
+    handle = await app.start(flow(0), limits=Limits(steps=1, on_exceeded="ask"))
+    await becomes(handle, "paused")
+    await handle.allow(None, by="ann")
+    with pytest.raises(RunFailed, match="nothing more was allowed") as caught:
+        await handle.result()
+    assert caught.value.failure.code == "limit_exceeded"
+
+
+async def test_time_is_a_limit() -> None:
+    async with on_clock() as (app, clock):
+        tally = Tally()
+
+        @step
+        async def slow(n: int) -> int:
+            await tally.visit()
+            return n
+
+        failing = await app.start(slow(1), limits=Limits(wall_time=10))
+        pausing = await app.start(chain(slow).then(slow)(1), limits=Limits(wall_time=10, on_exceeded="pause"))
+        await tally.reach(2)
+        clock.advance(10)
+        with pytest.raises(RunFailed, match="the limit of wall_time"):
+            await failing.result()
+        await becomes(pausing, "paused")
+        await pausing.allow(Limits(wall_time=30))
+        tally.open()
+        assert await pausing.result() == 1
+
+
+# --- after a crash
+
+
+async def test_what_was_used_is_counted_once_over_a_restart() -> None:
+    memory, tally = Memory(), Tally()
+
+    @step
+    async def wait(n: int) -> int:
+        await tally.visit()
+        return n
+
+    flow = chain(one_more).then(wait).then(one_more).then(one_more)
+    async with App(MemoryStore(memory), patience=0.01) as app:
+        handle = await app.start(flow(0), id="r", limits=Limits(steps=3, concurrency=2))
+        await tally.reach(1)
+    tally.open()
+    async with App(MemoryStore(memory)) as app:
+        handle = await app.resume("r", flow)
+        with pytest.raises(RunFailed, match="the limit of steps is reached: 3 of 3"):
+            await handle.result()
+        reached = [item.event for item in await all_of(handle) if isinstance(item.event, e.LimitReached)]
+        assert [(event.path, event.used) for event in reached] == [("one_more#3", 3)]
+
+
+# --- sessions
+
+
+@pytest.mark.parametrize(
+    ("limits", "name", "count"),
+    [(Limits(steps=5), "steps", 5), (Limits(operations=5), "operations", 5), (Limits(tokens=50), "tokens", 5)],
+)
+async def test_a_limit_of_a_session_is_shared_by_its_runs(app: App, limits: Limits, name: str, count: int) -> None:
+    await app.sessions.create("s", limits=limits)
+    for n in range(count):
+        await app.run(work(n), session="s")
+    with pytest.raises(RunFailed, match=f"the limit of {name}"):
+        await app.run(work(9), session="s")
+    assert len(ran) == count
+    used = await app.sessions.used("s")
+    assert (used["steps"], used["operations"], used["tokens"], used["money"]) == (count, count, 10 * count, 0.5 * count)
+
+
+async def test_a_limit_of_a_session_holds_for_runs_side_by_side(app: App) -> None:
+    await app.sessions.create("s", limits=Limits(steps=7))
+    runs = [app.run(chain(map_each(work))([1, 2, 3]), session="s") for _ in range(5)]
+    results = await asyncio.gather(*runs, return_exceptions=True)
+    assert len(ran) <= 7
+    assert sum(isinstance(result, RunFailed) for result in results) >= 3
+    assert (await app.sessions.used("s"))["steps"] <= 7
+
+
+async def test_a_session_bounds_how_much_runs_at_a_time(app: App) -> None:
+    tally = Tally(open=True)
+
+    @step
+    async def visit(n: int) -> int:
+        await tally.visit()
+        return n
+
+    await app.sessions.create("s", limits=Limits(concurrency=2))
+    await asyncio.gather(*(app.run(chain(map_each(visit))([1, 2]), session="s") for _ in range(2)))
+    assert (tally.most, tally.entered) == (2, 4)
+
+
+async def test_tokens_reserved_in_a_session_are_not_given_twice(app: App) -> None:
+    tally = Tally()
+
+    @step
+    async def careful(n: int) -> int:
+        await current().reserve(tokens=60)
+        await tally.visit()
+        current().usage(tokens=20)
+        return n
+
+    await app.sessions.create("s", limits=Limits(tokens=100))
+    first = await app.start(careful(1), session="s")
+    await tally.reach(1)
+    with pytest.raises(RunFailed, match="the limit of tokens"):
+        await app.run(careful(2), session="s")
+    tally.open()
+    await first.result()
+    assert await app.run(careful(3), session="s") == 3
+    assert (await app.sessions.used("s"))["tokens"] == 40
+
+
+async def test_a_session_is_allowed_more(app: App) -> None:
+    await app.sessions.create("s", limits=Limits(steps=1, on_exceeded="pause"))
+    await app.run(one_more(0), session="s")
+    handle = await app.start(one_more(1), session="s")
+    await becomes(handle, "paused")
+    assert (await app.sessions.allow("s", Limits(steps=2))).limits == Limits(steps=2)
+    await handle.resume()
+    assert await handle.result() == 2
+
+
+async def test_a_crash_counts_nothing_twice_in_a_session() -> None:
+    memory, tally = Memory(), Tally()
+
+    @step(retry=3)
+    async def wait(n: int) -> int:
+        current().usage(tokens=5)
+        await tally.visit()
+        return n
+
+    flow = chain(wait)
+    async with App(MemoryStore(memory), patience=0.01) as app:
+        await app.sessions.create("s", limits=Limits(steps=9, operations=9))
+        await app.start(flow(0), id="r", session="s")
+        await tally.reach(1)
+    tally.open()
+    async with App(MemoryStore(memory)) as app:
+        handle = await app.resume("r", flow)
+        assert await handle.result() == 0
+        used = await app.sessions.used("s")
+        assert used["steps"] == 1
+        assert used["operations"] == 2
+
+
+async def test_what_a_session_holds_may_be_bounded(app: App) -> None:
+    @step
+    def fill(size: int) -> None:
+        current().session.set("a", "x" * size)
+
+    await app.sessions.create("s", limits=Limits(state_size=100))
+    await app.run(fill(50), session="s")
+    with pytest.raises(RunFailed, match="the limit of state_size"):
+        await app.run(fill(200), session="s")
+    with pytest.raises(RipresaError):
+        await app.run(fill(99), session="s")
