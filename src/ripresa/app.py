@@ -6,8 +6,9 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -18,7 +19,7 @@ from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .config import Config, allowed, configured, log_listener
-from .core.durations import Duration, seconds
+from .core.durations import Duration, microseconds, microseconds_of, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL
 from .core.limits import Limits, limits_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .runtime.engine import Engine
     from .runtime.migrating import MigrationReport, Planned
     from .runtime.pools import PoolStatus
-    from .selection import Selection
+    from .selection import Report, Selection
     from .sessions import Sessions
     from .stores.address import Factory
 
@@ -507,6 +508,47 @@ class App:
             raise not_found(id)
         return head
 
+    async def prune(
+        self,
+        *,
+        older_than: Duration,
+        workflow: str = "",
+        tag: str = "",
+        archive: str | Path | None = None,
+        by: str = "",
+        reason: str = "",
+    ) -> Report:
+        """Remove runs that ended longer ago than that; a policy for other statuses or times: `select(...).prune()`.
+
+        What is their own goes with them: journal, requests, artifacts, and, by and by, large values. What stays for
+        audit is a `Tombstone` of each. With `archive` (a folder) each is written to a file first.
+        """
+        from .runtime.functions import moment
+
+        before = moment(self.engine.clock.now() - microseconds(older_than, "older_than"))
+        chosen = self.select(workflow=workflow, tag=tag)
+        report = await chosen.prune(
+            ended_before=before, archive=None if archive is None else Path(archive), by=by, reason=reason
+        )
+        await self.sweep()
+        return report
+
+    async def sweep(self, *, grace: Duration = "1 day") -> int:
+        """Remove large values that nothing names, and nothing named when they were looked for `grace` ago; how many.
+
+        `grace` is for what a step has put down and not yet named; 0 is for stores that nobody else writes to.
+        """
+        return await self.store.sweep(self.engine.clock.now(), microseconds(grace, "grace"))
+
+    async def restore(self, path: str | Path) -> Handle[Any]:
+        """Bring a run back from the file to which it was archived; it is as it was when it ended.
+
+        Raises `RunExists`, `StoreError(store_corrupt)` for a file that is no archive.
+        """
+        from .retention import restore
+
+        return self._handle((await restore(self.store, Path(path))).id, None)
+
     async def forget(self, step: Step[..., Any] | str = "", *, expired: bool = False) -> int:
         """Forget cached results: of one step (or the qualified name of its function) or all; how many there were.
 
@@ -587,7 +629,7 @@ def _check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any]) ->
 def _moment(value: datetime | None) -> int:
     if value is None:
         return 0
-    return (value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return microseconds_of(value)
 
 
 def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:

@@ -398,8 +398,47 @@ class Results(Protocol):
         ...
 
 
+class Tombstone(NamedTuple):
+    """What stays of a run that was pruned. `digest` is the SHA-256 of its rows; moments are microseconds since 1970."""
+
+    id: str
+    workflow: str
+    version: str
+    status: str
+    created_at: int
+    updated_at: int
+    error: str
+    digest: str
+    pruned_at: int
+    by: str = ""
+    reason: str = ""
+
+
 @runtime_checkable
-class Store(Journal, Lists, Inbox, Owners, Sessions, Artifacts, Sleepers, Results, Protocol):
+class Graveyard(Protocol):
+    """Runs that have ended and are not to be kept."""
+
+    async def prune(self, stone: Tombstone) -> bool:
+        """Remove a run with all that is its own, and keep the tombstone; False unless it has ended and is not owned.
+
+        Artifacts of its session stay. Large values stay until `sweep`.
+        """
+        ...
+
+    async def list_tombstones(self, limit: int, after: int = 0) -> Sequence[Tombstone]:
+        """What stayed of the runs that were pruned last, newest first, without the first `after`."""
+        ...
+
+    async def sweep(self, now: int, grace: int) -> int:
+        """Remove large values that an earlier sweep, `grace` microseconds ago or more, found unused already; how many.
+
+        What is put again meanwhile, or named again, is in use. A grace of 0 is for stores that nobody else writes to.
+        """
+        ...
+
+
+@runtime_checkable
+class Store(Journal, Lists, Inbox, Owners, Sessions, Artifacts, Sleepers, Results, Graveyard, Protocol):
     """Everything about runs in one adapter, opened and closed once."""
 
     @property

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .core.durations import microseconds_of
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL, WAITING
 from .errors import RipresaError
 from .ports import RunFilter, RunHead
+from .retention import bury
 
 if TYPE_CHECKING:
     from .app import App
@@ -74,6 +78,34 @@ class Selection:
     async def retry(self, *, by: str = "") -> Report:
         """Take up each that failed, from its first unfinished steps. They run on after this returns."""
         return await self._each(("failed",), lambda head: self._resume(head, by))
+
+    async def prune(
+        self, *, ended_before: datetime | None = None, archive: Path | None = None, by: str = "", reason: str = ""
+    ) -> Report:
+        """Remove those that have ended (before a moment), with all that is their own; a tombstone stays of each.
+
+        With `archive` each is written to a file in that folder first, from which `App.restore` brings it back. Values
+        that nothing names any more are removed a day later: see `App.sweep`.
+        """
+        limit = None if ended_before is None else microseconds_of(ended_before)
+        heads = [
+            head
+            async for page in self._pages(tuple(TERMINAL))
+            for head in page
+            if limit is None or head.updated_at < limit
+        ]
+        done: list[str] = []
+        refused: list[Refusal] = []
+        now = self._app.engine.clock.now()
+        for head in heads:
+            refusal = await _asked(
+                head, lambda each: bury(self._app.store, each, now, by=by, reason=reason, archive=archive)
+            )
+            if refusal is None:
+                done.append(head.id)
+            else:
+                refused.append(refusal)
+        return Report(tuple(done), tuple(refused))
 
     async def _handled(self, head: RunHead, action: str, **options: str) -> None:
         handle = await self._app.handle(head.id)

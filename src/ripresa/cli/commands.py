@@ -224,6 +224,48 @@ def _ask(run: str, kind: str, reason: str, target: str, store: str, quiet: bool)
 
 
 @cli.command()
+def prune(
+    older_than: Annotated[str, typer.Option(help='how long ago a run must have ended: "90 days"', show_default=False)],
+    status: Annotated[list[str] | None, typer.Option(help="only runs of this status; may be repeated")] = None,
+    workflow: Annotated[str, typer.Option(help="only runs of this workflow")] = "",
+    tag: Annotated[str, typer.Option(help="only runs with this tag")] = "",
+    archive: Annotated[str, typer.Option(help="a folder: write each run to a file first", show_default=False)] = "",
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list the runs that would be removed")] = False,
+    store: Store = "",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Remove runs that ended long ago; a tombstone stays of each."""
+    from . import many
+
+    old = many.Old(older_than, tuple(status or ()), workflow, tag, archive, reason)
+    return many.prune(_place(store), old, dry_run=dry_run, as_json=json, quiet=quiet)
+
+
+@cli.command()
+def restore(
+    file: Annotated[str, typer.Argument(help="a file that prune --archive wrote", show_default=False)],
+    store: Store = "",
+    quiet: Quiet = False,
+) -> int:
+    """Bring an archived run back."""
+    from . import many
+
+    return many.restore(_place(store), file, quiet=quiet)
+
+
+@cli.command()
+def tombstones(
+    limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 50, store: Store = "", json: Json = False
+) -> int:
+    """List what stayed of runs that were removed, newest first."""
+    from . import many
+
+    return many.tombstones(_place(store), limit=limit, as_json=json)
+
+
+@cli.command()
 def forget(
     step: Annotated[str, typer.Argument(help="only of this function: module.name", show_default=False)] = "",
     expired: Annotated[bool, typer.Option("--expired", help="only what nobody is given any more")] = False,

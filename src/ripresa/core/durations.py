@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from ..errors import InvalidConfig
@@ -64,3 +64,8 @@ def _parse(text: str, name: str) -> float:
 def _bad(value: object, name: str) -> InvalidConfig:
     hint = 'write seconds (30), text ("30s", "5 minutes", "1h 30m") or a timedelta'
     return InvalidConfig(f"{name} is {value!r}, which is no length of time", op=name, hint=hint)
+
+
+def microseconds_of(moment: datetime) -> int:
+    """A moment as microseconds since 1970; one without a time zone is local time."""
+    return (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

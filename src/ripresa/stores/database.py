@@ -11,9 +11,11 @@ import os
 import pkgutil
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.sessions import apply
 from ..errors import StoreError
@@ -21,6 +23,7 @@ from ..ports import ArtifactSave, Batch, RunHead, Shared, Spend
 from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
 from .rules import Held, spent
+from .sweep import in_use
 
 APPLICATION = 0x52697072
 """`PRAGMA application_id` of our files: "Ripr"."""
@@ -33,6 +36,7 @@ MIGRATIONS = (
     "004_artifacts.sql",
     "005_results.sql",
     "006_budgets.sql",
+    "007_retention.sql",
 )
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -64,6 +68,27 @@ def statements(text: str) -> list[str]:
             found.append(rest)
             rest = ""
     return found
+
+
+class Unused(NamedTuple):
+    """Large values that nothing names, those that are named `again`, and the last row of the journals looked at."""
+
+    digests: set[str]
+    again: set[str]
+    last: int
+
+
+class _Rows:
+    """The texts of rows, remembering the number of the last one."""
+
+    def __init__(self, found: Iterable[tuple[int, bytes]]) -> None:
+        self._found = found
+        self.last = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for number, data in self._found:
+            self.last = number
+            yield data
 
 
 class Database:
@@ -346,6 +371,41 @@ class Database:
             return self.reader.execute(self.sql[query], values).fetchall()
         except sqlite3.Error as error:
             raise store_error(error, self.path) from error
+
+    def unused_blobs(self) -> Unused:
+        """The large values that nothing names; by a connection of its own."""
+        try:
+            with closing(self._connect()) as connection:
+                known = dict(connection.execute(self.sql["digests"]).fetchall())
+                rows = _Rows(connection.execute(self.sql["every_event"], (0,)))
+                used = in_use(
+                    chain(rows, self._named(connection)), set(known), lambda digest: self._blob(connection, digest)
+                )
+                again = {digest for digest in used if known[digest]}
+                return Unused(set(known) - used, again, rows.last)
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+
+    def _named(self, connection: sqlite3.Connection) -> Iterator[bytes | str]:
+        """All texts beside journals in which large values are named."""
+        for query in ("every_request", "every_artifact", "every_session_value"):
+            for (text,) in connection.execute(self.sql[query]):
+                yield text
+
+    def drop_blobs(self, connection: sqlite3.Connection, unused: Unused, now: int, grace: int) -> int:
+        """Remove, within a transaction, what has been unused for some time and no later row names; mark the others."""
+        later = _Rows(connection.execute(self.sql["every_event"], (unused.last,)))
+        again = in_use(later, unused.digests, lambda digest: self._blob(connection, digest))
+        gone = unused.digests - again
+        connection.executemany(self.sql["unmark_blob"], [(digest,) for digest in again | unused.again])
+        connection.executemany(self.sql["mark_blob"], [(now, digest) for digest in gone])
+        before = connection.total_changes
+        connection.executemany(self.sql["drop_blob"], [(digest, now - grace) for digest in gone])
+        return connection.total_changes - before
+
+    def _blob(self, connection: sqlite3.Connection, digest: str) -> bytes:
+        found = connection.execute(self.sql["blob"], (digest,)).fetchone()
+        return found[0] if found else b""
 
     def data_version(self) -> int:
         """A number that changes when anything was written through another connection, of this or any process."""

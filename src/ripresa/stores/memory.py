@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..core.lifecycle import LIVE, WAITING
+from ..core.lifecycle import LIVE, TERMINAL, WAITING
 from ..core.sessions import apply
 from ..errors import StoreError
 from ..ports import (
@@ -28,6 +28,7 @@ from ..ports import (
     Shared,
     Shelved,
     Spend,
+    Tombstone,
 )
 from .rules import (
     Held,
@@ -47,6 +48,7 @@ from .rules import (
     spent,
     upper_bound,
 )
+from .sweep import in_use
 
 
 @dataclass(slots=True)
@@ -71,6 +73,8 @@ class Memory:
         self.held: dict[str, Held] = {}
         self.shelves: dict[str, dict[str, Shelved]] = {}
         self.results: dict[str, CachedResult] = {}
+        self.tombstones: list[Tombstone] = []
+        self.unused: dict[str, int] = {}
         self.alive: set[str] = set()
         self.asleep: set[str] = set()
         self.writes = 0
@@ -135,6 +139,7 @@ class MemoryStore:
         self.memory.writes += 1
         for digest, data in batch.blobs:
             self.memory.blobs.setdefault(digest, data)
+            self.memory.unused.pop(digest, None)
         for number in batch.taken:
             if number in self.memory.inbox and self.memory.inbox[number].run == batch.run:
                 del self.memory.inbox[number]
@@ -311,6 +316,7 @@ class MemoryStore:
         self._ensure_open("put_blobs")
         for digest, data in blobs:
             self.memory.blobs.setdefault(digest, data)
+            self.memory.unused.pop(digest, None)
 
     async def list_artifacts(self, scope: str = "", run: str = "", name: str = "") -> Sequence[ArtifactHead]:
         """See `Artifacts.list_artifacts`."""
@@ -364,6 +370,41 @@ class MemoryStore:
         ]
         for key in gone:
             del self.memory.results[key]
+        return len(gone)
+
+    # --- graveyard ---------------------------------------------------------------------------------------------------
+
+    async def prune(self, stone: Tombstone) -> bool:
+        """See `Graveyard.prune`."""
+        self._ensure_open("prune")
+        run = self.memory.runs.get(stone.id)
+        if run is None or run.head.status not in TERMINAL or run.owner in self.memory.alive:
+            return False
+        del self.memory.runs[stone.id]
+        for number in [number for number, request in self.memory.inbox.items() if request.run == stone.id]:
+            del self.memory.inbox[number]
+        self.memory.artifacts = [head for head in self.memory.artifacts if head.scope != f"run:{stone.id}"]
+        self.memory.tombstones.insert(0, stone)
+        return True
+
+    async def list_tombstones(self, limit: int, after: int = 0) -> Sequence[Tombstone]:
+        """See `Graveyard.list_tombstones`."""
+        self._ensure_open("list_tombstones")
+        return self.memory.tombstones[after : after + limit]
+
+    async def sweep(self, now: int, grace: int) -> int:
+        """See `Graveyard.sweep`."""
+        self._ensure_open("sweep")
+        memory = self.memory
+        texts: list[bytes | str] = [row.data for run in memory.runs.values() for row in run.rows]
+        texts += [request.body for request in memory.inbox.values()]
+        texts += [head.content for head in memory.artifacts]
+        texts += [shelved.value for shelf in memory.shelves.values() for shelved in shelf.values()]
+        used = in_use(texts, set(memory.blobs), memory.blobs.__getitem__)
+        memory.unused = {digest: memory.unused.get(digest, now) for digest in memory.blobs if digest not in used}
+        gone = [digest for digest, since in memory.unused.items() if since <= now - grace]
+        for digest in gone:
+            del memory.blobs[digest], memory.unused[digest]
         return len(gone)
 
     # --- sleepers ----------------------------------------------------------------------------------------------------

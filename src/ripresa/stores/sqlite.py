@@ -32,6 +32,7 @@ from ..ports import (
     SessionPage,
     SessionWrite,
     Shelved,
+    Tombstone,
 )
 from .database import SYNCHRONOUS, Database, join_tags, split_tags
 from .failures import damage, store_error
@@ -422,6 +423,39 @@ class SQLiteStore:
         values = tuple(value for value in (step, expired_by) if value)
         cursor = await self._write(lambda connection: connection.execute(self._database.sql[query], values))
         return cursor.rowcount
+
+    # --- graveyard ---------------------------------------------------------------------------------------------------
+
+    async def prune(self, stone: Tombstone) -> bool:
+        """See `Graveyard.prune`."""
+        self._ensure_open("prune")
+        return await self._write(lambda connection: self._prune(connection, stone))
+
+    def _prune(self, connection: sqlite3.Connection, stone: Tombstone) -> bool:
+        sql = self._database.sql
+        found = connection.execute(sql["prunable"], (stone.id,)).fetchone()
+        if found is None or (found[3] is not None and self._is_alive(found[3])):
+            return False
+        key, created_at, tags, _ = found
+        for tag in split_tags(tags):
+            connection.execute(sql["remove_tag"], (tag, created_at, stone.id))
+        for query in ("prune_events", "prune_inbox", "prune_seen"):
+            connection.execute(sql[query], (key,))
+        connection.execute(sql["prune_artifacts"], (f"run:{stone.id}",))
+        connection.execute(sql["prune_run"], (key,))
+        connection.execute(sql["bury"], stone)
+        return True
+
+    async def list_tombstones(self, limit: int, after: int = 0) -> Sequence[Tombstone]:
+        """See `Graveyard.list_tombstones`."""
+        self._ensure_open("list_tombstones")
+        return [Tombstone(*row) for row in self._database.select("tombstones", (limit, after))]
+
+    async def sweep(self, now: int, grace: int) -> int:
+        """See `Graveyard.sweep`. It reads all that is kept, on a thread, while runs go on."""
+        self._ensure_open("sweep")
+        unused = await asyncio.to_thread(self._database.unused_blobs)
+        return await self._write(lambda connection: self._database.drop_blobs(connection, unused, now, grace))
 
     # --- sleepers ----------------------------------------------------------------------------------------------------
 

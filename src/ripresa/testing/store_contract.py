@@ -27,11 +27,12 @@ from ..core.values import by_content
 from ..errors import Fenced, RipresaError, RunExists, RunNotFound, StoreError
 from ..ports import NEVER, Batch, Page, Row, RunFilter, RunHead, SessionFilter, Store
 from .result_contract import ResultContract
+from .retention_contract import RetentionContract
 from .session_contract import SessionContract
 from .store_samples import Make, a_head, a_session, first, opened, outcome, then
 
 
-class StoreContract(SessionContract, ResultContract):
+class StoreContract(SessionContract, ResultContract, RetentionContract):
     """What every store does. See the head of the module for how to use it."""
 
     pytestmark = pytest.mark.anyio

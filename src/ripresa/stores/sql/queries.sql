@@ -26,7 +26,8 @@ DELETE FROM tags WHERE tag = ? AND created_at = ? AND id = ?;
 
 -- name: add_blob
 -- index: none
-INSERT OR IGNORE INTO blobs (digest, data) VALUES (?, ?);
+INSERT INTO blobs (digest, data) VALUES (?, ?)
+ON CONFLICT (digest) DO UPDATE SET unused_since = 0 WHERE unused_since > 0;
 
 -- name: blob
 -- index: sqlite_autoindex_blobs_1
@@ -253,3 +254,70 @@ SELECT used FROM sessions WHERE id = ?;
 -- name: set_used
 -- index: sessions
 UPDATE sessions SET used = ? WHERE id = ?;
+
+-- name: prunable
+-- index: sqlite_autoindex_runs_1
+SELECT key, created_at, tags, owner FROM runs
+WHERE id = ? AND status IN ('completed', 'failed', 'cancelled', 'terminated', 'undone');
+
+-- name: prune_events
+-- index: sqlite_autoindex_events_1
+DELETE FROM events WHERE run = ?;
+
+-- name: prune_inbox
+-- index: inbox_run
+DELETE FROM inbox WHERE run = ?;
+
+-- name: prune_seen
+-- index: seen
+DELETE FROM seen WHERE run = ?;
+
+-- name: prune_artifacts
+-- index: artifacts
+DELETE FROM artifacts WHERE scope = ?;
+
+-- name: prune_run
+-- index: runs
+DELETE FROM runs WHERE key = ?;
+
+-- name: bury
+-- index: none
+INSERT INTO tombstones (id, workflow, version, status, created_at, updated_at, error, digest, pruned_at, by, reason)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: tombstones
+-- index: tombstones
+SELECT id, workflow, version, status, created_at, updated_at, error, digest, pruned_at, by, reason FROM tombstones
+ORDER BY number DESC LIMIT ? OFFSET ?;
+
+-- name: digests
+-- index: blobs
+SELECT digest, unused_since FROM blobs;
+
+-- name: every_event
+-- index: events
+SELECT rowid, data FROM events WHERE rowid > ? ORDER BY rowid;
+
+-- name: every_request
+-- index: inbox
+SELECT body FROM inbox;
+
+-- name: every_artifact
+-- index: artifacts
+SELECT content FROM artifacts;
+
+-- name: every_session_value
+-- index: session_values
+SELECT value FROM session_values;
+
+-- name: mark_blob
+-- index: sqlite_autoindex_blobs_1
+UPDATE blobs SET unused_since = ? WHERE digest = ? AND unused_since = 0;
+
+-- name: unmark_blob
+-- index: sqlite_autoindex_blobs_1
+UPDATE blobs SET unused_since = 0 WHERE digest = ?;
+
+-- name: drop_blob
+-- index: sqlite_autoindex_blobs_1
+DELETE FROM blobs WHERE digest = ? AND unused_since <= ?;

@@ -1,0 +1,143 @@
+"""Old runs: archived, removed, brought back; what has to stay stays."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ripresa import RipresaError, RunExists, RunNotFound, StoreError, chain, step
+from ripresa.retention import archive_path, digest_of, tombstones
+from ripresa.stores.memory import Memory
+from tests.runtime.stage import in_memory, on_clock
+
+
+@step
+async def blow_up(value: int) -> str:
+    return f"{value} " * 3000
+
+
+FLOW = chain(blow_up, name="flow")
+
+
+async def test_runs_that_ended_long_ago_are_removed_and_leave_a_tombstone() -> None:
+    async with on_clock() as (app, clock):
+        await app.run(FLOW(1), id="old")
+        digest = digest_of(await app.store.read("old"))
+        clock.advance("91 days")
+        await app.run(FLOW(2), id="new")
+        report = await app.prune(older_than="90 days", by="ann", reason="policy")
+        assert report.done == ("old",)
+        with pytest.raises(RunNotFound):
+            await app.handle("old")
+        assert (await (await app.handle("new")).status()).status == "completed"
+        (stone,) = [stone async for stone in tombstones(app.store)]
+        assert (stone.id, stone.workflow, stone.status, stone.by, stone.reason) == (
+            "old",
+            "flow",
+            "completed",
+            "ann",
+            "policy",
+        )
+        assert stone.digest == digest
+        assert await app.sweep() == 0
+        clock.advance("1 day")
+        assert await app.sweep() == 1  # the large result; the definition is the new run's too
+        assert await (await app.handle("new", FLOW)).result() == "2 " * 3000
+
+
+async def test_an_archived_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    async with in_memory() as app:
+        handle = await app.start(FLOW(1), id="run/1", tags=["a"])
+        await handle.result()
+        before, journal = await handle.status(), await app.engine.history("run/1")
+        assert (await app.select(tag="a").prune(archive=tmp_path)).done == ("run/1",)
+        path = archive_path(tmp_path, "run/1")
+    async with in_memory(Memory()) as app:
+        again = await app.restore(path)
+        assert await again.status() == before
+        assert await app.engine.history("run/1") == journal
+        assert await (await app.handle("run/1", FLOW)).result() == "1 " * 3000
+        assert [head.id async for head in app.select(tag="a", status="completed")] == ["run/1"]
+        with pytest.raises(RunExists):
+            await app.restore(path)
+
+
+async def test_a_failed_run_that_was_restored_can_be_resumed(tmp_path: Path) -> None:
+    broken = [True]
+
+    @step
+    async def check(value: int) -> int:
+        if broken:
+            raise ValueError(value)
+        return value
+
+    flow = chain(check, name="fragile")
+    async with in_memory(workflows=[flow]) as app:
+        await (await app.start(flow(1), id="run")).outcome()
+        await app.select().prune(archive=tmp_path)
+        await app.restore(archive_path(tmp_path, "run"))
+        broken.clear()
+        assert await (await app.resume("run")).result() == 1
+
+
+async def test_a_run_that_goes_on_is_refused() -> None:
+    from tests.runtime.stage import Tally
+
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    async with in_memory() as app:
+        await app.start(chain(wait)(1), id="run")
+        await tally.reach(1)
+        report = await app.select(status="running").prune()
+        assert [(refusal.run, refusal.code) for refusal in report.refused] == [("run", "illegal_transition")]
+        tally.open()
+
+
+async def test_a_run_that_cannot_be_archived_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "a file"
+    folder.write_text("")
+    async with in_memory() as app:
+        await app.run(FLOW(1), id="run")
+        report = await app.select().prune(archive=folder)
+        assert [refusal.code for refusal in report.refused] == ["store_failed"]
+        assert (await (await app.handle("run")).status()).status == "completed"
+
+
+def lines_of(path: Path) -> list[Any]:
+    with gzip.open(path, "rt") as text:
+        return [json.loads(line) for line in text]
+
+
+BREAKING: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "cut off": lambda lines: lines[:-1],
+    "of another format": lambda lines: [{**lines[0], "format": 2}, *lines[1:]],
+    "changed": lambda lines: [lines[0], {**lines[1], "data": "AAAA"}, *lines[2:]],
+    "without a head": lambda lines: [{}, *lines[1:]],
+    "empty": lambda lines: [],
+}
+
+
+@pytest.mark.parametrize("how", [*BREAKING, "no gzip", "nowhere"])
+async def test_what_is_no_archive_is_refused(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.run.gz"
+    async with in_memory() as app:
+        await app.run(FLOW(1), id="run")
+        await app.select().prune(archive=tmp_path)
+        if how in BREAKING:
+            lines = BREAKING[how](lines_of(archive_path(tmp_path, "run")))
+            with gzip.open(path, "wt") as text:
+                text.writelines(json.dumps(line) + "\n" for line in lines)
+        elif how == "no gzip":
+            path.write_bytes(b"hello")
+        with pytest.raises(RipresaError if how == "nowhere" else StoreError) as caught:
+            await app.restore(path)
+        assert caught.value.code == ("usage" if how == "nowhere" else "store_corrupt")
+        assert await app.store.find_run("run") is None
