@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .authoring.call import Call
     from .authoring.chain import Chain, chain
     from .authoring.choice import branch, case, choose
-    from .authoring.flow import Flow, Runnable
+    from .authoring.flow import Flow, Runnable, saga
     from .authoring.function import Workflow, workflow
     from .authoring.graph import Graph, Node
     from .authoring.hooks import Breaker, Hook, Hooks, after, before, intercept, observe, on_error
@@ -172,7 +172,7 @@ _PLACES = {
     ),
     "authoring.chain": ("Chain", "chain"),
     "authoring.choice": ("branch", "case", "choose"),
-    "authoring.flow": ("Flow", "Runnable"),
+    "authoring.flow": ("Flow", "Runnable", "saga"),
     "authoring.function": ("Workflow", "workflow"),
     "authoring.graph": ("Graph", "Node"),
     "authoring.loops": ("fold", "for_range", "repeat"),
@@ -320,6 +320,7 @@ __all__ = [
     "parallel",
     "repeat",
     "router",
+    "saga",
     "speculate",
     "step",
     "stream",

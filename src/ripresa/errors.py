@@ -23,6 +23,7 @@ CODES: dict[str, Code] = {
     "unknown_dependency": Code("a node depends on one that is not in the graph"),
     "duplicate_name": Code("two things that must differ have one name"),
     "type_mismatch": Code("the annotations of two neighbours do not fit"),
+    "no_undo": Code("a reversible step does not say what undoes it, or its undo cannot undo it"),
     "definition_changed": Code("the structure of a workflow changed under an unfinished run"),
     "unknown_target": Code("the code of a workflow is not where its target says"),
     "unknown_workflow": Code("no workflow of that name is registered"),

@@ -64,7 +64,10 @@ def test_names_come_from_functions() -> None:
         ({"name": "a/b"}, "name is 'a/b', must not contain '/'"),
         ({"name": " "}, "name is ' ', must be a text that is not empty"),
         ({"name": "a\n[0]"}, "must not contain '\\\\n' '\\[' '\\]'"),
-        ({"effect": "harmless"}, "effect is 'harmless', must be one of pure, read, idempotent, irreversible"),
+        (
+            {"effect": "harmless"},
+            "effect is 'harmless', must be one of pure, read, idempotent, reversible, irreversible",
+        ),
         ({"executor": "a/b"}, "executor is 'a/b', must not contain '/'"),
         ({"timeout": 0}, "timeout is 0, must be a length of time above 0"),
         ({"timeout": "soon"}, "timeout is 'soon'"),

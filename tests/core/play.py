@@ -11,6 +11,7 @@ from ripresa.core.commands import (
     ClearTimer,
     Command,
     Intercept,
+    Reconcile,
     Resume,
     RunStep,
     SetTimer,
@@ -34,6 +35,7 @@ from ripresa.core.events import (
     LimitReached,
     PauseRequested,
     Raised,
+    Reconciled,
     Recorded,
     Returned,
     RolledBack,
@@ -49,6 +51,7 @@ from ripresa.core.events import (
     StepReused,
     TerminateRequested,
     TimerFired,
+    UndoRequested,
     Write,
 )
 from ripresa.core.frames import CallFrame, ScopeFrame
@@ -100,11 +103,14 @@ class Ledger:
         self.timers: dict[str, SetTimer] = {}
         self.asks: dict[str, Ask | Resume] = {}
         self.gates: dict[str, Intercept] = {}
+        self.parked: dict[str, Reconcile] = {}
 
     def note(self, fact: Fact, commands: list[Command]) -> None:
         match fact:
             case StepCompleted() | StepFailed() | AttemptLost() | LimitReached() | StepReused():
                 del self.steps[fact.path]
+            case Reconciled():
+                del self.parked[fact.path]
             case TimerFired():
                 del self.timers[fact.path]
             case Answered() | AnswerFailed() | Asked() | StateGiven():
@@ -138,15 +144,21 @@ class Ledger:
                 self.gates[command.path] = command
             case Withdraw():
                 self.gates.pop(command.path, None)
+            case Reconcile():
+                self.parked[command.path] = command
 
     def check(self, state: RunState) -> None:
         wanted = outstanding(state)
         if state.status == "terminated":
             assert wanted == []
+            self.__init__()  # type: ignore[misc]
             return
         asks = {command.path: command for command in wanted if isinstance(command, Ask | Resume)}
         self.asks = {path: ask for path, ask in self.asks.items() if path in asks}  # nobody takes an ask back
+        parked = {command.path for command in wanted if isinstance(command, Reconcile)}
+        self.parked = {path: command for path, command in self.parked.items() if path in parked}
         expected = [*self.steps.values(), *self.timers.values(), *self.asks.values(), *self.gates.values()]
+        expected += self.parked.values()
         assert sorted(map(plain, wanted)) == sorted(map(plain, expected))
         if state.status in TERMINAL:
             assert wanted == []
@@ -157,6 +169,8 @@ def plain(command: Command) -> str:
     match command:
         case RunStep():
             return repr(("run", command.path, command.attempt, encode_value(command.input)))
+        case Reconcile():
+            return repr(("reconcile", command.path, command.attempt, encode_value(command.input)))
         case Ask():
             return repr(("ask", command.path, command.question, encode_value(command.value)))
         case _:
@@ -303,6 +317,13 @@ class Play:
 
     def set_hooks(self, *hooks: str) -> list[Effect]:
         return self.feed(HooksSet(self.now, hooks))
+
+    def undo(self, after: int = 0) -> list[Effect]:
+        return self.feed(UndoRequested(self.now, after))
+
+    def reconcile(self, path: str, verdict: str, output: Value = b"1") -> list[Effect]:
+        error = failure("it did not", path=path) if verdict == "failed" else None
+        return self.feed(Reconciled(self.now, path, self.attempt(path), verdict, output, error))
 
     def attempt(self, path: str) -> int:
         """The number of the attempt that the run has under way at this path; 1 where there is none."""

@@ -27,6 +27,7 @@ from ripresa.core.events import (
     StepCompleted,
     StepScheduled,
     TerminateRequested,
+    UndoRequested,
 )
 from ripresa.core.lifecycle import ACTIVE, TERMINAL, TRANSITIONS, check_transition
 from ripresa.core.nodes.call import Call
@@ -36,6 +37,7 @@ from ripresa.core.nodes.join import Join
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.undo import Undo
 from ripresa.core.state import RunState
 from ripresa.errors import IllegalTransition, RipresaError
 
@@ -61,11 +63,11 @@ def test_what_is_not_allowed_says_what_is() -> None:
     with pytest.raises(IllegalTransition) as caught:
         check_transition("failed", "paused", run="r1", op="pause")
     assert (
-        str(caught.value)
-        == "[illegal_transition] run 'r1' is failed and cannot become paused (from failed it can become running)"
+        str(caught.value) == "[illegal_transition] run 'r1' is failed and cannot become paused "
+        "(from failed it can become running, undoing)"
     )
     assert (caught.value.run, caught.value.op, caught.value.code) == ("r1", "pause", "illegal_transition")
-    with pytest.raises(IllegalTransition, match="nothing: it has ended"):
+    with pytest.raises(IllegalTransition, match="from terminated it can become undoing"):
         check_transition("terminated", "running")
 
 
@@ -75,7 +77,8 @@ def test_every_status_is_active_or_terminal() -> None:
 
 
 def play_in(status: str) -> Play:
-    play = Play(define(Parallel("p", (call("a"), Delay("d", 9 * SECOND)), join=Join())))
+    undo = Undo(call("u")) if status in ("undoing", "undone") else None
+    play = Play(define(Parallel("p", (Call("a", undo=undo), Delay("d", 9 * SECOND)), join=Join())))
     if status != "created":
         play.start()
     match status:
@@ -86,6 +89,12 @@ def play_in(status: str) -> Play:
         case "completed":
             play.done("a")
             play.fire("d")
+        case "undoing" | "undone":
+            play.done("a")
+            play.fire("d")
+            play.undo()
+            if status == "undone":
+                play.done("a/undo:u")
         case "failed":
             play.fail("a")
         case "cancelled":
@@ -106,14 +115,16 @@ REQUESTS: dict[str, Callable[[int], Fact]] = {
     "terminate": TerminateRequested,
     "pause": PauseRequested,
     "continue": ContinueRequested,
+    "undo": UndoRequested,
 }
 ALLOWED = {
     "start": {"created"},
     "resume": {"failed"},
     "cancel": {"running", "paused", "cancelling"},
-    "terminate": {"running", "paused", "cancelling"},
+    "terminate": {"running", "paused", "cancelling", "undoing"},
     "pause": {"running"},
     "continue": {"paused"},
+    "undo": {"completed", "failed", "cancelled", "terminated", "undone"},
 }
 
 

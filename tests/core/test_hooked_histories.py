@@ -55,7 +55,7 @@ class HookedHistory(History):
     def intercept(self, path: str) -> None:
         play, pick = self.play, self.tape.pick
         gate, frame = play.state.gates[path], play.state.frames[path]
-        allowed = ["continue", *sorted(ANSWERS[gate.point]), "continue", "fail"]
+        allowed = ["continue", "continue", *sorted(ANSWERS[gate.point]), "fail"]
         answer = allowed[pick(len(allowed))]
         if answer == "again" and isinstance(frame, CallFrame) and frame.attempt > 3:
             answer = "continue"

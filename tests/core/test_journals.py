@@ -23,6 +23,7 @@ from ripresa.core.events import (
     CheckpointNamed,
     FilesTouched,
     HookFailed,
+    LateOutcome,
     LimitReached,
     LimitsSet,
     Migrated,
@@ -43,6 +44,7 @@ from ripresa.core.events import (
 from ripresa.core.nodes.approval import Approval, Terms
 from ripresa.core.nodes.approved import Approved
 from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.checked import Checked
 from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
@@ -56,10 +58,12 @@ from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.router import Router
+from ripresa.core.nodes.saga import Saga
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stateful import Stateful
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.nodes.undo import Undo
 from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import is_fact, lineage, replay, started_of
 from ripresa.core.shared import FieldShape, Shape
@@ -476,6 +480,28 @@ def rules_about_a_result() -> tuple[Definition, Callable[[Play], None]]:
     return define(Sequence("root", (Checked("text", Sequence("body", calls("a")), rules=rules, code=None),))), history
 
 
+def undone_and_reconciled() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'"trip"')
+        play.done("hotel", b'"room 7"')
+        play.feed(StepStarted(play.now, "charge", 1))
+        play.lose("charge", "parked")
+        play.reconcile("charge", "retry")
+        play.lose("charge", "parked")
+        play.reconcile("charge", "completed", b'"paid"')
+        play.lose("trip/flight", "timeout", retry_in=0)
+        play.feed(LateOutcome(play.now, "trip/flight", 1, b'"seat 9"'))
+        play.fail("trip/flight")
+        play.done("trip/flight/undo:cancel", b"null")
+        play.fail("hotel/undo:cancel")
+        play.undo()
+        play.done("hotel/undo:cancel", b"null")
+
+    hotel = Call("hotel", undo=Undo(call("cancel"), takes_input=True))
+    flight = Call("flight", undo=Undo(call("cancel")))
+    return define(hotel, call("charge"), Saga("trip", Sequence("trip", (flight,)))), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -502,6 +528,7 @@ WORKFLOWS = {
         state_taken_back,
         steps_that_report,
         limits_reached,
+        undone_and_reconciled,
     )
 }
 ENDS = {
@@ -528,6 +555,7 @@ ENDS = {
     "state_taken_back": "completed",
     "steps_that_report": "completed",
     "limits_reached": "completed",
+    "undone_and_reconciled": "undone",
 }
 
 

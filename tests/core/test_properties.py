@@ -17,6 +17,7 @@ from ripresa.core.commands import Ask, RunStep
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
     AttemptLost,
+    CompensationStarted,
     Event,
     Fact,
     RolledBack,
@@ -43,9 +44,11 @@ from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.router import Router
+from ripresa.core.nodes.saga import Saga
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.nodes.undo import Undo, Undoable
 from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import place_after, replay
 from ripresa.core.state import RunState
@@ -142,6 +145,7 @@ class Builder:
             kinds += [
                 self.sequence, self.parallel, self.map, self.branch, self.loop, self.graph,
                 self.fallback, self.subworkflow, self.cleanup, self.router, self.choose, self.checked,
+                self.saga, self.undoable,
             ]  # fmt: skip
         self.names += 1
         return kinds[self.tape.pick(len(kinds))](f"n{self.names}", depth - 1)
@@ -150,7 +154,17 @@ class Builder:
         return tuple(self.node(depth) for _ in range(least + self.tape.pick(4)))
 
     def call(self, name: str, depth: int) -> Node[Any]:
-        return Call(name)
+        return Call(name, undo=self.undo() if self.tape.pick(3) == 2 else None)
+
+    def undo(self) -> Undo:
+        body = Call("undo") if self.tape.pick(4) else Sequence("undo", (Call("u1"), Call("u2")))
+        return Undo(body, takes_input=bool(self.tape.pick(2)), takes_unknown=bool(self.tape.pick(2)))
+
+    def saga(self, name: str, depth: int) -> Node[Any]:
+        return Saga(name, self.node(depth))
+
+    def undoable(self, name: str, depth: int) -> Node[Any]:
+        return Undoable(name, self.node(depth), self.undo())
 
     def stream(self, name: str, depth: int) -> Node[Any]:
         return Stream(name)
@@ -262,10 +276,8 @@ class History:
             if play.status in TERMINAL:
                 if self.roll_back():
                     continue
-                if play.status != "failed" or self.reopened == 2 or not tape.pick(3):
+                if not self.again():
                     break
-                self.reopened += 1
-                play.reopen()
             else:
                 self.step()
             self.check_windows()
@@ -274,6 +286,20 @@ class History:
         self.stale()
         play.check_replay()
         return play
+
+    def again(self) -> bool:
+        """Whether an ended run goes on: reopened, or undone."""
+        play, tape = self.play, self.tape
+        if self.reopened == 2 or not tape.pick(3):
+            return False
+        self.reopened += 1
+        if play.status == "failed" and tape.pick(3):
+            play.reopen()
+        elif tape.pick(3) == 2:
+            play.undo(tape.pick(2) * tape.pick(10))
+        else:
+            return False
+        return True
 
     def step(self) -> None:
         play, tape = self.play, self.tape
@@ -340,6 +366,11 @@ class History:
     def report(self) -> None:
         play, tape = self.play, self.tape
         steps, timers = list(play.ledger.steps.values()), list(play.ledger.timers.values())
+        parked = list(play.ledger.parked.values())
+        if parked and tape.pick(2) + (not steps and not timers):
+            chosen = parked[tape.pick(len(parked))]
+            play.reconcile(chosen.path, ("completed", "failed", "retry")[tape.pick(3) if chosen.attempt < 4 else 0])
+            return
         if not steps and not timers:
             if play.state.waiters:
                 play.signal(next(iter(play.state.waiters)))
@@ -347,11 +378,11 @@ class History:
             assert play.status == "paused", "nothing is left to happen, and the run has not ended"
             play.go_on()
             return
-        chosen = tape.pick(len(steps) + len(timers))
-        if chosen >= len(steps):
-            self.keep(TimerFired(max(play.now, timers[chosen - len(steps)].due), timers[chosen - len(steps)].path))
+        number = tape.pick(len(steps) + len(timers))
+        if number >= len(steps):
+            self.keep(TimerFired(max(play.now, timers[number - len(steps)].due), timers[number - len(steps)].path))
         else:
-            self.outcome(steps[chosen])
+            self.outcome(steps[number])
 
     def outcome(self, step: RunStep) -> None:
         now, path, attempt, pick = self.play.now, step.path, step.attempt, self.tape.pick
@@ -368,9 +399,13 @@ class History:
         facts: list[Fact] = [
             StepCompleted(now, path, attempt, b'[[%d],"b",[1,2,3]]' % attempt),
             StepFailed(now, path, attempt, raised, retry_at),
-            AttemptLost(now, path, attempt, ("crashed", "timeout", "cancelled", "interrupted")[pick(4)], retry_at),
+            AttemptLost(now, path, attempt, self.reason(step), retry_at, began=not pick(4)),
         ]
         self.keep(facts[pick(5) // 2])
+
+    def reason(self, step: RunStep) -> str:
+        reasons = ("crashed", "timeout", "cancelled", "interrupted", "parked")
+        return reasons[self.tape.pick(4 if step.attempt > 3 else 5)]
 
     def keep(self, fact: Fact) -> None:
         self.old.append(fact)
@@ -414,12 +449,12 @@ def kinds_of(node: Node[Any]) -> set[str]:
 
 
 def check_finished_steps_rest(definition: Definition, events: list[Event]) -> None:
-    """A step that has returned is never scheduled again (but functions go back, and clean-up begins anew)."""
+    """A step that has returned is never scheduled again (but functions go back, and what was undone begins anew)."""
     if {"dynamic", "cleanup"} & kinds_of(definition.root):
         return
     finished: set[str] = set()
     for event in events:
-        if isinstance(event, RolledBack):
+        if isinstance(event, RolledBack | CompensationStarted):
             return
         if isinstance(event, StepCompleted):
             finished.add(event.path)

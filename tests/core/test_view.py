@@ -28,7 +28,7 @@ from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.parts import ValidationResult
 from ripresa.core.values import text_of
-from ripresa.core.view import CLEANUP, Change, RunView, ScopeView, StepView, StreamView, changes, view_of
+from ripresa.core.view import CLEANUP, UNDO, Change, RunView, ScopeView, StepView, StreamView, changes, view_of
 
 from .play import SECOND, START, Effect, Play, call, calls, define, failure
 from .test_properties import Builder, History, Tape, tapes
@@ -606,6 +606,39 @@ def test_what_rules_said_is_kept_by_the_path_of_the_node() -> None:
     assert seen(e.RulesChecked("a", ()), e.RulesChecked("a", said)).validations == {"a": said}
 
 
+# --- what is undone, and what nobody knows
+
+
+def test_a_compensation_shows_as_a_scope_of_its_own() -> None:
+    begun = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.CompensationStarted("", 2)]
+    assert seen(*begun).scopes[UNDO] == ScopeView("", "undo", count=2)
+    view = seen(*begun, e.StepUndone("a"), e.UndoFailed("b", BOOM), e.CompensationEnded("", "partial", 1, (BOOM,)))
+    assert view.scopes[UNDO] == ScopeView("", "undo", "ended", 2, 1, 1, "partial")
+    assert (view.undone, view.not_undone, view.completed) == (["a"], {"b": BOOM}, 0)
+    assert view.steps["a"].status == "undone"
+
+
+def test_a_run_that_is_taken_back_says_so() -> None:
+    taken = [e.RunCompleted(b"1"), e.UndoRequested(START), e.RunUndoing("wrong")]
+    assert (seen(*taken).status, seen(*taken).reason) == ("undoing", "wrong")
+    assert seen(*taken, e.RunUndone()).status == "undone"
+
+
+def test_a_late_outcome_changes_nothing_that_shows() -> None:
+    scheduled = e.StepScheduled("a", 1)
+    late = seen(scheduled, e.LateOutcome(START, "a", 1, b"1"))
+    assert replace(late, seq=0) == replace(seen(scheduled), seq=0)
+
+
+@pytest.mark.parametrize(("verdict", "status"), [("completed", "completed"), ("failed", "failed")])
+def test_a_parked_step_waits_until_somebody_knows(verdict: str, status: str) -> None:
+    lost = [e.StepScheduled("a", 1), e.AttemptLost(START, "a", 1, "parked"), e.StepParked("a", 1)]
+    assert (seen(*lost).parked, seen(*lost).waiting) == (["a"], True)
+    view = seen(*lost, e.Reconciled(START, "a", 1, verdict, b"1", BOOM))
+    assert (view.parked, view.steps["a"].status) == ([], status)
+    assert seen(*lost, e.RunTerminated()).steps["a"].status == "cancelled"
+
+
 # --- any run
 
 
@@ -677,7 +710,7 @@ def test_thview_of_any_run_says_what_the_run_is_doing(data: bytes) -> None:
     history.run()
     view = play.view
     assert view == view_of(play.journal)
-    completed = {item.event.path for item in play.journal if isinstance(item.event, e.StepCompleted)}
+    completed = {item.event.path for item in play.journal if isinstance(item.event, e.StepCompleted | e.Reconciled)}
     assert {path for path, step in view.steps.items() if step.status == "completed"} <= completed
     if view.status == "completed":
         assert (view.percent, view.output) == (100.0, play.output)

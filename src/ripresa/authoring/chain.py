@@ -13,6 +13,7 @@ from ..core.nodes.sequence import Sequence
 from .flow import Built, Flow, Link, as_links, build_link
 from .options import check_name
 from .place import One, Place, distinct
+from .undo import undone_by
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -29,12 +30,24 @@ class Chain(Flow[A_contra, R_co]):
         self.links = links
         super().__init__(partial(build_chain, links, built), name=name, version=version)
 
-    def then(self, link: Callable[[R_co], Awaitable[B]], /) -> Chain[A_contra, B]:
-        """The chain with one more link, which is given the result so far."""
+    def then(
+        self,
+        link: Callable[[R_co], Awaitable[B]],
+        /,
+        *,
+        undo: Callable[[B], Awaitable[None]] | Callable[[B, R_co], Awaitable[None]] | None = None,
+    ) -> Chain[A_contra, B]:
+        """The chain with one more link, which is given the result so far.
+
+        `undo` (function, step, flow or workflow) undoes what the link did: see `Step.undo`. That of a flow takes the
+        place of the undos of its steps.
+        """
+        (last,) = as_links((link,), "then")
+        if undo is not None:
+            last = undone_by(last, *as_links((undo,), "then"))
         if self.rules:
-            return Chain((self, *as_links((link,), "then")), name=self.name)
-        links = (*self.links, *as_links((link,), "then"))
-        return Chain(links, self.node.children, name=self.name, version=self.version)
+            return Chain((self, last), name=self.name)
+        return Chain((*self.links, last), self.node.children, name=self.name, version=self.version)
 
 
 def chain(first: Link[A, B], /, *, name: str = "chain", version: str = "1") -> Chain[A, B]:

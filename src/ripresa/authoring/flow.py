@@ -21,6 +21,7 @@ from ..core.events import Recorded
 from ..core.nodes.call import Call as CallNode
 from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.node import Node, Scope
+from ..core.nodes.saga import Saga
 from ..core.nodes.sequence import Sequence
 from ..core.nodes.stateful import Stateful
 from ..core.shared import ERROR
@@ -35,6 +36,7 @@ from .reducers import Conflict, bad_conflict
 from .rules import Rule, checked, joined
 from .state_type import StateType, state_type
 from .step import Bound, Options, Step, step_name
+from .undo import step_undo
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -241,7 +243,9 @@ def build_link(link: Built, place: Place) -> Node[Any]:
             node.hooks = (*link.hooks, *node.hooks)
         return node
     binding, input_type = place.given.bind(link.parameters, place)
-    call = CallNode(place.name, code=Bound(link, binding), input_type=input_type, output_type=link.parameters.returns)
+    undo = step_undo(link, binding, place) if link.options.effect == "reversible" else None
+    types = {"input_type": input_type, "output_type": link.parameters.returns}
+    call = CallNode(place.name, code=Bound(link, binding), undo=undo, **types)
     if link.options.hooks:
         call.hooks = link.options.hooks
     return call
@@ -264,6 +268,20 @@ def to_node(link: Any, name: str | None = None) -> Node[Any]:
 
 def _build_stateful(flow: Flow[Any, Any], state: StateType[Any], place: Place) -> Stateful:
     return state.around(flow.build(place))
+
+
+def saga(body: Link[A, B], /, *, name: str = "saga") -> Flow[A, B]:
+    """A scope of compensation: if the body fails or is cancelled, what it did is undone, last first.
+
+    What a completed body did is undone with the scope around it, in the end with the run.
+    """
+    (link,) = as_links((body,), "saga", check_name(name, "name"))
+    return Flow(partial(_build_saga, link), name=name)
+
+
+def _build_saga(link: Built, place: Place) -> Saga:
+    body = build_link(link, place.inner(link.name, place.given))
+    return Saga(place.name, body, input_type=body.input_type, output_type=body.output_type)
 
 
 def _build_cleanup(flow: Flow[Any, Any], handlers: tuple[Built, ...], place: Place) -> Cleanup:

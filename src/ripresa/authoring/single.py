@@ -11,6 +11,7 @@ from ..core.nodes.sequence import Sequence
 from .flow import Runnable
 from .place import Place
 from .step import Bound, Named, Step
+from .undo import direct_undo
 
 
 class Single(Runnable[..., Any]):
@@ -29,7 +30,7 @@ class Single(Runnable[..., Any]):
         """See `Runnable`."""
         parameters = self.step.parameters
         kinds = {"input_type": parameters.input_type, "output_type": parameters.returns}
-        call = CallNode(self.name, code=Bound(self.step, Named(parameters)), **kinds)
+        call = CallNode(self.name, code=Bound(self.step, Named(parameters)), undo=direct_undo(self.step), **kinds)
         call.hooks = self.step.options.hooks
         return Sequence(self.name, (call,), **kinds)
 

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, Protocol, TypeAlias, cast, get_args, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    cast,
+    get_args,
+    overload,
+)
 
 from typing_extensions import TypeVar
 
@@ -28,8 +41,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-Effect: TypeAlias = Literal["pure", "read", "idempotent", "irreversible"]
-"""What a step does to the world. An `irreversible` one whose outcome is unknown is never repeated by itself."""
+Effect: TypeAlias = Literal["pure", "read", "idempotent", "reversible", "irreversible"]
+"""What a step does to the world: nothing, look at it, the same however often, what can be undone, what cannot.
+
+An `irreversible` one whose outcome is unknown is never repeated by itself.
+"""
 
 CACHED: Final = ("pure", "read")
 """Effects of steps whose results may be kept for other runs."""
@@ -67,6 +83,8 @@ class Step(Generic[P, R_co]):
         self.fn = fn
         self.options = options
         self.name = options.name
+        self.compensation: Any = None
+        self.reconciler: Any = None
         self.__doc__ = fn.__doc__
         self.__wrapped__ = fn
 
@@ -110,7 +128,49 @@ class Step(Generic[P, R_co]):
         if cache is not None:
             given["cache"] = cache_of(cache)
         changed = {name: value for name, value in given.items() if value is not None or name == "cache"}
-        return Step(self.fn, _checked(replace(self.options, **changed)))
+        return self._twin(_checked(replace(self.options, **changed)))
+
+    @overload
+    def undo(self, fn: Callable[[R_co], Awaitable[None] | None], /) -> Step[[R_co], None]: ...
+    @overload
+    def undo(  # type: ignore[overload-cannot-match] # mypy takes the P of a generic class for no parameters
+        self, fn: Callable[Concatenate[R_co, P], Awaitable[None] | None], /
+    ) -> Step[Concatenate[R_co, P], None]: ...
+    def undo(self, fn: Any, /) -> Any:
+        """Declare what undoes this step: a function, a step with options of its own, a flow or a workflow.
+
+        It is given the step's result; a function also the step's arguments, if it takes more parameters. One that
+        takes them, and None in the place of the result, is also asked where nobody knows whether the step did its
+        work. The step is `reversible` from then on. Raises `InvalidConfig`.
+        """
+        compensation = self._undoing(fn)
+        self.compensation = compensation
+        self.options = replace(self.options, effect="reversible")
+        return compensation
+
+    def undone_by(self, fn: Any) -> Step[P, R_co]:
+        """The same step with another undo; see `undo`."""
+        twin = self._twin(replace(self.options, effect="reversible"))
+        twin.compensation = self._undoing(fn, again=True)
+        return twin
+
+    def _undoing(self, fn: Any, *, again: bool = False) -> Any:
+        from .flow import as_links
+
+        effect = self.options.effect
+        complaints = (
+            f"{self.name} is {effect}: there is nothing that could be undone" if effect in _NO_UNDO else None,
+            f"{self.name} has an undo already" if self.compensation is not None and not again else None,
+        )
+        return as_links((fn,), "undo", *complaints)[0]
+
+    def _twin(self, options: Options) -> Step[P, R_co]:
+        twin = Step[P, R_co](self.fn, options)
+        twin.compensation, twin.reconciler = self.compensation, self.reconciler
+        return twin
+
+
+_NO_UNDO = ("pure", "read", "irreversible")
 
 
 async def run_plainly(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

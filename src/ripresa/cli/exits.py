@@ -19,6 +19,7 @@ BY_STATUS: Final = {
     "failed": FAILED,
     "cancelled": CANCELLED,
     "terminated": CANCELLED,
+    "undone": CANCELLED,
     "paused": WAITING,
     "waiting": WAITING,
 }

@@ -30,6 +30,9 @@ MARKS = {
     "running": ("●", "cyan"),
     "waiting": ("◌", "blue"),
     "paused": ("◌", "blue"),
+    "parked": ("?", "yellow"),
+    "undoing": ("↶", "yellow"),
+    "undone": ("↶", "yellow"),
     "skipped": ("·", "dim"),
 }
 INTERVAL = 0.1

@@ -100,6 +100,9 @@ def _put_scope(root: Branch, scope: ScopeView) -> None:
     if scope.kind == "cleanup":
         here.detail = "cleaned up" if scope.status == "ended" else "cleaning up"
         return
+    if scope.kind == "undo":
+        here.detail = f"undone: {scope.detail}" if scope.detail else "undoing"
+        return
     several = bool(here.kind)
     here.kind = scope.kind
     here.skipped = scope.kind == "skipped"
@@ -127,7 +130,8 @@ def lines_of(view: RunView, now: int, notes: Mapping[str, StepProgressed] | None
 def _lines(branch: Branch, depth: int, now: int, notes: Mapping[str, StepProgressed]) -> Iterator[Line]:
     branch = _merged(branch)
     steps = list(branch.all_steps())
-    single = branch.steps[0] if len(branch.steps) == 1 and not branch.count and not branch.parts else None
+    several = branch.count or any(not name.startswith("undo:") for name in branch.parts)
+    single = branch.steps[0] if len(branch.steps) == 1 and not several else None
     facts = (*_facts(branch, steps, single, notes), _lasted(steps, now))
     yield Line(depth, _status(branch, steps), branch.name, tuple(filter(None, facts)))
     for step in _troubled(branch) if single is None else ():
@@ -170,15 +174,17 @@ def _counted(branch: Branch) -> str:
     return f"[{done}/{max(branch.count, len(branch.items))}]"
 
 
+_STATUSES = ("running", "parked", "retrying", "failed", "completed", "undone", "skipped", "cancelled")
+"""The statuses of steps: the first of those that occur is that of several together."""
+
+
 def _status(branch: Branch, steps: list[StepView]) -> str:
     if not steps:
         if branch.skipped:
             return "skipped"
         return "waiting" if branch.detail.startswith(WAITING) else "completed"
     found = {_step_status(step) for step in steps}
-    return next(
-        status for status in ("running", "retrying", "failed", "completed", "skipped", "cancelled") if status in found
-    )
+    return next(status for status in _STATUSES if status in found)
 
 
 def _step_status(step: StepView) -> str:
@@ -205,9 +211,12 @@ def _attempt(step: StepView) -> str:
     return f"attempt {step.attempt}" if step.attempt > 1 else ""
 
 
+_TROUBLED = ("failed", "retrying", "parked")
+
+
 def _trouble(step: StepView) -> str:
     """What went wrong with a step that failed or is tried again; nothing for others."""
-    return message_of(step.failure) if step.failure is not None and step.status in ("failed", "retrying") else ""
+    return message_of(step.failure) if step.failure is not None and step.status in _TROUBLED else ""
 
 
 def message_of(failure: Failure) -> str:

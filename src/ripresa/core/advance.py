@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias, assert_never
 
 from . import gates
-from .commands import Ask, CancelStep, Command, Resume, RunStep, SetTimer
+from .commands import Ask, CancelStep, Command, Reconcile, Resume, RunStep, SetTimer
 from .events import (
     Answered,
     AnswerFailed,
@@ -29,11 +29,13 @@ from .events import (
     HookFailed,
     HooksSet,
     Intercepted,
+    LateOutcome,
     LimitReached,
     LimitsSet,
     Migrated,
     PauseRequested,
     Raised,
+    Reconciled,
     Reported,
     Restarted,
     Returned,
@@ -46,6 +48,7 @@ from .events import (
     RunStuck,
     RunTaken,
     RunTerminated,
+    RunUndoing,
     SessionEntered,
     SignalReceived,
     SignalRefused,
@@ -57,10 +60,23 @@ from .events import (
     StreamAdvanced,
     TerminateRequested,
     TimerFired,
+    UndoRequested,
     VoteCast,
     VoteRefused,
 )
-from .frames import ASKING, BACKOFF, CANCELLING, ENDED, HELD, OPEN, CallFrame, Frame, ScopeFrame, StreamFrame
+from .frames import (
+    ASKING,
+    BACKOFF,
+    CANCELLING,
+    ENDED,
+    HELD,
+    OPEN,
+    PARKED,
+    CallFrame,
+    Frame,
+    ScopeFrame,
+    StreamFrame,
+)
 from .gates import Gate
 from .lifecycle import TERMINAL, asks_for_more, check_transition, not_a_place
 from .nodes.approval import Approval, ApprovalFrame
@@ -100,7 +116,7 @@ def advance(state: RunState, fact: Fact) -> Step:
 
 def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fact
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
-    if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken):
+    if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken | UndoRequested):
         return False
     if state.status == "created":
         return isinstance(fact, RunStarted | Migrated)
@@ -140,6 +156,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return _waits_for_batch(state, fact)
         case CancelRequested():
             return state.status != "cancelling"
+        case Reconciled() | LateOutcome():
+            return _is_news(state, fact)
         case RunTaken():
             return fact.epoch > state.epoch
         case RolledBack():
@@ -169,7 +187,9 @@ def outstanding(state: RunState) -> list[Command]:
     for frame in state.frames.values():
         if frame.phase in ENDED:
             continue
-        if isinstance(frame, CallFrame) and frame.phase not in (BACKOFF, HELD, ASKING):
+        if isinstance(frame, CallFrame) and frame.phase == PARKED:
+            commands.append(Reconcile(frame.path, frame.attempt, frame.input))
+        elif isinstance(frame, CallFrame) and frame.phase not in (BACKOFF, HELD, ASKING):
             commands.append(RunStep(frame.path, frame.attempt, frame.input))
         elif isinstance(frame, ScopeFrame) and _asks(frame):
             commands.append(_question(frame))
@@ -273,6 +293,9 @@ RunFact: TypeAlias = (
     | HooksSet
     | LimitReached
     | LimitsSet
+    | LateOutcome
+    | Reconciled
+    | UndoRequested
 )
 """Facts about no place in particular."""
 
@@ -286,6 +309,7 @@ _REQUESTS: Final = (
     RolledBack,
     RunForked,
     Migrated,
+    UndoRequested,
 )
 """Facts that the run's status may forbid."""
 
@@ -303,6 +327,8 @@ def _check(state: RunState, fact: Fact) -> None:
             check_transition(status, "cancelling", run=run, op="cancel")
         case TerminateRequested():
             check_transition(status, "terminated", run=run, op="terminate")
+        case UndoRequested():
+            check_transition(status, "undoing", run=run, op="undo")
         case PauseRequested():
             check_transition(status, "paused", run=run, op="pause")
         case ContinueRequested():
@@ -328,7 +354,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case StepFailed():
             _call(state, fact.path).failed(state, state.frames[fact.path], fact.failure, fact.retry_at)
         case AttemptLost():
-            _call(state, fact.path).lost(state, state.frames[fact.path], fact.reason, fact.retry_at)
+            _call(state, fact.path).lost(state, state.frames[fact.path], fact.reason, fact.retry_at, began=fact.began)
         case TimerFired():
             _timer(state, fact.path)
         case Returned():
@@ -339,12 +365,8 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _dynamic(state, fact.path).restarted(state, state.frames[fact.path], fact)
         case AnswerFailed():
             state.abort(_scope(state, fact.path), fact.failure)
-        case CallRecorded():
-            _call(state, fact.path).record(state.frames[fact.path], fact.key, fact.output)
-        case CallStarted():
-            _call(state, fact.path).intend(state.frames[fact.path], fact.key)
-        case CallFailed():
-            _call(state, fact.path).report(state.frames[fact.path], fact.key)
+        case CallRecorded() | CallStarted() | CallFailed():
+            _journaled(state, fact)
         case StepStarted():
             _call(state, fact.path).started(state.frames[fact.path])
         case StreamAdvanced():
@@ -373,6 +395,8 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             pass
         case RunStuck():
             _stuck(state, fact.where)
+        case Reconciled() | LateOutcome() | UndoRequested():
+            _set_right(state, fact)
         case RunTaken():
             state.epoch = fact.epoch
         case RunReopened():
@@ -398,6 +422,8 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
 
 def _completed(state: RunState, fact: StepCompleted | StepReused) -> None:
     frame, writes = state.frames[fact.path], fact.writes if isinstance(fact, StepCompleted) else ()
+    if frame.node.undo is not None and isinstance(fact, StepCompleted):
+        state.record(frame, fact.output)
     asks = state.points and frame.phase == OPEN and gates.gated(state, frame, Gate("after", fact.output))
     if state.shared is not None:
         state.shared.completed(state, frame, writes, waits=bool(asks))
@@ -414,6 +440,17 @@ def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet) -> None:
         case HookFailed():
             if fact.critical:
                 _broken(state, fact)
+
+
+def _journaled(state: RunState, fact: CallRecorded | CallStarted | CallFailed) -> None:
+    node, frame = _call(state, fact.path), state.frames[fact.path]
+    match fact:
+        case CallRecorded():
+            node.record(frame, fact.key, fact.output)
+        case CallStarted():
+            node.intend(frame, fact.key)
+        case _:
+            node.report(frame, fact.key)
 
 
 def _start(state: RunState, fact: RunStarted) -> None:
@@ -444,7 +481,12 @@ def _reopen(state: RunState, *, kept: bool) -> None:
     state.cleanup_failures = []
     if state.allowed:
         _set_deadline(state)
-    state.reopen(state.root)
+    state.settled = False
+    if state.undone:
+        state.undone = False
+        state.begin_anew(state.root)
+    else:
+        state.reopen(state.root)
 
 
 def _rewind(state: RunState, fact: RolledBack | RunForked) -> None:
@@ -487,16 +529,16 @@ def _broken(state: RunState, fact: HookFailed) -> None:
         state.abort(state.root, Failure("hook_failed", message, path=fact.path, cause=fact.failure))
 
 
-def _pause(state: RunState) -> None:
-    state.status = "paused"
-    state.consequences.append(RunPausing())
-    state.hold()
-
-
 def _continue(state: RunState) -> None:
     state.status = "running"
     state.consequences.append(RunContinued())
     state.release()
+
+
+def _pause(state: RunState) -> None:
+    state.status = "paused"
+    state.consequences.append(RunPausing())
+    state.hold()
 
 
 def _stuck(state: RunState, where: str) -> None:
@@ -515,6 +557,43 @@ def _vote(state: RunState, fact: VoteCast | ApprovalDelegated) -> None:
         node.vote(state, frame, fact)
     else:
         node.delegate(state, frame, fact)
+
+
+def _is_news(state: RunState, fact: Reconciled | LateOutcome) -> bool:
+    """Whether this says more than is known: of a parked step, or of one in doubt which has not ended otherwise."""
+    frame = state.frames.get(fact.path)
+    if isinstance(fact, Reconciled):
+        return isinstance(frame, CallFrame) and frame.attempt == fact.attempt and frame.phase == PARKED
+    entry = state.ledger.find(fact.path, fact.generation)
+    if entry is not None:
+        return not entry.known
+    if not isinstance(frame, CallFrame) or frame.phase in ENDED or frame.node.undo is None:
+        return False
+    return frame.generation == fact.generation and fact.attempt < frame.attempt
+
+
+def _set_right(state: RunState, fact: Reconciled | LateOutcome | UndoRequested) -> None:
+    """What is learnt after the event, and what is taken back."""
+    match fact:
+        case Reconciled():
+            _call(state, fact.path).reconciled(state, state.frames[fact.path], fact)
+        case LateOutcome():
+            _late(state, fact)
+        case UndoRequested():
+            state.status = "undoing"
+            state.reason = fact.reason
+            state.consequences.append(RunUndoing(fact.reason))
+            state.undo(fact.after)
+        case _:
+            assert_never(fact)
+
+
+def _late(state: RunState, fact: LateOutcome) -> None:
+    entry = state.ledger.find(fact.path, fact.generation)
+    if entry is None:
+        state.record(state.frames[fact.path], fact.output)
+    else:
+        state.ledger.learn(entry.number, fact.output)
 
 
 def _timer(state: RunState, path: str) -> None:

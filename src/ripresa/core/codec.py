@@ -22,8 +22,11 @@ from .definition import Definition
 from .events import CallSpec, Event, Failure, Recorded, ValidationResult, Write
 from .frames import ENDED, Frame, ScopeFrame
 from .gates import Gate, set_points
+from .ledger import Entry
 from .merge import CUSTOM, Held, held_of, writes_of
+from .nodes.compensation import COMPENSATION, MARK
 from .nodes.dynamic import Outcome
+from .nodes.node import Node
 from .shared import Fields, Layer, Mark, Shape, Shared
 from .state import Message, RunState
 from .values import NULL, Pick, Value, is_inline, text_of
@@ -193,13 +196,15 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one 
 
 def _write_call(spec: CallSpec, lines: list[bytes]) -> list[Any]:
     written = [spec.key, spec.kind, spec.segment, _line(spec.input, lines), spec.shape]
+    if spec.undo:
+        return [*written, _write_writes(spec.writes, lines), spec.undo]
     return [*written, _write_writes(spec.writes, lines)] if spec.writes else written
 
 
 def _read_call(data: list[Any], lines: list[bytes]) -> CallSpec:
-    key, kind, segment, number, shape, *writes = data
-    seen = _read_writes(writes[0], lines) if writes else ()
-    return CallSpec(key, kind, segment, _value(number, lines), shape, seen)
+    key, kind, segment, number, shape, *more = data
+    seen = _read_writes(more[0], lines) if more else ()
+    return CallSpec(key, kind, segment, _value(number, lines), shape, seen, *more[1:])
 
 
 def _write_writes(writes: Iterable[Write], lines: list[bytes]) -> list[Any]:
@@ -316,8 +321,7 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
 
 _STATE_FIELDS: Final = (
     "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason", "kept",
-    "dues",
-    "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason", "kept", "limit",
+    "dues", "limit", "undone", "settled",
 )  # fmt: skip
 
 
@@ -330,7 +334,7 @@ def encode_state(state: RunState) -> bytes:
         frames.append([frame.path, frame.parent.path if frame.parent else None, frame.key, fields])
     plain = [getattr(state, name) for name in _STATE_FIELDS]
     failures = [failure_plain(failure) for failure in state.cleanup_failures]
-    more = _encode_messages(state, lines) | _encode_hooks(state, lines)
+    more = _encode_messages(state, lines) | _encode_hooks(state, lines) | _encode_ledger(state, lines)
     if state.shared is not None:
         more["shared"] = _write_shared(state, state.shared, lines)
     return b"\n".join((_encode([VERSION, plain, failures, frames, *([more] if more else [])]), *lines))
@@ -374,6 +378,7 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         set_points(state, tuple(found.get("hooks", ())))
         state.gates = _decode_gates(found.get("gates", ()), lines)
         state.refused = _decode_gates(found.get("refused", ()), lines)
+        _decode_ledger(state, found.get("ledger", (0,)), lines)
     for path, parent, key, fields in frames:
         _decode_frame(state, path, parent, key, fields, lines)
     for frame in state.frames.values():
@@ -406,15 +411,43 @@ def _decode_gates(data: list[Any], lines: list[bytes]) -> dict[str, Gate]:
     }
 
 
+def _encode_ledger(state: RunState, lines: list[bytes]) -> dict[str, Any]:
+    """What could be undone, if anything ever could."""
+    entries = [_entry_plain(entry, lines) for entry in state.ledger.entries.values()]
+    return {"ledger": [state.ledger.last, *entries]} if state.ledger.last else {}
+
+
+def _decode_ledger(state: RunState, data: Any, lines: list[bytes]) -> None:
+    for entry in data[1:]:
+        state.ledger.add(_entry_from(entry, lines))
+    state.ledger.last = data[0]
+
+
+def _entry_plain(entry: Entry, lines: list[bytes]) -> list[Any]:
+    place = [entry.number, entry.seq, entry.path, entry.attempt, entry.generation, entry.base, entry.shape, entry.place]
+    return [*place, _line(entry.input, lines), _line(entry.output, lines), entry.known, entry.stuck]
+
+
+def _entry_from(data: list[Any], lines: list[bytes]) -> Entry:
+    entry: Any = Entry
+    result: Entry = entry(*data[:-4], _value(data[-4], lines), _value(data[-3], lines), *data[-2:])
+    return result
+
+
 def _decode_frame(
     state: RunState, path: str, parent_path: str | None, key: int, fields: list[Any], lines: list[bytes]
 ) -> None:
     parent: Any = None if parent_path is None else state.frames[parent_path]
-    node = state.definition.root if parent is None else parent.node.child_node(state, parent, key, path)
+    if path.endswith(MARK):
+        node: Node[Any] = COMPENSATION
+    else:
+        node = state.definition.root if parent is None else parent.node.child_node(state, parent, key, path)
     frame: Frame = node.frame_class(path, node, parent, key, b"null")
     for (name, kind), data in zip(frame.FIELDS, fields, strict=True):
         setattr(frame, name, _read(kind, data, lines))
     state.frames[path] = frame
+    if parent is None and path:
+        return
     if parent is None:
         assert isinstance(frame, ScopeFrame)
         state.root = frame

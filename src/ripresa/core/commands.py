@@ -38,6 +38,15 @@ class HoldStream:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Effect: find out what an attempt did whose outcome nobody knows, and report it if that can be found out."""
+
+    path: str
+    attempt: int
+    input: Value
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Effect: report `TimerFired` for this path at `due` (microseconds since 1970); replaces an earlier one."""
 
@@ -84,4 +93,6 @@ class Withdraw:
     path: str
 
 
-Command: TypeAlias = RunStep | CancelStep | HoldStream | SetTimer | ClearTimer | Ask | Resume | Intercept | Withdraw
+Command: TypeAlias = (
+    RunStep | CancelStep | HoldStream | Reconcile | SetTimer | ClearTimer | Ask | Resume | Intercept | Withdraw
+)

@@ -11,7 +11,9 @@ from types import UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ..errors import DefinitionChanged
+from .ledger import Entry
 from .nodes.node import Node
+from .nodes.undo import Undo
 
 
 class Definition:
@@ -27,6 +29,7 @@ class Definition:
         self.root = root
         self.version = version
         self.flows: dict[str, Node[Any]] = {}
+        self._kept: set[str] = set()
 
     @cached_property
     def description(self) -> bytes:
@@ -51,7 +54,7 @@ class Definition:
     def for_run(self) -> Definition:
         """The same definition with room for the flows that one run's durable functions make."""
         twin = Definition.__new__(Definition)
-        twin.__dict__.update(self.__dict__, flows={})
+        twin.__dict__.update(self.__dict__, flows={}, _kept=set())
         return twin
 
     def flow(self, path: str, shape: str) -> Node[Any]:
@@ -71,6 +74,45 @@ class Definition:
         self.flows[path] = node
         self.watched |= watched_by(node)
         return shape_of(node)
+
+    def keep(self, path: str) -> None:
+        """What the flow at this path did may have to be undone: it is needed until the run ends."""
+        self._kept.add(path)
+
+    def drop_flow(self, path: str) -> None:
+        """The call of the flow at this path has ended."""
+        if path not in self._kept:
+            self.flows.pop(path, None)
+
+    # --- what undoes what
+
+    def place(self, owner: Node[Any], node: Node[Any]) -> str:
+        """Where below an owner a node stands that can be undone."""
+        return _undoable(owner)[1][id(node)]
+
+    def undo(self, entry: Entry) -> Undo:
+        """What undoes an entry of the ledger."""
+        owner = self.flow(entry.base, entry.shape) if entry.shape else self.root
+        found: Any = _undoable(owner)[0][entry.place].undo if entry.place else owner
+        assert isinstance(found, Undo)
+        return found
+
+
+def _undoable(owner: Node[Any]) -> tuple[dict[str, Node[Any]], dict[int, str]]:
+    """The nodes at and below an owner that can be undone, by their places, and their places."""
+    cached: tuple[dict[str, Node[Any]], dict[int, str]] | None = getattr(owner, "_undoable", None)
+    if cached is None:
+        nodes = {path: node for path, node in _placed(owner, "") if getattr(node, "undo", None) is not None}
+        cached = nodes, {id(node): path for path, node in nodes.items()}
+        owner._undoable = cached  # type: ignore[attr-defined]
+    return cached
+
+
+def _placed(node: Node[Any], path: str) -> Iterator[tuple[str, Node[Any]]]:
+    here = f"{path}/{node.name}" if path else node.name
+    yield here, node
+    for child in node.children:
+        yield from _placed(child, here)
 
 
 def watched_by(node: Node[Any]) -> frozenset[str]:

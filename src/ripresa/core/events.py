@@ -154,13 +154,41 @@ class StepFailed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost:
-    """An attempt ended without a report: its outcome is unknown. `reason`: see `nodes.call.LOST`."""
+    """An attempt ended without a report: its outcome is unknown. `reason`: see `nodes.call.LOST`.
+
+    `began` is false for a step that could be undone and is known not to have begun: its outcome is not unknown.
+    """
 
     at: int
     path: str
     attempt: int
     reason: str
     retry_at: int = 0
+    began: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LateOutcome:
+    """An attempt that had been given up returned after all. It changes no result; what it did can be undone."""
+
+    at: int
+    path: str
+    attempt: int
+    output: Value
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Somebody says what an irreversible step really did: `completed`, `failed`, or `retry` (nothing: try again)."""
+
+    at: int
+    path: str
+    attempt: int
+    verdict: str
+    output: Value = NULL
+    failure: Failure | None = None
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +370,16 @@ class RunStuck:
     where: str
 
 
+@dataclass(frozen=True, slots=True)
+class UndoRequested:
+    """Somebody takes back what a run that has ended did after event number `after`."""
+
+    at: int
+    after: int = 0
+    reason: str = ""
+    by: str = ""
+
+
 Fact: TypeAlias = (
     StepCompleted
     | StepFailed
@@ -386,6 +424,9 @@ Fact: TypeAlias = (
     | FilesTouched
     | LimitReached
     | LimitsSet
+    | LateOutcome
+    | Reconciled
+    | UndoRequested
 )
 
 
@@ -558,6 +599,59 @@ class CleanupEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class StepParked:
+    """Nobody knows what an irreversible step did. It waits until somebody says so, and is not repeated."""
+
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompensationStarted:
+    """What a scope did is undone now: `count` calls, last first."""
+
+    path: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepUndone:
+    """What a call did is undone."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoFailed:
+    """What a call did is not undone, and why."""
+
+    path: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class CompensationEnded:
+    """The compensation of a scope ended: `complete`, `partial` or `failed`; so many calls were undone."""
+
+    path: str
+    report: str
+    undone: int
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunUndoing:
+    """What an ended run did is being taken back."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunUndone:
+    """What could be taken back is."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunPausing:
     """The run starts nothing new."""
 
@@ -642,6 +736,13 @@ Consequence: TypeAlias = (
     | RunFailed
     | RunCancelled
     | RunTerminated
+    | StepParked
+    | CompensationStarted
+    | StepUndone
+    | UndoFailed
+    | CompensationEnded
+    | RunUndoing
+    | RunUndone
 )
 
 Event: TypeAlias = Fact | Consequence

@@ -17,6 +17,7 @@ OPEN = "open"
 HELD = "held"
 BACKOFF = "backoff"
 ASKING = "asking"
+PARKED = "parked"
 CANCELLING = "cancelling"
 FAILING = "failing"
 JOINING = "joining"
@@ -59,6 +60,9 @@ class Frame:
 
 class CallFrame(Frame):
     """A call: its attempt (from 1), the attempt that its retry policy counts from, and what it journaled itself.
+
+    `started`: the attempt of an irreversible step that began, or that of one which can be undone of which nobody
+    knows whether it did its work.
 
     `intents` are the irreversible calls it began and had no report of.
     `replaced`: its input is no longer what its node is given but the arguments of its step, as a hook said.

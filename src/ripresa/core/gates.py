@@ -108,6 +108,7 @@ def _refuse(run: RunState, frame: Any, failure: Failure) -> None:
     gate = run.gates.pop(frame.path)
     _remember(run, frame, gate)
     if isinstance(frame, CallFrame) or gate.point == "start":
+        _doubt(run, frame)
         run.fail(frame, failure)
     elif gate.point in ("complete", "fail"):
         run.give_up(frame, failure)
@@ -123,6 +124,12 @@ def _end(run: RunState, frame: Any, failure: Failure) -> None:
     run.close(frame)
 
 
+def _doubt(run: RunState, frame: Any) -> None:
+    """A call ends at its gate; that is kept if nobody knows whether it did what could be undone."""
+    if isinstance(frame, CallFrame) and frame.node.undo is not None:
+        frame.node.doubt(run, frame)  # type: ignore[attr-defined]
+
+
 def cancel(run: RunState, frame: Any) -> bool:
     """Stop a frame that waits at its gate; whether that was all there was to do."""
     gate = _withdraw(run, frame)
@@ -131,6 +138,7 @@ def cancel(run: RunState, frame: Any) -> bool:
         run.done(frame, gate.value)
     elif isinstance(frame, CallFrame):
         run.consequences.append(NodeCancelled(frame.path))
+        _doubt(run, frame)
         run.cancelled(frame)
     elif gate.point in ("start", "fail", "branch") or frame.phase in WINDING:
         run.cancelled(frame)

@@ -11,10 +11,12 @@ TRANSITIONS: Final[dict[str, tuple[str, ...]]] = {
     "running": ("paused", "cancelling", "completed", "failed", "cancelled", "terminated"),
     "paused": ("running", "cancelling", "completed", "failed", "cancelled", "terminated"),
     "cancelling": ("cancelled", "completed", "failed", "terminated"),
-    "failed": ("running",),
-    "completed": ("running",),
-    "cancelled": ("running",),
-    "terminated": (),
+    "failed": ("running", "undoing"),
+    "completed": ("running", "undoing"),
+    "cancelled": ("running", "undoing"),
+    "terminated": ("undoing",),
+    "undoing": ("undone", "terminated"),
+    "undone": ("undoing",),
 }
 """`completed` and `failed` follow `cancelling` only where a scope shields its end from cancellation.
 
@@ -24,8 +26,11 @@ A `completed` or `cancelled` run becomes `running` only by being rolled back.
 REWINDABLE: Final = frozenset({"running", "waiting", "paused", "cancelling", "failed", "completed", "cancelled"})
 """Statuses from which a run can be rolled back."""
 
-TERMINAL: Final = frozenset({"completed", "failed", "cancelled", "terminated"})
-"""Statuses in which nothing happens any more (a failed run can be reopened, all but a terminated one rolled back)."""
+TERMINAL: Final = frozenset({"completed", "failed", "cancelled", "terminated", "undone"})
+"""Statuses in which nothing happens any more.
+
+A failed run can be reopened, what a run did can be undone, all but a terminated or undone one rolled back.
+"""
 
 WAITING: Final = "waiting"
 """How lists call a running run that has left memory because it only waits; in its journal it is running."""
@@ -43,7 +48,7 @@ def check_transition(status: str, to: str, *, only_from: str = "", run: str = ""
     """Raise `IllegalTransition` unless a run of this status may go to that one (by what leads from one status only)."""
     listed, status = status, "running" if status == WAITING else status
     if to not in TRANSITIONS[status] or (only_from and status != only_from):
-        allowed = ", ".join(TRANSITIONS[status]) or "nothing: it has ended"
+        allowed = ", ".join(TRANSITIONS[status])
         raise IllegalTransition(
             f"run {run!r} is {listed} and cannot become {to}",
             run=run,

@@ -237,6 +237,15 @@ class Shared:
         layer = self.layers.get(path)
         return (path, self.visible(frame), 0) if layer is None else (path, layer.fields, len(layer.writes))
 
+    def remember(self, frame: Frame) -> None:
+        """Keep what is held where a scope begins that may have to be undone (a run, a saga)."""
+        self.marks[frame.path] = [(0, self.mark(frame))]
+
+    def back_to_beginning(self, run: RunState, path: str) -> None:
+        """What a scope did is undone, and with it what it wrote."""
+        for _, mark in self.marks.get(path, ())[:1]:
+            self.restore(run, mark)
+
     def restore(self, run: RunState, mark: Mark) -> None:
         """Take back everything that was written at the place of a mark since then."""
         path, fields, count = mark

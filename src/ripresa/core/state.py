@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import gates
 from .commands import Ask, ClearTimer, Command, HoldStream, RunStep
 from .events import (
+    CallSpec,
     Consequence,
     Failure,
     RunCancelled,
     RunCancelling,
     RunCompleted,
     RunFailed,
+    RunUndone,
     SignalTaken,
     StepScheduled,
 )
@@ -33,6 +35,7 @@ from .frames import (
     HELD,
     JOINING,
     OPEN,
+    PARKED,
     WINDING,
     CallFrame,
     Frame,
@@ -40,12 +43,18 @@ from .frames import (
     StreamFrame,
 )
 from .gates import Gate
+from .ledger import Entry, Ledger
+from .nodes.compensation import COMPENSATION, MARK, CompensationFrame
+from .nodes.dynamic import DynamicFrame
 from .values import NULL, Value
 
 if TYPE_CHECKING:
     from .definition import Definition
     from .nodes.node import Node
     from .shared import Shared
+
+UNDO_KEY = -1
+"""The key of a scope's compensation among its children."""
 
 
 class Message(NamedTuple):
@@ -57,7 +66,11 @@ class Message(NamedTuple):
 
 
 class RunState:
-    """Everything about a run that its future depends on. Built by `advance` from facts alone."""
+    """Everything about a run that its future depends on. Built by `advance` from facts alone.
+
+    `settled`: what a run did that then failed or was cancelled has been undone, as far as it could be; `undone`:
+    some of it was, so that a reopened run begins anew.
+    """
 
     __slots__ = (
         "allowed",
@@ -74,6 +87,7 @@ class RunState:
         "generation",
         "hooks",
         "kept",
+        "ledger",
         "limit",
         "messages",
         "outcomes",
@@ -85,8 +99,10 @@ class RunState:
         "seed",
         "seq",
         "served",
+        "settled",
         "shared",
         "status",
+        "undone",
         "waiters",
     )
 
@@ -105,6 +121,9 @@ class RunState:
         self.seed = 0
         self.reason = ""
         self.limit = ""
+        self.undone = False
+        self.settled = False
+        self.ledger = Ledger()
         self.cleanup_failures: list[Failure] = []
         self.outcomes: dict[str, tuple[str, Value]] = {}
         self.frames: dict[str, Frame] = {}
@@ -179,6 +198,16 @@ class RunState:
         frame.question = question
         frame.about = about
         self.commands.append(Ask(frame.path, question, about))
+
+    def spawn_at(self, parent: ScopeFrame, node: Node[Any], path: str, key: int, input: Value) -> None:
+        """Open a child that stands at a path of its own."""
+        frame = node.frame_class(path, node, parent, key, input)
+        self.frames[path] = frame
+        parent.children[key] = frame
+        parent.active += 1
+        if isinstance(frame, ScopeFrame):
+            frame.prefix = f"{path}/"
+        node.open(self, frame)
 
     # --- messages in
 
@@ -264,7 +293,9 @@ class RunState:
             self.wind(parent)
 
     def give_up(self, root: Frame, failure: Failure) -> None:
-        """The run failed."""
+        """The run failed; first of all what it did is undone."""
+        if self._unwind(self._root(), FAILING, failure):
+            return
         root.phase = FAILED
         root.failure = failure
         self.status = "failed"
@@ -286,8 +317,10 @@ class RunState:
 
     def cancelled(self, frame: Frame) -> None:
         """The frame ended because it was stopped."""
-        frame.phase = CANCELLED
         parent = frame.parent
+        if parent is None and self._unwind(self._root(), CANCELLING, frame.failure):
+            return
+        frame.phase = CANCELLED
         if parent is None:
             self.status = "cancelled"
             self._clear_deadline()
@@ -340,7 +373,7 @@ class RunState:
         """Stop a frame. One that already winds up is left alone."""
         if self.gates and frame.path in self.gates and gates.cancel(self, frame):
             return
-        if frame.phase in (OPEN, HELD, BACKOFF):
+        if frame.phase in (OPEN, HELD, BACKOFF, PARKED):
             if frame.phase == OPEN:
                 frame.phase = CANCELLING
             frame.node.cancel(self, frame)
@@ -366,6 +399,121 @@ class RunState:
             assert failure is not None
             others, frame.others = (*failure.others, *frame.others), []
             self.fail(frame, replace(failure, others=others) if others else failure)
+
+    # --- what happened is undone
+
+    def record(self, frame: Frame, output: Value, *, known: bool = True) -> None:
+        """Keep that what a frame stands for has happened (or may have) and can be undone.
+
+        What happens in a compensation is not undone again.
+        """
+        found = self._origin(frame)
+        if found is not None:
+            number = frame.attempt if isinstance(frame, CallFrame) else 1
+            generation = frame.generation if isinstance(frame, CallFrame) else self.generation
+            place = (self.ledger.last + 1, self.seq + 1, frame.path, number, generation, *found)
+            self.ledger.add(Entry(*place, frame.input, output, known))
+
+    def compensate(self, scope: ScopeFrame, prefixes: tuple[str, ...], since: int = 0) -> bool:
+        """Undo what happened below these prefixes, if anything did, before the scope goes on (see `compensated`)."""
+        numbers = self.ledger.below(prefixes, since) if self.ledger.entries else []
+        if not numbers:
+            return False
+        self._begin_undo(scope, scope.path, numbers)
+        return True
+
+    def compensated(self, frame: CompensationFrame) -> None:
+        """What was to be undone is, as far as it could be."""
+        parent = frame.parent
+        if isinstance(parent, DynamicFrame):
+            self.done(frame, NULL)
+            return
+        frame.phase = DONE
+        self._forget(frame)
+        if parent is not None:
+            del parent.children[frame.key]
+            parent.active -= 1
+            self._goes_on(parent, frame)
+        else:
+            self.status = "undone"
+            self.consequences.append(RunUndone())
+
+    def _goes_on(self, scope: ScopeFrame, frame: CompensationFrame) -> None:
+        if frame.whole:
+            self.settled = True
+            self.undone = frame.undone > 0
+            if self.undone and self.shared is not None:
+                self.shared.back_to_beginning(self, "")
+            if scope.phase == CANCELLING:
+                self.cancelled(scope)
+            else:
+                assert scope.failure is not None
+                self.give_up(scope, scope.failure)
+        else:
+            scope.node.compensated(self, scope, frame.undone)  # type: ignore[attr-defined]
+
+    def undo(self, after: int) -> None:
+        """Take back what a run did that has ended: all that can be undone and happened after event number `after`."""
+        self._begin_undo(None, "", self.ledger.after(after))
+
+    def begin_anew(self, frame: ScopeFrame) -> None:
+        """Let a scope begin again with its input, as if it had never run."""
+        self._forget_below(frame)
+        self.refused.pop(frame.path, None)
+        if self.shared is not None and frame.path not in self.shared.scopes:
+            self.shared.forget(frame.path)
+        fresh = frame.node.frame_class(frame.path, frame.node, frame.parent, frame.key, frame.input)
+        assert isinstance(fresh, ScopeFrame)
+        fresh.prefix = frame.prefix
+        self.frames[frame.path] = fresh
+        if frame.parent is None:
+            self.root = fresh
+        else:
+            frame.parent.children[frame.key] = fresh
+        fresh.node.begin_anew(self, fresh)  # type: ignore[attr-defined]
+
+    def _root(self) -> ScopeFrame:
+        assert self.root is not None
+        return self.root
+
+    def _unwind(self, root: ScopeFrame, phase: str, failure: Failure | None) -> bool:
+        """Undo what the run did before it ends as failed or cancelled, if there is anything."""
+        numbers = [] if self.settled or not self.ledger.entries else self.ledger.below(("",))
+        if not numbers:
+            return False
+        root.phase, root.failure = phase, failure
+        self._clear_deadline()
+        self._begin_undo(root, "", numbers, whole=True)
+        return True
+
+    def _begin_undo(self, scope: ScopeFrame | None, path: str, numbers: list[int], *, whole: bool = False) -> None:
+        """Open the compensation of a scope (None: of a run that has ended) for these entries of the ledger."""
+        frame = CompensationFrame(path + MARK, COMPENSATION, scope, UNDO_KEY, NULL)
+        frame.whole = whole
+        self.frames[frame.path] = frame
+        if scope is not None:
+            scope.children[frame.key] = frame
+            scope.active += 1
+        COMPENSATION.begin(self, frame, numbers)
+
+    def _origin(self, frame: Frame) -> tuple[str, str, str] | None:
+        """Where in the definition it is found what undoes a frame; None inside a compensation."""
+        found: tuple[str, str, str] | None = None
+        child, scope = frame, frame.parent
+        while scope is not None:
+            if isinstance(scope, CompensationFrame):
+                return None
+            if found is None and isinstance(scope, DynamicFrame):
+                found = self._called(frame, child, scope.calls[child.key])
+            child, scope = scope, scope.parent
+        return found or ("", "", self.definition.place(self.definition.root, frame.node))
+
+    def _called(self, frame: Frame, child: Frame, spec: CallSpec) -> tuple[str, str, str]:
+        """The same for what a durable function called."""
+        if spec.undo and child is frame:
+            return f"{frame.path}/undo", spec.undo, ""
+        self.definition.keep(child.path)
+        return child.path, spec.shape, self.definition.place(child.node, frame.node)
 
     # --- a failed run goes on
 

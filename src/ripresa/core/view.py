@@ -22,12 +22,16 @@ UNDER_WAY: Final = ("scheduled", "retrying")
 CLEANUP: Final = "!"
 """What stands behind the path of a scope's clean-up, which is no node of its own, in `RunView.scopes`."""
 
+UNDO: Final = "!undo"
+"""The same for its compensation."""
+
 
 @dataclass(slots=True)
 class StepView:
-    """A step as it stands. `status`: scheduled, retrying, completed, failed, cancelled, skipped (by a hook).
+    """A step as it stands. Moments are in microseconds.
 
-    Moments are in microseconds.
+    `status`: scheduled, retrying, parked (nobody knows what it did), completed, undone, failed, cancelled, skipped (by
+    a hook).
 
     `due` is when the next attempt is, 0 if there is none; `failure` the last attempt that failed, also once a later
     one succeeded.
@@ -163,6 +167,11 @@ class RunView:
     """The run that this one is a fork of, left after its event `forked_at`."""
     forked_at: int = 0
     streams: dict[str, StreamView] = field(default_factory=dict[str, StreamView])
+    undone: list[str] = field(default_factory=list[str])
+    """What was undone, by path, in this order."""
+    not_undone: dict[str, Failure] = field(default_factory=dict[str, Failure])
+    """What should have been undone and was not, by path, and why."""
+
     states: dict[str, StateView] = field(default_factory=dict[str, StateView])
     _told: tuple[e.Write, ...] = ()
 
@@ -175,6 +184,11 @@ class RunView:
     def duration(self) -> int:
         """From the beginning to the last event, in microseconds."""
         return max(0, self.updated_at - self.created_at)
+
+    @property
+    def parked(self) -> list[str]:
+        """The paths of the steps that wait until somebody says what they did."""
+        return [step.path for step in self.steps.values() if step.status == "parked"]
 
     @property
     def total(self) -> int:
@@ -202,9 +216,8 @@ class RunView:
     def waiting(self) -> bool:
         """Whether nothing is under way but timers and waits."""
         busy = any(step.status == "scheduled" for step in self.steps.values())
-        return (
-            self.status == "running" and not busy and bool(self.timers or self.waits or self.approvals or self.current)
-        )
+        waits = self.timers or self.waits or self.approvals or self.current or self.parked
+        return self.status == "running" and not busy and bool(waits)
 
     def apply(self, recorded: Recorded) -> None:
         """Take one more event in; they come in order.
@@ -241,7 +254,7 @@ class RunView:
                 self.timers.pop(path, None)
                 self.waits.pop(path, None)
                 self.approvals.pop(path, None)
-                if path in self.steps and self.steps[path].status in UNDER_WAY:
+                if path in self.steps and self.steps[path].status in (*UNDER_WAY, "parked"):
                     self._ended(path, "cancelled", at)
             case e.Intercepted():
                 self._intercepted(recorded.event, at)
@@ -297,6 +310,33 @@ class RunView:
             case e.CleanupEnded(path, failures):
                 scope = self.scopes[path + CLEANUP]
                 scope.status, scope.completed, scope.failed = "ended", scope.count - len(failures), len(failures)
+            case _:
+                self._undoing(event)
+
+    def _undoing(self, event: e.Event) -> None:
+        match event:
+            case e.StepParked(path):
+                self.steps[path].status = "parked"
+            case e.Reconciled():
+                self._reconciled(event)
+            case e.CompensationStarted(path, count):
+                self.scopes[path + UNDO] = ScopeView(path, "undo", count=count)
+            case e.StepUndone(path):
+                self.undone.append(path)
+                self.not_undone.pop(path, None)
+                step = self.steps.get(path)
+                if step is not None and step.status == "completed":
+                    step.status = "undone"
+                    self.completed -= 1
+            case e.UndoFailed(path, failure):
+                self.not_undone[path] = failure
+            case e.CompensationEnded(path, report, undone, failures):
+                scope = self.scopes[path + UNDO]
+                scope.status, scope.completed, scope.failed, scope.detail = "ended", undone, len(failures), report
+            case e.RunUndoing(reason):
+                self.status, self.reason = "undoing", reason
+            case e.RunUndone():
+                self._over("undone")
             case _:
                 self._wait(event)
 
@@ -364,6 +404,17 @@ class RunView:
                 self.validations[path] = results
             case _:
                 self._lifecycle(event)
+
+    def _reconciled(self, event: e.Reconciled) -> None:
+        if event.verdict == "completed":
+            self._ended(event.path, "completed", event.at)
+            self.steps[event.path].output = event.output
+            self.completed += 1
+        elif event.verdict == "failed":
+            self._ended(event.path, "failed", event.at)
+            self.steps[event.path].failure = event.failure
+        else:
+            self.steps[event.path].due = event.at
 
     def _lifecycle(self, event: e.Event) -> None:
         match event:
@@ -478,7 +529,7 @@ class RunView:
         self.approvals.clear()
         for step in self.steps.values():
             step.due = 0
-            if step.status in UNDER_WAY:
+            if step.status in UNDER_WAY or step.status == "parked":
                 self._ended(step.path, "cancelled", self.updated_at)
         for scope in self.scopes.values():
             if scope.status == "running":

@@ -6,6 +6,7 @@ import asyncio
 import types
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -28,7 +29,7 @@ from ..context import (
     enter_step,
     holding,
 )
-from ..core.commands import RunStep
+from ..core.commands import CancelStep, RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import (
     AttemptLost,
@@ -45,6 +46,7 @@ from ..core.events import (
 )
 from ..core.frames import CANCELLING, CallFrame, ScopeFrame, StreamFrame
 from ..core.nodes.call import lost_failure
+from ..core.nodes.compensation import CompensationFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError, StepTimeout
@@ -69,6 +71,7 @@ class Running:
     __slots__ = (
         "_counts",
         "_sheet",
+        "began",
         "bound",
         "cancelling",
         "driver",
@@ -96,6 +99,7 @@ class Running:
         self.cancelling = False
         self.inline = False
         self.started = False
+        self.began = False
         self.given_up = False
         self.patience: asyncio.TimerHandle | None = None
         self._counts: dict[str, int] | None = None
@@ -116,7 +120,13 @@ class Running:
     @property
     def key(self) -> str:
         """The idempotency key: the same for all attempts, another after a rollback."""
-        generation = f"~{self.frame.generation}" if self.frame.generation else ""
+        number = self.frame.generation
+        scope = self.frame.parent
+        while scope is not None:  # an undo has the generation of what it undoes
+            if isinstance(scope, CompensationFrame):
+                number = scope.generation
+            scope = scope.parent
+        generation = f"~{number}" if number else ""
         return f"{self.run}{generation}/{self.path}"
 
     @property
@@ -145,7 +155,7 @@ class Running:
         if self.driver.state.deadline:
             limits.append(self.driver.state.deadline)
         scope: ScopeFrame | None = self.frame.parent
-        while scope is not None:
+        while scope is not None and not isinstance(scope, CompensationFrame):
             if getattr(scope, "due", 0):
                 limits.append(scope.due)  # type: ignore[attr-defined]
             scope = scope.parent
@@ -389,6 +399,7 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
     if refused is not None:
         return refused
     driver.note_start(running)
+    running.began = True
     if options.effect == "irreversible":
         await driver.durable(StepStarted(clock.now(), path, number))
     limit: asyncio.Timeout | None = None
@@ -512,7 +523,10 @@ def failed(running: Running, error: BaseException) -> StepFailed:
 def lost(running: Running, reason: str) -> AttemptLost:
     """The fact that an attempt ended without a report, with the decision whether there is another one."""
     driver = running.driver
-    return lost_attempt(driver, running.frame, running.step, reason, driver.clock.now())
+    fact = lost_attempt(driver, running.frame, running.step, reason, driver.clock.now())
+    if not running.began and running.frame.node.undo is not None:
+        return replace(fact, began=False)
+    return fact
 
 
 def lost_attempt(driver: Driver, frame: CallFrame, step: Step[..., Any], reason: str, now: int) -> AttemptLost:
@@ -543,3 +557,10 @@ def stopped(running: Running) -> Fact:
     if running.driver.stopping:
         return lost(running, "interrupted")
     return failed(running, RipresaError("the step cancelled itself", code="cancelled", where=running.path))
+
+
+def never_began(driver: Driver, command: CancelStep) -> AttemptLost:
+    """The fact that an attempt was cancelled which nobody has in flight."""
+    frame = driver.state.frames.get(command.path)
+    undoable = frame is not None and frame.node.undo is not None
+    return AttemptLost(driver.clock.now(), command.path, command.attempt, "cancelled", began=not undoable)

@@ -23,7 +23,6 @@ from ..core.commands import (
     CancelStep,
     ClearTimer,
     Command,
-    HoldStream,
     Intercept,
     Resume,
     RunStep,
@@ -31,7 +30,6 @@ from ..core.commands import (
 )
 from ..core.events import (
     AnswerFailed,
-    AttemptLost,
     Event,
     Fact,
     Failure,
@@ -49,9 +47,9 @@ from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
 from ..ports import Alarm, Batch, RunHead, Shared
-from . import hooks
+from . import hooks, rare
 from .asking import answered
-from .attempts import Running, attempt, stopped
+from .attempts import Running, attempt, never_began, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
 from .idle import Idle, deadlock
@@ -570,11 +568,8 @@ class Driver:
                 self._set_alarm(command)
             elif isinstance(command, ClearTimer):
                 self._clear_alarm(command.path)
-            elif isinstance(command, HoldStream):
-                if command.path in self.streams:
-                    self.streams[command.path].hold("run", on=command.on)
             else:
-                hooks.ask(self, command)
+                rare.perform(self, command)
         if len(starts) == 1 and not beside and not self._flight and not self._mail:
             return starts[0]
         for running in starts:
@@ -634,7 +629,7 @@ class Driver:
     def _cancel(self, command: CancelStep) -> None:
         found = self._flight.get((command.path, command.attempt))
         if found is None:
-            self.deliver(Mail(AttemptLost(self.clock.now(), command.path, command.attempt, "cancelled")))
+            self.deliver(Mail(never_began(self, command)))
             return
         running, task = found
         running.cancelling = True

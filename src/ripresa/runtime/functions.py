@@ -26,6 +26,7 @@ from ..authoring.options import bad_count, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.patterns import map_each
 from ..authoring.step import Step
+from ..authoring.undo import declare_undo
 from ..context import AskPeople, Context, Gather, MapOver, Race, Restart, Sleep, WaitFor, copy_variables, enter_function
 from ..core.events import Asked, CallSpec, Fact, Raised, Restarted, Returned, Write
 from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
@@ -292,7 +293,7 @@ class Interpreter:
         if outcome.failure is not None:
             waiting.sink.settle(waiting.index, None, error_of(outcome.failure))
             return
-        self.definition.flows.pop(waiting.path, None)
+        self.definition.drop_flow(waiting.path)
         shared = self.state_of_run.shared
         self.delta = () if shared is None else shared.deltas.get(self.path, {}).get(outcome.key, ())
         try:
@@ -353,8 +354,13 @@ class Interpreter:
         shape = getattr(callee, "shape", "")
         if kind == "flow":
             shape = self._flow(path, to_node(callee, segment))
+        undo = (
+            declare_undo(self.definition, callee, path)
+            if kind == "step" and callee.options.effect == "reversible"
+            else ""
+        )
         output_type = callee.parameters.returns if kind == "step" else getattr(callee, "output_type", None)
-        spec = CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape, self._seen(sink))
+        spec = CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape, self._seen(sink), undo)
         self.slice.calls.append(spec)
         self.waiting[self.asked] = Waiting(callee, sink, index, output_type, path)
         return self.asked
@@ -564,7 +570,7 @@ def _compare(recorded: SliceFact, live: SliceFact, workflow: str) -> None:
 def _asks(fact: Fact) -> object:
     if isinstance(fact, Asked):
         calls = [call for call in fact.calls if call.kind != PATCH]
-        return [(call.key, call.kind, call.segment, call.shape) for call in calls], fact.dropped
+        return [(call.key, call.kind, call.segment, call.shape, call.undo) for call in calls], fact.dropped
     return None
 
 

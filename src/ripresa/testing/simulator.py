@@ -29,6 +29,7 @@ from ..core.commands import (
     ClearTimer,
     HoldStream,
     Intercept,
+    Reconcile,
     Resume,
     RunStep,
     SetTimer,
@@ -163,7 +164,7 @@ class Race:
 
 
 Yielded: TypeAlias = Wish | tuple[Wish, ...] | Race
-Effect: TypeAlias = RunStep | CancelStep | HoldStream | SetTimer | ClearTimer | Intercept | Withdraw
+Effect: TypeAlias = RunStep | CancelStep | HoldStream | Reconcile | SetTimer | ClearTimer | Intercept | Withdraw
 Script: TypeAlias = Callable[[Any], Generator[Yielded, Any, Any]]
 """A durable function as a generator: it yields a wish, a tuple of them (all of them) or a `Race`, and is sent results.
 
@@ -485,7 +486,7 @@ class _World:
                 case Intercept(path) if path in self.state.gates:
                     answer = self.simulation.interceptor(command, self.state.gates[path])
                     self.agenda.append(_Due(self.now + self.random.randrange(1_000_000) + self._lag(), answer))
-                case HoldStream() | Withdraw() | Intercept():
+                case HoldStream() | Reconcile() | Withdraw() | Intercept():
                     pass  # an answer that nobody waits for changes nothing
 
     def _lag(self) -> int:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from ...errors import CODES
-from ..commands import CancelStep, ClearTimer, SetTimer
-from ..events import Failure, Intercepted, NodeCancelled, RetryScheduled
-from ..frames import BACKOFF, CANCELLING, HELD, OPEN, CallFrame, Frame
+from ..commands import CancelStep, ClearTimer, Reconcile, SetTimer
+from ..events import Failure, Intercepted, NodeCancelled, Reconciled, RetryScheduled, StepParked
+from ..frames import BACKOFF, CANCELLING, HELD, OPEN, PARKED, CallFrame, Frame
 from ..gates import Gate, gated
-from ..values import Value
+from ..values import NULL, Value
 from .node import Node
+from .undo import Undo, undo_policy
 
 if TYPE_CHECKING:
     from ..state import RunState
@@ -24,6 +25,7 @@ LOST = {
     "cancelled": ("cancelled", "the attempt was cancelled"),
     "interrupted": ("attempt_lost", "the attempt was interrupted"),
     "unknown": ("outcome_unknown", "the attempt ended without a report and must not be repeated"),
+    "parked": ("outcome_unknown", "the attempt ended without a report: somebody has to say what it did"),
 }
 """Why an attempt ended without a report: the code and message of the failure that this is."""
 
@@ -41,6 +43,14 @@ class Call(Node[CallFrame]):
     kind: ClassVar[str] = "call"
     frame_class: ClassVar[type[Frame]] = CallFrame
 
+    def __init__(self, name: str, *, undo: Undo | None = None, **rest: Any) -> None:
+        super().__init__(name, **rest)
+        self.undo = undo
+
+    @override
+    def policy(self) -> dict[str, Any]:
+        return undo_policy(self.undo)
+
     @override
     def expected(self) -> int:
         return 1
@@ -54,6 +64,7 @@ class Call(Node[CallFrame]):
     def failed(self, run: RunState, frame: Any, failure: Failure, retry_at: int) -> None:
         """The attempt raised; the next one is due at `retry_at`, or there is none (0)."""
         if frame.phase == CANCELLING:
+            self.doubt(run, frame)
             run.cancelled(frame)
         elif not run.points or not gated(run, frame, Gate("error", frame.input, retry_at, failure=failure)):
             self._settle(run, frame, failure, retry_at)
@@ -62,6 +73,7 @@ class Call(Node[CallFrame]):
         if retry_at:
             self._again(run, frame, retry_at)
         else:
+            self.doubt(run, frame)
             run.fail(frame, failure)
 
     @override
@@ -78,8 +90,15 @@ class Call(Node[CallFrame]):
         else:
             run.done(frame, fact.value if replaced else gate.value)
 
-    def lost(self, run: RunState, frame: Any, reason: str, retry_at: int) -> None:
-        """The attempt ended without a report."""
+    def lost(self, run: RunState, frame: Any, reason: str, retry_at: int, *, began: bool = True) -> None:
+        """The attempt ended without a report. A `parked` one is not repeated: it waits for who knows what it did."""
+        if reason == "parked" and frame.phase == OPEN:
+            frame.phase = PARKED
+            run.consequences.append(StepParked(frame.path, frame.attempt))
+            run.commands.append(Reconcile(frame.path, frame.attempt, frame.input))
+            return
+        if began and self.undo is not None:
+            frame.started = frame.attempt
         failure = lost_failure(reason, frame.path, frame.attempt)
         if reason == "interrupted" and frame.phase != CANCELLING:
             frame.base += 1  # the engine stopped it: that does not count against the step, and concerns no hook
@@ -111,6 +130,7 @@ class Call(Node[CallFrame]):
             return
         if frame.phase == BACKOFF:
             run.commands.append(ClearTimer(frame.path))
+        self.doubt(run, frame)
         run.consequences.append(NodeCancelled(frame.path))
         run.cancelled(frame)
 
@@ -131,6 +151,22 @@ class Call(Node[CallFrame]):
     @override
     def timer(self, run: RunState, frame: CallFrame) -> None:
         run.schedule(frame)
+
+    def reconciled(self, run: RunState, frame: Any, fact: Reconciled) -> None:
+        """Somebody knows what the attempt did."""
+        if fact.verdict == "completed":
+            run.done(frame, fact.output)
+        elif fact.verdict == "retry":
+            frame.base += 1
+            self._again(run, frame, run.at)
+        else:
+            assert fact.failure is not None
+            run.fail(frame, fact.failure)
+
+    def doubt(self, run: RunState, frame: CallFrame) -> None:
+        """The call ends; keep it if nobody knows whether it did what could be undone."""
+        if self.undo is not None and frame.started and not run.ledger.find(frame.path, frame.generation):
+            run.record(frame, NULL, known=False)
 
     def _again(self, run: RunState, frame: CallFrame, retry_at: int) -> None:
         frame.attempt += 1

@@ -12,8 +12,10 @@ from ..frames import CANCELLING, ENDED, OPEN, WINDING, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
 from .approval import Approval, terms_from
 from .call import Call
+from .compensation import COMPENSATION
 from .delay import Delay
 from .node import Node, Scope
+from .undo import Undo
 from .wait import Wait
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ AGAIN: Final = "again"
 
 HORIZON: Final = 64
 """A reopened run can take back so many outcomes: failed calls, and those given up since, are kept as long."""
+
+
+_ELSEWHERE: Final = Undo(Call("undo"))
+"""Marks a call whose undo is found by the shape in its `CallSpec`."""
 
 
 class Outcome(NamedTuple):
@@ -309,8 +315,10 @@ class Dynamic(Scope[DynamicFrame]):
     def _node(self, run: RunState, frame: DynamicFrame, spec: CallSpec) -> Node[Any]:
         if spec.kind == "sleep":
             return Delay(spec.segment, int(text_of(spec.input)))
+        if spec.kind == "undo":
+            return COMPENSATION
         if spec.kind == "step":
-            return Call(spec.segment)
+            return Call(spec.segment, undo=_ELSEWHERE if spec.undo else None)
         if spec.kind == "approval":
             return Approval(spec.segment, terms_from(spec.shape))
         if spec.kind == "wait":

@@ -54,10 +54,10 @@ class FanOutFrame(ScopeFrame):
     """Branches under way: how many there are, the next to begin, results by index, counts of the ended.
 
     `again` are the branches of a reopened run that are to go on, the last one first; `narrow` is the window that a
-    hook asked for (0: none did).
+    hook asked for (0: none did); `since` is the last number of the ledger when it began.
     """
 
-    __slots__ = ("again", "completed", "count", "failures", "narrow", "next", "results")
+    __slots__ = ("again", "completed", "count", "failures", "narrow", "next", "results", "since")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("count", "plain"),
@@ -67,6 +67,7 @@ class FanOutFrame(ScopeFrame):
         ("failures", "failure list"),
         ("again", "plain list"),
         ("narrow", "plain"),
+        ("since", "plain"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -78,6 +79,7 @@ class FanOutFrame(ScopeFrame):
         self.failures: list[Failure] = []
         self.again: list[int] = []
         self.narrow = 0
+        self.since = 0
 
 
 class FanOut(Scope[FanOutFrame]):
@@ -100,6 +102,7 @@ class FanOut(Scope[FanOutFrame]):
     def begin(self, run: RunState, frame: FanOutFrame, count: int) -> None:
         """Start with `count` branches."""
         frame.count = count
+        frame.since = run.ledger.last
         frame.results = [None] * count
         if not run.points or not gated(run, frame, Gate("fork", frame.input, count)):
             self.fill(run, frame)
@@ -158,8 +161,20 @@ class FanOut(Scope[FanOutFrame]):
     def wound(self, run: RunState, frame: FanOutFrame) -> None:
         if not frame.question:
             self._summary(run, frame)
+        if frame.phase != JOINING or not run.ledger.entries or not self._undo_losers(run, frame):
+            self._joined(run, frame)
+
+    def compensated(self, run: RunState, frame: FanOutFrame, undone: int) -> None:
+        """What the branches did that were not needed is undone."""
+        self._joined(run, frame)
+
+    def _joined(self, run: RunState, frame: FanOutFrame) -> None:
         if not (run.points and frame.phase == JOINING and gated(run, frame, Gate("join", frame.result))):
             run.close(frame)
+
+    def _undo_losers(self, run: RunState, frame: FanOutFrame) -> bool:
+        """What branches did whose results nobody takes is undone before the join ends."""
+        return run.compensate(frame, tuple(f"{child.path}/" for child in frame.children.values()), frame.since)
 
     @override
     def reopen(self, run: RunState, frame: FanOutFrame) -> None:

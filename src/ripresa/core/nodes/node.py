@@ -34,6 +34,8 @@ class Node(Generic[F]):
     """Whether what is below it does not see the typed state of what is above it."""
     watches: tuple[str, ...] = ()
     """The steps whose ends its questions look at, by name or path."""
+    undo: Any = None
+    """What undoes it (`nodes.undo.Undo`), if anything does."""
 
     def __init__(self, name: str, *, code: Any = None, input_type: Any = Any, output_type: Any = Any) -> None:
         self.name = name
@@ -97,6 +99,10 @@ class Scope(Node[S]):
     def on_failed(self, run: RunState, frame: S, key: int, failure: Failure) -> None:
         """A child failed (its frame is kept until the scope lets it go)."""
         run.abort(frame, failure)
+
+    def begin_anew(self, run: RunState, frame: S) -> None:
+        """Begin again after what it did was undone."""
+        self.open(run, frame)
 
     def wound(self, run: RunState, frame: S) -> None:
         """All children have ended while the scope winds up."""

@@ -52,7 +52,16 @@ class Stateful(Scope[ScopeFrame]):
         if run.shared is None:
             run.shared = Shared()
         run.shared.open(run, frame.path, self.shape, writes)
+        if frame.parent is None:
+            run.shared.remember(frame)
         run.spawn_body(frame, self.body, frame.input)
+
+    @override
+    def begin_anew(self, run: RunState, frame: ScopeFrame) -> None:
+        if run.shared is not None and frame.path in run.shared.scopes:
+            run.spawn_body(frame, self.body, frame.input)
+        else:
+            self.open(run, frame)
 
 
 class Assign(Node[Frame]):

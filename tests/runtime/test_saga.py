@@ -1,0 +1,253 @@
+"""Compensation as it is lived: with real steps, across restarts, with keys that stay the same."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ripresa import App, Context, Flow, RunFailed, chain, current, first_success, map_each, saga, step, workflow
+from ripresa.core.events import CompensationEnded
+from ripresa.stores.memory import Memory
+
+from .stage import in_memory, journal_of
+
+LOG: list[str] = []
+KEYS: list[str] = []
+BROKEN: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def clean() -> None:
+    for kept in (LOG, KEYS, BROKEN):
+        kept.clear()
+
+
+@step
+async def book(what: str) -> str:
+    LOG.append(f"book {what}")
+    KEYS.append(current().idempotency_key)
+    return f"{what}!"
+
+
+@book.undo
+async def unbook(booked: str | None, what: str) -> None:
+    KEYS.append(current().idempotency_key)
+    if what in BROKEN:
+        raise RuntimeError(what)
+    LOG.append(f"unbook {booked} of {what}")
+
+
+@step
+def last(text: str) -> str:
+    if "last" in BROKEN:
+        raise ValueError("it did not work out")
+    return text
+
+
+trip: Flow[str, str] = chain(book).then(book.with_(name="again")).then(last)
+
+
+@workflow
+async def journey(ctx: Context, what: str) -> str:
+    first = await book(what)
+    await saga(chain(book).then(book))(first)
+    results = await ctx.map(book, ["x", "y"], concurrency=1)
+    return await last(results[0])
+
+
+async def failed_run(app: App, call: Any, id: str = "r") -> Any:
+    BROKEN.append("last")
+    handle = await app.start(call, id=id)
+    with pytest.raises(RunFailed):
+        await handle.result()
+    return handle
+
+
+async def test_a_failed_chain_is_undone_last_first() -> None:
+    async with in_memory() as app:
+        await failed_run(app, trip("a"))
+    assert LOG == ["book a", "book a!", "unbook a!! of a!", "unbook a! of a"]
+
+
+async def test_a_failed_durable_function_is_undone_last_first() -> None:
+    async with in_memory() as app:
+        await failed_run(app, journey("a"))
+    assert [line for line in LOG if line.startswith("unbook")] == [
+        "unbook y! of y", "unbook x! of x", "unbook a!!! of a!!", "unbook a!! of a!", "unbook a! of a",
+    ]  # fmt: skip
+
+
+async def test_an_undo_has_a_key_of_its_own_that_stays_the_same_when_it_is_repeated() -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        await failed_run(app, trip("a"))
+    assert KEYS == ["r/book", "r/again", "r/again/undo:unbook", "r/book/undo:unbook"]
+
+
+async def test_a_process_that_ends_in_the_middle_of_a_compensation_leaves_it_to_the_next() -> None:
+    memory, entered = Memory(), asyncio.Event()
+
+    @step
+    async def reserve(text: str) -> str:
+        LOG.append("reserve")
+        return text
+
+    @reserve.undo
+    async def free(text: str) -> None:
+        KEYS.append(current().idempotency_key)
+        entered.set()
+        if len(KEYS) == 2:
+            await asyncio.Event().wait()
+        LOG.append("free")
+
+    flow = chain(book).then(reserve).then(last)
+    BROKEN.append("last")
+    async with in_memory(memory) as app:
+        await app.start(flow("a"), id="r")
+        await entered.wait()
+    assert LOG == ["book a", "reserve"]
+    async with in_memory(memory) as app:
+        handle = await app.resume("r", flow)
+        with pytest.raises(RunFailed):
+            await handle.result()
+    assert LOG == ["book a", "reserve", "free", "unbook a! of a"]
+    assert KEYS[1:3] == ["r/reserve/undo:free", "r/reserve/undo:free"]
+
+
+async def test_what_a_durable_function_did_is_undone_also_in_another_process() -> None:
+    memory, entered = Memory(), asyncio.Event()
+
+    @step
+    async def reserve(text: str) -> str:
+        return text
+
+    @reserve.undo
+    async def free(text: str) -> None:
+        if not entered.is_set():
+            entered.set()
+            await asyncio.Event().wait()
+        LOG.append("free")
+
+    @workflow
+    async def both(ctx: Context, text: str) -> str:
+        await saga(chain(book))(text)
+        await reserve(text)
+        return await last(text)
+
+    BROKEN.append("last")
+    async with in_memory(memory) as app:
+        await app.start(both("a"), id="r")
+        await entered.wait()
+    async with in_memory(memory) as app:
+        with pytest.raises(RunFailed):
+            await (await app.resume("r", both)).result()
+    assert LOG == ["book a", "free", "unbook a! of a"]
+
+
+async def test_a_run_that_was_undone_begins_anew_with_new_keys() -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        await failed_run(app, trip("a"))
+    BROKEN.clear()
+    KEYS.clear()
+    async with in_memory(memory) as app:
+        assert await (await app.resume("r", trip)).result() == "a!!"
+    assert KEYS == ["r~1/book", "r~1/again"]
+
+
+async def test_an_undo_that_fails_stops_no_other_and_is_reported() -> None:
+    async with in_memory() as app:
+        BROKEN.append("a!")
+        handle = await failed_run(app, trip("a"))
+        assert LOG[2:] == ["unbook a! of a"]
+        reports = [event for event in await journal_of(handle) if isinstance(event, CompensationEnded)]
+        assert [(report.report, report.undone) for report in reports] == [("partial", 1)]
+        view = await handle.status()
+        assert (view.undone, list(view.not_undone)) == (["book"], ["again"])
+
+
+async def test_a_cancelled_run_is_undone() -> None:
+    entered = asyncio.Event()
+
+    @step
+    async def endless(text: str) -> str:
+        entered.set()
+        await asyncio.Event().wait()
+        return text
+
+    async with in_memory() as app:
+        handle = await app.start(chain(book).then(endless)("a"))
+        await entered.wait()
+        await handle.cancel("no")
+        assert (await handle.outcome()).status == "cancelled"
+    assert LOG == ["book a", "unbook a! of a"]
+
+
+async def test_an_attempt_that_timed_out_is_undone_as_unknown() -> None:
+    @step(timeout=0.01)
+    async def slow(what: str) -> str:
+        await asyncio.Event().wait()
+        return what
+
+    @slow.undo
+    async def unslow(done: str | None, what: str) -> None:
+        LOG.append(f"{done} {what}")
+
+    async with in_memory() as app:
+        with pytest.raises(RunFailed):
+            await app.run(chain(slow)("a"))
+        with pytest.raises(RunFailed):
+            await app.run(slow("b"))
+    assert LOG == ["None a", "None b"]
+
+
+async def test_the_losers_of_a_race_are_undone_before_it_ends() -> None:
+    @step
+    async def quick(text: str) -> str:
+        return text
+
+    @step
+    async def slow(text: str) -> str:
+        await asyncio.Event().wait()
+        return text
+
+    race = first_success(chain(book).then(slow), chain(book).then(quick))
+    async with in_memory() as app:
+        assert await app.run(chain(race).then(last)("a")) == "a!"
+    assert sorted(LOG[:2]) == ["book a", "book a"]
+    assert LOG[2:] == ["unbook a! of a"]
+
+
+async def test_each_item_of_a_map_can_be_a_saga() -> None:
+    @step
+    async def odd(text: str) -> str:
+        if "1" in text:
+            raise ValueError(text)
+        return text
+
+    flow = map_each(saga(chain(book).then(odd)), on_error="best_effort")
+    async with in_memory() as app:
+        assert await app.run(flow(["a0", "a1"])) == ["a0!", None]
+    assert [line for line in LOG if line.startswith("unbook")] == ["unbook a1! of a1"]
+
+
+async def test_in_memory_runs_are_undone_too() -> None:
+    BROKEN.append("last")
+    with pytest.raises(ValueError, match="work out"):
+        await trip.invoke("a")
+    assert LOG[2:] == ["unbook a!! of a!", "unbook a! of a"]
+
+
+async def test_a_reversible_step_without_undo_fails_where_a_durable_function_calls_it() -> None:
+    @step(effect="reversible")
+    async def forgotten(text: str) -> str:
+        return text
+
+    @workflow
+    async def careless(ctx: Context, text: str) -> str:
+        return await forgotten(text)
+
+    async with in_memory() as app:
+        outcome = await (await app.start(careless("a"))).outcome()
+    assert outcome.error is not None
+    assert "no_undo" in str(outcome.error.__cause__)
