@@ -360,7 +360,19 @@ async def sleepers(bench: Bench) -> None:
     table.add("seconds from due to done, most", found["most"], "")
 
 
-PARTS = (throughput, growth, size_and_resume, streams, latencies, parallelism, overhead, hooks, time_travel, imports, sleepers)
+PARTS = (
+    throughput,
+    growth,
+    size_and_resume,
+    streams,
+    latencies,
+    parallelism,
+    overhead,
+    hooks,
+    time_travel,
+    imports,
+    sleepers,
+)
 
 
 async def main() -> None:

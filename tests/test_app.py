@@ -9,7 +9,7 @@ import pytest
 
 from ripresa import App, Context, chain, step, workflow
 from ripresa.errors import InvalidConfig, InvalidValue, RipresaError, RunExists, RunNotFound
-from ripresa.runtime.engine import new_id
+from ripresa.runtime.ids import new_id
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.testing.clock import ManualClock
 from tests.runtime.stage import Tally, Wrapped

@@ -32,6 +32,16 @@ async def waits(ctx: Context) -> None:
     await ctx.sleep("1 hour")
 
 
+@step
+async def hangs() -> None:
+    await asyncio.Event().wait()
+
+
+@workflow
+async def works(ctx: Context) -> None:
+    await hangs()
+
+
 def test_a_run_is_run_from_plain_code_with_its_types() -> None:
     with blocking.App("memory:") as app:
         assert assert_type(app.run(flow(2)), int) == 4
@@ -81,12 +91,12 @@ def test_watching_may_stop_before_the_run_does() -> None:
 def test_runs_are_taken_up_by_the_next_app(tmp_path: Path) -> None:
     store = str(tmp_path / "runs.db")
     with blocking.App(store) as app:
-        app.start(waits(), id="a")
-    with blocking.App(store, workflows=[waits]) as app:
+        app.start(works(), id="a")
+    with blocking.App(store, workflows=[works]) as app:
         assert [handle.id for handle in app.resume_all()] == ["a"]
         app.handle("a").terminate()
     with blocking.App(store) as app, pytest.raises(RipresaError) as caught:
-        app.resume("a", waits)
+        app.resume("a", works)
     assert caught.value.code == "illegal_transition"
 
 

@@ -230,7 +230,8 @@ class App:
         what its workflow or the config says). Raises `InvalidValue` for a bad input or state before anything runs,
         `SessionError`.
         """
-        from .runtime.engine import Start, checked_id
+        from .runtime.engine import Start
+        from .runtime.ids import checked_id
         from .runtime.targets import target_of
 
         asked = pending(call, "start")

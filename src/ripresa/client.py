@@ -25,9 +25,10 @@ from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig, RipresaError
 from .messages import Signal
 from .runtime.driver import Driver
-from .runtime.engine import Engine, checked_id, not_found
+from .runtime.engine import Engine, not_found
 from .runtime.feed import Notice, Watcher
 from .runtime.functions import moment
+from .runtime.ids import checked_id
 from .runtime.requests import encode_signal
 from .runtime.results import cancel_error, result_of, run_error
 from .runtime.values import Values

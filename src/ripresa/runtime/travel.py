@@ -37,7 +37,8 @@ from ..errors import Nondeterminism, RipresaError
 from ..ports import RunHead
 from .attempts import bound_at
 from .driver import Driver, Mail
-from .engine import Engine, new_id
+from .engine import Engine
+from .ids import new_id
 from .reuse import ANYWHERE, CHANGING, Reuse, digest_of_input
 
 if TYPE_CHECKING:
