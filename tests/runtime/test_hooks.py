@@ -1072,3 +1072,9 @@ def test_a_hook_can_be_called_as_the_function_that_it_is() -> None:
     assert never.name == "never"
     assert Hook("before", max).name == "max"
     assert isinstance(Continue(), Continue)
+
+
+async def test_an_engine_can_be_closed_before_its_app() -> None:
+    async with in_memory() as app:
+        await app.run(chain(add)(1))
+        await app.engine.close()

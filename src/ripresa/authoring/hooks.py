@@ -167,7 +167,12 @@ class Hooks:
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back after every change; returns how to stop that."""
         self._changed.append(callback)
-        return partial(self._changed.remove, callback)
+
+        def forget() -> None:
+            if callback in self._changed:
+                self._changed.remove(callback)
+
+        return forget
 
     def _tell(self) -> None:
         self.version += 1
