@@ -31,6 +31,7 @@ SOURCE = Path(errors.__file__).parent
 #: Codes of which the source has no literal where they are raised, each with the reason.
 NAMED_ELSEWHERE: dict[str, str] = {
     "terminated": "`cancel_error` takes the status of the run as its code",
+    "undone": "the same",
     "store_locked": "`stores/failures.py` has a table from what SQLite and the system say",
     "store_full": "the same table",
     "store_readonly": "the same table",

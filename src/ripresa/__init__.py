@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
     from .runtime.pools import PoolStatus
+    from .runtime.undoing import UndoReport
     from .selection import Refusal, Report, Selection
     from .sessions import Session, SessionFailure
 
@@ -158,6 +159,7 @@ _PLACES = {
         "Veto",
     ),
     "runtime.pools": ("PoolStatus",),
+    "runtime.undoing": ("UndoReport",),
     "authoring.cache": ("Cache",),
     "authoring.call": ("Call",),
     "authoring.hooks": (
@@ -290,6 +292,7 @@ __all__ = [
     "StreamResult",
     "StreamView",
     "Transitions",
+    "UndoReport",
     "ValidationResult",
     "Veto",
     "Workflow",

@@ -476,7 +476,7 @@ class App:
         from .core.lifecycle import check_transition
 
         head = await self._head(id)
-        if head.status in ("cancelled", "terminated", "completed"):
+        if head.status in ("cancelled", "terminated", "completed", "undone"):
             check_transition(head.status, "running", only_from="failed", run=id, op="resume")
         runnable = workflow or self._code(head)
         await self.engine.take(head, runnable, session=session)

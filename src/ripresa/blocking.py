@@ -146,6 +146,7 @@ class Handle(Generic[R_co]):
     checkpoints = blocking(_client.Handle[Any].checkpoints)
     diff = blocking(_client.Handle[Any].diff)
     rollback = blocking(_client.Handle[Any].rollback)
+    undo = blocking(_client.Handle[Any].undo)
 
     def fork(self, at: int | str | None = None, **options: Any) -> Handle[R_co]:
         """Begin a new run from a place of this one: see `ripresa.Handle.fork`, whose options it takes."""

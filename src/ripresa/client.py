@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, overload
 
 from pydantic_core import to_json
 
@@ -30,8 +30,11 @@ from .runtime.feed import Notice, Watcher
 from .runtime.functions import moment
 from .runtime.ids import checked_id
 from .runtime.requests import encode_signal
-from .runtime.results import cancel_error, result_of, run_error
+from .runtime.results import cancel_error, interrupted, result_of, run_error
 from .runtime.values import Values
+
+if TYPE_CHECKING:
+    from .runtime.undoing import UndoReport
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -108,7 +111,7 @@ class Handle(Generic[R_co]):
         view = await self._ended_view()
         if view.failure is not None and view.status == "failed":
             raise run_error(self.id, view.failure)
-        if view.status in ("cancelled", "terminated"):
+        if view.status in ("cancelled", "terminated", "undone"):
             raise cancel_error(self.id, view.status, view.reason, view.failures)
         if not view.ended and self._last is not None and self._last.ended.done():
             self._last.ended.result()  # what kept it from going on here
@@ -187,6 +190,25 @@ class Handle(Generic[R_co]):
         from .runtime.travel import Back, roll_back
 
         await roll_back(self._engine, self.id, await self._links.code(), Back(to, again, reason, by))
+
+    async def undo(self, to: int | str | None = None, *, reason: str = "", by: str = "") -> UndoReport:
+        """Take back what the run did, last first, by what its steps declare to undo them; the run has ended before.
+
+        `to` is a place as in `rollback`: what happened until then stays. A second call repeats nothing but what could
+        not be undone; one that another process has begun, or left in the middle, is seen to its end.
+
+        Raises `IllegalTransition` for a run that has not ended (cancel it: that undoes it too), `no_such_place`, and
+        what `resume` raises.
+        """
+        from .runtime.undoing import Undo, begin_undo, report_of
+
+        driver = await begin_undo(self._engine, self.id, self._links.code, Undo(to, reason, by))
+        if driver is not None:
+            await asyncio.shield(driver.ended)
+        view = await self._ended_view()
+        if not view.ended:
+            raise interrupted(self.id)
+        return report_of(await self._engine.history(self.id))
 
     async def fork(
         self,

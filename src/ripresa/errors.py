@@ -51,6 +51,7 @@ CODES: dict[str, Code] = {
     "process_died": Code("the child process of an attempt ended without a report", retryable=True),
     "cancelled": Code("it was cancelled"),
     "terminated": Code("it was terminated"),
+    "undone": Code("what it did was taken back"),
     "join_impossible": Code("too few branches succeeded"),
     "stream_overflow": Code("a buffer of a stream was full, and its policy is to refuse"),
     "stream_not_resumable": Code("the source of a stream cannot go on in the middle"),

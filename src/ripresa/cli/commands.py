@@ -362,6 +362,22 @@ def rollback(
     return travelling.rollback(_place(store), run, at, target, again=again, as_json=json, quiet=quiet)
 
 
+@cli.command()
+def undo(
+    run: Run,
+    to: Annotated[str, typer.Option(help="only what happened after " + AT)] = "",
+    reason: Reason = "",
+    target: Code = "",
+    store: Store = "",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Take back what a run did that has ended, and say what was undone. Exit code 1: not all of it could be."""
+    from . import undoing
+
+    return undoing.undo(_place(store), undoing.Asked(run, to, reason, target), as_json=json, quiet=quiet)
+
+
 @cli.command(epilog=EXIT_CODES)
 def fork(
     run: Run,

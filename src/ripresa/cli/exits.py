@@ -48,7 +48,7 @@ _BY_CODE: Final = {
     **dict.fromkeys(
         ("artifact_not_found", "no_such_place", "run_not_found", "session_not_found", "unknown_target"), NOT_FOUND
     ),
-    **dict.fromkeys(("cancelled", "terminated"), CANCELLED),
+    **dict.fromkeys(("cancelled", "terminated", "undone"), CANCELLED),
     "interrupted": INTERRUPTED,
 }
 

@@ -6,13 +6,13 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 from ..app import App
 from ..client import Handle
-from ..core.events import Recorded
+from ..core.events import Failure, Recorded
 from ..core.lifecycle import ACTIVE, LISTED, TERMINAL, WAITING
 from ..core.view import RunView
 from ..errors import RipresaError
@@ -113,6 +113,8 @@ async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
             _print_tree(view)
         for line in _told_rules(view):
             print(line)
+        for line in told_undoing(view.undone, view.not_undone):
+            print(line)
         for line in told_failure(view.failure) if view.failure is not None and view.status == "failed" else ():
             print(line)
     return COMPLETED
@@ -124,6 +126,14 @@ def _told_rules(view: RunView) -> Iterator[str]:
         for result in results:
             said = "kept" if result.passed else f"{result.severity}: {result.message}"
             yield f"rule {result.rule} of {path or view.workflow}: {said}"
+
+
+def told_undoing(undone: Iterable[str], failed: Mapping[str, Failure]) -> Iterator[str]:
+    """What was undone, and what was not."""
+    for path in undone:
+        yield f"undone: {path}"
+    for path, failure in failed.items():
+        yield f"not undone: {path}: {failure.message}"
 
 
 def refuse_empty(place: Place, run: str) -> None:

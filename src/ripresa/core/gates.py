@@ -72,7 +72,7 @@ def intercepted(run: RunState, fact: Intercepted) -> None:
     frame = run.frames[fact.path]
     gate = run.gates[fact.path]
     if fact.answer == "cancel":
-        if run.status != "cancelling":
+        if run.status not in ("cancelling", "undoing"):
             run.cancel_run(fact.detail)
         if run.gates.get(fact.path) is gate and frame.phase not in ENDED:  # the cancellation does not reach it
             _refuse(run, frame, Failure("cancelled", fact.detail, path=fact.path))

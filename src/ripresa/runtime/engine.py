@@ -337,8 +337,12 @@ class Engine:
             except BaseException:
                 await self.release(head.id)
                 raise
-            self.drive(driver, [*outstanding(driver.state), *self._stopped(driver)])
+            self.drive(driver, self.wanted(driver))
             return driver
+
+    def wanted(self, driver: Driver) -> list[Command]:
+        """What is to be done first of all for a run that was taken up."""
+        return [*outstanding(driver.state), *self._stopped(driver)]
 
     def gate(self, run: str) -> asyncio.Lock:
         """One at a time begins a run or takes it up."""

@@ -1,0 +1,109 @@
+"""Takes back what a run did that has ended, and says what was undone, what was not, and what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..authoring.flow import Runnable
+from ..core.events import Failure, Reconciled, Recorded, RunTaken, StepFailed, StepStarted, UndoRequested
+from ..core.lifecycle import check_transition
+from ..core.places import find_place
+from ..core.replay import lineage
+from ..core.view import view_of
+from .driver import Driver, Mail
+from .engine import Engine, not_found
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """What became of what a run did: the paths of what was `undone`, in this order, and why the rest `failed`.
+
+    `irreversible` are the steps that nothing can undo: they did, or may have done, what they do.
+    """
+
+    undone: tuple[str, ...]
+    failed: Mapping[str, Failure]
+    irreversible: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that can be undone is undone."""
+        return not self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What is to be undone: all that happened after the place `to` (see `core.places`), or all."""
+
+    to: int | str | None = None
+    reason: str = ""
+    by: str = ""
+
+
+async def begin_undo(
+    engine: Engine, run: str, code: Callable[[], Awaitable[Runnable[..., Any]]], asked: Undo
+) -> Driver | None:
+    """Begin to undo a run, here; None if another process does already, or if nothing is left to undo.
+
+    An undo that was left in the middle goes on. Raises `IllegalTransition` for a run that has not ended,
+    `RipresaError(no_such_place)`, `RunNotFound`, and what taking a run up raises.
+    """
+    after = 0 if asked.to is None else find_place(await engine.history(run), asked.to)
+    leaving = engine.drivers.get(run)
+    if leaving is not None and leaving.state.status not in ("running", "paused", "cancelling", "undoing"):
+        await leaving.ended
+    head = await engine.store.find_run(run)
+    if head is None:
+        raise not_found(run)
+    if head.status == "undoing":
+        here = engine.drivers.get(run)
+        return here if await engine.is_driven(run) else await engine.take(head, await code())
+    check_transition(head.status, "undoing", run=run, op="undo")
+    runnable = await code()
+    async with engine.gate(run):
+        return await _begun(engine, run, runnable, asked, after)
+
+
+async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo, after: int) -> Driver | None:
+    epoch = await engine.store.claim(run)
+    if epoch is None:
+        raise await engine.owned_elsewhere(run)
+    try:
+        head = await engine.store.find_run(run)
+        assert head is not None
+        driver = engine.replayed(head, code, lineage(await engine.history(run)))
+        if driver.state.status == "undone" and not driver.state.ledger.after(after):
+            driver.functions.close()
+            await engine.release(run)
+            return None
+        now = engine.clock.now()
+        taken = Mail(RunTaken(now, epoch, engine.name))
+        try:
+            undo = Mail(UndoRequested(now, after, asked.reason, asked.by))
+            await driver.commit_takeover([taken, *engine.hooks_of(driver), undo])
+        except BaseException:
+            driver.functions.close()
+            raise
+    except BaseException:
+        await engine.release(run)
+        raise
+    engine.rolled_back.add(run)
+    engine.drive(driver, engine.wanted(driver))
+    return driver
+
+
+def report_of(journal: list[Recorded]) -> UndoReport:
+    """What a whole journal says of what was undone."""
+    view = view_of(journal)
+    begun: dict[str, None] = {}
+    for recorded in lineage(journal):
+        match recorded.event:
+            case StepStarted(_, path):
+                begun[path] = None
+            case StepFailed(_, path) | Reconciled(_, path, _, "failed" | "retry"):
+                begun.pop(path, None)
+            case _:
+                pass
+    return UndoReport(tuple(view.undone), dict(view.not_undone), tuple(begun))
