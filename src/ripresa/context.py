@@ -403,6 +403,29 @@ class MapOver:
     concurrency: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Saga:
+    """Request: what is called from now on belongs to a scope of compensation; answered with its `Scope`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A scope of compensation in a durable function: how the paths of its calls begin, and what came before it."""
+
+    label: str
+    outer: str
+    asked: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Request: leave a scope of compensation, and if it failed undo what was done in it."""
+
+    scope: Scope
+    failed: bool
+
+
 class Awaited:
     """Awaits a request: yields it to whoever steps the durable function."""
 
@@ -419,6 +442,18 @@ class Awaited:
                 hint="a Context belongs to the run of the @workflow function that was given it",
             )
         return (yield self.request)
+
+
+class _Saga(AbstractAsyncContextManager[None]):
+    """See `Context.saga`."""
+
+    _scope: Scope
+
+    async def __aenter__(self) -> None:
+        self._scope = await Awaited(Saga())
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        await Awaited(Leave(self._scope, error is not None and not isinstance(error, Restart)))
 
 
 class Clockwork(Protocol):
@@ -520,6 +555,15 @@ class Context(Generic[S]):
         `finally` blocks.
         """
         raise Restart(args, kwargs)
+
+    def saga(self) -> AbstractAsyncContextManager[None]:
+        """A scope of compensation: `async with ctx.saga(): ...`.
+
+        If the block raises or is cancelled, what its calls did is undone, last first, before the exception goes on;
+        what was called outside it is not touched. A block that ends well changes nothing: what it did is undone with
+        the scope around it, in the end with the run.
+        """
+        return _Saga()
 
     async def sleep(self, duration: Duration, /) -> None:
         """Wait at least this long, across restarts."""

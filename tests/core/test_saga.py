@@ -534,7 +534,7 @@ def test_a_durable_function_undoes_a_part_of_what_it_did(snapshots: bool) -> Non
     play.done("d/a")
     play.asked("d", step(2, "s.a", shape))
     play.done("d/s.a")
-    assert play.asked("d", CallSpec(3, "undo", "s!undo", b'"s."'))[0] == CompensationStarted("d/s", 1)
+    assert play.asked("d", CallSpec(3, "undo", "s!undo", b'[1, "s."]'))[0] == CompensationStarted("d/s", 1)
     play.cancel()
     finish(play, "d/s.a/undo:x")
     play.returned("d")
@@ -547,7 +547,7 @@ def test_undoing_nothing_ends_at_once() -> None:
     definition, _ = dynamic()
     play = Play(definition)
     play.start()
-    effects = play.asked("d", CallSpec(1, "undo", "s!undo", b'"s."'))
+    effects = play.asked("d", CallSpec(1, "undo", "s!undo", b'[1, "s."]'))
     assert effects[1] == CompensationEnded("d/s", "complete", 0)
 
 

@@ -5,7 +5,20 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, Context, Flow, RunFailed, chain, current, first_success, map_each, saga, step, workflow
+from ripresa import (
+    App,
+    Context,
+    Flow,
+    RipresaError,
+    RunFailed,
+    chain,
+    current,
+    first_success,
+    map_each,
+    saga,
+    step,
+    workflow,
+)
 from ripresa.core.events import CompensationEnded
 from ripresa.stores.memory import Memory
 
@@ -251,3 +264,231 @@ async def test_a_reversible_step_without_undo_fails_where_a_durable_function_cal
         outcome = await (await app.start(careless("a"))).outcome()
     assert outcome.error is not None
     assert "no_undo" in str(outcome.error.__cause__)
+
+
+# --- scopes in durable functions
+
+
+async def test_a_block_that_raises_is_undone_before_the_exception_goes_on() -> None:
+    @workflow
+    async def careful(ctx: Context, what: str) -> str:
+        await book(what)
+        try:
+            async with ctx.saga():
+                await saga(chain(book))("x")
+                await ctx.gather(book("y"), last("y"))
+        except ValueError:
+            LOG.append("caught")
+        return await book("after")
+
+    BROKEN.append("last")
+    memory = Memory()
+    async with in_memory(memory) as app:
+        handle = await app.start(careful("a"), id="r")
+        assert await handle.result() == "after!"
+        view = await handle.status()
+        await app.replay("r", careful) if hasattr(app, "replay") else None
+    assert LOG[0] == "book a"
+    assert LOG[-2:] == ["caught", "book after"]
+    assert [line for line in LOG if "unbook" in line][-1] == "unbook x! of x"
+    assert "book" not in view.undone
+    assert "saga.saga/book" in view.undone
+
+
+async def test_a_durable_function_that_was_undone_begins_anew() -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        await failed_run(app, journey("a"))
+    BROKEN.clear()
+    LOG.clear()
+    async with in_memory(memory) as app:
+        await (await app.resume("r", journey)).result()
+    assert LOG[0] == "book a"
+    assert KEYS[-1].startswith("r~1/")
+
+
+async def test_a_cancelled_block_is_undone_and_the_run_ends_as_cancelled() -> None:
+    entered = asyncio.Event()
+
+    @step
+    async def endless(text: str) -> str:
+        entered.set()
+        await asyncio.Event().wait()
+        return text
+
+    @workflow
+    async def stopped(ctx: Context, what: str) -> str:
+        async with ctx.saga():
+            return await endless(await book(what))
+
+    async with in_memory() as app:
+        handle = await app.start(stopped("a"), id="r")
+        await entered.wait()
+        await handle.cancel("no")
+        assert (await handle.outcome()).status == "cancelled"
+        reports = [event for event in await journal_of(handle) if isinstance(event, CompensationEnded)]
+    assert LOG == ["book a", "unbook a! of a"]
+    assert [report.path for report in reports] == ["saga"]
+
+
+async def test_a_block_that_was_undone_begins_anew_when_the_run_is_reopened() -> None:
+    @workflow
+    async def half(ctx: Context, what: str) -> str:
+        first = await last_once(what)
+        async with ctx.saga():
+            return await last(await book(first))
+
+    @step
+    async def last_once(text: str) -> str:
+        LOG.append("once")
+        return text
+
+    memory = Memory()
+    async with in_memory(memory) as app:
+        await failed_run(app, half("a"))
+    assert LOG == ["once", "book a", "unbook a! of a"]
+    BROKEN.clear()
+    async with in_memory(memory) as app:
+        assert await (await app.resume("r", half)).result() == "a!"
+    assert LOG[3:] == ["book a"]
+    assert KEYS == ["r/saga.book", "r/saga.book/undo:unbook", "r~1/saga.book"]
+
+
+async def test_what_the_losers_of_a_race_in_a_durable_function_did_is_undone_before_it_ends() -> None:
+    gate = asyncio.Event()
+
+    @step
+    async def endless(text: str) -> str:
+        gate.set()
+        await asyncio.Event().wait()
+        return text
+
+    @step
+    async def quick(text: str) -> str:
+        await gate.wait()
+        return text
+
+    @workflow
+    async def racing(ctx: Context, what: str) -> str:
+        async def fiber(of: str) -> str:
+            return await endless(await book(of))
+
+        async def winner() -> str:
+            return await quick(await book("w"))
+
+        won = await ctx.race(fiber("f"), chain(book).then(endless)("c"), winner())
+        return await book(won)
+
+    async with in_memory() as app:
+        handle = await app.start(racing("a"), id="r")
+        assert await handle.result() == "w!!"
+    assert sorted(LOG[:3]) == ["book c", "book f", "book w"]
+    assert sorted(LOG[3:5]) == ["unbook c! of c", "unbook f! of f"]
+    assert LOG[5:] == ["book w!"]
+
+
+async def test_a_block_waits_for_what_its_own_fibers_still_do_before_it_is_undone() -> None:
+    @step
+    async def tidy(text: str) -> str:
+        LOG.append("tidy")
+        return text
+
+    @workflow
+    async def tidying(ctx: Context, what: str) -> str:
+        async def fiber() -> str:
+            try:
+                return await book(await book(what))
+            finally:
+                await tidy(what)
+
+        try:
+            async with ctx.saga():
+                await book("first")
+                await ctx.gather(fiber(), last(what))
+        except ValueError:
+            return await tidy("caught")
+        return what
+
+    BROKEN.append("last")
+    async with in_memory() as app:
+        assert await app.run(tidying("a")) == "caught"
+    assert LOG[-2:] == ["unbook first! of first", "tidy"]
+    assert LOG.count("tidy") == 2
+    assert len([line for line in LOG if line.startswith("book")]) == len([x for x in LOG if x.startswith("unbook")])
+
+
+async def test_a_fiber_that_is_given_up_in_the_middle_of_its_undo_finishes_it_first() -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def rent(text: str) -> str:
+        return text
+
+    @rent.undo
+    async def give_back(text: str) -> None:
+        entered.set()
+        await go_on.wait()
+        LOG.append("given back")
+
+    @step
+    async def fail_then(text: str) -> str:
+        await entered.wait()
+        go_on.set()
+        raise ValueError(text)
+
+    @workflow
+    async def nested(ctx: Context, what: str) -> str:
+        async def fiber() -> str:
+            try:
+                async with ctx.saga():
+                    return await last(await rent(what))
+            finally:
+                await book("in the end")
+
+        try:
+            await ctx.gather(fiber(), fail_then(what))
+        except ValueError:
+            return "caught"
+        return what
+
+    BROKEN.append("last")
+    async with in_memory() as app:
+        assert await app.run(nested("a")) == "caught"
+    assert LOG == ["given back", "book in the end"]
+
+
+async def test_blocks_in_which_nothing_happened_or_that_end_well_ask_for_nothing() -> None:
+    @workflow
+    async def quiet(ctx: Context, what: str) -> str:
+        async with ctx.saga():
+            await book(what)
+            async with ctx.saga():
+                await book("inner")
+        try:
+            async with ctx.saga():
+                await last(what)
+        except ValueError:
+            return "caught"
+        return what
+
+    BROKEN.append("last")
+    async with in_memory() as app:
+        handle = await app.start(quiet("a"), id="r")
+        assert await handle.result() == "caught"
+        assert not [event for event in await journal_of(handle) if isinstance(event, CompensationEnded)]
+    assert LOG == ["book a", "book inner"]
+
+
+async def test_a_scope_is_only_there_in_a_durable_function() -> None:
+    kept: list[Context] = []
+
+    @workflow
+    async def giving(ctx: Context, what: str) -> str:
+        kept.append(ctx)
+        return what
+
+    async with in_memory() as app:
+        await app.run(giving("a"))
+        with pytest.raises(RipresaError, match="saga works only inside"):
+            async with kept[0].saga():
+                pass

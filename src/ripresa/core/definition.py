@@ -108,6 +108,11 @@ def _undoable(owner: Node[Any]) -> tuple[dict[str, Node[Any]], dict[int, str]]:
     return cached
 
 
+def can_be_undone(node: Node[Any]) -> bool:
+    """Whether something below a node can be undone, as far as one can know: a durable function may do anything."""
+    return any(part.undo is not None or part.kind == "dynamic" for _, part in _placed(node, ""))
+
+
 def _placed(node: Node[Any], path: str) -> Iterator[tuple[str, Node[Any]]]:
     here = f"{path}/{node.name}" if path else node.name
     yield here, node

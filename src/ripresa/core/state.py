@@ -425,7 +425,9 @@ class RunState:
     def compensated(self, frame: CompensationFrame) -> None:
         """What was to be undone is, as far as it could be."""
         parent = frame.parent
-        if isinstance(parent, DynamicFrame):
+        if isinstance(parent, DynamicFrame) and not frame.whole:
+            if frame.undone:
+                parent.undone[frame.key] = COMPENSATION.since(frame)
             self.done(frame, NULL)
             return
         frame.phase = DONE

@@ -103,6 +103,8 @@ class Fiber:
     def cancel(self) -> None:
         """Let go of what the coroutine waits for and throw the cancellation in."""
         self.function.let_go(self.awaits)
+        if isinstance(self.awaits, Undoing):
+            return
         self.turn += 1
         self.awaits = None
         self.settle(0, None, asyncio.CancelledError())
@@ -113,6 +115,33 @@ class Fiber:
             if error is None and self.sheet is not None and self.sheet.outer is not None:
                 self.function.delta = tuple(self.sheet.writes)
             self.sink.settle(self.index, value, error)
+
+
+class Undoing:
+    """A fiber that goes on, with this value or error, when what was called below some prefixes is undone.
+
+    Law: it is shielded; who gives the fiber up is heard when all of it is undone.
+    """
+
+    def __init__(self, fiber: Fiber, name: str, heads: list[str], asked: int, seen: int) -> None:
+        self.fiber = fiber
+        self.name = name
+        self.heads = heads
+        self.asked = asked
+        self.seen = seen
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.delta: tuple[Write, ...] = ()
+
+    def settle(self, index: int, value: Any, error: BaseException | None) -> None:
+        """It is undone, as far as it could be."""
+        self.fiber.awaits = None
+        self.fiber.function.delta = self.delta
+        self.fiber.settle(0, self.value, error if error is not None else self.error)
+
+    def give_up(self) -> None:
+        """The fiber is cancelled as soon as it goes on."""
+        self.value, self.delta, self.error = None, (), asyncio.CancelledError()
 
 
 class Main:
@@ -146,6 +175,8 @@ class Joining:
         self.next = 0
         self.left = len(units)
         self.ended = False
+        self.asked, self.seen = self.function.enter_scope()
+        self.undoing: Undoing | None = None
         self.deltas: dict[int, tuple[Write, ...]] = {}
 
     def begin(self) -> None:
@@ -178,6 +209,8 @@ class Joining:
 
     def give_up(self) -> None:
         """Let go of all that are under way; those that have not begun never will."""
+        if not self.ended:
+            self.function.leave_scope()
         self.ended = True
         waiting, self.awaits = self.awaits, {}
         for awaits in waiting.values():
@@ -186,11 +219,29 @@ class Joining:
             if inspect.iscoroutine(unit):
                 unit.close()
 
+    def _losers(self) -> list[str]:
+        """How the paths of those begin that are still under way."""
+        prefix = len(self.function.prefix)
+        return [
+            f"{self.function.waiting[awaits].path[prefix:]}/" if isinstance(awaits, int) else self.labels[index]
+            for index, awaits in self.awaits.items()
+            if awaits is not None
+        ]
+
     def _end(self, value: Any, error: BaseException | None) -> None:
+        losers = self._losers() if self.race else []
+        undoes = self.function.can_undo(losers, self.seen)
+        if undoes:
+            self.function.enter_scope()
         self.give_up()
         if error is None and self.deltas and self.fiber.sheet is not None:
             try:
                 self.function.delta = self.fiber.sheet.joined([self.deltas[index] for index in sorted(self.deltas)])
             except RipresaError as conflict:
                 error = conflict
-        self.fiber.settle(0, value, error)
+        if undoes:
+            self.undoing = Undoing(self.fiber, "race", losers, self.asked, self.seen)
+            self.undoing.value, self.undoing.error, self.undoing.delta = value, error, self.function.take_delta()
+            self.fiber.awaits = self.function.undo(self.undoing)
+        else:
+            self.fiber.settle(0, value, error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -27,14 +28,30 @@ from ..authoring.parameters import Parameters
 from ..authoring.patterns import map_each
 from ..authoring.step import Step
 from ..authoring.undo import declare_undo
-from ..context import AskPeople, Context, Gather, MapOver, Race, Restart, Sleep, WaitFor, copy_variables, enter_function
+from ..context import (
+    AskPeople,
+    Context,
+    Gather,
+    Leave,
+    MapOver,
+    Race,
+    Restart,
+    Saga,
+    Scope,
+    Sleep,
+    WaitFor,
+    copy_variables,
+    enter_function,
+)
+from ..core.definition import can_be_undone
 from ..core.events import Asked, CallSpec, Fact, Raised, Restarted, Returned, Write
+from ..core.nodes.compensation import MARK
 from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
 from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
-from .fibers import Awaits, Fiber, Joining, Main, Sink, Waiting
+from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
 from .no_loop import NO_LOOP, foreign
 from .values import Keeper, Values
 from .views import Sheet, Targets, View, kept, no_state, sheet_within
@@ -114,6 +131,9 @@ class Interpreter:
         """The changes that had been asked for where the function is stepped along; None where it goes on."""
         self._patches: dict[str, bool] = {}
         self._is_cancelled = False
+        self._scopes = 0
+        self._reversible: list[str] = []
+        self._undoing: list[Undoing] = []
         self._names: dict[str, int] = {}
         self._random = Random(f"{state.seed}/{frame.path}")
         self._variables = copy_variables()
@@ -179,6 +199,10 @@ class Interpreter:
     def _cancel(self) -> None:
         """Stop the function, and the fibers that were given up and are still at their end."""
         self._is_cancelled = True
+        asked = [key for key, waiting in self.waiting.items() if isinstance(waiting.sink, Undoing)]
+        for sink in [self.waiting.pop(key).sink for key in asked]:  # it has ended, but nobody will say so
+            sink.give_up()
+            sink.settle(0, None, None)
         for fiber in [fiber for fiber in self.fibers if fiber.sink is None]:
             fiber.cancel()
         if not self.main.ended:
@@ -247,6 +271,11 @@ class Interpreter:
                 return self._join(fiber, list(units), len(units), race=True)
             case MapOver(link, items, concurrency):
                 return self._map(fiber, link, list(items), concurrency)
+            case Saga():
+                self._enter(fiber)
+                return None
+            case Leave(scope, failed):
+                return self._leave(fiber, scope, failed)
             case _:
                 fiber.settle(0, None, foreign(_described(request)))
                 return None
@@ -284,10 +313,70 @@ class Interpreter:
         return self.code.fn(Context(self), *args, **kwargs)
 
     def _work(self) -> None:
-        while self.ready:
-            fiber, turn, value, error = self.ready.popleft()
-            if turn == fiber.turn:
-                fiber.step(value, error)
+        while self.ready or (self._undoing and self._undo_next()):
+            while self.ready:
+                fiber, turn, value, error = self.ready.popleft()
+                if turn == fiber.turn:
+                    fiber.step(value, error)
+
+    # --- scopes of compensation
+
+    def enter_scope(self) -> tuple[int, int]:
+        """What happens from now on may have to be undone: how many calls there were, and how many reversible ones."""
+        self._scopes += 1
+        return self.asked, len(self._reversible)
+
+    def leave_scope(self) -> None:
+        """A scope has ended; with the last of them it is forgotten what in them could be undone."""
+        self._scopes -= 1
+        if not self._scopes:
+            self._reversible = []
+
+    def can_undo(self, heads: Iterable[str], seen: int) -> bool:
+        """Whether something that can be undone was called below these prefixes since so many of the reversible."""
+        below = tuple(heads)
+        return any(f"{segment}/".startswith(below) for segment in self._reversible[seen:])
+
+    def undo(self, undoing: Undoing) -> Undoing:
+        """Undo as soon as no fiber is still at its end there; then the scope has ended."""
+        self._undoing.append(undoing)
+        return undoing
+
+    def _undo_next(self) -> bool:
+        """Ask for the next thing to be undone, if its time has come."""
+        for undoing in self._undoing:
+            below = tuple(undoing.heads)
+            if not any(fiber is not undoing.fiber and fiber.label.startswith(below) for fiber in self.fibers):
+                self._undoing.remove(undoing)
+                self._undo(undoing)
+                return True
+        return False
+
+    def _undo(self, undoing: Undoing) -> None:
+        possible = self.can_undo(undoing.heads, undoing.seen)
+        self.leave_scope()
+        if not possible:
+            undoing.settle(0, None, None)
+            return
+        name = undoing.name and self._segment(undoing.name, undoing.fiber.label)
+        segment = (name or undoing.heads[0].removesuffix(".")) + MARK
+        text = json.dumps([undoing.asked, *undoing.heads], ensure_ascii=False).encode()
+        self._ask("undo", None, segment, text, undoing, 0)
+
+    def _enter(self, fiber: Fiber) -> None:
+        label = self._segment("saga", fiber.label) + "."
+        scope = Scope(label, fiber.label, *self.enter_scope())
+        fiber.label = label
+        fiber.settle(0, scope, None)
+
+    def _leave(self, fiber: Fiber, scope: Scope, failed: bool) -> Awaits:
+        undoing = Undoing(fiber, "", [scope.label], scope.asked, scope.seen)
+        fiber.label = scope.outer
+        if failed:
+            return self.undo(undoing)
+        fiber.settle(0, None, None)
+        self.leave_scope()
+        return None
 
     def _settle(self, waiting: Waiting, outcome: Outcome) -> None:
         if outcome.failure is not None:
@@ -359,6 +448,8 @@ class Interpreter:
             if kind == "step" and callee.options.effect == "reversible"
             else ""
         )
+        if self._scopes and (undo or (kind == "flow" and can_be_undone(self.definition.flow(path, shape)))):
+            self._reversible.append(segment)
         output_type = callee.parameters.returns if kind == "step" else getattr(callee, "output_type", None)
         spec = CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape, self._seen(sink), undo)
         self.slice.calls.append(spec)
@@ -404,9 +495,9 @@ class Interpreter:
         units: list[Any] = [_Item(link, item) for item in items]
         return self._begin(Joining(fiber, units, labels, window=concurrency or WINDOW, race=False))
 
-    def _begin(self, joining: Joining) -> Joining:
+    def _begin(self, joining: Joining) -> Awaits:
         joining.begin()
-        return joining
+        return joining.undoing or joining
 
     def _label(self, unit: Any, label: str) -> str:
         return self._segment(str(unit.__name__), label) + "." if inspect.iscoroutine(unit) else label
@@ -420,7 +511,7 @@ class Interpreter:
 
 def _sheet_of(sink: Any) -> Sheet | None:
     """The state that a fiber sees, or the fiber for which several things run side by side."""
-    fiber: Fiber = sink.fiber if isinstance(sink, Joining) else sink
+    fiber: Fiber = sink.fiber if isinstance(sink, Joining | Undoing) else sink
     return fiber.sheet
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from ..events import CompensationEnded, CompensationStarted, Failure, StepUndone, UndoFailed
-from ..frames import Frame, ScopeFrame
+from ..frames import ENDED, Frame, ScopeFrame
 from ..ledger import Entry
 from ..values import Value, text_of
 from .node import Node, Scope
@@ -27,10 +27,11 @@ MARK = "!undo"
 class CompensationFrame(ScopeFrame):
     """What is left to be undone (numbers in the ledger, the next one last), how much was, and what failed.
 
-    `generation` is that of what is undone now; `whole`: the run is to end as soon as all of it is undone.
+    `generation` is that of what is undone now; `whole`: the run is to end as soon as all of it is undone; `waits`: it
+    has not begun, for calls that are being stopped may still do what is to be undone.
     """
 
-    __slots__ = ("failures", "generation", "left", "undone", "whole")
+    __slots__ = ("failures", "generation", "left", "undone", "waits", "whole")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("generation", "plain"),
@@ -38,6 +39,7 @@ class CompensationFrame(ScopeFrame):
         ("undone", "plain"),
         ("failures", "failure list"),
         ("whole", "plain"),
+        ("waits", "plain"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -48,6 +50,7 @@ class CompensationFrame(ScopeFrame):
         self.undone = 0
         self.failures: list[Failure] = []
         self.whole = False
+        self.waits = False
 
 
 class Compensation(Scope[CompensationFrame]):
@@ -62,16 +65,30 @@ class Compensation(Scope[CompensationFrame]):
 
     @override
     def open(self, run: RunState, frame: CompensationFrame) -> None:
-        """What a durable function undoes: the calls whose paths begin as the input says."""
+        """What a durable function undoes; see `CallSpec`."""
+        frame.waits = True
+        self.go_on(run, frame)
+
+    def go_on(self, run: RunState, frame: CompensationFrame, *, at_once: bool = False) -> None:
+        """Begin, as soon as none of the calls that are to be undone is still being stopped."""
         assert frame.parent is not None
-        label: str = json.loads(text_of(frame.input))
-        self.begin(run, frame, run.ledger.below((frame.parent.prefix + label,)))
+        below: list[str] = json.loads(text_of(frame.input))[1:]
+        heads = tuple(frame.parent.prefix + head for head in below)
+        others = [child for child in frame.parent.children.values() if child is not frame and child.phase not in ENDED]
+        if at_once or not any(f"{child.path}/".startswith(heads) for child in others):
+            frame.waits = False
+            self.begin(run, frame, run.ledger.below(heads))
 
     def begin(self, run: RunState, frame: CompensationFrame, numbers: list[int]) -> None:
         """Undo the entries of these numbers, the last one first."""
         frame.left = numbers
         run.consequences.append(CompensationStarted(frame.path.removesuffix(MARK), len(numbers)))
         self._next(run, frame)
+
+    def since(self, frame: CompensationFrame) -> int:
+        """The number of calls that a durable function had made before the first of those that it undoes."""
+        number: int = json.loads(text_of(frame.input))[0]
+        return number
 
     @override
     def on_done(self, run: RunState, frame: CompensationFrame, key: int, value: Value) -> None:
@@ -88,7 +105,9 @@ class Compensation(Scope[CompensationFrame]):
 
     @override
     def cancel(self, run: RunState, frame: CompensationFrame) -> None:
-        """Nothing stops it."""
+        """Nothing stops it; but what it waits for may never be told to it now, so it begins."""
+        if frame.waits:
+            self.go_on(run, frame, at_once=True)
 
     def _next(self, run: RunState, frame: CompensationFrame) -> None:
         while frame.left:

@@ -12,7 +12,7 @@ from ..frames import CANCELLING, ENDED, OPEN, WINDING, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
 from .approval import Approval, terms_from
 from .call import Call
-from .compensation import COMPENSATION
+from .compensation import COMPENSATION, CompensationFrame
 from .delay import Delay
 from .node import Node, Scope
 from .undo import Undo
@@ -51,7 +51,8 @@ class DynamicFrame(ScopeFrame):
 
     `delivered` of the outcomes were told to it before its last answer; `fatal` is the index of the one it died of;
     `dropped` are the calls that it gave up, with the number of outcomes that it had been told by then; `patches` are
-    the changes of its code that it goes by; `restarts` is how often it began anew, which it is about to do if `again`.
+    the changes of its code that it goes by; `restarts` is how often it began anew, which it is about to do if `again`;
+    `undone` are its calls that undid something, with the number of calls before the first that was undone.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class DynamicFrame(ScopeFrame):
         "outcomes",
         "patches",
         "restarts",
+        "undone",
     )
     FIELDS = (
         *ScopeFrame.FIELDS,
@@ -80,6 +82,7 @@ class DynamicFrame(ScopeFrame):
         ("patches", "plain list"),
         ("restarts", "plain"),
         ("again", "plain"),
+        ("undone", "pairs"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -95,6 +98,7 @@ class DynamicFrame(ScopeFrame):
         self.patches: list[str] = []
         self.restarts = 0
         self.again = False
+        self.undone: dict[int, int] = {}
 
 
 class Dynamic(Scope[DynamicFrame]):
@@ -179,14 +183,18 @@ class Dynamic(Scope[DynamicFrame]):
             self._outcome(run, frame, outcome)
         else:
             frame.outcomes.append(outcome)  # the function has no ear for it, unless it is taken back
+            self._go_on_undoing(run, frame)
 
     @override
     def on_failed(self, run: RunState, frame: DynamicFrame, key: int, failure: Failure) -> None:
         if key not in frame.dropped:
             self._outcome(run, frame, Outcome(key, run.at, frame.asked, NULL, failure))
+        else:
+            self._go_on_undoing(run, frame)
 
     def on_cancelled(self, run: RunState, frame: DynamicFrame, key: int) -> None:
         """A call that the function gave up has ended; it is kept in case this is taken back."""
+        self._go_on_undoing(run, frame)
 
     def wound(self, run: RunState, frame: DynamicFrame) -> None:
         """Throw the cancellation into the function once, so that its `finally` blocks run; then end."""
@@ -221,6 +229,7 @@ class Dynamic(Scope[DynamicFrame]):
             run.drop(frame, key)
         frame.calls, frame.dropped, frame.outcomes, frame.patches = {}, {}, [], []
         frame.asked, frame.delivered, frame.fatal, frame.finished = 0, 0, -1, False
+        frame.undone = {}
         frame.input, frame.result, frame.phase = frame.result, NULL, OPEN
         frame.began = run.at
         frame.restarts += 1
@@ -267,8 +276,15 @@ class Dynamic(Scope[DynamicFrame]):
 
     def _take_back(self, run: RunState, frame: DynamicFrame, index: int) -> None:
         """Forget the outcome of this index and what followed from it; tell the function the slice before it again."""
-        earlier, later = frame.outcomes[:index], frame.outcomes[index + 1 :]
         asked = frame.outcomes[index].asked if index < len(frame.outcomes) else frame.asked
+        later = frame.outcomes[index + 1 :]
+        since = min((since for key, since in frame.undone.items() if key > asked), default=asked)
+        if since < asked:
+            index = next((i for i, outcome in enumerate(frame.outcomes[:index]) if outcome.asked > since), index)
+            later = frame.outcomes[index:]
+            asked = frame.outcomes[index - 1].asked if index else 0
+        frame.undone = {key: since for key, since in frame.undone.items() if key <= asked}
+        earlier = frame.outcomes[:index]
         frame.asked = asked
         frame.delivered = index
         while frame.delivered and earlier[frame.delivered - 1].asked == asked:
@@ -283,6 +299,12 @@ class Dynamic(Scope[DynamicFrame]):
         for key in [key for key in frame.children if key > asked or key in gone]:
             self._let_go(run, frame, key)
         frame.dropped = {}
+
+    def _go_on_undoing(self, run: RunState, frame: DynamicFrame) -> None:
+        """A call that was being stopped has ended: what waited for that may begin to be undone."""
+        for child in list(frame.children.values()):
+            if isinstance(child, CompensationFrame) and child.waits:
+                COMPENSATION.go_on(run, child)
 
     def _outcome(self, run: RunState, frame: DynamicFrame, outcome: Outcome) -> None:
         frame.outcomes.append(outcome)
