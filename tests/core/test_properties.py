@@ -297,6 +297,9 @@ class History:
             play.reopen()
         elif tape.pick(3) == 2:
             play.undo(tape.pick(2) * tape.pick(10))
+            self.old = [
+                fact for fact in self.old if "/undo:" not in getattr(fact, "path", "")
+            ]  # what failed is tried again
         else:
             return False
         return True
