@@ -478,3 +478,11 @@ def test_errors_of_the_system_are_told_apart_by_number(number: int | None, code:
 
 def test_errors_of_sqlite_without_a_number_are_failures() -> None:
     assert store_error(sqlite3.Error("why"), Path("runs.db")).code == "store_failed"
+
+
+async def test_a_sweep_of_a_damaged_database_says_so(make: Callable[[], SQLiteStore], tmp_path: Path) -> None:
+    async with opened(make) as store:
+        await store.create(first())
+        execute(tmp_path / "runs.db", "DROP TABLE artifacts")
+        with pytest.raises(StoreError):
+            await store.sweep(1000, 0)

@@ -38,9 +38,7 @@ class GroupCommit:
 
     async def commit(self, job: Job) -> None:
         """Return when the job is durable; raise what it was refused for, or why its transaction failed."""
-        done = self.begin(job)
-        if done is not None:
-            await done
+        await self._join(job)
         if job.error is not None:
             raise job.error
 

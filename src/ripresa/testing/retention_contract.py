@@ -33,7 +33,7 @@ class RetentionContract:
         async with opened(make_store) as store:
             await store.create(first(tags=("a",)))
             await store.put("r", "cancel", b"{}", "once")
-            await store.append(ended(2))
+            await store.append(then(2, head=a_head(status="completed", tags=("a",)), release=True))
             assert await store.prune(a_stone())
             assert not await store.prune(a_stone())
             assert await store.find_run("r") is None
@@ -95,6 +95,8 @@ class RetentionContract:
             assert await store.sweep(1000, 500) == 0
             await store.put_blobs(((DIGEST, LARGE),))
             assert await store.sweep(1500, 500) == 0
-            await store.append(then(3, row=b"[]\n" + REFERENCE))
+            await store.put("r", "signal", b'{"value": "' + REFERENCE + b'"}')
             assert await store.sweep(9000, 500) == 0
+            await store.append(then(3, row=b"[]\n" + REFERENCE))
+            assert await store.sweep(9500, 500) == 0
             assert store.blob(DIGEST) == LARGE
