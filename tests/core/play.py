@@ -46,6 +46,7 @@ from ripresa.core.events import (
     RunTaken,
     SignalReceived,
     StateGiven,
+    StateMerged,
     StepCompleted,
     StepFailed,
     StepReused,
@@ -113,7 +114,7 @@ class Ledger:
                 del self.parked[fact.path]
             case TimerFired():
                 del self.timers[fact.path]
-            case Answered() | AnswerFailed() | Asked() | StateGiven():
+            case Answered() | AnswerFailed() | Asked() | StateGiven() | StateMerged():
                 del self.asks[fact.path]
             case Intercepted():
                 self.gates.pop(fact.path, None)
@@ -234,6 +235,10 @@ class Play:
 
     def given(self, path: str, *writes: Write) -> list[Effect]:
         return self.feed(StateGiven(self.now, path, writes))
+
+    def merged(self, path: str, *writes: Write) -> list[Effect]:
+        """Reducers of the user's say what comes out."""
+        return self.feed(StateMerged(self.now, path, writes))
 
     def done(
         self, path: str, output: Value = b"1", *, attempt: int = 0, writes: tuple[Write, ...] = ()

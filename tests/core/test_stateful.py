@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from ripresa.core.codec import decode_state, encode_state
+from ripresa.core.commands import Ask
 from ripresa.core.events import CallSpec, Failure, RunFailed, StateChanged, StateOpened, StateRestored, Write
+from ripresa.core.frames import ScopeFrame
 from ripresa.core.merge import read
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.dynamic import Dynamic
@@ -33,6 +35,7 @@ SHAPE = Shape(
         FieldShape("scores", "list", "append"),
         FieldShape("total", "int", "add"),
         FieldShape("title", "str", "", "last_write"),
+        FieldShape("best", "int", "longest", custom=True),
     ),
 )
 
@@ -186,11 +189,100 @@ def test_a_reset_of_a_reduced_field_beside_its_reducer_is_a_conflict_too() -> No
     assert "use its reducer add" in failed(play).message
 
 
-def test_a_reducer_of_the_users_own_in_several_branches_is_a_conflict_too() -> None:
+def best(value: int, operand: int = 0) -> Write:
+    """What a reducer of the user's own made of its branch's value and an operand."""
+    return Write("best", "custom", b"%d" % value, operand=b"%d" % (operand or value))
+
+
+def asks(effects: list[Any]) -> list[Ask]:
+    return [effect for effect in effects if isinstance(effect, Ask)]
+
+
+@pytest.mark.parametrize("order", ["abc", "cba", "bca"])
+def test_a_reducer_of_the_users_own_is_asked_at_the_join_what_comes_out(order: str) -> None:
+    play = play_of(parallel(), call("last"))
+    effects: list[Any] = []
+    for name in order:
+        effects = play.done(f"side/{name}", writes=(best(ord(name)), plus(1)))
+    assert asks(effects) == [Ask("side", "merge", b"-1")]
+    assert state(play) == {"total": "0"}
+    assert play.answer("side", b"1") == []
+    play.merged("side", best(500))
+    assert play.merged("side", best(501)) == []
+    assert seen(play, "last") == state(play) == {"total": "3", "best": "500"}
+    play.done("last")
+    checked(play)
+
+
+def test_nobody_is_asked_where_one_branch_alone_used_the_reducer() -> None:
     play = play_of(parallel())
     for name in "abc":
-        play.done(f"side/{name}", writes=(Write("post", "custom", b"1", operand=b"1"),) if name != "c" else ())
-    assert failed(checked(play, "failed")).code == "state_conflict"
+        effects = play.done(f"side/{name}", writes=(best(7),) if name == "b" else (plus(1),))
+        assert not asks(effects)
+    assert state(checked(play)) == {"total": "2", "best": "7"}
+
+
+def test_a_field_that_one_branch_replaced_beside_the_users_reducer_is_a_conflict() -> None:
+    play = play_of(parallel(*calls("a b")))
+    play.done("side/a", writes=(best(1),))
+    play.done("side/b", writes=(Write("best", "set", b"2"),))
+    assert "use its reducer longest" in failed(checked(play, "failed")).message
+
+
+def test_of_branches_that_lost_nothing_is_merged() -> None:
+    play = play_of(parallel(need=2), call("last"))
+    play.done("side/c", writes=(best(3),))
+    effects = play.done("side/a", writes=(best(1),))
+    assert not asks(effects)
+    assert asks(play.lose("side/b", "cancelled")) == [Ask("side", "merge", b"-1")]
+    play.merged("side", best(13))
+    assert seen(play, "last") == {"total": "0", "best": "13"}
+    play.done("last")
+    checked(play)
+
+
+def test_a_merge_that_fails_fails_the_fork_and_is_asked_again_in_a_reopened_run() -> None:
+    play = play_of(parallel(*calls("a b")))
+    play.done("side/a", writes=(best(1),))
+    play.done("side/b", writes=(best(2),))
+    play.answer_fails("side")
+    assert play.status == "failed"
+    assert asks(play.reopen()) == [Ask("side", "merge", b"-1")]
+    play.merged("side", best(12))
+    assert state(checked(play)) == {"total": "0", "best": "12"}
+
+
+@pytest.mark.parametrize("need", [0, 2])
+def test_a_run_that_is_stopped_at_a_merge_leaves_nothing_of_it(need: int) -> None:
+    play = play_of(parallel(*calls("a b"), need=need))
+    play.done("side/a", writes=(best(1),))
+    play.done("side/b", writes=(best(2),))
+    play.pause()
+    play.cancel()
+    assert play.merged("side", best(12)) == []
+    assert state(checked(play, "cancelled")) == {"total": "0"}
+
+
+def test_merges_within_merges() -> None:
+    inner = Parallel("in", calls("x y"), join=Join())
+    play = play_of(parallel(Sequence("left", (call("a"), inner)), call("right")))
+    play.done("side/right", writes=(best(4),))
+    play.done("side/left/a", writes=(best(1),))
+    play.done("side/left/in/y", writes=(best(13, 3),))
+    assert asks(play.done("side/left/in/x", writes=(best(12, 2),))) == [Ask("side/left/in", "merge", b"-1")]
+    assert asks(play.merged("side/left/in", best(123))) == [Ask("side", "merge", b"-1")]
+    shared = play.state.shared
+    assert shared is not None
+    fork = play.state.frames["side"]
+    assert isinstance(fork, ScopeFrame)
+    left = [write for write in shared.written(fork, (0,)) if write.field == "best"]
+    assert [(text_of(write.value), text_of(write.operand)) for write in left] == [
+        (b"1", b"1"),
+        (b"12", b"2"),
+        (b"123", b"3"),
+    ]
+    play.merged("side", best(1234))
+    assert state(checked(play)) == {"total": "0", "best": "1234"}
 
 
 @pytest.mark.parametrize("join", [{"any": True}, {"need": 1}])
@@ -284,6 +376,48 @@ def test_nodes_that_did_not_wait_for_each_other_may_not_replace_one_field() -> N
     play.reopen()
     play.done("d")
     assert failed(checked(play, "failed")) == found
+
+
+def test_what_a_node_waited_for_is_merged_before_it_begins() -> None:
+    play = play_of(diamond())
+    play.done("a", writes=(best(1),))
+    play.done("c", writes=(best(13, 3),))
+    effects = play.done("b", writes=(best(12, 2),))
+    assert effects == [Ask("()", "merge", b"3")]
+    play.merged("()", best(123))
+    assert seen(play, "d") == {"total": "0", "best": "123"}
+    play.done("d", writes=(best(1234, 4),))
+    assert state(checked(play)) == {"total": "0", "best": "1234"}
+
+
+def test_what_nodes_leave_that_did_not_wait_for_each_other_is_merged_at_the_end() -> None:
+    wires = (Wire(), Wire(), Wire(after=(0, 1)))
+    play = play_of(Graph("graph", calls("a b c"), wires, output=Wire(sources=(0,))))
+    play.done("a", writes=(best(1),))
+    assert asks(play.done("b", writes=(best(2),))) == [Ask("()", "merge", b"2")]
+    play.merged("()", best(12))
+    assert seen(play, "c") == {"total": "0", "best": "12"}
+    assert asks(play.done("c")) == [Ask("()", "merge", b"-1")]
+    play.merged("()", best(12))
+    assert state(checked(play)) == {"total": "0", "best": "12"}
+
+
+def test_other_nodes_go_on_while_a_merge_is_asked_and_a_failed_one_is_asked_again() -> None:
+    wires = (Wire(), Wire(), Wire(after=(0, 1)), Wire(), Wire(after=(3,)))
+    graph = Graph("graph", calls("a b c d e"), wires, output=Wire(sources=(2,)))
+    play = play_of(graph)
+    play.done("a", writes=(best(1),))
+    play.done("b", writes=(best(2),))
+    assert play.done("d") == []
+    play.answer_fails("()")
+    assert play.status == "failed"
+    assert asks(play.reopen()) == [Ask("()", "merge", b"2")]
+    play.merged("()", best(12))
+    assert play.state.frames.keys() >= {"c", "e"}
+    for name in "ce":
+        play.done(name)
+    play.merged("()", best(12))
+    assert state(checked(play)) == {"total": "0", "best": "12"}
 
 
 def test_a_graph_writes_a_result_to_the_state() -> None:

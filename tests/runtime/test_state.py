@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from ripresa import App, Graph, RipresaError, RunFailed, branch, chain, current, map_each, parallel, repeat, step
-from ripresa.core.events import StateChanged, StepCompleted
+from ripresa.core.events import StateChanged, StateMerged, StepCompleted
 from ripresa.core.merge import read
 from ripresa.core.values import LARGE, text_of
 from ripresa.core.view import view_of
@@ -401,6 +401,88 @@ async def test_a_reducer_of_ones_own_is_called_once_and_what_it_made_is_recorded
     assert [(w.op, w.value, w.operand) for found in writes for w in found] == [("custom", b'"abc"', b'"abc"')] * 2
     with pytest.raises(InvalidConfig, match="takes"):
         reducer(lambda: 1)  # type: ignore[arg-type, misc]
+
+
+@reducer
+def joined(value: str, operand: str) -> str:
+    return f"{value}{operand}"
+
+
+@dataclass
+class Line:
+    text: Annotated[str, joined] = ">"
+
+
+@step
+async def speak(word: str) -> str:
+    joined(current().to(Line).text, word)
+    return current().state(Line).text
+
+
+@pytest.mark.parametrize("policy", [{}, {"on_error": "fail_slow"}])
+async def test_a_reducer_of_ones_own_merges_what_stands_side_by_side(policy: dict[str, Any]) -> None:
+    flow = chain(map_each(map_each(speak), **policy)).with_state(Line)
+    async with in_memory() as app:
+        handle = await app.start(flow([["a", "b"], ["c"], ["d", "e"]]))
+        assert await handle.result() == [[">a", ">b"], [">c"], [">d", ">e"]]
+        assert await handle.state(Line) == Line(">abcde")
+        merged = [item.event.writes for item in await all_of(handle) if isinstance(item.event, StateMerged)]
+    assert [(w.field, w.op, w.value) for found in merged for w in found] == [
+        ("text", "custom", b'">ab"'),
+        ("text", "custom", b'">de"'),
+        ("text", "custom", b'">abcde"'),
+    ]
+
+
+async def test_a_reducer_of_ones_own_merges_what_a_node_of_a_graph_waited_for() -> None:
+    g = Graph("g", input=str, state=Line)
+    one, two = g.add(speak("a")), g.add(speak("b"))
+    three = g.add(speak("c"), after=[one, two])
+    g.add(speak("d"))
+    flow = g.returns(three.out)
+    async with in_memory() as app:
+        handle = await app.start(flow("x"))
+        assert await handle.result() == ">abc"
+        assert await handle.state(Line) == Line(">abcd")
+
+
+async def test_a_reducer_that_raises_at_a_join_fails_the_fork() -> None:
+    @reducer
+    def fragile(value: str, operand: str) -> str:
+        if value:
+            raise ValueError("no more")
+        return operand
+
+    @dataclass
+    class Once:
+        text: Annotated[str, fragile] = ""
+
+    @step
+    async def say(word: str) -> None:
+        fragile(current().to(Once).text, word)
+
+    with pytest.raises(ValueError, match="no more"):
+        await chain(map_each(say)).with_state(Once)(["a", "b"])
+
+
+async def test_a_replaced_field_is_what_the_reducer_goes_on_from_where_the_last_one_has_it() -> None:
+    @dataclass
+    class Last:
+        text: Annotated[str, joined, last_write] = ">"
+
+    @step
+    async def either(word: str) -> None:
+        if word.isupper():
+            current().state(Last).text = word
+        else:
+            joined(current().to(Last).text, word)
+
+    flow = chain(map_each(either)).with_state(Last)
+    async with in_memory() as app:
+        for words, expected in (("abC", "C"), ("aBc", "Bc"), ("Abc", "Abc"), ("AB", "B")):
+            handle = await app.start(flow(list(words)))
+            await handle.result()
+            assert await handle.state(Last) == Last(expected)
 
 
 def test_a_reducer_of_ones_own_must_fit_its_field() -> None:

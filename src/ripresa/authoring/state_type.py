@@ -44,7 +44,9 @@ class StateField:
     def shape(self) -> FieldShape:
         """The field as the core knows it."""
         reducer = "" if self.reducer is None else self.reducer.name
-        return FieldShape(self.name, type_name(bare(self.kind)), reducer, self.conflict)
+        return FieldShape(
+            self.name, type_name(bare(self.kind)), reducer, self.conflict, isinstance(self.reducer, Custom)
+        )
 
 
 class StateType(Generic[S]):

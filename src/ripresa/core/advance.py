@@ -53,6 +53,7 @@ from .events import (
     SignalReceived,
     SignalRefused,
     StateGiven,
+    StateMerged,
     StepCompleted,
     StepFailed,
     StepReused,
@@ -84,7 +85,7 @@ from .nodes.call import Call
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .nodes.stateful import STATE, Stateful
 from .nodes.stream import Stream
-from .shared import Shared
+from .shared import MERGE, Shared
 from .state import Message, RunState
 
 Step: TypeAlias = tuple[list[Consequence], list[Command]]
@@ -138,7 +139,7 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
                 and frame.attempt == fact.attempt
                 and (frame.phase == OPEN or frame.phase == CANCELLING)
             )
-        case Answered() | AnswerFailed() | StateGiven():
+        case Answered() | AnswerFailed() | StateGiven() | StateMerged():
             return _waits_for_answer(state, fact)
         case Asked():
             frame = state.frames.get(fact.path)
@@ -170,11 +171,15 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return True
 
 
-def _waits_for_answer(state: RunState, fact: Answered | AnswerFailed | StateGiven) -> bool:
+def _waits_for_answer(state: RunState, fact: Answered | AnswerFailed | StateGiven | StateMerged) -> bool:
     frame = state.frames.get(fact.path)
     if not isinstance(frame, ScopeFrame) or isinstance(frame, DynamicFrame) or not _asks(frame):
         return False
-    return isinstance(fact, AnswerFailed) or (frame.question == STATE) == isinstance(fact, StateGiven)
+    return isinstance(fact, AnswerFailed | _ANSWERED_BY.get(frame.question, Answered))
+
+
+_ANSWERED_BY: Final = {STATE: StateGiven, MERGE: StateMerged}
+"""Questions that are not answered by one value."""
 
 
 def outstanding(state: RunState) -> list[Command]:
@@ -374,6 +379,10 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case StateGiven():
             frame = _scope(state, fact.path)
             frame.node.given(state, frame, fact.writes)
+        case StateMerged():
+            frame = _scope(state, fact.path)
+            frame.question = ""
+            frame.node.merged(state, frame, fact.writes)
         case _:
             _apply_to_run(state, fact)
 

@@ -477,11 +477,15 @@ def _write_shared(state: RunState, shared: Shared, lines: list[bytes]) -> list[A
         for path, found in shared.marks.items()
     ]
     pending = [[path, _write_writes(writes, lines)] for path, writes in shared.pending.items()]
-    return [scopes, deltas, layers, bases, marks, pending, _write_writes(shared.given, lines)]
+    merged = [
+        [path, [[key, _write_writes(writes, lines)] for key, writes in by_key.items()]]
+        for path, by_key in shared.merged.items()
+    ]
+    return [scopes, deltas, layers, bases, marks, pending, _write_writes(shared.given, lines), merged]
 
 
 def _read_shared(state: RunState, data: list[Any], lines: list[bytes]) -> None:
-    scopes, deltas, layers, bases, marks, pending, given = data
+    scopes, deltas, layers, bases, marks, pending, given, *more = data
     shared = state.shared = Shared(_read_writes(given, lines))
     shared.pending.update((path, _read_writes(writes, lines)) for path, writes in pending)
     for path, fields in scopes:
@@ -491,6 +495,8 @@ def _read_shared(state: RunState, data: list[Any], lines: list[bytes]) -> None:
         shared.shapes[path] = shape
     for path, by_key in deltas:
         shared.deltas[path] = {key: _read_writes(writes, lines) for key, writes in by_key}
+    for path, by_key in more[0] if more else ():
+        shared.merged[path] = {key: _read_writes(writes, lines) for key, writes in by_key}
     for path, own, gone, writes in layers:
         beneath = _beneath(state, shared, path)
         kept = {name: held for name, held in beneath.items() if name not in gone}

@@ -64,6 +64,7 @@ from .reported import SessionWritten as SessionWritten
 from .reported import UsageReported as UsageReported
 from .state_events import StateChanged as StateChanged
 from .state_events import StateGiven as StateGiven
+from .state_events import StateMerged as StateMerged
 from .state_events import StateOpened as StateOpened
 from .state_events import StateRestored as StateRestored
 from .travelled import Migrated as Migrated
@@ -419,6 +420,7 @@ Fact: TypeAlias = (
     | HookFailed
     | HooksSet
     | StateGiven
+    | StateMerged
     | ArtifactSaved
     | UsageReported
     | FilesTouched

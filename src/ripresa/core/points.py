@@ -54,7 +54,7 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "rollback": ("RolledBack",),
     "pause": ("RunPausing", "RunContinued"),
     "reuse": ("StepReused",),
-    "state": ("StateChanged", "StateGiven"),
+    "state": ("StateChanged", "StateGiven", "StateMerged"),
     "approval": ("ApprovalRequested", "ApprovalReminded", "ApprovalEscalated", "ApprovalDelegated", "ApprovalDecided"),
     "artifact": ("ArtifactSaved", "FilesTouched"),
     "compensation": ("CompensationStarted", "StepUndone", "UndoFailed", "CompensationEnded"),

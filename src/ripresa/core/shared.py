@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 Fields: TypeAlias = Mapping[str, Held]
 """What a state holds, by field; a field that was never written is not there. Replaced, never changed."""
 
+MERGE: Final = "merge"
+"""The question what comes out of fields that several branches wrote by reducers of the user's own."""
+
+ALL: Final = -1
+"""What it is about at the end of a fork; else the number of a branch that is to begin."""
+
 ERROR: Final = "error"
 LAST_WRITE: Final = "last_write"
 """What several branches may do to a field: an error if one of them replaced it, or the last branch has it."""
@@ -33,6 +39,8 @@ class FieldShape:
     kind: str
     reducer: str = ""
     conflict: str = ERROR
+    custom: bool = False
+    """Whether the reducer is the user's own, so that a join asks it what comes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,11 @@ class Shape:
     name: str
     version: int
     fields: tuple[FieldShape, ...]
+
+    @property
+    def asks(self) -> bool:
+        """Whether joins may have to ask a reducer of the user's."""
+        return any(field.custom for field in self.fields)
 
     def plain(self) -> dict[str, Any]:
         """As plain data, for the definition's hash."""
@@ -68,10 +81,11 @@ class Shared:
 
     `bases` is what a durable function saw when it began; `marks` are what its branch held before each of its slices
     that wrote, with the number of calls it had asked for by then. `pending` are writes of calls that have returned
-    and wait at a gate, `given` what the run's own state is to begin with.
+    and wait at a gate, `given` what the run's own state is to begin with. `merged` is what came out, for a branch that
+    waited for several others, of fields that each of those wrote by a reducer of the user's.
     """
 
-    __slots__ = ("bases", "deltas", "given", "layers", "marks", "pending", "scopes", "shapes")
+    __slots__ = ("bases", "deltas", "given", "layers", "marks", "merged", "pending", "scopes", "shapes")
 
     def __init__(self, given: tuple[Write, ...] = ()) -> None:
         self.given = given
@@ -82,6 +96,7 @@ class Shared:
         self.deltas: dict[str, dict[int, tuple[Write, ...]]] = {}
         self.bases: dict[str, Fields] = {}
         self.marks: dict[str, list[tuple[int, Mark]]] = {}
+        self.merged: dict[str, dict[int, tuple[Write, ...]]] = {}
 
     # --- what is seen
 
@@ -122,7 +137,8 @@ class Shared:
         if deltas:
             for sibling in fork.node.precedes(key):
                 fields = after(fields, deltas.get(sibling, ()))
-        return fields
+        merged = self.merged.get(fork.path)
+        return after(fields, merged[key]) if merged and key in merged else fields
 
     # --- what is written
 
@@ -221,11 +237,49 @@ class Shared:
         """The branches of a fork that have ended and wrote."""
         return sorted(self.deltas.get(fork.path, ()))
 
-    def join(self, run: RunState, fork: ScopeFrame) -> None:
-        """The writes of the branches that have ended reach the fork's own branch, in the order of the branches."""
+    def unmerged(self, fork: ScopeFrame, keys: Iterable[int] | None = None) -> dict[str, list[int]]:
+        """Fields that several of these branches of a fork (or of all) wrote by a reducer of the user's own: by whom.
+
+        A field whose last writer had seen what the others wrote is not among them.
+        """
+        deltas = self.deltas.get(fork.path)
+        scope = self.scope(fork)
+        if deltas is None or len(deltas) < 2 or scope is None or not self.shapes[scope].asks:
+            return {}
+        shown = sorted(deltas if keys is None else deltas.keys() & set(keys))
+        found: dict[str, list[int]] = {}
+        for name in folded_fields(self.shapes[scope], [deltas[key] for key in shown]):
+            *others, last = (key for key in shown if any(write.field == name for write in deltas[key]))
+            if not set(others) <= set(fork.node.precedes(last)):
+                found[name] = [*others, last]
+        return found
+
+    def written(self, fork: ScopeFrame, keys: Iterable[int]) -> list[Write]:
+        """What branches of a fork that have ended wrote, in this order."""
+        deltas = self.deltas[fork.path]
+        return [write for key in keys for write in deltas[key]]
+
+    def keep(self, fork: ScopeFrame, key: int, writes: tuple[Write, ...]) -> None:
+        """What came out for a branch of a fork that is to begin."""
+        self.merged.setdefault(fork.path, {})[key] = writes
+
+    def is_kept(self, fork: ScopeFrame, key: int) -> bool:
+        """Whether that is known."""
+        return key in self.merged.get(fork.path, {})
+
+    def join(self, run: RunState, fork: ScopeFrame, merged: tuple[Write, ...] = ()) -> None:
+        """The writes of the branches that have ended reach the fork's own branch, in the order of the branches.
+
+        `merged`: what came out of fields that several of them wrote by a reducer of the user's.
+        """
         deltas = self.deltas.pop(fork.path, None)
+        self.merged.pop(fork.path, None)
         if deltas:
-            self.write(run, fork, tuple(write for key in sorted(deltas) for write in deltas[key]))
+            writes = [write for key in sorted(deltas) for write in deltas[key]]
+            for each in merged:
+                last = max(index for index, write in enumerate(writes) if write.field == each.field)
+                writes[last] = replace(writes[last], value=each.value)
+            self.write(run, fork, tuple(writes))
 
     # --- going back
 
@@ -261,8 +315,10 @@ class Shared:
 
     def forget(self, path: str) -> None:
         """Nothing is at this place any more."""
-        for known in (self.scopes, self.shapes, self.layers, self.deltas, self.bases, self.marks, self.pending):
+        for known in (self.scopes, self.shapes, self.layers, self.deltas, self.bases, self.marks):
             known.pop(path, None)
+        self.pending.pop(path, None)
+        self.merged.pop(path, None)
 
 
 def after(fields: Fields, writes: Iterable[Write]) -> Fields:
@@ -294,12 +350,8 @@ def _same(now: Held | None, then: Held) -> bool:
     return now is then or (now is not None and writes_of(now) == writes_of(then))
 
 
-def conflict_of(shape: Shape, deltas: list[tuple[Write, ...]], where: str, *, folds: bool = False) -> Failure | None:
-    """The failure of branches that wrote the same field, unless a reducer or a policy says how that is merged.
-
-    `folds`: reducers of the user's own can be asked.
-    """
-    replacing = (SET,) if folds else (SET, CUSTOM)
+def conflict_of(shape: Shape, deltas: list[tuple[Write, ...]], where: str) -> Failure | None:
+    """The failure of branches that wrote the same field, unless a reducer or a policy says how that is merged."""
     by_field: dict[str, list[list[Write]]] = {}
     for delta in deltas:
         mine: dict[str, list[Write]] = {}
@@ -309,22 +361,20 @@ def conflict_of(shape: Shape, deltas: list[tuple[Write, ...]], where: str, *, fo
             by_field.setdefault(name, []).append(writes)
     for field in shape.fields:
         branches = by_field.get(field.name, [])
-        if (
-            len(branches) > 1
-            and field.conflict == ERROR
-            and any(w.op in replacing for writes in branches for w in writes)
-        ):
+        replaced = any(write.op == SET for writes in branches for write in writes)
+        if len(branches) > 1 and field.conflict == ERROR and replaced:
             return conflicting(shape, field, sorted({writes[-1].by for writes in branches}), where)
     return None
 
 
 def folded_fields(shape: Shape, deltas: list[tuple[Write, ...]]) -> tuple[str, ...]:
-    """The fields that several branches wrote by a reducer of the user's: it says what comes out."""
-    return tuple(
-        field.name
-        for field in shape.fields
-        if sum(any(w.field == field.name and w.op == CUSTOM for w in delta) for delta in deltas) > 1
-    )
+    """The fields that several branches wrote, and one of them by a reducer of the user's: it says what comes out."""
+    found: list[str] = []
+    for field in shape.fields if shape.asks else ():
+        written = [{write.op for write in delta if write.field == field.name} for delta in deltas]
+        if field.custom and sum(map(bool, written)) > 1 and any(CUSTOM in ops for ops in written):
+            found.append(field.name)
+    return tuple(found)
 
 
 def conflicting(shape: Shape, field: FieldShape, writers: list[str], where: str) -> Failure:

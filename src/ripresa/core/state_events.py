@@ -17,6 +17,15 @@ class StateGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class StateMerged:
+    """What came out of fields that several branches of a fork wrote by reducers of the user's own, one write each."""
+
+    at: int
+    path: str
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StateOpened:
     """A scope has a typed state of its own, of this class and version; the fact before says what it begins with."""
 

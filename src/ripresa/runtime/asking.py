@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ..authoring.encoding import encode
 from ..context import Hold, StepContext, copy_variables, enter_step
 from ..core.commands import Ask
-from ..core.events import Answered, Fact, StateGiven
+from ..core.events import Answered, Fact, StateGiven, StateMerged, Write
+from ..core.frames import ScopeFrame
 from ..core.nodes.stateful import STATE
+from ..core.shared import ALL, MERGE
+from ..core.values import text_of
 from ..errors import RipresaError
 from .session_data import Reading
 from .views import Sheet, Sighted, Targets, View, beginning, sheet_of
@@ -79,6 +82,8 @@ def answered(driver: Driver, ask: Ask) -> Fact:
         return Answered(at, ask.path, b"%d" % len(driver.values.items(ask.value)))
     if ask.question == STATE:
         return StateGiven(at, ask.path, beginning(code, None, driver.keeper))
+    if ask.question == MERGE:
+        return StateMerged(at, ask.path, _merged(driver, ask))
     if driver.head.session or driver.state.shared is not None:
         answer = _asked(driver, ask, code)
     else:
@@ -88,6 +93,18 @@ def answered(driver: Driver, ask: Ask) -> Fact:
     else:
         text = encode(answer, getattr(code, f"{ask.question}_type", Any), where=ask.path)
     return Answered(at, ask.path, driver.keeper.keep(text))
+
+
+def _merged(driver: Driver, ask: Ask) -> tuple[Write, ...]:
+    """What comes out of fields that several branches of a fork wrote by reducers of the user's own."""
+    run, fork = driver.state, driver.state.frames[ask.path]
+    assert run.shared is not None
+    assert isinstance(fork, ScopeFrame)
+    key = int(text_of(ask.value))
+    by_field = run.shared.unmerged(fork, None if key == ALL else fork.node.precedes(key))
+    sheet = sheet_of(run, fork, driver.values)
+    found = by_field.items()
+    return tuple(sheet.merged(run.shared.written(fork, writers), name, driver.keeper) for name, writers in found)
 
 
 def _asked(driver: Driver, ask: Ask, code: Any) -> object:

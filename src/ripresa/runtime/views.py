@@ -142,7 +142,7 @@ class Sheet:
 
         Raises `RipresaError(state_conflict)` that names those which wrote the same field.
         """
-        conflict = conflict_of(self.kind.shape, deltas, self.where, folds=True)
+        conflict = conflict_of(self.kind.shape, deltas, self.where)
         if conflict is not None:
             raise RipresaError(conflict.message, code=conflict.code, op="join", where=self.where)
         writes = [write for delta in deltas for write in delta]
@@ -154,7 +154,9 @@ class Sheet:
         found: list[Write] = []
         for write in writes:
             field = self.kind.fields[write.field]
-            if write.op == CUSTOM and write.field in names and isinstance(field.reducer, Custom):
+            if write.op == SET and write.field in names:
+                latest[write.field] = self._decode(field, self.values.text(write.value))
+            elif write.op == CUSTOM and write.field in names and isinstance(field.reducer, Custom):
                 value = self._decode(field, self.values.text(write.value))
                 if write.field in latest:
                     operand = decode(self.values.text(write.operand), field.reducer.operand(field.kind))
@@ -163,6 +165,11 @@ class Sheet:
                 latest[write.field] = value
             found.append(write)
         return found
+
+    def merged(self, writes: list[Write], name: str, keeper: Keeper) -> Write:
+        """What comes out of the writes of several branches to this field."""
+        mine = [write for write in writes if write.field == name]
+        return kept(Write(name, CUSTOM, self.folded(mine, (name,))[-1].value), keeper)
 
     def taken(self, keeper: Keeper) -> tuple[Write, ...]:
         """What was written since the last time, as it goes into an event: large values are kept by content."""

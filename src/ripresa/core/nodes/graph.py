@@ -13,11 +13,12 @@ from ..events import Failure, NodeSkipped
 from ..frames import OPEN, Frame, ScopeFrame
 from ..gates import Gate as HookGate
 from ..gates import gated
-from ..values import NULL, Value
+from ..shared import ALL, MERGE
+from ..values import NULL, Value, text_of
 from .node import Node, Scope
 
 if TYPE_CHECKING:
-    from ..events import Intercepted
+    from ..events import Intercepted, Write
     from ..shared import Shared
     from ..state import RunState
 
@@ -220,11 +221,24 @@ class Graph(Scope[GraphFrame]):
     @override
     def reopen(self, run: RunState, frame: GraphFrame) -> None:
         frame.others = []
-        if frame.question:
+        if frame.question == MERGE:
+            frame.question = ""
+        elif frame.question:
             run.ask(frame, frame.question, frame.about)
             return
         frame.ready.extend(frame.children)
         self._go(run, frame)
+
+    def merged(self, run: RunState, frame: GraphFrame, writes: tuple[Write, ...]) -> None:
+        """Reducers of the user's have said what a node sees that waited for several, or what the graph leaves."""
+        assert run.shared is not None
+        key = int(text_of(frame.about))
+        if key == ALL:
+            run.shared.join(run, frame, writes)
+            self._return(run, frame)
+        else:
+            run.shared.keep(frame, key, writes)
+            self._go(run, frame)
 
     def values(self, frame: GraphFrame, sources: tuple[int, ...]) -> tuple[Value, ...]:
         """The results of these nodes (null for one that was skipped), in this order."""
@@ -250,11 +264,24 @@ class Graph(Scope[GraphFrame]):
 
     def _go(self, run: RunState, frame: GraphFrame) -> None:
         """Begin what is ready, in the order of writing; end when nothing is left."""
-        while frame.ready and frame.phase == OPEN and not (self.window and frame.active >= self.window):
+        while self._has_room(frame):
             frame.ready.sort(reverse=True)
             self._begin(run, frame, frame.ready.pop())
         if frame.active == 0 and not frame.ready and frame.phase == OPEN and not frame.question:
             self._end(run, frame)
+
+    def _has_room(self, frame: GraphFrame) -> bool:
+        full = self.window and frame.active >= self.window
+        return bool(frame.ready) and frame.phase == OPEN and not full and frame.question != MERGE
+
+    def _must_merge(self, run: RunState, frame: GraphFrame, index: int) -> bool:
+        """Ask what a node sees of fields that several which it waited for wrote by a reducer of the user's."""
+        shared = run.shared
+        if shared is None or shared.is_kept(frame, index) or not shared.unmerged(frame, self.precedes(index)):
+            return False
+        frame.ready.append(index)
+        run.ask(frame, MERGE, b"%d" % index)
+        return True
 
     def _begin(self, run: RunState, frame: GraphFrame, index: int) -> None:
         node, wire, gate = self.nodes[index], self.wires[index], self.gates[index]
@@ -265,6 +292,8 @@ class Graph(Scope[GraphFrame]):
             self._first(run, frame, index)
         elif self._lacks(frame, (*wire.sources, *wire.tests)):
             self._skip(run, frame, index)
+        elif self._must_merge(run, frame, index):
+            return
         elif gate is not None:
             doubts = () if self._lacks(frame, wire.doubts) else wire.doubts
             run.spawn(frame, gate, gate.name, index, self.values(frame, (*wire.sources, *wire.tests, *doubts)))
@@ -298,7 +327,13 @@ class Graph(Scope[GraphFrame]):
             run.abort(frame, conflict)
             return
         if run.shared is not None:
+            if run.shared.unmerged(frame):
+                run.ask(frame, MERGE, b"%d" % ALL)
+                return
             run.shared.join(run, frame)
+        self._return(run, frame)
+
+    def _return(self, run: RunState, frame: GraphFrame) -> None:
         sources = self.output.sources
         if self._lacks(frame, sources):
             run.done(frame, NULL)

@@ -10,11 +10,12 @@ from typing_extensions import override
 from ..events import Failure, FanOutEnded
 from ..frames import CANCELLED, DONE, FAILED, JOINING, OPEN, Frame, ScopeFrame
 from ..gates import Gate, gated
+from ..shared import ALL, MERGE
 from ..values import NULL, Value
 from .node import Scope
 
 if TYPE_CHECKING:
-    from ..events import Intercepted
+    from ..events import Intercepted, Write
     from ..state import RunState
 
 WINDOW = 256
@@ -159,7 +160,13 @@ class FanOut(Scope[FanOutFrame]):
 
     @override
     def wound(self, run: RunState, frame: FanOutFrame) -> None:
-        if not frame.question:
+        if frame.phase == JOINING and run.shared is not None:
+            if run.shared.unmerged(frame):
+                frame.phase = OPEN
+                run.ask(frame, MERGE, b"%d" % ALL)
+                return
+            run.shared.join(run, frame)
+        if not frame.question or frame.question == MERGE:
             self._summary(run, frame)
         if frame.phase != JOINING or not run.ledger.entries or not self._undo_losers(run, frame):
             self._joined(run, frame)
@@ -187,17 +194,18 @@ class FanOut(Scope[FanOutFrame]):
         frame.again = [-key for _, key in sorted(ended)]
         self.fill(run, frame)
 
-    def _merge(self, run: RunState, frame: FanOutFrame) -> Failure | None:
-        """Let what the branches wrote reach the fork's own branch; or the failure that they may not do that."""
-        if run.shared is None:
-            return None
-        conflict = run.shared.conflict(frame)
-        if conflict is None:
-            run.shared.join(run, frame)
-        return conflict
+    def merged(self, run: RunState, frame: FanOutFrame, writes: tuple[Write, ...]) -> None:
+        """Reducers of the user's have said what comes out of what the branches wrote."""
+        assert run.shared is not None
+        run.shared.join(run, frame, writes)
+        if 0 < self.join.least <= frame.completed:
+            frame.phase = JOINING
+            run.wind(frame)
+        else:
+            self._joins(run, frame)
 
     def _end(self, run: RunState, frame: FanOutFrame) -> None:
-        conflict = self._merge(run, frame)
+        conflict = None if run.shared is None else run.shared.conflict(frame)
         if conflict is not None:
             run.abort(frame, conflict)
             return
@@ -217,14 +225,22 @@ class FanOut(Scope[FanOutFrame]):
             frame.others = others
             run.abort(frame, first)
             return
-        conflict = self._merge(run, frame)
+        conflict = None if run.shared is None else run.shared.conflict(frame)
         if conflict is not None:
             run.abort(frame, conflict)
+        elif run.shared is not None and run.shared.unmerged(frame):
+            run.ask(frame, MERGE, b"%d" % ALL)
         else:
-            self._summary(run, frame)
-            value = tuple(NULL if value is None else value for value in frame.results)
-            if not run.points or not gated(run, frame, Gate("join", value)):
-                run.done(frame, value)
+            if run.shared is not None:
+                run.shared.join(run, frame)
+            self._joins(run, frame)
+
+    def _joins(self, run: RunState, frame: FanOutFrame) -> None:
+        """All branches have ended, and what they wrote is put together."""
+        self._summary(run, frame)
+        value = tuple(NULL if value is None else value for value in frame.results)
+        if not run.points or not gated(run, frame, Gate("join", value)):
+            run.done(frame, value)
 
     def _summary(self, run: RunState, frame: FanOutFrame) -> None:
         phases = [child.phase for child in frame.children.values()]
