@@ -489,6 +489,20 @@ def test_what_is_skipped_and_what_a_branch_leaves_out_is_not_expected() -> None:
     assert progress(after(play)) == (1, 2, 50.0)
 
 
+@pytest.mark.parametrize("answer", ["skip", "continue"])
+def test_a_step_that_was_skipped_and_comes_again_counts_once(answer: str) -> None:
+    play = started(Play(define(call("a"), call("b")), hooks=("before a",)))
+    play.hook("a", "skip")
+    play.fail("b")
+    play.reopen()
+    before = after(play)
+    skipped = e.Intercepted(play.now, "a", "before", answer, "h")
+    scheduled = () if answer == "skip" else (e.StepScheduled("a", 1),)
+    for number, event in enumerate((skipped, *scheduled), before.seq + 1):
+        before.apply(Recorded("r", number, play.now, event))
+    assert before.completed == sum(step.status in ("completed", "skipped") for step in before.steps.values())
+
+
 def test_a_map_and_a_loop_expect_what_they_turn_out_to_do() -> None:
     body = Sequence("both", calls("x y"))
     play = started(

@@ -19,6 +19,9 @@ from .values import NULL, Value
 UNDER_WAY: Final = ("scheduled", "retrying")
 """Statuses of a step that has not ended."""
 
+COUNTED: Final = ("completed", "skipped")
+"""Statuses of a step that counts as done."""
+
 CLEANUP: Final = "!"
 """What stands behind the path of a scope's clean-up, which is no node of its own, in `RunView.scopes`."""
 
@@ -269,7 +272,7 @@ class RunView:
         if how in (("before", "replace"), ("after", "cancel")):
             return  # its attempt follows, or its result stands
         step = self.steps.setdefault(event.path, StepView(event.path, scheduled_at=at))
-        self.completed -= step.status == "completed"
+        self.completed -= step.status in COUNTED
         if event.answer == "again":
             step.status = "retrying"
         elif event.answer in ("skip", "replace"):
@@ -550,7 +553,7 @@ class RunView:
         if step is not None and step.due:  # the next attempt, which was decided with the failure of the one before
             step.status, step.attempt, step.due, step.ended_at = "scheduled", attempt, 0, 0
             return
-        if step is not None and step.status == "completed":
+        if step is not None and step.status in COUNTED:
             self.completed -= 1  # taken back when the run was reopened
         self.steps[path] = StepView(path, attempt=attempt, scheduled_at=at)
 
