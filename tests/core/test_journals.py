@@ -407,6 +407,28 @@ def state_taken_back() -> tuple[Definition, Callable[[Play], None]]:
     return define(Stateful("flow", body, shape=shape)), history
 
 
+def state_merged() -> tuple[Definition, Callable[[Play], None]]:
+    def best(value: int, operand: int) -> Write:
+        return Write("best", "custom", b"%d" % value, operand=b"%d" % operand)
+
+    def history(play: Play) -> None:
+        play.start(state=(Write("best", "set", b"0"),))
+        play.done("side/b", writes=(best(2, 2),))
+        play.done("side/a", writes=(best(1, 1),))
+        play.answer_fails("side")
+        play.reopen()
+        play.merged("side", best(2, 2))
+        play.done("g/y", writes=(best(4, 4),))
+        play.done("g/x", writes=(best(3, 3),))
+        play.merged("g", best(4, 4))
+        play.done("g/z", writes=(best(5, 5),))
+
+    shape = Shape("Report", 1, (FieldShape("best", "int", "better", custom=True),))
+    graph = Graph("g", calls("x y z"), (Wire(), Wire(), Wire(after=(0, 1))), output=Wire(sources=(2,)))
+    body = Sequence("body", (Parallel("side", calls("a b"), join=Join()), graph))
+    return define(Stateful("flow", body, shape=shape)), history
+
+
 def limits_reached() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b"1", limits='{"steps":1,"on_exceeded":"ask"}')
@@ -526,6 +548,7 @@ WORKFLOWS = {
         nothing_left_to_happen,
         rules_about_a_result,
         state_taken_back,
+        state_merged,
         steps_that_report,
         limits_reached,
         undone_and_reconciled,
@@ -553,6 +576,7 @@ ENDS = {
     "nothing_left_to_happen": "failed",
     "rules_about_a_result": "completed",
     "state_taken_back": "completed",
+    "state_merged": "completed",
     "steps_that_report": "completed",
     "limits_reached": "completed",
     "undone_and_reconciled": "undone",
