@@ -600,3 +600,19 @@ async def test_an_irreversible_call_that_ran_into_its_timeout_is_not_made_again(
             await handle.result()
     assert caught.value.failure.code == "outcome_unknown"
     assert sent == [7]
+
+
+async def test_a_journaled_call_that_raises_a_timeout_of_its_own_did_not_take_too_long() -> None:
+    @step(timeout=60)
+    async def impatient() -> str:
+        raise TimeoutError("of my own")
+
+    @step
+    async def calling() -> str:
+        try:
+            return await current().call(impatient)
+        except TimeoutError as error:
+            return str(error)
+
+    async with in_memory() as app:
+        assert await app.run(calling()) == "of my own"
