@@ -234,7 +234,7 @@ def _built(layers: list[tuple[Mapping[str, Any], str]]) -> Config:
             elif not isinstance(options, Mapping):
                 bad.append(f"{section} ({place}) is {options!r}, must hold options")
             else:
-                values[section].update(_values(section, options, place, bad))
+                values[section].update(_values(section, options, place, bad))  # pyright: ignore[reportUnknownArgumentType]
     sections: dict[str, Any] = {}
     for section, kind in SECTIONS.items():
         try:

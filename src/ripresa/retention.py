@@ -138,7 +138,7 @@ def _read(path: Path) -> tuple[RunHead, list[Row], dict[str, bytes], str]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as text:
             first, *lines = map(json.loads, text)
-        fields = {**first["head"], "tags": tuple(first["head"]["tags"])}
+        fields: dict[str, Any] = {**first["head"], "tags": tuple(first["head"]["tags"])}
         head = RunHead(**fields)
         for line in lines[:-1]:
             data = b64decode(line["data"], validate=True)

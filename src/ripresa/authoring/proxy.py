@@ -48,7 +48,8 @@ class Proxy:
         if not isinstance(expression, Shared):
             return self
         graph: Any = expression.graph
-        return Target(partial(graph.contribute, expression.name))
+        target: Target[Any] = Target(partial(graph.contribute, expression.name))
+        return target
 
     def __repr__(self) -> str:
         return f"<value to come: {self._ripresa_expression}>"

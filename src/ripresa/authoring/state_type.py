@@ -98,13 +98,13 @@ class StateType(Generic[S]):
 
 def state_type(kind: Any, conflicts: Conflict = ERROR) -> StateType[Any]:
     """What a class says of the state that it declares. Raises `InvalidConfig`."""
-    if not isinstance(kind, type) or not (dataclasses.is_dataclass(kind) or _model(kind) or is_typeddict(kind)):
+    if not isinstance(kind, type) or not (dataclasses.is_dataclass(kind) or _model(kind) or is_typeddict(kind)):  # pyright: ignore[reportUnknownArgumentType]
         raise InvalidConfig(
             f"state is {kind!r}, must be a pydantic model, a dataclass or a TypedDict",
             op="state",
             hint="the class itself, not an instance",
         )
-    return _state_type(kind, conflicts)
+    return _state_type(kind, conflicts)  # pyright: ignore[reportUnknownArgumentType]
 
 
 @lru_cache(maxsize=256)

@@ -125,7 +125,7 @@ class Taken:
 
 def undone_by(link: Any, compensation: Any) -> Any:
     """A link with what undoes it."""
-    return link.undone_by(compensation) if isinstance(link, Step) else Taken(link, compensation)
+    return link.undone_by(compensation) if isinstance(link, Step) else Taken(link, compensation)  # pyright: ignore[reportUnknownVariableType]
 
 
 def _taken(parameters: Parameters, doing: Doing, place: Place) -> int:

@@ -81,10 +81,10 @@ def approval(question: str, /, *, form: Any = None, name: str = "approval", **op
     return Asked(partial(_build_approval, terms, form), name=asking.name)
 
 
-class Asked(Flow[object, Approval[R_co]]):
+class Asked(Flow[object, Approval[T]]):
     """A step that people take: given what it is about, it returns what they decided."""
 
-    def __call__(self, value: object = None, /) -> Call[Approval[R_co]]:
+    def __call__(self, value: object = None, /) -> Call[Approval[T]]:
         """See `Runnable`."""
         return super().__call__(value)
 

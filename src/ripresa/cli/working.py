@@ -7,13 +7,13 @@ from contextlib import redirect_stdout
 from sys import stderr
 
 from ..app import App
-from ..core.events import Recorded, RunCancelled, RunCompleted, RunFailed, RunTaken, RunTerminated
+from ..core.events import Event, Recorded, RunCancelled, RunCompleted, RunFailed, RunTaken, RunTerminated
 from .driving import Interrupt
 from .exits import INTERRUPTED
 from .places import Place
 from .telling import warn
 
-TOLD = {
+TOLD: dict[type[Event], str] = {
     RunTaken: "taken up",
     RunCompleted: "completed",
     RunFailed: "failed",

@@ -5,7 +5,7 @@ A source's own mark is the number of its item, from 1, or for a source with posi
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 
 class Cut(NamedTuple):
@@ -26,7 +26,7 @@ def base_of(mark: Any) -> Any:
 def number_of(mark: Any) -> int:
     """The number of the source's item that a mark stands behind."""
     base = base_of(mark)
-    number: int = base[0] if isinstance(base, tuple) else base
+    number: int = cast("tuple[int, Any]", base)[0] if isinstance(base, tuple) else base
     return number
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, closing
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ..authoring.failures import failure_of
 from ..authoring.stream import DeadLetter, Plan
@@ -270,7 +270,7 @@ class Pump:
             )
         return item[0], (self.taken, item[1])  # pyright: ignore[reportUnknownVariableType]
 
-    async def _take_quickly(self, found: Any) -> None:
+    async def _take_quickly(self, found: Iterator[Any]) -> None:
         """From an iterator: in chunks, with a turn of the loop after each."""
         for begin in range(0, self._skips, CHUNK):
             deque(islice(found, min(CHUNK, self._skips - begin)), maxlen=0)
@@ -285,7 +285,7 @@ class Pump:
             begin = self.taken + 1
             marks: Any = range(begin, begin + len(items))
             if self.plan.source.positioned:
-                pairs = []
+                pairs: list[tuple[Any, Any]] = []
                 for item in items:
                     self.taken += 1
                     pairs.append(self._mark(item))
@@ -378,6 +378,6 @@ def first_of(group: ExceptionGroup[Exception]) -> Exception:
     """The first error of a group that is no group itself."""
     error: Exception = group
     while isinstance(error, ExceptionGroup):
-        inside: Iterable[Exception] = error.exceptions  # pyright: ignore[reportUnknownMemberType]
+        inside = cast("tuple[Exception, ...]", error.exceptions)  # pyright: ignore[reportUnknownMemberType]
         error = next(iter(inside))
     return error

@@ -171,7 +171,7 @@ class Question:
         """Raise `invalid_answer` for one that makes no sense here, `InvalidValue` for a value of another type."""
         if answer is None or isinstance(answer, Continue):
             return
-        kind: type[Any] = type(answer)
+        kind: type[Any] = type(answer)  # pyright: ignore[reportUnknownVariableType]
         if _WORDS.get(kind) not in ANSWERS[self.point]:
             allowed = ", ".join(sorted(("continue", *ANSWERS[self.point])))
             raise self._invalid(hook, f"answered {answer!r}", f"at {self.point!r} it may answer {allowed}")

@@ -67,11 +67,16 @@ def decode_request(request: Request, now: int) -> Fact:
         case "signal":
             return SignalReceived(now, str(body["name"]), str(body["value"]).encode(), str(body["id"]), by)
         case "vote":
-            return VoteCast(now, **{**body, "by": by, "roles": tuple(body["roles"])})
+            return VoteCast(now, **_voice(body, by))
         case "delegate":
-            return ApprovalDelegated(now, **{**body, "by": by, "roles": tuple(body["roles"])})
+            return ApprovalDelegated(now, **_voice(body, by))
         case kind:
             raise RipresaError(f"a run cannot be asked to {kind!r}", code="usage", op="request", hint=", ".join(KINDS))
+
+
+def _voice(body: dict[str, Any], by: str) -> dict[str, Any]:
+    """The fields of a vote or delegation that come from its body."""
+    return {**body, "by": by, "roles": tuple(body["roles"])}
 
 
 def checked(fact: Fact, driver: Driver) -> Fact:

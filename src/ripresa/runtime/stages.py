@@ -243,7 +243,7 @@ class Line:
             if isawaitable(found):
                 found = await found
             if isinstance(found, AsyncIterable):
-                await self._spread_slowly(found, item, mark, skip)
+                await self._spread_slowly(found, item, mark, skip)  # pyright: ignore[reportUnknownArgumentType]
             else:
                 await self._spread_quickly(iter(found), item, mark, skip)
         except _Outside as outside:

@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json, to_json
 
 from ..authoring.encoding import decode, encode
 from ..authoring.fit import list_of
 from ..authoring.stream import Plan, Pumped, StreamResult
-from ..context import StepContext, Variables, copy_variables, enter_step
+from ..context import Attempt, StepContext, Variables, copy_variables, enter_step
 from ..core.durations import MICROSECONDS
 from ..core.events import StreamAdvanced
 from ..core.frames import StreamFrame
@@ -178,7 +178,7 @@ class _Recorded:
         found = copy_variables()
         whole = sink and self.plan.sink.durable
         reporting = self.running.reporting if whole else partial(_StageReport, self.running)
-        enter_step(found, StepContext(_Function(self.running, key, reporting)))
+        enter_step(found, StepContext(cast("Attempt", _Function(self.running, key, reporting))))
         return found
 
     def begin(self) -> None:
@@ -223,7 +223,7 @@ class _Recorded:
             mark = mark.mark
         whole = b"{" + b",".join(held) + b"}" if held else NULL
         if isinstance(mark, tuple):
-            return mark[0], encode(mark[1], self.plan.position_type, where=self.running.path), whole  # pyright: ignore[reportUnknownArgumentType]
+            return mark[0], encode(mark[1], self.plan.position_type, where=self.running.path), whole  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         return mark, b"%d" % mark, whole
 
     def _progressed(self, pump: Pump, mark: Any) -> None:

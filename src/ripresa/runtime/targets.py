@@ -40,15 +40,19 @@ def load_version(target: str, version: str) -> Runnable[..., Any]:
     found, module = _loaded(target)
     if found.version == version:
         return found
-    beside = [value for value in vars(module).values() if isinstance(value, Runnable) and value.name == found.name]
-    return next((other for other in beside if other.version == version), found)
+    return next((other for other in _beside(found, module) if other.version == version), found)
 
 
 def versions_beside(target: str) -> list[Runnable[..., Any]]:
     """What a target names, and what stands beside it under the same name, in other versions."""
     found, module = _loaded(target)
-    beside = [value for value in vars(module).values() if isinstance(value, Runnable) and value.name == found.name]
-    return list({each.version: each for each in (*beside, found)}.values())
+    return list({each.version: each for each in (*_beside(found, module), found)}.values())
+
+
+def _beside(found: Runnable[..., Any], module: ModuleType) -> list[Runnable[..., Any]]:
+    """What stands in a module under the same name."""
+    named = vars(module).values()
+    return [value for value in named if isinstance(value, Runnable) and value.name == found.name]
 
 
 def migrations_beside(target: str) -> list[Migration]:

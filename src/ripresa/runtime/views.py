@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ class Sheet:
             return
         held = self.fields.get(field.name)
         before = None if held is None else self._decode(field, read(held, self.values.text))
-        made = reducer.fn(before, decode(text, reducer.operand(field.kind)))
+        fn: Callable[[Any, Any], Any] = reducer.fn  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        made = fn(before, decode(text, reducer.operand(field.kind)))
         self._write(field, field.operation, self.kind.encode(field, made, field.kind, self.where), text)
 
     def _write(self, field: StateField, op: str, text: bytes, operand: bytes = b"null") -> None:
@@ -159,8 +161,9 @@ class Sheet:
             elif write.op == CUSTOM and write.field in names and isinstance(field.reducer, Custom):
                 value = self._decode(field, self.values.text(write.value))
                 if write.field in latest:
-                    operand = decode(self.values.text(write.operand), field.reducer.operand(field.kind))
-                    value = field.reducer.fn(latest[write.field], operand)
+                    fn: Callable[[Any, Any], Any] = field.reducer.fn  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+                    operand = decode(self.values.text(write.operand), field.reducer.operand(field.kind))  # pyright: ignore[reportUnknownMemberType]
+                    value = fn(latest[write.field], operand)
                     write = replace(write, value=self.kind.encode(field, value, field.kind, self.where))
                 latest[write.field] = value
             found.append(write)

@@ -65,7 +65,7 @@ class Terms:
 def terms_from(text: str) -> Terms:
     """The terms that a text stands for."""
     plain: dict[str, Any] = json.loads(text)
-    found: dict[str, Any] = {key: tuple(value) if type(value) is list else value for key, value in plain.items()}
+    found: dict[str, Any] = {key: tuple(value) if type(value) is list else value for key, value in plain.items()}  # pyright: ignore[reportUnknownArgumentType]
     return Terms(**found)
 
 
