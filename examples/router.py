@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from ripresa import App, Handoff, RunFailed, case, choose, router, step
+from ripresa import App, Flow, Handoff, RunFailed, case, choose, router, step
 
 
 @dataclass
@@ -76,7 +76,9 @@ def mend(rejected: Rejected) -> Draft:
     return Draft(rejected.draft + ".")
 
 
-writing = router(until=Answer, at_most=5, name="writing")(case(Draft, review).case(Rejected, mend))
+writing: Flow[Draft | Rejected, Answer] = router(until=Answer, at_most=5, name="writing")(
+    case(Draft, review).case(Rejected, mend)
+)
 
 
 # --- several ways at once, picked by one function

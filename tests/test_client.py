@@ -143,7 +143,8 @@ async def test_the_events_of_branches_come_by_branch_with_one_summary() -> None:
     from ripresa import map_each
 
     async with App("memory:") as app:
-        handle = await app.start(chain(map_each(lambda number: number + 1))([1, 2]))
+        plus_one: Any = lambda number: number + 1  # noqa: E731 - the branches are named after it
+        handle = await app.start(chain(map_each(plus_one))([1, 2]))
         await handle.result()
         found = (await handle.fan_outs())["map_each"]
         assert list(found.branches) == ["lambda[0]", "lambda[1]"]

@@ -169,7 +169,7 @@ async def test_a_selector_gives_names(answer: Any) -> None:
 
 def test_bad_options_of_a_choice_are_named_together() -> None:
     with pytest.raises(InvalidConfig, match=r"select is 3.*concurrency is 0.*on_error is 'x'"):
-        choose(3, length, concurrency=0, on_error="x")  # type: ignore[call-overload]
+        choose(3, length, concurrency=0, on_error="x")
 
 
 def test_a_choice_of_several_is_drawn_as_a_fork() -> None:

@@ -10,6 +10,7 @@ import pytest
 from ripresa import (
     Condition,
     Context,
+    Flow,
     Graph,
     InvalidConfig,
     best_effort,
@@ -68,10 +69,18 @@ async def test_a_loop_ends_by_a_condition() -> None:
 
 async def test_a_condition_sees_how_steps_ended() -> None:
     tried = best_effort(flaky, double)
-    told = branch(C.failed("flaky") & C.succeeded("double"), lambda found: "one of them", lambda found: "all")
+    told: Flow[Any, str] = branch(
+        C.failed("flaky") & C.succeeded("double"),
+        lambda found: "one of them",  # type: ignore[arg-type, return-value]
+        lambda found: "all",  # type: ignore[arg-type, return-value]
+    )
     flow = chain(tried).then(told)
     assert [await flow(-1), await flow(1)] == ["one of them", "all"]
-    enough = branch(C.equals("output.flaky", 0), lambda found: "nothing", lambda found: "something")
+    enough: Flow[Any, str] = branch(
+        C.equals("output.flaky", 0),
+        lambda found: "nothing",  # type: ignore[arg-type, return-value]
+        lambda found: "something",  # type: ignore[arg-type, return-value]
+    )
     assert [await chain(flaky).then(double).then(enough)(number) for number in (0, 1)] == ["nothing", "something"]
 
 
@@ -91,7 +100,12 @@ async def test_a_condition_decides_about_nodes_of_a_graph() -> None:
 
 
 async def test_a_condition_in_a_flow_of_a_durable_function_sees_the_steps_of_that_flow() -> None:
-    flow = chain(flaky).then(branch(C.equals("output.flaky", 0), lambda n: "none", lambda n: "some"))
+    told: Flow[Any, str] = branch(
+        C.equals("output.flaky", 0),
+        lambda n: "none",  # type: ignore[arg-type, return-value]
+        lambda n: "some",  # type: ignore[arg-type, return-value]
+    )
+    flow = chain(flaky).then(told)
 
     @workflow
     async def ask(ctx: Context, number: int) -> Any:
@@ -112,7 +126,7 @@ def test_by_themselves_values_know_no_steps() -> None:
 
 async def test_what_is_not_there_is_not_found() -> None:
     for condition in (C.exists("state.x"), C.exists("session.user"), C.succeeded("later"), C.exists("output.later")):
-        assert await branch(condition, double, lambda number: -1)(3) == -1
+        assert await branch(condition, double, lambda number: -1)(3) == -1  # type: ignore[arg-type, return-value]
 
 
 async def test_a_condition_sees_the_session_of_the_run() -> None:
@@ -121,7 +135,7 @@ async def test_a_condition_sees_the_session_of_the_run() -> None:
         current().session.set("user", {"name": "ann", "visits": 0})
         return number
 
-    known = branch(C.equals("session.user.visits", 0), double, lambda number: -1)
+    known = branch(C.equals("session.user.visits", 0), double, lambda number: -1)  # type: ignore[arg-type, return-value]
     async with in_memory() as app:
         await app.sessions.create(id="s")
         assert await app.run(chain(known)(3), session="s") == -1

@@ -142,7 +142,7 @@ def test_a_flow_can_be_given_an_undo_of_its_own() -> None:
         """Undo."""
 
     pair = chain(as_text).then(chain(length), undo=both_ways)
-    undo = pair.node.children[1].undo  # type: ignore[attr-defined]
+    undo = pair.node.children[1].undo
     assert undo.takes_input
     assert undo.body.code.binding.arguments((b"5", b'"x"'), Values(lambda _: b"")) == ((5, "x"), {})
 
@@ -241,7 +241,7 @@ def test_what_is_no_link_is_refused() -> None:
     with pytest.raises(InvalidConfig):
         post_step().undo(5)
     with pytest.raises(InvalidConfig):
-        chain(length).then(double, undo=5)  # type: ignore[call-overload, arg-type]
+        chain(length).then(double, undo=5)  # type: ignore[arg-type]
 
 
 def test_an_undo_without_annotations_is_not_checked() -> None:

@@ -118,7 +118,7 @@ def test_a_stream_says_how_far_it_is_and_why_it_ended() -> None:
 
 
 def test_the_streams_of_a_map_are_counted_together() -> None:
-    events = [e.StepScheduled(f"map_each/a[{n}]", 1) for n in range(2)]
+    events: list[e.Event] = [e.StepScheduled(f"map_each/a[{n}]", 1) for n in range(2)]
     events += [e.StreamAdvanced(2 * SECOND, f"map_each/a[{n}]", 1, 1, taken=10) for n in range(2)]
     (line,) = lines(e.FanOutStarted("map_each", 2), *events)
     assert "20 items, 2 batches" in line.facts

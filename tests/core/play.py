@@ -10,6 +10,7 @@ from ripresa.core.commands import (
     CancelStep,
     ClearTimer,
     Command,
+    HoldStream,
     Intercept,
     Reconcile,
     Resume,
@@ -147,6 +148,8 @@ class Ledger:
                 self.gates.pop(command.path, None)
             case Reconcile():
                 self.parked[command.path] = command
+            case HoldStream():
+                pass
 
     def check(self, state: RunState) -> None:
         wanted = outstanding(state)
@@ -158,8 +161,8 @@ class Ledger:
         self.asks = {path: ask for path, ask in self.asks.items() if path in asks}  # nobody takes an ask back
         parked = {command.path for command in wanted if isinstance(command, Reconcile)}
         self.parked = {path: command for path, command in self.parked.items() if path in parked}
-        expected = [*self.steps.values(), *self.timers.values(), *self.asks.values(), *self.gates.values()]
-        expected += self.parked.values()
+        expected: list[Command] = [*self.steps.values(), *self.timers.values(), *self.asks.values()]
+        expected += [*self.gates.values(), *self.parked.values()]
         assert sorted(map(plain, wanted)) == sorted(map(plain, expected))
         if state.status in TERMINAL:
             assert wanted == []

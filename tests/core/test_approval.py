@@ -27,7 +27,7 @@ from ripresa.core.nodes.approved import Approved
 from ripresa.core.nodes.dynamic import Dynamic
 from ripresa.core.nodes.join import Join
 from ripresa.core.nodes.parallel import Parallel
-from ripresa.core.values import Pick
+from ripresa.core.values import Pick, Value
 from ripresa.core.view import ApprovalView, view_of
 
 from .play import SECOND, START, Effect, Play, call, define
@@ -238,5 +238,13 @@ def test_readers_see_who_is_asked_what() -> None:
 
 def test_every_value_has_a_digest_of_its_own() -> None:
     reference = b"@" + b"0f" * 32
-    values = [b"1", b"2", (b"1", b"2"), (b"1", reference), reference, Pick(reference, 0), Pick(reference, 1)]
+    values: list[Value] = [
+        b"1",
+        b"2",
+        (b"1", b"2"),
+        (b"1", reference),
+        reference,
+        Pick(reference, 0),
+        Pick(reference, 1),
+    ]
     assert len({digest_of_value(value) for value in values}) == len(values)

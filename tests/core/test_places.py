@@ -33,7 +33,7 @@ from ripresa.core.replay import lineage, next_generation, place_after, replay, s
 from ripresa.core.state import RunState
 from ripresa.errors import IllegalTransition, RipresaError, StoreError
 
-from .play import SECOND, START, Play, call, calls, define
+from .play import SECOND, START, Effect, Play, call, calls, define
 
 
 def chain(names: str = "a b c") -> Play:
@@ -236,7 +236,7 @@ def test_going_back_into_a_loop_and_a_parallel_branch_repeats_only_what_came_aft
     play.check_replay()
 
 
-def scheduled(effects: list[object]) -> list[str]:
+def scheduled(effects: list[Effect]) -> list[str]:
     return [effect.path for effect in effects if isinstance(effect, StepScheduled)]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from ripresa.core.commands import Ask, RunStep
 from ripresa.core.events import Failure, RunCompleted, RunFailed, StepScheduled, TransitionTaken
+from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.values import Pick
@@ -13,7 +14,7 @@ from .play import Play, calls, define, failure
 
 
 def router(names: str = "triage billing", *, at_most: int = 3, handoff: bool = False) -> Play:
-    arms = (*calls(names), Sequence("both", calls("x y")))
+    arms: tuple[Node[Any], ...] = (*calls(names), Sequence("both", calls("x y")))
     node = Router("desk", arms, condition="Ticket", at_most=at_most, handoff=handoff)
     return Play(define(node, *calls("after")), snapshots=True)
 

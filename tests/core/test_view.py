@@ -618,7 +618,7 @@ def test_what_rules_said_is_kept_by_the_path_of_the_node() -> None:
 
 
 def test_a_compensation_shows_as_a_scope_of_its_own() -> None:
-    begun = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.CompensationStarted("", 2)]
+    begun: list[Event] = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.CompensationStarted("", 2)]
     assert seen(*begun).scopes[UNDO] == ScopeView("", "undo", count=2)
     view = seen(*begun, e.StepUndone("a"), e.UndoFailed("b", BOOM), e.CompensationEnded("", "partial", 1, (BOOM,)))
     assert view.scopes[UNDO] == ScopeView("", "undo", "ended", 2, 1, 1, "partial")
@@ -627,7 +627,7 @@ def test_a_compensation_shows_as_a_scope_of_its_own() -> None:
 
 
 def test_a_run_that_is_taken_back_says_so() -> None:
-    taken = [e.RunCompleted(b"1"), e.UndoRequested(START), e.RunUndoing("wrong")]
+    taken: list[Event] = [e.RunCompleted(b"1"), e.UndoRequested(START), e.RunUndoing("wrong")]
     assert (seen(*taken).status, seen(*taken).reason) == ("undoing", "wrong")
     assert seen(*taken, e.RunUndone()).status == "undone"
 
@@ -640,7 +640,7 @@ def test_a_late_outcome_changes_nothing_that_shows() -> None:
 
 @pytest.mark.parametrize(("verdict", "status"), [("completed", "completed"), ("failed", "failed")])
 def test_a_parked_step_waits_until_somebody_knows(verdict: str, status: str) -> None:
-    lost = [e.StepScheduled("a", 1), e.AttemptLost(START, "a", 1, "parked"), e.StepParked("a", 1)]
+    lost: list[Event] = [e.StepScheduled("a", 1), e.AttemptLost(START, "a", 1, "parked"), e.StepParked("a", 1)]
     assert (seen(*lost).parked, seen(*lost).waiting) == (["a"], True)
     view = seen(*lost, e.Reconciled(START, "a", 1, verdict, b"1", BOOM))
     assert (view.parked, view.steps["a"].status) == ([], status)
@@ -727,7 +727,7 @@ def test_thview_of_any_run_says_what_the_run_is_doing(data: bytes) -> None:
 
 
 def test_a_migrated_run_is_seen_anew() -> None:
-    before = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.TimerSet("d", 5)]
+    before: list[Event] = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.TimerSet("d", 5)]
     migrated = e.Migrated(START + 7, "1", 4, 2, 3, START)
     again = replace(STARTED, at=START + 7, version="3", definition="other", deadline=START + 16)
     view = seen(*before, migrated, again, e.StepScheduled("b", 1))
@@ -748,9 +748,9 @@ def test_a_step_that_was_not_run_shows_what_it_was_given() -> None:
 
 
 def test_after_a_rollback_the_run_stands_where_it_stood_and_goes_on() -> None:
-    before = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.StepScheduled("b", 1)]
-    undone = [e.StepCompleted(START, "b", 1, b"2"), e.RunCompleted(b"2")]
-    back = [e.RolledBack(START + 7, 4, 6, 1, 2, "why", "me"), e.StepScheduled("b", 1)]
+    before: list[Event] = [e.StepScheduled("a", 1), e.StepCompleted(START, "a", 1, b"1"), e.StepScheduled("b", 1)]
+    undone: list[Event] = [e.StepCompleted(START, "b", 1, b"2"), e.RunCompleted(b"2")]
+    back: list[Event] = [e.RolledBack(START + 7, 4, 6, 1, 2, "why", "me"), e.StepScheduled("b", 1)]
     view = seen(*before, *undone, *back)
     expected = seen(*before)
     expected.steps["b"].scheduled_at = START + 7

@@ -125,7 +125,8 @@ async def instances_known_to_nobody_before(ctx: Context, value: int) -> int:
 @workflow
 async def deferred_choice(ctx: Context) -> str:
     async def one(signal: Signal[int]) -> str:
-        return f"{signal.name} {await ctx.wait_for(signal)}"
+        found: int = await ctx.wait_for(signal)
+        return f"{signal.name} {found}"
 
     return await ctx.race(one(red), one(blue))
 
@@ -170,7 +171,8 @@ async def cancel_task(ctx: Context, value: int) -> str:
         return f"done {await never(value)}"
 
     async def cancellation() -> str:
-        return f"cancelled by {await ctx.wait_for(red)}"
+        found: int = await ctx.wait_for(red)
+        return f"cancelled by {found}"
 
     return await ctx.race(task(), cancellation())
 
@@ -223,7 +225,8 @@ async def cancel_instances(ctx: Context, count: int) -> str:
         return str(await ctx.map(never, list(range(count))))
 
     async def cancellation() -> str:
-        return f"cancelled by {await ctx.wait_for(red)}"
+        found: int = await ctx.wait_for(red)
+        return f"cancelled by {found}"
 
     return await ctx.race(instances(), cancellation())
 

@@ -104,10 +104,11 @@ async def test_stopped_at_any_write_it_ends_as_if_nothing_had_happened(case: Cas
 
 async def stopped_at(number: int, memory: Memory, case: Case, *, after: bool) -> bool:
     """Run a case until the write of this number fails; False if it had no so many."""
-    async with App(Failing(MemoryStore(memory), number, after=after), patience=0.05) as app:  # type: ignore[arg-type]
+    store = Failing(MemoryStore(memory), number, after=after)
+    async with App(store, patience=0.05) as app:
         with suppress(StoreError):
             await seen_through(app, case)
-        return app.store.writes >= number  # type: ignore[attr-defined]
+        return store.writes >= number
 
 
 def test_there_are_sixty_workflows_and_at_least_36_of_the_43_patterns() -> None:

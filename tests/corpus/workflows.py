@@ -67,7 +67,8 @@ async def third_time(value: int) -> int:
 
 @step(timeout=0.01, retry=Retry(2, 0))
 async def hangs(value: int) -> int:
-    return await never.fn(value)
+    found: int = await never.fn(value)
+    return found
 
 
 async def model(prompt: str) -> str:

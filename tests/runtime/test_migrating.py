@@ -160,7 +160,7 @@ async def test_steps_that_were_in_flight_keep_their_keys_and_what_they_had_recor
     @step(name="agent")
     async def agent(value: int) -> int:
         DONE.append(("agent", value, current().idempotency_key))
-        found = await current().call(inc.fn, value)
+        found: int = await current().call(inc.fn, value)
         await tally.visit()
         return found
 

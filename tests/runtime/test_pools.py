@@ -141,7 +141,7 @@ async def test_whoever_waits_while_the_others_are_not_well_is_told_when_none_is_
 
 
 async def test_a_health_check_that_raises_fails_the_attempt_and_keeps_the_member() -> None:
-    answers = [ConnectionError("no answer"), True]
+    answers: list[Exception | bool] = [ConnectionError("no answer"), True]
 
     def ask(member: int) -> bool:
         answer = answers.pop(0)

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -427,7 +427,7 @@ async def test_functions_of_a_stream_cannot_journal_calls() -> None:
     async def calling(value: int) -> int:
         assert current().run
         assert current().attempt == 1
-        return await current().call(repeated_later, value)  # type: ignore[return-value]
+        return await current().call(repeated_later, value)  # type: ignore[arg-type]
 
     with pytest.raises(RipresaError, match="cannot journal calls"):
         await stream(up_to).map(calling).into(OneByOne(Log()))(1)
@@ -488,7 +488,7 @@ async def test_what_the_sink_changes_in_the_session_is_recorded_with_its_batch()
     async def count(batch: list[int]) -> None:
         nonlocal failed
         current().session.add("items", len(batch))
-        assert current().session.get("items", int) <= 7
+        assert cast("int", current().session.get("items", int)) <= 7
         if len(batch) == 3 and batch[0] == 3 and not failed:
             failed = True
             raise ValueError("once")

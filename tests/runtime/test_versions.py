@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, Context, Graph, chain, current, step, workflow
+from ripresa import App, Context, Graph, Step, chain, current, step, workflow
 from ripresa.authoring.registry import Registry
 from ripresa.core.events import Asked, Restarted
 from ripresa.errors import DefinitionChanged, InvalidConfig, RunFailed
@@ -26,7 +26,7 @@ async def double(value: int) -> int:
     return value * 2
 
 
-def waiting(tally: Tally) -> Any:
+def waiting(tally: Tally) -> Step[[int], int]:
     @step
     async def wait(value: int) -> int:
         await tally.visit()

@@ -1,7 +1,7 @@
 """Events, status and progress: gapless and in order for every reader, and never in the way of the run."""
 
 import asyncio
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -184,7 +184,7 @@ async def test_asking_for_events_of_a_run_that_is_not_there_is_an_error() -> Non
             assert caught.value.code == "run_not_found"
         from ripresa.client import Handle, Links
 
-        async def take() -> None:
+        async def take() -> NoReturn:
             raise AssertionError
 
         ghost = Handle[Any](app.engine, "ghost", Any, Links(take, take, lambda _: ghost))
