@@ -112,7 +112,7 @@ class Handle(Generic[R_co]):
         if view.failure is not None and view.status == "failed":
             raise run_error(self.id, view.failure)
         if view.status in ("cancelled", "terminated", "undone"):
-            raise cancel_error(self.id, view.status, view.reason, view.failures)
+            raise cancel_error(self.id, view.status, view.reason, view)
         if not view.ended and self._last is not None and self._last.ended.done():
             self._last.ended.result()  # what kept it from going on here
         return cast("R_co", self._decode(view.status, view.output))

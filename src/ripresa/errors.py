@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 
@@ -205,11 +207,18 @@ class RunFailed(RunError):
 
 
 class RunCancelled(RunError):
-    """A run was cancelled (or, with the code `terminated`, killed): why, and which clean-up handlers failed."""
+    """A run was cancelled (or, with the code `terminated`, killed): why, and which clean-up handlers failed.
+
+    `at` is the time when it ended; `undone` are the paths of the steps that were undone, in this order, `not_undone`
+    those that should have been, each with its failure.
+    """
 
     default_code = "cancelled"
     reason: str = ""
     failures: tuple[Any, ...] = ()
+    at: datetime | None = None
+    undone: tuple[str, ...] = ()
+    not_undone: Mapping[str, Any] = MappingProxyType({})
 
 
 class RunNotFound(RunError):

@@ -36,12 +36,14 @@ from ripresa import (
     chain,
     choose,
     current,
+    fallback,
     fold,
     intercept,
     map_each,
     parallel,
     repeat,
     router,
+    saga,
     step,
     stream,
     workflow,
@@ -136,6 +138,34 @@ async def model(value: int, turn: int) -> int:
     await asyncio.sleep(job["pause"])
     note(f"{current().run}/{current().path}/model={10 * value + turn}")
     return 10 * value + turn
+
+
+@step
+async def rent(value: int) -> int:
+    await done()
+    return value + 1
+
+
+@rent.undo
+async def give_back(value: int) -> None:
+    await done()
+
+
+@step
+async def refuse(value: int) -> int:
+    await done()
+    raise ValueError(value)
+
+
+@workflow
+async def block(ctx: Context, value: int) -> int:
+    first = await rent(value)
+    try:
+        async with ctx.saga():
+            await refuse(await rent(await rent(first)))
+    except ValueError:
+        return await add(first)
+    return 0
 
 
 @workflow
@@ -244,6 +274,8 @@ def workflows() -> dict[str, Any]:
         "graph": a_graph(),
         "hooked": chain(add).then(branch(bool, add, double)).then(add).with_hooks(more, less, otherwise),
         "function": function,
+        "saga": chain(add).then(fallback(saga(chain(rent).then(rent).then(refuse)), add)).then(double),
+        "block": block,
     }
 
 

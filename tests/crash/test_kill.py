@@ -34,6 +34,8 @@ NAMES = [
     "graph",
     "function",
     "hooked",
+    "saga",
+    "block",
 ]
 
 

@@ -50,6 +50,11 @@ SCRIPTS = {
         "no more: the limit of tokens of session 'visit' is reached: 240 of 300 are used",
         "failed: answer of chain",
     ],
+    "saga.py": [
+        "cancelled the flight to Atlantis\na book about Atlantis\n",
+        "['flight to Rome and a room', 'not Atlantis']",
+        "failed: no room is above the water; undone: ['book_flight']",
+    ],
     "errors.py": [
         "cannot see rain in Oslo from here",
         "released 2 seats",
@@ -68,6 +73,7 @@ RUNS = {
     "hooks.py:answer": ('"When is noon?"', "It is at noon, as always."),
     "time_travel.py:letter": ('"tides"', "posted: Dear reader, there are high tides and low tides.\n"),
     "state.py:survey": ('["3 4", "x", "5"]', "3 readings between 3.0 and 5.0"),
+    "saga.py:journey": ('"Rome"', "flight to Rome and a room"),
     "errors.py:weather": ('"Oslo"', "cannot see rain in Oslo"),
 }
 

@@ -1,6 +1,7 @@
 """Compensation as it is lived: with real steps, across restarts, with keys that stay the same."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,12 +10,16 @@ from ripresa import (
     App,
     Context,
     Flow,
+    Observed,
     RipresaError,
+    RunCancelled,
     RunFailed,
     chain,
     current,
+    fallback,
     first_success,
     map_each,
+    observe,
     saga,
     step,
     workflow,
@@ -492,3 +497,113 @@ async def test_a_scope_is_only_there_in_a_durable_function() -> None:
         with pytest.raises(RipresaError, match="saga works only inside"):
             async with kept[0].saga():
                 pass
+
+
+# --- what is told, and what is never undone
+
+
+async def test_hooks_observe_a_compensation_also_of_a_cancelled_run() -> None:
+    entered = asyncio.Event()
+    seen: list[str] = []
+
+    @step
+    async def endless(text: str) -> str:
+        entered.set()
+        await asyncio.Event().wait()
+        return text
+
+    @observe("compensation")
+    def watch(told: Observed) -> None:
+        seen.append(f"{type(told.event).__name__} {told.path}")
+
+    BROKEN.append("a")
+    async with in_memory(hooks=[watch]) as app:
+        handle = await app.start(chain(book).then(book.with_(name="again")).then(endless)("a"), id="r")
+        await entered.wait()
+        await handle.cancel("no")
+        with pytest.raises(RunCancelled) as error:
+            await handle.result()
+    assert seen == [
+        "CompensationStarted ", "StepUndone again", "UndoFailed book", "CompensationEnded ",
+    ]  # fmt: skip
+    assert (error.value.reason, error.value.undone, list(error.value.not_undone)) == ("no", ("again",), ["book"])
+    assert error.value.at is not None
+    assert error.value.failures == ()
+
+
+async def test_a_failed_run_leaves_an_earlier_successful_one_alone() -> None:
+    async with in_memory() as app:
+        assert await app.run(trip("good")) == "good!!"
+        LOG.clear()
+        await failed_run(app, trip("bad"), "second")
+    assert [line for line in LOG if line.startswith("unbook")] == ["unbook bad!! of bad!", "unbook bad! of bad"]
+
+
+@dataclass
+class Notes:
+    text: str = ""
+
+
+@step
+async def write(what: str) -> str:
+    current().state(Notes).text = f"written by {what}"
+    return what
+
+
+async def test_the_typed_state_goes_back_with_a_scope_that_was_undone() -> None:
+    async with in_memory() as app:
+        scope = saga(chain(book).then(write).then(last))
+        flow = chain(fallback(scope, book.with_(name="other")), name="kept").with_state(Notes)
+        BROKEN.append("last")
+        handle = await app.start(flow("a"), id="r")
+        assert await handle.result() == "a!"
+        assert (await handle.state(Notes)).text == ""
+
+
+async def test_the_typed_state_of_a_run_that_was_undone_begins_anew() -> None:
+    flow = chain(book).then(write).then(last).with_state(Notes)
+    memory = Memory()
+    async with in_memory(memory) as app:
+        handle = await failed_run(app, flow("a"))
+        assert (await handle.state(Notes)).text == ""
+    BROKEN.clear()
+    async with in_memory(memory) as app:
+        handle = await app.resume("r", flow)
+        await handle.result()
+        assert (await handle.state(Notes)).text == "written by a!"
+
+
+async def test_a_secret_that_a_step_asks_for_itself_is_in_no_journal_and_its_undo_can_ask_again() -> None:
+    @step
+    async def pay(order: str) -> str:
+        secret = "hunter2"
+        return f"receipt of {order}{secret[:0]}"
+
+    @pay.undo
+    async def pay_back(receipt: str) -> None:
+        LOG.append(receipt)
+
+    BROKEN.append("last")
+    async with in_memory() as app:
+        handle = await failed_run(app, chain(pay).then(last)("7"))
+        assert "hunter2" not in repr(await journal_of(handle))
+    assert LOG == ["receipt of 7"]
+
+
+async def test_an_undo_that_raises_anything_leaves_the_others_to_be_undone() -> None:
+    memory = Memory()
+
+    @step(name="reserve")
+    async def reserve(text: str) -> str:
+        return text
+
+    @reserve.undo
+    async def free(text: str) -> None:
+        raise AssertionError("poisoned")
+
+    flow = chain(book).then(reserve).then(last)
+    BROKEN.append("last")
+    async with in_memory(memory) as app:
+        handle = await failed_run(app, flow("a"))
+        view = await handle.status()
+    assert (view.undone, list(view.not_undone)) == (["book"], ["reserve"])

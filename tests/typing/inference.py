@@ -36,6 +36,7 @@ from ripresa import (
     Replace,
     Retry,
     Rule,
+    RunCancelled,
     RunForm,
     Session,
     SessionFailure,
@@ -72,6 +73,7 @@ from ripresa import (
     parallel,
     repeat,
     router,
+    saga,
     speculate,
     step,
     stream,
@@ -475,3 +477,15 @@ async def shared(app: App, handle: Handle[str]) -> None:
     assert_type(await app.artifacts.versions("a", session="s"), tuple[Artifact, ...])
     assert_type((await handle.status()).cost, float)
     assert_type(App.from_config("a.toml").config.limits, Limits)
+
+
+async def undo_of_anything(result: int) -> None: ...
+
+
+async def compensated(ctx: Context, cancelled: RunCancelled) -> None:
+    assert_type(saga(length), Flow[str, int])
+    assert_type(await saga(chain(shout).then(length))("a"), int)
+    assert_type(chain(shout).then(length, undo=undo_of_anything), Chain[str, int])
+    async with ctx.saga() as nothing:
+        assert_type(nothing, None)
+    assert_type(cancelled.undone, tuple[str, ...])

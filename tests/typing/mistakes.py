@@ -43,6 +43,7 @@ from ripresa import (
     parallel,
     repeat,
     router,
+    saga,
     speculate,
     step,
     stream,
@@ -345,3 +346,29 @@ async def shared(app: App, handle: Handle[str]) -> None:
     current().usage(tokens="many")  # M169 tokens are counted
     current().save_artifact("a", 5)  # M170 a number has no content
     await handle.allow(5)  # M171 no limits
+
+
+# compensation
+
+
+@step
+async def settle(amount: int) -> str:
+    return str(amount)
+
+
+async def takes_a_number(receipt: int) -> None: ...
+
+
+async def gives_back(receipt: str) -> int:
+    return len(receipt)
+
+
+async def compensated(ctx: Context) -> None:
+    settle.undo(takes_a_number)  # M172 undo: it takes something else than the output
+    settle.undo(gives_back)  # M173 undo: it returns something
+    chain(settle).then(length, undo=gives_back)  # M174 undo of a link: it takes and returns something else
+    with ctx.saga():  # M175 saga: entered with async with
+        pass
+    async with ctx.saga("name"):  # M176 saga: it takes nothing
+        pass
+    chain(saga(length)).then(length)  # M177 saga: its result is that of its body

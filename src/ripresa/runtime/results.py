@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.failures import error_of
@@ -10,6 +11,7 @@ from ..core.values import NULL, Value
 from ..errors import IllegalTransition, RunCancelled, RunError, RunFailed
 
 if TYPE_CHECKING:
+    from ..core.view import RunView
     from .values import Values
 
 
@@ -36,12 +38,15 @@ def run_error(run: str, failure: Failure) -> RunFailed:
     return error
 
 
-def cancel_error(run: str, status: str, reason: str, failures: tuple[Failure, ...] = ()) -> RunCancelled:
-    """What `result()` raises for a run that was cancelled or terminated."""
+def cancel_error(run: str, status: str, reason: str, view: RunView | None = None) -> RunCancelled:
+    """What `result()` raises for a run that was cancelled or terminated, with what its view knows of it."""
     why = f": {reason}" if reason else ""
     error = RunCancelled(f"run {run!r} was {status}{why}", run=run, code=status, op="result")
     error.reason = reason
-    error.failures = failures
+    if view is not None:
+        error.failures = view.failures
+        error.at = datetime.fromtimestamp(view.updated_at / 1_000_000, UTC)
+        error.undone, error.not_undone = tuple(view.undone), dict(view.not_undone)
     return error
 
 
