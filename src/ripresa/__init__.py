@@ -85,13 +85,14 @@ if TYPE_CHECKING:
         StoreError,
         is_retryable,
     )
-    from .messages import Approval, Signal
+    from .messages import Approval, Signal, Update
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
     from .runtime.pools import PoolStatus
     from .runtime.undoing import UndoReport
     from .selection import Refusal, Report, Selection
     from .sessions import Session, SessionFailure
+    from .updates import UpdateRequest
 
 __version__ = "0.1.0rc1"
 
@@ -130,11 +131,12 @@ _PLACES = {
         "StoreError",
         "is_retryable",
     ),
-    "messages": ("Approval", "Signal"),
+    "messages": ("Approval", "Signal", "Update"),
     "reporting": ("SessionData",),
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
     "sessions": ("Session", "SessionFailure"),
+    "updates": ("UpdateRequest",),
     "authoring.asked": (
         "AfterStep",
         "Again",
@@ -293,6 +295,8 @@ __all__ = [
     "StreamView",
     "Transitions",
     "UndoReport",
+    "Update",
+    "UpdateRequest",
     "ValidationResult",
     "Veto",
     "Workflow",

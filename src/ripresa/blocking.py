@@ -143,6 +143,7 @@ class Handle(Generic[R_co]):
     pause = blocking(_client.Handle[Any].pause)
     resume = blocking(_client.Handle[Any].resume)
     send = blocking(_client.Handle[Any].send)
+    update = blocking(_client.Handle[Any].update)
     checkpoints = blocking(_client.Handle[Any].checkpoints)
     diff = blocking(_client.Handle[Any].diff)
     rollback = blocking(_client.Handle[Any].rollback)

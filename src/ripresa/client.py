@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cas
 
 from pydantic_core import to_json
 
-from . import approvals
+from . import approvals, exchange
 from .approvals import Answer, OpenApproval
 from .authoring.encoding import decode, encode
 from .authoring.flow import Runnable
 from .core.branches import FanOutEvents, fan_outs
+from .core.durations import Duration, seconds
 from .core.events import Recorded
 from .core.lifecycle import TERMINAL, WAITING
 from .core.limits import Limits
@@ -23,7 +24,7 @@ from .core.merge import whole
 from .core.places import event_at, places
 from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig, RipresaError
-from .messages import Signal
+from .messages import Signal, Update
 from .runtime.driver import Driver
 from .runtime.engine import Engine, not_found
 from .runtime.feed import Notice, Watcher
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 Effects: TypeAlias = Literal["refuse", "reuse", "again"]
 """What becomes of steps that changed the world after the place where a run is forked."""
@@ -343,6 +346,39 @@ class Handle(Generic[R_co]):
         """
         text = encode(value, signal.type, where=signal.name, code="invalid_input")
         return await self._engine.signal(self.id, encode_signal(signal.name, text, id, by), id, take=self._take)
+
+    async def update(
+        self,
+        update: Update[A, R],
+        value: A,
+        /,
+        *,
+        id: str = "",
+        by: str = "",
+        timeout: Duration | None = None,
+    ) -> R:
+        """Send the run an update and wait for its answer; a run that is asleep is woken.
+
+        One that comes early is kept until the run asks for it. With an `id` it counts once: sent again, it gets the
+        answer that there is. Raises `RipresaError` with `update_refused`, `update_unanswered` when the run ends before
+        it answers, `update_timeout` (the update is still with the run), or what keeps this process from driving
+        the run on; `InvalidValue` for a value of another type,
+        `IllegalTransition` if the run has ended.
+        """
+        text = encode(value, update.type, where=update.name, code="invalid_input")
+        patience = None if timeout is None else seconds(timeout, "timeout")
+        asking = exchange.Asking(self.id, update.name, text, id, by)
+        try:
+            answer = await exchange.update(self._engine, asking, self._after, self._take, patience)
+        except RipresaError as error:
+            last = self._driver() or self._last
+            if error.code == "update_unanswered" and last is not None and last.ended.done():
+                last.ended.result()  # what kept it from going on here
+            raise
+        return cast("R", decode(answer, update.answer, where=update.name, code="invalid_output"))
+
+    def _after(self, seq: int) -> AsyncGenerator[Recorded, None]:
+        return self.events(after=seq)
 
     async def approvals(self) -> list[OpenApproval]:
         """What people are asked in the run at the moment."""

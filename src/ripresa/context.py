@@ -15,7 +15,7 @@ from datetime import datetime
 from inspect import isawaitable
 from os import PathLike
 from random import Random
-from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 from uuid import UUID
 
 from typing_extensions import TypeVar as TypeVarWithDefault
@@ -23,9 +23,12 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 from .core.durations import Duration, microseconds
 from .core.items import Items as Items
 from .errors import RipresaError
-from .messages import Approval, Signal
+from .messages import Approval, Signal, Update
 from .reporting import NOWHERE, Reporting, SessionData
 from .terms import Asking, Expiry
+
+if TYPE_CHECKING:
+    from .updates import UpdateRequest
 
 Variables: TypeAlias = contextvars.Context
 """The context variables that some code runs with."""
@@ -367,6 +370,32 @@ class WaitFor:
     shape: str
     output_type: Any
     microseconds: int
+    accepts: Any = None
+    """For an update the type of what comes with it."""
+
+    @property
+    def taken(self) -> Any:
+        """The type that a message has to fit before it is accepted."""
+        return self.output_type if self.accepts is None else self.accepts
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerUpdate:
+    """Request: answer an update with a value of this type, or refuse it with the value as the reason."""
+
+    name: str
+    id: str
+    type: Any
+    value: object
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadText:
+    """Request: the value that a JSON text is of a type; it takes no time."""
+
+    text: bytes
+    type: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -577,6 +606,15 @@ class Context(Generic[S]):
         length = 0 if timeout is None else microseconds(timeout, "timeout")
         found: R = await Awaited(WaitFor(signal.name, signal.type, length))
         return found
+
+    async def next_update(self, update: Update[A, R], /, *, timeout: Duration | None = None) -> UpdateRequest[A, R]:
+        """The next update of this name: one that came early, or the first to come. Each is to be answered.
+
+        Raises `TimeoutError` (a `StepTimeout`) when none came in time.
+        """
+        from .updates import next_update
+
+        return await next_update(self, update, 0 if timeout is None else microseconds(timeout, "timeout"))
 
     @overload
     async def approval(

@@ -72,6 +72,9 @@ CODES: dict[str, Code] = {
     "invalid_state": Code("something is asked for that the present state does not allow"),
     "unknown_pool": Code("a step names a pool that the app does not have"),
     "pool_unhealthy": Code("no member of a pool is well", retryable=True),
+    "update_refused": Code("a run refused an update"),
+    "update_unanswered": Code("a run ended, or was left alone, without an answer to an update"),
+    "update_timeout": Code("an update was not answered in time; it is still with the run"),
     "vote_refused": Code("an answer to an approval does not count"),
     "unknown_executor": Code("a step names an executor that the app does not have"),
     # runs

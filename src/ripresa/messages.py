@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -10,6 +11,8 @@ from .errors import InvalidConfig
 
 M = TypeVar("M")
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,28 @@ class Signal(Generic[T]):
     type: type[T]
 
     def __post_init__(self) -> None:
-        wrong = check_name(self.name, "name")
-        if wrong:
-            raise InvalidConfig(wrong, op=type(self).__name__)
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Generic[A, R]):
+    """A message in that is answered: `raise_price = Update("raise_price", int, Quote)`; `answer` is the answer's type.
+
+    Raises `InvalidConfig` for a name that is none.
+    """
+
+    name: str
+    type: type[A]
+    answer: builtins.type[R]
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _check(message: Signal[Any] | Update[Any, Any]) -> None:
+    wrong = check_name(message.name, "name")
+    if wrong:
+        raise InvalidConfig(wrong, op=type(message).__name__)
 
 
 class _Nullable:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ripresa import Handle, Runnable, Signal, step
+from ripresa import Handle, RipresaError, Runnable, Signal, Update, step
 
 Act = Callable[[Handle[Any]], Awaitable[None]]
 
@@ -31,6 +31,20 @@ def sends(*signals: tuple[Signal[Any], Any]) -> Act:
     async def act(handle: Handle[Any]) -> None:
         for number, (signal, value) in enumerate(signals):
             await handle.send(signal, value, id=f"signal-{number}")
+
+    return act
+
+
+def asks(*updates: tuple[Update[Any, Any], Any]) -> Act:
+    """Send these updates, each once, one after the other is answered; one that is left unanswered ends it."""
+
+    async def act(handle: Handle[Any]) -> None:
+        for number, (update, value) in enumerate(updates):
+            try:
+                await handle.update(update, value, id=f"update-{number}")
+            except RipresaError as error:
+                if error.code != "update_refused":
+                    raise
 
     return act
 

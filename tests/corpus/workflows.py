@@ -10,6 +10,7 @@ from ripresa import (
     Graph,
     Retry,
     Signal,
+    Update,
     best_effort,
     branch,
     case,
@@ -28,9 +29,10 @@ from ripresa import (
     workflow,
 )
 
-from .cases import Case, add, add_one, broken, double, is_even, never, numbers, sends, square, total
+from .cases import Case, add, add_one, asks, broken, double, is_even, never, numbers, sends, square, total
 
 word = Signal("word", str)
+raise_price = Update("raise_price", int, int)
 
 
 @dataclass
@@ -178,6 +180,20 @@ async def conversation(ctx: Context, rounds: int) -> list[str]:
     return [await ctx.wait_for(word) for _ in range(rounds)]
 
 
+@workflow
+async def haggle(ctx: Context, price: int) -> int:
+    """Two offers are taken; one that is too low is refused beside another call."""
+    taken = 0
+    while taken < 2:
+        offer = await ctx.next_update(raise_price)
+        if offer.value < 0:
+            await ctx.gather(offer.refuse("too low"), double(price))
+            continue
+        price, taken = await add(price, offer.value), taken + 1
+        await offer.answer(price)
+    return price
+
+
 @step
 async def sum_of(values: tuple[int | None, int | None]) -> int:
     return sum(value or 0 for value in values)
@@ -228,5 +244,6 @@ WORKFLOWS = [
     Case("fan-out in a function", nested_fan_out, (3,), [[], [1], [1, 2]]),
     Case("sleeps side by side", sleeping, (3,), 6),
     Case("a conversation", conversation, (2,), ["a", "b"], act=sends((word, "a"), (word, "b"))),
+    Case("a haggle", haggle, (10,), 16, act=asks((raise_price, 5), (raise_price, -1), (raise_price, 1))),
     Case("a signal in a chain", chain(add_one).then(wait_for(word)), (3,), "go", act=sends((word, "go"))),
 ]

@@ -124,6 +124,17 @@ class SignalReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateAnswered:
+    """The run answered the update of this name and id: `value` is the answer, or says why it was refused."""
+
+    path: str
+    name: str
+    id: str
+    value: Value
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WaitStarted:
     """The run waits for a signal, until `due` (0: for ever)."""
 

@@ -35,6 +35,9 @@ from .asking import (
     SignalTaken as SignalTaken,
 )
 from .asking import (
+    UpdateAnswered as UpdateAnswered,
+)
+from .asking import (
     VoteCast as VoteCast,
 )
 from .asking import (
@@ -705,6 +708,7 @@ Consequence: TypeAlias = (
     | TimerSet
     | WaitStarted
     | SignalTaken
+    | UpdateAnswered
     | ApprovalRequested
     | VoteCounted
     | VoteRefused

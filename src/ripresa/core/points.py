@@ -49,7 +49,7 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "join": ("FanOutEnded",),
     "route": ("TransitionTaken",),
     "stream": ("StreamAdvanced", "StreamEnded"),
-    "signal": ("SignalReceived", "SignalRefused", "SignalTaken"),
+    "signal": ("SignalReceived", "SignalRefused", "SignalTaken", "UpdateAnswered"),
     "checkpoint": ("CheckpointNamed",),
     "rollback": ("RolledBack",),
     "pause": ("RunPausing", "RunContinued"),

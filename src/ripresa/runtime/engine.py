@@ -45,6 +45,7 @@ from ..core.events import (
 from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.lifecycle import TERMINAL, check_transition
 from ..core.limits import NONE, Limits, decode_limits
+from ..core.nodes.answer import UPDATES
 from ..core.nodes.stateful import Stateful
 from ..core.replay import feed, lineage, started_of, steps
 from ..core.state import RunState
@@ -675,7 +676,7 @@ class Engine:
 def refused(fact: Fact) -> InvalidValue:
     """The error for a signal that the run does not take."""
     assert isinstance(fact, SignalRefused)
-    return InvalidValue(fact.failure.message, op="send", where=fact.name)
+    return InvalidValue(fact.failure.message, op="send", where=fact.name.removeprefix(UPDATES))
 
 
 def not_found(run: str) -> RunNotFound:

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..authoring.call import Pending
-from ..authoring.encoding import encode
+from ..authoring.encoding import decode, encode
 from ..authoring.failures import error_of, failure_of
 from ..authoring.flow import Runnable, to_node
 from ..authoring.function import Workflow
@@ -29,12 +29,14 @@ from ..authoring.patterns import map_each
 from ..authoring.step import Step
 from ..authoring.undo import declare_undo
 from ..context import (
+    AnswerUpdate,
     AskPeople,
     Context,
     Gather,
     Leave,
     MapOver,
     Race,
+    ReadText,
     Restart,
     Saga,
     Scope,
@@ -45,6 +47,7 @@ from ..context import (
 )
 from ..core.definition import can_be_undone
 from ..core.events import Asked, CallSpec, Fact, Raised, Restarted, Returned, Write
+from ..core.nodes.answer import UPDATES
 from ..core.nodes.compensation import MARK
 from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
@@ -262,9 +265,12 @@ class Interpreter:
             case Sleep(length):
                 return self._ask("sleep", None, self._segment("sleep", fiber.label), b"%d" % length, fiber, 0)
             case WaitFor(signal, _, length):
-                return self._ask("wait", request, self._segment(signal, fiber.label), b"%d" % length, fiber, 0)
+                segment = self._segment(signal.removeprefix(UPDATES), fiber.label)
+                return self._ask("wait", request, segment, b"%d" % length, fiber, 0)
             case AskPeople():
                 return self._ask_people(request, fiber)
+            case AnswerUpdate() | ReadText():
+                return self._on_update(request, fiber)
             case Gather(units):
                 return self._join(fiber, list(units), len(units), race=False)
             case Race(units):
@@ -475,6 +481,19 @@ class Interpreter:
             return None
         return self._ask("approval", request, segment, text, fiber, 0)
 
+    def _on_update(self, request: AnswerUpdate | ReadText, fiber: Fiber) -> Awaits:
+        try:
+            if isinstance(request, ReadText):
+                fiber.settle(0, decode(request.text, request.type), None)
+                return None
+            segment = self._segment(f"answer_{request.name}", fiber.label)
+            text = encode(request.value, request.type, where=self.prefix + segment)
+        except RipresaError as error:
+            fiber.settle(0, None, error)
+            return None
+        answered = _Answered(f"{request.name}/{request.id}")
+        return self._ask("refuse" if request.refused else "answer", answered, segment, text, fiber, 0)
+
     def _join(self, fiber: Fiber, units: list[Any], window: int, *, race: bool) -> Awaits:
         if race and not units:
             fiber.settle(0, None, RipresaError("a race of nothing has no winner", code="usage", op="race"))
@@ -518,6 +537,13 @@ def _sheet_of(sink: Any) -> Sheet | None:
 def _inner(sink: Sink) -> Sheet | None:
     sheet = _sheet_of(sink)
     return None if sheet is None else sheet.inner()
+
+
+class _Answered(NamedTuple):
+    """An update that is answered: its name and id."""
+
+    shape: str
+    output_type: Any = None
 
 
 @dataclass(frozen=True, slots=True)

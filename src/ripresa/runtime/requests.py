@@ -21,6 +21,7 @@ from ..core.events import (
     TerminateRequested,
     VoteCast,
 )
+from ..core.nodes.answer import UPDATES
 from ..core.nodes.approval import ApprovalFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..errors import InvalidValue, RipresaError
@@ -40,6 +41,12 @@ def encode_request(reason: str = "", by: str = "") -> bytes:
 def encode_signal(name: str, value: bytes, id: str = "", by: str = "") -> bytes:
     """The body of a signal; `value` is JSON text."""
     return json.dumps({"name": name, "value": value.decode(), "id": id, "by": by}).encode()
+
+
+def encode_update(name: str, value: bytes, id: str, by: str = "") -> bytes:
+    """The body of the signal that an update is; `value` is JSON text."""
+    sent = json.dumps({"id": id, "value": value.decode(), "by": printable(by)})
+    return encode_signal(UPDATES + name, sent.encode(), id, by)
 
 
 def encode_vote(**fields: Any) -> bytes:
@@ -89,7 +96,9 @@ def checked(fact: Fact, driver: Driver) -> Fact:
     assert isinstance(fact.value, bytes)
     try:
         if paths:
-            decode(fact.value, _awaited_type(driver, paths[0]), where=fact.name)
+            awaited = _awaited_type(driver, paths[0])
+            value, name = fact.value, fact.name.removeprefix(UPDATES)
+            decode(value if name == fact.name else json.loads(value)["value"].encode(), awaited, where=name)
     except InvalidValue as error:
         return SignalRefused(fact.at, fact.name, failure_of(error), fact.id, fact.by)
     return replace(fact, value=driver.keeper.keep(fact.value))
@@ -116,5 +125,5 @@ def _checked_vote(vote: VoteCast, driver: Driver) -> VoteCast:
 def _awaited_type(driver: Driver, path: str) -> Any:
     frame = driver.state.frames[path]
     if isinstance(frame.parent, DynamicFrame):
-        return driver.functions.callee(frame.parent.path, frame.key).output_type
+        return driver.functions.callee(frame.parent.path, frame.key).taken
     return frame.node.output_type

@@ -10,6 +10,7 @@ from ..commands import Resume
 from ..events import Asked, CallSpec, Failure, Raised, Restarted, Returned, Write
 from ..frames import CANCELLING, ENDED, OPEN, WINDING, Frame, ScopeFrame
 from ..values import NULL, Value, text_of
+from .answer import Answer
 from .approval import Approval, terms_from
 from .call import Call
 from .compensation import COMPENSATION, CompensationFrame
@@ -133,9 +134,11 @@ class Dynamic(Scope[DynamicFrame]):
         self._write(run, frame, fact.writes)
         self._answered(run, frame)
         patches = [spec for spec in fact.calls if spec.kind == PATCH]
-        for spec in fact.calls[len(patches) :]:
+        calls = fact.calls[len(patches) :]
+        for spec in calls:
             frame.calls[spec.key] = spec
-            frame.asked = spec.key
+            frame.asked = spec.key  # of all before the first begins: one may end as it begins
+        for spec in calls:
             if run.shared is not None:
                 run.shared.begin(frame, spec.segment, spec.writes)
             run.spawn(frame, self._node(run, frame, spec), spec.segment, spec.key, spec.input)
@@ -343,6 +346,8 @@ class Dynamic(Scope[DynamicFrame]):
             return Call(spec.segment, undo=_ELSEWHERE if spec.undo else None)
         if spec.kind == "approval":
             return Approval(spec.segment, terms_from(spec.shape))
+        if spec.kind in ("answer", "refuse"):
+            return Answer(spec.segment, spec.shape, refused=spec.kind == "refuse")
         if spec.kind == "wait":
             return Wait(spec.segment, spec.shape, timeout=int(text_of(spec.input)))
         return run.definition.flow(frame.prefix + spec.segment, spec.shape)
