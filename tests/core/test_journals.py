@@ -263,6 +263,20 @@ def question_that_raises() -> tuple[Definition, Callable[[Play], None]]:
     return define(Dynamic("f", workflow="decide", version="1"), branch), history
 
 
+def answers_updates() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.asked("f", CallSpec(1, "wait", "u", b"0", "update:u"))
+        play.signal("update:u", b'{"id":"i","value":"5","by":""}', "i")
+        answers = CallSpec(2, "answer", "answer_u", b"6", "u/i"), CallSpec(3, "refuse", "answer_u#2", b'"no"', "u/j")
+        play.asked("f", *answers, CallSpec(4, "step", "x", b"1"))
+        play.asked("f")
+        play.done("f/x", b"2")
+        play.returned("f", b"7")
+
+    return define(Dynamic("f", workflow="f", version="")), history
+
+
 def waits_for_signals() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b"1")
@@ -536,6 +550,7 @@ WORKFLOWS = {
         scopes_out_of_time,
         durable_function,
         question_that_raises,
+        answers_updates,
         waits_for_signals,
         people_are_asked,
         routers_and_choices_of_several,
@@ -564,6 +579,7 @@ ENDS = {
     "scopes_out_of_time": "terminated",
     "durable_function": "cancelled",
     "question_that_raises": "failed",
+    "answers_updates": "completed",
     "waits_for_signals": "completed",
     "people_are_asked": "completed",
     "routers_and_choices_of_several": "completed",
