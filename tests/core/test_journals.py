@@ -273,8 +273,9 @@ def answers_updates() -> tuple[Definition, Callable[[Play], None]]:
         play.asked("f")
         play.done("f/x", b"2")
         play.returned("f", b"7")
+        play.fire("pause")
 
-    return define(Dynamic("f", workflow="f", version="")), history
+    return define(Dynamic("f", workflow="f", version=""), Delay("pause", 0)), history
 
 
 def waits_for_signals() -> tuple[Definition, Callable[[Play], None]]:

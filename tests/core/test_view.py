@@ -598,6 +598,7 @@ def test_the_differences_of_two_views_are_those_of_the_run_then_of_each_step() -
         (e.SignalReceived(START, "go", b"1"), []),
         (e.SignalRefused(START, "go", failure()), []),
         (e.SignalTaken("n", "go"), []),
+        (e.UpdateAnswered("n/answer_go", "go", "1", b"2"), []),
         (e.VoteCast(START, "n", "ann", True), []),
         (e.ApprovalDelegated(START, "n", "ann", "bob"), []),
         (e.ApprovalRequested("n", "ok?", b"1", "0"), []),
