@@ -380,25 +380,6 @@ class WaitFor:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerUpdate:
-    """Request: answer an update with a value of this type, or refuse it with the value as the reason."""
-
-    name: str
-    id: str
-    type: Any
-    value: object
-    refused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReadText:
-    """Request: the value that a JSON text is of a type; it takes no time."""
-
-    text: bytes
-    type: Any
-
-
-@dataclass(frozen=True, slots=True)
 class AskPeople:
     """Request: an approval of `about`; `shape` are its terms, `form` is what people fill in."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from .context import AnswerUpdate, Awaited, ReadText, WaitFor
+from .context import Awaited, WaitFor
 from .core.nodes.answer import UPDATES
 from .errors import InvalidValue, RipresaError
 from .messages import Update
@@ -16,6 +16,32 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerUpdate:
+    """Request: answer an update with a value of this type, or refuse it with the value as the reason."""
+
+    name: str
+    id: str
+    type: Any
+    value: object
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadText:
+    """Request: the value that a JSON text is of a type; it takes no time."""
+
+    text: bytes
+    type: Any
+
+
+class Answered(NamedTuple):
+    """An update that is answered: its name and id."""
+
+    shape: str
+    output_type: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,12 @@ from ..authoring.patterns import map_each
 from ..authoring.step import Step
 from ..authoring.undo import declare_undo
 from ..context import (
-    AnswerUpdate,
     AskPeople,
     Context,
     Gather,
     Leave,
     MapOver,
     Race,
-    ReadText,
     Restart,
     Saga,
     Scope,
@@ -54,6 +52,7 @@ from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
 from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
+from ..updates import Answered, AnswerUpdate, ReadText
 from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
 from .no_loop import NO_LOOP, foreign
 from .values import Keeper, Values
@@ -491,7 +490,7 @@ class Interpreter:
         except RipresaError as error:
             fiber.settle(0, None, error)
             return None
-        answered = _Answered(f"{request.name}/{request.id}")
+        answered = Answered(f"{request.name}/{request.id}")
         return self._ask("refuse" if request.refused else "answer", answered, segment, text, fiber, 0)
 
     def _join(self, fiber: Fiber, units: list[Any], window: int, *, race: bool) -> Awaits:
@@ -537,13 +536,6 @@ def _sheet_of(sink: Any) -> Sheet | None:
 def _inner(sink: Sink) -> Sheet | None:
     sheet = _sheet_of(sink)
     return None if sheet is None else sheet.inner()
-
-
-class _Answered(NamedTuple):
-    """An update that is answered: its name and id."""
-
-    shape: str
-    output_type: Any = None
 
 
 @dataclass(frozen=True, slots=True)
