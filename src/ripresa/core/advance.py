@@ -178,7 +178,7 @@ def _waits_for_answer(state: RunState, fact: Answered | AnswerFailed | StateGive
     return isinstance(fact, AnswerFailed | _ANSWERED_BY.get(frame.question, Answered))
 
 
-_ANSWERED_BY: Final = {STATE: StateGiven, MERGE: StateMerged}
+_ANSWERED_BY: Final[dict[str, type[Fact]]] = {STATE: StateGiven, MERGE: StateMerged}
 """Questions that are not answered by one value."""
 
 
