@@ -87,3 +87,9 @@ async def test_tasks_that_a_step_starts_are_not_inside_a_function() -> None:
         return [in_function(), *await spawn()]
 
     assert await function() == [True, False, False, False]
+
+
+def test_what_is_sent_goes_nowhere_unless_a_context_says_where() -> None:
+    from ripresa.reporting import NOWHERE, Sends
+
+    assert Sends()._reporting() is NOWHERE

@@ -24,6 +24,7 @@ MAY_CATCH_EVERYTHING = {
     "runtime/driver.py": "the border: what a predicate raises becomes data here",
     "runtime/feed.py": "a listener is told afterwards and cannot change what happened",
     "runtime/pump.py": "a hook watches a stream and steers it; what it raises is not the stream's failure",
+    "runtime/outbox.py": "the border: what a sender of the user's raises is why it is tried again",
     "runtime/stages.py": "the border for items: what a function raises makes them dead letters, by policy",
     "runtime/streams.py": "a reader that goes away does not hear how the stream ended",
     "runtime/hooks.py": "the border to hooks: what an interceptor or an observer raises becomes data here",

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from .runtime.cancellation import CancelToken
     from .runtime.comparing import RunDiff
     from .runtime.engine import Engine
+    from .runtime.mailing import QueuedStart
     from .runtime.migrating import MigrationReport, Planned
+    from .runtime.outbox import Sender
     from .runtime.pools import PoolStatus
     from .selection import Report, Selection
     from .sessions import Sessions
@@ -72,7 +74,7 @@ class App:
     next.
 
     `stores` and `executors` are of one's own: a factory for a scheme of addresses, and what steps name by
-    `executor="NAME"`.
+    `executor="NAME"`; `senders` deliver what steps send by `current().queue("NAME", ...)`.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -95,10 +97,12 @@ class App:
         migrations: Iterable[Migration] = (),
         stores: Mapping[str, Factory] = MappingProxyType({}),
         executors: Mapping[str, Executor] = MappingProxyType({}),
+        senders: Mapping[str, Sender] = MappingProxyType({}),
     ) -> None:
         from .runtime.engine import Settings
 
         _check_providers(stores, executors)
+        _check_senders(senders)
         given = {
             "store": store if isinstance(store, str) else None,
             "durability": durability,
@@ -121,6 +125,7 @@ class App:
             None if linger is None else seconds(linger, "linger"),
             seconds(near, "near"),
             dict(executors),
+            dict(senders),
         )
         self._stores = dict(stores)
         self._engine: Engine | None = None
@@ -161,6 +166,7 @@ class App:
         for listener in self._listeners if self.config.observability.enabled else ():
             self._engine.feed.listen(listener)
         self._engine.waker.find = self._find
+        self._engine.outbox.begin = self._begin
         if len(self.workflows):
             self._engine.begin_polling()
 
@@ -294,6 +300,33 @@ class App:
             await handle.resume()
             self._bind(handle.id, cancel)
         return await handle.result()
+
+    async def _begin(self, known: Runnable[..., Any] | None, queued: QueuedStart) -> bool:
+        """Begin a run that a step has queued, unless it has begun; False if its code is not here."""
+        from .runtime.engine import Start
+        from .runtime.waking import QUICKER
+
+        head = RunHead(queued.run, queued.workflow, queued.version, "created", queued.target, 0, 0)
+        runnable = known or self._anywhere(head)
+        if runnable is None:
+            return False
+        usual = allowed(self.config, runnable, in_session=False)
+        given = getattr(runnable, "timeout", None)
+        limits = limits_of(None, runnable, self.config.limits, usual.concurrency)
+        timeout = usual.timeout if given is None else given
+        start = Start(runnable, queued.input, queued.run, queued.target, timeout=timeout, limits=limits)
+        try:
+            await self.engine.start(start)
+        except RunExists:
+            await self._existing(start)
+            head = await self._head(queued.run)
+            if head.status in LIVE and not await self.engine.is_driven(queued.run):
+                try:
+                    await self.engine.take(head, runnable)
+                except RipresaError as error:
+                    if error.code not in QUICKER:
+                        raise
+        return True
 
     def _bind(self, run: str, cancel: CancelToken | None) -> None:
         driver = self.engine.drivers.get(run)
@@ -603,6 +636,20 @@ def _where(
 ) -> RunFilter:
     statuses = (status,) if isinstance(status, str) and status else tuple(status)
     return RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before))
+
+
+def _check_senders(senders: Mapping[str, Any]) -> None:
+    """Refuse senders of kinds that Ripresa delivers itself, and what cannot be called."""
+    from .runtime.outbox import KINDS
+
+    bad = [f"senders has {kind!r}, which is one of Ripresa's own" for kind in senders if kind in KINDS]
+    bad += [
+        f"senders has {send!r} for {kind!r}, must be an async function of what is sent"
+        for kind, send in senders.items()
+        if not callable(send)
+    ]
+    if bad:
+        raise InvalidConfig("; ".join(bad), op="App")
 
 
 def _check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from .core.durations import Duration, microseconds
 from .core.items import Items as Items
 from .errors import RipresaError
 from .messages import Approval, Signal, Update
-from .reporting import NOWHERE, Reporting, SessionData
+from .reporting import NOWHERE, Reporting, Sends, SessionData
 from .terms import Asking, Expiry
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Hold:
     holder: str
 
 
-class StepContext:
+class StepContext(Sends):
     """What a running step may know and ask for; see `current`."""
 
     __slots__ = ("_attempt",)
@@ -199,6 +199,9 @@ class StepContext:
         the step has returned. Outside a run nothing is kept.
         """
         self._attempt.reporting().save(name, content, media_type)
+
+    def _reporting(self) -> Reporting:
+        return self._attempt.reporting()
 
     @property
     def holds(self) -> tuple[Hold, ...]:

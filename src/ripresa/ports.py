@@ -87,7 +87,28 @@ class Spend(NamedTuple):
     unheld: tuple[tuple[str, float], ...] = ()
 
 
-Shared: TypeAlias = SessionWrite | ArtifactSave | Spend
+class Outgoing(NamedTuple):
+    """Something that a step sends out of its run, of a `kind`; `id` is the same however often it is delivered.
+
+    `target` and `body` are what the kind makes of them; `at` is when the step completed, in microseconds since 1970. A
+    store gives it a `number`, which rises; `tries`, `due` (the next one; `NEVER`: given up) and `error` (of the last)
+    are those of its delivery.
+    """
+
+    run: str
+    path: str
+    kind: str
+    target: str
+    id: str
+    body: bytes
+    at: int
+    number: int = 0
+    tries: int = 0
+    due: int = 0
+    error: str = ""
+
+
+Shared: TypeAlias = SessionWrite | ArtifactSave | Spend | Outgoing
 """What runs share: it changes beside the journal of a run, and with it."""
 
 
@@ -398,6 +419,31 @@ class Results(Protocol):
         ...
 
 
+@runtime_checkable
+class Outbox(Protocol):
+    """What runs send, from the batch that it was `shared` in until it is delivered."""
+
+    async def outgoing(self, now: int, limit: int, skip: int = 0) -> Sequence[Outgoing]:
+        """What is due, of each run the oldest that was not given up and no other, without the first `skip`."""
+        ...
+
+    async def outgoing_of(self, run: str) -> Sequence[Outgoing]:
+        """All of one run, oldest first, with what was given up."""
+        ...
+
+    async def next_outgoing(self, now: int) -> int:
+        """The moment after `now` at which the next one is due, 0 if there is none."""
+        ...
+
+    async def delivered(self, number: int) -> None:
+        """Forget one."""
+        ...
+
+    async def postpone(self, was: Outgoing, is_now: Outgoing) -> bool:
+        """Replace tries, due and error, unless it is not due when it `was` any more: then False, as when it is gone."""
+        ...
+
+
 class Tombstone(NamedTuple):
     """What stays of a run that was pruned. `digest` is the SHA-256 of its rows; moments are microseconds since 1970."""
 
@@ -421,7 +467,7 @@ class Graveyard(Protocol):
     async def prune(self, stone: Tombstone) -> bool:
         """Remove a run with all that is its own, and keep the tombstone; False unless it has ended and is not owned.
 
-        Artifacts of its session stay. Large values stay until `sweep`.
+        Artifacts of its session stay, and what it sends that is not delivered. Large values stay until `sweep`.
         """
         ...
 
@@ -438,7 +484,7 @@ class Graveyard(Protocol):
 
 
 @runtime_checkable
-class Store(Journal, Lists, Inbox, Owners, Sessions, Artifacts, Sleepers, Results, Graveyard, Protocol):
+class Store(Journal, Lists, Inbox, Owners, Sessions, Artifacts, Sleepers, Results, Outbox, Graveyard, Protocol):
     """Everything about runs in one adapter, opened and closed once."""
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from os import PathLike
 from typing import Any, Protocol, TypeVar, overload
 
 from .errors import RipresaError
+from .messages import Signal
 
 A = TypeVar("A")
 
@@ -77,6 +79,51 @@ class Reporting(Protocol):
         """The step made a result file."""
         ...
 
+    def send(self, run: str, signal: Signal[Any], value: object, id: str) -> None:
+        """The step sends another run a signal."""
+        ...
+
+    def start(self, call: Any, id: str) -> str:
+        """The step starts a run; its id."""
+        ...
+
+    def queue(self, kind: str, value: object, target: str, id: str) -> None:
+        """The step sends something of another kind."""
+        ...
+
+
+class Sends:
+    """What a step may send out of its run."""
+
+    __slots__ = ()
+
+    def _reporting(self) -> Reporting:
+        """Where it is handed in."""
+        return NOWHERE
+
+    def send(self, run: str, signal: Signal[A], value: A, /, *, id: str = "") -> None:
+        """Send another run a signal, if and only if this step completes: it becomes durable in that transaction.
+
+        It is delivered after that, at least once and counted once (by `id`, or one that is made for it), in the order
+        in which this run sends. Raises `InvalidValue` for a value of another type. Outside a run nothing is sent.
+        """
+        self._reporting().send(run, signal, value, id)
+
+    def start(self, call: Coroutine[Any, Any, Any], /, *, id: str = "") -> str:
+        """Start a run of its own, if and only if this step completes; its id, by default made of this step's key.
+
+        Whether that run succeeds is its own affair. Raises `InvalidValue` for a bad input. Outside a run nothing is
+        started.
+        """
+        return self._reporting().start(call, id)
+
+    def queue(self, kind: str, value: object, /, *, target: str = "", id: str = "") -> None:
+        """Send something by a sender of one's own, `App(senders={kind: ...})`, if and only if this step completes.
+
+        It is called until it returns: at least once, with the same `id` each time.
+        """
+        self._reporting().queue(kind, value, target, id)
+
 
 def no_session(message: str) -> RipresaError:
     """The error of code that asks for a session where there is none."""
@@ -99,6 +146,18 @@ class Nowhere:
         return
 
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
+        """See `Reporting`."""
+        return
+
+    def send(self, run: str, signal: Signal[Any], value: object, id: str) -> None:
+        """See `Reporting`."""
+        return
+
+    def start(self, call: Any, id: str) -> str:
+        """See `Reporting`."""
+        return id or "outside-a-run"
+
+    def queue(self, kind: str, value: object, target: str, id: str) -> None:
         """See `Reporting`."""
         return
 

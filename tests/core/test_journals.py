@@ -26,6 +26,7 @@ from ripresa.core.events import (
     LateOutcome,
     LimitReached,
     LimitsSet,
+    MessageQueued,
     Migrated,
     Recorded,
     Restarted,
@@ -458,6 +459,15 @@ def limits_reached() -> tuple[Definition, Callable[[Play], None]]:
     return define(*calls("a b c")), history
 
 
+def a_step_that_sends() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.feed(MessageQueued(play.now, "a", 1, "signal", "other", "r.0f", b'{"name":"word"}'))
+        play.done("a", b"2")
+
+    return define(call("a")), history
+
+
 def steps_that_report() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b"1")
@@ -566,6 +576,7 @@ WORKFLOWS = {
         state_taken_back,
         state_merged,
         steps_that_report,
+        a_step_that_sends,
         limits_reached,
         undone_and_reconciled,
     )
@@ -595,6 +606,7 @@ ENDS = {
     "state_taken_back": "completed",
     "state_merged": "completed",
     "steps_that_report": "completed",
+    "a_step_that_sends": "completed",
     "limits_reached": "completed",
     "undone_and_reconciled": "undone",
 }

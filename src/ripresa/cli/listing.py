@@ -16,12 +16,12 @@ from ..core.events import Failure, Recorded
 from ..core.lifecycle import ACTIVE, LISTED, TERMINAL, WAITING
 from ..core.view import RunView
 from ..errors import RipresaError
-from ..ports import RunFilter, RunHead
+from ..ports import NEVER, Outgoing, RunFilter, RunHead
 from ..runtime.engine import not_found
 from ..runtime.values import Values
 from .exits import COMPLETED
 from .places import Place
-from .plain import event_plain, head_plain, run_plain, value
+from .plain import event_plain, head_plain, parcel_plain, run_plain, value
 from .screen import picture
 from .telling import print_json, process_of, told_failure, warn
 from .tree import duration
@@ -102,8 +102,9 @@ async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
         handle: Handle[Any] = await app.handle(run)
         view, read = await handle.status(), Values(app.store.blob).text
         owner = await app.store.owner(run)
+        waiting = await app.store.outgoing_of(run) if view.sent else ()
         if as_json:
-            print_json(run_plain(view, read, owner))
+            print_json(run_plain(view, read, owner) | {"outbox": [parcel_plain(each) for each in waiting]})
             return COMPLETED
         for name, text in _facts(view, read, owner):
             print(f"{name + ':':<10} {text}")
@@ -111,7 +112,7 @@ async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
             _print_steps(view, read)
         else:
             _print_tree(view)
-        for line in _told_rules(view):
+        for line in (*_told_rules(view), *map(_told_parcel, waiting)):
             print(line)
         for line in told_undoing(view.undone, view.not_undone):
             print(line)
@@ -134,6 +135,13 @@ def told_undoing(undone: Iterable[str], failed: Mapping[str, Failure]) -> Iterat
         yield f"undone: {path}"
     for path, failure in failed.items():
         yield f"not undone: {path}: {failure.message}"
+
+
+def _told_parcel(parcel: Outgoing) -> str:
+    """Something that was sent and is not delivered."""
+    how = "given up" if parcel.due == NEVER else "not delivered yet"
+    tries = f", {parcel.tries} tries: {parcel.error}" if parcel.tries else ""
+    return f"sent by {parcel.path}: {parcel.kind} {parcel.target} ({parcel.id}), {how}{tries}"
 
 
 def refuse_empty(place: Place, run: str) -> None:
@@ -171,6 +179,7 @@ def _used(view: RunView) -> str:
         f"{view.tokens} tokens" if view.tokens else "",
         f"cost {view.cost:g}" if view.cost else "",
         f"{view.artifacts} artifacts" if view.artifacts else "",
+        f"{view.sent} sent" if view.sent else "",
     ]
     took = duration(view.duration) if view.ended else ""
     return ", ".join(filter(None, (took, *used)))

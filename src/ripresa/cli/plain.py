@@ -15,9 +15,9 @@ from ..core.merge import whole
 from ..core.values import Pick, Value, digest_of
 from ..core.view import Change, RunView, StateView, StepView
 from ..errors import InvalidWorkflow, RipresaError
-from ..ports import RunHead
+from ..ports import NEVER, Outgoing, RunHead
 
-_VALUES = {"input", "output", "answer", "position", "held", "value", "about"}
+_VALUES = {"input", "output", "answer", "position", "held", "value", "about", "body", "content"}
 """The fields of events that hold values."""
 
 Read = Callable[[Value], bytes]
@@ -32,6 +32,21 @@ def moment(microseconds: int) -> str | None:
 def value(found: Value | None, read: Read) -> Any:
     """A value as it was written."""
     return None if found is None else from_json(read(found))
+
+
+def parcel_plain(parcel: Outgoing) -> dict[str, Any]:
+    """Something that was sent and is not delivered."""
+    given_up = parcel.due == NEVER
+    return {
+        "path": parcel.path,
+        "kind": parcel.kind,
+        "target": parcel.target,
+        "id": parcel.id,
+        "tries": parcel.tries,
+        "error": parcel.error,
+        "given_up": given_up,
+        "due": None if given_up else moment(parcel.due),
+    }
 
 
 def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, Any]:
@@ -56,6 +71,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             "tokens": view.tokens,
             "cost": view.cost,
             "artifacts": view.artifacts,
+            "sent": view.sent,
             "files": list(view.files),
         },
         "steps": [step_plain(step, read) for step in view.steps.values()],

@@ -61,6 +61,7 @@ from .reported import ArtifactSaved as ArtifactSaved
 from .reported import FilesTouched as FilesTouched
 from .reported import LimitReached as LimitReached
 from .reported import LimitsSet as LimitsSet
+from .reported import MessageQueued as MessageQueued
 from .reported import Reported as Reported
 from .reported import SessionEntered as SessionEntered
 from .reported import SessionWritten as SessionWritten
@@ -425,6 +426,7 @@ Fact: TypeAlias = (
     | StateGiven
     | StateMerged
     | ArtifactSaved
+    | MessageQueued
     | UsageReported
     | FilesTouched
     | LimitReached

@@ -52,6 +52,19 @@ class ArtifactSaved(Reported):
 
 
 @dataclass(frozen=True, slots=True)
+class MessageQueued(Reported):
+    """A step that completes sends something out of its run; see `ports.Outgoing`."""
+
+    at: int
+    path: str
+    attempt: int
+    kind: str
+    target: str
+    id: str
+    body: Value
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported(Reported):
     """An attempt says what it used, whether or not it succeeds."""
 

@@ -163,6 +163,7 @@ class RunView:
     files: dict[str, str] = field(default_factory=dict[str, str])
     """The files that steps said they changed, each with the step that did last."""
     artifacts: int = 0
+    sent: int = 0
     approvals: dict[str, ApprovalView] = field(default_factory=dict[str, ApprovalView])
     limit: str = ""
     """The limit that the run has reached, until it goes on."""
@@ -498,6 +499,8 @@ class RunView:
                 self.files.update(dict.fromkeys(files, path))
             case e.ArtifactSaved():
                 self.artifacts += 1
+            case e.MessageQueued():
+                self.sent += 1
             case e.SessionEntered(_, session):
                 self.session = session
             case e.LimitReached(_, _, _, limit):

@@ -425,6 +425,8 @@ class Driver:
         self.released = batch.release
         if self.budget is not None:
             self.budget.kept(events)
+        if batch.shared:
+            self.engine.outbox.kept(batch.shared)
         self.engine.feed.publish(self.run, batch.seq, events)
 
     def _batch(self, first: int, events: list[Event], status: str) -> Batch:

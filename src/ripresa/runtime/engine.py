@@ -67,6 +67,7 @@ from .driver import Driver, Mail
 from .feed import Feed
 from .hooks import Switchboard, changed_points
 from .ids import new_id
+from .outbox import Outbox, Sender
 from .pools import Pools
 from .requests import checked, decode_request, encode_request
 from .results import ended
@@ -106,6 +107,7 @@ class Settings:
     linger: float | None = None
     near: float = 5.0
     executors: Mapping[str, Executor] = field(default_factory=dict[str, Executor])
+    senders: Mapping[str, Sender] = field(default_factory=dict[str, "Sender"])
 
     def __post_init__(self) -> None:
         bad = [
@@ -172,6 +174,7 @@ class Engine:
         self._unreleased: set[str] = set()
         self.name = f"{os.getpid()}"
         self.waker = Waker(self)
+        self.outbox = Outbox(self, self.settings.senders)
 
     @property
     def threads(self) -> Threads:
@@ -608,6 +611,7 @@ class Engine:
                 if self.store.changed() or self._look:
                     self._look = False
                     await self.collect()
+                    self.outbox.look()
                     if self.settings.linger is not None:
                         self.waker.look()
 
@@ -662,6 +666,7 @@ class Engine:
     async def close(self) -> None:
         """Stop all runs so that they can be taken up again, and let the executors go."""
         await self.waker.close()
+        await self.outbox.close()
         await asyncio.gather(*(driver.stop() for driver in list(self.drivers.values())))
         await self.switchboard.close()
         if self._poller is not None:

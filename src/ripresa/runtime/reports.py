@@ -11,12 +11,13 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..core.events import (
     ArtifactSaved,
     Fact,
     FilesTouched,
+    MessageQueued,
     SessionEntered,
     SessionWritten,
     StepCompleted,
@@ -24,8 +25,10 @@ from ..core.events import (
 )
 from ..core.values import Value
 from ..errors import InvalidValue
-from ..ports import ArtifactSave, RunHead, SessionWrite, Shared
+from ..messages import Signal
+from ..ports import ArtifactSave, Outgoing, RunHead, SessionWrite, Shared
 from ..reporting import SessionData
+from .mailing import Mailing
 from .session_data import StepSession, session_of
 
 if TYPE_CHECKING:
@@ -42,12 +45,13 @@ Source = bytes | os.PathLike[str]
 class Report:
     """The report of one attempt."""
 
-    __slots__ = ("_driver", "_files", "_running", "_session", "_sources", "artifacts", "cost", "tokens")
+    __slots__ = ("_driver", "_files", "_mailing", "_running", "_session", "_sources", "artifacts", "cost", "tokens")
 
     def __init__(self, driver: Driver, running: Running) -> None:
         self._driver = driver
         self._running = running
         self._session: StepSession | None = None
+        self._mailing: Mailing | None = None
         self._files: dict[str, None] = {}
         self._sources: list[tuple[str, str, Source]] = []
         self.artifacts: list[tuple[str, str, str, int, Value]] = []
@@ -94,9 +98,30 @@ class Report:
         else:
             self._sources.append((name, media_type or "application/octet-stream", bytes(source)))
 
+    @property
+    def mailing(self) -> Mailing:
+        """What the attempt sends."""
+        if self._mailing is None:
+            self._mailing = Mailing(self._driver, self._running)
+        return self._mailing
+
+    def send(self, run: str, signal: Signal[Any], value: object, id: str) -> None:
+        """See `StepContext.send`."""
+        self.mailing.send(run, signal, value, id)
+
+    def start(self, call: Any, id: str) -> str:
+        """See `StepContext.start`."""
+        return self.mailing.start(call, id)
+
+    def queue(self, kind: str, value: object, target: str, id: str) -> None:
+        """See `StepContext.queue`."""
+        self.mailing.queue(kind, value, target, id)
+
     def forget(self) -> None:
         """Take back what becomes durable with a success only: what was used and touched has happened."""
         self._session, self._sources, self.artifacts = None, [], []
+        if self._mailing is not None:
+            self._mailing.forget()
 
     @property
     def unstored(self) -> bool:
@@ -125,6 +150,8 @@ class Report:
         if completed:
             if self._session is not None:
                 yield from self._session.facts(at, path, attempt)
+            if self._mailing is not None:
+                yield from self._mailing.facts(at, path, attempt)
             artifacts, self.artifacts = self.artifacts, []
             for name, media_type, digest, size, content in artifacts:
                 yield ArtifactSaved(at, path, attempt, name, media_type, digest, size, content)
@@ -151,12 +178,14 @@ def reported(report: Report, fact: Fact) -> Iterator[Fact]:
     return report.facts(at, path, attempt, completed=isinstance(fact, StepCompleted))
 
 
-SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved))
+SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved, MessageQueued))
 """Facts that change what runs share, or how the run shares in it."""
 
 
-def shared_by(fact: SessionWritten | ArtifactSaved, head: RunHead, values: Values) -> Shared:
+def shared_by(fact: SessionWritten | ArtifactSaved | MessageQueued, head: RunHead, values: Values) -> Shared:
     """What the store changes with this fact."""
+    if isinstance(fact, MessageQueued):
+        return Outgoing(head.id, fact.path, fact.kind, fact.target, fact.id, values.text(fact.body), fact.at)
     if isinstance(fact, SessionWritten):
         return SessionWrite(fact.session, fact.name, fact.op, values.text(fact.value), fact.at)
     scope = f"session:{head.session}" if head.session else f"run:{head.id}"

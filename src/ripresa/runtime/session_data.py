@@ -16,6 +16,7 @@ from ..core.events import Fact, SessionWritten
 from ..core.limits import NONE, decode_limits
 from ..core.sessions import apply, check_fit
 from ..errors import InvalidValue, RipresaError
+from ..messages import Signal
 from ..ports import SessionWrite
 from ..reporting import SessionData, no_session
 
@@ -154,6 +155,18 @@ class Reading:
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("save_artifact")
+
+    def send(self, run: str, signal: Signal[Any], value: object, id: str) -> None:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("send")
+
+    def start(self, call: Any, id: str) -> str:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("start")
+
+    def queue(self, kind: str, value: object, target: str, id: str) -> None:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("queue")
 
 
 def _only_steps(op: str) -> RipresaError:

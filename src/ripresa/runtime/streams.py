@@ -153,6 +153,18 @@ class _StageReport:
         """Refused."""
         raise _ahead("save artifacts", "save_artifact")
 
+    def send(self, run: str, signal: object, value: object, id: str) -> None:
+        """Refused."""
+        raise _ahead("send signals", "send")
+
+    def start(self, call: object, id: str) -> str:
+        """Refused."""
+        raise _ahead("start runs", "start")
+
+    def queue(self, kind: str, value: object, target: str, id: str) -> None:
+        """Refused."""
+        raise _ahead("send anything", "queue")
+
 
 def _ahead(what: str, op: str) -> RipresaError:
     return RipresaError(

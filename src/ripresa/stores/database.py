@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from ..core.sessions import apply
 from ..errors import StoreError
-from ..ports import ArtifactSave, Batch, RunHead, Shared, Spend
+from ..ports import ArtifactSave, Batch, Outgoing, RunHead, Shared, Spend
 from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
 from .rules import Held, spent
@@ -37,6 +37,7 @@ MIGRATIONS = (
     "005_results.sql",
     "006_budgets.sql",
     "007_retention.sql",
+    "008_outbox.sql",
 )
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -310,6 +311,9 @@ class Database:
                 continue
             if isinstance(change, Spend):
                 self._spend(change)
+                continue
+            if isinstance(change, Outgoing):
+                self.writer.execute(self.sql["send_out"], change[:7])
                 continue
             place = change.session, change.name
             found = self.writer.execute(self.sql["shelved"], place).fetchone()

@@ -16,6 +16,7 @@ from ..ports import (
     ArtifactSave,
     Batch,
     CachedResult,
+    Outgoing,
     Page,
     Request,
     Row,
@@ -73,6 +74,7 @@ class Memory:
         self.held: dict[str, Held] = {}
         self.shelves: dict[str, dict[str, Shelved]] = {}
         self.results: dict[str, CachedResult] = {}
+        self.outbox: dict[int, Outgoing] = {}
         self.tombstones: list[Tombstone] = []
         self.unused: dict[str, int] = {}
         self.alive: set[str] = set()
@@ -80,6 +82,7 @@ class Memory:
         self.writes = 0
         self.owner_numbers = itertools.count(1)
         self.request_numbers = itertools.count(1)
+        self.outgoing_numbers = itertools.count(1)
 
 
 class MemoryStore:
@@ -341,6 +344,10 @@ class MemoryStore:
             if isinstance(change, Spend):
                 self._spend(change)
                 continue
+            if isinstance(change, Outgoing):
+                number = next(self.memory.outgoing_numbers)
+                self.memory.outbox[number] = change._replace(number=number)
+                continue
             shelf = self.memory.shelves.setdefault(change.session, {})
             found = shelf.pop(change.name, None)
             value = apply(change.op, found and found.value, change.value)
@@ -372,6 +379,48 @@ class MemoryStore:
             del self.memory.results[key]
         return len(gone)
 
+    # --- outbox ------------------------------------------------------------------------------------------------------
+
+    async def outgoing(self, now: int, limit: int, skip: int = 0) -> Sequence[Outgoing]:
+        """See `Outbox.outgoing`."""
+        self._ensure_open("outgoing")
+        found = [each for each in self._oldest() if each.due <= now]
+        return sorted(found, key=lambda each: each.due)[skip : skip + limit]
+
+    async def outgoing_of(self, run: str) -> Sequence[Outgoing]:
+        """See `Outbox.outgoing_of`."""
+        self._ensure_open("outgoing_of")
+        return [each for each in self.memory.outbox.values() if each.run == run]
+
+    async def next_outgoing(self, now: int) -> int:
+        """See `Outbox.next_outgoing`."""
+        self._ensure_open("next_outgoing")
+        return min((each.due for each in self._oldest() if each.due > now), default=0)
+
+    async def delivered(self, number: int) -> None:
+        """See `Outbox.delivered`."""
+        self._ensure_open("delivered")
+        self.memory.outbox.pop(number, None)
+        self.memory.writes += 1
+
+    async def postpone(self, was: Outgoing, is_now: Outgoing) -> bool:
+        """See `Outbox.postpone`."""
+        self._ensure_open("postpone")
+        found = self.memory.outbox.get(was.number)
+        if found is None or found.due != was.due:
+            return False
+        self.memory.outbox[was.number] = found._replace(tries=is_now.tries, due=is_now.due, error=is_now.error)
+        self.memory.writes += 1
+        return True
+
+    def _oldest(self) -> Sequence[Outgoing]:
+        """Of each run the first that was not given up."""
+        found: dict[str, Outgoing] = {}
+        for each in self.memory.outbox.values():
+            if each.due < NEVER:
+                found.setdefault(each.run, each)
+        return list(found.values())
+
     # --- graveyard ---------------------------------------------------------------------------------------------------
 
     async def prune(self, stone: Tombstone) -> bool:
@@ -381,6 +430,8 @@ class MemoryStore:
         if run is None or run.head.status not in TERMINAL or run.owner in self.memory.alive:
             return False
         del self.memory.runs[stone.id]
+        for each in [each for each in self.memory.outbox.values() if (each.run, each.due) == (stone.id, NEVER)]:
+            del self.memory.outbox[each.number]
         for number in [number for number, request in self.memory.inbox.items() if request.run == stone.id]:
             del self.memory.inbox[number]
         self.memory.artifacts = [head for head in self.memory.artifacts if head.scope != f"run:{stone.id}"]

@@ -22,6 +22,7 @@ from ..ports import (
     ArtifactHead,
     Batch,
     CachedResult,
+    Outgoing,
     Page,
     Request,
     Row,
@@ -424,6 +425,37 @@ class SQLiteStore:
         cursor = await self._write(lambda connection: connection.execute(self._database.sql[query], values))
         return cursor.rowcount
 
+    # --- outbox ------------------------------------------------------------------------------------------------------
+
+    async def outgoing(self, now: int, limit: int, skip: int = 0) -> Sequence[Outgoing]:
+        """See `Outbox.outgoing`."""
+        self._ensure_open("outgoing")
+        values = {"now": now, "limit": limit, "skip": skip}
+        return [Outgoing(*row) for row in self._database.select("outgoing", values)]
+
+    async def outgoing_of(self, run: str) -> Sequence[Outgoing]:
+        """See `Outbox.outgoing_of`."""
+        self._ensure_open("outgoing_of")
+        return [Outgoing(*row) for row in self._database.select("outgoing_of", (run,))]
+
+    async def next_outgoing(self, now: int) -> int:
+        """See `Outbox.next_outgoing`."""
+        self._ensure_open("next_outgoing")
+        found = self._database.select("next_outgoing", (now,))
+        return found[0][0] if found else 0
+
+    async def delivered(self, number: int) -> None:
+        """See `Outbox.delivered`."""
+        self._ensure_open("delivered")
+        await self._write(lambda connection: connection.execute(self._database.sql["delivered"], (number,)))
+
+    async def postpone(self, was: Outgoing, is_now: Outgoing) -> bool:
+        """See `Outbox.postpone`."""
+        self._ensure_open("postpone")
+        values = is_now.tries, is_now.due, is_now.error, was.number, was.due
+        cursor = await self._write(lambda connection: connection.execute(self._database.sql["postpone"], values))
+        return cursor.rowcount > 0
+
     # --- graveyard ---------------------------------------------------------------------------------------------------
 
     async def prune(self, stone: Tombstone) -> bool:
@@ -442,6 +474,7 @@ class SQLiteStore:
         for query in ("prune_events", "prune_inbox", "prune_seen"):
             connection.execute(sql[query], (key,))
         connection.execute(sql["prune_artifacts"], (f"run:{stone.id}",))
+        connection.execute(sql["prune_outbox"], (stone.id,))
         connection.execute(sql["prune_run"], (key,))
         connection.execute(sql["bury"], stone)
         return True

@@ -26,13 +26,14 @@ import pytest
 from ..core.values import by_content
 from ..errors import Fenced, RipresaError, RunExists, RunNotFound, StoreError
 from ..ports import NEVER, Batch, Page, Row, RunFilter, RunHead, SessionFilter, Store
+from .outbox_contract import OutboxContract
 from .result_contract import ResultContract
 from .retention_contract import RetentionContract
 from .session_contract import SessionContract
 from .store_samples import Make, a_head, a_session, first, opened, outcome, then
 
 
-class StoreContract(SessionContract, ResultContract, RetentionContract):
+class StoreContract(SessionContract, ResultContract, OutboxContract, RetentionContract):
     """What every store does. See the head of the module for how to use it."""
 
     pytestmark = pytest.mark.anyio

@@ -321,3 +321,39 @@ UPDATE blobs SET unused_since = 0 WHERE digest = ?;
 -- name: drop_blob
 -- index: sqlite_autoindex_blobs_1
 DELETE FROM blobs WHERE digest = ? AND unused_since <= ?;
+
+-- name: send_out
+-- index: none
+INSERT INTO outbox (run, path, kind, target, id, body, at) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: outgoing
+-- index: outbox_due, outbox_run
+SELECT run, path, kind, target, id, body, at, number, tries, due_at, error FROM outbox AS o
+WHERE due_at <= :now AND NOT EXISTS (
+    SELECT 1 FROM outbox AS e WHERE e.run = o.run AND e.number < o.number AND e.due_at < 9223372036854775807
+)
+ORDER BY due_at LIMIT :limit OFFSET :skip;
+
+-- name: next_outgoing
+-- index: outbox_due, outbox_run
+SELECT due_at FROM outbox AS o
+WHERE due_at > ? AND due_at < 9223372036854775807 AND NOT EXISTS (
+    SELECT 1 FROM outbox AS e WHERE e.run = o.run AND e.number < o.number AND e.due_at < 9223372036854775807
+)
+ORDER BY due_at LIMIT 1;
+
+-- name: outgoing_of
+-- index: outbox_run
+SELECT run, path, kind, target, id, body, at, number, tries, due_at, error FROM outbox WHERE run = ? ORDER BY number;
+
+-- name: delivered
+-- index: outbox
+DELETE FROM outbox WHERE number = ?;
+
+-- name: postpone
+-- index: outbox
+UPDATE outbox SET tries = ?, due_at = ?, error = ? WHERE number = ? AND due_at = ?;
+
+-- name: prune_outbox
+-- index: outbox_run
+DELETE FROM outbox WHERE run = ? AND +due_at = 9223372036854775807;

@@ -1,0 +1,181 @@
+"""Delivers what runs send, after the step that sent it is recorded: at least once, of each run in order, with patience.
+
+Law: nothing is forgotten before it is delivered, and to deliver it again changes nothing (a signal is counted once
+by its id, a run is started once by its id). Any process over the store may deliver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ..authoring.flow import Runnable
+from ..core.durations import MICROSECONDS
+from ..errors import Fenced, RipresaError, StoreError
+from ..ports import NEVER, Alarm, Outgoing, Shared
+from .mailing import QueuedStart
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+Sender = Callable[[Outgoing], Awaitable[object]]
+"""Delivers what is sent of one kind. It may be called again with the same `id`; what it raises is tried again."""
+
+KINDS: Final = ("signal", "start")
+"""What is delivered without a sender of one's own."""
+
+PAGE: Final = 500
+"""How many deliveries are looked at in one go."""
+
+LANES: Final = 100
+"""How many runs' deliveries are under way at a time."""
+
+TRIES: Final = 20
+"""After so many tries a delivery is given up."""
+
+LONGEST: Final = 300
+"""Seconds between two tries at most; they begin with one second, and double."""
+
+LEASE: Final = 30 * MICROSECONDS
+"""How long others leave alone what a sender of one's own is delivering."""
+
+RETRY: Final = 60 * MICROSECONDS
+"""How long is left alone what cannot be delivered here: its code or sender is in another process."""
+
+_log = logging.getLogger("ripresa")
+
+
+async def nowhere(known: Runnable[..., Any] | None, queued: QueuedStart) -> bool:
+    """Begins no run."""
+    return False
+
+
+class Outbox:
+    """One engine's way to deliver. `begin` begins a run that was queued, False if its code is not here."""
+
+    def __init__(self, engine: Engine, senders: Mapping[str, Sender]) -> None:
+        self.begin: Callable[[Runnable[..., Any] | None, QueuedStart], Awaitable[bool]] = nowhere
+        self._engine = engine
+        self._senders = senders
+        self._known: dict[str, Runnable[..., Any]] = {}
+        self._left_alone: dict[int, int] = {}
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._alarm: Alarm | None = None
+        self._again = self._closed = False
+
+    def remember(self, runnable: Runnable[..., Any]) -> None:
+        """The code of a run that will be queued is here."""
+        self._known[runnable.definition.hash] = runnable
+
+    def kept(self, shared: Sequence[Shared]) -> None:
+        """This has become durable."""
+        if any(isinstance(each, Outgoing) for each in shared):
+            self.look()
+
+    def look(self) -> None:
+        """Something may be due, now or earlier than was known."""
+        if self._closed:
+            return
+        self._again = True
+        if self._task is None:
+            self._task = self._engine.loop.create_task(self._work(), name="ripresa outbox")
+
+    async def close(self) -> None:
+        """Deliver nothing any more; what was begun is delivered again by whoever comes next."""
+        self._closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        under_way = [*self._lanes.values(), *([self._task] if self._task is not None else [])]
+        for task in under_way:
+            task.cancel()
+        if under_way:
+            await asyncio.wait(under_way)
+
+    async def _work(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                now = self._engine.clock.now()
+                self._left_alone = {number: until for number, until in self._left_alone.items() if until > now}
+                await self._begin_lanes(now)
+                await self._set_alarm(now)
+        except StoreError:
+            _log.warning("the store does not say what is to be delivered", exc_info=True)
+        finally:
+            self._task = None
+
+    async def _begin_lanes(self, now: int) -> None:
+        skip = 0
+        while True:
+            found = await self._engine.store.outgoing(now, PAGE, skip)
+            for each in found:
+                if len(self._lanes) >= LANES:
+                    return
+                if each.run not in self._lanes and each.number not in self._left_alone:
+                    self._lanes[each.run] = self._engine.loop.create_task(self._lane(each), name="ripresa delivery")
+            skip += len(found)
+            if len(found) < PAGE:
+                return
+
+    async def _set_alarm(self, now: int) -> None:
+        due = await self._engine.store.next_outgoing(now)
+        moments = [moment for moment in (due, *self._left_alone.values()) if moment]
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if moments:
+            self._alarm = self._engine.clock.call_at(min(moments), self.look)
+
+    async def _lane(self, parcel: Outgoing) -> None:
+        try:
+            if not await self._deliver(parcel):
+                self._left_alone[parcel.number] = self._engine.clock.now() + RETRY
+        except StoreError:
+            self._left_alone[parcel.number] = self._engine.clock.now() + MICROSECONDS
+            _log.warning("a delivery cannot be recorded", exc_info=True, extra={"run": parcel.run})
+        finally:
+            del self._lanes[parcel.run]
+            self.look()
+
+    async def _deliver(self, parcel: Outgoing) -> bool:
+        """Deliver, or record that it failed; False if it is left to others."""
+        store, due = self._engine.store, parcel.due
+        try:
+            if parcel.kind == "signal":
+                await self._engine.signal(parcel.target, parcel.body, parcel.id)
+            elif parcel.kind == "start":
+                queued = QueuedStart.decode(parcel.body)
+                if not await self.begin(self._known.get(queued.definition), queued):
+                    return False
+            else:
+                sender = self._senders.get(parcel.kind)
+                if sender is None:
+                    return False
+                due = self._engine.clock.now() + LEASE
+                if not await store.postpone(parcel, parcel._replace(due=due)):
+                    return True  # somebody else delivers it
+                await sender(parcel)
+        except StoreError:
+            raise
+        except Exception as error:  # the border: a sender is user code, and so is what a run waits with
+            final = parcel.kind in KINDS and isinstance(error, RipresaError) and not _passes(error)
+            await self._failed(parcel._replace(due=due), error, final=final)
+        else:
+            await store.delivered(parcel.number)
+        return True
+
+    async def _failed(self, parcel: Outgoing, error: Exception, *, final: bool) -> None:
+        _log.warning("what a run sent is not delivered", exc_info=error, extra={"run": parcel.run, "parcel": parcel.id})
+        tries = parcel.tries + 1
+        wait = min(2**parcel.tries, LONGEST) * MICROSECONDS
+        due = NEVER if final or tries >= TRIES else self._engine.clock.now() + wait
+        text = f"{type(error).__name__}: {error}"
+        await self._engine.store.postpone(parcel, parcel._replace(tries=tries, due=due, error=text))
+
+
+def _passes(error: RipresaError) -> bool:
+    """Whether an error is about this moment, not about what is sent."""
+    return isinstance(error, Fenced) or error.code in ("closed", "owned_elsewhere", "interrupted")
