@@ -40,11 +40,12 @@ async def update(engine: Engine, asking: Asking, follow: Follow, take: Take | No
     Raises `RipresaError` with `update_refused`, `update_unanswered`, `update_timeout`, `InvalidValue`,
     `IllegalTransition` if the run has ended.
     """
+    limit: asyncio.Timeout | None = None
     try:
         async with asyncio.timeout(seconds) as limit:
             return await _update(engine, asking, follow, take)
     except TimeoutError as error:
-        if not limit.expired():
+        if limit is None or not limit.expired():
             raise
         raise _failed(asking, f"was not answered within {seconds:g} s", code="update_timeout") from error
 
