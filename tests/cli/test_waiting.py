@@ -17,7 +17,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from ripresa import Signal, approved, chain, delay, map_each, parallel, step, wait_for
+from ripresa import Context, Signal, Update, approved, chain, delay, map_each, parallel, step, wait_for, workflow
 
 
 @dataclass
@@ -62,6 +62,20 @@ reviewed = chain(write, name="reviewed").then(
     approved("Publish?", publish, chain(publish, name="anyway"), assignees=["ann", "bob"], quorum=2)
 )
 held = chain(parallel(chain(write).then(approved("Publish?", publish, publish)), busy, name="held"))
+rise = Update("rise", int, int)
+
+
+@workflow
+async def selling(ctx: Context, price: int) -> int:
+    while True:
+        request = await ctx.next_update(rise)
+        if request.value < 0:
+            await request.refuse("prices only rise")
+        else:
+            price += request.value
+            await request.answer(price)
+
+
 soon = chain(last, name="soon").then(delay(0.3)).then(last)
 '''
 
@@ -97,6 +111,18 @@ def test_a_run_that_waits_for_a_signal_leaves_and_says_how_to_answer(terminal: T
     late = terminal.here("signal", "a", "edited", '{"text": "late"}')
     assert (late.code, "error [illegal_transition]" in late.err) == (2, True)
     assert '"by": "ann"' in terminal.here("events", "a", "--json").out
+
+
+def test_an_update_is_answered_on_standard_output(terminal: Terminal) -> None:
+    told = prepared(terminal)("run", "waits.py:selling", "-i", "10", "--id", "a")
+    assert "waits for update rise: python -m ripresa update a rise VALUE" in told.err
+    assert "waiting for update rise" in terminal.here("show", "a").out
+    answered = terminal("update", "a", "rise", "5", "--id", "1")
+    assert (answered.code, answered.out) == (0, "15\n")
+    again = terminal("update", "a", "rise", "5", "--id", "1", "--quiet")
+    assert (again.code, again.out) == (0, "15\n")
+    refused = terminal("update", "a", "rise", "--", "-1")
+    assert (refused.out, "error [update_refused]" in refused.err) == ("", True)
 
 
 def test_a_signal_reaches_a_run_of_another_process_which_refuses_what_does_not_fit(terminal: Terminal) -> None:

@@ -45,6 +45,7 @@ from ripresa import (
     Step,
     Stream,
     StreamResult,
+    Update,
     ValidationResult,
     Veto,
     Workflow,
@@ -387,6 +388,7 @@ async def streams() -> None:
 
 
 edited = Signal("edited", Ready)
+rise = Update("rise", int, Ready)
 
 
 async def waits(ctx: Context, handle: Handle[str]) -> None:
@@ -395,6 +397,10 @@ async def waits(ctx: Context, handle: Handle[str]) -> None:
     assert_type(chain(shout).then(wait_for(edited)), Chain[str, Ready])
     assert_type(chain(shout).then(wait_for(edited)).then(ready), Chain[str, str])
     assert_type(g.add(wait_for(edited)(g.input)), Node[Ready])
+    asked = await ctx.next_update(rise, timeout="3 days")
+    assert_type(asked.value, int)
+    await asked.answer(Ready("a"))
+    assert_type(await handle.update(rise, 3, id="1"), Ready)
     assert_type(await ctx.race(ctx.wait_for(edited), ctx.sleep(3)), Ready | None)
 
 

@@ -320,6 +320,23 @@ def signal(
 
 
 @cli.command()
+def update(
+    run: Run,
+    name: Annotated[str, typer.Argument(help="the name of the update", show_default=False)],
+    value: Annotated[str, typer.Argument(help="its value: JSON, @file, or - for standard input")] = "null",
+    id: Annotated[str, typer.Option(help="an id: sent again it counts once, and gets the same answer")] = "",
+    by: Annotated[str, typer.Option("--as", help="who sends it; a claim that is recorded")] = "",
+    target: Code = "",
+    store: Store = "",
+    quiet: Quiet = False,
+) -> int:
+    """Send a run an update and print its answer; where nobody drives the run, take it up and see what follows."""
+    from . import messaging
+
+    return messaging.update(_place(store), messaging.Sent(run, name, value, id, by), target, quiet=quiet)
+
+
+@cli.command()
 def checkpoints(run: Run, store: Store = "", json: Json = False) -> int:
     """List the places of a run that one can return to, compare and fork from."""
     from . import travelling

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from .. import exchange
 from ..app import App
 from ..approvals import Answer, OpenApproval, cast, delegate, find
 from ..client import Handle
 from ..core.events import SignalReceived, SignalRefused
 from ..errors import InvalidValue
+from ..exchange import Asking
 from ..runtime.requests import encode_signal
 from .exits import COMPLETED, WAITING
 from .inputs import read_input
@@ -80,6 +84,40 @@ async def _answer(app: App, run: str, seq: int, id: str) -> SignalReceived | Sig
                 return recorded.event
         await asyncio.sleep(LOOK)
     return None
+
+
+def update(place: Place, sent: Sent, target: str, *, quiet: bool) -> int:
+    """Send an update and print its answer; without an owner, this process takes the run up and sees what follows.
+
+    Raises what `Handle.update` raises.
+    """
+    asking = Asking(sent.run, sent.name, read_input(sent.value), sent.id, sent.by)
+    head = asyncio.run(head_of(place, sent.run))
+    if asyncio.run(_asked(place, asking)):
+        return COMPLETED
+    workflow, out = code_of(head, target), sys.stdout
+
+    async def begin(app: App) -> list[Handle[Any]]:
+        handle = await app.resume(sent.run, workflow)
+        with redirect_stdout(out):
+            await _ask(app, handle, asking)
+        return [handle]
+
+    code = driven(place, begin, Teller(place, quiet=quiet))
+    return COMPLETED if code == WAITING else code
+
+
+async def _asked(place: Place, asking: Asking) -> bool:
+    async with place.app() as app:
+        if await app.store.owner(asking.run) is None:
+            return False
+        await _ask(app, await app.handle(asking.run), asking)
+    return True
+
+
+async def _ask(app: App, handle: Handle[Any], asking: Asking) -> None:
+    answer = await exchange.update(app.engine, asking, lambda seq: handle.events(after=seq), None, None)
+    print(answer.decode(), flush=True)
 
 
 # --- approvals

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from ..core.events import Failure
 from ..core.lifecycle import TERMINAL, WAITING
+from ..core.nodes.answer import UPDATES
 from ..core.retry import FILE_MODULE
 from ..core.view import RunView
 from ..errors import InvalidWorkflow, RipresaError
@@ -92,7 +93,8 @@ class Teller:
     def _asleep(self, view: RunView) -> None:
         """What a run waits for, and the command that answers it."""
         for wait in view.waits.values():
-            self._say(f"waits for signal {wait.signal}: {self.place.command('signal', view.id, wait.signal, 'VALUE')}")
+            kind, name = "update" if wait.signal.startswith(UPDATES) else "signal", wait.signal.removeprefix(UPDATES)
+            self._say(f"waits for {kind} {name}: {self.place.command(kind, view.id, name, 'VALUE')}")
         for asked in view.approvals.values():
             command = self.place.command("approve", view.id, asked.path, "--as", "NAME")
             self._say(f"waits for an answer: {asked.question} {command}")

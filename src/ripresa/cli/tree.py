@@ -83,7 +83,8 @@ def branches_of(view: RunView) -> Branch:
     for path in view.timers:
         _reached(root, path).detail = WAITING
     for path, wait in view.waits.items():
-        _reached(root, path).detail = f"{WAITING} for signal {wait.signal}"
+        kind, _, name = wait.signal.rpartition(":")
+        _reached(root, path).detail = f"{WAITING} for {kind or 'signal'} {name}"
     for path, asked in view.approvals.items():
         _reached(root, path).detail = f"{WAITING} for an answer: {asked.question} ({len(asked.votes)}/{asked.quorum})"
     return root
