@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean
-from typing import Any, assert_type
+from typing import Annotated, Any, assert_type
 
 from ripresa import (
     Again,
@@ -72,6 +72,7 @@ from ripresa import (
     observe,
     on_error,
     parallel,
+    reducers,
     repeat,
     router,
     saga,
@@ -495,3 +496,28 @@ async def compensated(ctx: Context, cancelled: RunCancelled) -> None:
     async with ctx.saga() as nothing:
         assert_type(nothing, None)
     assert_type(cancelled.undone, tuple[str, ...])
+
+
+@dataclass
+class Report:
+    post: str = ""
+    scores: Annotated[list[float], reducers.append] = field(default_factory=list[float])
+    best: Annotated[str, reducers.max] = ""
+
+
+stateful = Graph("stateful", input=str, state=Report)
+counted = stateful.add(length(stateful.input))
+
+
+async def state(ctx: Context[Report], app: App, handle: Handle[str]) -> None:
+    assert_type(ctx.state.post, str)
+    ctx.state.post = "a"
+    reducers.append(ctx.to.scores, 0.5)
+    assert_type(current().state(Report).scores, list[float])
+    reducers.max(current().to(Report).best, "a")
+    assert_type(stateful.state.scores, list[float])
+    stateful.state.post = stateful.input
+    reducers.append(stateful.state.scores, counted.out)
+    assert_type(await handle.state(Report), Report)
+    assert_type(chain(shout).with_state(Report), Flow[str, str])
+    assert_type(await app.start(length("a"), state=Report(post="b")), Handle[int])

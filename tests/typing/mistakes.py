@@ -41,6 +41,7 @@ from ripresa import (
     n_of,
     observe,
     parallel,
+    reducers,
     repeat,
     router,
     saga,
@@ -55,6 +56,7 @@ from ripresa.core.events import StepCompleted
 from .inference import (
     Item,
     Ready,
+    Report,
     Rework,
     Summary,
     add,
@@ -63,6 +65,7 @@ from .inference import (
     campaign,
     campaign_chain,
     campaign_graph,
+    counted,
     decide,
     fetch,
     good,
@@ -81,6 +84,7 @@ from .inference import (
     reject,
     rework,
     shout,
+    stateful,
     store,
     summarise,
     topics,
@@ -372,3 +376,18 @@ async def compensated(ctx: Context) -> None:
     async with ctx.saga("name"):  # M176 saga: it takes nothing
         pass
     chain(saga(length)).then(length)  # M177 saga: its result is that of its body
+
+
+# typed state
+
+
+def states(ctx: Context[Report]) -> None:
+    ctx.state.psot = "a"  # M178 misspelt state field
+    ctx.state.post = 3  # M179 wrong type of state field
+    reducers.append(ctx.to.scores, "a")  # M180 a wrong operand of a reducer
+    current().state(Report).total  # M181 a field that the state does not have
+
+
+stateful.state.scores = counted.out  # M182 graph: wrong type written to state
+stateful.map(summarise, stateful.state.scores)  # M183 graph: wrong items from state
+stateful.state.post = announce("a")  # M184 graph: a call, not a value, written to state
