@@ -26,9 +26,11 @@ from ripresa.core.events import (
     StepScheduled,
     StreamAdvanced,
     TimerFired,
+    Write,
 )
-from ripresa.core.frames import StreamFrame
+from ripresa.core.frames import Frame, ScopeFrame, StreamFrame
 from ripresa.core.lifecycle import TERMINAL
+from ripresa.core.merge import read
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.checked import Checked
@@ -46,13 +48,15 @@ from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.saga import Saga
 from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.stateful import Stateful
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.undo import Undo, Undoable
 from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import place_after, replay
+from ripresa.core.shared import ALL, MERGE, FieldShape, Shape
 from ripresa.core.state import RunState
-from ripresa.core.values import Value
+from ripresa.core.values import Value, text_of
 from ripresa.errors import StepError
 from ripresa.testing.simulator import Cancelled, Race, call, flow, resume_script, sleep, wait
 
@@ -145,7 +149,7 @@ class Builder:
             kinds += [
                 self.sequence, self.parallel, self.map, self.branch, self.loop, self.graph,
                 self.fallback, self.subworkflow, self.cleanup, self.router, self.choose, self.checked,
-                self.saga, self.undoable,
+                self.saga, self.undoable, self.stateful,
             ]  # fmt: skip
         self.names += 1
         return kinds[self.tape.pick(len(kinds))](f"n{self.names}", depth - 1)
@@ -162,6 +166,9 @@ class Builder:
 
     def saga(self, name: str, depth: int) -> Node[Any]:
         return Saga(name, self.node(depth))
+
+    def stateful(self, name: str, depth: int) -> Node[Any]:
+        return Stateful(name, self.node(depth), shape=STATE)
 
     def undoable(self, name: str, depth: int) -> Node[Any]:
         return Undoable(name, self.node(depth), self.undo())
@@ -259,6 +266,42 @@ def followers(node: Node[Any], command: Ask) -> int:
     return 0 if node.handoff and not (isinstance(found, list) and len(found) > 1) else len(node.arms)
 
 
+STATE = Shape(
+    "Report",
+    1,
+    (
+        FieldShape("post", "str"),
+        FieldShape("total", "int", "add"),
+        FieldShape("items", "list", "append"),
+        FieldShape("last", "str", "", "last_write"),
+        FieldShape("best", "int", "better", custom=True),
+    ),
+)
+WRITES = (
+    Write("total", "add", b"1"),
+    Write("items", "append", b"[2]"),
+    Write("best", "custom", b"3", operand=b"3"),
+    Write("last", "set", b'"x"'),
+    Write("total", "add", b"20"),
+    Write("best", "custom", b"5", operand=b"5"),
+    Write("post", "set", b'"p"'),
+)
+
+
+def merged(state: RunState, command: Ask) -> tuple[Write, ...]:
+    """What reducers of the user's say: here the sum of all that was written."""
+    shared, fork, key = state.shared, state.frames[command.path], int(decoded(command.value))
+    assert shared is not None
+    assert isinstance(fork, ScopeFrame)
+    found = shared.unmerged(fork, None if key == ALL else fork.node.precedes(key))
+    assert found
+    sums = {
+        name: sum(decoded(write.operand) for write in shared.written(fork, keys) if write.field == name)
+        for name, keys in found.items()
+    }
+    return tuple(Write(name, "custom", b"%d" % total) for name, total in sums.items())
+
+
 class History:
     """What happens to a run: any outcome of what it has commanded, any request, and facts it does not wait for."""
 
@@ -353,6 +396,12 @@ class History:
             play.answer_fails(command.path)
             return
         frame = play.state.frames[command.path]
+        if command.question == "state":
+            play.given(command.path, Write("total", "set", b"0"), Write("post", "set", b"1"))
+            return
+        if command.question == MERGE:
+            play.merged(command.path, *merged(play.state, command))
+            return
         answer = {
             "count": b"%d" % (tape.pick(length_of(command.value) + 1)),
             "choose": b"%d" % (len(frame.node.children) - 1 - tape.pick(len(frame.node.children) + 1)),
@@ -400,11 +449,18 @@ class History:
         raised = failure(path=path, attempt=attempt, types=("ValueError",) if pick(2) else ())
         retry_at = (0, now, now + SECOND)[pick(3)] if attempt < 4 else 0
         facts: list[Fact] = [
-            StepCompleted(now, path, attempt, b'[[%d],"b",[1,2,3]]' % attempt),
+            StepCompleted(now, path, attempt, b'[[%d],"b",[1,2,3]]' % attempt, self.writes(frame)),
             StepFailed(now, path, attempt, raised, retry_at),
             AttemptLost(now, path, attempt, self.reason(step), retry_at, began=not pick(4)),
         ]
         self.keep(facts[pick(5) // 2])
+
+    def writes(self, frame: Frame) -> tuple[Write, ...]:
+        """What an attempt wrote to the state, if it sees one."""
+        shared = self.play.state.shared
+        if shared is None or shared.scope(frame) is None:
+            return ()
+        return tuple(WRITES[self.tape.pick(len(WRITES))] for _ in range(self.tape.pick(3)))
 
     def reason(self, step: RunStep) -> str:
         reasons = ("crashed", "timeout", "cancelled", "interrupted", "parked")
@@ -481,3 +537,29 @@ def test_any_history_of_any_workflow(data: bytes) -> None:
     live, stored = histories
     assert encode_state(live.state) == encode_state(stored.state)
     assert encode_events(live.events) == encode_events(stored.events)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.lists(st.sampled_from(WRITES[:5]), max_size=3), min_size=1, max_size=6), st.randoms())
+def test_writes_side_by_side_come_to_the_same_in_any_order_of_completion(
+    branches: list[list[Write]], random: Random
+) -> None:
+    def state_after(order: list[int]) -> dict[str, bytes]:
+        side = Parallel("side", tuple(Call(f"b{index}") for index in range(len(branches))), join=Join())
+        play = Play(Definition("any", Stateful("s", Sequence("body", (side, Call("last"))), shape=STATE)))
+        play.start(state=(Write("total", "set", b"0"),))
+        for index in order:
+            play.done(f"side/b{index}", writes=tuple(branches[index]))
+        for command in list(play.ledger.asks.values()):
+            assert isinstance(command, Ask)
+            play.merged(command.path, *merged(play.state, command))
+        shared = play.state.shared
+        assert shared is not None
+        return {name: read(held, text_of) for name, held in shared.visible(play.state.frames["last"]).items()}
+
+    order = list(range(len(branches)))
+    expected = state_after(order)
+    random.shuffle(order)
+    assert state_after(order) == expected
+    items = [b"[2]" for writes in branches for write in writes if write.field == "items"]
+    assert expected.get("items", b"[]") == b"[" + b",".join(items) + b"]"
