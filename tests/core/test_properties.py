@@ -278,9 +278,9 @@ STATE = Shape(
     ),
 )
 WRITES = (
+    Write("best", "custom", b"3", operand=b"3"),
     Write("total", "add", b"1"),
     Write("items", "append", b"[2]"),
-    Write("best", "custom", b"3", operand=b"3"),
     Write("last", "set", b'"x"'),
     Write("total", "add", b"20"),
     Write("best", "custom", b"5", operand=b"5"),
@@ -460,7 +460,7 @@ class History:
         shared = self.play.state.shared
         if shared is None or shared.scope(frame) is None:
             return ()
-        return tuple(WRITES[self.tape.pick(len(WRITES))] for _ in range(self.tape.pick(3)))
+        return tuple(WRITES[self.tape.pick(len(WRITES))] for _ in range((self.tape.pick(3) + 1) % 3))
 
     def reason(self, step: RunStep) -> str:
         reasons = ("crashed", "timeout", "cancelled", "interrupted", "parked")
@@ -537,6 +537,25 @@ def test_any_history_of_any_workflow(data: bytes) -> None:
     live, stored = histories
     assert encode_state(live.state) == encode_state(stored.state)
     assert encode_events(live.events) == encode_events(stored.events)
+
+
+@settings(max_examples=100)
+@given(tapes)
+@example(b"")
+def test_any_history_of_a_workflow_with_a_state(data: bytes) -> None:
+    histories: list[Play] = []
+    for snapshots in (False, True):
+        tape = Tape(data)
+        builder = Builder(tape)
+        nodes = (Call("p"), Call("q"), *builder.several(1))
+        wires = (Wire(), Wire(), *map(builder.wire, range(2, len(nodes))))
+        graph = Graph("graph", nodes, wires, output=Wire())
+        side = Parallel("side", (Call("a"), graph, Call("b")), join=builder.join())
+        body = Sequence("body", (side, *builder.several(1)))
+        definition = Definition("any", Stateful("s", body, shape=STATE))
+        histories.append(History(definition, tape, snapshots=snapshots).run())
+    live, stored = histories
+    assert encode_state(live.state) == encode_state(stored.state)
 
 
 @settings(max_examples=50)

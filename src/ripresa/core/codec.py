@@ -27,7 +27,7 @@ from .merge import CUSTOM, Held, held_of, writes_of
 from .nodes.compensation import COMPENSATION, MARK
 from .nodes.dynamic import Outcome
 from .nodes.node import Node
-from .shared import Fields, Layer, Mark, Shape, Shared
+from .shared import Fields, Layer, Mark, Shape, Shared, same
 from .state import Message, RunState
 from .values import NULL, Pick, Value, is_inline, text_of
 
@@ -468,7 +468,7 @@ def _write_shared(state: RunState, shared: Shared, lines: list[bytes]) -> list[A
     layers: list[list[Any]] = []
     for path in [path for path in state.frames if path in shared.layers]:
         layer, beneath = shared.layers[path], _beneath(state, shared, path)
-        own = {name: held for name, held in layer.fields.items() if beneath.get(name) is not held}
+        own = {name: held for name, held in layer.fields.items() if not same(beneath.get(name), held)}
         gone = sorted(name for name in beneath if name not in layer.fields)
         layers.append([path, _write_fields(own, lines), gone, _write_writes(layer.writes, lines)])
     bases = [[path, _write_fields(fields, lines)] for path, fields in shared.bases.items()]

@@ -339,14 +339,15 @@ def differing(now: Fields, then: Fields) -> tuple[tuple[Write, ...], tuple[str, 
     writes = tuple(
         Write(name, op, value)
         for name, held in then.items()
-        if not _same(now.get(name), held)
+        if not same(now.get(name), held)
         for op, value in writes_of(held)
     )
     gone = tuple(name for name in now if name not in then)
     return (writes, gone) if writes or gone else None
 
 
-def _same(now: Held | None, then: Held) -> bool:
+def same(now: Held | None, then: Held) -> bool:
+    """Whether a field holds the same writes."""
     return now is then or (now is not None and writes_of(now) == writes_of(then))
 
 
