@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
     from .runtime.pools import PoolStatus
+    from .runtime.rehearsing import Planned, Rehearsal
     from .runtime.undoing import UndoReport
     from .selection import Refusal, Report, Selection
     from .sessions import Session, SessionFailure
@@ -161,6 +162,7 @@ _PLACES = {
         "Veto",
     ),
     "runtime.pools": ("PoolStatus",),
+    "runtime.rehearsing": ("Planned", "Rehearsal"),
     "runtime.undoing": ("UndoReport",),
     "authoring.cache": ("Cache",),
     "authoring.call": ("Call",),
@@ -249,6 +251,7 @@ __all__ = [
     "Nondeterminism",
     "Observed",
     "Outcome",
+    "Planned",
     "Pool",
     "PoolStatus",
     "Problem",
@@ -256,6 +259,7 @@ __all__ = [
     "Redirect",
     "Refusal",
     "Registry",
+    "Rehearsal",
     "Replace",
     "Report",
     "Retry",

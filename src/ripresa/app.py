@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .runtime.migrating import MigrationReport, Planned
     from .runtime.outbox import Sender
     from .runtime.pools import PoolStatus
+    from .runtime.rehearsing import Rehearsal
     from .selection import Report, Selection
     from .sessions import Sessions
     from .stores.address import Factory
@@ -327,6 +328,17 @@ class App:
                     if error.code not in QUICKER:
                         raise
         return True
+
+    async def rehearse(self, call: Call[Any], /) -> Rehearsal:
+        """A dry run, in memory: only steps with the effects `pure` and `read` run, and nothing is written to a store.
+
+        What other steps would be given is listed, in order, and what they would return is made up from their
+        annotations, emptily; where that cannot be done the rehearsal stops. Hooks of the app are not asked.
+        """
+        from .runtime.rehearsing import rehearse
+
+        asked = pending(call, "rehearse")
+        return await rehearse(runnable_of(asked.callee), asked.args, asked.kwargs)
 
     def _bind(self, run: str, cancel: CancelToken | None) -> None:
         driver = self.engine.drivers.get(run)

@@ -543,6 +543,66 @@ def test_a_durable_function_undoes_a_part_of_what_it_did(snapshots: bool) -> Non
     play.check_replay()
 
 
+def waiting_undo(*, snapshots: bool = False) -> Play:
+    """A function that gives a call up and wants everything there undone: that waits for the call."""
+    definition, shape = dynamic()
+    play = Play(definition, snapshots=snapshots)
+    play.start()
+    play.asked("d", step(1, "s.a", shape), step(2, "s.b", shape))
+    play.done("d/s.a")
+    play.asked("d", CallSpec(3, "undo", "s!undo", b'[0, "s."]'), dropped=(2,))
+    assert "d/s.a/undo:x" not in play.ledger.steps
+    return play
+
+
+@pytest.mark.parametrize("how", ["completed", "failed", "stopped"])
+def test_what_is_being_stopped_ends_before_it_is_undone(how: str, snapshots: bool) -> None:
+    play = waiting_undo(snapshots=snapshots)
+    if how == "completed":
+        play.done("d/s.b")
+        finish(play, "d/s.b/undo:x")
+    elif how == "failed":
+        play.fail("d/s.b")
+    else:
+        play.feed(AttemptLost(play.now, "d/s.b", 1, "cancelled", began=False))
+    finish(play, "d/s.a/undo:x")
+    play.returned("d")
+    assert play.status == "completed"
+    play.check_replay()
+
+
+def test_a_cancelled_function_does_not_wait_before_it_undoes(snapshots: bool) -> None:
+    play = waiting_undo(snapshots=snapshots)
+    play.cancel()
+    play.done("d/s.a/undo:x", b"null")
+    play.feed(AttemptLost(play.now, "d/s.b", 1, "cancelled", began=False))
+    play.returned("d")
+    assert play.status == "cancelled"
+    play.check_replay()
+
+
+def test_a_reopened_function_goes_back_to_before_the_calls_that_were_undone(snapshots: bool) -> None:
+    definition, shape = dynamic()
+    play = Play(definition, snapshots=snapshots)
+    play.start()
+    play.asked("d", step(1, "a"))
+    play.done("d/a")
+    play.asked("d", step(2, "s.a", shape))
+    play.done("d/s.a")
+    play.asked("d", step(3, "s.b"))
+    play.fail("d/s.b")
+    play.asked("d", CallSpec(4, "undo", "s!undo", b'[1, "s."]'))
+    finish(play, "d/s.a/undo:x")
+    play.raised("d", failure(path="d/s.b", attempt=1))
+    assert play.status == "failed"
+    play.reopen()
+    frame = play.state.frames["d"]
+    assert (frame.asked, frame.delivered, len(frame.outcomes)) == (1, 0, 1)  # type: ignore[attr-defined]
+    play.asked("d", step(2, "s.a", shape))
+    assert play.attempt("d/s.a") == 1
+    play.check_replay()
+
+
 def test_undoing_nothing_ends_at_once() -> None:
     definition, _ = dynamic()
     play = Play(definition)

@@ -1,0 +1,124 @@
+"""Dry runs: what a workflow would do is listed, and nothing is done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+import pytest
+
+from ripresa import Context, chain, delay, step, workflow
+from ripresa.runtime.rehearsing import Planned, placeholder
+from ripresa.stores.memory import Memory
+
+from .stage import in_memory
+
+DONE: list[str] = []
+
+
+@step(effect="read")
+async def look(text: str) -> str:
+    DONE.append("look")
+    return f"seen {text}"
+
+
+@step(effect="irreversible")
+async def send(text: str) -> str:
+    DONE.append("send")
+    return text
+
+
+@step(effect="read")
+async def check(text: str) -> str:
+    if not text:
+        raise ValueError("nothing was sent")
+    return text
+
+
+@step
+async def strange(text: str) -> object:
+    DONE.append("strange")
+    return text
+
+
+@workflow
+async def function(ctx: Context, text: str) -> str:
+    return await send(await look(text))
+
+
+@pytest.fixture(autouse=True)
+def clean() -> None:
+    DONE.clear()
+
+
+@pytest.mark.parametrize("call", [chain(look).then(send), function])
+async def test_only_harmless_steps_run_and_nothing_is_stored(call: Any) -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        found = await app.rehearse(call("a"))
+        assert not (await app.runs()).runs
+    assert DONE == ["look"]
+    assert found.status == "completed"
+    assert found.steps == (
+        Planned("look", "read", {"text": "a"}, True),
+        Planned("send", "irreversible", {"text": "seen a"}, False),
+    )
+
+
+async def test_a_rehearsal_stops_where_no_value_can_be_made_up() -> None:
+    async with in_memory() as app:
+        found = await app.rehearse(chain(look).then(strange).then(send)("a"))
+    assert (found.status, found.stopped_at) == ("stopped", "strange")
+    assert DONE == ["look"]
+
+
+async def test_a_rehearsal_may_fail_of_what_was_made_up() -> None:
+    async with in_memory() as app:
+        found = await app.rehearse(chain(send).then(check)("a"))
+    assert (found.status, found.error) == ("failed", "check: nothing was sent")
+
+
+async def test_a_rehearsal_does_not_wait() -> None:
+    async with in_memory() as app:
+        found = await app.rehearse(chain(look).then(delay("3 days")).then(send)("a"))
+    assert found.status == "waiting"
+    assert [planned.path for planned in found.steps] == ["look"]
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Point:
+    x: int
+    name: str
+    more: tuple[int, ...] = (1,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Any, None),
+        (None, None),
+        (str | None, None),
+        (int, 0),
+        (int | str, 0),
+        (Literal["a", "b"], "a"),
+        (tuple[int, str], (0, "")),
+        (tuple[int, ...], ()),
+        (list[int], []),
+        (dict[str, int], {}),
+        (set[int], set()),
+        (Colour, Colour.RED),
+        (Point, Point(0, "")),
+    ],
+)
+def test_the_emptiest_value_of_a_type(kind: Any, value: Any) -> None:
+    assert placeholder(kind) == value
+
+
+def test_not_everything_can_be_made_up() -> None:
+    for kind in (object, Callable[[], int]):
+        with pytest.raises(TypeError):
+            placeholder(kind)
