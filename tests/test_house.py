@@ -22,6 +22,7 @@ MAY_CATCH_EVERYTHING = {
     "executors/threads.py": "what a function raises is handed to whoever awaits it",
     "runtime/attempts.py": "the border: what a step raises becomes data here",
     "runtime/driver.py": "the border: what a predicate raises becomes data here",
+    "runtime/reconciling.py": "the border: what a reconciliation raises becomes data here",
     "runtime/feed.py": "a listener is told afterwards and cannot change what happened",
     "runtime/pump.py": "a hook watches a stream and steers it; what it raises is not the stream's failure",
     "runtime/outbox.py": "the border: what a sender of the user's raises is why it is tried again",

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .authoring.step import Step, step
     from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, stream
     from .authoring.transitions import Transitions, transitions
+    from .authoring.unknown import Unknown
     from .authoring.waits import approval, approved, wait_for
     from .client import Handle, Outcome
     from .config import Config, Features
@@ -200,6 +201,7 @@ _PLACES = {
     "authoring.speculation": ("speculate",),
     "authoring.transitions": ("Transitions", "transitions"),
     "authoring.step": ("Step", "step"),
+    "authoring.unknown": ("Unknown",),
     "authoring.waits": ("approval", "approved", "wait_for"),
     "authoring.stream": ("At", "DeadLetter", "Stream", "StreamControl", "StreamHooks", "StreamResult", "stream"),
 }
@@ -299,6 +301,7 @@ __all__ = [
     "StreamView",
     "Transitions",
     "UndoReport",
+    "Unknown",
     "Update",
     "UpdateRequest",
     "ValidationResult",

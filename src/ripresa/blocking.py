@@ -148,6 +148,7 @@ class Handle(Generic[R_co]):
     diff = blocking(_client.Handle[Any].diff)
     rollback = blocking(_client.Handle[Any].rollback)
     undo = blocking(_client.Handle[Any].undo)
+    reconcile = blocking(_client.Handle[Any].reconcile)
 
     def fork(self, at: int | str | None = None, **options: Any) -> Handle[R_co]:
         """Begin a new run from a place of this one: see `ripresa.Handle.fork`, whose options it takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, overload
@@ -22,6 +22,7 @@ from .core.lifecycle import TERMINAL, WAITING
 from .core.limits import Limits
 from .core.merge import whole
 from .core.places import event_at, places
+from .core.replay import lineage
 from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig, RipresaError
 from .messages import Signal, Update
@@ -327,6 +328,41 @@ class Handle(Generic[R_co]):
         What it has used counts against the new limits. The limits of its session are set with `app.sessions.allow`.
         """
         await self._request("limits", "" if limits is None else limits.encode() or "{}", by)
+
+    async def reconcile(
+        self, path: str, *, completed: object = ..., failed: str | None = None, retry: bool = False, by: str
+    ) -> None:
+        """Say what an irreversible step really did that ended without a report: its result, why it failed, or `retry`.
+
+        `path` is one of `status().parked`. With `retry` it did nothing and is tried again. Durable on return; where
+        nobody drives the run, it is taken up. Raises `RipresaError(not_available)` if that step is not waited for,
+        `InvalidValue` if it could not have returned this, and what needs the run's code to be known.
+        """
+        from .runtime.reconciling import answer_to
+
+        if [completed is not ..., failed is not None, retry].count(True) != 1:
+            raise InvalidConfig("say one of completed, failed and retry", op="reconcile")
+        verdict = "retry" if retry else "completed" if failed is None else "failed"
+        async with self._seen() as driver:
+            body = answer_to(driver, path, verdict, completed if failed is None else failed, by)
+        await self._engine.answer(self.id, "reconcile", to_json(body), take=self._take)
+
+    @asynccontextmanager
+    async def _seen(self) -> AsyncGenerator[Driver, None]:
+        """The run as it stands, with its code: that which is driven here, or one that is only looked at."""
+        here = self._engine.drivers.get(self.id)
+        if here is not None:
+            yield here
+            return
+        head = await self._engine.store.find_run(self.id)
+        if head is None:
+            raise not_found(self.id)
+        line = lineage(await self._engine.history(self.id))
+        driver = self._engine.replayed(head, await self._links.code(), line)
+        try:
+            yield driver
+        finally:
+            driver.functions.close()
 
     async def resume(self, *, by: str = "") -> None:
         """Let a paused run go on, or take up a failed or abandoned one from its first unfinished steps."""

@@ -49,7 +49,9 @@ CODES: dict[str, Code] = {
     "timeout": Code("an attempt took longer than its timeout", retryable=True),
     "deadline_exceeded": Code("a run or scope had no time left"),
     "attempt_lost": Code("the process that ran an attempt ended without a report", retryable=True),
-    "outcome_unknown": Code("an irreversible step ended without a report; only a person can say what it did"),
+    "outcome_unknown": Code(
+        "an irreversible call inside a step ended without a report; only a person can say what it did"
+    ),
     "process_died": Code("the child process of an attempt ended without a report", retryable=True),
     "cancelled": Code("it was cancelled"),
     "terminated": Code("it was terminated"),

@@ -1,6 +1,8 @@
 """What a run did is taken back from the command line."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,35 @@ async def pay(what: str) -> str:
     return what
 
 
+@step(effect="irreversible", timeout=0.01)
+async def charge(amount: int) -> int:
+    Path("charged").touch()
+    if not Path("quick").exists():
+        await asyncio.sleep(60)
+    return amount
+
+
+buy = chain(charge, name="buy")
 trip = chain(book, name="trip").then(pay).then(book.with_(name="again"))
+"""
+
+
+OWNER = """
+import asyncio
+from pathlib import Path
+
+from ripresa import App
+from trips import buy
+
+
+async def main():
+    async with App(linger=None) as app:
+        handle = await app.resume("b", buy)
+        Path("owned").touch()
+        await handle.result()
+
+
+asyncio.run(main())
 """
 
 
@@ -82,3 +112,55 @@ def test_an_undo_that_was_interrupted_goes_on(booked: Terminal) -> None:
     wait.unlink()
     assert booked.here("undo", "t").code == 0
     assert Path(booked.directory, "log").read_text() == "a!!\na!\n"
+
+
+# --- reconcile
+
+
+@pytest.fixture
+def charged(terminal: Terminal) -> Terminal:
+    terminal.write("trips.py", TRIPS)
+    left = terminal.here("run", "trips.py:buy", "-i", "7", "--id", "b")
+    assert left.code == 5, left.err
+    assert "ripresa reconcile b charge --as NAME" in left.err
+    assert terminal.here("show", "b", "--json").json["parked"] == ["charge"]
+    return terminal
+
+
+def test_a_person_says_what_a_step_did(charged: Terminal) -> None:
+    assert charged.here("resume", "b").code == 5
+    told = charged.here("reconcile", "b", "charge", "--completed", "8", "--as", "eva")
+    assert (told.code, told.out) == (0, "8\n")
+    assert "by=eva" in charged.here("events", "b").out
+    assert charged.here("reconcile", "b", "charge", "--retry", "--as", "eva").code == 2
+
+
+def test_a_person_says_that_a_step_failed(charged: Terminal) -> None:
+    told = charged.here("reconcile", "b", "charge", "--failed", "the bank refused", "--as", "eva")
+    assert told.code == 1
+    assert "the bank refused" in told.err
+
+
+def test_a_step_is_tried_again_and_may_end_as_before(charged: Terminal) -> None:
+    assert charged.here("reconcile", "b", "charge", "--retry", "--as", "eva").code == 0
+    assert charged.here("show", "b", "--json").json["parked"] == ["charge"]
+
+
+def test_what_cannot_be_said_is_refused(charged: Terminal) -> None:
+    assert charged.here("reconcile", "b", "charge", "--retry").code == 2
+    assert charged.here("reconcile", "b", "charge", "--as", "eva").code == 2
+    assert charged.here("reconcile", "b", "charge", "--completed", '"x"', "--as", "eva").code == 2
+    assert charged.here("reconcile", "nobody", "charge", "--retry", "--as", "eva").code == 3
+
+
+def test_the_process_that_drives_the_run_takes_the_answer_up(charged: Terminal) -> None:
+    Path(charged.directory, "park.py").write_text(OWNER)
+    owner = subprocess.Popen([sys.executable, "park.py"], cwd=charged.directory)
+    try:
+        wait_for(Path(charged.directory, "owned").exists)
+        told = charged.here("reconcile", "b", "charge", "--completed", "8", "--as", "eva")
+        assert (told.code, told.err) == (0, "left; run b will take it up\n")
+        assert owner.wait(timeout=30) == 0
+    finally:
+        owner.kill()
+    assert charged.here("show", "b", "--json").json["output"] == 8

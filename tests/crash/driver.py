@@ -55,8 +55,10 @@ from ripresa.core.events import (
     Migrated,
     RolledBack,
     RunForked,
+    RunUndone,
     StepCompleted,
     StepScheduled,
+    StepUndone,
     StreamAdvanced,
 )
 from ripresa.stores.sqlite import SQLiteStore
@@ -379,12 +381,33 @@ async def travel(app: App) -> list[Any]:
     return found
 
 
+async def take_back(number: int) -> None:
+    """Undoes an addition."""
+
+
+async def undone(app: App) -> list[Any]:
+    """Undo a finished run: each step once, whatever had been undone before the process died."""
+    flow = (
+        chain(add.undone_by(take_back), name="undone").then(double).then(add.with_(name="again").undone_by(take_back))
+    )
+    head = await app.store.find_run("undone")
+    if head is None or head.status == "running":
+        await app.run(flow(1), id="undone")
+    report = await (await app.handle("undone", flow)).undo()
+    events = [item.event for item in await app.engine.history("undone")]
+    counts = [sum(isinstance(event, kind) for event in events) for kind in (StepUndone, RunUndone)]
+    return [*report.undone, *counts]
+
+
 async def main() -> dict[str, Any]:
     """Run to the end what is to be run; the results."""
     if job["names"] == ["travel"]:
         deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
         async with App(deadly, migrations=[Migration("moved", "1", "2")]) as app:
             return {"results": await travel(app)}
+    if job["names"] == ["undone"]:
+        async with App(Deadly(job["store"], *job.get("kill", ("never", 0)))) as app:
+            return {"results": await undone(app)}
     found = {name: flow for name, flow in workflows().items() if name in job["names"]}
     store = Deadly(job["store"], *job.get("kill", ("never", 0)))
     async with App(store) as app:

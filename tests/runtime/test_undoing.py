@@ -181,7 +181,8 @@ async def test_no_write_that_fails_makes_an_undo_happen_twice(number: int, after
     memory = Memory()
     async with in_memory(memory) as app:
         await finished(app, trip("a"))
-    async with App(Failing(MemoryStore(memory), number, after=after), patience=0.05) as app:
+    store: Any = Failing(MemoryStore(memory), number, after=after)
+    async with App(store, patience=0.05) as app:
         handle = await app.handle("r", trip)
         with suppress(StoreError):
             await handle.undo()

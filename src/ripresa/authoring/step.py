@@ -36,6 +36,7 @@ from .pool import Pool
 
 if TYPE_CHECKING:
     from .hooks import Hook
+    from .unknown import Unknown
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -147,6 +148,22 @@ class Step(Generic[P, R_co]):
         self.compensation = compensation
         self.options = replace(self.options, effect="reversible")
         return compensation
+
+    def reconcile(self, fn: Callable[P, Awaitable[R_co | Unknown] | R_co | Unknown], /) -> Callable[P, Any]:
+        """Declare how it is found out what an attempt of this irreversible step did that ended without a report.
+
+        The function takes the step's arguments, and `current().idempotency_key` is the step's. It returns the step's
+        result if the step did its work; what it raises is how the step failed; `Unknown()` leaves it to a person. It
+        is asked again whenever the run is taken up. Raises `InvalidConfig`.
+        """
+        if self.options.effect != "irreversible":
+            raise InvalidConfig(
+                f"{self.name} is {self.options.effect}: it is simply repeated", op="reconcile", where=self.name
+            )
+        if self.reconciler is not None:
+            raise InvalidConfig(f"{self.name} has a reconciliation already", op="reconcile", where=self.name)
+        self.reconciler = fn
+        return fn
 
     def undone_by(self, fn: Any) -> Step[P, R_co]:
         """The same step with another undo; see `undo`."""

@@ -186,6 +186,31 @@ def approve(
 
 
 @cli.command()
+def reconcile(
+    run: Run,
+    path: Annotated[str, typer.Argument(help="the path of the step", show_default=False)],
+    completed: Annotated[
+        str | None, typer.Option(help="it did its work; its result: JSON, @file, or - for standard input")
+    ] = None,
+    failed: Annotated[str | None, typer.Option(help="it failed; why")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="it did nothing: try again")] = False,
+    by: Annotated[str, typer.Option("--as", help="who says so; a claim that is recorded", show_default=False)] = "",
+    target: Code = "",
+    store: Store = "",
+    quiet: Quiet = False,
+) -> int:
+    """Say what an irreversible step really did that ended without a report."""
+    from . import undoing
+
+    if not by:
+        raise typer.BadParameter("say who says so: --as NAME")
+    if [completed is not None, failed is not None, retry].count(True) != 1:
+        raise typer.BadParameter("say one of --completed, --failed and --retry")
+    said = undoing.Said(run, path, completed, failed, retry, by, target)
+    return undoing.reconcile(_place(store), said, quiet=quiet)
+
+
+@cli.command()
 def worker(store: Store = "", durability: Durability = "full", quiet: Quiet = False) -> int:
     """Drive runs that are due, and those that their process left, until Ctrl-C."""
     from . import working

@@ -98,6 +98,10 @@ class Teller:
         for asked in view.approvals.values():
             command = self.place.command("approve", view.id, asked.path, "--as", "NAME")
             self._say(f"waits for an answer: {asked.question} {command}")
+        for path in view.parked:
+            command = self.place.command("reconcile", view.id, path, "--as", "NAME")
+            self._say(f"waits for what {path} did, which ended without a report; find out, then: {command}")
+            self._say("  with --completed JSON, --failed WHY, or --retry if it did nothing")
         due = min(view.timers.values(), default=0)
         if due:
             self._say(f"waits until {moment(due)}: {self.place.command('worker')} goes on then")

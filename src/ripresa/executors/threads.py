@@ -20,13 +20,18 @@ from ..errors import RipresaError
 T = TypeVar("T")
 
 
+def _dropped(value: object) -> None:
+    """What becomes of a value that nobody waits for."""
+
+
 class _Task:
     """One function on its way. `over` means that it counts no longer: it ended, or nobody waits for it."""
 
-    __slots__ = ("done", "error", "fn", "loop", "over", "running", "value")
+    __slots__ = ("done", "error", "fn", "late", "loop", "over", "running", "value")
 
-    def __init__(self, fn: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, fn: Callable[[], Any], loop: asyncio.AbstractEventLoop, late: Callable[[Any], None]) -> None:
         self.fn = fn
+        self.late = late
         self.loop = loop
         self.done: asyncio.Future[None] = loop.create_future()
         self.running = False
@@ -45,6 +50,11 @@ class _Task:
         """Wake whoever waits, if anybody still does."""
         if not self.done.done():
             self.done.set_result(None)
+
+    def settle_late(self) -> None:
+        """Tell what the function returned though nobody waited any more."""
+        if self.error is None:
+            self.late(self.value)
 
     def take(self) -> Any:
         """Return or raise what the function did, once: an error refers to the frames that it passed, so to this."""
@@ -73,13 +83,13 @@ class Threads:
         self._load = 0  # tasks that wait or run, and are not over
         self._closed = False
 
-    async def run(self, fn: Callable[[], T]) -> T:
+    async def run(self, fn: Callable[[], T], late: Callable[[T], None] = _dropped) -> T:
         """What the function returns or raises, whatever it is (a `StopIteration` as a `RuntimeError`).
 
-        Cancelled while the function runs, it is left to itself and what it gives is dropped; one that still waits for
-        a thread never begins. Raises `RipresaError(closed)` after `close`.
+        Cancelled while the function runs, it is left to itself and what it returns goes to `late` in the loop; one that
+        still waits for a thread never begins. Raises `RipresaError(closed)` after `close`.
         """
-        task = _Task(fn, asyncio.get_running_loop())
+        task = _Task(fn, asyncio.get_running_loop(), late)
         self._submit(task)
         try:
             await task.done
@@ -153,11 +163,10 @@ class Threads:
                 return True
             task.running = True
         task.perform()
-        if not self._end(task):
-            return False
+        in_time = self._end(task)
         with suppress(RuntimeError):  # the loop is closed: nobody waits
-            task.loop.call_soon_threadsafe(task.settle)
-        return True
+            task.loop.call_soon_threadsafe(task.settle if in_time else task.settle_late)
+        return in_time
 
     def _end(self, task: _Task) -> bool:
         with self._lock:

@@ -29,6 +29,7 @@ from ..context import (
     enter_step,
     holding,
 )
+from ..core.advance import accepts
 from ..core.commands import CancelStep, RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import (
@@ -38,7 +39,9 @@ from ..core.events import (
     CallStarted,
     Fact,
     Failure,
+    LateOutcome,
     LimitReached,
+    Reconciled,
     StepCompleted,
     StepFailed,
     StepStarted,
@@ -49,6 +52,7 @@ from ..core.nodes.call import lost_failure
 from ..core.nodes.compensation import CompensationFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
+from ..core.values import Value
 from ..errors import RipresaError, StepTimeout
 from ..ports import Work
 from . import caching
@@ -442,7 +446,8 @@ async def _called(running: Running, hold: Hold | None) -> bytes:
     if step.is_async:
         result = await in_context(variables, variables.run(step.fn, *args, **kwargs))
     else:
-        result = await running.driver.engine.threads.run(partial(variables.run, step.fn, *args, **kwargs))
+        left = partial(late_result, running)
+        result = await running.driver.engine.threads.run(partial(variables.run, step.fn, *args, **kwargs), left)
         if isawaitable(result):
             result = await in_context(variables, run_plainly(lambda: result, (), {}))
     return encode(result, step.parameters.returns, where=running.path)
@@ -532,10 +537,10 @@ def lost(running: Running, reason: str) -> AttemptLost:
 def lost_attempt(driver: Driver, frame: CallFrame, step: Step[..., Any], reason: str, now: int) -> AttemptLost:
     """The same for an attempt that may have run in another process.
 
-    An irreversible step that had begun may have done its work: it is not tried again.
+    An irreversible step that had begun may have done its work: it waits until somebody says whether it has.
     """
     if step.options.effect == "irreversible" and frame.started == frame.attempt and reason != "cancelled":
-        return AttemptLost(now, frame.path, frame.attempt, "unknown")
+        return AttemptLost(now, frame.path, frame.attempt, "parked")
     if reason == "interrupted":
         return AttemptLost(now, frame.path, frame.attempt, reason, now + 1)  # due when somebody drives the run again
     failure = lost_failure(reason, frame.path, frame.attempt)
@@ -557,6 +562,33 @@ def stopped(running: Running) -> Fact:
     if running.driver.stopping:
         return lost(running, "interrupted")
     return failed(running, RipresaError("the step cancelled itself", code="cancelled", where=running.path))
+
+
+def late_result(running: Running, result: Any) -> None:
+    """A thread that was left to itself has returned; what it did counts if it can be undone, or if nobody knew it."""
+    try:
+        text = encode(result, running.step.parameters.returns, where=running.path)
+    except RipresaError:  # then nobody knows what it did, as before
+        return
+    _tell_late(running, text)
+
+
+def late(running: Running, fact: Fact) -> None:
+    """An attempt that had been given up ended after all: tell the run what it returned, if that is news to it."""
+    if isinstance(fact, StepCompleted):
+        _tell_late(running, fact.output)
+
+
+def _tell_late(running: Running, output: Value) -> None:
+    driver, now = running.driver, running.driver.clock.now()
+    facts: tuple[LateOutcome | Reconciled, ...] = (
+        LateOutcome(now, running.path, running.number, output, running.frame.generation),
+        Reconciled(now, running.path, running.number, "completed", output, by="late report"),
+    )
+    for fact in facts[: 1 if driver.state.shared is not None else 2]:  # what it wrote to the state is lost
+        if accepts(driver.state, fact):
+            kept = driver.keeper.keep(output) if isinstance(output, bytes) else output
+            driver.deliver_if_driven(replace(fact, output=kept))
 
 
 def never_began(driver: Driver, command: CancelStep) -> AttemptLost:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -49,7 +49,7 @@ from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
 from ..ports import Alarm, Batch, RunHead, Shared
 from . import hooks, rare
 from .asking import answered
-from .attempts import Running, attempt, never_began, stopped
+from .attempts import Running, attempt, late, never_began, stopped
 from .feed import Notice, StepBegan
 from .functions import Functions
 from .idle import Idle, deadlock
@@ -305,6 +305,7 @@ class Driver:
             self._landed(running)
         assert self._task is not None
         if running.given_up:
+            late(running, fact)
             raise asyncio.CancelledError
         if self._task.cancelling():
             await self._absorb(self._task)
@@ -575,25 +576,29 @@ class Driver:
         if len(starts) == 1 and not beside and not self._flight and not self._mail:
             return starts[0]
         for running in starts:
-            self._begin(running)
+            self.begin(running)
         return None
 
-    def _begin(self, running: Running) -> None:
-        task = self.engine.loop.create_task(self._beside(running))
+    def begin(self, running: Running, how: Callable[[Running], Awaitable[Fact | None]] = attempt) -> None:
+        """Do something about an attempt in a task of its own."""
+        task = self.engine.loop.create_task(self._beside(running, how))
         self._flight[running.path, running.number] = (running, task)
 
-    async def _beside(self, running: Running) -> None:
-        """Run an attempt in a task of its own."""
+    async def _beside(self, running: Running, how: Callable[[Running], Awaitable[Fact | None]]) -> None:
         try:
-            fact = await attempt(running)
+            fact = await how(running)
         except RipresaError:  # its journal was closed to it, which the run's own task has been told too
             return
         finally:
             self._landed(running)
-        if not running.given_up:
+        if fact is None:
+            self.rouse()
+        elif not running.given_up:
             for report in running.reported(fact):
                 self.deliver(Mail(report))
             self.deliver(Mail(fact))
+        else:
+            late(running, fact)
 
     def _landed(self, running: Running) -> None:
         """An attempt has ended."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..core.advance import accepts, outstanding, stuck
-from ..core.commands import SetTimer
+from ..core.commands import Reconcile, SetTimer
 from ..core.durations import MICROSECONDS
 from ..core.events import RunStuck
 from ..errors import RunError, StoreError
@@ -35,7 +35,9 @@ class Idle:
         if driver.state.status != "running" or now < self._busy_until or settings.linger is None:
             return None
         wanted = outstanding(driver.state)
-        if not all(isinstance(command, SetTimer) for command in wanted):  # somebody outside is still to answer
+        if not all(
+            isinstance(command, SetTimer | Reconcile) for command in wanted
+        ):  # somebody outside is still to answer
             return None
         due = next_due(driver)
         if due and due - now < settings.near * MICROSECONDS:

@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 
 def perform(driver: Driver, command: Command) -> None:
-    """Hold a stream, or ask a hook; that a step is parked is left to who knows what it did."""
+    """Hold a stream, ask a hook, or find out what a step did that is parked."""
     if isinstance(command, HoldStream):
         if command.path in driver.streams:
             driver.streams[command.path].hold("run", on=command.on)
-    elif not isinstance(command, Reconcile):
+    elif isinstance(command, Reconcile):
+        from . import reconciling
+
+        reconciling.ask(driver, command)
+    else:
         hooks.ask(driver, command)

@@ -16,6 +16,7 @@ from ..core.events import (
     Fact,
     LimitsSet,
     PauseRequested,
+    Reconciled,
     SignalReceived,
     SignalRefused,
     TerminateRequested,
@@ -26,11 +27,23 @@ from ..core.nodes.approval import ApprovalFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..errors import InvalidValue, RipresaError
 from ..ports import Request
+from .reconciling import fact_of, kept
 
 if TYPE_CHECKING:
     from .driver import Driver
 
-KINDS: Final = ("cancel", "terminate", "pause", "continue", "limits", "checkpoint", "signal", "vote", "delegate")
+KINDS: Final = (
+    "cancel",
+    "terminate",
+    "pause",
+    "continue",
+    "limits",
+    "checkpoint",
+    "signal",
+    "vote",
+    "delegate",
+    "reconcile",
+)
 
 
 def encode_request(reason: str = "", by: str = "") -> bytes:
@@ -77,6 +90,8 @@ def decode_request(request: Request, now: int) -> Fact:
             return VoteCast(now, **_voice(body, by))
         case "delegate":
             return ApprovalDelegated(now, **_voice(body, by))
+        case "reconcile":
+            return fact_of(body, now)
         case kind:
             raise RipresaError(f"a run cannot be asked to {kind!r}", code="usage", op="request", hint=", ".join(KINDS))
 
@@ -90,6 +105,8 @@ def checked(fact: Fact, driver: Driver) -> Fact:
     """The fact itself, or, for a signal that the wait which would get it cannot take, that it was refused."""
     if isinstance(fact, VoteCast):
         return _checked_vote(fact, driver)
+    if isinstance(fact, Reconciled):
+        return kept(fact, driver)
     if not isinstance(fact, SignalReceived):
         return fact
     paths = driver.state.waiters.get(fact.name)
