@@ -115,10 +115,18 @@ def checked(fact: Fact, driver: Driver) -> Fact:
         if paths:
             awaited = _awaited_type(driver, paths[0])
             value, name = fact.value, fact.name.removeprefix(UPDATES)
-            decode(value if name == fact.name else json.loads(value)["value"].encode(), awaited, where=name)
+            decode(value if name == fact.name else _inner(value, name), awaited, where=name)
     except InvalidValue as error:
         return SignalRefused(fact.at, fact.name, failure_of(error), fact.id, fact.by)
     return replace(fact, value=driver.keeper.keep(fact.value))
+
+
+def _inner(value: bytes, name: str) -> bytes:
+    """The value of an update, which came as a signal with the sender's own name for it."""
+    try:
+        return str(json.loads(value)["value"]).encode()
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidValue(f"{name!r} is an update: send it as one", where=name, hint="ripresa update") from error
 
 
 def _checked_vote(vote: VoteCast, driver: Driver) -> VoteCast:
