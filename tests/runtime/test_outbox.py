@@ -400,7 +400,7 @@ async def test_an_engine_without_app_begins_no_runs() -> None:
 @pytest.mark.parametrize(
     ("send", "told"),
     [
-        (lambda: current().send("r", WORD, 3), "valid string"),
+        (lambda: current().send("r", WORD, 3), "valid string"),  # type: ignore[misc]
         (lambda: current().send("", WORD, "a"), "no id of a run"),
         (lambda: current().send("r", WORD, "a", id=" "), "printable text"),
         (lambda: current().start(chain(double)("x")), "valid integer"),  # type: ignore[arg-type]
@@ -422,6 +422,9 @@ async def test_what_cannot_be_sent_is_refused_in_the_step(send: Any, told: str) 
 async def test_conditions_and_stages_of_streams_send_nothing() -> None:
     from ripresa import branch
 
+    def one(_: int) -> list[int]:
+        return [1]
+
     for send in (
         lambda: current().send("r", WORD, "a"),
         lambda: current().start(chain(double)(1)),
@@ -437,7 +440,7 @@ async def test_conditions_and_stages_of_streams_send_nothing() -> None:
             with pytest.raises(RunFailed, match="condition"):
                 await app.run(branch(lambda number: ask(number), double, double)(1), session="s")
             with pytest.raises(RunFailed, match="sink"):
-                await app.run(stream(lambda _: [1]).map(lambda number: ask(number)).fold(total, 0)(0))
+                await app.run(stream(one).map(lambda number: ask(number)).fold(total, 0)(0))
 
 
 async def test_the_sink_of_a_stream_sends_with_each_batch() -> None:
@@ -446,9 +449,12 @@ async def test_the_sink_of_a_stream_sends_with_each_batch() -> None:
         for item in items:
             current().send("listener", WORD, f"{item}")
 
+    def four(_: int) -> list[int]:
+        return [1, 2, 3, 4]
+
     async with in_memory() as app:
         handle = await app.start(listener(4), id="listener")
-        await app.run(stream(lambda _: [1, 2, 3, 4]).batch(2).into(sink)(0))
+        await app.run(stream(four).batch(2).into(sink)(0))
         assert await handle.result() == ["1", "2", "3", "4"]
 
 
