@@ -13,7 +13,6 @@ from ripresa import (
     InvalidValue,
     RipresaError,
     RunNotFound,
-    Signal,
     Update,
     chain,
     delay,
@@ -292,22 +291,3 @@ async def test_a_run_that_nobody_drives_does_not_answer() -> None:
         await app.resume("a", selling)
         assert await handle.update(raise_price, 5, id="five") == Quote(15, "")
         await handle.cancel()
-
-
-async def test_a_signal_in_the_place_of_an_update_is_refused() -> None:
-    price = Update("price", int, int)
-
-    @workflow
-    async def asks(ctx: Context) -> int:
-        request = await ctx.next_update(price)
-        await request.answer(request.value + 1)
-        return request.value
-
-    async with in_memory() as app:
-        handle = await app.start(asks())
-        await turns(5)
-        for wrong in (5, {"other": 1}):
-            with pytest.raises(InvalidValue):
-                await handle.send(Signal("update:price", Any), wrong)
-        assert await handle.update(price, 7) == 8
-        assert await handle.result() == 7
