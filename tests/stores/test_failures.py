@@ -383,7 +383,7 @@ async def test_a_disk_that_refuses_a_write_in_the_middle(tmp_path: Path) -> None
             store = SQLiteStore(sys.argv[1], "full")
             await store.open()
             await store.create(first())
-            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
             seq = 2
             try:
                 while True:
