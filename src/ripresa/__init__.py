@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
     from .runtime.pools import PoolStatus
-    from .runtime.rehearsing import Planned, Rehearsal
+    from .runtime.rehearsing import PlannedStep, Rehearsal
     from .runtime.undoing import UndoReport
     from .selection import Refusal, Report, Selection
     from .sessions import Session, SessionFailure
@@ -163,7 +163,7 @@ _PLACES = {
         "Veto",
     ),
     "runtime.pools": ("PoolStatus",),
-    "runtime.rehearsing": ("Planned", "Rehearsal"),
+    "runtime.rehearsing": ("PlannedStep", "Rehearsal"),
     "runtime.undoing": ("UndoReport",),
     "authoring.cache": ("Cache",),
     "authoring.call": ("Call",),
@@ -253,7 +253,7 @@ __all__ = [
     "Nondeterminism",
     "Observed",
     "Outcome",
-    "Planned",
+    "PlannedStep",
     "Pool",
     "PoolStatus",
     "Problem",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from ripresa import Context, chain, delay, step, workflow
-from ripresa.runtime.rehearsing import Planned, placeholder
+from ripresa.runtime.rehearsing import PlannedStep, placeholder
 from ripresa.stores.memory import Memory
 
 from .stage import in_memory
@@ -60,14 +60,14 @@ async def test_only_harmless_steps_run_and_nothing_is_stored(call: Any) -> None:
     assert DONE == ["look"]
     assert found.status == "completed"
     assert found.steps == (
-        Planned("look", "read", {"text": "a"}, True),
-        Planned("send", "irreversible", {"text": "seen a"}, False),
+        PlannedStep("look", "read", {"text": "a"}, True),
+        PlannedStep("send", "irreversible", {"text": "seen a"}, False),
     )
 
 
 async def test_a_rehearsal_stops_where_no_value_can_be_made_up() -> None:
     async with in_memory() as app:
-        found = await app.rehearse(chain(look).then(strange).then(send)("a"))
+        found = await app.rehearse(chain(look).then(strange).then(send)("a")  # type: ignore[arg-type])
     assert (found.status, found.stopped_at) == ("stopped", "strange")
     assert DONE == ["look"]
 

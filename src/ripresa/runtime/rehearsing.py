@@ -30,7 +30,7 @@ _EMPTY: Final = (bool, int, float, str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedStep:
     """A step that would run: where, its effect, and its arguments. `ran`: it did run, for it is harmless.
 
     Arguments that came from stubbed steps are placeholders.
@@ -51,7 +51,7 @@ class Rehearsal:
     """
 
     status: str
-    steps: tuple[Planned, ...]
+    steps: tuple[PlannedStep, ...]
     stopped_at: str = ""
     error: str = ""
 
@@ -60,7 +60,7 @@ class _Rehearsing:
     """Answers for the steps of one rehearsal, and notes them."""
 
     def __init__(self) -> None:
-        self.steps: list[Planned] = []
+        self.steps: list[PlannedStep] = []
         self.stopped_at = ""
         self.engine: Engine
         self.started = asyncio.Event()
@@ -72,7 +72,7 @@ class _Rehearsing:
         frame: Any = driver.state.frames[asked.path]
         step = bound_at(driver, frame).step
         harmless = step.options.effect in HARMLESS
-        self.steps.append(Planned(asked.path, step.options.effect, asked.arguments, harmless))
+        self.steps.append(PlannedStep(asked.path, step.options.effect, asked.arguments, harmless))
         if harmless:
             return Continue()
         try:
@@ -126,7 +126,8 @@ def _made(origin: Any) -> Any:
         return next(iter(origin))
     for abstract, empty in ((Mapping, dict), (Sequence, list), (Set, set)):
         if isinstance(origin, type) and issubclass(origin, abstract):
-            return empty()
+            made: Any = empty()
+            return made
     if isinstance(origin, type) and dataclasses.is_dataclass(origin):
         hints = get_type_hints(origin)
         return origin(
