@@ -124,10 +124,10 @@ def placeholder(kind: Any) -> Any:
 def _made(origin: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Enum):
         return next(iter(origin))
-    for abstract, empty in ((Mapping, dict), (Sequence, list), (Set, set)):
+    empties: tuple[tuple[Any, Any], ...] = ((Mapping, dict), (Sequence, list), (Set, set))
+    for abstract, empty in empties:
         if isinstance(origin, type) and issubclass(origin, abstract):
-            made: Any = empty()
-            return made
+            return empty()
     if isinstance(origin, type) and dataclasses.is_dataclass(origin):
         hints = get_type_hints(origin)
         return origin(
