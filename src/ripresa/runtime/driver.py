@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.failures import failure_of
 from ..authoring.flow import Runnable
@@ -71,10 +71,7 @@ Place = tuple[str, int]
 QUESTIONS: Final = (Ask, Resume, Intercept)
 """Commands that are answered at once, in the batch of what caused them."""
 
-Questions: TypeAlias = deque[Any]
-"""What is answered before a turn ends: asks, resumes, and steps for which another run may have a result."""
-
-NOTHING: Final[Questions] = deque(maxlen=0)
+NOTHING: Final[deque[Any]] = deque(maxlen=0)
 """No question."""
 
 
@@ -487,11 +484,11 @@ class Driver:
         if self.state.status in TERMINAL:
             self._conclude(events)
 
-    def _feed(self, facts: list[Fact], events: list[Event], effects: list[Command], asked: Questions) -> None:
+    def _feed(self, facts: list[Fact], events: list[Event], effects: list[Command], asked: deque[Any]) -> None:
         for fact in facts:
             asked.extend(self._step(fact, events, effects))
 
-    def _reused(self, step: RunStep, events: list[Event], effects: list[Command]) -> Questions:
+    def _reused(self, step: RunStep, events: list[Event], effects: list[Command]) -> deque[Any]:
         """Take over what a step returned in another run, or let it run."""
         assert self.reuse is not None
         found = self.reuse.find(self, step)
@@ -505,7 +502,7 @@ class Driver:
         self.reuse = reuse
         self._questions = (*QUESTIONS, RunStep)
 
-    def _step(self, fact: Fact, events: list[Event], effects: list[Command]) -> Questions:
+    def _step(self, fact: Fact, events: list[Event], effects: list[Command]) -> deque[Any]:
         """Advance by one fact; its questions are given back, to be answered in turn by what is known then."""
         before = self.state.seq
         if fact.at < self.state.at:  # it was made before another that came first: time does not go back

@@ -127,7 +127,7 @@ def _made(origin: Any) -> Any:
     empties: tuple[tuple[Any, Any], ...] = ((Mapping, dict), (Sequence, list), (Set, set))
     for abstract, empty in empties:
         if isinstance(origin, type) and issubclass(origin, abstract):
-            return empty()
+            return empty()  # pyright: ignore[reportUnknownVariableType]
     if isinstance(origin, type) and dataclasses.is_dataclass(origin):
         hints = get_type_hints(origin)
         return origin(
