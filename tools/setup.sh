@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the virtual environment: `python -m venv`, the pinned uv from PyPI, then exactly what uv.lock names.
+# Make the virtual environment: `python -m venv`, the pinned uv from PyPI, then exactly what uv.lock names, every extra included.
 set -eu
 
 venv=${1:-.venv}
@@ -14,4 +14,4 @@ if [ "$("$venv/bin/uv" --version 2>/dev/null | cut -d ' ' -f 2)" != "$uv_version
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
 fi
 # The lock names the interpreter's range and every file by hash: nothing is resolved here, no Python is downloaded.
-UV_PROJECT_ENVIRONMENT=$venv UV_PYTHON_DOWNLOADS=never "$venv/bin/uv" sync --quiet --frozen --python "$venv/bin/python"
+UV_PROJECT_ENVIRONMENT=$venv UV_PYTHON_DOWNLOADS=never "$venv/bin/uv" sync --quiet --frozen --all-extras --python "$venv/bin/python"
