@@ -6,7 +6,7 @@ import pytest
 
 from ripresa.core.codec import decode_state, encode_state
 from ripresa.core.commands import Ask
-from ripresa.core.events import CallSpec, Failure, RunFailed, StateChanged, StateOpened, StateRestored, Write
+from ripresa.core.events import CallSpec, Failure, FanOutEnded, RunFailed, StateChanged, StateOpened, StateRestored, Write
 from ripresa.core.frames import ScopeFrame
 from ripresa.core.merge import read
 from ripresa.core.nodes.branch import Branch
@@ -250,6 +250,7 @@ def test_a_merge_that_fails_fails_the_fork_and_is_asked_again_in_a_reopened_run(
     assert asks(play.reopen()) == [Ask("side", "merge", b"-1")]
     play.merged("side", best(12))
     assert state(checked(play)) == {"total": "0", "best": "12"}
+    assert len([event for event in play.events if isinstance(event, FanOutEnded)]) == 1
 
 
 @pytest.mark.parametrize("need", [0, 2])

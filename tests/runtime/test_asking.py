@@ -48,3 +48,20 @@ async def test_a_condition_reserves_nothing_and_writes_nothing() -> None:
     async with in_memory() as app:
         assert await app.run(flow(1)) == "yes"
     assert codes == ["usage", "usage", "usage"]
+
+
+async def test_a_condition_of_a_run_without_session_and_state_has_nothing_to_report() -> None:
+    codes: list[str] = []
+
+    def look(value: int) -> bool:
+        context = current()
+        assert (context.run, context.attempt) != ("", 0)
+        codes.append(code_of(lambda: context.usage(tokens=1)))
+        codes.append(code_of(lambda: context.queue("mail", "x")))
+        codes.append(code_of(lambda: context.session.get("a")))
+        codes.append(code_of(lambda: context.state(Counted)))
+        return True
+
+    async with in_memory() as app:
+        assert await app.run(chain(branch(look, yes, no))(1)) == "yes"
+    assert codes == ["invalid_state", "invalid_state", "not_available", "no_state"]

@@ -465,6 +465,7 @@ def _journaled(state: RunState, fact: CallRecorded | CallStarted | CallFailed) -
 def _start(state: RunState, fact: RunStarted) -> None:
     state.run = fact.run
     state.seed = fact.seed
+    state.core = fact.core
     state.status = "running"
     if fact.hooks:
         gates.set_points(state, fact.hooks)

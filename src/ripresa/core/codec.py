@@ -321,7 +321,7 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
 
 _STATE_FIELDS: Final = (
     "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason", "kept",
-    "dues", "limit", "undone", "settled",
+    "dues", "limit", "undone", "settled", "core",
 )  # fmt: skip
 
 

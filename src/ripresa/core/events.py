@@ -98,7 +98,9 @@ class RunStarted:
     """Microseconds since 1970, or 0."""
     expected: int = 0
     """How many steps the definition lets expect; later events correct it."""
-    core: int = 1
+    core: int = 2
+    """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
+    again."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""

@@ -78,6 +78,7 @@ class RunState:
         "cleanup_failures",
         "commands",
         "consequences",
+        "core",
         "deadline",
         "definition",
         "dues",
@@ -116,6 +117,8 @@ class RunState:
         self.deadline = 0
         self.dues: dict[str, int] = {}
         """Timers of another definition, by path: they keep their moment."""
+        self.core = 1
+        """The rules that it goes by; see `RunStarted`."""
         self.epoch = 1
         self.generation = 0
         self.seed = 0

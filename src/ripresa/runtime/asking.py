@@ -84,10 +84,7 @@ def answered(driver: Driver, ask: Ask) -> Fact:
         return StateGiven(at, ask.path, beginning(code, None, driver.keeper))
     if ask.question == MERGE:
         return StateMerged(at, ask.path, _merged(driver, ask))
-    if driver.head.session or driver.state.shared is not None:
-        answer = _asked(driver, ask, code)
-    else:
-        answer = code.answer(ask.question, ask.value, driver.values)
+    answer = _asked(driver, ask, code)
     if isinstance(answer, bool | int) and ask.question not in ("input", "returns"):
         text = b"%d" % answer if type(answer) is int else b"true" if answer else b"false"
     else:
@@ -108,7 +105,7 @@ def _merged(driver: Driver, ask: Ask) -> tuple[Write, ...]:
 
 
 def _asked(driver: Driver, ask: Ask, code: Any) -> object:
-    """What user code answers when it can look into the session, or into the state."""
+    """What user code answers; it can look into the session and the state, and report nothing."""
     variables = copy_variables()
     enter_step(variables, StepContext(Asking(driver, ask.path)))
     reader = driver.values

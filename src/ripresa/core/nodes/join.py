@@ -55,10 +55,11 @@ class FanOutFrame(ScopeFrame):
     """Branches under way: how many there are, the next to begin, results by index, counts of the ended.
 
     `again` are the branches of a reopened run that are to go on, the last one first; `narrow` is the window that a
-    hook asked for (0: none did); `since` is the last number of the ledger when it began.
+    hook asked for (0: none did); `since` is the last number of the ledger when it began; `told`: how its branches ended
+    has been said, and none of them has gone on since.
     """
 
-    __slots__ = ("again", "completed", "count", "failures", "narrow", "next", "results", "since")
+    __slots__ = ("again", "completed", "count", "failures", "narrow", "next", "results", "since", "told")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("count", "plain"),
@@ -69,6 +70,7 @@ class FanOutFrame(ScopeFrame):
         ("again", "plain list"),
         ("narrow", "plain"),
         ("since", "plain"),
+        ("told", "plain"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -81,6 +83,7 @@ class FanOutFrame(ScopeFrame):
         self.again: list[int] = []
         self.narrow = 0
         self.since = 0
+        self.told = False
 
 
 class FanOut(Scope[FanOutFrame]):
@@ -188,6 +191,7 @@ class FanOut(Scope[FanOutFrame]):
         if frame.question:
             run.ask(frame, frame.question, frame.about)
             return
+        frame.told = False
         if not self.join.tolerant:
             frame.failures = []
         ended = [(child.phase == DONE, -key) for key, child in frame.children.items()]
@@ -243,6 +247,9 @@ class FanOut(Scope[FanOutFrame]):
             run.done(frame, value)
 
     def _summary(self, run: RunState, frame: FanOutFrame) -> None:
+        if frame.told and run.core > 1:
+            return
+        frame.told = True
         phases = [child.phase for child in frame.children.values()]
         kept = tuple(frame.failures) if self.join.tolerant else ()
         completed = frame.completed + phases.count(DONE)
