@@ -6,7 +6,16 @@ import pytest
 
 from ripresa.core.codec import decode_state, encode_state
 from ripresa.core.commands import Ask
-from ripresa.core.events import CallSpec, Failure, FanOutEnded, RunFailed, StateChanged, StateOpened, StateRestored, Write
+from ripresa.core.events import (
+    CallSpec,
+    Failure,
+    FanOutEnded,
+    RunFailed,
+    StateChanged,
+    StateOpened,
+    StateRestored,
+    Write,
+)
 from ripresa.core.frames import ScopeFrame
 from ripresa.core.merge import read
 from ripresa.core.nodes.branch import Branch
