@@ -19,12 +19,12 @@ from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .config import Config, allowed, configured, log_listener
-from .core.durations import Duration, microseconds, microseconds_of, seconds
+from .core.durations import Duration, microseconds, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL
 from .core.limits import Limits, limits_of
 from .core.nodes.approval import ASKED
-from .errors import InvalidConfig, RipresaError, RunExists
+from .errors import RipresaError, RunExists
 from .ports import Clock, Executor, Page, RunFilter, RunHead, Store
 
 if TYPE_CHECKING:
@@ -100,10 +100,12 @@ class App:
         executors: Mapping[str, Executor] = MappingProxyType({}),
         senders: Mapping[str, Sender] = MappingProxyType({}),
     ) -> None:
+        from .runtime.code import Code
         from .runtime.engine import Settings
+        from .runtime.given import check_providers, check_senders
 
-        _check_providers(stores, executors)
-        _check_senders(senders)
+        check_providers(stores, executors)
+        check_senders(senders)
         given = {
             "store": store if isinstance(store, str) else None,
             "durability": durability,
@@ -132,9 +134,9 @@ class App:
         self._engine: Engine | None = None
         self._listeners = (*log_listener(self.config.observability.log), *listeners)
         self.hooks = Hooks(hooks)
-        self._targets: dict[str, Runnable[..., Any] | None] = {}
         self.migrations = tuple(migrations)
         self.workflows = Registry()
+        self._code = Code(self.workflows)
         for runnable in workflows:
             self.workflows.register(runnable)
 
@@ -166,7 +168,7 @@ class App:
         self._engine = Engine(store, self._clock or SystemClock(), self._settings, self.hooks)
         for listener in self._listeners if self.config.observability.enabled else ():
             self._engine.feed.listen(listener)
-        self._engine.waker.find = self._find
+        self._engine.waker.find = self._code.find
         self._engine.outbox.begin = self._begin
         if len(self.workflows):
             self._engine.begin_polling()
@@ -238,6 +240,7 @@ class App:
         `SessionError`.
         """
         from .runtime.engine import Start
+        from .runtime.given import checked_tags
         from .runtime.ids import checked_id
         from .runtime.targets import target_of
 
@@ -252,7 +255,7 @@ class App:
             runnable.encode_input(asked.args, asked.kwargs),
             checked_id(id, "start"),
             target_of(runnable) if target is None else target,
-            _checked_tags(tags),
+            checked_tags(tags),
             usual.timeout if given is None else given,
             session or "",
             limits,
@@ -308,7 +311,7 @@ class App:
         from .runtime.waking import QUICKER
 
         head = RunHead(queued.run, queued.workflow, queued.version, "created", queued.target, 0, 0)
-        runnable = known or self._anywhere(head)
+        runnable = known or self._code.anywhere(head)
         if runnable is None:
             return False
         usual = allowed(self.config, runnable, in_session=False)
@@ -366,7 +369,7 @@ class App:
         from .client import Handle, Links
 
         async def code() -> Runnable[..., Any]:
-            return runnable or self._code(await self._head(run))
+            return runnable or self._code.of(await self._head(run))
 
         def other(id: str) -> Handle[Any]:
             return self._handle(id, runnable)
@@ -399,7 +402,7 @@ class App:
         """
         head = await self._head(id)
         if head.status == "completed":
-            return self._handle(id, workflow or self._find(head))
+            return self._handle(id, workflow or self._code.find(head))
         runnable = await self._take(id, workflow, session or "")
         return self._handle(id, runnable)
 
@@ -443,23 +446,13 @@ class App:
         Their code is found among the registered workflows, or imported from the target that they recorded. One that
         cannot be had here is left to others.
         """
-        self.engine.waker.find = self._anywhere
+        self.engine.waker.find = self._code.anywhere
         self.engine.begin_polling()
         while True:
             for head in await self._abandoned():
                 if not await self.engine.is_driven(head.id):
                     await self.engine.waker.take_up(head)
             await asyncio.sleep(LEFT)
-
-    def _anywhere(self, head: RunHead) -> Runnable[..., Any] | None:
-        from .runtime.targets import find_target
-
-        found = self._find(head)
-        if found is None and head.target:
-            if head.target not in self._targets:
-                self._targets[head.target] = find_target(head.target)
-            found = self._targets[head.target]
-        return found
 
     async def _abandoned(self) -> list[RunHead]:
         """Runs that may have been left by their process, and those that are due."""
@@ -481,7 +474,7 @@ class App:
         from .runtime.migrating import Move, migrate
 
         head = await self._head(id)
-        code = workflow or self._newest(head)
+        code = workflow or self._code.newest(head)
         return await migrate(self.engine, head, Move(code, self.migrations, by), dry_run=dry_run)
 
     async def diff(self, id: str, other: str) -> RunDiff:
@@ -491,7 +484,7 @@ class App:
         """
         from .runtime.comparing import compare
 
-        return await compare(self.engine, await self._head(id), await self._head(other), self._code)
+        return await compare(self.engine, await self._head(id), await self._head(other), self._code.of)
 
     async def plan(self, workflow: Runnable[..., Any]) -> list[Planned]:
         """Say for every unfinished run of a workflow what becomes of it with this definition; nothing is changed."""
@@ -501,12 +494,6 @@ class App:
         registered = self.workflows.versions(workflow.name).values()
         others = [other for each in registered if (other := runnable_of(each)) is not workflow]
         return await plan(self.engine, heads, Planning(Move(workflow, self.migrations), others))
-
-    def _newest(self, head: RunHead) -> Runnable[..., Any]:
-        from .runtime.targets import load_target
-
-        found = self.workflows.find(head.workflow)
-        return runnable_of(found) if found is not None else load_target(head.target)
 
     async def _all(self, status: tuple[str, ...]) -> list[RunHead]:
         found: list[RunHead] = []
@@ -523,31 +510,12 @@ class App:
         head = await self._head(id)
         if head.status in ("cancelled", "terminated", "completed", "undone"):
             check_transition(head.status, "running", only_from="failed", run=id, op="resume")
-        runnable = workflow or self._code(head)
+        runnable = workflow or self._code.of(head)
         await self.engine.take(head, runnable, session=session)
         return runnable
 
-    def _find(self, head: RunHead) -> Runnable[..., Any] | None:
-        found = self.workflows.find(head.workflow, version=head.version) or self.workflows.find(head.workflow)
-        return None if found is None else runnable_of(found)
-
-    def _code(self, head: RunHead) -> Runnable[..., Any]:
-        from .runtime.targets import load_version
-
-        found = self._find(head)
-        if found is not None:
-            return found
-        if head.target:
-            return load_version(head.target, head.version)
-        raise RipresaError(
-            f"the code of run {head.id!r} (workflow {head.workflow!r}) cannot be found: it recorded no target",
-            code="unknown_workflow",
-            op="resume",
-            hint="register the workflow: App(workflows=[...]), or hand it to resume()",
-        )
-
     async def _head(self, id: str) -> RunHead:
-        from .runtime.engine import not_found
+        from .runtime.results import not_found
 
         head = await self.store.find_run(id)
         if head is None:
@@ -618,7 +586,9 @@ class App:
         session: str = "",
     ) -> Page:
         """A page of runs, newest first. `after` is the id of the last run of the page before."""
-        where = _where(status, workflow, tag, created_after, created_before)
+        from .selection import where_of
+
+        where = where_of(status, workflow, tag, created_after, created_before)
         return await self.store.list_runs(replace(where, after=after, limit=limit, session=session))
 
     def select(
@@ -634,66 +604,6 @@ class App:
 
         `await app.select(workflow="report", status="failed").retry()`
         """
-        from .selection import Selection
+        from .selection import Selection, where_of
 
-        return Selection(self, _where(status, workflow, tag, created_after, created_before))
-
-
-def _where(
-    status: str | Iterable[str],
-    workflow: str,
-    tag: str,
-    created_after: datetime | None,
-    created_before: datetime | None,
-) -> RunFilter:
-    statuses = (status,) if isinstance(status, str) and status else tuple(status)
-    return RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before))
-
-
-def _check_senders(senders: Mapping[str, Any]) -> None:
-    """Refuse senders of kinds that Ripresa delivers itself, and what cannot be called."""
-    from .runtime.outbox import KINDS
-
-    bad = [f"senders has {kind!r}, which is one of Ripresa's own" for kind in senders if kind in KINDS]
-    bad += [
-        f"senders has {send!r} for {kind!r}, must be an async function of what is sent"
-        for kind, send in senders.items()
-        if not callable(send)
-    ]
-    if bad:
-        raise InvalidConfig("; ".join(bad), op="App")
-
-
-def _check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any]) -> None:
-    """Refuse what would stand in for something of Ripresa's own, and what cannot do what it is for."""
-    from .stores.address import SCHEMES
-
-    bad = [f"stores has {name!r}, which is a store of Ripresa's own" for name in stores if name in SCHEMES]
-    bad += [
-        f"stores has {make!r} for {name!r}, must be a function of an address"
-        for name, make in stores.items()
-        if not callable(make)
-    ]
-    bad += [
-        f"executors has {name!r}, which is one of Ripresa's own" for name in executors if name in ("auto", "process")
-    ]
-    bad += [
-        f"executors has {made!r} for {name!r}, which cannot perform"
-        for name, made in executors.items()
-        if not hasattr(made, "perform")
-    ]
-    if bad:
-        raise InvalidConfig("; ".join(bad), op="App")
-
-
-def _moment(value: datetime | None) -> int:
-    if value is None:
-        return 0
-    return microseconds_of(value)
-
-
-def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    bad = [tag for tag in tags if not tag or not tag.isprintable()]
-    if isinstance(tags, str) or bad:
-        raise InvalidConfig(f"tags is {tags!r}, must be a list of printable texts", op="start")
-    return tuple(tags)
+        return Selection(self, where_of(status, workflow, tag, created_after, created_before))

@@ -134,7 +134,7 @@ async def delegate(engine: Engine, asked: OpenApproval, answer: Answer, to: str,
 async def _sent(engine: Engine, run: str, kind: str, body: dict[str, Any], take: Take | None) -> bool:
     id = uuid4().hex
     history = await engine.history(run)
-    await engine.answer(run, kind, encode_vote(**body, id=id), take=take)
+    await engine.inbox.answer(run, kind, encode_vote(**body, id=id), take=take)
     seq = history[-1].seq
     for _ in range(round(PATIENCE / LOOK)):
         for recorded in await engine.history(run, seq):

@@ -27,12 +27,13 @@ from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig, RipresaError
 from .messages import Signal, Update
 from .runtime.driver import Driver
-from .runtime.engine import Engine, not_found
+from .runtime.engine import Engine
 from .runtime.feed import Notice, Watcher
 from .runtime.functions import moment
 from .runtime.ids import checked_id
 from .runtime.requests import encode_signal
-from .runtime.results import cancel_error, interrupted, result_of, run_error
+from .runtime.restoring import replayed
+from .runtime.results import cancel_error, interrupted, not_found, result_of, run_error
 from .runtime.values import Values
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ class Handle(Generic[R_co]):
         verdict = "retry" if retry else "completed" if failed is None else "failed"
         async with self._seen() as driver:
             body = answer_to(driver, path, verdict, completed if failed is None else failed, by)
-        await self._engine.answer(self.id, "reconcile", to_json(body), take=self._take)
+        await self._engine.inbox.answer(self.id, "reconcile", to_json(body), take=self._take)
 
     @asynccontextmanager
     async def _seen(self) -> AsyncGenerator[Driver, None]:
@@ -358,7 +359,7 @@ class Handle(Generic[R_co]):
         if head is None:
             raise not_found(self.id)
         line = lineage(await self._engine.history(self.id))
-        driver = self._engine.replayed(head, await self._links.code(), line)
+        driver = replayed(self._engine, head, await self._links.code(), line)
         try:
             yield driver
         finally:
@@ -381,7 +382,7 @@ class Handle(Generic[R_co]):
         recorded. Raises `InvalidValue` for a value of another type, `IllegalTransition` if the run has ended.
         """
         text = encode(value, signal.type, where=signal.name, code="invalid_input")
-        return await self._engine.signal(self.id, encode_signal(signal.name, text, id, by), id, take=self._take)
+        return await self._engine.inbox.signal(self.id, encode_signal(signal.name, text, id, by), id, take=self._take)
 
     async def update(
         self,
@@ -458,4 +459,4 @@ class Handle(Generic[R_co]):
         return await approvals.delegate(self._engine, asked, Answer(by, roles), to, self._take)
 
     async def _request(self, kind: str, reason: str, by: str) -> None:
-        await self._engine.request(self.id, kind, reason=reason, by=by, take=self._take)
+        await self._engine.inbox.request(self.id, kind, reason=reason, by=by, take=self._take)

@@ -13,8 +13,10 @@ from .core.events import Recorded, SignalRefused, UpdateAnswered
 from .core.lifecycle import TERMINAL
 from .core.nodes.answer import UPDATES
 from .errors import RipresaError
-from .runtime.engine import Engine, not_found, refused
+from .runtime.engine import Engine
+from .runtime.inbox import refused
 from .runtime.requests import encode_update
+from .runtime.results import not_found
 from .runtime.values import Values
 
 Follow = Callable[[int], AsyncGenerator[Recorded, None]]
@@ -62,7 +64,7 @@ async def _update(engine: Engine, asking: Asking, follow: Follow, take: Take | N
     else:
         seq = driver.state.seq
     key = asking.id and f"{UPDATES}{asking.name}/{id}"
-    await engine.signal(run, encode_update(asking.name, asking.value, id, asking.by), key, take=take)
+    await engine.inbox.signal(run, encode_update(asking.name, asking.value, id, asking.by), key, take=take)
     async with aclosing(follow(seq)) as events:
         async for recorded in events:
             found = _answer((recorded,), asking, id)

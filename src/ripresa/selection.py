@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -146,3 +146,21 @@ async def _asked(head: RunHead, ask: Callable[[RunHead], Awaitable[None]]) -> Re
     except RipresaError as error:
         return Refusal(head.id, error.code, error.message)
     return None
+
+
+def where_of(
+    status: str | Iterable[str],
+    workflow: str,
+    tag: str,
+    created_after: datetime | None,
+    created_before: datetime | None,
+) -> RunFilter:
+    """The filter for runs with one of these statuses, of this workflow, with this tag, begun in this time."""
+    statuses = (status,) if isinstance(status, str) and status else tuple(status)
+    return RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before))
+
+
+def _moment(value: datetime | None) -> int:
+    if value is None:
+        return 0
+    return microseconds_of(value)

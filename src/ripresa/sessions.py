@@ -107,7 +107,7 @@ class Sessions:
         Session and requests become durable together. Raises `SessionError(illegal_transition)`.
         """
         session = await self._move(id, "suspended", "suspend", encode_request("the session is suspended", _by(id)))
-        await self._engine.collect()
+        await self._engine.inbox.collect()
         return session
 
     async def resume(self, id: str) -> Session:
@@ -118,7 +118,7 @@ class Sessions:
             pauses = [item.event for item in journal if isinstance(item.event, PauseRequested)]
             if pauses and pauses[-1].by == _by(id):
                 try:
-                    await self._engine.request(run, "continue", by=_by(id))
+                    await self._engine.inbox.request(run, "continue", by=_by(id))
                 except (IllegalTransition, RunNotFound):  # it went on, or ended, meanwhile
                     continue
         return session

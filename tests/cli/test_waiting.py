@@ -164,7 +164,7 @@ async def leave_signals(terminal: Terminal) -> None:
     """Send both runs a signal without taking them up."""
     async with App(f"sqlite:{terminal.directory}/.ripresa/ripresa.db") as app:
         for run in "ab":
-            await app.engine.signal(run, encode_signal("edited", b'{"text":"better"}'))
+            await app.engine.inbox.signal(run, encode_signal("edited", b'{"text":"better"}'))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -302,7 +302,7 @@ async def test_a_token_kills_the_child_process_of_a_step() -> None:
     async with in_memory(processes=1) as app:
         token = CancelToken()
         handle = await app.start(sleep(60), cancel=token)
-        while not app.engine.drivers[handle.id]._flight:
+        while not app.engine.drivers[handle.id].flight.under_way:
             await turns(1)
         token.cancel()
         assert (await handle.outcome()).status == "cancelled"

@@ -140,7 +140,7 @@ async def test_an_answer_from_elsewhere_comes_by_the_inbox() -> None:
     async with in_memory(memory) as app, in_memory(memory) as other:
         handle = await parked(app, buy)
         await (await other.handle("r", buy)).reconcile("pay", completed={"number": 9}, by="eva")
-        await app.engine.collect()
+        await app.engine.inbox.collect()
         assert await handle.result() == 9
 
 

@@ -158,9 +158,9 @@ async def test_who_sends_without_knowing_the_type_is_told_by_the_wait() -> None:
         static = await app.start(revise("a"))
         await turns(10)
         with pytest.raises(InvalidValue):
-            await app.engine.signal(handle.id, encode_signal("number", b'"a"'))
+            await app.engine.inbox.signal(handle.id, encode_signal("number", b'"a"'))
         with pytest.raises(InvalidValue):
-            await app.engine.signal(static.id, encode_signal("edited", b"1"))
+            await app.engine.inbox.signal(static.id, encode_signal("edited", b"1"))
         assert not any(isinstance(event, SignalReceived) for event in (await handle.status()).steps)
         await handle.send(number, 1)
         await static.send(edited, Draft("a"))
@@ -173,7 +173,7 @@ async def test_a_bad_signal_from_elsewhere_is_recorded_as_refused() -> None:
     async with in_memory(memory) as app, in_memory(memory) as other:
         handle = await app.start(collect(1), id="r")
         await turns(5)
-        assert await other.engine.signal("r", encode_signal("number", b'"a"', "x"), "x")
+        assert await other.engine.inbox.signal("r", encode_signal("number", b'"a"', "x"), "x")
         there = await other.handle("r")
         await there.send(number, 7)
         assert await handle.result() == [7]
@@ -221,7 +221,7 @@ async def test_a_signal_to_a_run_that_has_ended_or_that_there_is_not_says_so() -
         with pytest.raises(IllegalTransition):
             await handle.send(number, 1)
         with pytest.raises(RunNotFound):
-            await app.engine.signal("nowhere", encode_signal("number", b"1"))
+            await app.engine.inbox.signal("nowhere", encode_signal("number", b"1"))
 
 
 async def test_a_signal_that_comes_with_the_end_of_the_run_is_not_swallowed() -> None:

@@ -382,7 +382,7 @@ async def test_a_request_that_nobody_knows_does_not_keep_a_run_awake() -> None:
         await asyncio.sleep(0.3)
         head = await settled(app)
         assert head.wake_at > START
-        await app.engine.signal("r", encode_signal("number", b"5"))
+        await app.engine.inbox.signal("r", encode_signal("number", b"5"))
         assert await handle.result() == 5
 
 

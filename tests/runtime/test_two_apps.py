@@ -219,11 +219,11 @@ async def test_a_run_that_is_taken_between_the_look_and_the_claim_is_left_to_its
             await quick.resume("run", flow)
             await slow.resume("run")
 
-        await slow.engine.request("run", "pause", take=take)
+        await slow.engine.inbox.request("run", "pause", take=take)
         handle = await quick.handle("run")
         assert (await handle.status()).status == "paused"
         with pytest.raises(RunNotFound):
-            await slow.engine.request("nobody", "cancel", take=take)
+            await slow.engine.inbox.request("nobody", "cancel", take=take)
 
 
 async def test_an_error_that_keeps_the_caller_from_taking_a_run_up_is_told() -> None:
@@ -237,9 +237,9 @@ async def test_an_error_that_keeps_the_caller_from_taking_a_run_up_is_told() -> 
             raise RunError("no", run="run", code="interrupted")
 
         with pytest.raises(RunError, match="no"):
-            await app.engine.request("run", "cancel", take=take)
+            await app.engine.inbox.request("run", "cancel", take=take)
         await app.store.put("run", "pause", b"{}")
-        await app.engine.request("run", "cancel")
+        await app.engine.inbox.request("run", "cancel")
 
 
 async def test_a_reader_elsewhere_waits_for_an_owner_that_is_slow(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.events import SignalRefused, UpdateAnswered
+from ripresa.runtime.restoring import replayed
 from ripresa.stores.memory import Memory
 
 from .stage import all_of, in_memory, on_clock, turns
@@ -242,7 +243,7 @@ async def test_an_answer_stands_beside_other_calls_and_is_replayed() -> None:
         assert await handle.result() == 9
         head = await app.store.find_run("a")
         assert head is not None
-        driver = app.engine.replayed(head, beside, await app.engine.history("a"))
+        driver = replayed(app.engine, head, beside, await app.engine.history("a"))
         assert driver.state.status == "completed"
 
 

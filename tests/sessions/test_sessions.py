@@ -34,7 +34,7 @@ from ripresa.core import events as e
 from ripresa.core.view import view_of
 from ripresa.errors import RunError
 from ripresa.ports import Store
-from ripresa.runtime.engine import Engine
+from ripresa.runtime.inbox import Inbox
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
 from tests.runtime.stage import Failing, Tally, journal_of, kinds
@@ -403,10 +403,10 @@ async def test_a_run_that_ends_meanwhile_does_not_disturb_the_resumption(
     await app.sessions.suspend("s")
     await becomes(handle, "paused")
 
-    async def too_late(self: Engine, run: str, kind: str, **more: Any) -> None:
+    async def too_late(self: Inbox, run: str, kind: str, **more: Any) -> None:
         raise IllegalTransition("it is over", run=run)
 
-    monkeypatch.setattr(Engine, "request", too_late)
+    monkeypatch.setattr(Inbox, "request", too_late)
     assert (await app.sessions.resume("s")).status == "active"
     tally.open()
     assert await handle.result() == 0

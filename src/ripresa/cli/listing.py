@@ -17,7 +17,7 @@ from ..core.lifecycle import ACTIVE, LISTED, TERMINAL, WAITING
 from ..core.view import RunView
 from ..errors import RipresaError
 from ..ports import NEVER, Outgoing, RunFilter, RunHead
-from ..runtime.engine import not_found
+from ..runtime.results import not_found
 from ..runtime.values import Values
 from .exits import COMPLETED
 from .places import Place

@@ -52,7 +52,7 @@ def signal(place: Place, sent: Sent, target: str, *, quiet: bool) -> int:
 
     async def begin(app: App) -> list[Handle[Any]]:
         handle = await app.resume(sent.run, workflow)
-        if not await app.engine.signal(sent.run, body, id):
+        if not await app.engine.inbox.signal(sent.run, body, id):
             warn(f"run {sent.run} was sent a signal of this id before")
         return [handle]
 
@@ -65,7 +65,7 @@ async def _left(place: Place, sent: Sent, id: str, body: bytes) -> bool:
         if await app.store.owner(sent.run) is None:
             return False
         seq = len(await app.engine.history(sent.run))
-        if not await app.engine.signal(sent.run, body, id):
+        if not await app.engine.inbox.signal(sent.run, body, id):
             warn(f"run {sent.run} was sent a signal of this id before")
             return True
         found = await _answer(app, sent.run, seq, id)

@@ -15,7 +15,7 @@ from ..client import Handle
 from ..core.lifecycle import ACTIVE, TERMINAL, check_transition
 from ..errors import RipresaError
 from ..ports import RunFilter, RunHead
-from ..runtime.engine import not_found
+from ..runtime.results import not_found
 from .driving import Begin, drive
 from .exits import COMPLETED, USAGE, UserCodeFailed, exit_of, worst
 from .inputs import call_of, load, read_input
@@ -227,7 +227,7 @@ def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
 
     async def begin(app: App) -> list[Handle[Any]]:
         handle = await app.handle(asked.run, workflow)
-        await app.engine.request(
+        await app.engine.inbox.request(
             asked.run, asked.kind, reason=asked.reason, by=BY, take=lambda: app.resume(asked.run, workflow)
         )
         return [handle]
@@ -242,7 +242,7 @@ async def _asked(place: Place, asked: Ask) -> bool:
         owned = await app.store.owner(asked.run) is not None
         if not owned and asked.kind != "pause":
             return False
-        await app.engine.request(asked.run, asked.kind, reason=asked.reason, by=BY)
+        await app.engine.inbox.request(asked.run, asked.kind, reason=asked.reason, by=BY)
         if not owned:
             warn(f"nobody drives run {asked.run}; it will be paused when it is taken up")
             return True

@@ -13,8 +13,8 @@ from ..authoring.migration import Migration
 from ..core.lifecycle import LIVE
 from ..errors import RipresaError
 from ..ports import RunFilter, RunHead
-from ..runtime.engine import not_found
 from ..runtime.migrating import MigrationReport, Move, Planned, Planning, migrate, plan
+from ..runtime.results import not_found
 from ..runtime.targets import migrations_beside, versions_beside
 from .exits import COMPLETED, FAILED, exit_of, worst
 from .inputs import load

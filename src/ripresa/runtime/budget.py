@@ -186,7 +186,8 @@ class Budget:
         if limit is None:
             return
         due = self._began_at + round(limit * MICROSECONDS)
-        self._driver.wake_at(WALL, due, LimitReached(due, "", 0, "wall_time", limit, limit, self.limits.on_exceeded))
+        reached = LimitReached(due, "", 0, "wall_time", limit, limit, self.limits.on_exceeded)
+        self._driver.alarms.wake_at(WALL, due, reached)
 
     # --- the session's share
 

@@ -16,6 +16,7 @@ from ..errors import RipresaError
 from ..ports import RunHead
 from .driver import Driver
 from .engine import Engine
+from .restoring import replayed
 from .values import Values
 
 Code = Callable[[RunHead], Runnable[..., Any]]
@@ -68,5 +69,5 @@ def inputs(engine: Engine, head: RunHead, code: Runnable[..., Any], line: list[R
         if type(frame) is CallFrame:
             found[frame.path] = read(frame.input)
 
-    engine.replayed(head, code, line, told=told).functions.close()
+    replayed(engine, head, code, line, told=told).functions.close()
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,7 +38,6 @@ from ..core.events import (
     RunStarted,
     SessionEntered,
     SignalReceived,
-    TimerFired,
 )
 from ..core.frames import OPEN, CallFrame
 from ..core.lifecycle import TERMINAL
@@ -46,11 +45,13 @@ from ..core.nodes.approval import ASKED
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
-from ..ports import Alarm, Batch, RunHead, Shared
+from ..ports import Batch, RunHead, Shared
 from . import hooks, rare
+from .alarms import Alarms
 from .asking import answered
-from .attempts import Running, attempt, late, never_began, stopped
+from .attempts import Running, attempt, late
 from .feed import Notice, StepBegan
+from .flight import Flight, Place
 from .functions import Functions
 from .idle import Idle, deadlock
 from .reports import SHARING, shared_by
@@ -63,10 +64,6 @@ if TYPE_CHECKING:
     from .hooks import RunHooks
     from .pump import Pump
     from .reuse import Reuse
-
-Place = tuple[str, int]
-"""An attempt: path and number."""
-
 
 QUESTIONS: Final = (Ask, Resume, Intercept)
 """Commands that are answered at once, in the batch of what caused them."""
@@ -91,18 +88,17 @@ class Driver:
 
     __slots__ = (
         "__weakref__",
-        "_alarms",
         "_asks",
         "_broken",
-        "_flight",
+        "_flying",
         "_left",
         "_mail",
         "_moved",
         "_pump",
         "_questions",
         "_taken",
-        "_task",
         "_woken",
+        "alarms",
         "asleep",
         "began",
         "budget",
@@ -110,6 +106,7 @@ class Driver:
         "ended",
         "engine",
         "failure",
+        "flight",
         "fresh",
         "functions",
         "head",
@@ -127,6 +124,7 @@ class Driver:
         "state",
         "stopping",
         "streams",
+        "task",
         "values",
     )
 
@@ -166,13 +164,14 @@ class Driver:
         self._taken: list[int] = []
         self.shared: list[Shared] = []
         self._woken: asyncio.Future[None] | None = None
-        self._flight: dict[Place, tuple[Running, asyncio.Task[None] | None]] = {}
-        self._alarms: dict[str, Alarm] = {}
+        self.flight = Flight(self)
+        self._flying = self.flight.under_way
+        self.alarms = Alarms(engine.clock, self.deliver_if_driven)
         self._pump: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._asks = ASKED in head.tags
         self.idle = Idle(allowed=engine.settings.linger is not None)
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     # --- facts come in
 
@@ -182,8 +181,12 @@ class Driver:
         if self._woken is not None:
             if not self._woken.done():
                 self._woken.set_result(None)
-        elif self._pump is None and any(running.inline for running, _ in self._flight.values()):
+        elif self._pump is None and self.flight.is_inline:
             self._pump = self.engine.loop.create_task(self._pump_mail())
+
+    def hand_in(self, fact: Fact) -> None:
+        """Hand in a fact that nobody waits for."""
+        self.deliver(Mail(fact))
 
     def deliver_if_driven(self, fact: Fact) -> None:
         """Hand in a fact unless the run is not driven any more."""
@@ -213,7 +216,7 @@ class Driver:
 
     def start(self, effects: Sequence[Command], mail: Sequence[Mail] = ()) -> None:
         """Begin to drive in a task of its own."""
-        self._task = self.engine.loop.create_task(self.drive(effects, mail), name=f"ripresa run {self.run}")
+        self.task = self.engine.loop.create_task(self.drive(effects, mail), name=f"ripresa run {self.run}")
 
     async def drive(self, effects: Sequence[Command], mail: Sequence[Mail] = ()) -> None:
         """Drive until the run ends, is stopped, or cannot go on."""
@@ -229,15 +232,14 @@ class Driver:
             error = failed
             raise
         finally:
-            if self._task is asyncio.current_task():  # else the run goes on in another task, see `_give_up`
+            if self.task is asyncio.current_task():  # else the run goes on in another task, see `go_on_without`
                 await self._leave(error)
 
     async def stop(self) -> None:
         """Stop driving: what is in flight is interrupted and recorded, and the run can be taken up again."""
         self.stopping = True
-        self.idle.enough = not self._flight and self.idle.allowed
-        for running, task in list(self._flight.values()):
-            self._interrupt(running, task)
+        self.idle.enough = not self._flying and self.idle.allowed
+        self.flight.interrupt_all()
         self.rouse()
         await asyncio.wait([self.ended])
 
@@ -246,7 +248,7 @@ class Driver:
             await self._pump
         alone = self._perform(effects)
         while self.state.status not in TERMINAL:
-            if self.stopping and not self._flight and not self._mail:
+            if self.stopping and not self._flying and not self._mail:
                 if self.idle.enough and self.state.status == "running":
                     await self.idle.sleep(self)
                 return
@@ -266,14 +268,14 @@ class Driver:
 
     async def _next_mail(self) -> list[Mail]:
         while not self._mail:
-            if self.idle.enough or (self.stopping and not self._flight):
+            if self.idle.enough or (self.stopping and not self._flying):
                 return []
-            if not self._flight and not self._alarms and not self.stopping:
+            if not self._flying and not self.alarms and not self.stopping:
                 fact = deadlock(self)
                 if fact is not None:
                     return [Mail(fact)]
             self._woken = self.engine.loop.create_future()
-            linger = self.idle.linger(self) if self.idle.allowed and not self._flight else None
+            linger = self.idle.linger(self) if self.idle.allowed and not self._flying else None
             try:
                 await self._woken
             finally:
@@ -295,17 +297,17 @@ class Driver:
         """Run the only attempt in flight in this very task."""
         place = (running.path, running.number)
         running.inline = True
-        self._flight[place] = (running, None)
+        self._flying[place] = (running, None)
         try:
             fact = await attempt(running)
         finally:
-            self._landed(running)
-        assert self._task is not None
+            self.flight.landed(running)
+        assert self.task is not None
         if running.given_up:
             late(running, fact)
             raise asyncio.CancelledError
-        if self._task.cancelling():
-            await self._absorb(self._task)
+        if self.task.cancelling():
+            await self._absorb(self.task)
         if self._pump is not None:
             await self._pump
         if self._broken is not None:
@@ -324,16 +326,16 @@ class Driver:
     async def _pump_mail(self) -> None:
         """Deal with facts that arrive while an attempt runs in the run's own task."""
         try:
-            while self._mail and self._flight:
+            while self._mail and self._flying:
                 self._perform(await self._commit(self._take_mail()), beside=True)
                 if self.state.status in TERMINAL:
-                    self._kill()
+                    self.flight.interrupt_all(cancelling=True)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self._broken = error
-            if self._task is not None and self._flight:
-                self._task.cancel()
+            if self.task is not None and self._flying:
+                self.task.cancel()
         finally:
             self._pump = None
 
@@ -560,109 +562,27 @@ class Driver:
                     continue
                 frame = self.state.frames.get(command.path)
                 wanted = isinstance(frame, CallFrame) and frame.phase == OPEN and frame.attempt == command.attempt
-                if wanted and (command.path, command.attempt) not in self._flight:
+                if wanted and (command.path, command.attempt) not in self._flying:
                     starts.append(Running(self, command))
             elif isinstance(command, CancelStep):
-                self._cancel(command)
+                self.flight.cancel(command)
             elif isinstance(command, SetTimer):
-                self._set_alarm(command)
+                self.alarms.set(command)
             elif isinstance(command, ClearTimer):
-                self._clear_alarm(command.path)
+                self.alarms.clear(command.path)
             else:
                 rare.perform(self, command)
-        if len(starts) == 1 and not beside and not self._flight and not self._mail:
+        if len(starts) == 1 and not beside and not self._flying and not self._mail:
             return starts[0]
         for running in starts:
-            self.begin(running)
+            self.flight.begin(running)
         return None
-
-    def begin(self, running: Running, how: Callable[[Running], Awaitable[Fact | None]] = attempt) -> None:
-        """Do something about an attempt in a task of its own."""
-        task = self.engine.loop.create_task(self._beside(running, how))
-        self._flight[running.path, running.number] = (running, task)
-
-    async def _beside(self, running: Running, how: Callable[[Running], Awaitable[Fact | None]]) -> None:
-        try:
-            fact = await how(running)
-        except RipresaError:  # its journal was closed to it, which the run's own task has been told too
-            return
-        finally:
-            self._landed(running)
-        if fact is None:
-            self.rouse()
-        elif not running.given_up:
-            for report in running.reported(fact):
-                self.deliver(Mail(report))
-            self.deliver(Mail(fact))
-        else:
-            late(running, fact)
-
-    def _landed(self, running: Running) -> None:
-        """An attempt has ended."""
-        place = (running.path, running.number)
-        if running.patience is not None:
-            running.patience.cancel()
-        if not running.given_up:
-            self._flight.pop(place, None)
-            self.began.pop(place, None)
-
-    def _interrupt(self, running: Running, task: asyncio.Task[None] | None) -> None:
-        """Ask an attempt to stop; one that does not within the engine's patience is given up."""
-        if running.patience is None:
-            running.patience = self.engine.loop.call_later(self.engine.patience, self._give_up, running)
-        target = task or self._task
-        if running.started and target is not None:
-            target.cancel()
-
-    def _give_up(self, running: Running) -> None:
-        """Go on without an attempt that does not stop. The run leaves its task to it if it holds that one."""
-        running.given_up = True
-        self._flight.pop((running.path, running.number), None)
-        self._mail.append(Mail(stopped(running)))
-        if running.inline:
-            self.start(())
-        else:
-            self.rouse()
-
-    def _kill(self) -> None:
-        """Stop what is in flight: the run was terminated beside the attempt in its own task."""
-        for running, task in list(self._flight.values()):
-            running.cancelling = True
-            self._interrupt(running, task)
-
-    def _cancel(self, command: CancelStep) -> None:
-        found = self._flight.get((command.path, command.attempt))
-        if found is None:
-            self.deliver(Mail(never_began(self, command)))
-            return
-        running, task = found
-        running.cancelling = True
-        self._interrupt(running, task)
-
-    def _set_alarm(self, command: SetTimer) -> None:
-        self._clear_alarm(command.path)
-        self._alarms[command.path] = self.clock.call_at(command.due, partial(self._fire, command))
-
-    def _fire(self, command: SetTimer) -> None:
-        self._alarms.pop(command.path, None)
-        self.deliver(Mail(TimerFired(max(self.clock.now(), command.due), command.path)))
-
-    def wake_at(self, name: str, due: int, fact: Fact) -> None:
-        """Deal with a fact when it is due, instead of one of this name that was to come before."""
-        self._clear_alarm(name)
-        self._alarms[name] = self.clock.call_at(due, partial(self.deliver_if_driven, fact))
-
-    def _clear_alarm(self, path: str) -> None:
-        alarm = self._alarms.pop(path, None)
-        if alarm is not None:
-            alarm.cancel()
 
     # --- the end
 
     async def _leave(self, error: BaseException | None) -> None:
-        for path in list(self._alarms):
-            self._clear_alarm(path)
-        await self._abandon()
+        self.alarms.close()
+        await self.flight.abandon()
         if self.hooks is not None:
             await self.hooks.close()
         self._left = True
@@ -683,15 +603,13 @@ class Driver:
             else:
                 self.ended.set_result(None)
 
-    async def _abandon(self) -> None:
-        """Stop whatever is still in flight without recording anything (after termination, or a lost journal)."""
-        beside = [(running, task) for running, task in self._flight.values() if task is not None]
-        for running, task in beside:
-            running.cancelling = True
-            task.cancel()
-        if beside:
-            await asyncio.wait([task for _, task in beside], timeout=self.engine.patience)
-        self._flight.clear()
+    def go_on_without(self, running: Running, fact: Fact) -> None:
+        """Go on after an attempt was given up: in another task, if it holds the run's own."""
+        self._mail.append(Mail(fact))
+        if running.inline:
+            self.start(())
+        else:
+            self.rouse()
 
     def _too_late(self, error: BaseException | None) -> BaseException:
         if isinstance(error, Fenced | StoreError):

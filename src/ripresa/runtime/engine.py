@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ..authoring.flow import Runnable
@@ -15,73 +15,51 @@ from ..authoring.hooks import Hooks
 from ..authoring.pool import Pool
 from ..core.advance import outstanding
 from ..core.codec import decode_events
-from ..core.commands import CancelStep, Command
-from ..core.definition import Definition, differences
+from ..core.commands import Command
+from ..core.definition import Definition
 from ..core.durations import MICROSECONDS
 from ..core.events import (
-    ApprovalDelegated,
-    Asked,
-    AttemptLost,
     CancelRequested,
     ContinueRequested,
     Fact,
     LimitsSet,
-    Migrated,
-    Raised,
     Recorded,
-    Restarted,
-    Returned,
-    RunFailed,
-    RunForked,
-    RunReopened,
     RunStarted,
-    RunTaken,
     SessionEntered,
-    SignalReceived,
-    SignalRefused,
-    VoteCast,
     Write,
 )
-from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.lifecycle import TERMINAL, check_transition
-from ..core.limits import NONE, Limits, decode_limits
-from ..core.nodes.answer import UPDATES
+from ..core.limits import NONE, Limits
 from ..core.nodes.stateful import Stateful
-from ..core.replay import feed, lineage, started_of, steps
+from ..core.replay import lineage
 from ..core.state import RunState
 from ..errors import (
-    DefinitionChanged,
     InvalidConfig,
-    InvalidValue,
     RipresaError,
     RunError,
     RunExists,
-    RunNotFound,
     SessionError,
     StoreError,
 )
-from ..ports import Clock, Executor, Request, RunHead, Store
+from ..ports import Clock, Executor, RunHead, Store
 from ..stores.rules import require_active
-from .attempts import bound_at, lost_attempt
 from .driver import Driver, Mail
 from .feed import Feed
 from .hooks import Switchboard, changed_points
 from .ids import new_id
+from .inbox import Inbox
 from .outbox import Outbox, Sender
 from .pools import Pools
-from .requests import checked, decode_request, encode_request
-from .results import ended
+from .restoring import replayed, stopped, takeover
+from .results import not_found
 from .slots import Slots
 from .views import beginning
-from .waking import QUICKER, Waker
+from .waking import Waker
 
 if TYPE_CHECKING:
     from ..executors.processes import Processes
     from ..executors.threads import Threads
     from .cancellation import CancelToken
-
-MESSAGES: Final = (SignalReceived, SignalRefused, VoteCast, ApprovalDelegated)
-"""Facts that are for the run as it goes on, also when it had failed before they came."""
 
 POLL = 0.2
 """Seconds between two looks at the inbox for requests of other processes."""
@@ -173,6 +151,7 @@ class Engine:
         self._look = False
         self._unreleased: set[str] = set()
         self.name = f"{os.getpid()}"
+        self.inbox = Inbox(self)
         self.waker = Waker(self)
         self.outbox = Outbox(self, self.settings.senders)
 
@@ -222,7 +201,7 @@ class Engine:
         )
         state = RunState(definition.for_run())
         driver = Driver(self, state, head, start.runnable, concurrency=start.limits.concurrency)
-        self._limit(driver, start.limits, now, ())
+        self.limit(driver, start.limits, now, ())
         driver.hooks = self.switchboard.of_run(driver)
         points = () if driver.hooks is None else driver.hooks.recorded()
         fact = RunStarted(
@@ -281,7 +260,7 @@ class Engine:
         if definition.hash not in self._described:
             driver.keeper.blobs[definition.hash] = definition.description
 
-    def _limit(self, driver: Driver, limits: Limits, began_at: int, line: Sequence[Recorded]) -> None:
+    def limit(self, driver: Driver, limits: Limits, began_at: int, line: Sequence[Recorded]) -> None:
         """Give the run a budget if its own limits or those of its session ask for one."""
         session = self.store.find_session(driver.head.session) if driver.head.session else None
         changed = any(isinstance(item.event, LimitsSet) for item in line)
@@ -346,7 +325,7 @@ class Engine:
 
     def wanted(self, driver: Driver) -> list[Command]:
         """What is to be done first of all for a run that was taken up."""
-        return [*outstanding(driver.state), *self._stopped(driver)]
+        return [*outstanding(driver.state), *stopped(driver)]
 
     def gate(self, run: str) -> asyncio.Lock:
         """One at a time begins a run or takes it up."""
@@ -379,63 +358,15 @@ class Engine:
         assert head is not None
         if head.status in TERMINAL:  # by whoever had it just before
             check_transition(head.status, "running", only_from="failed", run=run, op="resume")
-        driver = await self._restore(head, runnable)
+        driver = replayed(self, head, runnable, lineage(await self.history(run)))
         entering = self._entering(driver, session) if session not in ("", head.session) else []
         try:
-            mail = [*self._takeover(driver, epoch, await self._pending(driver)), *map(Mail, entering)]
+            mail = [*takeover(driver, epoch, await self.inbox.pending(driver)), *map(Mail, entering)]
             await driver.commit_takeover(mail)
         except BaseException:
             driver.functions.close()
             raise
         return driver
-
-    async def _restore(self, head: RunHead, runnable: Runnable[..., Any]) -> Driver:
-        return self.replayed(head, runnable, lineage(await self.history(head.id)))
-
-    def replayed(
-        self,
-        head: RunHead,
-        runnable: Runnable[..., Any],
-        line: list[Recorded],
-        *,
-        told: Callable[[Driver, Recorded, list[Recorded]], None] | None = None,
-        checked: bool = True,
-    ) -> Driver:
-        """A driver that stands at the end of a line. `told` is called before each fact that led there is fed.
-
-        If not `checked` the definition may be another one than the run's, as long as it decides the same.
-        """
-        definition, started = runnable.definition, started_of(line)
-        if checked:
-            self._check_definition(started, definition, head.id)
-        limits = decode_limits(started.limits)
-        driver = Driver(self, RunState(definition.for_run()), head, runnable, concurrency=limits.concurrency)
-        mended = max((item.seq for item in line if isinstance(item.event, RunReopened | RunFailed)), default=0)
-        try:
-            for fact, recorded in steps(line):
-                if told is not None:
-                    told(driver, fact, recorded)
-                if isinstance(fact.event, Asked | Returned | Raised | Restarted):
-                    driver.functions.replay(fact.event, strict=fact.seq > mended)
-                feed(driver.state, fact, recorded)
-        except BaseException:
-            driver.functions.close()
-            raise
-        driver.keeper.take()
-        self._restore_reuse(driver, line)
-        self._limit(driver, limits, line[0].at, line)
-        return driver
-
-    def _restore_reuse(self, driver: Driver, line: list[Recorded]) -> None:
-        """A fork or migrated run goes on taking over results after it was taken up again."""
-        for recorded in line:
-            event = recorded.event
-            if isinstance(event, Migrated | RunTaken):
-                driver.fresh = isinstance(event, Migrated)
-            if isinstance(event, RunForked | Migrated):
-                from .reuse import Reuse
-
-                driver.take_over(Reuse.decode(driver.values.text(event.reuse), event.generation))
 
     async def history(self, run: str, after: int = 0) -> list[Recorded]:
         """The events of a run after sequence number `after`. Raises `RunNotFound`.
@@ -455,62 +386,6 @@ class Engine:
             rows = await self.store.read(run, after, PAGE)
         return found
 
-    def _check_definition(self, started: RunStarted, definition: Definition, run: str) -> None:
-        if started.definition == definition.hash:
-            return
-        found = differences(self.store.blob(started.definition), definition.description)
-        error = DefinitionChanged(
-            f"the structure of workflow {started.workflow!r} changed since run {run!r} began:\n"
-            + "\n".join(f"  - {line}" for line in found),
-            op="resume",
-            where=started.workflow,
-            hint="bodies, retries and timeouts of steps may change under a run; restore the structure or start anew",
-        )
-        error.nodes = tuple(line.split(":")[0] for line in found)
-        raise error
-
-    def _takeover(self, driver: Driver, epoch: int, pending: list[Mail]) -> list[Mail]:
-        state, now = driver.state, self.clock.now()
-        taken = [Mail(RunTaken(now, epoch, self.name))]
-        hooks = self.hooks_of(driver)
-        if state.status == "failed":
-            signals = [mail for mail in pending if isinstance(mail.fact, MESSAGES)]
-            void = [mail for mail in pending if mail not in signals]  # asked of the run before it failed
-            return [*taken, *void, Mail(RunReopened(now, kept=True)), *hooks, *signals]
-        lost = () if driver.fresh else self._lost(driver, now)
-        return [*taken, *hooks, *map(Mail, lost), *pending]
-
-    def _lost(self, driver: Driver, now: int) -> Iterator[Fact]:
-        """What became of the attempts that were under way when the run was left."""
-        state = driver.state
-        for frame in list(state.frames.values()):
-            if not isinstance(frame, CallFrame):
-                continue
-            if frame.phase == CANCELLING:
-                yield AttemptLost(now, frame.path, frame.attempt, "cancelled")
-            elif frame.phase == OPEN:
-                step = bound_at(driver, frame).step
-                if step.options.effect != "irreversible" or frame.started == frame.attempt:
-                    yield lost_attempt(driver, frame, step, "crashed", now)
-
-    def _stopped(self, driver: Driver) -> Iterator[Command]:
-        """A request that waited for the run has cancelled attempts that nobody has in flight."""
-        for frame in driver.state.frames.values():
-            if isinstance(frame, CallFrame) and frame.phase == CANCELLING:
-                yield CancelStep(frame.path, frame.attempt)
-
-    async def _pending(self, driver: Driver) -> list[Mail]:
-        requests = await self.store.pending([driver.head.id])
-        driver.seen = max((request.number for request in requests), default=0)
-        return [mail for request in requests if (mail := self._mail(request, driver)) is not None]
-
-    def _mail(self, request: Request, driver: Driver) -> Mail | None:
-        """A request as mail; None for one that only a newer version knows, which is left where it is."""
-        try:
-            return Mail(checked(decode_request(request, self.clock.now()), driver), number=request.number)
-        except RipresaError:
-            return None
-
     async def owned_elsewhere(self, run: str) -> RunError:
         """The error for a run that another living owner has."""
         owner = await self.store.owner(run)
@@ -522,108 +397,16 @@ class Engine:
             hint="it goes on there; look at it with: ripresa show " + run,
         )
 
-    # --- requests
-
-    async def request(
-        self, run: str, kind: str, *, reason: str = "", by: str = "", take: Callable[[], Any] | None = None
-    ) -> None:
-        """Ask something of a run: of its driver here, by the inbox of its owner elsewhere, or taking it up oneself.
-
-        `take` takes the run up when nobody owns it. Durable on return. Raises `IllegalTransition`, `RunNotFound`.
-        """
-        driver = self.drivers.get(run)
-        if kind == "continue":
-            head = driver.head if driver is not None else await self.store.find_run(run)
-            if head is not None and head.session:
-                require_active(head.session, self.store.find_session(head.session), kind)
-        if driver is not None:
-            await driver.durable(decode_request(Request(0, run, kind, encode_request(reason, by)), self.clock.now()))
-            return
-        await self._check_open(run)
-        await self.store.put(run, kind, encode_request(reason, by))
-        if take is not None and not await self.is_driven(run):
-            try:
-                await take()
-            except RunError as error:
-                if error.code not in QUICKER:  # else whoever was quicker finds the request
-                    raise
-
-    async def signal(self, run: str, body: bytes, id: str = "", *, take: Callable[[], Any] | None = None) -> bool:
-        """Send a signal, durable on return; False if this run was sent one with the same `id` before.
-
-        `take` takes the run up when nobody owns it; where its code is not here, whoever has it finds the signal.
-        Raises `InvalidValue` if the run waits for a value of another type (as far as that is known here),
-        `IllegalTransition` if it has ended, `RunNotFound`.
-        """
-        driver = self.drivers.get(run)
-        if driver is not None:
-            fact = decode_request(Request(0, run, "signal", body), self.clock.now())
-            fact = checked(fact, driver)
-            if not isinstance(fact, SignalReceived):
-                raise refused(fact)
-            if not id:
-                await driver.durable(fact)
-                return True
-        else:
-            await self._check_open(run)
-        if not await self.store.put(run, "signal", body, id and f"signal/{id}"):
-            return False
-        if driver is not None:
-            await self.collect()
-        elif take is not None and not await self.is_driven(run):
-            try:
-                await take()
-            except RipresaError as error:
-                if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
-                    raise
-        return True
-
-    async def answer(self, run: str, kind: str, body: bytes, *, take: Callable[[], Any] | None = None) -> None:
-        """Hand an answer to an approval to the run: durable on return. What it came to stands in the journal.
-
-        Raises `IllegalTransition` if the run has ended, `RunNotFound`.
-        """
-        driver = self.drivers.get(run)
-        if driver is not None:
-            fact = decode_request(Request(0, run, kind, body), self.clock.now())
-            await driver.durable(checked(fact, driver))
-            return
-        await self._check_open(run)
-        await self.store.put(run, kind, body)
-        if take is not None and not await self.is_driven(run):
-            try:
-                await take()
-            except RipresaError as error:
-                if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
-                    raise
-
-    async def _check_open(self, run: str) -> None:
-        head = await self.store.find_run(run)
-        if head is None:
-            raise not_found(run)
-        if head.status in TERMINAL:
-            raise ended(run, head.status)
-
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL)
             with suppress(StoreError):
                 if self.store.changed() or self._look:
                     self._look = False
-                    await self.collect()
+                    await self.inbox.collect()
                     self.outbox.look()
                     if self.settings.linger is not None:
                         self.waker.look()
-
-    async def collect(self) -> None:
-        """Bring the requests that wait for runs driven here to them."""
-        for request in await self.store.pending(list(self.drivers)):
-            driver = self.drivers.get(request.run)
-            if driver is not None and request.number > driver.seen:
-                driver.seen = request.number
-                mail = self._mail(request, driver)
-                if mail is not None:
-                    driver.deliver(mail)
 
     # --- the end
 
@@ -676,16 +459,3 @@ class Engine:
             self._threads.close()
         if self._processes is not None:
             await self._processes.close()
-
-
-def refused(fact: Fact) -> InvalidValue:
-    """The error for a signal that the run does not take."""
-    assert isinstance(fact, SignalRefused)
-    return InvalidValue(fact.failure.message, op="send", where=fact.name.removeprefix(UPDATES))
-
-
-def not_found(run: str) -> RunNotFound:
-    """The error for a run that is not in the store."""
-    return RunNotFound(
-        f"there is no run {run!r} in this store", run=run, hint="ripresa runs lists those that there are"
-    )

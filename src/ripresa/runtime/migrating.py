@@ -24,6 +24,7 @@ from ..errors import IllegalTransition, InvalidValue, RipresaError
 from ..ports import RunHead
 from .driver import Driver
 from .engine import Engine
+from .restoring import replayed
 from .reuse import Reuse
 from .values import Values
 
@@ -317,7 +318,7 @@ def missing(head: RunHead, version: str) -> RipresaError:
 
 def fits(engine: Engine, head: RunHead, code: Runnable[..., Any], line: list[Recorded]) -> None:
     """Replay a line against another definition. Raises where that decides otherwise."""
-    engine.replayed(head, code, line, checked=False).functions.close()
+    replayed(engine, head, code, line, checked=False).functions.close()
 
 
 # --- plan

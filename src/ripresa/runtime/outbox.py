@@ -145,7 +145,7 @@ class Outbox:
         store, due = self._engine.store, parcel.due
         try:
             if parcel.kind == "signal":
-                await self._engine.signal(parcel.target, parcel.body, parcel.id)
+                await self._engine.inbox.signal(parcel.target, parcel.body, parcel.id)
             elif parcel.kind == "start":
                 queued = QueuedStart.decode(parcel.body)
                 if not await self.begin(self._known.get(queued.definition), queued):

@@ -37,7 +37,7 @@ def ask(driver: Driver, command: Reconcile) -> None:
     """Let the step's own function find out what happened; without one, a person is waited for."""
     frame = parked_at(driver.state, command.path)
     if frame is not None and not driver.stopping and bound_at(driver, frame).step.reconciler is not None:
-        driver.begin(Running(driver, RunStep(command.path, command.attempt, command.input)), found_out)
+        driver.flight.begin(Running(driver, RunStep(command.path, command.attempt, command.input)), found_out)
 
 
 async def found_out(running: Running) -> Fact | None:

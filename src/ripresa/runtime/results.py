@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..authoring.failures import error_of
 from ..core.events import Failure
 from ..core.values import NULL, Value
-from ..errors import IllegalTransition, RunCancelled, RunError, RunFailed
+from ..errors import IllegalTransition, RunCancelled, RunError, RunFailed, RunNotFound
 
 if TYPE_CHECKING:
     from ..core.view import RunView
@@ -62,4 +62,11 @@ def interrupted(run: str) -> RunError:
         run=run,
         code="interrupted",
         hint=f"take it up again: ripresa resume {run}",
+    )
+
+
+def not_found(run: str) -> RunNotFound:
+    """The error for a run that is not in the store."""
+    return RunNotFound(
+        f"there is no run {run!r} in this store", run=run, hint="ripresa runs lists those that there are"
     )

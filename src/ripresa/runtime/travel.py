@@ -39,6 +39,7 @@ from .attempts import bound_at
 from .driver import Driver, Mail
 from .engine import Engine
 from .ids import new_id
+from .restoring import replayed
 from .reuse import ANYWHERE, CHANGING, Reuse, digest_of_input
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ async def _branched(
     to = find_place(journal, back.to)
     if not back.again:
         _refuse_repeats(_changing(engine, head, code, journal, to), run, to)
-    driver = engine.replayed(head, code, lineage(journal[:to]))
+    driver = replayed(engine, head, code, lineage(journal[:to]))
     hooks = engine.hooks_of(driver)
     now, since = engine.clock.now(), len(journal) + 1
     fact = RolledBack(now, to, since, next_generation(journal), epoch, back.reason, back.by)
@@ -132,7 +133,7 @@ def _changing(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: 
             case _:
                 pass
 
-    engine.replayed(head, code, lineage(journal), told=told).functions.close()
+    replayed(engine, head, code, lineage(journal), told=told).functions.close()
     return list(found)
 
 
@@ -189,7 +190,7 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
     tags = head.tags if wanted.tags is None else wanted.tags
     twin = replace(head, id=run, status="created", created_at=now, updated_at=now, wake_at=0, error="", tags=tags)
     events = source.events(run)
-    driver = engine.replayed(twin, code, [Recorded(run, n, _at(e), e) for n, e in enumerate(events, 1)])
+    driver = replayed(engine, twin, code, [Recorded(run, n, _at(e), e) for n, e in enumerate(events, 1)])
     reuse = source.reuse(driver.state.generation)
     driver.take_over(reuse)
     hooks = engine.hooks_of(driver)
@@ -265,7 +266,7 @@ class _Source:
             self._check_given(driver)
 
         try:
-            driver = engine.replayed(head, self.code, self._later, told=told)
+            driver = replayed(engine, head, self.code, self._later, told=told)
         except Nondeterminism:
             if not self._results or self._results[-1][0] < self.cut:
                 raise

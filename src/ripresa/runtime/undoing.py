@@ -13,7 +13,9 @@ from ..core.places import find_place
 from ..core.replay import lineage
 from ..core.view import view_of
 from .driver import Driver, Mail
-from .engine import Engine, not_found
+from .engine import Engine
+from .restoring import replayed
+from .results import not_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo
     try:
         head = await engine.store.find_run(run)
         assert head is not None
-        driver = engine.replayed(head, code, lineage(await engine.history(run)))
+        driver = replayed(engine, head, code, lineage(await engine.history(run)))
         if driver.state.status == "undone" and not driver.state.ledger.after(after):
             driver.functions.close()
             await engine.release(run)

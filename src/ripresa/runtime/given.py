@@ -1,0 +1,50 @@
+"""Checks what an app is given from outside, all of it together, before anything is begun with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import InvalidConfig
+from ..stores.address import SCHEMES
+from .outbox import KINDS
+
+
+def check_senders(senders: Mapping[str, Any]) -> None:
+    """Refuse senders of kinds that Ripresa delivers itself, and what cannot be called."""
+    bad = [f"senders has {kind!r}, which is one of Ripresa's own" for kind in senders if kind in KINDS]
+    bad += [
+        f"senders has {send!r} for {kind!r}, must be an async function of what is sent"
+        for kind, send in senders.items()
+        if not callable(send)
+    ]
+    if bad:
+        raise InvalidConfig("; ".join(bad), op="App")
+
+
+def check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any]) -> None:
+    """Refuse what would stand in for something of Ripresa's own, and what cannot do what it is for."""
+    bad = [f"stores has {name!r}, which is a store of Ripresa's own" for name in stores if name in SCHEMES]
+    bad += [
+        f"stores has {make!r} for {name!r}, must be a function of an address"
+        for name, make in stores.items()
+        if not callable(make)
+    ]
+    bad += [
+        f"executors has {name!r}, which is one of Ripresa's own" for name in executors if name in ("auto", "process")
+    ]
+    bad += [
+        f"executors has {made!r} for {name!r}, which cannot perform"
+        for name, made in executors.items()
+        if not hasattr(made, "perform")
+    ]
+    if bad:
+        raise InvalidConfig("; ".join(bad), op="App")
+
+
+def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """The tags of a run. Raises `InvalidConfig` unless they are printable texts."""
+    bad = [tag for tag in tags if not tag or not tag.isprintable()]
+    if isinstance(tags, str) or bad:
+        raise InvalidConfig(f"tags is {tags!r}, must be a list of printable texts", op="start")
+    return tuple(tags)

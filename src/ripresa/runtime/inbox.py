@@ -1,0 +1,138 @@
+"""Brings what others ask of a run to its driver: directly here, through the inbox of its owner elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core.events import Fact, SignalReceived, SignalRefused
+from ..core.lifecycle import TERMINAL
+from ..core.nodes.answer import UPDATES
+from ..errors import InvalidValue, RipresaError, RunError
+from ..ports import Request
+from ..stores.rules import require_active
+from .driver import Driver, Mail
+from .requests import checked, decode_request, encode_request
+from .results import ended, not_found
+from .waking import QUICKER
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+class Inbox:
+    """What is asked of the runs of an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def request(
+        self, run: str, kind: str, *, reason: str = "", by: str = "", take: Callable[[], Any] | None = None
+    ) -> None:
+        """Ask something of a run: of its driver here, by the inbox of its owner elsewhere, or taking it up oneself.
+
+        `take` takes the run up when nobody owns it. Durable on return. Raises `IllegalTransition`, `RunNotFound`.
+        """
+        driver = self._engine.drivers.get(run)
+        if kind == "continue":
+            head = driver.head if driver is not None else await self._engine.store.find_run(run)
+            if head is not None and head.session:
+                require_active(head.session, self._engine.store.find_session(head.session), kind)
+        if driver is not None:
+            await driver.durable(
+                decode_request(Request(0, run, kind, encode_request(reason, by)), self._engine.clock.now())
+            )
+            return
+        await self._check_open(run)
+        await self._engine.store.put(run, kind, encode_request(reason, by))
+        if take is not None and not await self._engine.is_driven(run):
+            try:
+                await take()
+            except RunError as error:
+                if error.code not in QUICKER:  # else whoever was quicker finds the request
+                    raise
+
+    async def signal(self, run: str, body: bytes, id: str = "", *, take: Callable[[], Any] | None = None) -> bool:
+        """Send a signal, durable on return; False if this run was sent one with the same `id` before.
+
+        `take` takes the run up when nobody owns it; where its code is not here, whoever has it finds the signal.
+        Raises `InvalidValue` if the run waits for a value of another type (as far as that is known here),
+        `IllegalTransition` if it has ended, `RunNotFound`.
+        """
+        driver = self._engine.drivers.get(run)
+        if driver is not None:
+            fact = decode_request(Request(0, run, "signal", body), self._engine.clock.now())
+            fact = checked(fact, driver)
+            if not isinstance(fact, SignalReceived):
+                raise refused(fact)
+            if not id:
+                await driver.durable(fact)
+                return True
+        else:
+            await self._check_open(run)
+        if not await self._engine.store.put(run, "signal", body, id and f"signal/{id}"):
+            return False
+        if driver is not None:
+            await self.collect()
+        elif take is not None and not await self._engine.is_driven(run):
+            try:
+                await take()
+            except RipresaError as error:
+                if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
+                    raise
+        return True
+
+    async def answer(self, run: str, kind: str, body: bytes, *, take: Callable[[], Any] | None = None) -> None:
+        """Hand an answer to an approval to the run: durable on return. What it came to stands in the journal.
+
+        Raises `IllegalTransition` if the run has ended, `RunNotFound`.
+        """
+        driver = self._engine.drivers.get(run)
+        if driver is not None:
+            fact = decode_request(Request(0, run, kind, body), self._engine.clock.now())
+            await driver.durable(checked(fact, driver))
+            return
+        await self._check_open(run)
+        await self._engine.store.put(run, kind, body)
+        if take is not None and not await self._engine.is_driven(run):
+            try:
+                await take()
+            except RipresaError as error:
+                if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
+                    raise
+
+    async def _check_open(self, run: str) -> None:
+        head = await self._engine.store.find_run(run)
+        if head is None:
+            raise not_found(run)
+        if head.status in TERMINAL:
+            raise ended(run, head.status)
+
+    async def pending(self, driver: Driver) -> list[Mail]:
+        """What waits for a run that is being taken up."""
+        requests = await self._engine.store.pending([driver.head.id])
+        driver.seen = max((request.number for request in requests), default=0)
+        return [mail for request in requests if (mail := self._letter(request, driver)) is not None]
+
+    def _letter(self, request: Request, driver: Driver) -> Mail | None:
+        """A request as mail; None for one that only a newer version knows, which is left where it is."""
+        try:
+            return Mail(checked(decode_request(request, self._engine.clock.now()), driver), number=request.number)
+        except RipresaError:
+            return None
+
+    async def collect(self) -> None:
+        """Bring the requests that wait for runs driven here to them."""
+        for request in await self._engine.store.pending(list(self._engine.drivers)):
+            driver = self._engine.drivers.get(request.run)
+            if driver is not None and request.number > driver.seen:
+                driver.seen = request.number
+                mail = self._letter(request, driver)
+                if mail is not None:
+                    driver.deliver(mail)
+
+
+def refused(fact: Fact) -> InvalidValue:
+    """The error for a signal that the run does not take."""
+    assert isinstance(fact, SignalRefused)
+    return InvalidValue(fact.failure.message, op="send", where=fact.name.removeprefix(UPDATES))
