@@ -102,10 +102,9 @@ class App:
     ) -> None:
         from .runtime.code import Code
         from .runtime.engine import Settings
-        from .runtime.given import check_providers, check_senders
+        from .runtime.given import check_providers
 
-        check_providers(stores, executors)
-        check_senders(senders)
+        check_providers(stores, executors, senders)
         given = {
             "store": store if isinstance(store, str) else None,
             "durability": durability,

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..errors import InvalidConfig
 from ..stores.address import SCHEMES
 from .outbox import KINDS
 
-
-def check_senders(senders: Mapping[str, Any]) -> None:
-    """Refuse senders of kinds that Ripresa delivers itself, and what cannot be called."""
-    bad = [f"senders has {kind!r}, which is one of Ripresa's own" for kind in senders if kind in KINDS]
-    bad += [
-        f"senders has {send!r} for {kind!r}, must be an async function of what is sent"
-        for kind, send in senders.items()
-        if not callable(send)
-    ]
-    if bad:
-        raise InvalidConfig("; ".join(bad), op="App")
+OWN: Final = ("auto", "process")
+"""Names of executors that are always there."""
 
 
-def check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any]) -> None:
+def check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any], senders: Mapping[str, Any]) -> None:
     """Refuse what would stand in for something of Ripresa's own, and what cannot do what it is for."""
     bad = [f"stores has {name!r}, which is a store of Ripresa's own" for name in stores if name in SCHEMES]
+    bad += [f"executors has {name!r}, which is one of Ripresa's own" for name in executors if name in OWN]
+    bad += [f"senders has {kind!r}, which is one of Ripresa's own" for kind in senders if kind in KINDS]
     bad += [
         f"stores has {make!r} for {name!r}, must be a function of an address"
         for name, make in stores.items()
         if not callable(make)
     ]
     bad += [
-        f"executors has {name!r}, which is one of Ripresa's own" for name in executors if name in ("auto", "process")
-    ]
-    bad += [
         f"executors has {made!r} for {name!r}, which cannot perform"
         for name, made in executors.items()
         if not hasattr(made, "perform")
+    ]
+    bad += [
+        f"senders has {send!r} for {kind!r}, must be an async function of what is sent"
+        for kind, send in senders.items()
+        if not callable(send)
     ]
     if bad:
         raise InvalidConfig("; ".join(bad), op="App")
