@@ -285,13 +285,31 @@ class StepTimeout(StepFailed, TimeoutError):
 
 
 class StepError(RipresaError):
-    """Raised by a step to fail with a code of the table and say itself whether trying again may help."""
+    """Raised by a step to fail with a code of the table and say itself whether trying again may help.
+
+    `retry_after` is how many seconds the next try, if there is one, waits at least (what a server asked for).
+    """
 
     default_code = "step_failed"
+    retry_after: float = 0.0
 
-    def __init__(self, message: str, *, code: str | None = None, retryable: bool = True, hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retryable: bool = True,
+        hint: str = "",
+        retry_after: float = 0.0,
+    ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.retryable = retryable
+        self.retry_after = retry_after
+
+
+def asked_wait(error: BaseException) -> float:
+    """Seconds that an error asks to wait before the next try."""
+    return error.retry_after if isinstance(error, StepError) else 0.0
 
 
 def is_retryable(error: BaseException) -> bool:

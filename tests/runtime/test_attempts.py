@@ -96,6 +96,45 @@ async def test_what_is_not_retryable_is_tried_once(error: Exception, retry: Retr
     assert log == [1]
 
 
+async def test_an_error_may_ask_to_wait_longer_than_the_policy_does() -> None:
+    busy = StepError("busy", retry_after=60)
+
+    async with on_clock() as (app, clock):
+        flaky = failing(1, busy, retry=Retry(2, 1, jitter=0))
+        handle = await app.start(chain(flaky)(0))
+        assert await clock.jump() == 1 * MINUTE
+        assert await handle.result() == 2
+
+        calls = failing(1, busy, retry=Retry(2, 90, jitter=0, max_wait=90))
+        handle = await app.start(chain(calls)(0))
+        assert await clock.jump() == 1.5 * MINUTE
+        assert await handle.result() == 2
+
+        handle = await app.start(chain(failing(1, busy, retry=1))(0))
+        with pytest.raises(RunFailed, match="busy"):
+            await handle.result()
+
+
+async def test_a_journaled_call_waits_as_long_as_its_error_asks() -> None:
+    tries: list[int] = []
+
+    @step(retry=Retry(2, 1, jitter=0))
+    async def flaky(number: int) -> int:
+        tries.append(number)
+        if len(tries) == 1:
+            raise StepError("busy", retry_after=60)
+        return number
+
+    @step
+    async def calling() -> int:
+        return await current().call(flaky, 9)
+
+    async with on_clock() as (app, clock):
+        handle = await app.start(calling())
+        assert await clock.jump() == 1 * MINUTE
+        assert await handle.result() == 9
+
+
 async def test_a_step_without_retry_is_tried_once() -> None:
     log: list[int] = []
     with pytest.raises(ValueError, match="once"):

@@ -53,7 +53,7 @@ from ..core.nodes.compensation import CompensationFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
 from ..core.values import Value
-from ..errors import RipresaError, StepTimeout
+from ..errors import RipresaError, StepTimeout, asked_wait
 from ..ports import Work
 from . import caching
 from .clock import sleep, time_limit
@@ -296,6 +296,7 @@ class Running:
             return None
         now, failure = self.driver.clock.now(), failure_of(error, self.path, self.number)
         wait = retry_after(options.retry, tries, failure, spread_of(self.driver.state.seed, key, tries))
+        wait = wait if wait is None else max(wait, asked_wait(error))
         retry_at = 0 if wait is None else now + round(wait * MICROSECONDS)
         await self.driver.durable(CallFailed(now, self.path, self.number, key, failure, retry_at))
         return wait
@@ -522,7 +523,8 @@ def failed(running: Running, error: BaseException) -> StepFailed:
     failure = failure_of(error, running.path, running.number)
     now = driver.clock.now()
     retry_at = next_attempt(driver, running.frame, running.step, failure, now)
-    return StepFailed(now, running.path, running.number, failure, retry_at)
+    least = now + round(asked_wait(error) * MICROSECONDS)
+    return StepFailed(now, running.path, running.number, failure, max(retry_at, least) if retry_at else 0)
 
 
 def lost(running: Running, reason: str) -> AttemptLost:

@@ -21,7 +21,7 @@ from ..authoring.stream import Stage
 from ..context import Variables, copy_variables
 from ..core.durations import MICROSECONDS
 from ..core.retry import retry_after, spread_of
-from ..errors import RipresaError
+from ..errors import RipresaError, asked_wait
 from ..executors.threads import Threads
 from ..ports import Clock
 from .buffers import CHUNK, Buffer, Items, Marks
@@ -95,7 +95,7 @@ async def _attempts(step: Step[..., Any], ground: Ground, item: Any) -> Any:
             wait = retry_after(options.retry, tries, failure_of(error), spread)
             if wait is None:
                 raise
-            await sleep(ground.clock, wait)
+            await sleep(ground.clock, max(wait, asked_wait(error)))
 
 
 async def _attempt(step: Step[..., Any], ground: Ground, item: Any) -> Any:
