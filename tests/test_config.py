@@ -150,6 +150,7 @@ def test_every_bad_field_is_named_at_once() -> None:
         "features": {"maps": "maybe"},
         "chains": 7,
         "colours": {},
+        "models": {"fast": 7, "slow": "openai:gpt-4o"},
         "limits": {"tokens": -1, "money": "much", "wall_time": "x"},
     }
     names = ("GRAPHS_TIMEOUT", "LIMITS_MONEY", "FEATURES_LOOPS")
@@ -164,6 +165,7 @@ def test_every_bad_field_is_named_at_once() -> None:
         "features.maps (dict) is 'maybe', must be true or false",
         "chains (dict) is 7, must hold options",
         "colours (dict) is no section, must be one of app,",
+        "models.fast (dict) is 7, must be the name of a model",
         "limits.tokens (dict) is -1, must be a whole number from 0",
         "limits.money (dict) is 'much', must be a number from 0",
         "limits.wall_time (dict) is 'x'",

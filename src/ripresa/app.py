@@ -75,7 +75,8 @@ class App:
     next.
 
     `stores` and `executors` are of one's own: a factory for a scheme of addresses, and what steps name by
-    `executor="NAME"`; `senders` deliver what steps send by `current().queue("NAME", ...)`.
+    `executor="NAME"`; `senders` deliver what steps send by `current().queue("NAME", ...)`; `models` are what `model=`
+    of llm steps and agents means, by name: another name, a `ModelEndpoint` or a `Model`.
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -99,6 +100,7 @@ class App:
         stores: Mapping[str, Factory] = MappingProxyType({}),
         executors: Mapping[str, Executor] = MappingProxyType({}),
         senders: Mapping[str, Sender] = MappingProxyType({}),
+        models: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         from .runtime.code import Code
         from .runtime.engine import Settings
@@ -128,6 +130,7 @@ class App:
             seconds(near, "near"),
             dict(executors),
             dict(senders),
+            {**self.config.models, **models},
         )
         self._stores = dict(stores)
         self._engine: Engine | None = None

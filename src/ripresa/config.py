@@ -82,6 +82,8 @@ class Config:
     observability: ObservabilityConfig = field(default_factory=ObservabilityConfig)
     features: Features = field(default_factory=Features)
     limits: Limits = NONE
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What `model=` of llm steps and agents means, by name: another name, or `provider:model`."""
 
     @classmethod
     def load(
@@ -148,6 +150,9 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "features": Features,
     "limits": Limits,
 }
+
+MODELS: Final = "models"
+"""The section whose options are named by whoever writes it."""
 
 CHOICES: Final = {
     "durability": ("full", "normal"),
@@ -216,7 +221,7 @@ def _environment(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, text in env.items():
         section, _, option = name.removeprefix("RIPRESA_").lower().partition("_")
-        if name.startswith("RIPRESA_") and section in SECTIONS and option:
+        if name.startswith("RIPRESA_") and option and (section in SECTIONS or section == MODELS):
             found.setdefault(section, {})[option] = text
     if env.get("RIPRESA_STORE"):
         found.setdefault("app", {}).setdefault("store", env["RIPRESA_STORE"])
@@ -225,14 +230,16 @@ def _environment(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 def _built(layers: list[tuple[Mapping[str, Any], str]]) -> Config:
     """The tree that layers make, the later ones over the earlier."""
-    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    values: dict[str, dict[str, Any]] = {section: {} for section in (*SECTIONS, MODELS)}
     bad: list[str] = []
     for tree, place in layers:
         for section, options in tree.items():
-            if section not in SECTIONS:
-                bad.append(f"{section} ({place}) is no section, must be one of {', '.join(SECTIONS)}")
+            if section not in values:
+                bad.append(f"{section} ({place}) is no section, must be one of {', '.join(values)}")
             elif not isinstance(options, Mapping):
                 bad.append(f"{section} ({place}) is {options!r}, must hold options")
+            elif section == MODELS:
+                values[section].update(_models(options, place, bad))  # pyright: ignore[reportUnknownArgumentType]
             else:
                 values[section].update(_values(section, options, place, bad))  # pyright: ignore[reportUnknownArgumentType]
     sections: dict[str, Any] = {}
@@ -243,7 +250,15 @@ def _built(layers: list[tuple[Mapping[str, Any], str]]) -> Config:
             bad.append(f"{section}: {error.message}")
     if bad:
         raise InvalidConfig("; ".join(bad), op="Config")
-    return Config(**sections)
+    return Config(**sections, models=values[MODELS])
+
+
+def _models(options: Mapping[Any, Any], place: str, bad: list[str]) -> Iterator[tuple[str, str]]:
+    for name, model in options.items():
+        if isinstance(model, str) and model.strip():
+            yield str(name), model
+        else:
+            bad.append(f"{MODELS}.{name} ({place}) is {model!r}, must be the name of a model")
 
 
 def _values(section: str, options: Mapping[Any, Any], place: str, bad: list[str]) -> Iterator[tuple[str, Any]]:

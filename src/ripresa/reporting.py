@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from os import PathLike
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, overload
 
 from .errors import RipresaError
@@ -75,6 +76,18 @@ class Reporting(Protocol):
         """The step changed a file."""
         ...
 
+    def write(self, text: str) -> None:
+        """The step has a piece of text that is being written."""
+        ...
+
+    def tell(self, sender: str, receiver: str, kind: str, content: object) -> None:
+        """Somebody sent somebody something."""
+        ...
+
+    def models(self) -> Mapping[str, Any]:
+        """The models of the app, by name."""
+        ...
+
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
         """The step made a result file."""
         ...
@@ -93,13 +106,30 @@ class Reporting(Protocol):
 
 
 class Sends:
-    """What a step may send out of its run."""
+    """What a step may send out of its run, and tell those who watch it."""
 
     __slots__ = ()
 
     def _reporting(self) -> Reporting:
         """Where it is handed in."""
         return NOWHERE
+
+    def write(self, text: str, /) -> None:
+        """Tell watchers a piece of text as it is being written, by a model for example: not kept."""
+        self._reporting().write(text)
+
+    def interaction(self, sender: str, receiver: str, kind: str, content: object) -> None:
+        """Record who sent what to whom: agents, models, tools and people, by name.
+
+        It becomes durable with the end of the attempt, whether or not it succeeds, or with the journaled call that was
+        made next. Outside a run it is forgotten.
+        """
+        self._reporting().tell(sender, receiver, kind, content)
+
+    @property
+    def models(self) -> Mapping[str, Any]:
+        """The models of the app, by name; none outside a run."""
+        return self._reporting().models()
 
     def send(self, run: str, signal: Signal[A], value: A, /, *, id: str = "") -> None:
         """Send another run a signal, if and only if this step completes: it becomes durable in that transaction.
@@ -144,6 +174,18 @@ class Nowhere:
     def touch(self, path: str | PathLike[str]) -> None:
         """See `Reporting`."""
         return
+
+    def write(self, text: str) -> None:
+        """See `Reporting`."""
+        return
+
+    def tell(self, sender: str, receiver: str, kind: str, content: object) -> None:
+        """See `Reporting`."""
+        return
+
+    def models(self) -> Mapping[str, Any]:
+        """See `Reporting`."""
+        return MappingProxyType({})
 
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
         """See `Reporting`."""

@@ -23,6 +23,7 @@ from ripresa.core.events import (
     CheckpointNamed,
     FilesTouched,
     HookFailed,
+    Interacted,
     LateOutcome,
     LimitReached,
     LimitsSet,
@@ -480,6 +481,17 @@ def steps_that_report() -> tuple[Definition, Callable[[Play], None]]:
     return define(call("a")), history
 
 
+def agents_that_talk() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'"tides"')
+        play.feed(Interacted(play.now, "planner", 1, "planner", "search", "call", b'{"query":"tides"}'))
+        play.feed(CallRecorded(play.now, "planner", 1, "search:0f", b'["a"]'))
+        play.feed(Interacted(play.now, "planner", 1, "planner", "writer", "handoff", b'["a"]'))
+        play.done("planner", b'"done"')
+
+    return define(call("planner")), history
+
+
 def people_are_asked() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b'{"topic":"tides"}')
@@ -576,6 +588,8 @@ WORKFLOWS = {
         state_taken_back,
         state_merged,
         steps_that_report,
+        agents_that_talk,
+        agents_that_talk,
         a_step_that_sends,
         limits_reached,
         undone_and_reconciled,
@@ -606,6 +620,7 @@ ENDS = {
     "state_taken_back": "completed",
     "state_merged": "completed",
     "steps_that_report": "completed",
+    "agents_that_talk": "completed",
     "a_step_that_sends": "completed",
     "limits_reached": "completed",
     "undone_and_reconciled": "undone",

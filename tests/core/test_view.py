@@ -103,6 +103,10 @@ LATER = {"updated_at": START + 5, "deadline": START + 14}
         ([e.LimitReached(START, "a", 1, "steps", 1, 1), e.RunContinued()], {"limit": "", "status": "running"}),
         ([e.ArtifactSaved(START, "a", 1, "n", "text/plain", "0f", 2, b"[]")], {"artifacts": 1}),
         ([e.MessageQueued(START, "a", 1, "signal", "r", "id", b"{}")], {"sent": 1}),
+        (
+            [e.Interacted(START, "a", 1, "planner", "search", "call", b'"tides"')],
+            {"interactions": [e.Interacted(START, "a", 1, "planner", "search", "call", b'"tides"')]},
+        ),
         ([e.RunPausing()], {"status": "paused"}),
         ([e.RunPausing(), e.RunContinued()], {"status": "running"}),
         ([e.RunCancelling("enough")], {"status": "cancelling", "reason": "enough"}),

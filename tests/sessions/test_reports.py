@@ -8,14 +8,29 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, RipresaError, RunFailed, StoreError, branch, chain, current, map_each, step, stream
+from ripresa import (
+    App,
+    Config,
+    Retry,
+    RipresaError,
+    RunFailed,
+    StoreError,
+    branch,
+    chain,
+    current,
+    map_each,
+    step,
+    stream,
+)
 from ripresa.core import events as e
+from ripresa.core.events import Interacted
 from ripresa.errors import InvalidValue
 from ripresa.ports import Store
 from ripresa.runtime import reports
+from ripresa.runtime.feed import TextWritten
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
-from tests.runtime.stage import Failing, journal_of, kinds
+from tests.runtime.stage import Failing, journal_of, kinds, turns
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -128,6 +143,9 @@ async def test_a_condition_has_nothing_to_report(app: App) -> None:
             lambda: here.usage(tokens=1),
             lambda: here.touched("x"),
             lambda: here.save_artifact("x", b""),
+            lambda: here.write("x"),
+            lambda: here.interaction("a", "b", "call", 1),
+            lambda: here.models,
         ]
         for report in calls:
             with pytest.raises(RipresaError, match="a condition has nothing to report") as caught:
@@ -137,6 +155,68 @@ async def test_a_condition_has_nothing_to_report(app: App) -> None:
 
     await app.sessions.create("s")
     assert await app.run(branch(meddles, ask, ask)(1), session="s") == 1
+
+
+# --- who sent what to whom
+
+
+async def test_interactions_are_recorded_in_order_also_of_attempts_that_fail(app: App) -> None:
+    @step(retry=Retry(2, 0))
+    async def plan(topic: str) -> str:
+        current().interaction("planner", "writer", "handoff", {"topic": topic, "attempt": current().attempt})
+        if current().attempt == 1:
+            raise ValueError
+        return topic
+
+    handle = await app.start(plan("tides"))
+    await handle.result()
+    told = [event for event in await journal_of(handle) if isinstance(event, Interacted)]
+    assert [(each.sender, each.receiver, each.kind, each.attempt) for each in told] == [
+        ("planner", "writer", "handoff", 1),
+        ("planner", "writer", "handoff", 2),
+    ]
+    assert told[0].content == b'{"topic":"tides","attempt":1}'
+    assert (await handle.status()).interactions == told
+
+
+async def test_outside_a_run_nothing_is_told() -> None:
+    current().interaction("a", "b", "call", 1)
+    current().write("text")
+    assert dict(current().models) == {}
+
+
+async def test_text_is_told_to_watchers_as_it_is_written(app: App) -> None:
+    begin = asyncio.Event()
+
+    @step
+    async def speak() -> None:
+        await begin.wait()
+        current().write("one ")
+        current().write("two")
+
+    handle = await app.start(speak())
+    written: list[str] = []
+
+    async def watch() -> None:
+        async for item in handle.watch():
+            if isinstance(item, TextWritten):
+                written.append(item.text)
+
+    watching = asyncio.create_task(watch())
+    await turns(5)
+    begin.set()
+    await watching
+    assert written == ["one ", "two"]
+
+
+async def test_a_step_sees_the_models_of_its_app() -> None:
+    @step
+    async def look() -> dict[str, str]:
+        return dict(current().models)
+
+    config = Config.load(env={"RIPRESA_MODELS_FAST": "openai:gpt-4o-mini", "RIPRESA_MODELS_DEFAULT": "fast"})
+    async with App("memory:", config=config, models={"fast": "local"}) as app:
+        assert await app.run(look()) == {"fast": "local", "default": "fast"}
 
 
 # --- artifacts

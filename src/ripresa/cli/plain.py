@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from ..approvals import OpenApproval
-from ..core.events import CallSpec, Failure, Recorded
+from ..core.events import CallSpec, Failure, Interacted, Recorded
 from ..core.merge import whole
 from ..core.values import Pick, Value, digest_of
 from ..core.view import Change, RunView, StateView, StepView
@@ -74,6 +74,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             "sent": view.sent,
             "files": list(view.files),
         },
+        "interactions": [_interaction(each, read) for each in view.interactions],
         "steps": [step_plain(step, read) for step in view.steps.values()],
         "timers": [{"path": path, "due": moment(due)} for path, due in view.timers.items()],
         "waits": [
@@ -105,6 +106,11 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "epoch": view.epoch,
         "owner": owner,
     }
+
+
+def _interaction(told: Interacted, read: Any) -> dict[str, Any]:
+    who = {"path": told.path, "from": told.sender, "to": told.receiver, "kind": told.kind}
+    return {"at": moment(told.at), **who, "content": value(told.content, read)}
 
 
 def fields_plain(state: StateView, read: Read) -> dict[str, Any]:

@@ -59,6 +59,7 @@ from .parts import ValidationResult as ValidationResult
 from .parts import Write as Write
 from .reported import ArtifactSaved as ArtifactSaved
 from .reported import FilesTouched as FilesTouched
+from .reported import Interacted as Interacted
 from .reported import LimitReached as LimitReached
 from .reported import LimitsSet as LimitsSet
 from .reported import MessageQueued as MessageQueued
@@ -431,6 +432,7 @@ Fact: TypeAlias = (
     | MessageQueued
     | UsageReported
     | FilesTouched
+    | Interacted
     | LimitReached
     | LimitsSet
     | LateOutcome

@@ -57,7 +57,7 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "state": ("StateChanged", "StateGiven", "StateMerged"),
     "approval": ("ApprovalRequested", "ApprovalReminded", "ApprovalEscalated", "ApprovalDelegated", "ApprovalDecided"),
     "artifact": ("ArtifactSaved", "FilesTouched"),
-    "message": ("MessageQueued",),
+    "message": ("MessageQueued", "Interacted"),
     "compensation": ("CompensationStarted", "StepUndone", "UndoFailed", "CompensationEnded"),
     "cleanup": ("CleanupStarted", "CleanupEnded"),
     "hook": ("Intercepted", "HookFailed", "HooksSet"),

@@ -86,6 +86,19 @@ class FilesTouched(Reported):
 
 
 @dataclass(frozen=True, slots=True)
+class Interacted(Reported):
+    """Somebody sent somebody else something: agents, models, tools and people, by name; `kind` says what it was."""
+
+    at: int
+    path: str
+    attempt: int
+    sender: str
+    receiver: str
+    kind: str
+    content: Value
+
+
+@dataclass(frozen=True, slots=True)
 class LimitReached:
     """A limit of the run, or of its `session`, does not let an attempt begin or go on (no path: the run as a whole).
 

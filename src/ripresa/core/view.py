@@ -162,6 +162,8 @@ class RunView:
     """What steps said they used, also in attempts that failed."""
     files: dict[str, str] = field(default_factory=dict[str, str])
     """The files that steps said they changed, each with the step that did last."""
+    interactions: list[e.Interacted] = field(default_factory=list[e.Interacted])
+    """Who sent what to whom, as steps told it."""
     artifacts: int = 0
     sent: int = 0
     approvals: dict[str, ApprovalView] = field(default_factory=dict[str, ApprovalView])
@@ -497,6 +499,8 @@ class RunView:
                 self.cost += cost
             case e.FilesTouched(_, path, _, files):
                 self.files.update(dict.fromkeys(files, path))
+            case e.Interacted():
+                self.interactions.append(event)
             case e.ArtifactSaved():
                 self.artifacts += 1
             case e.MessageQueued():

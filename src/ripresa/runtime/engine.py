@@ -86,6 +86,7 @@ class Settings:
     near: float = 5.0
     executors: Mapping[str, Executor] = field(default_factory=dict[str, Executor])
     senders: Mapping[str, Sender] = field(default_factory=dict[str, "Sender"])
+    models: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         bad = [

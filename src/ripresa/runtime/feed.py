@@ -40,6 +40,16 @@ class StepProgressed:
 
 
 @dataclass(frozen=True, slots=True)
+class TextWritten:
+    """Notice: a piece of text that a step has while it is being written."""
+
+    run: str
+    path: str
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StreamProgressed:
     """Notice: how a stream is doing, at most once a second.
 
@@ -60,7 +70,7 @@ class StreamProgressed:
     lag: float
 
 
-Notice = StepBegan | StepProgressed | StreamProgressed
+Notice = StepBegan | StepProgressed | StreamProgressed | TextWritten
 
 Listener = Callable[[Recorded], None]
 """Told about every durable event, in order within a run; it must return quickly."""

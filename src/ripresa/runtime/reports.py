@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from ..authoring.encoding import encode
 from ..core.events import (
     ArtifactSaved,
     Fact,
     FilesTouched,
+    Interacted,
     MessageQueued,
     SessionEntered,
     SessionWritten,
@@ -28,6 +30,7 @@ from ..errors import InvalidValue
 from ..messages import Signal
 from ..ports import ArtifactSave, Outgoing, RunHead, SessionWrite, Shared
 from ..reporting import SessionData
+from .feed import TextWritten
 from .mailing import Mailing
 from .session_data import StepSession, session_of
 
@@ -45,7 +48,18 @@ Source = bytes | os.PathLike[str]
 class Report:
     """The report of one attempt."""
 
-    __slots__ = ("_driver", "_files", "_mailing", "_running", "_session", "_sources", "artifacts", "cost", "tokens")
+    __slots__ = (
+        "_driver",
+        "_files",
+        "_mailing",
+        "_running",
+        "_session",
+        "_sources",
+        "_told",
+        "artifacts",
+        "cost",
+        "tokens",
+    )
 
     def __init__(self, driver: Driver, running: Running) -> None:
         self._driver = driver
@@ -55,6 +69,7 @@ class Report:
         self._files: dict[str, None] = {}
         self._sources: list[tuple[str, str, Source]] = []
         self.artifacts: list[tuple[str, str, str, int, Value]] = []
+        self._told: list[tuple[str, str, str, Value]] = []
         self.tokens = 0
         self.cost = 0.0
 
@@ -84,6 +99,20 @@ class Report:
     def touch(self, path: str | os.PathLike[str]) -> None:
         """See `StepContext.touched`."""
         self._files[os.fspath(path)] = None
+
+    def write(self, text: str) -> None:
+        """See `StepContext.write`."""
+        running = self._running
+        self._driver.tell(TextWritten(running.run, running.path, running.number, text))
+
+    def tell(self, sender: str, receiver: str, kind: str, content: object) -> None:
+        """See `StepContext.interaction`."""
+        text = encode(content, where=f"{self._running.path}, {kind} of {sender} to {receiver}")
+        self._told.append((sender, receiver, kind, self._driver.keeper.keep(text)))
+
+    def models(self) -> Mapping[str, Any]:
+        """See `StepContext.models`."""
+        return self._driver.engine.settings.models
 
     def save(self, name: str, source: bytes | str | os.PathLike[str], media_type: str) -> None:
         """See `StepContext.save_artifact`."""
@@ -155,6 +184,9 @@ class Report:
             artifacts, self.artifacts = self.artifacts, []
             for name, media_type, digest, size, content in artifacts:
                 yield ArtifactSaved(at, path, attempt, name, media_type, digest, size, content)
+        told, self._told = self._told, []
+        for each in told:
+            yield Interacted(at, path, attempt, *each)
         if self.tokens or self.cost:
             yield UsageReported(at, path, attempt, self.tokens, self.cost)
             self.tokens, self.cost = 0, 0.0

@@ -6,7 +6,7 @@ the step and reaches the store in that transaction, so it is made once or not at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -151,6 +151,18 @@ class Reading:
     def touch(self, path: str | PathLike[str]) -> None:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("touched")
+
+    def write(self, text: str) -> None:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("write")
+
+    def tell(self, sender: str, receiver: str, kind: str, content: object) -> None:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("interaction")
+
+    def models(self) -> Mapping[str, Any]:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("models")
 
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
         """Raises `RipresaError(invalid_state)`."""

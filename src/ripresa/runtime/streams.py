@@ -138,12 +138,13 @@ class _SeenSession(ReadSession):
 
 
 class _StageReport:
-    """What a stage may report: what it used and touched, which has happened whatever becomes of its item."""
+    """What a stage may report: what it used, touched and told, which has happened whatever becomes of its item."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self.use = running.reporting().use
-        self.touch = running.reporting().touch
+        report = running.reporting()
+        self.use, self.touch = report.use, report.touch
+        self.write, self.tell, self.models = report.write, report.tell, report.models
 
     def session(self) -> ReadSession:
         """The session, to read."""

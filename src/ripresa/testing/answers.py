@@ -65,6 +65,10 @@ class Received:
         """The model that was asked for."""
         return str(self.body.get("model", ""))
 
+    def option(self, name: str) -> dict[str, Any]:
+        """An object of the body; an empty one if it has none of this name."""
+        return dict(self.body.get(name) or {})
+
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The messages, as they were sent."""

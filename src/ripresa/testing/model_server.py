@@ -202,7 +202,7 @@ def chunks(number: str, received: Received, answer: Answer) -> Iterator[dict[str
         for piece in _pieces(arguments):
             yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     yield chunk({}, _finish(answer, uses))
-    if (received.body.get("stream_options") or {}).get("include_usage"):
+    if received.option("stream_options").get("include_usage"):
         yield {**whole, "choices": [], "usage": _usage(received, answer, text, uses)}
 
 
@@ -214,7 +214,7 @@ def _shaped(received: Received, answer: Answer) -> tuple[str, tuple[ToolUse, ...
     """The text and the uses of tools of an answer; a value goes where the request wants structured output."""
     if answer.value is None:
         return answer.text, answer.uses
-    form = (received.body.get("response_format") or {}).get("type")
+    form = received.option("response_format").get("type")
     output = next((name for name in received.tools if name.startswith("final_result")), None)
     if form in ("json_schema", "json_object") or output is None:
         return json.dumps(answer.value), answer.uses
