@@ -120,18 +120,10 @@ class App:
         self._address: str | Store = (store or options.store) if store is None or isinstance(store, str) else store
         self._durability = options.durability
         self._clock = clock
-        self._settings = Settings(
-            options.max_concurrency,
-            options.threads,
-            options.processes,
-            options.patience,
-            tuple(pools),
-            None if linger is None else seconds(linger, "linger"),
-            seconds(near, "near"),
-            dict(executors),
-            dict(senders),
-            {**self.config.models, **models},
-        )
+        named = {**self.config.models, **models}
+        lengths = (None if linger is None else seconds(linger, "linger"), seconds(near, "near"))
+        caps = (options.max_concurrency, options.threads, options.processes, options.patience)
+        self._settings = Settings(*caps, tuple(pools), *lengths, dict(executors), dict(senders), named)
         self._stores = dict(stores)
         self._engine: Engine | None = None
         self._listeners = (*log_listener(self.config.observability.log), *listeners)
