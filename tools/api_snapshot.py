@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ripresa
+import ripresa.steps
 
 SNAPSHOT = Path(__file__).parent.parent / "tests" / "api_snapshot.txt"
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -19,7 +20,11 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 def lines() -> list[str]:
     """Every public name with its signature, and every public member of every public class."""
     return sorted(
-        line for name in ripresa.__all__ if name != "__version__" for line in _told(name, getattr(ripresa, name))
+        f"{prefix}{line}"
+        for prefix, module in (("", ripresa), ("steps.", ripresa.steps))
+        for name in module.__all__
+        if name != "__version__"
+        for line in _told(name, getattr(module, name))
     )
 
 

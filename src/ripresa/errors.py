@@ -79,6 +79,13 @@ CODES: dict[str, Code] = {
     "update_timeout": Code("an update was not answered in time; it is still with the run"),
     "vote_refused": Code("an answer to an approval does not count"),
     "unknown_executor": Code("a step names an executor that the app does not have"),
+    # ready-made steps
+    "secret_missing": Code("a secret is not where its reference says"),
+    "executable_missing": Code("a program is not installed, or cannot be run"),
+    "process_failed": Code("a program ended with a status that means failure", retryable=True),
+    "no_output": Code("a program said nothing for too long", retryable=True),
+    "too_large": Code("an output or answer is larger than is allowed"),
+    "outside_workspace": Code("a path leads out of the folder that it is for"),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),
@@ -288,10 +295,13 @@ class StepError(RipresaError):
     """Raised by a step to fail with a code of the table and say itself whether trying again may help.
 
     `retry_after` is how many seconds the next try, if there is one, waits at least (what a server asked for).
+    `unknown` says that nobody knows what the attempt did: an irreversible step then waits for who does, instead of
+    failing or being tried again.
     """
 
     default_code = "step_failed"
     retry_after: float = 0.0
+    unknown = False
 
     def __init__(
         self,
@@ -301,10 +311,12 @@ class StepError(RipresaError):
         retryable: bool = True,
         hint: str = "",
         retry_after: float = 0.0,
+        unknown: bool = False,
     ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.unknown = unknown
 
 
 def asked_wait(error: BaseException) -> float:

@@ -292,7 +292,8 @@ class Running:
 
         An irreversible call that ran into its timeout has not reported: it stays intended, and is not tried again.
         """
-        if options.effect == "irreversible" and isinstance(error, StepTimeout):
+        unknown = isinstance(error, StepTimeout) or getattr(error, "unknown", False)
+        if options.effect == "irreversible" and unknown:
             return None
         now, failure = self.driver.clock.now(), failure_of(error, self.path, self.number)
         wait = retry_after(options.retry, tries, failure, spread_of(self.driver.state.seed, key, tries))
@@ -421,7 +422,8 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
     except RipresaError as error:
         if error.code == "limit_exceeded" and running.refused is not None and options.effect != "irreversible":
             return running.refused
-        return lost(running, "process_died") if error.code == "process_died" else failed(running, error)
+        unknown = options.effect == "irreversible" and getattr(error, "unknown", False)
+        return lost(running, "process_died") if unknown or error.code == "process_died" else failed(running, error)
     except TimeoutError as error:
         if limit is not None and limit.expired():
             return lost(running, "timeout")

@@ -1,0 +1,30 @@
+"""Ready-made steps: programs, HTTP, webhooks, coding agents, people. Each is loaded when it is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
+    from .secret import Secret
+
+_PLACES = {
+    "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
+    "secret": ("Secret",),
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = ["Command", "Completed", "ProgramStep", "Secret", "ShellOptions", "python", "shell"]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,66 @@
+"""A step may say of its own failure that nobody knows what it did."""
+
+import asyncio
+
+import pytest
+
+from ripresa import App, Retry, RunFailed, StepError, current, step
+from ripresa.errors import is_retryable
+from tests.runtime.stage import turns
+
+
+def broken_off() -> StepError:
+    return StepError("the line broke off", unknown=True)
+
+
+async def test_an_irreversible_step_that_does_not_know_waits_for_who_does() -> None:
+    @step(effect="irreversible", retry=3)
+    async def pay() -> int:
+        raise broken_off()
+
+    async with App("memory:") as app:
+        handle = await app.start(pay())
+        async with asyncio.timeout(10):
+            while not (await handle.status()).parked:
+                await turns(3)
+        await handle.reconcile("pay", completed=3, by="ann")
+        assert await handle.result() == 3
+
+
+async def test_any_other_step_that_does_not_know_fails_like_any_other() -> None:
+    tries = list[int]()
+
+    @step(retry=Retry(2, wait=0))
+    async def look() -> int:
+        tries.append(1)
+        raise broken_off()
+
+    async with App("memory:") as app:
+        with pytest.raises(RunFailed):
+            await app.run(look())
+    assert len(tries) == 2
+
+
+async def test_an_irreversible_call_that_does_not_know_is_not_made_again() -> None:
+    tries = list[int]()
+
+    @step(effect="irreversible", retry=3)
+    async def pay() -> int:
+        tries.append(1)
+        raise broken_off()
+
+    @step(retry=Retry(2, wait=0))
+    async def outer() -> int:
+        return await current().call(pay)
+
+    async with App("memory:") as app:
+        with pytest.raises(RunFailed) as caught:
+            await app.run(outer())
+    failure = caught.value.failure
+    assert failure.code == "outcome_unknown"
+    assert len(tries) == 1
+
+
+def test_a_failure_says_whether_to_try_again() -> None:
+    assert is_retryable(broken_off())
+    assert not is_retryable(StepError("no", retryable=False))
