@@ -20,6 +20,7 @@ from ripresa import (
     map_each,
     parallel,
     step,
+    stream,
     workflow,
 )
 from ripresa.runtime.pools import PoolStatus
@@ -301,6 +302,32 @@ async def test_durable_functions_draw_from_pools() -> None:
     async with in_memory() as app:
         assert len(await app.run(many())) == 5
         assert tally.most == 2
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_steps_that_are_stages_or_the_sink_of_a_stream_draw_from_their_pools(declared: bool) -> None:
+    pool, tally = Pool("two", size=2), Tally(open=True)
+    seen: list[Any] = []
+
+    @step(pool="two" if declared else pool)
+    async def use(number: int) -> int:
+        await tally.visit()
+        return number
+
+    @step(pool=pool)
+    async def store(batch: list[int]) -> None:
+        seen.append((batch, pool.mine(), current().holds[-1].pool))
+
+    def numbers(count: int) -> range:
+        return range(count)
+
+    pumped = stream(numbers).map(use, concurrency=5).batch(4)
+    async with in_memory(pools=[pool] if declared else []) as app:
+        assert (await app.run(chain(pumped.into(store))(8))).taken == 8
+        assert tally.most == 2
+        assert [(batch, name) for batch, _, name in seen] == [([0, 1, 2, 3], "two"), ([4, 5, 6, 7], "two")]
+        assert app.pools() == [PoolStatus("two", 2, 2, 0, 0)]
+    assert [batch async for batch in pumped.items(4)] == [[0, 1, 2, 3]]  # outside a run there are no pools
 
 
 async def test_a_pool_that_the_app_does_not_have_is_an_error() -> None:

@@ -298,6 +298,27 @@ async def test_a_session_bounds_how_much_runs_at_a_time(app: App) -> None:
     assert (tally.most, tally.entered) == (2, 4)
 
 
+async def test_what_was_cancelled_while_the_session_had_no_room_for_it_was_not_used(app: App) -> None:
+    tally = Tally()
+
+    @step
+    async def visit(n: int) -> int:
+        await tally.visit()
+        return n
+
+    await app.sessions.create("s", limits=Limits(concurrency=1, operations=3))
+    holding = await app.start(visit(1), session="s")
+    await tally.reach(1)
+    waiting = await app.start(chain(map_each(visit))([1, 2, 3]), session="s")
+    await turns(5)
+    await waiting.cancel()
+    assert (await waiting.outcome()).status == "cancelled"
+    tally.open()
+    await holding.result()
+    used = await app.sessions.used("s")
+    assert (used["operations"], used["steps"]) == (1, 1)
+
+
 async def test_tokens_reserved_in_a_session_are_not_given_twice(app: App) -> None:
     tally = Tally()
 

@@ -253,7 +253,7 @@ class Running:
         while True:
             tries += 1
             try:
-                async with self._lent(options.pool):
+                async with self.lent(options.pool):
                     await self._intend(options, key)
                     result = await self._limited(fn, options, args, kwargs)
                 break
@@ -316,8 +316,8 @@ class Running:
             raise StepTimeout(message, op="call", where=self.path) from None
 
     @asynccontextmanager
-    async def _lent(self, pool: Pool[Any] | str | None) -> AsyncGenerator[None, None]:
-        """Hold a member of the pool of a journaled call, unless the step around it holds one already."""
+    async def lent(self, pool: Pool[Any] | str | None) -> AsyncGenerator[None, None]:
+        """Hold a member of the pool of a journaled call or a stage, unless what is around it holds one already."""
         context = current()
         name = pool.name if isinstance(pool, Pool) else pool
         if pool is None or any(hold.pool == name for hold in context.holds):

@@ -42,6 +42,9 @@ WALL = "\0wall"
 WAIT = 0.1
 """Seconds between two looks at whether a session has room for one more attempt."""
 
+STOPPED = ("cancelled", "interrupted")
+"""Why an attempt is lost that may have been waiting for its turn."""
+
 ENDS = (StepCompleted, StepFailed, AttemptLost)
 
 
@@ -126,11 +129,14 @@ class Budget:
         if refused is not None:
             return self._reached(running, refused)
         self._begin(running.path, running.number, 1)
-        refused = await self._reserve(running, asked)
-        if refused is None:
-            return None
-        self._begin(running.path, running.number, -1)
-        return self._reached(running, refused, self._driver.head.session)
+        admitted = False
+        try:
+            refused = await self._reserve(running, asked)
+            admitted = refused is None
+        finally:
+            if not admitted:  # also where it was cancelled while the session had no room for it
+                self._begin(running.path, running.number, -1)
+        return None if refused is None else self._reached(running, refused, self._driver.head.session)
 
     async def reserve(self, running: Running, tokens: int, money: float) -> None:
         """Hold tokens and money for an attempt until it ends. Raises `RipresaError(limit_exceeded)`."""
@@ -200,12 +206,17 @@ class Budget:
                 total[name] = total.get(name, 0) + amount
             if isinstance(event, (*ENDS, LimitReached)) and event.path:
                 place = f"{event.path}#{event.attempt}"
-                begun = ("operations", 1.0), ("steps", float(self._first.get(event.path) == event.attempt))
-                yield Spend(session, run, place, keep=not isinstance(event, LimitReached), unheld=begun)
+                yield Spend(session, run, place, keep=not isinstance(event, LimitReached), unheld=self._unheld(event))
         if total:
             yield Spend(session, run, "", tuple(total.items()))
         if self._driver.state.status in TERMINAL:
             yield Spend(session, run, "*")
+
+    def _unheld(self, event: Any) -> tuple[tuple[str, float], ...]:
+        """What an attempt has used that has reserved nothing; one that was stopped before it could never began."""
+        if isinstance(event, AttemptLost) and event.reason in STOPPED:
+            return ()
+        return ("operations", 1.0), ("steps", float(self._first.get(event.path) == event.attempt))
 
 
 def spent(event: Event) -> tuple[tuple[str, float], ...]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
 from functools import partial
 from inspect import isawaitable
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..authoring.failures import failure_of
+from ..authoring.pool import Pool
 from ..authoring.step import Step, run_plainly
 from ..authoring.stream import Stage
 from ..context import Variables, copy_variables
@@ -34,10 +35,15 @@ def _nothing() -> None:
     """Forget nothing."""
 
 
+def _as_it_is(pool: Pool[Any] | str | None) -> AbstractAsyncContextManager[None]:
+    """Outside a run pools are not drawn from."""
+    return nullcontext()
+
+
 class Ground(NamedTuple):
     """What functions of a stream stand on: time, threads, slots of steps, and what spreads their retries.
 
-    `begin` is called before each try of a step.
+    `begin` is called before each try of a step; `lent` holds a member of the pool that a step names, in a run.
     """
 
     clock: Clock
@@ -45,6 +51,7 @@ class Ground(NamedTuple):
     slots: Slots
     seed: int = 0
     begin: Callable[[], None] = _nothing
+    lent: Callable[[Pool[Any] | str | None], AbstractAsyncContextManager[None]] = _as_it_is
 
 
 T = TypeVar("T")
@@ -87,6 +94,8 @@ async def _attempts(step: Step[..., Any], ground: Ground, item: Any) -> Any:
             async with AsyncExitStack() as stack:
                 if options.concurrency is not None:
                     await stack.enter_async_context(ground.slots.of_step(options.name, options.concurrency))
+                if options.pool is not None:
+                    await stack.enter_async_context(ground.lent(options.pool))
                 if options.timeout is not None:
                     await stack.enter_async_context(time_limit(ground.clock, options.timeout))
                 return await _attempt(step, ground, item)

@@ -285,7 +285,8 @@ async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:
     records = _Recorded(running, plan, driver.clock)
     if frame.ended:
         return _result(running, plan)
-    ground = Ground(driver.clock, lambda: driver.engine.threads, driver.engine.slots, driver.state.seed)
+    engine = driver.engine
+    ground = Ground(driver.clock, lambda: engine.threads, engine.slots, driver.state.seed, lent=running.lent)
     pump = Pump(plan, ground, records, path=running.path)
     pump.argument = argument
     _place(pump, frame, running)
