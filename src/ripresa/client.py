@@ -337,16 +337,18 @@ class Handle(Generic[R_co]):
 
         `path` is one of `status().parked`. With `retry` it did nothing and is tried again. Durable on return; where
         nobody drives the run, it is taken up. Raises `RipresaError(not_available)` if that step is not waited for,
-        `InvalidValue` if it could not have returned this, and what needs the run's code to be known.
+        `invalid_state` if somebody else's answer came first, `InvalidValue` if it could not have returned this, and
+        what needs the run's code to be known.
         """
-        from .runtime.reconciling import answer_to
+        from .runtime.reconciling import answer_to, heard
 
         if [completed is not ..., failed is not None, retry].count(True) != 1:
             raise InvalidConfig("say one of completed, failed and retry", op="reconcile")
         verdict = "retry" if retry else "completed" if failed is None else "failed"
         async with self._seen() as driver:
-            body = answer_to(driver, path, verdict, completed if failed is None else failed, by)
+            body, seq = answer_to(driver, path, verdict, completed if failed is None else failed, by), driver.state.seq
         await self._engine.inbox.answer(self.id, "reconcile", to_json(body), take=self._take)
+        await heard(self._engine, self.id, body, seq)
 
     @asynccontextmanager
     async def _seen(self) -> AsyncGenerator[Driver, None]:

@@ -431,6 +431,10 @@ class Outbox(Protocol):
         """All of one run, oldest first, with what was given up."""
         ...
 
+    async def undelivered(self, limit: int, after: int = 0, *, given_up: bool = False) -> Sequence[Outgoing]:
+        """That of all runs behind number `after`, oldest first; only what was given up if that is asked."""
+        ...
+
     async def next_outgoing(self, now: int) -> int:
         """The moment after `now` at which the next one is due, 0 if there is none."""
         ...

@@ -1,5 +1,11 @@
 """What a run sends, on the command line."""
 
+import asyncio
+
+import pytest
+
+from ripresa.ports import NEVER
+from ripresa.stores.sqlite import SQLiteStore
 from tests.cli.program import Terminal
 
 FLOWS = """
@@ -12,6 +18,39 @@ async def tell(word: str) -> str:
     return word
 """
 
+DRY = """
+from ripresa import Context, chain, delay, step, workflow
+
+class Odd:
+    pass
+
+@step(effect="read")
+def address(name: str) -> str:
+    print("looked up")
+    return f"{name}@example.org"
+
+@step(effect="irreversible")
+async def send(to: str) -> str:
+    raise AssertionError("never in a dry run")
+
+@step(effect="pure")
+def broken(word: str) -> str:
+    raise ValueError("broken")
+
+@step
+def make(word: str) -> Odd:
+    return Odd()
+
+mail = chain(address).then(send)
+waits = chain(address).then(delay("1 day")).then(send)
+fails = chain(broken)
+odd = chain(make, name="odd")
+
+@workflow
+async def none(ctx: Context) -> None:
+    return None
+"""
+
 
 def test_what_is_not_delivered_is_shown(terminal: Terminal) -> None:
     terminal.write("tell.py", FLOWS)
@@ -22,3 +61,65 @@ def test_what_is_not_delivered_is_shown(terminal: Terminal) -> None:
     outbox = terminal.here("show", "r", "--json").json["outbox"]
     assert [each["kind"] for each in outbox] == ["signal", "web"]
     assert "MessageQueued" in terminal.here("events", "r").out
+
+
+async def give_up(store: SQLiteStore) -> None:
+    """As if what all runs sent could not be delivered, the signals for good."""
+    await store.open()
+    for each in await store.undelivered(10):
+        due = NEVER if each.kind == "signal" else each.due
+        await store.postpone(each, each._replace(tries=20, due=due, error="nobody is there"))
+    await store.close()
+
+
+def test_what_was_given_up_is_listed_and_sent_again(terminal: Terminal) -> None:
+    assert terminal.here("outbox").err.startswith("nothing waits")
+    assert terminal.here("outbox", "--json").json == []
+    assert terminal.here("outbox", "resend").code == 0
+    assert terminal.here("outbox", "resend", "--number", "1").code == 3
+    terminal.write("tell.py", FLOWS)
+    for run in ("r", "q"):
+        assert terminal.here("run", "tell.py:tell", "-i", '"a"', "--id", run, "-q").code == 0
+    asyncio.run(give_up(SQLiteStore(terminal.directory / ".ripresa" / "ripresa.db")))
+    table = terminal.here("outbox").out
+    assert "given up" in table
+    assert "waits" in table
+    assert len(terminal.here("outbox", "--json").json) == 4
+    [given_up] = terminal.here("outbox", "--run", "r", "--given-up", "--json").json
+    assert (given_up["run"], given_up["kind"], given_up["error"]) == ("r", "signal", "nobody is there")
+    assert len(terminal.here("outbox", "--given-up", "--json").json) == 2
+    assert terminal.here("outbox", "resend", "--number", "99").code == 3
+    assert "1 will be sent again" in terminal.here("outbox", "resend", "r").err
+    assert terminal.here("outbox", "resend", "--number", str(given_up["number"]), "-q").code == 3
+    assert "1 will be sent again" in terminal.here("outbox", "resend").err
+
+
+def test_a_dry_run_prints_what_would_be_done_and_opens_no_store(terminal: Terminal) -> None:
+    terminal.write("dry.py", DRY)
+    found = terminal.here("run", "dry.py:mail", "-i", '"ann"', "--dry-run")
+    assert found.code == 0
+    assert [line.split() for line in found.out.splitlines()[1:]] == [
+        ["address", "read", "ran", 'name="ann"'],
+        ["send", "irreversible", "would", "run", 'to="ann@example.org"'],
+    ]
+    assert "looked up" in found.err  # printed by the step
+    plain = terminal.here("run", "dry.py:mail", "-i", '"ann"', "--dry-run", "--json").json
+    assert plain["status"] == "completed"
+    assert plain["steps"][1] == {
+        "path": "send",
+        "effect": "irreversible",
+        "ran": False,
+        "arguments": {"to": "ann@example.org"},
+    }
+    assert not (terminal.directory / ".ripresa").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "says"),
+    [("waits", 5, "it would wait"), ("fails", 1, "failed: broken"), ("odd", 1, "stopped at make"), ("none", 0, "")],
+)
+def test_the_end_of_a_dry_run_is_its_exit_code(terminal: Terminal, target: str, code: int, says: str) -> None:
+    terminal.write("dry.py", DRY)
+    found = terminal.here("run", f"dry.py:{target}", "--dry-run", *(("-i", '"a"') if target != "none" else ()))
+    assert found.code == code
+    assert says in found.err

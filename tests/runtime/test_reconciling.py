@@ -115,6 +115,56 @@ async def test_it_is_tried_again_under_the_same_key_only_if_a_person_says_so() -
     assert ENTERED == ["r/pay", "r/pay"]
 
 
+async def test_of_two_people_who_answer_at_once_the_second_hears_so() -> None:
+    memory = Memory()
+    await left(memory, buy(7))
+    async with in_memory(memory) as app:
+        handle = await parked(app, buy)
+        answers = (
+            handle.reconcile("pay", completed=Receipt(8), by="eva"),
+            handle.reconcile("pay", completed=Receipt(8), by="eva"),  # the same once more is no contradiction
+            handle.reconcile("pay", completed=Receipt(9), by="eva"),
+            handle.reconcile("pay", failed="the bank refused", by="ben"),
+        )
+        heard = await asyncio.gather(*answers, return_exceptions=True)
+        assert list(heard[:2]) == [None, None]
+        for error in heard[2:]:
+            assert isinstance(error, RipresaError)
+            assert error.code == "invalid_state"
+            assert "eva said 'completed'" in error.message
+        assert await handle.result() == 8
+
+
+async def test_an_answer_by_the_inbox_hears_of_one_that_came_before_it() -> None:
+    memory = Memory()
+    await left(memory, buy(7))
+    async with in_memory(memory) as app, in_memory(memory) as other:
+        handle = await parked(app, buy)
+        elsewhere = await other.handle("r", buy)
+        second = asyncio.create_task(elsewhere.reconcile("pay", retry=True, by="ben"))
+        while not await app.store.pending(["r"]):
+            await turns(1)
+        await handle.reconcile("pay", failed="the bank refused", by="eva")
+        with pytest.raises(RipresaError, match="came too late: eva said 'failed'") as caught:
+            await second
+        assert caught.value.code == "invalid_state"
+
+
+async def test_an_answer_to_a_run_that_was_cancelled_meanwhile_hears_so() -> None:
+    memory = Memory()
+    await left(memory, buy(7))
+    async with in_memory(memory) as app, in_memory(memory) as other:
+        handle = await parked(app, buy)
+        elsewhere = await other.handle("r", buy)
+        second = asyncio.create_task(elsewhere.reconcile("pay", retry=True, by="ben"))
+        while not await app.store.pending(["r"]):
+            await turns(1)
+        await handle.cancel()
+        with pytest.raises(RipresaError, match="came too late: the run is cancelled") as caught:
+            await second
+        assert caught.value.code == "invalid_state"
+
+
 async def test_what_the_step_could_not_return_and_what_is_not_asked_is_refused() -> None:
     memory = Memory()
     await left(memory, buy(7))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .exits import COMPLETED, USAGE
+from .outbox import outbox
 
 if TYPE_CHECKING:
     from ..authoring.flow import Runnable
@@ -76,6 +77,9 @@ def run(
     concurrency: Annotated[int | None, typer.Option(min=1, help="attempts of this run at a time")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="a tag to list the run by; may be repeated")] = None,
     session: Annotated[str, typer.Option(help="the session that the run belongs to")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what would happen: nothing runs beyond pure and read steps")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -83,6 +87,10 @@ def run(
     from . import running
 
     start = running.Start(target, input, id, concurrency, tuple(tag or ()), session)
+    if dry_run:
+        from . import rehearsing
+
+        return rehearsing.dry_run(start, as_json=json)
     return running.run(_place(store, durability), start, as_json=json, quiet=quiet)
 
 
@@ -578,6 +586,7 @@ def artifacts(
 
 artifact = typer.Typer(rich_markup_mode=None, help="Read an artifact.")
 cli.add_typer(artifact, name="artifact")
+cli.add_typer(outbox, name="outbox")
 
 
 @artifact.command()

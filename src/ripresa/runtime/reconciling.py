@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.encoding import encode
 from ..authoring.failures import failure_of, printable
@@ -16,13 +16,21 @@ from ..context import StepContext, copy_variables, enter_step
 from ..core.commands import Reconcile, RunStep
 from ..core.events import Fact, Failure, Reconciled
 from ..core.frames import PARKED, CallFrame
+from ..core.lifecycle import TERMINAL
 from ..errors import RipresaError
 from .attempts import Running, bound_at, in_context
+from .values import Values
 from .views import Sighted
 
 if TYPE_CHECKING:
     from ..core.state import RunState
     from .driver import Driver
+    from .engine import Engine
+
+PATIENCE: Final = 5.0
+"""Seconds to wait for the process that drives a run to take an answer up."""
+
+LOOK: Final = 0.05
 
 _log = logging.getLogger("ripresa")
 
@@ -99,6 +107,46 @@ def answer_to(driver: Driver, path: str, verdict: str, given: Any, by: str) -> d
     elif verdict == "failed":
         body["why"] = printable(str(given))
     return body
+
+
+async def heard(engine: Engine, run: str, body: dict[str, Any], after: int) -> None:
+    """Wait until the run has taken the answer up, if anybody drives it.
+
+    Raises `RipresaError(invalid_state)` if the step was settled by another answer since event number `after`.
+    """
+    seq = after
+    for _ in range(round(PATIENCE / LOOK)):
+        driven = await engine.is_driven(run)  # before the look: whoever left meanwhile had written all it would
+        for recorded in await engine.history(run, seq):
+            seq, event = recorded.seq, recorded.event
+            if isinstance(event, Reconciled) and (event.path, event.attempt) == (body["path"], body["attempt"]):
+                if not _says(event, body, engine):
+                    raise _too_late(run, body["path"], f"{event.by or 'somebody'} said {event.verdict!r} before")
+                return
+        if not driven:
+            break
+        await asyncio.sleep(LOOK)
+    head = await engine.store.find_run(run)
+    if head is not None and head.status in TERMINAL:
+        raise _too_late(run, body["path"], f"the run is {head.status}")
+
+
+def _says(event: Reconciled, body: dict[str, Any], engine: Engine) -> bool:
+    """Whether what was recorded is this answer, or one that cannot be told from it."""
+    if (event.verdict, event.by) != (body["verdict"], body["by"]):
+        return False
+    why = event.failure.message if event.failure is not None else ""
+    return why == body["why"] and Values(engine.store.blob).text(event.output) == str(body["output"]).encode()
+
+
+def _too_late(run: str, path: str, why: str) -> RipresaError:
+    return RipresaError(
+        f"the answer about the step at {path!r} of run {run!r} came too late: {why}",
+        code="invalid_state",
+        op="reconcile",
+        where=path,
+        hint=f"see what was recorded: ripresa show {run}",
+    )
 
 
 def fact_of(body: dict[str, Any], now: int) -> Reconciled:

@@ -392,6 +392,12 @@ class MemoryStore:
         self._ensure_open("outgoing_of")
         return [each for each in self.memory.outbox.values() if each.run == run]
 
+    async def undelivered(self, limit: int, after: int = 0, *, given_up: bool = False) -> Sequence[Outgoing]:
+        """See `Outbox.undelivered`."""
+        self._ensure_open("undelivered")
+        found = (each for each in self.memory.outbox.values() if each.due == NEVER or not given_up)
+        return [each for each in found if each.number > after][:limit]
+
     async def next_outgoing(self, now: int) -> int:
         """See `Outbox.next_outgoing`."""
         self._ensure_open("next_outgoing")

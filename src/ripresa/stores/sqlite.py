@@ -438,6 +438,12 @@ class SQLiteStore:
         self._ensure_open("outgoing_of")
         return [Outgoing(*row) for row in self._database.select("outgoing_of", (run,))]
 
+    async def undelivered(self, limit: int, after: int = 0, *, given_up: bool = False) -> Sequence[Outgoing]:
+        """See `Outbox.undelivered`."""
+        self._ensure_open("undelivered")
+        query = "given_up" if given_up else "undelivered"
+        return [Outgoing(*row) for row in self._database.select(query, (after, limit))]
+
     async def next_outgoing(self, now: int) -> int:
         """See `Outbox.next_outgoing`."""
         self._ensure_open("next_outgoing")

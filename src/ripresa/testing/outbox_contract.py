@@ -76,3 +76,19 @@ class OutboxContract:
             assert await store.prune(stone)
         async with opened(make_store) as store:
             assert [each.id for each in await store.outgoing_of("r")] == ["b"]
+
+    async def test_what_all_runs_sent_is_listed_in_pages(self, make_store: Make) -> None:
+        """Oldest first; what was given up by itself if that is asked."""
+        async with opened(make_store) as store:
+            await store.create(first())
+            await store.create(first("q"))
+            await store.append(then(2, shared=(sent("r", "a"), sent("r", "b"))))
+            await store.append(then(2, "q", shared=(sent("q", "c"),)))
+            found = await store.undelivered(10)
+            assert [each.id for each in found] == ["a", "b", "c"]
+            assert [each.id for each in await store.undelivered(1, found[0].number)] == ["b"]
+            assert await store.undelivered(10, found[-1].number) == []
+            assert await store.undelivered(10, given_up=True) == []
+            assert await store.postpone(found[1], found[1]._replace(due=NEVER))
+            assert [each.id for each in await store.undelivered(10, given_up=True)] == ["b"]
+            assert await store.undelivered(10, found[1].number, given_up=True) == []

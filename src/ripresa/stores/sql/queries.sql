@@ -346,6 +346,16 @@ ORDER BY due_at LIMIT 1;
 -- index: outbox_run
 SELECT run, path, kind, target, id, body, at, number, tries, due_at, error FROM outbox WHERE run = ? ORDER BY number;
 
+-- name: undelivered
+-- index: outbox
+SELECT run, path, kind, target, id, body, at, number, tries, due_at, error FROM outbox
+WHERE number > ? ORDER BY number LIMIT ?;
+
+-- name: given_up
+-- index: outbox_due
+SELECT run, path, kind, target, id, body, at, number, tries, due_at, error FROM outbox
+WHERE due_at = 9223372036854775807 AND number > ? ORDER BY number LIMIT ?;
+
 -- name: delivered
 -- index: outbox
 DELETE FROM outbox WHERE number = ?;
