@@ -12,6 +12,7 @@ from ripresa.core.commands import (
     Command,
     HoldStream,
     Intercept,
+    LookUp,
     Reconcile,
     Resume,
     RunStep,
@@ -26,8 +27,10 @@ from ripresa.core.events import (
     AttemptLost,
     CallSpec,
     CancelRequested,
+    ChildEnded,
     Consequence,
     ContinueRequested,
+    Dispatched,
     Event,
     Fact,
     Failure,
@@ -106,6 +109,7 @@ class Ledger:
         self.asks: dict[str, Ask | Resume] = {}
         self.gates: dict[str, Intercept] = {}
         self.parked: dict[str, Reconcile] = {}
+        self.lookups: dict[str, LookUp] = {}
 
     def note(self, fact: Fact, commands: list[Command]) -> None:
         match fact:
@@ -115,14 +119,14 @@ class Ledger:
                 del self.parked[fact.path]
             case TimerFired():
                 del self.timers[fact.path]
-            case Answered() | AnswerFailed() | Asked() | StateGiven() | StateMerged():
+            case Answered() | AnswerFailed() | Asked() | StateGiven() | StateMerged() | Dispatched():
                 del self.asks[fact.path]
             case Intercepted():
                 self.gates.pop(fact.path, None)
             case Returned() | Raised():
                 self.asks.pop(fact.path, None)
             case RolledBack() | RunForked():
-                self.steps, self.timers, self.asks, self.gates = {}, {}, {}, {}
+                self.steps, self.timers, self.asks, self.gates, self.lookups = {}, {}, {}, {}, {}
             case _:
                 pass
         for command in commands:
@@ -148,6 +152,8 @@ class Ledger:
                 self.gates.pop(command.path, None)
             case Reconcile():
                 self.parked[command.path] = command
+            case LookUp():
+                self.lookups[command.path] = command
             case HoldStream():
                 pass
 
@@ -161,8 +167,10 @@ class Ledger:
         self.asks = {path: ask for path, ask in self.asks.items() if path in asks}  # nobody takes an ask back
         parked = {command.path for command in wanted if isinstance(command, Reconcile)}
         self.parked = {path: command for path, command in self.parked.items() if path in parked}
+        lookups = {command.path for command in wanted if isinstance(command, LookUp)}
+        self.lookups = {path: command for path, command in self.lookups.items() if path in lookups}
         expected: list[Command] = [*self.steps.values(), *self.timers.values(), *self.asks.values()]
-        expected += [*self.gates.values(), *self.parked.values()]
+        expected += [*self.gates.values(), *self.parked.values(), *self.lookups.values()]
         assert sorted(map(plain, wanted)) == sorted(map(plain, expected))
         if state.status in TERMINAL:
             assert wanted == []
@@ -283,6 +291,13 @@ class Play:
 
     def signal(self, name: str, value: Value = b"1", id: str = "") -> list[Effect]:
         return self.feed(SignalReceived(self.now, name, value, id))
+
+    def dispatched(self, path: str, kind: str, target: str, close: str = "") -> list[Effect]:
+        return self.feed(Dispatched(self.now, path, kind, target, target, b"{}", close))
+
+    def child_ended(self, run: str, status: str = "completed", output: Value = b"1") -> list[Effect]:
+        error = None if status == "completed" else failure(f"it {status}")
+        return self.feed(ChildEnded(self.now, run, status, output, error))
 
     def cancel(self, reason: str = "enough") -> list[Effect]:
         return self.feed(CancelRequested(self.now, reason))

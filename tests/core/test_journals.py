@@ -561,6 +561,23 @@ def undone_and_reconciled() -> tuple[Definition, Callable[[Play], None]]:
     return define(hotel, call("charge"), Saga("trip", Sequence("trip", (flight,)))), history
 
 
+def starts_another_run() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1", parent="p", reports=True)
+        kept, left = (CallSpec(key, "dispatch", f"c{key}", b"1", '{"kind":"start"}') for key in (1, 2))
+        play.asked("", kept, left)
+        play.dispatched("c1", "start", "r.1", "cancel")
+        play.dispatched("c2", "start", "r.2", "abandon")
+        play.asked("", CallSpec(3, "child", "result", b"null", "r.1"))
+        play.child_ended("r.1", "failed")
+        play.raised("", failure("the child failed"))
+        play.reopen()
+        play.child_ended("r.1", output=b'"done"')
+        play.returned("", b'"done"')
+
+    return define(Dynamic("f", workflow="f", version="1")), history
+
+
 WORKFLOWS = {
     make.__name__: make
     for make in (
@@ -593,6 +610,7 @@ WORKFLOWS = {
         a_step_that_sends,
         limits_reached,
         undone_and_reconciled,
+        starts_another_run,
     )
 }
 ENDS = {
@@ -624,6 +642,7 @@ ENDS = {
     "a_step_that_sends": "completed",
     "limits_reached": "completed",
     "undone_and_reconciled": "undone",
+    "starts_another_run": "completed",
 }
 
 

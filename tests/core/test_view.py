@@ -804,6 +804,17 @@ def test_an_approval_is_open_until_it_is_decided() -> None:
     assert view.approvals == {}
 
 
+def test_a_run_that_was_started_by_another_names_it_and_its_own() -> None:
+    view = seen(
+        e.RunStarted(START, "r", "f", "1", "h", b"1", 1, parent="p"),
+        e.Dispatched(START, "c", "start", "r.1", "r.1", b"{}", "cancel"),
+        e.ChildAwaited("result", "r.1"),
+    )
+    assert (view.parent, view.children, view.awaited, view.waiting) == ("p", {"r.1": "started"}, {"result": "r.1"}, True)
+    view.apply(Recorded("r", 4, START, e.ChildEnded(START, "r.1", "completed", b"7")))
+    assert (view.children, view.awaited) == ({"r.1": "completed"}, {})
+
+
 def test_every_event_has_its_place_in_these_tests() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     kinds = (*get_args(e.Fact), *get_args(e.Consequence))

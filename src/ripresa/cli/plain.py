@@ -81,6 +81,8 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             {"path": wait.path, "signal": wait.signal, "since": moment(wait.since), "due": moment(wait.due)}
             for wait in view.waits.values()
         ],
+        "parent": view.parent,
+        "children": [{"run": run, "status": status} for run, status in view.children.items()],
         "approvals": [
             {"path": asked.path, "question": asked.question, "about": value(asked.about, read), "digest": asked.digest}
             for asked in view.approvals.values()

@@ -95,6 +95,8 @@ class Teller:
         for wait in view.waits.values():
             kind, name = "update" if wait.signal.startswith(UPDATES) else "signal", wait.signal.removeprefix(UPDATES)
             self._say(f"waits for {kind} {name}: {self.place.command(kind, view.id, name, 'VALUE')}")
+        for run in view.awaited.values():
+            self._say(f"waits for run {run}: {self.place.command('show', run)}")
         for asked in view.approvals.values():
             command = self.place.command("approve", view.id, asked.path, "--as", "NAME")
             self._say(f"waits for an answer: {asked.question} {command}")

@@ -85,6 +85,8 @@ def branches_of(view: RunView) -> Branch:
     for path, wait in view.waits.items():
         kind, _, name = wait.signal.rpartition(":")
         _reached(root, path).detail = f"{WAITING} for {kind or 'signal'} {name}"
+    for path, run in view.awaited.items():
+        _reached(root, path).detail = f"{WAITING} for run {run}"
     for path, asked in view.approvals.items():
         _reached(root, path).detail = f"{WAITING} for an answer: {asked.question} ({len(asked.votes)}/{asked.quorum})"
     return root

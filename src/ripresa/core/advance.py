@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias, assert_never
 
 from . import gates
-from .commands import Ask, CancelStep, Command, Reconcile, Resume, RunStep, SetTimer
+from .bounds import limit_reached, limits_set
+from .commands import Ask, CancelStep, Command, LookUp, Reconcile, Resume, RunStep, SetTimer
 from .events import (
     Answered,
     AnswerFailed,
@@ -22,8 +23,10 @@ from .events import (
     CallStarted,
     CancelRequested,
     CheckpointNamed,
+    ChildEnded,
     Consequence,
     ContinueRequested,
+    Dispatched,
     Fact,
     Failure,
     HookFailed,
@@ -82,6 +85,7 @@ from .gates import Gate
 from .lifecycle import TERMINAL, asks_for_more, check_transition, not_a_place
 from .nodes.approval import Approval, ApprovalFrame
 from .nodes.call import Call
+from .nodes.child import CHILD, DISPATCH, ChildResult, Dispatch
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .nodes.stateful import STATE, Stateful
 from .nodes.stream import Stream
@@ -139,7 +143,7 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
                 and frame.attempt == fact.attempt
                 and (frame.phase == OPEN or frame.phase == CANCELLING)
             )
-        case Answered() | AnswerFailed() | StateGiven() | StateMerged():
+        case Answered() | AnswerFailed() | StateGiven() | StateMerged() | Dispatched():
             return _waits_for_answer(state, fact)
         case Asked():
             frame = state.frames.get(fact.path)
@@ -163,6 +167,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return fact.epoch > state.epoch
         case RolledBack():
             return fact.to == state.seq <= fact.since
+        case ChildEnded():
+            return CHILD + fact.run in state.waiters
         case Intercepted():
             return gates.is_awaited(state, fact.path, fact.point)
         case RunStuck():
@@ -171,14 +177,14 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return True
 
 
-def _waits_for_answer(state: RunState, fact: Answered | AnswerFailed | StateGiven | StateMerged) -> bool:
+def _waits_for_answer(state: RunState, fact: Answered | AnswerFailed | StateGiven | StateMerged | Dispatched) -> bool:
     frame = state.frames.get(fact.path)
     if not isinstance(frame, ScopeFrame) or isinstance(frame, DynamicFrame) or not _asks(frame):
         return False
     return isinstance(fact, AnswerFailed | _ANSWERED_BY.get(frame.question, Answered))
 
 
-_ANSWERED_BY: Final[dict[str, type[Fact]]] = {STATE: StateGiven, MERGE: StateMerged}
+_ANSWERED_BY: Final[dict[str, type[Fact]]] = {STATE: StateGiven, MERGE: StateMerged, DISPATCH: Dispatched}
 """Questions that are not answered by one value."""
 
 
@@ -198,6 +204,8 @@ def outstanding(state: RunState) -> list[Command]:
             commands.append(RunStep(frame.path, frame.attempt, frame.input))
         elif isinstance(frame, ScopeFrame) and _asks(frame):
             commands.append(_question(frame))
+        elif isinstance(frame.node, ChildResult):
+            commands.append(LookUp(frame.path, frame.node.child))
         due = _due(frame)
         if due:
             commands.append(SetTimer(frame.path, due))
@@ -301,6 +309,7 @@ RunFact: TypeAlias = (
     | LateOutcome
     | Reconciled
     | UndoRequested
+    | ChildEnded
 )
 """Facts about no place in particular."""
 
@@ -383,6 +392,10 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             frame = _scope(state, fact.path)
             frame.question = ""
             frame.node.merged(state, frame, fact.writes)
+        case Dispatched():
+            frame = _scope(state, fact.path)
+            assert isinstance(frame.node, Dispatch)
+            frame.node.dispatched(state, frame, fact)
         case _:
             _apply_to_run(state, fact)
 
@@ -397,15 +410,17 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
         case SignalReceived():
             state.receive(fact.name, Message(fact.value, fact.id, fact.by))
         case LimitReached():
-            _limit_reached(state, fact)
+            limit_reached(state, fact)
         case LimitsSet():
-            _limits_set(state, fact)
+            limits_set(state, fact)
         case CheckpointNamed() | SignalRefused() | SessionEntered() | Reported():
             pass
         case RunStuck():
             _stuck(state, fact.where)
         case Reconciled() | LateOutcome() | UndoRequested():
             _set_right(state, fact)
+        case ChildEnded():
+            _child_ended(state, fact)
         case RunTaken():
             state.epoch = fact.epoch
         case RunReopened():
@@ -440,6 +455,14 @@ def _completed(state: RunState, fact: StepCompleted | StepReused) -> None:
         state.done(frame, fact.output)
 
 
+def _child_ended(state: RunState, fact: ChildEnded) -> None:
+    state.children.pop(fact.run, None)
+    while CHILD + fact.run in state.waiters:
+        frame = state.frames[state.waiters[CHILD + fact.run][0]]
+        assert isinstance(frame.node, ChildResult)
+        frame.node.ended(state, frame, fact)
+
+
 def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet) -> None:
     match fact:
         case Intercepted():
@@ -466,6 +489,7 @@ def _start(state: RunState, fact: RunStarted) -> None:
     state.run = fact.run
     state.seed = fact.seed
     state.core = fact.core
+    state.parent = fact.parent if fact.reports else ""
     state.status = "running"
     if fact.hooks:
         gates.set_points(state, fact.hooks)
@@ -615,43 +639,6 @@ def _timer(state: RunState, path: str) -> None:
     state.deadline = 0
     if state.root.phase == OPEN:
         state.abort(state.root, Failure("deadline_exceeded", "the run had no time left"))
-
-
-def _limit_reached(state: RunState, fact: LimitReached) -> None:
-    """The attempt is held as if it had not been scheduled; the run fails, or starts nothing new."""
-    assert state.root is not None
-    if fact.path:
-        frame = state.frames[fact.path]
-        if frame.phase == CANCELLING:
-            state.cancelled(frame)
-            return
-        frame.phase = HELD
-    if fact.policy == "fail":
-        if state.root.phase == OPEN:
-            state.abort(state.root, exceeded(fact))
-    elif state.status == "running":
-        state.status = "paused"
-        state.limit = fact.limit if fact.policy == "ask" else ""
-        state.consequences.append(RunPausing())
-
-
-def _limits_set(state: RunState, fact: LimitsSet) -> None:
-    assert state.root is not None
-    asked, state.limit = state.limit, ""
-    if state.status == "paused":
-        state.status = "running"
-        state.consequences.append(RunContinued())
-        if fact.limits or not asked:
-            state.release()
-    if not fact.limits and state.root.phase == OPEN:
-        state.abort(state.root, Failure("limit_exceeded", f"nothing more was allowed{asked and ' of ' + asked}"))
-
-
-def exceeded(fact: LimitReached) -> Failure:
-    """The failure that a reached limit is."""
-    whose = f" of session {fact.session!r}" if fact.session else ""
-    told = f"the limit of {fact.limit}{whose} is reached: {fact.used:g} of {fact.allowed:g} are used"
-    return Failure("limit_exceeded", told, path=fact.path, attempt=fact.attempt)
 
 
 def _under_way(frame: CallFrame, attempt: int) -> bool:

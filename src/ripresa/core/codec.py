@@ -335,6 +335,8 @@ def encode_state(state: RunState) -> bytes:
     plain = [getattr(state, name) for name in _STATE_FIELDS]
     failures = [failure_plain(failure) for failure in state.cleanup_failures]
     more = _encode_messages(state, lines) | _encode_hooks(state, lines) | _encode_ledger(state, lines)
+    if state.children or state.parent:
+        more["family"] = [state.parent, state.children]
     if state.shared is not None:
         more["shared"] = _write_shared(state, state.shared, lines)
     return b"\n".join((_encode([VERSION, plain, failures, frames, *([more] if more else [])]), *lines))
@@ -379,6 +381,7 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         state.gates = _decode_gates(found.get("gates", ()), lines)
         state.refused = _decode_gates(found.get("refused", ()), lines)
         _decode_ledger(state, found.get("ledger", (0,)), lines)
+        state.parent, state.children = found.get("family", ("", {}))
     for path, parent, key, fields in frames:
         _decode_frame(state, path, parent, key, fields, lines)
     for frame in state.frames.values():

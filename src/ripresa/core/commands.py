@@ -47,6 +47,14 @@ class Reconcile:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp:
+    """Effect: see whether the run `run`, whose end this path waits for, has ended, and report it if it has."""
+
+    path: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Effect: report `TimerFired` for this path at `due` (microseconds since 1970); replaces an earlier one."""
 
@@ -94,5 +102,5 @@ class Withdraw:
 
 
 Command: TypeAlias = (
-    RunStep | CancelStep | HoldStream | Reconcile | SetTimer | ClearTimer | Ask | Resume | Intercept | Withdraw
+    RunStep | CancelStep | HoldStream | Reconcile | LookUp | SetTimer | ClearTimer | Ask | Resume | Intercept | Withdraw
 )

@@ -49,6 +49,9 @@ from .asking import (
 from .asking import (
     WaitStarted as WaitStarted,
 )
+from .dispatched import ChildAwaited as ChildAwaited
+from .dispatched import ChildEnded as ChildEnded
+from .dispatched import Dispatched as Dispatched
 from .interception import HookFailed as HookFailed
 from .interception import HooksSet as HooksSet
 from .interception import Intercepted as Intercepted
@@ -110,6 +113,10 @@ class RunStarted:
     """The points that hooks stand at; see `points`."""
     state: tuple[Write, ...] = ()
     """What the run's own typed state begins with."""
+    parent: str = ""
+    """The run that started this one."""
+    reports: bool = False
+    """Whether that one is told how this one ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +445,8 @@ Fact: TypeAlias = (
     | LateOutcome
     | Reconciled
     | UndoRequested
+    | Dispatched
+    | ChildEnded
 )
 
 
@@ -755,6 +764,7 @@ Consequence: TypeAlias = (
     | CompensationEnded
     | RunUndoing
     | RunUndone
+    | ChildAwaited
 )
 
 Event: TypeAlias = Fact | Consequence

@@ -75,6 +75,7 @@ class RunState:
     __slots__ = (
         "allowed",
         "at",
+        "children",
         "cleanup_failures",
         "commands",
         "consequences",
@@ -92,6 +93,7 @@ class RunState:
         "limit",
         "messages",
         "outcomes",
+        "parent",
         "points",
         "reason",
         "refused",
@@ -122,6 +124,10 @@ class RunState:
         self.epoch = 1
         self.generation = 0
         self.seed = 0
+        self.parent = ""
+        """The run that is told how this one ends."""
+        self.children: dict[str, str] = {}
+        """Runs that it started and that are not to outlive it, and what becomes of them: see `nodes.child.CLOSE`."""
         self.reason = ""
         self.limit = ""
         self.undone = False

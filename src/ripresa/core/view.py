@@ -166,6 +166,12 @@ class RunView:
     """Who sent what to whom, as steps told it."""
     artifacts: int = 0
     sent: int = 0
+    parent: str = ""
+    """The run that started this one."""
+    children: dict[str, str] = field(default_factory=dict[str, str])
+    """The runs that it started, each `started`, or the status in which it was heard to have ended."""
+    awaited: dict[str, str] = field(default_factory=dict[str, str])
+    """The runs whose end it waits for, by path."""
     approvals: dict[str, ApprovalView] = field(default_factory=dict[str, ApprovalView])
     limit: str = ""
     """The limit that the run has reached, until it goes on."""
@@ -222,7 +228,7 @@ class RunView:
     def waiting(self) -> bool:
         """Whether nothing is under way but timers and waits."""
         busy = any(step.status == "scheduled" for step in self.steps.values())
-        waits = self.timers or self.waits or self.approvals or self.current or self.parked
+        waits = self.timers or self.waits or self.approvals or self.current or self.parked or self.awaited
         return self.status == "running" and not busy and bool(waits)
 
     def apply(self, recorded: Recorded) -> None:
@@ -260,6 +266,7 @@ class RunView:
                 self.timers.pop(path, None)
                 self.waits.pop(path, None)
                 self.approvals.pop(path, None)
+                self.awaited.pop(path, None)
                 if path in self.steps and self.steps[path].status in (*UNDER_WAY, "parked"):
                     self._ended(path, "cancelled", at)
             case e.Intercepted():
@@ -503,8 +510,15 @@ class RunView:
                 self.interactions.append(event)
             case e.ArtifactSaved():
                 self.artifacts += 1
-            case e.MessageQueued():
+            case e.MessageQueued() | e.Dispatched():
                 self.sent += 1
+                if event.kind == "start":
+                    self.children[event.target] = "started"
+            case e.ChildAwaited(path, run):
+                self.awaited[path] = run
+            case e.ChildEnded(_, run, status):
+                self.children[run] = status
+                self.awaited = {path: other for path, other in self.awaited.items() if other != run}
             case e.SessionEntered(_, session):
                 self.session = session
             case e.LimitReached(_, _, _, limit):
@@ -517,7 +531,7 @@ class RunView:
         self.target, self.definition, self.input = event.target, event.definition, event.input
         self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
         self.status, self.created_at, self.session = "running", self.created_at or event.at, event.session
-        self._told = event.state
+        self._told, self.parent = event.state, event.parent
         self.allowed = event.deadline - event.at if event.deadline else 0
 
     def _anew(self, created_at: int) -> None:
@@ -536,6 +550,7 @@ class RunView:
         self.status = status
         self.timers.clear()
         self.waits.clear()
+        self.awaited.clear()
         self.approvals.clear()
         for step in self.steps.values():
             step.due = 0

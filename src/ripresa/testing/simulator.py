@@ -29,6 +29,7 @@ from ..core.commands import (
     ClearTimer,
     HoldStream,
     Intercept,
+    LookUp,
     Reconcile,
     Resume,
     RunStep,
@@ -164,7 +165,7 @@ class Race:
 
 
 Yielded: TypeAlias = Wish | tuple[Wish, ...] | Race
-Effect: TypeAlias = RunStep | CancelStep | HoldStream | Reconcile | SetTimer | ClearTimer | Intercept | Withdraw
+Effect: TypeAlias = RunStep | CancelStep | HoldStream | Reconcile | LookUp | SetTimer | ClearTimer | Intercept | Withdraw
 Script: TypeAlias = Callable[[Any], Generator[Yielded, Any, Any]]
 """A durable function as a generator: it yields a wish, a tuple of them (all of them) or a `Race`, and is sent results.
 
@@ -486,7 +487,7 @@ class _World:
                 case Intercept(path) if path in self.state.gates:
                     answer = self.simulation.interceptor(command, self.state.gates[path])
                     self.agenda.append(_Due(self.now + self.random.randrange(1_000_000) + self._lag(), answer))
-                case HoldStream() | Reconcile() | Withdraw() | Intercept():
+                case HoldStream() | Reconcile() | LookUp() | Withdraw() | Intercept():
                     pass  # an answer that nobody waits for changes nothing
 
     def _lag(self) -> int:

@@ -13,6 +13,7 @@ from ..values import NULL, Value, text_of
 from .answer import Answer
 from .approval import Approval, terms_from
 from .call import Call
+from .child import ChildResult, Dispatch
 from .compensation import COMPENSATION, CompensationFrame
 from .delay import Delay
 from .node import Node, Scope
@@ -348,6 +349,10 @@ class Dynamic(Scope[DynamicFrame]):
             return Approval(spec.segment, terms_from(spec.shape))
         if spec.kind in ("answer", "refuse"):
             return Answer(spec.segment, spec.shape, refused=spec.kind == "refuse")
+        if spec.kind == "dispatch":
+            return Dispatch(spec.segment, spec.shape)
+        if spec.kind == "child":
+            return ChildResult(spec.segment, spec.shape)
         if spec.kind == "wait":
             return Wait(spec.segment, spec.shape, timeout=int(text_of(spec.input)))
         return run.definition.flow(frame.prefix + spec.segment, spec.shape)

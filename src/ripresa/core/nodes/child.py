@@ -1,0 +1,93 @@
+"""`dispatch` and `child`: what a durable function sends out of its run, and the wait for the end of a run it started.
+
+Law: what is sent becomes durable with the fact that says so; the end of another run comes as a fact.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pydantic_core import from_json, to_json
+from typing_extensions import override
+
+from ..commands import LookUp
+from ..events import ChildAwaited, ChildEnded, Dispatched, NodeCancelled
+from ..frames import Frame, ScopeFrame
+from .node import Node, Scope
+
+if TYPE_CHECKING:
+    from ..state import RunState
+
+DISPATCH: Final = "dispatch"
+"""The question that is answered with what is sent, as `Dispatched`."""
+
+CHILD: Final = "child:"
+"""What stands before the ids of runs among what a run waits for; no signal can have such a name."""
+
+ABANDON: Final = "abandon"
+
+CLOSE: Final = (ABANDON, "cancel", "terminate")
+"""What becomes of a run when the one that started it ends first: nothing, it is cancelled, or terminated."""
+
+
+class Dispatch(Scope[ScopeFrame]):
+    """Send something; `shape` says what, as JSON: `kind`, and what the kind needs. Returns its target."""
+
+    kind: ClassVar[str] = "dispatch"
+
+    def __init__(self, name: str, shape: str) -> None:
+        super().__init__(name)
+        self.shape = shape
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """What is to be sent, without its input."""
+        found: dict[str, Any] = from_json(self.shape)
+        return found
+
+    @override
+    def open(self, run: RunState, frame: ScopeFrame) -> None:
+        run.ask(frame, DISPATCH, frame.input)
+
+    def dispatched(self, run: RunState, frame: ScopeFrame, fact: Dispatched) -> None:
+        """It is on its way."""
+        frame.question = ""
+        if fact.close not in ("", ABANDON):
+            run.children[fact.target] = fact.close
+        run.done(frame, to_json(fact.target))
+
+
+class ChildResult(Node[Frame]):
+    """Wait until the run `child`, which this one started, has ended; what it returned, or why it did not."""
+
+    kind: ClassVar[str] = "child"
+    frame_class: ClassVar[type[Frame]] = Frame
+
+    def __init__(self, name: str, child: str) -> None:
+        super().__init__(name)
+        self.child = child
+
+    @override
+    def open(self, run: RunState, frame: Frame) -> None:
+        run.consequences.append(ChildAwaited(frame.path, self.child))
+        run.commands.append(LookUp(frame.path, self.child))
+        run.waits(CHILD + self.child, frame)
+
+    def ended(self, run: RunState, frame: Frame, fact: ChildEnded) -> None:
+        """The run has ended."""
+        run.waits_no_more(CHILD + self.child, frame)
+        if fact.failure is None:
+            run.done(frame, fact.output)
+        else:
+            run.fail(frame, fact.failure)
+
+    @override
+    def cancel(self, run: RunState, frame: Frame) -> None:
+        run.waits_no_more(CHILD + self.child, frame)
+        run.consequences.append(NodeCancelled(frame.path))
+        run.cancelled(frame)
+
+    @override
+    def reopen(self, run: RunState, frame: Frame) -> None:
+        """It may have gone on, and ended otherwise, since."""
+        self.open(run, frame)
