@@ -810,7 +810,12 @@ def test_a_run_that_was_started_by_another_names_it_and_its_own() -> None:
         e.Dispatched(START, "c", "start", "r.1", "r.1", b"{}", "cancel"),
         e.ChildAwaited("result", "r.1"),
     )
-    assert (view.parent, view.children, view.awaited, view.waiting) == ("p", {"r.1": "started"}, {"result": "r.1"}, True)
+    assert (view.parent, view.children, view.awaited, view.waiting) == (
+        "p",
+        {"r.1": "started"},
+        {"result": "r.1"},
+        True,
+    )
     view.apply(Recorded("r", 4, START, e.ChildEnded(START, "r.1", "completed", b"7")))
     assert (view.children, view.awaited) == ({"r.1": "completed"}, {})
 

@@ -27,14 +27,11 @@ from ..core.commands import (
     Ask,
     CancelStep,
     ClearTimer,
-    HoldStream,
+    Command,
     Intercept,
-    LookUp,
-    Reconcile,
     Resume,
     RunStep,
     SetTimer,
-    Withdraw,
 )
 from ..core.definition import Definition
 from ..core.events import (
@@ -165,7 +162,6 @@ class Race:
 
 
 Yielded: TypeAlias = Wish | tuple[Wish, ...] | Race
-Effect: TypeAlias = RunStep | CancelStep | HoldStream | Reconcile | LookUp | SetTimer | ClearTimer | Intercept | Withdraw
 Script: TypeAlias = Callable[[Any], Generator[Yielded, Any, Any]]
 """A durable function as a generator: it yields a wish, a tuple of them (all of them) or a `Race`, and is sent results.
 
@@ -435,7 +431,7 @@ class _World:
         """Advance by a fact and by the answers that it leads to; append all of it; perform what is wanted."""
         seq = self.state.seq
         events: list[Event] = []
-        effects: list[Effect] = []
+        effects: list[Command] = []
         asks: list[Ask | Resume] = []
         while True:
             before = self.state.seq
@@ -472,7 +468,7 @@ class _World:
             if isinstance(event, StepCompleted):
                 self.finished.add((event.path, self.state.generation))
 
-    def _perform(self, commands: Iterable[Effect]) -> None:
+    def _perform(self, commands: Iterable[Command]) -> None:
         for command in commands:
             match command:
                 case RunStep():
@@ -487,7 +483,7 @@ class _World:
                 case Intercept(path) if path in self.state.gates:
                     answer = self.simulation.interceptor(command, self.state.gates[path])
                     self.agenda.append(_Due(self.now + self.random.randrange(1_000_000) + self._lag(), answer))
-                case HoldStream() | Reconcile() | LookUp() | Withdraw() | Intercept():
+                case _:
                     pass  # an answer that nobody waits for changes nothing
 
     def _lag(self) -> int:
