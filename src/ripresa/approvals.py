@@ -17,9 +17,9 @@ from .core.lifecycle import TERMINAL
 from .core.view import ApprovalView, view_of
 from .errors import RipresaError
 from .ports import RunHead
+from .runtime.bodies import encode_vote
 from .runtime.engine import Engine
 from .runtime.functions import moment
-from .runtime.requests import encode_vote
 from .runtime.values import Values
 
 T = TypeVar("T")

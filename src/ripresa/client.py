@@ -26,12 +26,12 @@ from .core.replay import lineage
 from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig, RipresaError
 from .messages import Signal, Update
+from .runtime.bodies import encode_signal
 from .runtime.driver import Driver
 from .runtime.engine import Engine
 from .runtime.feed import Notice, Watcher
 from .runtime.functions import moment
 from .runtime.ids import checked_id
-from .runtime.requests import encode_signal
 from .runtime.restoring import replayed
 from .runtime.results import cancel_error, interrupted, not_found, result_of, run_error
 from .runtime.values import Values

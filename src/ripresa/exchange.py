@@ -13,9 +13,9 @@ from .core.events import Recorded, SignalRefused, UpdateAnswered
 from .core.lifecycle import TERMINAL
 from .core.nodes.answer import UPDATES
 from .errors import RipresaError
+from .runtime.bodies import encode_update
 from .runtime.engine import Engine
 from .runtime.inbox import refused
-from .runtime.requests import encode_update
 from .runtime.results import not_found
 from .runtime.values import Values
 

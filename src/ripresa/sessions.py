@@ -14,10 +14,10 @@ from .core.limits import NONE, Limits, decode_limits
 from .core.sessions import TRANSITIONS, check_fit, check_session
 from .errors import IllegalTransition, InvalidConfig, RunNotFound, SessionError
 from .ports import Page, RunFilter, SessionFilter, SessionHead, SessionWrite
+from .runtime.bodies import encode_request
 from .runtime.engine import Engine
 from .runtime.functions import moment
 from .runtime.ids import new_id
-from .runtime.requests import encode_request
 from .stores.rules import require_active, require_session, session_exists
 
 T = TypeVar("T")

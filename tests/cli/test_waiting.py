@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from ripresa import App
-from ripresa.runtime.requests import encode_signal
+from ripresa.runtime.bodies import encode_signal
 from tests.cli.program import Terminal, ended, killed, wait_for
 
 FLOWS = '''

@@ -23,7 +23,7 @@ from ripresa import (
 )
 from ripresa.core.events import SignalReceived, SignalRefused
 from ripresa.ports import Request
-from ripresa.runtime.requests import encode_signal
+from ripresa.runtime.bodies import encode_signal
 from ripresa.stores.memory import Memory
 
 from .stage import in_memory, journal_of, on_clock, turns

@@ -14,7 +14,7 @@ from ripresa.core.events import RunTaken, SignalReceived, TimerFired
 from ripresa.errors import DefinitionChanged, StoreError
 from ripresa.ports import RunHead
 from ripresa.runtime import targets, waking
-from ripresa.runtime.requests import encode_signal
+from ripresa.runtime.bodies import encode_signal
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
 from ripresa.testing.clock import START, ManualClock

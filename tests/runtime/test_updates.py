@@ -20,6 +20,8 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.events import SignalRefused, UpdateAnswered
+from ripresa.core.nodes.answer import UPDATES
+from ripresa.runtime.bodies import encode_signal
 from ripresa.runtime.restoring import replayed
 from ripresa.stores.memory import Memory
 
@@ -292,3 +294,14 @@ async def test_a_run_that_nobody_drives_does_not_answer() -> None:
         await app.resume("a", selling)
         assert await handle.update(raise_price, 5, id="five") == Quote(15, "")
         await handle.cancel()
+
+
+@pytest.mark.parametrize("sent", [b"5", b'"text"', b'{"id":"x"}', b"[]"])
+async def test_a_plain_signal_in_the_place_of_an_update_is_refused_and_changes_nothing(sent: bytes) -> None:
+    async with in_memory() as app:
+        handle = await app.start(selling(1))
+        await turns(5)
+        with pytest.raises(InvalidValue) as raised:
+            await app.engine.inbox.signal(handle.id, encode_signal(UPDATES + "raise_price", sent))
+        assert "is an update: send it as one (ripresa update)" in str(raised.value)
+        assert await handle.update(raise_price, 0) == Quote(1, "")

@@ -17,7 +17,7 @@ from ..client import Handle
 from ..core.events import SignalReceived, SignalRefused
 from ..errors import InvalidValue
 from ..exchange import Asking
-from ..runtime.requests import encode_signal
+from ..runtime.bodies import encode_signal
 from .exits import COMPLETED, WAITING
 from .inputs import read_input
 from .places import Place

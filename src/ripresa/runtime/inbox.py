@@ -11,8 +11,9 @@ from ..core.nodes.answer import UPDATES
 from ..errors import InvalidValue, RipresaError, RunError
 from ..ports import Request
 from ..stores.rules import require_active
+from .bodies import encode_request
 from .driver import Driver, Mail
-from .requests import checked, decode_request, encode_request
+from .requests import checked, decode_request
 from .results import ended, not_found
 from .waking import QUICKER
 

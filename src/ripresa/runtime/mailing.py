@@ -20,6 +20,7 @@ from ..core.events import Fact, MessageQueued
 from ..core.frames import StreamFrame
 from ..errors import InvalidValue
 from ..messages import Signal
+from .bodies import encode_signal
 from .ids import checked_id
 from .targets import target_of
 
@@ -69,8 +70,6 @@ class Mailing:
 
     def send(self, run: str, signal: Signal[Any], value: object, id: str) -> None:
         """See `StepContext.send`."""
-        from .requests import encode_signal  # which needs what needs this module
-
         text = encode(value, signal.type, where=signal.name, code="invalid_input")
         id = checked_id(id or None, "send") or self._new_id(attempt=True)
         self._add(_Letter("signal", _target(run, "send"), id, encode_signal(signal.name, text, id, self._running.run)))

@@ -46,27 +46,6 @@ KINDS: Final = (
 )
 
 
-def encode_request(reason: str = "", by: str = "") -> bytes:
-    """The body of a request."""
-    return json.dumps({"reason": reason, "by": by}).encode()
-
-
-def encode_signal(name: str, value: bytes, id: str = "", by: str = "") -> bytes:
-    """The body of a signal; `value` is JSON text."""
-    return json.dumps({"name": name, "value": value.decode(), "id": id, "by": by}).encode()
-
-
-def encode_update(name: str, value: bytes, id: str, by: str = "") -> bytes:
-    """The body of the signal that an update is; `value` is JSON text."""
-    sent = json.dumps({"id": id, "value": value.decode(), "by": printable(by)})
-    return encode_signal(UPDATES + name, sent.encode(), id, by)
-
-
-def encode_vote(**fields: Any) -> bytes:
-    """The body of an answer to an approval, or of a delegation."""
-    return json.dumps(fields).encode()
-
-
 def decode_request(request: Request, now: int) -> Fact:
     """The fact that a request becomes when its owner takes it up."""
     body = json.loads(request.body)
@@ -126,7 +105,7 @@ def _inner(value: bytes, name: str) -> bytes:
     try:
         return str(json.loads(value)["value"]).encode()
     except (ValueError, TypeError, KeyError) as error:
-        raise InvalidValue(f"{name!r} is an update: send it as one", where=name, hint="ripresa update") from error
+        raise InvalidValue(f"{name!r} is an update: send it as one (ripresa update)", where=name) from error
 
 
 def _checked_vote(vote: VoteCast, driver: Driver) -> VoteCast:
