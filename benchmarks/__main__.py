@@ -204,6 +204,15 @@ async def streams(bench: Bench) -> None:
                 flow = w.three_stages(w.numbers).batch(size).into(w.accept)
                 took = await bench.time(lambda app=app, flow=flow, count=count: app.run(flow(count)))  # type: ignore[misc]
                 table.add(f"{name}: items/s, recorded in batches of {size:,}", count / took)
+        for every in (10, 100):
+            async with bench.app(durability) as app:
+                flow = w.three_stages(w.numbers).into(w.accept, every=every)
+                took = await bench.time(lambda app=app, flow=flow: app.run(flow(items // 4)))  # type: ignore[misc]
+                table.add(f"{name}: items/s, one by one, recorded after each {every}", items / 4 / took)
+        floor = bench.floor(durability)
+        took = await bench.time(lambda floor=floor: floor.chain(w.increment.fn, items // 40))  # type: ignore[misc]
+        floor.close()
+        table.add(f"{name}: items/s of the floor, a commit for each second one", items / 20 / took)
     for count in (10_000, 1_000_000):
         async with bench.app("normal") as app:
             sink = w.SlowSink()

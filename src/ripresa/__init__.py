@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .authoring.rules import Rule
     from .authoring.speculation import speculate
     from .authoring.step import Step, step
-    from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, stream
+    from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, TimeWindow, stream
     from .authoring.transitions import Transitions, transitions
     from .authoring.unknown import Unknown
     from .authoring.waits import approval, approved, wait_for
@@ -203,7 +203,16 @@ _PLACES = {
     "authoring.step": ("Step", "step"),
     "authoring.unknown": ("Unknown",),
     "authoring.waits": ("approval", "approved", "wait_for"),
-    "authoring.stream": ("At", "DeadLetter", "Stream", "StreamControl", "StreamHooks", "StreamResult", "stream"),
+    "authoring.stream": (
+        "At",
+        "DeadLetter",
+        "Stream",
+        "StreamControl",
+        "StreamHooks",
+        "StreamResult",
+        "TimeWindow",
+        "stream",
+    ),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -299,6 +308,7 @@ __all__ = [
     "StreamHooks",
     "StreamResult",
     "StreamView",
+    "TimeWindow",
     "Transitions",
     "UndoReport",
     "Unknown",

@@ -57,6 +57,7 @@ CODES: dict[str, Code] = {
     "terminated": Code("it was terminated"),
     "undone": Code("what it did was taken back"),
     "join_impossible": Code("too few branches succeeded"),
+    "late_item": Code("an item of a stream came after the window of its time had been given"),
     "stream_overflow": Code("a buffer of a stream was full, and its policy is to refuse"),
     "stream_not_resumable": Code("the source of a stream cannot go on in the middle"),
     "vetoed": Code("a hook forbade it"),

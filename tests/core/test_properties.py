@@ -440,9 +440,10 @@ class History:
         now, path, attempt, pick = self.play.now, step.path, step.attempt, self.tape.pick
         frame = self.play.state.frames[path]
         if isinstance(frame, StreamFrame) and not frame.ended:
-            last = frame.batches == 3 or not pick(4)
-            batch = frame.batches if last else frame.batches + 1
-            self.keep(StreamAdvanced(now, path, attempt, batch, b"7", ended="exhausted" if last else ""))
+            last = frame.batches >= 3 or not pick(4)
+            group = 1 + pick(3)
+            batch = frame.batches if last else frame.batches + group
+            self.keep(StreamAdvanced(now, path, attempt, batch, b"7", ended="exhausted" if last else "", group=group))
             assert (frame.batches, bool(frame.ended)) == (batch, last) or self.play.snapshots
             if pick(2):
                 return

@@ -92,6 +92,19 @@ def test_a_batch_that_is_late_doubled_or_out_of_order_changes_nothing() -> None:
     assert [type(event) for event in play.events].count(StreamEnded) == 1
 
 
+def test_a_group_of_batches_is_recorded_as_one_fact_that_follows_the_one_before() -> None:
+    play = started()
+    batch(play, 3, group=3)
+    assert (frame_of(play).batches, frame_of(play).taken) == (3, 30)
+    batch(play, 5, group=3)
+    batch(play, 3, group=3)
+    assert frame_of(play).batches == 3
+    batch(play, 5, group=2)
+    batch(play, 6, ended="exhausted")
+    assert frame_of(play).batches == 6
+    play.check_replay()
+
+
 def test_a_batch_of_what_is_no_stream_changes_nothing() -> None:
     play = Play(Definition("flow", Sequence("flow", (call("a"),))))
     play.start()

@@ -30,6 +30,7 @@ from ripresa import (
     Retry,
     Rule,
     StreamResult,
+    TimeWindow,
     after,
     before,
     branch,
@@ -213,6 +214,18 @@ async def store_window(window: list[int]) -> None:
     note(f"{current().run}/{current().path}/model={window}")
 
 
+async def store_one(value: int) -> None:
+    await store_all([value])
+
+
+def later_or_sooner(value: int) -> float:
+    return value + 3 * (value % 2)
+
+
+async def store_span(window: TimeWindow[int]) -> None:
+    await store_window(window.items)
+
+
 def plus(total: int, value: int) -> int:
     return total + value
 
@@ -268,6 +281,10 @@ def workflows() -> dict[str, Any]:
         "choose": chain(choose(lambda _: ["double", "add"], add, agent, double)).then(fold(join, 0)),
         "stream": chain(add).then(stream(spots).map(add).batch(5).into(store_all)).then(taken),
         "windows": chain(stream(spots).flat_map(twice).window(5, every=3).into(store_window)).then(taken),
+        "grouped": chain(stream(spots).map(add).into(store_one, every=4)).then(taken),
+        "by time": chain(stream(spots).time_window(6, at=later_or_sooner, every=3, lateness=4).into(store_span)).then(
+            taken
+        ),
         "folded": chain(stream(spots).flat_map(twice).fold(plus, 0, every=7)).then(add),
         "rules": chain(spread)
         .then(map_each(add.with_(pool=Pool("two", size=2))))

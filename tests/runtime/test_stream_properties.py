@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ripresa import At, RunFailed, current, stream
+from ripresa import At, RunFailed, TimeWindow, current, stream
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import in_memory, turns
 
@@ -34,6 +34,14 @@ async def slow_parts(value: Any) -> AsyncIterator[Any]:
         yield value
 
 
+def moment(value: Any) -> float:
+    return value * 7 % 10 + value // 2 if isinstance(value, int) else len(repr(value))
+
+
+def plain(window: TimeWindow[Any]) -> list[Any]:
+    return [window.start.timestamp(), *window.items]
+
+
 STAGES = st.one_of(
     st.just(("map", slow, 1)),
     st.just(("map", slow, 3)),
@@ -43,6 +51,7 @@ STAGES = st.one_of(
     st.just(("flat_map", slow_parts)),
     st.tuples(st.just("batch"), st.integers(1, 4)),
     st.tuples(st.just("window"), st.integers(1, 4), st.integers(1, 5)),
+    st.tuples(st.just("time_window"), st.integers(2, 9), st.integers(1, 2), st.integers(0, 3)),
 )
 
 
@@ -54,6 +63,8 @@ def made_of(stages: list[Any], buffer: int) -> Any:
                 made = made.map(options[0], concurrency=options[1])
             case "window":
                 made = made.window(options[0], every=options[1])
+            case "time_window":
+                made = made.time_window(options[0], at=moment, every=options[1], lateness=options[2]).map(plain)
             case _:
                 made = getattr(made, kind)(options[0])
     return made
@@ -75,17 +86,23 @@ class Sink:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(STAGES, max_size=4), st.integers(1, 6), st.lists(st.integers(1, 9), max_size=3), st.integers(0, 60))
+@given(
+    st.lists(STAGES, max_size=4),
+    st.integers(1, 6),
+    st.lists(st.integers(1, 9), max_size=3),
+    st.integers(0, 60),
+    st.sampled_from([1, 1, 2, 5]),
+)
 def test_a_stream_that_is_disturbed_gives_what_an_undisturbed_one_gives(
-    stages: list[Any], buffer: int, fails: list[int], stop: int
+    stages: list[Any], buffer: int, fails: list[int], stop: int, every: int
 ) -> None:
-    asyncio.run(disturbed(made_of(stages, buffer), fails, stop))
+    asyncio.run(disturbed(made_of(stages, buffer), fails, stop, every))
 
 
-async def disturbed(made: Any, fails: list[int], stop: int) -> None:
+async def disturbed(made: Any, fails: list[int], stop: int, every: int) -> None:
     whole = [item async for item in made.items(20)]
     sink, memory = Sink(*fails), Memory()
-    flow = made.into(sink)
+    flow = made.into(sink, every=every)
     async with in_memory(memory) as app:
         await app.start(flow(20), id="r")
         await turns(stop)
@@ -104,7 +121,7 @@ async def disturbed(made: Any, fails: list[int], stop: int) -> None:
     for key, batch in sink.given:
         assert once.setdefault(key, batch) == batch
     assert list(once.values()) == whole
-    assert len(sink.given) - len(whole) <= len(fails) + stopped
+    assert len(sink.given) - len(whole) <= len(fails) + stopped * every
 
 
 @settings(max_examples=30, deadline=None)

@@ -755,6 +755,125 @@ async def test_a_batch_whose_record_was_lost_is_given_to_the_sink_again_under_th
     assert log.keys[2] == log.keys[3]
 
 
+# --- recorded in groups
+
+
+def groups(events: list[Any]) -> list[tuple[int, int]]:
+    """Number of the last batch and size of each group that was recorded before the end."""
+    return [(fact.batch, fact.group) for fact in facts(events) if not fact.ended]
+
+
+async def so_far(app: App) -> list[Any]:
+    return [item.event for item in await app.engine.history("r")]
+
+
+async def test_several_batches_may_be_recorded_as_one() -> None:
+    log = Log()
+    async with on_clock() as (app, _):
+        handle = await app.start(stream(from_position).into(log, every=4)(10), id="r")
+        assert (await handle.result()).batches == 10
+        events = await journal_of(handle)
+        assert groups(events) == [(4, 4), (8, 4)]
+        assert [(fact.batch, fact.position) for fact in facts(events) if fact.ended] == [(10, b"10")]
+    assert log.batches == list(range(10))
+    assert log.keys == [f"r/stream#{number}-{number + 1}" for number in range(10)]
+
+
+async def test_what_waits_to_be_recorded_is_recorded_after_a_while() -> None:
+    gate, log = Gate(), Log()
+    async with on_clock() as (app, clock):
+        handle = await app.start(stream(gate, on_restart="live").into(log, every=100)(0), id="r")
+        gate.give(1, 2)
+        await turns(20)
+        assert (log.batches, groups(await so_far(app))) == ([1, 2], [])
+        clock.advance(0.02)
+        await turns(10)
+        assert groups(await so_far(app)) == [(2, 2)]
+        gate.give(3)
+        await turns(20)
+        clock.advance(0.02)
+        await turns(10)
+        assert groups(await so_far(app)) == [(2, 2), (3, 1)]
+        await handle.cancel()
+
+
+async def test_a_slow_sink_is_recorded_in_time_although_more_is_waiting() -> None:
+    async with on_clock() as (app, clock):
+
+        async def slow(value: int) -> None:
+            clock.advance(0.004)
+
+        handle = await app.start(stream(from_position).into(slow, every=100)(8), id="r")
+        await handle.result()
+        assert groups(await journal_of(handle)) == [(4, 4), (8, 4)]
+
+
+async def test_what_the_sink_asks_for_ends_a_group() -> None:
+    async def count(value: int) -> None:
+        assert current().session.names() is not None
+        if value in (2, 5):
+            current().session.add("items", 1)
+        if value == 7:
+            current().save_artifact("seven", "7")
+
+    async with in_memory() as app:
+        await app.sessions.create("s")
+        handle = await app.start(stream(from_position).into(count, every=100)(10), session="s")
+        await handle.result()
+        assert groups(await journal_of(handle)) == [(3, 3), (6, 3), (8, 2)]
+        assert await app.sessions.value("s", "items", int) == 2
+
+
+async def test_what_a_sink_sends_ends_a_group() -> None:
+    async def tell(value: int) -> None:
+        if value == 1:
+            current().queue("note", value)
+
+    async with in_memory() as app:
+        handle = await app.start(stream(from_position).into(tell, every=100)(4))
+        await handle.result()
+        assert groups(await journal_of(handle)) == [(2, 2)]
+
+
+async def test_what_was_acknowledged_before_a_failure_is_recorded() -> None:
+    log = Log(6, 10)
+    async with in_memory() as app:
+        handle = await app.start(stream(from_position).into(log, every=4, retry=Retry(3, 0))(10))
+        await handle.result()
+    assert log.batches == list(range(10))
+
+
+async def test_what_was_acknowledged_before_a_stage_failed_is_recorded() -> None:
+    log, fails = Log(), {7}
+
+    async def checked(value: int) -> int:
+        await turns(3)
+        if value in fails:
+            fails.discard(value)
+            raise ValueError("once")
+        return value
+
+    async with in_memory() as app:
+        flow = stream(from_position).map(checked).into(log, every=4, retry=Retry(3, 0))
+        handle = await app.start(flow(10))
+        await handle.result()
+    assert log.batches == list(range(10))
+
+
+async def test_at_most_a_group_is_repeated() -> None:
+    memory, log = Memory(), Log()
+    flow = stream(from_position).into(log, every=4)
+    async with App(Failing(MemoryStore(memory), 4)) as app:
+        handle = await app.start(flow(11), id="r")
+        with pytest.raises(StoreError):
+            await handle.result()
+    async with in_memory(memory) as app:
+        await (await app.resume("r", flow)).result()
+    repeated = len(log.batches) - 11
+    assert 0 < repeated <= 4
+    assert dict(zip(log.keys, log.batches, strict=True)) == {f"r/stream#{n}-{n + 1}": n for n in range(11)}
+
+
 # --- pause, cancel, fail
 
 

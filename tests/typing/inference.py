@@ -44,6 +44,7 @@ from ripresa import (
     Skip,
     Step,
     Stream,
+    TimeWindow,
     StreamResult,
     Update,
     ValidationResult,
@@ -381,6 +382,12 @@ async def streams() -> None:
     assert_type(stream(lines).map(length).batch(10, within=1).into(store), Flow[str, StreamResult])
     assert_type(stream(lines).flat_map(fetch).window(3), Stream[str, list[Item]])
     assert_type(stream(lines).flat_map(lines), Stream[str, str])
+    assert_type(stream(lines).map(length).time_window("1 min", at=float), Stream[str, TimeWindow[int]])
+    assert_type(
+        stream(pages).time_window(60, at=lambda item: len(item.text)).map(lambda window: window.items[0].text),
+        Stream[str, str],
+    )
+    assert_type(stream(lines).map(length).batch(2).into(store, every=10), Flow[str, StreamResult])
     assert_type(await stream(lines).fold(longest, 0)("a"), int)
     assert_type(
         chain(polish).then(stream(lines).map(length, concurrency=3).batch(2).into(store)), Chain[str, StreamResult]

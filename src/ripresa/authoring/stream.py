@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from types import NoneType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, get_args, get_origin, overload
 
 from typing_extensions import TypeVar
 
-from ..core.durations import Duration, seconds
+from ..core.durations import MICROSECONDS, Duration, seconds
 from ..core.events import Failure
 from ..core.nodes.node import Node
 from ..core.nodes.stream import Stream as StreamNode
@@ -53,6 +54,15 @@ class At(NamedTuple, Generic[T, P]):
 
     item: T
     position: P
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWindow(Generic[T]):
+    """The items of a stretch of time, by the time that they carry: from `start` to before `end`, the earliest first."""
+
+    start: datetime
+    end: datetime
+    items: list[T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +146,11 @@ class Stage:
     """A function and what it does to items: `map`, `filter`, `flat_map`; or `batch` and `window`, which have none.
 
     `count` is the size of a batch or window, `every` how many items lie between two windows, `within` how many seconds
-    a batch may be open.
+    a batch may be open. The function of a `time_window` says what time an item carries; `count` and `every` are then
+    microseconds, and `lateness` is how long after its end a window is still open.
     """
 
-    kind: Literal["map", "filter", "flat_map", "batch", "window"]
+    kind: Literal["map", "filter", "flat_map", "batch", "window", "time_window"]
     name: str
     fn: Callable[..., Any] | None = None
     concurrency: int = 1
@@ -148,6 +159,7 @@ class Stage:
     count: int = 0
     every: int = 0
     within: float | None = None
+    lateness: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +346,43 @@ class Stream(Generic[A_contra, T_co]):
         refuse("window", bad_count(count, "count"), bad_count(every, "every", optional=True))
         return self._with(Stage("window", "window", room=Room(buffer, overflow), count=count, every=every or count))
 
+    def time_window(
+        self,
+        length: Duration,
+        /,
+        *,
+        at: Callable[[T_co], datetime | float],
+        every: Duration | None = None,
+        lateness: Duration = 0,
+        late: OnItemError = "skip",
+        buffer: int | None = None,
+        overflow: Overflow | None = None,
+    ) -> Stream[A_contra, TimeWindow[T_co]]:
+        """The items of each stretch of time, by the time that they carry: `at(item)`, aware or in seconds since 1970.
+
+        A new window begins `every` so often (without a word each `length`: side by side), counted from 1970 in UTC. It
+        is given once an item came whose time is `lateness` after its end, or when the source has ended. An item all of
+        whose windows were given is late: a dead letter, or with `late="fail"` the end of the stream.
+        """
+        wide = round(seconds(length, "length") * MICROSECONDS)
+        step = wide if every is None else round(seconds(every, "every") * MICROSECONDS)
+        refuse(
+            "time_window",
+            "length is 0, must be a length of time above 0" if wide == 0 else None,
+            None if 0 < step <= wide or wide == 0 else f"every is {every!r}, must be above 0 and at most the length",
+            _bad_function(at, "at", plain=True),
+            bad_choice(late, "late", get_args(OnItemError)),
+        )
+        room, wait = Room(buffer, overflow), round(seconds(lateness, "lateness") * MICROSECONDS)
+        found = Stage("time_window", "time_window", at, 1, late, room, wide, step, None, wait)
+        return self._with(found)
+
     def into(
         self,
         sink: Callable[[T_co], Awaitable[object]],
         /,
         *,
+        every: int = 1,
         on_error: OnItemError = "fail",
         durable: bool = True,
         retry: Retry | int | None = None,
@@ -347,18 +391,23 @@ class Stream(Generic[A_contra, T_co]):
     ) -> Flow[A_contra, StreamResult]:
         """Call a step or async function for each item (after `batch`: for each batch); by returning it acknowledges.
 
-        After each call the position is recorded, so that at most one is repeated; `current().idempotency_key` is that
-        of the batch. With `durable=False` only start and end are recorded. `retry` holds for the whole stream, which
-        goes on from its position. `dead_letters` is given the items that stages with `on_error="skip"` failed for.
+        After `every` calls the position is recorded, so that at most so many are repeated; what waits is recorded
+        after 10 ms, and at once if the sink asks for more than to be done (session, artifacts, what it sends).
+        `current().idempotency_key` is that of the batch. With `durable=False` only start and end are recorded. `retry`
+        holds for the whole stream, which goes on from its position. `dead_letters` is given the items that stages with
+        `on_error="skip"` failed for.
         """
         name = _name_of(sink)
         refuse(
             "into",
             _bad_function(sink, "sink"),
+            bad_count(every, "every"),
             bad_choice(on_error, "on_error", get_args(OnItemError)),
             None if dead_letters is None else _bad_function(dead_letters, "dead_letters"),
         )
-        end = Sink("into", name, sink, on_error=on_error, durable=durable, dead_letters=dead_letters, hooks=hooks)
+        end = Sink(
+            "into", name, sink, None, every, on_error, durable=durable, dead_letters=dead_letters, hooks=hooks
+        )  # fmt: skip
         return _flow(replace(self.plan, sink=end), self.name, retry)
 
     def fold(
@@ -538,6 +587,8 @@ def _after(stage: Stage, kind: Any, place: Place) -> Any:
     place.takes(parameters, (kind,))
     if stage.kind == "filter":
         return kind
+    if stage.kind == "time_window":
+        return TimeWindow[kind]
     return parameters.returns if stage.kind == "map" else _item_of(parameters.returns)
 
 

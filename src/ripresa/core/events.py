@@ -303,6 +303,7 @@ class CallFailed:
 class StreamAdvanced:
     """A stream's sink acknowledged batch number `batch` (from 1), or the stream came to its end (`ended` says why).
 
+    `group` is how many batches it acknowledged since the fact before, this one among them.
     `position` is where its source goes on, `held` what its stages held open there (by number of the stage), `output`
     the result so far of one that folds. `taken` counts the items of the source up to `position`; `dropped` and `dead`
     count those that never reached the sink, `failures` are some of the latter since the batch before.
@@ -320,6 +321,7 @@ class StreamAdvanced:
     failures: tuple[Failure, ...] = ()
     output: Value = NULL
     ended: str = ""
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,11 @@ class Mailing:
         id = checked_id(id or None, "queue") or self._new_id(attempt=True)
         self._add(_Letter(kind, target, id, encode(value, where=kind, code="invalid_input")))
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anything was sent since the last time."""
+        return bool(self._letters)
+
     def facts(self, at: int, path: str, attempt: int) -> Iterator[Fact]:
         """What was sent since the last time, as facts."""
         with self._lock:

@@ -14,20 +14,23 @@ from itertools import islice
 from typing import Any, Protocol, cast
 
 from ..authoring.failures import failure_of
-from ..authoring.stream import DeadLetter, Plan
+from ..authoring.stream import DeadLetter, Plan, Stage
 from ..context import Variables
 from ..core.durations import MICROSECONDS
 from ..core.events import Failure
 from ..errors import RipresaError
 from .buffers import CHUNK, Buffer
 from .marks import Cut, base_of, label
-from .stages import Ground, Line, calling, no_key, not_cancelled
+from .stages import Call, Ground, Line, calling, no_key, not_cancelled
 
 KEPT_FAILURES = 5
 """How many failures of dead letters are recorded with a batch."""
 
 ENTERED = MICROSECONDS // 10
 """The least time between two items whose moments are remembered."""
+
+RECORDED = MICROSECONDS // 100
+"""After this time at the latest what the sink acknowledged is recorded, when it is recorded in groups."""
 
 _log = logging.getLogger("ripresa")
 
@@ -43,8 +46,13 @@ class Records(Protocol):
         """The sink is called, perhaps once more for one batch: what an earlier call asked for is void."""
         ...
 
+    @property
+    def asks(self) -> bool:
+        """Whether the call that the sink returned from asked for anything that is recorded with its batch."""
+        ...
+
     async def advanced(self, pump: Pump, mark: Any) -> None:
-        """The sink acknowledged a batch."""
+        """The sink acknowledged a batch, or `pump.unrecorded` of them."""
         ...
 
 
@@ -68,6 +76,7 @@ class Pump:
         self.again = False
         self.taken = 0
         self.batches = 0
+        self.unrecorded = 0
         self.dropped_before = 0
         self.dead = 0
         self.folded: Any = None
@@ -88,7 +97,7 @@ class Pump:
         for stage in plan.stages:
             size = stage.room.buffer or max(1, whole // items)
             yield Buffer(stage.name, size, stage.room.overflow or overflow, clock, self._pressed)
-            items = 1 if stage.kind == "flat_map" else items * (stage.count or 1)
+            items = _items_of(stage, items, whole)
         yield Buffer(plan.sink.name, max(1, whole // items), overflow, clock, self._pressed)
 
     # --- what hooks see
@@ -148,6 +157,8 @@ class Pump:
                 self._source = group.create_task(not_cancelled(self._pull()), context=source)
         except ExceptionGroup as group:
             error = first_of(group)
+            self.records.begin()
+            await self._record()
             self._tell("error", failure_of(error, self.path))
             raise error from error.__cause__
         finally:
@@ -343,20 +354,37 @@ class Pump:
             await self._fold_all()
 
     async def _give_all(self) -> None:
-        sink, inbox = self.plan.sink, self.buffers[-1]
+        sink, inbox, clock = self.plan.sink, self.buffers[-1], self.ground.clock
         call = calling(sink.fn, self.ground._replace(begin=self.records.begin))
-        while (taken := await inbox.take(1)) is not None:
-            (item,), (mark,) = taken
-            self.mark = mark
+        due = 0
+        while (taken := await inbox.take(1, due)) is not None:
+            for item, mark in zip(*taken, strict=True):
+                self.mark = mark
+                await self._give(call, item)
+                self.batches += 1
+                self.unrecorded += 1
+                self.start = mark
+            if self.unrecorded >= sink.every or self.records.asks or (due and clock.now() >= due):
+                await self._record()
+                due = 0
+            elif not due:
+                due = clock.now() + RECORDED
+
+    async def _give(self, call: Call, item: Any) -> None:
+        """Call the sink for one batch."""
+        self.records.begin()
+        try:
+            await call(item)
+        except Exception as error:
             self.records.begin()
-            try:
-                await call(item)
-            except Exception as error:
-                self.records.begin()
-                await self.item_failed(sink.name, sink.on_error, item, error)
-            self.batches += 1
-            await self.records.advanced(self, mark)
-            self.start = mark
+            await self._record()
+            await self.item_failed(self.plan.sink.name, self.plan.sink.on_error, item, error)
+
+    async def _record(self) -> None:
+        """Record what the sink acknowledged and is not recorded yet."""
+        if self.unrecorded:
+            await self.records.advanced(self, self.start)
+            self.unrecorded = 0
 
     async def _fold_all(self) -> None:
         sink, inbox = self.plan.sink, self.buffers[-1]
@@ -372,6 +400,13 @@ class Pump:
                     self.batches += 1
                     await self.records.advanced(self, mark)
             self.folded = folded
+
+
+def _items_of(stage: Stage, items: int, whole: int) -> int:
+    """How many items stand in one that a stage gives; `whole` for a window of time, which may hold any number."""
+    if stage.kind == "time_window":
+        return whole
+    return 1 if stage.kind == "flat_map" else items * (stage.count or 1)
 
 
 def first_of(group: ExceptionGroup[Exception]) -> Exception:

@@ -153,6 +153,16 @@ class Report:
             self._mailing.forget()
 
     @property
+    def asks(self) -> bool:
+        """Whether there is anything that becomes durable with a success only."""
+        session, mailing = self._session, self._mailing
+        return (
+            bool(self._sources or self.artifacts)
+            or (session is not None and session.changed)
+            or (mailing is not None and mailing.waiting)
+        )
+
+    @property
     def unstored(self) -> bool:
         """Whether there are artifacts whose content is not in the store yet."""
         return bool(self._sources)

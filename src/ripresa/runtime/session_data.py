@@ -99,6 +99,11 @@ class StepSession(ReadSession):
         self._made: list[tuple[str, str, bytes]] = []
         self._lock = Lock()
 
+    @property
+    def changed(self) -> bool:
+        """Whether there are changes since the last time."""
+        return bool(self._made)
+
     def facts(self, at: int, path: str, attempt: int) -> Iterator[Fact]:
         """The changes since the last time, as facts."""
         with self._lock:

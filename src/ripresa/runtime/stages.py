@@ -29,6 +29,7 @@ from .buffers import CHUNK, Buffer, Items, Marks
 from .clock import sleep, time_limit
 from .marks import Cut, label
 from .slots import Slots
+from .time_windows import TimeWindows, microseconds_of, moment
 
 
 def _nothing() -> None:
@@ -153,6 +154,8 @@ class Line:
                 await self._spread()
             case "batch":
                 await self._batch()
+            case "time_window":
+                await self._by_time()
             case _:
                 await self._window()
         self.outbox.close()
@@ -341,6 +344,45 @@ class Line:
                     recent, skip = recent[every:], max(0, every - size)
                     ends.append(Cut(mark, self.number, (recent[:], skip)) if recent or skip else mark)
             await self.outbox.put(whole, ends)
+
+    async def _by_time(self) -> None:
+        stage = self.stage
+        windows = TimeWindows(stage.count, stage.every, stage.lateness)
+        last = self.mark
+        if self.rest is not None:
+            content, closed = self.rest
+            windows.go_on([(await self._time_of(item), item) for item in content], closed)
+            await self._give_windows(windows.due(), windows, last)
+        while (taken := await self.inbox.take()) is not None:
+            for item, mark in zip(*taken, strict=True):
+                last = mark
+                at = await self._time_of(item)
+                if windows.add(at, item):
+                    await self._give_windows(windows.due(), windows, mark)
+                else:
+                    await self.failed(item, _late(at))
+        await self._give_windows(windows.due(all=True), windows, last)
+
+    async def _time_of(self, item: Any) -> int:
+        try:
+            return microseconds_of(self._fn(item))
+        except Exception as error:  # the border: what a function raises concerns its item, which cannot be placed
+            await self.failures.item_failed(self.stage.name, "fail", item, error)
+            raise
+
+    async def _give_windows(self, found: Iterator[Any], windows: TimeWindows, mark: Any) -> None:
+        for window in found:
+            content: Any = windows.content, windows.closed
+            await self.outbox.put([window], [Cut(mark, self.number, content)])
+
+
+def _late(at: int) -> RipresaError:
+    return RipresaError(
+        f"an item of {moment(at).isoformat()} came after its window had been given",
+        code="late_item",
+        op="time_window",
+        hint="give more lateness",
+    )
 
 
 class _Outside(Exception):

@@ -52,6 +52,8 @@ class _Nothing:
         """See `Records`."""
         return copy_variables()
 
+    asks = False
+
     def begin(self) -> None:
         """See `Records`."""
 
@@ -199,6 +201,11 @@ class _Recorded:
         if self.running.report is not None:
             self.running.report.forget()
 
+    @property
+    def asks(self) -> bool:
+        """See `Records`."""
+        return self.running.report is not None and self.running.report.asks
+
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """See `Records`."""
         if self.plan.sink.durable:
@@ -224,6 +231,7 @@ class _Recorded:
             failures,
             keep(encode(pump.folded, self.plan.result_type, where=self.running.path)) if folds else NULL,
             ended,
+            1 if ended or folds else pump.unrecorded,
         )
 
     def _resolved(self, mark: Any) -> tuple[int, bytes, bytes]:
@@ -274,7 +282,7 @@ class _Recorded:
 def content_type(plan: Plan, number: int) -> Any:
     """The type of what a stage holds open: an item, or the items of a window."""
     kind = plan.kinds[number]
-    return list_of(kind) if plan.stages[number].kind == "window" else kind
+    return list_of(kind) if plan.stages[number].kind in ("window", "time_window") else kind
 
 
 async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:

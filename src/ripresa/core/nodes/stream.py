@@ -1,7 +1,7 @@
 """`stream`: items that the runtime pumps from a source through stages into a sink; one attempt pumps until the end.
 
 Law: items are neither events nor commands. What is recorded is what the sink acknowledged: position and open content,
-one fact for each batch; the next attempt goes on from there.
+one fact for each batch, or for each group of them; the next attempt goes on from there.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Stream(Call):
         return {"stages": list(self.shape)}
 
     def waits_for(self, frame: StreamFrame, fact: StreamAdvanced) -> bool:
-        """Whether this is the next batch, or the end (once)."""
+        """Whether this is the next batch or group of them, or the end (once)."""
         if frame.ended:
             return False
-        return fact.batch >= frame.batches if fact.ended else fact.batch == frame.batches + 1
+        return fact.batch >= frame.batches if fact.ended else fact.batch == frame.batches + fact.group
 
     def advanced(self, run: RunState, frame: Any, fact: StreamAdvanced) -> None:
         """The sink acknowledged a batch, or the stream came to its end."""
