@@ -261,7 +261,7 @@ stream(lines).map(length).filter(loud)  # M110 stream: a filter of another type
 stream(lines).map(length).into(store)  # M111 stream: the sink takes batches
 stream(pages).into(polish)  # M112 stream: the items of a source with positions
 stream(lines).batch(2).map(length)  # M113 stream: a batch is a list
-stream(lines).time_window("1 min", at=loud)  # M320 stream: a time is a datetime or a number
+stream(lines).time_window("1 min", at=str.upper)  # M320 stream: a time is a datetime or a number
 stream(pages).time_window("1 min", at=length)  # M321 stream: the time of another item
 stream(lines).time_window("1 min", at=length).map(length)  # M322 stream: a window is not its items
 stream(lines).time_window("1 min", at=length).batch(2).into(store)  # M323 stream: windows are no numbers
