@@ -130,7 +130,6 @@ delay([3])  # M30 no length of time
 shout.with_(timeout=[3])  # M31 no length of time
 
 
-@step(effect="harmless")  # M32 unknown effect
 async def harmless() -> None: ...
 
 
@@ -261,10 +260,6 @@ stream(lines).map(length).filter(loud)  # M110 stream: a filter of another type
 stream(lines).map(length).into(store)  # M111 stream: the sink takes batches
 stream(pages).into(polish)  # M112 stream: the items of a source with positions
 stream(lines).batch(2).map(length)  # M113 stream: a batch is a list
-stream(lines).time_window("1 min", at=str.upper)  # M320 stream: a time is a datetime or a number
-stream(pages).time_window("1 min", at=length)  # M321 stream: the time of another item
-stream(lines).time_window("1 min", at=length).map(length)  # M322 stream: a window is not its items
-stream(lines).time_window("1 min", at=length).batch(2).into(store)  # M323 stream: windows are no numbers
 stream(lines).map(length).fold(longest, 0)  # M114 stream: a fold of other items
 stream(lines).map(length).batch(2).into(store)(3)  # M115 stream: wrong input
 stream(lines).into(loud)  # M116 stream: a sink that is not awaited
@@ -395,3 +390,11 @@ def states(ctx: Context[Report]) -> None:
 stateful.state.scores = counted.out  # M182 graph: wrong type written to state
 stateful.map(summarise, stateful.state.scores)  # M183 graph: wrong items from state
 stateful.state.post = announce("a")  # M184 graph: a call, not a value, written to state
+
+# windows of time
+
+@step(effect="harmless")  # M32 unknown effect
+stream(lines).time_window("1 min", at=str.upper)  # M320 stream: a time is a datetime or a number
+stream(pages).time_window("1 min", at=length)  # M321 stream: the time of another item
+stream(lines).time_window("1 min", at=length).map(length)  # M322 stream: a window is not its items
+stream(lines).time_window("1 min", at=length).batch(2).into(store)  # M323 stream: windows are no numbers

@@ -78,7 +78,6 @@ def test_nothing_else_is_reported(checker: Checker) -> None:
     assert checker().get(MISTAKES.name, set()) - planted().keys() == set()
 
 
-def test_the_planted_mistakes_are_numbered_one_by_one() -> None:
+def test_no_two_planted_mistakes_have_one_number() -> None:
     names = list(planted().values())
-    assert names == [f"M{number:02}" for number in range(1, len(names) + 1)]
-    assert len(names) >= LEAST
+    assert len(names) == len(set(names)) >= LEAST
