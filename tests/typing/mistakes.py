@@ -130,6 +130,7 @@ delay([3])  # M30 no length of time
 shout.with_(timeout=[3])  # M31 no length of time
 
 
+@step(effect="harmless")  # M32 unknown effect
 async def harmless() -> None: ...
 
 
@@ -393,7 +394,6 @@ stateful.state.post = announce("a")  # M184 graph: a call, not a value, written 
 
 # windows of time
 
-@step(effect="harmless")  # M32 unknown effect
 stream(lines).time_window("1 min", at=str.upper)  # M320 stream: a time is a datetime or a number
 stream(pages).time_window("1 min", at=length)  # M321 stream: the time of another item
 stream(lines).time_window("1 min", at=length).map(length)  # M322 stream: a window is not its items
