@@ -86,6 +86,9 @@ CODES: dict[str, Code] = {
     "process_failed": Code("a program ended with a status that means failure", retryable=True),
     "no_output": Code("a program said nothing for too long", retryable=True),
     "too_large": Code("an output or answer is larger than is allowed"),
+    "http_status": Code("an HTTP service answered with a status that means failure", retryable=True),
+    "http_failed": Code("an HTTP service could not be reached, or the connection broke", retryable=True),
+    "address_refused": Code("an address is not in the public internet, and not allowed by name"),
     "outside_workspace": Code("a path leads out of the folder that it is for"),
     # runs
     "run_failed": Code("a run failed"),

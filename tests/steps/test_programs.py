@@ -140,7 +140,7 @@ async def test_a_timeout_ends_the_program_in_a_run_and_outside(tmp_path: Path) -
 
 async def test_cancelling_a_run_ends_its_program(tmp_path: Path) -> None:
     async with App("memory:") as app:
-        handle = await app.start(python(FAMILY)(Command((str(tmp_path / "pids"),))))
+        handle = await app.start(python(FAMILY, grace="1s")(Command((str(tmp_path / "pids"),))))
         pids = await family(tmp_path / "pids")
         await handle.cancel()
         assert (await handle.outcome()).status == "cancelled"

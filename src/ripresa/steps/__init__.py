@@ -5,16 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .calls import HttpOptions, HttpStep, Pages, Request, Response, http
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
     from .secret import Secret
 
 _PLACES = {
+    "calls": ("HttpOptions", "HttpStep", "Pages", "Request", "Response", "http"),
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
     "secret": ("Secret",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
-__all__ = ["Command", "Completed", "ProgramStep", "Secret", "ShellOptions", "python", "shell"]
+__all__ = [
+    "Command",
+    "Completed",
+    "HttpOptions",
+    "HttpStep",
+    "Pages",
+    "ProgramStep",
+    "Request",
+    "Response",
+    "Secret",
+    "ShellOptions",
+    "http",
+    "python",
+    "shell",
+]
 
 
 def __getattr__(name: str) -> Any:

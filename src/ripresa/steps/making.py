@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from ..authoring.cache import Cache
 from ..authoring.step import Effect, Step, step
+from ..context import current
 from ..core.durations import Duration
 from ..core.retry import Retry
+from ..errors import StepTimeout
 
 if TYPE_CHECKING:
     from ..authoring.hooks import Hook
 
+R = TypeVar("R")
 S = TypeVar("S", bound=Step[..., Any])
 
 
@@ -54,6 +58,20 @@ def made(
     fn.__annotations__["return"] = returns
     plain = step(**options)(fn)
     return kind(plain.fn, plain.options)
+
+
+async def within(limit: float | None, what: str, work: Coroutine[Any, Any, R]) -> R:
+    """What this comes to, within so many seconds where nobody else keeps the limit: inside a run the engine does.
+
+    Raises `StepTimeout`.
+    """
+    if limit is None or current().run:
+        return await work
+    try:
+        async with asyncio.timeout(limit):
+            return await work
+    except TimeoutError:
+        raise StepTimeout(f"{what} took longer than its timeout of {limit:g} s") from None
 
 
 def own_name(kind: str, what: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -17,10 +16,9 @@ from ..authoring.call import Call
 from ..authoring.encoding import decode
 from ..authoring.options import bad_count, refuse
 from ..authoring.step import Step
-from ..context import current
 from ..core.durations import Duration, seconds
-from ..errors import InvalidValue, StepError, StepTimeout
-from .making import StepOptions, divided, made, own_name
+from ..errors import InvalidValue, StepError
+from .making import StepOptions, divided, made, own_name, within
 from .places import folder_inside
 from .process import Bounds, Ended, Program, run_program, usual_environment
 from .secret import Secret, hide
@@ -120,13 +118,7 @@ def _program_step(argv: tuple[str, ...], settings: Settings, returns: Any, every
 
     async def run_it(given: str | Command = "", /) -> Any:
         command = Command(stdin=given) if isinstance(given, str) else given
-        if limit is None or current().run:  # inside a run the engine keeps the limit
-            return await run(command, every["effect"])
-        try:
-            async with asyncio.timeout(limit):
-                return await run(command, every["effect"])
-        except TimeoutError:
-            raise StepTimeout(f"{argv[0]!r} took longer than its timeout of {limit:g} s") from None
+        return await within(limit, repr(argv[0]), run(command, every["effect"]))
 
     return made(ProgramStep[Any], run_it, (argv, settings), returns, every)
 

@@ -1,0 +1,488 @@
+"""Steps that call an HTTP service: guarded against addresses that are none of its business, bounded, coded."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, cast, overload
+from urllib.parse import quote, urlsplit
+
+from typing_extensions import TypeVar, Unpack
+
+from ..authoring.call import Call
+from ..authoring.encoding import decode
+from ..authoring.options import bad_count, refuse
+from ..authoring.step import Effect, Step
+from ..context import current
+from ..core.durations import Duration, seconds
+from ..errors import InvalidValue, StepError
+from . import transport
+from .guard import Guard, guard_of
+from .making import StepOptions, divided, made, own_name, within
+from .secret import Secret, hide
+from .waiting import asked_by
+
+if TYPE_CHECKING:
+    import httpx2
+
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
+"""Statuses after which another attempt may help."""
+
+_NOT_KNOWN: Final = (500, 502, 504)
+"""Statuses that do not say whether a request took effect."""
+
+_READS: Final = ("GET", "HEAD", "OPTIONS")
+_METHODS: Final = (*_READS, "PUT", "DELETE", "POST", "PATCH")
+_OWN: Final = frozenset(("authorization", "connection", "content-length", "cookie", "host", "transfer-encoding"))
+"""Headers that data cannot set."""
+
+_PRIVATE: Final = frozenset(("set-cookie", "set-cookie2", "authorization", "proxy-authenticate", "www-authenticate"))
+"""Headers of an answer that are not recorded."""
+
+_HOLE: Final = re.compile(r"\{(\w+)\}")
+_TOLD: Final = 500
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def _empty() -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one call adds: values for the holes of the URL, query, headers, and a body (JSON, or text).
+
+    `url` is for steps that have none of their own.
+    """
+
+    path: dict[str, str] = field(default_factory=_empty)
+    query: dict[str, str] = field(default_factory=_empty)
+    headers: dict[str, str] = field(default_factory=_empty)
+    json: Any = None
+    body: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a service answered. Names of headers are in small letters; cookies are left out.
+
+    `body` is text, or base64 of what is none.
+    """
+
+    status: int
+    url: str
+    headers: dict[str, str]
+    body: str
+    is_base64: bool = False
+
+    @property
+    def content(self) -> bytes:
+        """The body as bytes."""
+        return base64.b64decode(self.body) if self.is_base64 else self.body.encode()
+
+    def json(self) -> Any:
+        """The body read as JSON. Raises `InvalidValue(invalid_output)`."""
+        return _decoded(self, Any)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """How the next page is found: by the header `Link`, or at `cursor`, a path in the JSON answer ("meta.next").
+
+    What stands there is the URL of the next page, or, with `parameter`, the value of that parameter of the query. More
+    than `most` pages are an error.
+    """
+
+    cursor: str = ""
+    parameter: str = ""
+    most: int = 100
+
+
+class HttpOptions(StepOptions, total=False):
+    """The options of `http`."""
+
+    headers: Mapping[str, str | Secret]
+    auth: Secret | tuple[str, Secret] | None
+    query: Mapping[str, str]
+    idempotency: str
+    ok: Collection[int]
+    again: Collection[int]
+    allow: Iterable[str]
+    redirects: int
+    max_size: int
+    patience: Duration
+
+
+class HttpStep(Step[..., R_co], Generic[R_co]):
+    """A step that calls an HTTP service."""
+
+    def __call__(self, request: Request = Request(), /) -> Call[R_co]:
+        """See `Step`."""
+        return super().__call__(request)
+
+
+@overload
+def http(method: str, url: str = "", **options: Unpack[HttpOptions]) -> HttpStep[Response]: ...
+@overload
+def http(method: str, url: str = "", *, returns: type[T], **options: Unpack[HttpOptions]) -> HttpStep[T]: ...
+@overload
+def http(method: str, url: str = "", *, pages: Pages, **options: Unpack[HttpOptions]) -> HttpStep[list[Response]]: ...
+@overload
+def http(
+    method: str, url: str = "", *, pages: Pages, returns: type[T], **options: Unpack[HttpOptions]
+) -> HttpStep[list[T]]: ...
+def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | None = None, **options: Any) -> Any:
+    """A step that calls an HTTP service: `http("GET", "https://api.example.com/tides/{port}", returns=Tides)`.
+
+    A `Request` fills the holes of the URL (never its host), and adds query, headers and a body; for a step without a
+    URL it has the whole. With `returns` the answer is read as JSON of that type, else it is a `Response`; with `pages`
+    it is the list of all pages. `headers` may be a `Secret`, `auth` is a bearer token or (user, password). A status in
+    `ok` (200 to 299) is a success, one in `again` is worth another attempt, not before what `Retry-After` says.
+
+    Only the public internet is called, and what `allow` names: hosts, "host:port", networks. `redirects` are followed
+    for GET and HEAD, each checked, without the secrets where they lead elsewhere. `max_size` bounds an answer in bytes,
+    `patience` the waiting for a connection and for each piece.
+
+    Unless `effect` says something else, GET, HEAD and OPTIONS `read`, PUT and DELETE are `idempotent`, POST and PATCH
+    `irreversible`, or `idempotent` where `idempotency` names the header that takes the step's key. Raises
+    `InvalidConfig`.
+    """
+    every, own = divided(options)
+    refuse("http", *_bad(method, url, pages, own))
+    spec = _spec(method, url, pages, own)
+    if method in _READS:
+        effect: Effect = "read"
+    else:
+        effect = "idempotent" if spec.idempotency or method in ("PUT", "DELETE") else "irreversible"
+    every.setdefault("effect", effect)
+    every.setdefault("name", own_name("http", f"{method.lower()} {urlsplit(url).hostname or ''}".strip()))
+    limit = None if every.get("timeout") is None else seconds(every["timeout"], "timeout")
+    run = partial(_call, spec, returns)
+
+    async def call(request: Request = Request(), /) -> Any:
+        return await within(limit, f"{method} {url}", run(request))
+
+    kind = list[returns] if pages is not None else returns
+    return made(HttpStep[Any], call, (spec, returns), kind, every)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A call as it was declared, checked."""
+
+    method: str
+    url: str
+    pages: Pages | None
+    guard: Guard
+    headers: Mapping[str, str | Secret]
+    auth: Secret | tuple[str, Secret] | None
+    query: Mapping[str, str]
+    idempotency: str
+    ok: Collection[int]
+    again: Collection[int]
+    redirects: int
+    max_size: int
+    patience: float
+
+
+def _spec(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> Spec:
+    return Spec(
+        method,
+        url,
+        pages,
+        guard_of(own.get("allow", ())),
+        dict(own.get("headers", {})),
+        own.get("auth"),
+        dict(own.get("query", {})),
+        own.get("idempotency", ""),
+        own.get("ok", range(200, 300)),
+        own.get("again", AGAIN),
+        own.get("redirects", 5),
+        own.get("max_size", 10_485_760),
+        seconds(own.get("patience", 30.0), "patience"),
+    )
+
+
+def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[str | None]:
+    unknown = sorted(set(own) - set(HttpOptions.__annotations__))
+    auth = own.get("auth")
+    pair = cast("tuple[object, ...]", auth) if isinstance(auth, tuple) else ()
+    good = auth is None or isinstance(auth, Secret) or (len(pair) == 2 and isinstance(pair[1], Secret))
+    return [
+        f"there is no option {', '.join(unknown)}" if unknown else None,
+        None if method in _METHODS else f"method is {method!r}, must be one of {', '.join(_METHODS)}",
+        _bad_url(url) if url else None,
+        None if pages is None or isinstance(pages, Pages) else f"pages is {pages!r}, must be Pages(...)",
+        None if good else "auth must be a Secret, or a user and a Secret",
+        None if _is_whole(own.get("redirects", 0)) else "redirects must be a whole number from 0",
+        bad_count(own.get("max_size", 1), "max_size"),
+        bad_count(pages.most, "pages.most") if isinstance(pages, Pages) else None,
+        *(
+            _bad_header(name, value)
+            for name, value in {**own.get("headers", {}), own.get("idempotency") or "x": ""}.items()
+        ),
+        _bad_allow(own.get("allow", ())),
+    ]
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _bad_allow(allow: Any) -> str | None:
+    try:
+        guard_of([] if isinstance(allow, str) else allow)
+    except (ValueError, TypeError, AttributeError) as error:
+        return f"allow has {error!s}, which is no host, host:port or network"
+    return f"allow is {allow!r}, must be a list" if isinstance(allow, str) else None
+
+
+def _bad_header(name: Any, value: Any) -> str | None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return f"{name!r} is no name of a header"
+    if not isinstance(value, Secret) and not _is_line(value):
+        return f"the header {name} is no text of one line"
+    return None
+
+
+def _is_line(value: object) -> bool:
+    return isinstance(value, str) and not any(char in value for char in "\r\n\0")
+
+
+def _bad_url(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"the url {url!r} cannot be read: {error}"
+    if parts.scheme not in ("http", "https") or not host:
+        return f"the url {url!r} must begin with http:// or https:// and a host"
+    if "@" in parts.netloc:
+        return "the url has a user or password in it: use auth"
+    if "{" in parts.netloc:
+        return f"the url {url!r} has a hole in its host"
+    return None
+
+
+# --- one call
+
+
+async def _call(spec: Spec, returns: Any, request: Request) -> Any:
+    secrets: list[str] = []
+    headers = _headers(spec, request, secrets)
+    url = _url(spec, request)
+    found: list[Response] = []
+    async with transport.client(spec.guard, spec.patience) as client:
+        sent = client.build_request(
+            spec.method,
+            _with_query(url, {**spec.query, **request.query}),
+            headers={"accept-encoding": "identity", **headers},
+            json=request.json if request.json is not None else None,
+            content=request.body or None,
+        )
+        while True:
+            answer = await _sent(spec, client, sent, secrets)
+            found.append(answer)
+            following = _next(spec, sent, answer) if spec.pages is not None else None
+            if following is None:
+                break
+            if spec.pages is not None and len(found) >= spec.pages.most:
+                raise StepError(f"there are more than {spec.pages.most} pages", code="too_large", retryable=False)
+            sent = client.build_request(spec.method, following, headers=sent.headers)
+    results = found if returns is Response else [_decoded(each, returns) for each in found]
+    return results if spec.pages is not None else results[0]
+
+
+def _headers(spec: Spec, request: Request, secrets: list[str]) -> dict[str, str]:
+    fixed: dict[str, str] = {}
+    for name, value in spec.headers.items():
+        fixed[name.lower()] = _read(value, secrets) if isinstance(value, Secret) else value
+    if isinstance(spec.auth, Secret):
+        fixed["authorization"] = f"Bearer {_read(spec.auth, secrets)}"
+    elif spec.auth is not None:
+        user, secret = spec.auth
+        token = base64.b64encode(f"{user}:{_read(secret, secrets)}".encode()).decode()
+        secrets.append(token)
+        fixed["authorization"] = f"Basic {token}"
+    if spec.idempotency:
+        fixed[spec.idempotency.lower()] = current().idempotency_key
+    for name, value in request.headers.items():
+        lowered = name.lower()
+        wrong = _bad_header(name, value)
+        if wrong or lowered in _OWN or lowered in fixed or lowered.startswith("proxy-"):
+            raise InvalidValue(wrong or f"the header {name} cannot come from a request", op="http")
+        fixed[lowered] = value
+    return fixed
+
+
+def _read(secret: Secret, secrets: list[str]) -> str:
+    value = secret.read()
+    if not _is_line(value):
+        raise StepError(f"the secret at {secret.reference} is not one line", code="secret_missing", retryable=False)
+    secrets.append(value)
+    return value
+
+
+def _url(spec: Spec, request: Request) -> str:
+    if bool(spec.url) == bool(request.url):
+        raise InvalidValue("either the step has a url or the request", op="http")
+    if request.url:
+        wrong = _bad_url(request.url)
+        if wrong or _HOLE.search(request.url):
+            raise InvalidValue(wrong or "the url of a request has no holes", op="http")
+        return request.url
+    needed = set(_HOLE.findall(spec.url))
+    if needed != set(request.path):
+        raise InvalidValue(f"path must have {sorted(needed)}, has {sorted(request.path)}", op="http")
+    for name, value in request.path.items():
+        if value in ("", ".", ".."):
+            raise InvalidValue(f"path has {value!r} for {name}, which is no part of a path", op="http")
+    return _HOLE.sub(lambda hole: quote(request.path[hole[1]], safe=""), spec.url)
+
+
+def _with_query(url: str, query: Mapping[str, str]) -> httpx2.URL:
+    import httpx2
+
+    try:
+        return httpx2.URL(url).copy_merge_params(query) if query else httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise InvalidValue(f"the url cannot be read: {error}", op="http") from error
+
+
+async def _sent(spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str]) -> Response:
+    for _ in range(spec.redirects + 1):
+        answer = await _exchanged(spec, client, request, secrets)
+        if not isinstance(answer, Response):
+            request = _redirected(spec, request, answer, secrets)
+            continue
+        if answer.status not in spec.ok:
+            raise _failure(spec, answer)
+        return answer
+    raise StepError(f"more than {spec.redirects} redirects", code="http_status", retryable=False)
+
+
+async def _exchanged(
+    spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str]
+) -> Response | httpx2.Request:
+    """The answer, or the request that it asks for instead."""
+    import httpx2
+
+    try:
+        answer = await client.send(request, stream=True)
+        try:
+            if answer.next_request is not None and spec.redirects and request.method in ("GET", "HEAD"):
+                return answer.next_request
+            return _response(answer, await _body(spec, answer), secrets)
+        finally:
+            await answer.aclose()
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+        raise _broken(request, error, unknown=False) from error
+    except httpx2.LocalProtocolError as error:
+        raise InvalidValue(f"{request.method} cannot be sent: {error}", op="http") from error
+    except httpx2.HTTPError as error:
+        raise _broken(request, error, unknown=True) from error
+
+
+def _broken(request: httpx2.Request, error: Exception, *, unknown: bool) -> StepError:
+    what = f"{type(error).__name__}{f': {error}' if str(error) else ''}"
+    return StepError(f"{request.method} {_shown(request.url)}: {what}", code="http_failed", unknown=unknown)
+
+
+def _shown(url: httpx2.URL) -> str:
+    return str(url.copy_with(query=None, fragment=None, username=None, password=None))
+
+
+async def _body(spec: Spec, answer: httpx2.Response) -> bytes:
+    body = bytearray()
+    async for piece in answer.aiter_bytes():
+        body += piece
+        if len(body) > spec.max_size:
+            message = f"the answer is larger than {spec.max_size:,} bytes"
+            raise StepError(message, code="too_large", retryable=False, hint="raise max_size")
+    return bytes(body)
+
+
+def _response(answer: httpx2.Response, body: bytes, secrets: list[str]) -> Response:
+    found = {name.lower(): value for name, value in answer.headers.items()}
+    headers = {name: hide(value, secrets) for name, value in found.items() if name not in _PRIVATE}
+    try:
+        text, is_base64 = hide(body.decode(answer.charset_encoding or "utf-8"), secrets), False
+    except (UnicodeDecodeError, LookupError):
+        text, is_base64 = base64.b64encode(body).decode(), True
+    return Response(answer.status_code, _shown(answer.url), headers, text, is_base64)
+
+
+def _redirected(spec: Spec, before: httpx2.Request, then: httpx2.Request, secrets: list[str]) -> httpx2.Request:
+    """The request that a redirect asks for, without secrets where it leads to another origin."""
+    if then.url.scheme not in (("https",) if before.url.scheme == "https" else ("http", "https")):
+        message = f"{_shown(before.url)} leads to {_shown(then.url)}, which is not encrypted, or not HTTP"
+        raise StepError(message, code="address_refused", retryable=False)
+    if _origin(before) != _origin(then):
+        for name in [name for name, value in then.headers.items() if any(each in value for each in secrets)]:
+            del then.headers[name]
+        for name in (*(name for name, value in spec.headers.items() if isinstance(value, Secret)), "authorization"):
+            then.headers.pop(name, None)
+    return then
+
+
+def _origin(request: httpx2.Request) -> tuple[str, str, int | None]:
+    return request.url.scheme, request.url.host, request.url.port
+
+
+def _failure(spec: Spec, answer: Response) -> StepError:
+    told = "" if answer.is_base64 else answer.body.strip()[:_TOLD]
+    return StepError(
+        f"{spec.method} {answer.url} was answered with status {answer.status}{': ' if told else ''}{told}",
+        code="http_status",
+        retryable=answer.status in spec.again,
+        retry_after=asked_by(answer.headers.get("retry-after", "")),
+        unknown=answer.status in _NOT_KNOWN,
+    )
+
+
+# --- pages
+
+
+def _next(spec: Spec, request: httpx2.Request, answer: Response) -> httpx2.URL | None:
+    """The URL of the next page, which must be at the same place: the secrets go there too."""
+    import httpx2
+
+    assert spec.pages is not None
+    if spec.pages.cursor:
+        found = _at(_decoded(answer, Any), spec.pages.cursor)
+        if found in (None, "", False):
+            return None
+        if spec.pages.parameter:
+            return request.url.copy_set_param(spec.pages.parameter, str(found))
+        target = str(found)
+    else:
+        links = httpx2.Response(200, headers={"link": answer.headers.get("link", "")}).links
+        target = links.get("next", {}).get("url", "")
+        if not target:
+            return None
+    following = request.url.join(target)
+    if _origin(request) != (following.scheme, following.host, following.port):
+        message = f"the next page is said to be at {_shown(following)}, which is elsewhere"
+        raise StepError(message, code="address_refused", retryable=False)
+    return following
+
+
+def _at(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _decoded(answer: Response, kind: Any) -> Any:
+    try:
+        return decode(answer.content, kind, where=answer.url, code="invalid_output")
+    except ValueError as error:
+        message = f"the answer is no JSON: {error}"
+        raise InvalidValue(message, code="invalid_output", where=answer.url) from error

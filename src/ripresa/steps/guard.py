@@ -1,0 +1,129 @@
+"""Decides which addresses may be called: those of the public internet, and those that are allowed by name.
+
+Law: what is checked is what a name was resolved to, and the connection goes to exactly that address, so that a name
+that is resolved anew, a redirect or an address in disguise gets nobody any further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from ..errors import StepError
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
+
+_CLOSED: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+            "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+            "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32",
+            "::/128", "::1/128", "64:ff9b:1::/48", "100::/64", "2001:db8::/32", "3fff::/20", "5f00::/16", "fc00::/7",
+            "fe80::/10", "fec0::/10", "ff00::/8",
+        ),
+    )
+)  # fmt: skip
+"""Private, loopback, link-local (where metadata services are), shared, documentation, multicast, reserved; Azure's."""
+
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_COMPATIBLE: Final = ipaddress.ip_network("::/96")
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address, and every other that is wrapped in it, is one of the public internet."""
+    return all(each.is_global and not any(each in net for net in _CLOSED) for each in (address, *_wrapped(address)))
+
+
+def _wrapped(address: Address) -> list[Address]:
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    found: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64 or address in _COMPATIBLE:
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [each for each in found if each is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is allowed though it is not public: a host by name, or a network; at one port if it says one."""
+
+    host: str
+    network: Network | None
+    port: int | None
+
+    def allows(self, host: str, port: int, address: Address | None) -> bool:
+        """Whether this is what it allows."""
+        if self.port not in (None, port):
+            return False
+        if self.network is None:
+            return self.host == host
+        return address is not None and address.version == self.network.version and address in self.network
+
+
+def rule_of(text: str) -> Rule:
+    """A rule from text: "10.0.0.0/8", "127.0.0.1:8080", "[::1]:80", "db.internal". Raises ValueError."""
+    host, port = text, ""
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or any(char in host for char in "@?# *") or host.startswith("/"):
+        raise ValueError(text)
+    number = int(port) if port else None
+    try:
+        return Rule("", ipaddress.ip_network(host), number)
+    except ValueError:
+        if "/" in host or ":" in host:
+            raise
+        return Rule(host.lower().rstrip("."), None, number)
+
+
+async def ask_system(host: str, port: int) -> list[str]:
+    """The addresses of a name, as the system resolves it; also of numbers in all the ways in which it reads them."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        message = f"the name {host!r} cannot be resolved: {error}"
+        raise StepError(message, code="http_failed") from error
+    return [str(each[4][0]) for each in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Which addresses may be called, and how names are resolved."""
+
+    allowed: tuple[Rule, ...] = ()
+    resolve: Resolve = ask_system
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """The addresses of a host that may be called, in order.
+
+        Raises `StepError(address_refused)` if one of them may not: a name with one foot in a private network is not to
+        be trusted with the other.
+        """
+        name = host.lower().rstrip(".")
+        found = [ipaddress.ip_address(text.partition("%")[0]) for text in await self.resolve(host, port)]
+        for address in found:
+            if not is_public(address) and not any(rule.allows(name, port, address) for rule in self.allowed):
+                raise StepError(
+                    f"{host!r} is at {address}, which is not in the public internet",
+                    code="address_refused",
+                    retryable=False,
+                    hint=f'if it is to be called: allow=["{host}:{port}"]',
+                )
+        return list(dict.fromkeys(map(str, found)))
+
+
+def guard_of(allow: Iterable[str]) -> Guard:
+    """A guard that allows these besides the public internet. Raises ValueError."""
+    return Guard(tuple(map(rule_of, allow)))
