@@ -248,12 +248,12 @@ def _bad_header(name: Any, value: Any) -> str | None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{name!r} is no name of a header"
     if not isinstance(value, Secret) and not _is_line(value):
-        return f"the header {name} is no text of one line"
+        return f"the header {name} is no line of plain ASCII"
     return None
 
 
 def _is_line(value: object) -> bool:
-    return isinstance(value, str) and not any(char in value for char in "\r\n\0")
+    return isinstance(value, str) and value.isascii() and (value == "" or value.isprintable())
 
 
 def _bad_url(url: str) -> str | None:
@@ -384,8 +384,6 @@ async def _exchanged(
             await answer.aclose()
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
         raise _broken(request, error, unknown=False) from error
-    except httpx2.LocalProtocolError as error:
-        raise InvalidValue(f"{request.method} cannot be sent: {error}", op="http") from error
     except httpx2.HTTPError as error:
         raise _broken(request, error, unknown=True) from error
 
