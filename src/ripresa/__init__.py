@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .authoring.call import Call
     from .authoring.chain import Chain, chain
     from .authoring.choice import branch, case, choose
+    from .authoring.document.library import Library
     from .authoring.flow import Flow, Runnable, saga
     from .authoring.function import Workflow, workflow
     from .authoring.graph import Graph, Node
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from .messages import Approval, Signal, Update
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
+    from .runtime.documents import load_document
     from .runtime.pools import PoolStatus
     from .runtime.rehearsing import PlannedStep, Rehearsal
     from .runtime.undoing import UndoReport
@@ -162,11 +164,13 @@ _PLACES = {
         "StepErring",
         "Veto",
     ),
+    "runtime.documents": ("load_document",),
     "runtime.pools": ("PoolStatus",),
     "runtime.rehearsing": ("PlannedStep", "Rehearsal"),
     "runtime.undoing": ("UndoReport",),
     "authoring.cache": ("Cache",),
     "authoring.call": ("Call",),
+    "authoring.document.library": ("Library",),
     "authoring.hooks": (
         "Breaker",
         "Hook",
@@ -254,6 +258,7 @@ __all__ = [
     "InvalidValue",
     "InvalidWorkflow",
     "JoinEnding",
+    "Library",
     "Limits",
     "LoopTurning",
     "Migration",
@@ -336,6 +341,7 @@ __all__ = [
     "for_range",
     "intercept",
     "is_retryable",
+    "load_document",
     "map_each",
     "migration",
     "n_of",

@@ -32,6 +32,10 @@ CODES: dict[str, Code] = {
     "not_available": Code("this needs something that is not here"),
     "extra_missing": Code("an optional dependency is not installed"),
     "invalid_condition": Code("a condition that is data cannot be understood"),
+    "invalid_expression": Code("an expression of a document cannot be understood"),
+    "invalid_type": Code("a document names no type where one is needed"),
+    "unknown_type": Code("a document names a step type that is not registered"),
+    "unknown_step": Code("a document looks at a step that it does not have"),
     "not_speculable": Code("something is to be run in several copies that may be run once only"),
     # values
     "invalid_input": Code("a value does not have the type that was declared for it"),
@@ -58,6 +62,7 @@ CODES: dict[str, Code] = {
     "undone": Code("what it did was taken back"),
     "join_impossible": Code("too few branches succeeded"),
     "late_item": Code("an item of a stream came after the window of its time had been given"),
+    "expression_failed": Code("an expression of a document could not be evaluated"),
     "stream_overflow": Code("a buffer of a stream was full, and its policy is to refuse"),
     "stream_not_resumable": Code("the source of a stream cannot go on in the middle"),
     "vetoed": Code("a hook forbade it"),

@@ -138,7 +138,7 @@ class Runnable(Generic[P, R_co]):
 
     def _twin(self) -> Self:
         twin = copy(self)
-        for cached in ("definition", "node"):
+        for cached in ("definition", "node", "_target"):
             twin.__dict__.pop(cached, None)
         return twin
 

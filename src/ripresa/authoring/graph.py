@@ -340,7 +340,7 @@ class Graph(Generic[A, S]):
             given = Place(place.name, wired, place.path, place.problems)
             return build_link(callee, given), None
         given = Place(place.name, One(wired.single(place)), place.path, place.problems)
-        return callee.build(given), wired.only or Constant(None)
+        return build_link(callee, given), wired.only or Constant(None)
 
     def _nodes(self) -> list[Node[Any]]:
         """The nodes so far."""

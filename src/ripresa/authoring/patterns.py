@@ -371,6 +371,11 @@ def fallback(*links: Link[Any, Any], on: Failing = Exception, name: str = "fallb
     return Flow(partial(_build_fallback, checked, counted), name=name)
 
 
+def fallback_on(links: tuple[Link[Any, Any], ...], on: tuple[str, ...], name: str) -> Flow[Any, Any]:
+    """The same for exceptions that are named, as failures record them; any without a name."""
+    return Flow(partial(_build_fallback, as_links(links, "fallback", check_name(name, "name")), on), name=name)
+
+
 def _is_failure(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, Exception)
 

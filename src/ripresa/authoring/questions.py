@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..context import current
-from ..core.conditions import MISSING, Condition
+from ..core.conditions import MISSING, Deciding
 from ..core.values import Value
 from ..errors import InvalidValue, RipresaError
 from .call import Pending
@@ -79,7 +79,7 @@ class Seen:
 
 def watched(*predicates: object) -> tuple[str, ...]:
     """The steps that conditions among these look at, each once."""
-    steps = (step for predicate in predicates if isinstance(predicate, Condition) for step in predicate.steps)
+    steps = (step for predicate in predicates if isinstance(predicate, Deciding) for step in predicate.steps)
     return tuple(dict.fromkeys(steps))
 
 
@@ -92,7 +92,7 @@ class Predicate:
 
     def answer(self, question: str, about: Value, reader: Reader) -> object:
         """Whether it holds."""
-        if isinstance(self.fn, Condition):
+        if isinstance(self.fn, Deciding):
             return self.fn.holds(Seen(about, reader))
         return holds(self.fn(reader.read(about, self.kind)), step_name(self.fn))
 

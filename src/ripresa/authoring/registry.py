@@ -7,9 +7,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from ..core.nodes.graph import Graph
+from ..core.nodes.sequence import Sequence
 from ..core.nodes.stateful import Stateful
 from ..errors import InvalidConfig, RipresaError
 from .chain import Chain
+from .document.flow import DocumentFlow
 from .flow import Flow, Runnable
 from .function import Workflow
 from .options import check_name, refuse
@@ -33,6 +35,8 @@ def kind_of(entry: Entry) -> Kind:
     if not _is_flow(entry):
         raise InvalidConfig(f"{entry!r} is no step, flow or workflow", op="register")
     node = entry.node.body if isinstance(entry.node, Stateful) else entry.node
+    if isinstance(entry, DocumentFlow) and isinstance(node, Sequence):
+        return "chain"
     return "graph" if isinstance(node, Graph) else "flow"
 
 

@@ -106,22 +106,28 @@ class Step(Generic[P, R_co]):
         """Whether calling the function gives a coroutine."""
         return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(getattr(self.fn, "__call__", None))  # noqa: B004
 
-    def with_(
+    def with_(  # noqa: PLR0913 - every option of a step, by keyword
         self,
         *,
         name: str | None = None,
         retry: Retry | int | None = None,
         timeout: Duration | None = None,
+        effect: Effect | None = None,
+        executor: Executor | None = None,
         concurrency: int | None = None,
         hooks: Iterable[Hook] | None = None,
         pool: Pool[Any] | str | None = None,
         cache: Cache | Duration | bool | None = None,
     ) -> Step[P, R_co]:
         """The same step with other options; those that are not given stay."""
+        if self.compensation is not None and effect not in (None, "reversible"):
+            raise InvalidConfig(f"{self.name} has an undo, so it is reversible", op="with_", where=self.name)
         given: dict[str, Any] = {
             "name": name,
             "retry": None if retry is None else _retry(retry),
             "timeout": None if timeout is None else seconds(timeout, "timeout"),
+            "effect": effect,
+            "executor": executor,
             "concurrency": concurrency,
             "hooks": None if hooks is None else tuple(hooks),
             "pool": pool,

@@ -28,7 +28,9 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Target = Annotated[str, typer.Argument(help="file.py:name or package.module:name", show_default=False)]
+Target = Annotated[
+    str, typer.Argument(help="file.py:name, package.module:name, or a .yaml or .json file", show_default=False)
+]
 Run = Annotated[str, typer.Argument(help="the id of a run", show_default=False)]
 Store = Annotated[
     str, typer.Option(help="address of the store [default: RIPRESA_STORE or .ripresa/ripresa.db]", show_default=False)

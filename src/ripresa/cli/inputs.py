@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..authoring.call import Call
+from ..authoring.document.flow import DocumentFlow
 from ..authoring.encoding import decode
+from ..authoring.fit import known
 from ..authoring.flow import Runnable
 from ..authoring.function import Workflow
 from ..authoring.parameters import Parameters
@@ -107,6 +109,8 @@ def _parameters(runnable: Runnable[..., Any]) -> Parameters | None:
 def _call_without(runnable: Runnable[..., Any], parameters: Parameters | None) -> Call[Any]:
     if parameters is not None and not parameters.required:
         return runnable()
+    if isinstance(runnable, DocumentFlow) and not known(runnable.input_type):
+        return runnable(None)
     wanted = ", ".join(parameters.required) if parameters is not None else _named(runnable.input_type)
     raise InvalidValue(f"needs an input ({wanted})", where=runnable.name, hint="give it: --input JSON, @file or -")
 

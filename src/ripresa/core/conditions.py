@@ -6,6 +6,7 @@ back. What is not there is `MISSING`, which equals nothing; false, 0, "" and nul
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
@@ -66,6 +67,25 @@ class ValueOnly:
         return "", MISSING
 
 
+class Deciding(ABC):
+    """What decides by facts: a condition, or an expression of a document. It stands wherever a predicate does."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def steps(self) -> tuple[str, ...]:
+        """The steps whose ends it asks about, each once."""
+
+    @abstractmethod
+    def holds(self, facts: Facts) -> bool:
+        """Whether it holds."""
+
+    @abstractmethod
+    def __call__(self, value: Any, /) -> Any:
+        """What it says of a value alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """What a condition of one kind needs: the names of its arguments, and how it reads."""
@@ -97,7 +117,7 @@ Custom = Callable[[Any], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Deciding):
     """A condition that is data: made by the functions of this class, combined with `&`, `|` and `~`.
 
     It stands wherever a predicate does: `branch(Condition.equals("value.kind", "spam"), drop, answer)`. A path names

@@ -1,4 +1,4 @@
-"""From the text that names a workflow's code to the code, and back: `file.py:name` or `package.module:name`."""
+"""From the text that names a workflow's code to the code, and back: `file.py:name`, `package.module:name`, a file."""
 
 from __future__ import annotations
 
@@ -49,25 +49,39 @@ def versions_beside(target: str) -> list[Runnable[..., Any]]:
     return list({each.version: each for each in (*_beside(found, module), found)}.values())
 
 
-def _beside(found: Runnable[..., Any], module: ModuleType) -> list[Runnable[..., Any]]:
+def _beside(found: Runnable[..., Any], module: ModuleType | None) -> list[Runnable[..., Any]]:
     """What stands in a module under the same name."""
-    named = vars(module).values()
+    named = () if module is None else vars(module).values()
     return [value for value in named if isinstance(value, Runnable) and value.name == found.name]
 
 
 def migrations_beside(target: str) -> list[Migration]:
     """The migrations that stand in the module of a target."""
-    return [value for value in vars(_loaded(target)[1]).values() if isinstance(value, Migration)]
+    module = _loaded(target)[1]
+    return [] if module is None else [value for value in vars(module).values() if isinstance(value, Migration)]
 
 
-def _loaded(target: str) -> tuple[Runnable[..., Any], ModuleType]:
+def find_object(target: str) -> tuple[Any, ModuleType, str, str]:
+    """Whatever stands under a target (None: nothing does), its module, and the two parts of the target.
+
+    Raises `RipresaError(unknown_target)` if there is no such file or module.
+    """
     place, separator, name = target.rpartition(":")
     if not separator or not place or not name:
-        raise _unknown(target, "it names no object", "write file.py:name or package.module:name")
+        raise _unknown(target, "it names no object", "write file.py:name, package.module:name or a .yaml or .json file")
     module = _file(place, target) if place.endswith(".py") else _module(place, target)
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
+    return found, module, place, name
+
+
+def _loaded(target: str) -> tuple[Runnable[..., Any], ModuleType | None]:
+    from .documents import is_document, load_target_document
+
+    if is_document(target):
+        return load_target_document(target), None
+    found, module, place, name = find_object(target)
     if isinstance(found, Step | Runnable):
         return runnable_of(cast("Runnable[..., Any]", found)), module
     if found is None:
@@ -157,12 +171,12 @@ def _search(runnable: Runnable[..., Any]) -> str:
 @lru_cache(maxsize=1)
 def _own_modules(loaded: int) -> list[str]:
     """The modules of the user's own code, looked for again when `loaded`, the number of all, has changed."""
-    return [name for name in sys.modules if _is_own(name)]
+    return [name for name in sys.modules if is_own(name)]
 
 
 @cache
-def _is_own(module_name: str) -> bool:
-    """Whether a module is neither of the standard library nor installed nor of this package."""
+def is_own(module_name: str) -> bool:
+    """Whether a module, by its name, is neither of the standard library nor installed nor of this package."""
     if module_name.partition(".")[0] == __name__.partition(".")[0]:
         return False
     file = getattr(sys.modules.get(module_name), "__file__", None)

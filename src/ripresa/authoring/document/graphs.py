@@ -1,0 +1,403 @@
+"""Lists of steps as graphs: where steps need each other, or are given what is made of several results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from ...core.conditions import PLACES, Condition
+from ...errors import InvalidWorkflow, RipresaError
+from ..call import Pending
+from ..expression import Constant, Decided, Expression, Shared, Tested
+from ..flow import Flow
+from ..function import Workflow
+from ..graph import Graph, Node
+from ..order import check_graph
+from ..parameters import Parameters
+from ..proxy import Proxy, lift
+from ..questions import predicate_at, watched
+from ..state_type import StateType
+from ..step import Step
+from .cel import BadExpression, Use, has_expressions, only_expression
+from .flow import passing
+from .shapes import IN_GRAPHS, KINDS
+from .source import Path, is_list, is_object
+from .wires import About, Denied, wired, wired_data
+
+if TYPE_CHECKING:
+    from .load import Config, Loader
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One step of a list; `plain` is what stands there if that is no object."""
+
+    data: Mapping[str, Any]
+    path: Path
+    plain: Any = None
+
+
+def items_of(data: Any, path: Path) -> list[Placed]:
+    """The steps of a list."""
+    return [
+        Placed(item, (*path, index)) if is_object(item) else Placed({}, (*path, index), item)
+        for index, item in enumerate(data)
+    ]
+
+
+@dataclass(slots=True)
+class Shape:
+    """What the graph of a list is like."""
+
+    name: str
+    version: str = "1"
+    given: Any = Any
+    concurrency: int | None = None
+    keep_going: bool = False
+    state: StateType[Any] | None = None
+    conflicts: Any = "error"
+
+    def graph(self) -> Graph[Any, Any]:
+        """The graph, empty."""
+        options: dict[str, Any] = {} if self.state is None else {"state": self.state.kind, "conflicts": self.conflicts}
+        return Graph(
+            self.name,
+            input=self.given,
+            version=self.version,
+            concurrency=self.concurrency,
+            keep_going=self.keep_going,
+            **options,
+        )
+
+
+def in_order(loader: Loader, config: Config, shape: Shape, items: list[Placed]) -> Flow[Any, Any]:
+    """Steps one after another. One that is left out passes on what it is given."""
+    wiring = Wiring(loader, shape.graph())
+    previous: Node[Any] | None = None
+    for item in items:
+        conditional = "when" in item.data or "unless" in item.data
+        if conditional and previous is None:
+            given = Pending(passing("given"), (wiring.graph.input,), {}, _never)
+            previous = wiring.graph.add(cast("Any", given))
+            wiring.value = lift(previous.out)
+        node = wiring.add(item, [] if previous is None else [previous])
+        if node is not None:
+            if conditional:
+                assert previous is not None
+                node = wiring.graph.first(node, previous)
+            wiring.keep(item, node)
+            wiring.value, previous = lift(node.out), node
+    return wiring.returned(config, wiring.value)
+
+
+def by_needs(loader: Loader, config: Config, shape: Shape, items: list[Placed] | None = None) -> Flow[Any, Any]:
+    """Steps that wait for those that they need. One that needs one left out is left out too."""
+    found = items_of(config.get("steps"), config.at("steps")) if items is None else items
+    wiring = Wiring(loader, shape.graph())
+    needed: set[str] = set()
+    for item in in_dependence(loader, found, shape.name):
+        needs = [name for name in _names(item.data.get("needs")) if name in wiring.nodes]
+        needed.update(needs, _names(_of(item)), (use.name for use in _uses(item) if use.root == "steps"))
+        after = [wiring.nodes[name] for name in needs]
+        wiring.value = wiring.given(needs)
+        node = wiring.special(item) if item.data.get("type") in IN_GRAPHS else wiring.add(item, after)
+        if node is not None:
+            wiring.keep(item, node)
+    ends = {name: node for name, node in wiring.nodes.items() if name not in needed}
+    only = next(iter(ends.values())).out if len(ends) == 1 else {name: node.out for name, node in ends.items()}
+    return wiring.returned(config, lift(only))
+
+
+def in_dependence(loader: Loader, items: list[Placed], name: str) -> list[Placed]:
+    """The steps in an order in which each stands after those that it needs; notes what is needed and not there."""
+    named = {str(item.data.get("id") or f"#{index}"): item for index, item in enumerate(items)}
+    needs: dict[str, list[str]] = {}
+    for key, item in named.items():
+        wanted = [*_names(item.data.get("needs")), *_names(_of(item))]
+        for need in dict.fromkeys(wanted):
+            if need not in named:
+                message = f"needs {need!r}, which is not among the steps here"
+                loader.notes.add((*item.path, "needs"), message, code="unknown_dependency")
+        uses = [use.name for use in _uses(item) if use.root == "steps"]
+        needs[key] = [need for need in dict.fromkeys((*wanted, *uses)) if need in named]
+    try:
+        return [named[key] for key in check_graph(needs)]
+    except InvalidWorkflow as error:
+        for problem in error.problems:
+            loader.notes.add((*named[problem.where].path, "needs"), f"{problem.where} {problem.message}", problem.code)
+    return items
+
+
+def _of(item: Placed) -> Any:
+    config: Any = item.data.get("config")
+    return config.get("of") if item.data.get("type") == "first" and is_object(config) else None
+
+
+def _uses(item: Placed) -> list[Use]:
+    from .load import uses_in
+
+    config: Any = item.data.get("config")
+    kind = item.data.get("type")
+    if kind == "call":
+        config = config.get("arguments") if is_object(config) else None
+    elif kind in KINDS and kind != "set":
+        config = None  # what stands in there has steps of its own
+    return [*uses_in([item.data.get(key) for key in ("with", "when", "unless")]), *uses_in(config)]
+
+
+def _names(data: Any) -> list[str]:
+    return [name for name in data if isinstance(name, str)] if is_list(data) else []
+
+
+class Wiring:
+    """A graph that is being written from a document. `value` is what the step that is looked at is given."""
+
+    def __init__(self, loader: Loader, graph: Graph[Any, Any]) -> None:
+        self.loader = loader
+        self.graph = graph
+        self.nodes: dict[str, Node[Any]] = {}
+        self.value: Expression = lift(graph.input)
+
+    def keep(self, item: Placed, node: Node[Any]) -> None:
+        """Let others look at a node by the id of its step."""
+        self.nodes[str(item.data.get("id") or node.name)] = node
+
+    def given(self, needs: list[str]) -> Expression:
+        """What a step is given by those that it needs: the input, one result, or an object of several."""
+        if not needs:
+            return lift(self.graph.input)
+        found = {name: self.nodes[name].out for name in needs}
+        return lift(found[needs[0]] if len(needs) == 1 else found)
+
+    # --- nodes
+
+    def add(self, item: Placed, after: list[Node[Any]]) -> Node[Any] | None:
+        """The node of a step."""
+        loader = self.loader
+        link = loader.link(item.plain if item.plain is not None else item.data, item.path, listed=True)
+        before = len(loader.notes.problems)
+        args, kwargs = self._arguments(item, link)
+        when, unless = (self._condition(item, key) for key in ("when", "unless"))
+        if len(loader.notes.problems) > before:
+            link, args, kwargs = loader.hole(link.name), (), {}
+        name = item.data.get("id")
+        call: Any = Pending(link, args, kwargs, _never)
+        added = loader.tried(
+            item.path,
+            lambda: self.graph.add(
+                call,
+                name=name if isinstance(name, str) else None,
+                when=True if when is None else when,
+                unless=False if unless is None else unless,
+                after=after,
+            ),
+        )
+        self._hand_over(item.path)
+        return added
+
+    def special(self, item: Placed) -> Node[Any] | None:
+        """What stands in graphs only: a write to the state, the first of several that was not skipped."""
+        loader = self.loader
+        kind = str(item.data["type"])
+        given: Any = item.data.get("config")
+        config = loader.config(given if is_object(given) else {}, KINDS[kind], (*item.path, "config"))
+        for key in item.data:
+            if key not in ("id", "type", "config", "description"):
+                loader.notes.add((*item.path, key), f"{key} is nothing for {kind}", key=True)
+        if kind == "first":
+            return self._first(item, config)
+        made = loader.tried(item.path, lambda: self._set(config))
+        self._hand_over(item.path)
+        return self._last() if made else None
+
+    def _first(self, item: Placed, config: Config) -> Node[Any] | None:
+        nodes = [self.nodes[name] for name in config.get("of", []) if name in self.nodes]
+        if len(nodes) != len(config.get("of", [])) or not nodes:
+            return None
+        return self.loader.tried(item.path, lambda: self.graph.first(*nodes, name=item.data.get("id")))
+
+    def _set(self, config: Config) -> bool:
+        field, by = config.get("field"), config.get("by")
+        state = self.loader.state
+        if field is None:
+            return False
+        value = self._data(config.get("value"), config.at("value"))
+        if by is None:
+            self.graph.assign(field, value)
+            return True
+        reducer = None if state is None or field not in state.fields else state.fields[field].reducer
+        if reducer is None or reducer.name != by:
+            self.loader.notes.add(config.at("by"), f"is {by!r}, which is not the reducer of {field!r}")
+            return False
+        self.graph.contribute(field, reducer, value)
+        return True
+
+    def _last(self) -> Node[Any]:
+        index = len(self.graph.entries) - 1
+        node = self.graph.entries[index].node
+        return Node(self.graph, index, node.name, node.output_type)
+
+    def returned(self, config: Config, usual: Expression) -> Flow[Any, Any]:
+        """Close the graph."""
+        out: Any = Proxy(usual)
+        if "returns" in config:
+            out = self._data(config.get("returns"), config.at("returns"))
+        if self.loader.notes.problems:  # all that could be said of the rest would follow from them
+            return passing(self.graph.name)
+        return self.graph.returns(out)
+
+    def _hand_over(self, path: Path) -> None:
+        """Note in the document what the graph says is wrong with a node."""
+        for problem in self.graph.problems:
+            self.loader.notes.add(path, f"{problem.where}: {problem.message}", problem.code)
+        self.graph.problems.clear()
+
+    # --- what they are given
+
+    def _arguments(self, item: Placed, link: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        written = self.loader.arguments_of(item)
+        at = (*item.path, "config") if item.data.get("type") != "call" else (*item.path, "config", "arguments")
+        named = {str(key): self._data(value, (*at, key)) for key, value in written.items()}
+        explicit = "with" in item.data
+        value = self._data(item.data["with"], (*item.path, "with")) if explicit else Proxy(self.value)
+        parameters: Parameters | None = link.parameters if isinstance(link, Step | Workflow) else None
+        if parameters is None:
+            if named:
+                self.loader.notes.add(at, f"{link.name} takes one value, no arguments by name")
+            return (value,), {}
+        first = next(iter(parameters.names), None)
+        free = first is not None and first not in named
+        wanted = first in parameters.required or not has_expressions(dict(written))
+        if not free and explicit:
+            self.loader.notes.add((*item.path, "with"), f"{link.name} has no first argument left to give it to")
+        return ((value,) if free and (explicit or wanted) else ()), named
+
+    def _data(self, data: Any, path: Path) -> Any:
+        """Data of the document with wires where expressions stand; null, and a note, in the place of what is wrong."""
+        if is_object(data):
+            return {key: self._data(value, (*path, key)) for key, value in data.items()}
+        if is_list(data):
+            return [self._data(value, (*path, index)) for index, value in enumerate(data)]
+        return (
+            self.loader.tried(path, lambda: wired_data(data, self._resolver(data))) if isinstance(data, str) else data
+        )
+
+    def _resolver(self, text: str) -> Any:
+        def resolve(use: Use) -> Expression:
+            return self._resolved(use, text)
+
+        return resolve
+
+    def _resolved(self, use: Use, text: str) -> Expression:
+        match use.root:
+            case "value":
+                return self.value
+            case "input":
+                return lift(self.graph.input)
+            case "steps":
+                return self._step(use, text)
+            case "state":
+                return self._field(use)
+            case _:
+                raise RipresaError(
+                    "session can be looked at in conditions only", code="invalid_expression", op="document"
+                )
+
+    def _step(self, use: Use, text: str) -> Expression:
+        node = self.nodes.get(use.name)
+        if node is None:
+            there = ", ".join(self.nodes) or "none"
+            message = f"there is no step {use.name!r} before this one in its list; there are {there}"
+            raise Unknown(message, _within(text, use))
+        return node.source
+
+    def _field(self, use: Use) -> Expression:
+        state = self.loader.state
+        if state is None:
+            raise RipresaError("the document has no state", code="no_state", op="document")
+        if use.name not in state.fields:
+            known = ", ".join(state.fields)
+            message = f"{state.name} has no field {use.name!r}; it has {known}"
+            raise RipresaError(message, code="invalid_expression", op="document")
+        return Shared(self.graph, use.name, state.fields[use.name].kind)
+
+    # --- whether they run
+
+    def _condition(self, item: Placed, key: str) -> Any:
+        """What `when` or `unless` says, as `Graph.add` takes it; None if it is not there."""
+        if key not in item.data:
+            return None
+        data, path = item.data[key], (*item.path, key)
+        if isinstance(data, bool):
+            return data
+        wire = self.loader.tried(path, lambda: self._asked(data, path))
+        if isinstance(wire, Condition):
+            return wire
+        return None if wire is None else Proxy(wire)
+
+    def _asked(self, data: Any, path: Path) -> Any:
+        loader = self.loader
+        if isinstance(data, str):
+            expression = only_expression(data)
+            if expression is None:
+                raise BadExpression(f"is {data!r}, must be one ${{{{ expression }}}}")
+            return wired(expression, self._resolver(data))
+        if is_object(data) and "test" in data:
+            return self._tested(data, path)
+        if is_object(data) and "not" in data:
+            return Denied(self._asked(data["not"], path))
+        if is_object(data) and "function" in data:
+            predicate = loader.condition(data, path)
+            return self._test(predicate, self.value)
+        condition = loader.parsed(data, path)
+        if condition is None or not looks_at_value(condition):
+            return condition
+        self.graph.watches += condition.steps
+        return About(self.value, condition)
+
+    def _tested(self, data: Mapping[str, Any], path: Path) -> Any:
+        """A predicate about something else than the value: `{test: ..., of: ${{ ... }}}`."""
+        asked = data["test"]
+        predicate: Any
+        if isinstance(asked, str):
+            predicate = self.loader.function(asked, (*path, "test"))
+        else:
+            predicate = self.loader.condition(asked, (*path, "test"))
+        of = lift(self._data(data.get("of"), (*path, "of")))
+        return None if predicate is None else self._test(predicate, of)
+
+    def _test(self, predicate: Any, of: Expression) -> Tested:
+        wanted = predicate_at(predicate, self.graph.place("when"), of.kind).kind
+        self.graph.watches += watched(predicate)
+        return Tested(of, predicate, wanted)
+
+
+class Unknown(BadExpression):
+    """An expression that looks at a step that is not there."""
+
+    default_code = "unknown_step"
+
+
+def _within(text: str, use: Use) -> tuple[int, int]:
+    from .cel import Expression as Compiled
+    from .cel import parts_of, position_in
+
+    for part in parts_of(text):
+        if isinstance(part, Compiled) and use in part.uses:
+            return position_in(text, part.start + use.start)
+    return (1, 1)
+
+
+def looks_at_value(condition: Condition) -> bool:
+    """Whether a condition that is data looks at the value that is decided about."""
+    at = str(dict(condition.arguments).get("at", ""))
+    own = condition.op == "custom" or at.split(".")[0] == PLACES[0]
+    return own or any(map(looks_at_value, condition.parts))
+
+
+async def _never() -> Any:
+    """A call that stands in a graph is not awaited."""
+
+
+__all__ = ["Constant", "Decided", "Placed", "Shape", "Wiring", "by_needs", "in_order", "items_of", "looks_at_value"]

@@ -1,0 +1,101 @@
+"""What documents may name: step types that were registered, and what targets such as `package.module:name` lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, Protocol, TypeVar
+
+from ...errors import InvalidConfig, RipresaError
+from ..options import check_name, refuse
+from .shapes import KINDS
+
+T = TypeVar("T")
+
+DOCUMENTS = (".yaml", ".yml", ".json")
+"""The endings of files that are documents."""
+
+
+class Library:
+    """Step types by name, for documents: an instance like any other; nothing registers itself.
+
+    A type is a step, flow, workflow or function, whose named arguments a document gives in `config`; or a class whose
+    instances can be called with the value: then `config` makes the instance when the document is read. Conditions
+    (`custom`), hooks and pools are found by the same names.
+    """
+
+    def __init__(self, entries: Mapping[str, object] | None = None) -> None:
+        self._entries: dict[str, object] = {}
+        for name, entry in (entries or {}).items():
+            self.register(name, entry)
+
+    def register(self, name: str, entry: T, /) -> T:
+        """Let documents name something; gives it back. Raises `InvalidConfig` (`duplicate_name` if it is taken)."""
+        refuse(
+            "register",
+            check_name(name, "name"),
+            f"name is {name!r}, which is a kind of step of Ripresa's own" if name in KINDS else None,
+        )
+        if self._entries.setdefault(name, entry) is not entry:
+            raise InvalidConfig(f"{name!r} is registered already", code="duplicate_name", op="register")
+        return entry
+
+    def type(self, name: str) -> Callable[[T], T]:
+        """Register what stands below it: `@library.type("greet")`."""
+
+        def keep(entry: T) -> T:
+            return self.register(name, entry)
+
+        return keep
+
+    def find(self, name: str) -> object | None:
+        """What is registered under a name."""
+        return self._entries.get(name)
+
+    @property
+    def entries(self) -> dict[str, object]:
+        """Everything that is registered."""
+        return dict(self._entries)
+
+
+class Reach(Protocol):
+    """Gives what a target leads to. Raises `RipresaError` if that is nothing, or nothing for documents."""
+
+    def __call__(self, target: str, *, as_type: bool = False) -> Any:
+        """`as_type`: it is looked at as a type, and never called."""
+        ...
+
+
+class Shelf:
+    """What one document may name: its own `types`, a library, ready-made types, and what targets lead to."""
+
+    def __init__(self, library: Library, reach: Reach, ready: Mapping[str, str], types: Mapping[str, str]) -> None:
+        self._library = library
+        self._reach = reach
+        self._targets = {**ready, **types}
+        self._own = types
+
+    def find(self, name: str) -> Any:
+        """What a registered name or a target leads to. Raises `RipresaError(unknown_type, unknown_target)`."""
+        if ":" in name or name.endswith(DOCUMENTS):
+            return self._reach(name)
+        found = None if name in self._own else self._library.find(name)
+        if found is not None:
+            return found
+        if name in self._targets:
+            return self._reach(self._targets[name])
+        raise self._unknown(name)
+
+    def find_type(self, target: str) -> Any:
+        """The class that a target leads to. Raises `RipresaError(unknown_target)`."""
+        return self._reach(target, as_type=True)
+
+    def functions(self) -> dict[str, Any]:
+        """What conditions may name as custom."""
+        return {name: entry for name, entry in self._library.entries.items() if callable(entry)}
+
+    def _unknown(self, name: str) -> RipresaError:
+        known = sorted({*KINDS, *self._library.entries, *self._targets})
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        return RipresaError(f"there is no step type {name!r}", code="unknown_type", op="document", hint=hint)

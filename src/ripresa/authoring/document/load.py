@@ -1,0 +1,434 @@
+"""From a document to a flow: every part is checked, and everything that is wrong is reported together.
+
+Law: what a document says becomes calls of the same functions that people write chains and graphs with, so that both
+give the same nodes. Where a part is wrong, a hole stands in its place, and the rest is still looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import partial
+from inspect import isclass
+from typing import Any, TypeVar
+
+from ...core.conditions import Condition
+from ...core.names import check_name
+from ...errors import RipresaError
+from ..chain import Chain
+from ..check import walk
+from ..choice import branch
+from ..flow import Runnable, as_links
+from ..options import bad_link
+from ..step import Options, Step
+from . import graphs, kinds, settings
+from .annotations import kind_of
+from .cel import Asked, BadExpression, Expression, Use, has_expressions, only_expression, parts_of, position_in
+from .flow import DocumentFlow, built_as, is_step, passing
+from .library import Shelf
+from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
+from .source import Document, Notes, Path, is_list, is_object
+
+T = TypeVar("T")
+
+DECIDES = ("value", "state", "session", "steps")
+"""What an expression that decides may look at."""
+
+
+def flow_of(document: Document, shelf: Callable[[Mapping[str, str]], Shelf]) -> DocumentFlow:
+    """The flow that a document is; `shelf` makes what it may name, with the types that it brings along.
+
+    Raises `InvalidWorkflow` with everything that is wrong with it.
+    """
+    loader = Loader(document, shelf)
+    flow = loader.root()
+    loader.notes.settle(document.name or "document")
+    assert flow is not None
+    return flow
+
+
+class Config:
+    """The keys of one part of a document, checked; those that are wrong are as if they were not there."""
+
+    def __init__(self, data: Mapping[str, Any], path: Path, fine: set[str]) -> None:
+        self._data = data
+        self._fine = fine
+        self.path = path
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What stands under a key."""
+        return self._data[name] if name in self._fine else default
+
+    def at(self, name: str) -> Path:
+        """The path of a key."""
+        return (*self.path, name)
+
+    def options(self, *names: str) -> dict[str, Any]:
+        """Those of these keys that are there, as keyword arguments."""
+        return {name: self._data[name] for name in names if name in self._fine}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fine
+
+
+class Loader:
+    """Reads one document."""
+
+    def __init__(self, document: Document, shelf: Callable[[Mapping[str, str]], Shelf]) -> None:
+        self.notes = Notes(document)
+        self.document = document
+        self._make_shelf = shelf
+        self.shelf = shelf({})
+        self.state: Any = None
+        self._looked_at: list[tuple[str, Path, Expression | None, Use | None]] = []
+
+    # --- the whole
+
+    def root(self) -> DocumentFlow | None:
+        """The flow, None if something is wrong."""
+        data = self.document.data
+        if not is_object(data):
+            self.notes.add((), f"is {data!r}, must be an object with id and steps")
+            return None
+        config = self.config(data, ROOT, ())
+        self._take_types(config)
+        name = self._name(config)
+        terms = settings.terms_of(self, config)
+        self.state = settings.state_of(self, config)
+        body = self._body(config, name, terms.given)
+        if self.notes.problems:
+            return None
+        version = config.get("version", "1")
+        flow = self.tried((), lambda: DocumentFlow(partial(built_as, body), terms, name=name, version=version))
+        if flow is not None:
+            self._check_looked_at(flow)
+        return flow
+
+    def _take_types(self, config: Config) -> None:
+        types = config.get("types", {})
+        for name, target in types.items():
+            wrong = check_name(name, "the name of a type")
+            if name in KINDS:
+                wrong = f"{name!r} is a kind of step of Ripresa's own"
+            if wrong or not isinstance(target, str):
+                self.notes.add((*config.at("types"), name), wrong or f"is {target!r}, must be a target")
+        self.shelf = self._make_shelf({name: target for name, target in types.items() if isinstance(target, str)})
+
+    def _name(self, config: Config) -> str:
+        name = config.get("id", "document")
+        wrong = check_name(name, "id")
+        if wrong:
+            self.notes.add(config.at("id"), wrong)
+        return "document" if wrong else str(name)
+
+    def _body(self, config: Config, name: str, given: Any) -> Any:
+        if ("steps" in config) == ("type" in config):
+            self.notes.add((), "must have either steps or a type")
+            return self.hole(name)
+        shape = graphs.Shape(name, config.get("version", "1"), given, **config.options("concurrency", "keep_going"))
+        shape.conflicts = config.get("conflicts", "error")
+        shape.state = self.state
+        if "steps" in config:
+            return self.listed(graphs.items_of(config.get("steps"), config.at("steps")), shape, config)
+        kind = config.get("type")
+        whole = {"type": kind, "id": name, **config.options("config")}
+        if kind == "graph":
+            options = self.config(config.get("config", {}), KINDS["graph"], config.at("config"))
+            shape.concurrency, shape.keep_going = options.get("concurrency"), options.get("keep_going", False)
+            return self.tried((), lambda: graphs.by_needs(self, options, shape)) or self.hole(name)
+        made = self.step(whole, ())
+        return made if self.state is None or is_step(made) else made.with_state(self.state.kind)
+
+    def listed(self, items: list[graphs.Placed], shape: graphs.Shape, config: Config) -> Any:
+        """A list of steps: a chain, or a graph if there are needs or values to be made of others."""
+        self._check_ids(items)
+        if any("needs" in item.data or item.data.get("type") in IN_GRAPHS for item in items):
+            return self.tried(config.path, lambda: graphs.by_needs(self, config, shape, items)) or self.hole(shape.name)
+        if "returns" in config or any(map(self._is_computed, items)):
+            return self.tried(config.path, lambda: graphs.in_order(self, config, shape, items)) or self.hole(shape.name)
+        links = tuple(self._conditional(item) for item in items)
+        chained = self.tried(config.path, lambda: Chain[Any, Any](links, name=shape.name, version=shape.version))
+        if chained is None or shape.state is None:
+            return chained or self.hole(shape.name)
+        return chained.with_state(shape.state.kind, conflicts=shape.conflicts)
+
+    def _check_ids(self, items: list[graphs.Placed]) -> None:
+        seen: dict[str, graphs.Placed] = {}
+        for item in items:
+            name = item.data.get("id")
+            if isinstance(name, str) and seen.setdefault(name, item) is not item:
+                self.notes.add((*item.path, "id"), f"there are two steps {name!r}", code="duplicate_name")
+
+    def _is_computed(self, item: graphs.Placed) -> bool:
+        """Whether what it is given is made of more than what the one before returned."""
+        if "with" in item.data or self.arguments_of(item):
+            return True
+        return any(use.root in ("input", "steps") for key in ("when", "unless") for use in uses_in(item.data.get(key)))
+
+    def arguments_of(self, item: graphs.Placed) -> Mapping[str, Any]:
+        """The named arguments of a step, as they stand there."""
+        kind, given = item.data.get("type"), item.data.get("config")
+        if not isinstance(kind, str) or not is_object(given):
+            return {}
+        found: Any = given
+        if kind == "call":
+            found = found.get("arguments")
+        elif kind in KINDS or self._is_maker(kind):
+            return {}
+        return found if is_object(found) else {}
+
+    def _is_maker(self, kind: str) -> bool:
+        try:
+            return isclass(self.shelf.find(kind))
+        except RipresaError:
+            return False
+
+    def _conditional(self, item: graphs.Placed) -> Any:
+        link = self.link(item.data if item.plain is None else item.plain, item.path, listed=True)
+        for key in ("when", "unless"):
+            if key not in item.data:
+                continue
+            predicate = self.condition(item.data[key], (*item.path, key))
+            arms = (link, passing()) if key == "when" else (passing(), link)
+            link = self.tried(item.path, partial(branch, predicate, *arms, name=link.name)) or self.hole(link.name)
+        return link
+
+    # --- parts
+
+    def config(self, data: Mapping[str, Any], keys: Mapping[str, Key], path: Path) -> Config:
+        """The keys of a part; notes those that are unknown, missing or wrong."""
+        fine: set[str] = set()
+        for name, value in data.items():
+            key = keys.get(name)
+            if key is None:
+                near = get_close_matches(str(name), keys, 1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(keys) or 'none'}"
+                self.notes.add((*path, name), f"is no key here; {hint}", key=True)
+            elif value is None and key.sort != "any":
+                continue
+            elif wrong := complaint(key, value):
+                self.notes.add((*path, name), wrong)
+            else:
+                fine.add(name)
+        for name, key in keys.items():
+            if key.required and data.get(name) is None:
+                self.notes.add(path, f"lacks {name}: {key.about}")
+        return Config(data, path, fine)
+
+    def tried(self, path: Path, make: Callable[[], T]) -> T | None:
+        """What a function makes; notes at a path what it raises."""
+        try:
+            return make()
+        except BadExpression as error:
+            self.notes.add(path, error.message, error.code, within=error.within)
+        except RipresaError as error:
+            self.notes.take(path, error)
+        return None
+
+    def hole(self, name: str) -> Any:
+        """What stands in the place of what is wrong."""
+        return Step[..., Any](_nothing, Options(name="hole" if check_name(name, "") else name))
+
+    def link(self, data: Any, path: Path, *, listed: bool = False) -> Any:
+        """A step, flow or workflow: a target, a step, or a list of steps."""
+        if isinstance(data, str):
+            return self._named(self.target(data, path), path, data)
+        if is_list(data):
+            shape = graphs.Shape("steps")
+            return self.listed(graphs.items_of(data, path), shape, Config({}, path, set()))
+        item = graphs.Placed(data if is_object(data) else {}, path)
+        if not listed and (self._is_computed(item) or "when" in item.data or "unless" in item.data):
+            name = str(item.data.get("id") or item.data.get("type"))
+            shape = graphs.Shape(name)
+            return self.listed([item], shape, Config({}, path, set()))
+        return self.step(data, path)
+
+    def links(self, data: list[Any], path: Path) -> list[Any]:
+        """Several of them; no two of one name."""
+        self._check_ids(graphs.items_of(data, path))
+        return [self.link(part, (*path, index)) for index, part in enumerate(data)]
+
+    def step(self, data: Any, path: Path) -> Any:
+        """One step as it stands there, without what it is given."""
+        if not is_object(data):
+            self.notes.add(path, f"is {data!r}, must be {STEP_WORDS}")
+            return self.hole("hole")
+        item = self.config(data, STEP, path)
+        kind, name = item.get("type"), item.get("id")
+        wrong = None if name is None else check_name(name, "id")
+        if wrong:
+            self.notes.add(item.at("id"), wrong)
+        if kind is None or wrong:
+            return self.hole(str(name or "hole"))
+        made = self.tried(path, lambda: self._made(kind, name, item))
+        if made is None:
+            return self.hole(str(name or kind))
+        return settings.dressed(self, made, item)
+
+    def _made(self, kind: str, name: str | None, item: Config) -> Any:
+        given: Mapping[str, Any] = item.get("config", {})
+        path = item.at("config")
+        if kind in IN_GRAPHS:
+            self.notes.add(item.path, f"{kind} stands in graphs only: in a list with needs")
+            return None
+        if kind in KINDS:
+            before = len(self.notes.problems)
+            config = self.config(given, KINDS[kind], path if "config" in item else item.path)
+            incomplete = any(key.required and key_name not in config for key_name, key in KINDS[kind].items())
+            made = None if incomplete else kinds.MAKERS[kind](self, config, name)
+            if made is None and len(self.notes.problems) == before:  # pragma: no cover - a maker that says nothing
+                self.notes.add(item.path, f"{kind} cannot be made")
+            return made
+        found = self.target(kind, item.at("type"))
+        if found is None:
+            return None
+        if isclass(found) and not issubclass(found, Runnable):
+            return self._instance(found, given, name or (found.__name__ if ":" in kind else kind), path)
+        return self.renamed(self._named(found, item.at("type"), kind), name or (None if ":" in kind else kind))
+
+    def _instance(self, maker: Any, given: Mapping[str, Any], name: str, path: Path) -> Any:
+        """The step that a class makes of its config."""
+        if has_expressions(given):
+            self.notes.add(path, f"{maker.__name__} is made when the document is read: no expressions here")
+            return None
+        try:
+            made = maker(**given)
+        except (TypeError, ValueError) as error:
+            self.notes.add(path, f"{maker.__name__}: {error}", code="invalid_config")
+            return None
+        return Step[..., Any](made, Options(name=name))
+
+    def renamed(self, link: Any, name: str | None) -> Any:
+        """A link under the name that the document gives it."""
+        if name is None or link.name == name:
+            return link
+        return link.with_(name=name) if is_step(link) else link.named(name)
+
+    # --- what is named
+
+    def target(self, name: str, path: Path) -> Any:
+        """What a registered name or a target leads to; None, and a note, if that is nothing."""
+        return self.tried(path, lambda: self.shelf.find(name))
+
+    def _named(self, found: Any, path: Path, name: str) -> Any:
+        """Something that was found by a name as a link."""
+        if found is None:
+            return self.hole(name)
+        wrong = bad_link(found, 0)
+        if wrong or isclass(found):
+            self.notes.add(path, f"{name} is {found!r}, which is no step, flow or workflow", code="invalid_config")
+            return self.hole(name)
+        return as_links((found,), "document")[0]
+
+    def callee(self, name: str, path: Path) -> Any:
+        """The step, flow or workflow of this name."""
+        return self._named(self.target(name, path), path, name)
+
+    def function(self, name: str, path: Path) -> Any:
+        """The plain function of this name; None, and a note, if there is none."""
+        found = self.target(name, path)
+        if found is not None and not callable(found):
+            self.notes.add(path, f"{name} is {found!r}, which is no function", code="invalid_config")
+            return None
+        return found
+
+    def type(self, text: str, path: Path) -> Any:
+        """The type that a text names; None, and a note, if there is none."""
+        return self.tried(path, lambda: kind_of(text, self.shelf.find_type))
+
+    # --- what decides
+
+    def condition(self, data: Any, path: Path) -> Any:
+        """A predicate; one that never holds, and a note, in the place of what is none."""
+        if isinstance(data, bool):
+            return Condition.always() if data else Condition.never()
+        if isinstance(data, str):
+            return self.asked(data, path, DECIDES) or Condition.never()
+        if is_object(data) and "function" in data:
+            return self._function_in(data, path) or Condition.never()
+        return self.parsed(data, path) or Condition.never()
+
+    def parsed(self, data: Any, path: Path) -> Condition | None:
+        """A condition that stands there as data."""
+        found = self.tried(path, lambda: Condition.parse(data, self.shelf.functions()))
+        for name in () if found is None else found.steps:
+            self._looked_at.append((name, path, None, None))
+        return found
+
+    def selector(self, data: Any, path: Path) -> Any:
+        """What gives names."""
+        if isinstance(data, str):
+            return self.asked(data, path, ("value",))
+        return self._function_in(data, path)
+
+    def _function_in(self, data: Mapping[str, Any], path: Path) -> Any:
+        name = data.get("function")
+        if not isinstance(name, str) or len(data) > 1:
+            self.notes.add(path, f"is {data!r}, must be an object with function: package.module:name")
+            return None
+        return self.function(name, (*path, "function"))
+
+    def asked(self, text: str, path: Path, roots: tuple[str, ...]) -> Asked | None:
+        """An expression that decides; it may look at these."""
+        expression = self.tried(path, lambda: only_expression(text))
+        if expression is None:
+            if not self.notes.problems or not self._is_noted(path):
+                self.notes.add(path, f"is {text!r}, must be one ${{{{ expression }}}}", code="invalid_expression")
+            return None
+        for use in expression.uses:
+            if use.root not in roots:
+                message = f"{use.root} cannot be looked at here: there are {', '.join(roots)}"
+                self.notes.add(path, message, code="invalid_expression", within=self.within(text, expression, use))
+            elif use.root == "steps":
+                self._looked_at.append((use.name, path, expression, use))
+        return Asked(expression)
+
+    def _is_noted(self, path: Path) -> bool:
+        place = self.document.place(path).split(" ")[-1]
+        return any(problem.where.split(" ")[-1] == place for problem in self.notes.problems)
+
+    def within(self, text: str, expression: Expression, use: Use) -> tuple[int, int]:
+        """Where in a text something stands that an expression looks at."""
+        return position_in(text, expression.start + use.start)
+
+    def _check_looked_at(self, flow: DocumentFlow) -> None:
+        names = {node.name for node in walk(flow.node)}
+        for name, path, expression, use in self._looked_at:
+            if name in names or "/" in name:
+                continue
+            near = get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            text = self._text_at(path)
+            within = None if expression is None or use is None else self.within(text, expression, use)
+            self.notes.add(path, f"there is no step {name!r}{hint}", code="unknown_step", within=within)
+
+    def _text_at(self, path: Path) -> str:
+        found = self.document.data
+        for part in path:
+            found = found[part]
+        return str(found)
+
+
+STEP_WORDS = "a step (an object with type), a list of steps, or the target of one"
+
+
+def _nothing(*args: Any, **kwargs: Any) -> Any:
+    """Stands for a step that is wrong; it is never run."""
+
+
+def uses_in(data: Any) -> Iterator[Use]:
+    """What the expressions in plain data look at, as far as they can be understood."""
+    if isinstance(data, str):
+        try:
+            parts = parts_of(data)
+        except RipresaError:
+            return
+        for part in parts:
+            if isinstance(part, Expression):
+                yield from part.uses
+    elif is_object(data):
+        for value in data.values():
+            yield from uses_in(value)
+    elif is_list(data):
+        for value in data:
+            yield from uses_in(value)

@@ -1,0 +1,202 @@
+"""What a document says about steps and about itself beside what they do: attempts, undo, hooks, limits, rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from ...core.durations import seconds
+from ...core.limits import Limits
+from ...core.retry import Retry
+from ..cache import Cache
+from ..hooks import Hook
+from ..pool import Pool
+from ..rules import Rule
+from ..state_type import StateType, state_type
+from ..undo import Taken, undone_by
+from .flow import Terms, as_flow, is_step
+from .shapes import ATTEMPTS
+from .source import is_object
+
+if TYPE_CHECKING:
+    from .load import Config, Loader
+    from .source import Path
+
+RULES = {
+    "required_output": ("at",),
+    "required_file": ("path",),
+    "quality_check": ("check", "at_least"),
+    "custom": ("check",),
+}
+"""The kinds of rules, with what each is about; `name` and `severity` may stand beside it."""
+
+
+def dressed(loader: Loader, made: Any, item: Config) -> Any:
+    """A link with the options that stand beside it."""
+    given = [name for name in ATTEMPTS if name in item]
+    if given and not is_step(made):
+        for name in given:
+            loader.notes.add(item.at(name), f"{name} is for steps, not for what is made of steps", key=True)
+    elif given:
+        made = loader.tried(item.path, lambda: made.with_(**_attempts(loader, item))) or made
+    hooks = _hooks(loader, item)
+    if hooks:
+        made = made.with_(hooks=(*made.options.hooks, *hooks)) if is_step(made) else made.with_hooks(*hooks)
+    if "undo" not in item:
+        return made
+    before = len(loader.notes.problems)
+    undo = loader.link(item.get("undo"), item.at("undo"))
+    if len(loader.notes.problems) > before:
+        return made
+    undone = loader.tried(item.at("undo"), lambda: undone_by(made, undo))
+    if undone is None:
+        return made
+    return as_flow(undone) if isinstance(undone, Taken) else undone
+
+
+def _attempts(loader: Loader, item: Config) -> dict[str, Any]:
+    found = item.options("timeout", "effect", "executor", "concurrency")
+    if "retry" in item:
+        found["retry"] = retry_from(item.get("retry"))
+    if "cache" in item:
+        found["cache"] = cache_from(item.get("cache"))
+    if "pool" in item:
+        found["pool"] = _pool(loader, item)
+    return found
+
+
+def retry_from(data: Any) -> Any:
+    """A retry policy. Raises `InvalidConfig`, `TypeError` becomes one."""
+    return Retry(**_known(data, "retry", RETRY)) if is_object(data) else data
+
+
+RETRY = ("attempts", "wait", "backoff", "max_wait", "jitter", "on", "never")
+CACHE = ("ttl", "version")
+
+
+def _known(data: Any, what: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    from ..options import refuse
+
+    unknown = [key for key in data if key not in keys]
+    refuse(
+        what,
+        f"{what} has {', '.join(map(repr, unknown))}, may have {', '.join(keys)}" if unknown else None,
+    )
+    return dict(data)
+
+
+def cache_from(data: Any) -> Any:
+    """How long results are kept. Raises `InvalidConfig`."""
+    return Cache(**_known(data, "cache", CACHE)) if is_object(data) else data
+
+
+def _pool(loader: Loader, item: Config) -> Any:
+    """A pool: what a target leads to, or the name of one of the app's."""
+    name = item.get("pool")
+    if ":" not in name:
+        return name
+    found = loader.target(name, item.at("pool"))
+    if found is not None and not isinstance(found, Pool):
+        loader.notes.add(item.at("pool"), f"{name} is {found!r}, which is no pool", code="invalid_config")
+        return None
+    return cast("Any", found)
+
+
+def _hooks(loader: Loader, item: Config) -> tuple[Hook, ...]:
+    found: list[Hook] = []
+    for index, name in enumerate(item.get("hooks", [])):
+        hook = loader.target(name, (*item.at("hooks"), index))
+        if isinstance(hook, Hook):
+            found.append(hook)
+        elif hook is not None:
+            loader.notes.add((*item.at("hooks"), index), f"{name} is {hook!r}, which is no hook", code="invalid_config")
+    return tuple(found)
+
+
+# --- the whole document
+
+
+def terms_of(loader: Loader, config: Config) -> Terms:
+    """What a document says about itself."""
+    timeout = config.get("timeout")
+    if timeout is not None and seconds(timeout) == 0:
+        loader.notes.add(config.at("timeout"), "is 0, must be a length of time above 0")
+    given = loader.type(config.get("input"), config.at("input")) if "input" in config else Any
+    limits = config.get("limits")
+    return Terms(
+        config.get("name", ""),
+        config.get("description", ""),
+        given,
+        None if timeout is None else seconds(timeout),
+        None if limits is None else loader.tried(config.at("limits"), lambda: limits_from(limits)),
+        _hooks(loader, config),
+        tuple(_rules(loader, config)),
+    )
+
+
+def limits_from(data: Mapping[str, Any]) -> Limits:
+    """What a run may use. Raises `InvalidConfig`."""
+    from dataclasses import fields
+
+    return Limits(**_known(data, "limits", tuple(each.name for each in fields(Limits))))
+
+
+def state_of(loader: Loader, config: Config) -> StateType[Any] | None:
+    """The typed state that a document names."""
+    if "state" not in config:
+        return None
+    kind = loader.type(config.get("state"), config.at("state"))
+    if kind is None:
+        return None
+    if not isinstance(kind, type):
+        loader.notes.add(config.at("state"), f"is {kind!r}, must be a class", code="invalid_config")
+        return None
+    return loader.tried(config.at("state"), lambda: state_type(kind, config.get("conflicts", "error")))
+
+
+def _rules(loader: Loader, config: Config) -> list[Rule]:
+    found: list[Rule] = []
+    for index, data in enumerate(config.get("rules", [])):
+        rule = _rule(loader, data, (*config.at("rules"), index))
+        if rule is not None:
+            found.append(rule)
+    return found
+
+
+def _rule(loader: Loader, data: Any, path: Path) -> Rule | None:
+    if isinstance(data, str):
+        rule = loader.target(data, path)
+        if rule is not None and not isinstance(rule, Rule):
+            loader.notes.add(path, f"{data} is {rule!r}, which is no rule", code="invalid_config")
+            return None
+        return rule
+    given = dict(data) if is_object(data) else {}
+    kind = given.pop("rule", None)
+    about = RULES.get(kind) if isinstance(kind, str) else None
+    if about is None:
+        loader.notes.add(path, f"is {data!r}, must be the target of a rule, or have rule: {', '.join(RULES)}")
+        return None
+    unknown = [key for key in given if key not in (*about, "name", "severity")]
+    missing = [key for key in about if key not in given and key != "at"]
+    if unknown or missing:
+        loader.notes.add(path, f"{kind} takes {', '.join((*about, 'name', 'severity'))}")
+        return None
+    if "check" in given:
+        given["check"] = loader.function(str(given["check"]), (*path, "check"))
+        if given["check"] is None:
+            return None
+    return loader.tried(path, lambda: _made(str(kind), given))
+
+
+def _made(kind: str, given: dict[str, Any]) -> Rule:
+    options = {key: given[key] for key in ("severity", "name") if key in given}
+    match kind:
+        case "required_output":
+            return Rule.required_output(given.get("at", ""), **options)
+        case "required_file":
+            return Rule.required_file(given["path"], **options)
+        case "quality_check":
+            name = options.pop("name", "quality_check")
+            return Rule.quality_check(name, given["check"], at_least=given["at_least"], **options)
+        case _:
+            return Rule.custom(options.pop("name", "custom"), given["check"], **options)

@@ -1,0 +1,287 @@
+"""What a document may say: the keys of each kind of step and what may stand there, as one table.
+
+The reader checks by it, and the published JSON Schema is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...core.durations import seconds
+from ...errors import InvalidConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What may stand under a key: the sort of it (see `SORTS`), for `choice` which words, and what it is for."""
+
+    sort: str
+    about: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+SORTS: Final = {
+    "step": "a step, a list of steps, or the target of one",
+    "steps": "a list of steps",
+    "graph": "a list of steps with needs",
+    "cases": "a list of objects with kind and step",
+    "condition": "a ${{ expression }}, a condition as an object, {function: package.module:name}, true or false",
+    "selector": "a ${{ expression }} or {function: package.module:name} that gives names",
+    "text": "a text",
+    "type": "a type: string, integer, list[string], package.module:Class",
+    "target": "a target: package.module:name or a registered name",
+    "count": "a whole number from 1",
+    "integer": "a whole number",
+    "flag": "true or false",
+    "length": 'a length of time: 30, "5 minutes"',
+    "names": "a list of texts",
+    "targets": "a list of targets",
+    "object": "an object",
+    "table": "an object of lists of names",
+    "join": "all, first, first_success, or how many must succeed",
+    "choice": "one of the words",
+    "any": "any value",
+    "retry": "a number of attempts, or an object of attempts, wait, backoff, max_wait, jitter, on, never",
+    "cache": "true, how long, or an object of ttl, version",
+    "rules": "a list of rules",
+}
+"""Every sort of thing that may stand under a key, in words."""
+
+FAILING: Final = ("fail_fast", "fail_slow", "best_effort")
+_MOST: Final = Key("count", "at most so many at a time")
+_LINK: Final = Key("step", "what is run", required=True)
+_PEOPLE: Final = {
+    "form": Key("type", "what people fill in"),
+    "quorum": Key("count", "how many must grant it"),
+    "assignees": Key("names", "who may answer: people, and roles as role:NAME"),
+    "remind": Key("length", "how often those who are asked are reminded"),
+    "escalate": Key("length", "after how long others may answer too"),
+    "escalate_to": Key("names", "who those others are"),
+    "timeout": Key("length", "how long an answer may take"),
+    "expiry": Key("choice", "what it means that nobody answered in time", choices=("fail", "reject", "approve")),
+}
+
+KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
+    "call": {
+        "step": Key("target", "the step, flow or workflow, or a function of your own", required=True),
+        "arguments": Key("object", "named arguments, with expressions"),
+        "spread": Key("flag", "give the items of a list as the first arguments"),
+    },
+    "pass": {},
+    "sequence": {"steps": Key("steps", "one after another, each given what the one before returned", required=True)},
+    "graph": {
+        "steps": Key("graph", "each begins when those it needs have ended", required=True),
+        "returns": Key("any", "what it returns, with expressions"),
+        "concurrency": _MOST,
+        "keep_going": Key("flag", "a failure stops only what depends on it"),
+    },
+    "parallel": {
+        "branches": Key("steps", "side by side, all given the same", required=True),
+        "join": Key("join", "when there is enough"),
+        "concurrency": _MOST,
+        "on_error": Key("choice", "what a failing branch means", choices=FAILING),
+    },
+    "map": {
+        "step": Key("step", "what is run for every item of a list", required=True),
+        "concurrency": _MOST,
+        "on_error": Key("choice", "what a failing item means", choices=FAILING),
+    },
+    "branch": {
+        "when": Key("condition", "what decides", required=True),
+        "then": Key("step", "what is run if it holds", required=True),
+        "otherwise": Key("step", "what is run if it does not; without it the value is passed on"),
+    },
+    "case": {"cases": Key("cases", "what is run for values of which class", required=True)},
+    "choose": {
+        "select": Key("selector", "what names those that run", required=True),
+        "branches": Key("steps", "those it may name", required=True),
+        "concurrency": _MOST,
+        "on_error": Key("choice", "what a failing one means", choices=FAILING[:2]),
+    },
+    "repeat": {
+        "step": _LINK,
+        "until": Key("condition", "asked after each time; ends the loop when it holds"),
+        "while": Key("condition", "asked before each time; ends the loop when it does not hold"),
+        "at_most": Key("count", "how many times at most", required=True),
+    },
+    "fold": {
+        "step": Key("step", "given the accumulator and an item", required=True),
+        "start": Key("any", "the first accumulator"),
+        "with_index": Key("flag", "give the index as a third argument"),
+        "until": Key("condition", "asked about each accumulator; ends the loop when it holds"),
+    },
+    "range": {
+        "step": Key("step", "given the accumulator and a number", required=True),
+        "from": Key("integer", "the first number, 0 without a word"),
+        "to": Key("integer", "the number before which it ends", required=True),
+        "by": Key("integer", "from one number to the next, 1 without a word"),
+        "until": Key("condition", "asked about each accumulator; ends the loop when it holds"),
+    },
+    "router": {
+        "until": Key("type", "the type of what ends it", required=True),
+        "at_most": Key("count", "how many may run, one after another", required=True),
+        "branches": Key("steps", "the first begins; each returns the result or a handoff"),
+        "cases": Key("cases", "the type of a result picks the next"),
+        "legal": Key("table", "which may follow which"),
+    },
+    "fallback": {
+        "branches": Key("steps", "the next is tried when the one before failed", required=True),
+        "on": Key("names", "the names of exceptions that count; any without a word"),
+    },
+    "saga": {"step": Key("step", "undone, last first, if it fails", required=True)},
+    "cleanup": {
+        "step": _LINK,
+        "handlers": Key("steps", "run, last first, if it fails or is cancelled", required=True),
+    },
+    "speculate": {
+        "step": _LINK,
+        "after": Key("length", "after how long it is begun again", required=True),
+        "copies": Key("count", "how many may run at a time"),
+    },
+    "delay": {"length": Key("length", "how long to wait, at least", required=True)},
+    "wait": {
+        "signal": Key("text", "the name of the signal", required=True),
+        "value": Key("type", "the type of its value"),
+        "timeout": Key("length", "how long it may take to come"),
+    },
+    "approval": {"question": Key("text", "what people are asked", required=True), **_PEOPLE},
+    "approved": {
+        "question": Key("text", "what people are asked", required=True),
+        "then": Key("step", "what is run if they grant it", required=True),
+        "otherwise": Key("step", "what is run if they do not", required=True),
+        **{name: key for name, key in _PEOPLE.items() if name != "form"},
+    },
+    "subworkflow": {"workflow": Key("target", "a durable function, or the file of a document", required=True)},
+    "set": {
+        "field": Key("text", "a field of the state", required=True),
+        "value": Key("any", "what is written, with expressions"),
+        "by": Key("text", "the reducer that it is written by"),
+    },
+    "first": {"of": Key("names", "the result of the first of these that was not skipped", required=True)},
+}
+"""The kinds of steps, with what their `config` may say. `set` and `first` stand in graphs only."""
+
+IN_GRAPHS: Final = ("set", "first")
+
+STEP: Final[Mapping[str, Key]] = {
+    "id": Key("text", "its name: in paths, and for needs and expressions"),
+    "type": Key("text", "the kind of step, or the name of a registered type", required=True),
+    "description": Key("text", "for people"),
+    "config": Key("object", "what the type needs"),
+    "with": Key("any", "what it is given, with expressions, instead of what the one before returned"),
+    "needs": Key("names", "the steps that it waits for"),
+    "when": Key("condition", "it is run only if this holds"),
+    "unless": Key("condition", "it is not run if this holds"),
+    "retry": Key("retry", "how often it is tried again, and when"),
+    "timeout": Key("length", "how long one attempt may take"),
+    "effect": Key(
+        "choice",
+        "what it does to the world",
+        choices=("pure", "read", "idempotent", "reversible", "irreversible"),
+    ),
+    "executor": Key("text", "auto, process, or the name of an executor of the app"),
+    "concurrency": _MOST,
+    "cache": Key("cache", "keep results for all runs"),
+    "pool": Key("target", "the pool of which each attempt holds a member"),
+    "hooks": Key("targets", "hooks that stand at it"),
+    "undo": Key("step", "what undoes it"),
+}
+"""What every step may say."""
+
+ATTEMPTS: Final = ("retry", "timeout", "effect", "executor", "concurrency", "cache", "pool")
+"""Of these, what is about attempts: for steps, not for what is made of steps."""
+
+ROOT: Final[Mapping[str, Key]] = {
+    "id": Key("text", "the name of the workflow, by which its runs are found", required=True),
+    "name": Key("text", "a title for people"),
+    "version": Key("text", "what unfinished runs are recognised by"),
+    "description": Key("text", "for people"),
+    "types": Key("object", "names for step types: targets by name"),
+    "input": Key("type", "the type of its input"),
+    "steps": Key("graph", "what it does: one after another, or by needs"),
+    "type": Key("text", "the kind of step that the whole is, instead of steps"),
+    "config": Key("object", "what that type needs"),
+    "returns": Key("any", "what it returns, with expressions"),
+    "state": Key("target", "the class of its typed state"),
+    "conflicts": Key("choice", "what replacing one field side by side means", choices=("error", "last_write")),
+    "concurrency": _MOST,
+    "keep_going": Key("flag", "a failure stops only what depends on it"),
+    "timeout": Key("length", "how long a run may take"),
+    "limits": Key("object", "what a run may use: steps, tokens, money, ..."),
+    "hooks": Key("targets", "hooks that stand at everything in it"),
+    "rules": Key("rules", "what its result must keep"),
+}
+"""What the document itself may say."""
+
+
+def complaint(key: Key, value: Any) -> str | None:
+    """What is wrong with a value under a key, as far as can be seen from it alone."""
+    fine = _FINE.get(key.sort)
+    if key.sort == "choice":
+        return None if value in key.choices else f"is {value!r}, must be one of {', '.join(key.choices)}"
+    if fine is None or fine(value):
+        return None
+    return f"is {value!r}, must be {SORTS[key.sort]}"
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a whole number from 1."""
+    return type(value) is int and value >= 1
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _is_length(value: Any) -> bool:
+    try:
+        return seconds(value) >= 0
+    except InvalidConfig:
+        return False
+
+
+def _is_link(value: object) -> bool:
+    return isinstance(value, str | Mapping) or _is_list(value)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and bool(value)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_names_or_none, value.values()))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+
+def _is_names_or_none(value: object) -> bool:
+    return value == [] or _is_names(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_join(value: object) -> bool:
+    return value in ("all", "first", "first_success") or is_count(value)
+
+
+def _is_kind(*kinds: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+
+
+_FINE: Final[dict[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("steps", "graph", "cases", "rules"), _is_list),
+    **dict.fromkeys(("text", "type", "target"), _is_text),
+    **dict.fromkeys(("targets", "names"), _is_names),
+    "step": _is_link,
+    "count": is_count,
+    "integer": _is_kind(int),
+    "flag": _is_kind(bool),
+    "length": _is_length,
+    "object": _is_kind(Mapping),
+    "table": _is_table,
+    "join": _is_join,
+    "retry": _is_kind(int, Mapping),
+}

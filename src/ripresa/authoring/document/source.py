@@ -1,0 +1,111 @@
+"""A document as it was read: plain data, where each part of it stands in a text, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from typing_extensions import TypeIs
+
+from ...errors import InvalidWorkflow, Problem, RipresaError
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Where something stands in the data: keys and indices from the outside in."""
+
+Position: TypeAlias = tuple[int, int]
+"""Line and column, both from 1."""
+
+Inner: TypeAlias = tuple[int, int, int]
+"""Where the content of a text begins, and by how much its other lines are indented."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain data; `name` is the file that it was read from, `positions` say where the values at paths begin.
+
+    The position of a key is that of its path with a `None` behind it; `inner` says where the content of texts begins.
+    """
+
+    data: Any
+    name: str = ""
+    positions: Mapping[tuple[Any, ...], Position] = field(default_factory=dict[tuple[Any, ...], Position])
+    inner: Mapping[Path, Inner] = field(default_factory=dict[Path, Inner])
+
+    def place(self, path: Path, *, key: bool = False, within: Position | None = None) -> str:
+        """Where a value stands, or its key: `flow.yaml:12:5 steps[1].config`; `within`: line and column inside it."""
+        position = self.mark(path, key=key, within=within)
+        mark = ":".join(map(str, (self.name, *position))) if position and self.name else self.name
+        return " ".join(part for part in (mark, shown(path)) if part)
+
+    def mark(self, path: Path, *, key: bool = False, within: Position | None = None) -> Position | None:
+        """Line and column of it, if they are known."""
+        position = self._position(path, key)
+        if position is not None and within is not None:
+            line, column = within
+            first, start, indent = self.inner.get(path, (*position, 0))
+            position = (first + line - 1, column + (start - 1 if line == 1 else indent))
+        return position
+
+    def _position(self, path: Path, key: bool) -> Position | None:
+        if key and (*path, None) in self.positions:
+            return self.positions[*path, None]
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.positions:
+                return self.positions[path[:length]]
+        return None
+
+
+def is_object(data: object) -> TypeIs[Mapping[str, Any]]:
+    """Whether plain data is an object."""
+    return isinstance(data, Mapping)
+
+
+def is_list(data: object) -> TypeIs[list[Any]]:
+    """Whether plain data is a list."""
+    return isinstance(data, list)
+
+
+def shown(path: Path) -> str:
+    """A path as people write it: `steps[1].config.when`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+@dataclass(slots=True)
+class Notes:
+    """What was found wrong with a document."""
+
+    document: Document
+    problems: list[Problem] = field(default_factory=list[Problem])
+    _marks: list[Position] = field(default_factory=list[Position])
+
+    def add(
+        self,
+        path: Path,
+        message: str,
+        code: str = "invalid_workflow",
+        *,
+        key: bool = False,
+        within: Position | None = None,
+    ) -> None:
+        """Something is wrong at a path."""
+        problem = Problem(self.document.place(path, key=key, within=within), message, code)
+        if problem not in self.problems:
+            self.problems.append(problem)
+            self._marks.append(self.document.mark(path, key=key, within=within) or (0, 0))
+
+    def take(self, path: Path, error: RipresaError) -> None:
+        """What an error of ours says is wrong at a path."""
+        if isinstance(error, InvalidWorkflow):
+            for problem in error.problems:
+                about = f"{problem.where}: {problem.message}" if problem.where else problem.message
+                self.add(path, about, problem.code)
+        else:
+            self.add(path, f"{error.message} ({error.hint})" if error.hint else error.message, error.code)
+
+    def settle(self, op: str) -> None:
+        """Raise everything that was found wrong, together, in the order of the text."""
+        if self.problems:
+            found = sorted(zip(self._marks, self.problems, strict=True), key=lambda noted: noted[0])
+            raise InvalidWorkflow([problem for _, problem in found], op=op)

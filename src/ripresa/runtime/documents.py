@@ -1,0 +1,129 @@
+"""Documents become flows that can be run and taken up again: what their targets lead to, and where they come from.
+
+Law: data cannot reach what nobody meant for it. A target in a document leads to what was declared as a step, flow,
+workflow, hook, rule, pool, signal or type; to a plain function only if it is of the user's own code, which is neither
+of the standard library nor installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from inspect import isclass
+from pathlib import Path
+from typing import Any, Final
+
+from ..authoring.document.flow import DocumentFlow
+from ..authoring.document.library import DOCUMENTS, Library, Reach, Shelf
+from ..authoring.document.load import flow_of
+from ..authoring.document.source import Document
+from ..authoring.document.text import document_of
+from ..authoring.flow import Runnable
+from ..authoring.hooks import Hook
+from ..authoring.pool import Pool
+from ..authoring.rules import Rule
+from ..authoring.step import Step
+from ..core.conditions import Condition
+from ..errors import RipresaError
+from .targets import find_object, is_own
+
+INLINE: Final = "document:"
+"""How the target of a run begins whose document is no file: JSON text follows."""
+
+READY: Final[Mapping[str, str]] = {}
+"""The ready-made step types, with where each of them is; looked for when a document names it."""
+
+DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition)
+
+
+def load_document(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    /,
+    *,
+    library: Library | None = None,
+    modules: Iterable[str] | None = None,
+) -> DocumentFlow:
+    """The workflow that a document is: a YAML or JSON file, or plain data.
+
+    `library` are the step types that it may name beside the ready-made ones; `modules` are those from which its
+    targets may import, as names or globs (`[]`: none; without a word any). Raises `InvalidWorkflow` with everything
+    that is wrong with it, each with line and column; `RipresaError(unknown_target)` if there is no such file.
+    """
+    allowed = None if modules is None else tuple(modules)
+    if isinstance(source, Mapping):
+        flow = _loaded(Document(dict(source)), Path.cwd(), library, allowed)
+        flow.__dict__["_target"] = _inline(source) if library is None else ""
+        return flow
+    path = Path(source).expanduser().resolve()
+    flow = _loaded(_read(path, str(source)), path.parent, library, allowed)
+    flow.__dict__["_target"] = str(path) if library is None else ""
+    return flow
+
+
+def is_document(target: str) -> bool:
+    """Whether a target is that of a document."""
+    return target.startswith(INLINE) or target.lower().endswith(DOCUMENTS)
+
+
+def load_target_document(target: str) -> DocumentFlow:
+    """The workflow of such a target."""
+    if target.startswith(INLINE):
+        return load_document(json.loads(target.removeprefix(INLINE)))
+    return load_document(target)
+
+
+def _inline(source: Mapping[str, Any]) -> str:
+    """The target of a document that is plain data; empty if it holds what is none."""
+    try:
+        return INLINE + json.dumps(source, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError):
+        return ""
+
+
+def _read(path: Path, shown: str) -> Document:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise RipresaError(
+            f"{shown!r} names no workflow: the file cannot be read: {why}", code="unknown_target", op="load"
+        ) from error
+    return document_of(text, shown)
+
+
+def _loaded(document: Document, folder: Path, library: Library | None, modules: tuple[str, ...] | None) -> DocumentFlow:
+    known = library or Library()
+    reach = reaching(folder, modules)
+    return flow_of(document, lambda types: Shelf(known, reach, READY, types))
+
+
+def reaching(folder: Path, modules: tuple[str, ...] | None) -> Reach:
+    """What finds what the targets of a document in this folder lead to."""
+
+    def reach(target: str, *, as_type: bool = False) -> Any:
+        if target.lower().endswith(DOCUMENTS):
+            return load_document(folder / target, modules=modules)
+        place, _, name = target.rpartition(":")
+        if modules is not None and not any(fnmatchcase(place, pattern) for pattern in modules):
+            raise _refused(target, f"documents may not import {place!r} here")
+        if any(part.startswith("_") for part in name.split(".")):
+            raise _refused(target, "names that begin with _ are nobody else's")
+        found = find_object(f"{folder / place}:{name}" if place.endswith(".py") else target)[0]
+        if found is None:
+            raise _refused(target, f"{place} has no {name!r}")
+        if not (as_type if isclass(found) and as_type else _is_meant(found)):
+            raise _refused(target, "it is neither a step, flow or workflow nor a function or class of your own code")
+        return found
+
+    return reach
+
+
+def _is_meant(found: Any) -> bool:
+    origin = getattr(found, "__module__", None)
+    return isinstance(found, DECLARED) or (callable(found) and isinstance(origin, str) and is_own(origin))
+
+
+def _refused(target: str, why: str) -> RipresaError:
+    return RipresaError(f"{target!r} is nothing for documents: {why}", code="unknown_target", op="document")

@@ -1,0 +1,129 @@
+"""Documents as files and data: where they are found again, what their targets may lead to, and what they may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ripresa import App, InvalidWorkflow, Library, RipresaError, load_document
+from ripresa.runtime.documents import load_target_document
+from ripresa.runtime.targets import (
+    find_target,
+    load_target,
+    load_version,
+    migrations_beside,
+    target_of,
+    versions_beside,
+)
+from tests.authoring.material import at, call
+
+ran = pytest.mark.parametrize
+
+YAML = """\
+id: shouting
+steps:
+  - type: steps.py:loud
+  - {type: subworkflow, config: {workflow: below/other.json}}
+"""
+
+STEPS = """\
+from ripresa import step
+
+@step
+async def loud(text: str) -> str:
+    return text.upper()
+"""
+
+OTHER = '{"id": "other", "steps": [{"type": "../steps.py:loud", "id": "again"}]}'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "flow.yaml").write_text(YAML)
+    (tmp_path / "steps.py").write_text(STEPS)
+    (tmp_path / "below" / "other.json").write_text(OTHER)
+    return tmp_path / "flow.yaml"
+
+
+async def test_a_file_names_code_and_documents_beside_it(file: Path) -> None:
+    flow = load_document(file)
+    assert await flow.invoke("a") == "A"
+    assert [node.name for node in flow.node.children] == ["loud", "other"]
+
+
+async def test_a_run_of_a_file_is_found_again_by_the_file(file: Path) -> None:
+    flow = load_document(file)
+    assert target_of(flow) == str(file)
+    assert load_target(str(file)).definition.hash == flow.definition.hash
+    assert load_version(str(file), "7").version == "1"
+    assert versions_beside(str(file))[0].name == "shouting"
+    assert migrations_beside(str(file)) == []
+    assert target_of(flow.named("other")) == ""
+
+
+async def test_a_run_of_data_is_found_again_by_the_data() -> None:
+    data = {"id": "data", "steps": [call("shout")]}
+    flow = load_document(data)
+    again = load_target_document(target_of(flow))
+    assert again.definition.hash == flow.definition.hash
+    async with App("memory:") as app:
+        assert await app.run(flow("a")) == "A"
+
+
+def test_data_that_is_no_json_has_no_target() -> None:
+    data = {"id": "data", "description": "x", "steps": [call("anything", arguments={"value": {1, 2}})]}
+    assert target_of(load_document(data)) == ""
+
+
+def test_with_a_library_of_its_own_a_document_has_no_target(file: Path) -> None:
+    assert target_of(load_document(file, library=Library())) == ""
+    assert target_of(load_document({"id": "data", "steps": [call("shout")]}, library=Library())) == ""
+
+
+@ran("name", ["none.yaml", "folder.yaml", "binary.yaml"])
+def test_a_file_that_cannot_be_read_is_an_unknown_target(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(RipresaError, match="the file cannot be read") as caught:
+        load_document(tmp_path / name)
+    assert caught.value.code == "unknown_target"
+    assert find_target(str(tmp_path / name)) is None
+
+
+ATTACKS: list[Any] = [
+    {"type": "call", "config": {"step": "os:system"}, "with": "true"},
+    {"type": "call", "config": {"step": "builtins:eval"}, "with": "1"},
+    {"type": "call", "config": {"step": "subprocess:check_output"}, "with": "true"},
+    {"type": "subprocess:Popen", "config": {"args": "true"}},
+    {"type": "call", "config": {"step": "pydantic:TypeAdapter"}},
+    {"type": "branch", "config": {"when": {"function": "os:system"}, "then": "os:system"}},
+    {"type": "choose", "config": {"select": {"function": "os:system"}, "branches": ["os:system"]}},
+    {"type": "call", "config": {"step": f"{at('shout')}.fn.__globals__"}},
+    {"type": "call", "config": {"step": at("shout")}, "hooks": ["os:system"]},
+    {"type": "call", "config": {"step": at("shout")}, "undo": "os:remove"},
+    {"type": "call", "config": {"step": "tests.runtime.test_documents:Path.home"}},
+    {"type": "call", "config": {"step": "/etc/passwd"}},
+]
+
+
+@ran("attack", ATTACKS, ids=str)
+def test_data_reaches_nothing_that_nobody_meant_for_it(attack: Any) -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document({"id": "attack", "steps": [attack]})
+    assert {problem.code for problem in caught.value.problems} <= {"unknown_target", "unknown_type"}
+
+
+def test_where_documents_may_import_from_can_be_bounded() -> None:
+    data = {"id": "data", "steps": [call("shout")]}
+    assert load_document(data, modules=["tests.authoring.*"])
+    with pytest.raises(InvalidWorkflow, match=r"documents may not import 'tests\.authoring\.material' here"):
+        load_document(data, modules=[])
+
+
+def test_a_document_inside_may_import_no_more_than_the_one_around_it(file: Path) -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document(file, modules=["steps.py"])
+    assert [problem.where.split(" ")[0] for problem in caught.value.problems] == [f"{file}:4:44"]
