@@ -11,6 +11,7 @@ from ripresa.authoring.document.library import Library
 from ripresa.core.definition import describe
 from ripresa.core.events import BranchTaken
 from ripresa.core.limits import Limits
+from ripresa.runtime.targets import load_target
 from tests.authoring import material
 from tests.authoring.material import at, call, load
 
@@ -487,4 +488,4 @@ async def test_runs_of_plain_data_are_taken_up_by_what_they_recorded() -> None:
         head = await app.store.find_run(handle.id)
         assert head is not None
         assert head.target.startswith('document:{"id":"doc"')
-        assert app._anywhere(head) is not None
+        assert load_target(head.target).name == "doc"
