@@ -16,6 +16,7 @@ from ripresa.errors import (
     IllegalTransition,
     InvalidConfig,
     InvalidWorkflow,
+    ModelError,
     Problem,
     RipresaError,
     RunCancelled,
@@ -184,6 +185,8 @@ def sample(kind: type[RipresaError]) -> RipresaError:
         return InvalidWorkflow([Problem("a", "x", "cycle"), Problem("b", "y")], op="check", hint="look")
     if kind is StepError:
         return StepError("mine", code="store_locked", retryable=False, hint="look")
+    if kind is ModelError:
+        return ModelError("mine", code="model_rate_limited", hint="look")
     options: dict[str, Any] = {"op": "do", "where": "a/b", "hint": "look"}
     if issubclass(kind, RunError):
         options["run"] = "r1"

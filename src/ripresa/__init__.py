@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         InvalidConfig,
         InvalidValue,
         InvalidWorkflow,
+        ModelError,
         Nondeterminism,
         Problem,
         RipresaError,
@@ -96,6 +97,9 @@ if TYPE_CHECKING:
     from .runtime.undoing import UndoReport
     from .selection import Refusal, Report, Selection
     from .sessions import Session, SessionFailure
+    from .steps.conversation import Model, ModelAnswer, ModelRequest
+    from .steps.gateway import ModelEndpoint
+    from .steps.llm import llm, prompt
     from .updates import UpdateRequest
 
 __version__ = "0.1.0rc1"
@@ -120,6 +124,7 @@ _PLACES = {
         "InvalidConfig",
         "InvalidValue",
         "InvalidWorkflow",
+        "ModelError",
         "Nondeterminism",
         "Problem",
         "RipresaError",
@@ -140,6 +145,9 @@ _PLACES = {
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
     "sessions": ("Session", "SessionFailure"),
+    "steps.conversation": ("Model", "ModelAnswer", "ModelRequest"),
+    "steps.gateway": ("ModelEndpoint",),
+    "steps.llm": ("llm", "prompt"),
     "updates": ("UpdateRequest",),
     "authoring.asked": (
         "AfterStep",
@@ -262,6 +270,11 @@ __all__ = [
     "Limits",
     "LoopTurning",
     "Migration",
+    "Model",
+    "ModelAnswer",
+    "ModelEndpoint",
+    "ModelError",
+    "ModelRequest",
     "Narrow",
     "Node",
     "Nondeterminism",
@@ -341,6 +354,7 @@ __all__ = [
     "for_range",
     "intercept",
     "is_retryable",
+    "llm",
     "load_document",
     "map_each",
     "migration",
@@ -348,6 +362,7 @@ __all__ = [
     "observe",
     "on_error",
     "parallel",
+    "prompt",
     "repeat",
     "router",
     "saga",

@@ -95,6 +95,17 @@ CODES: dict[str, Code] = {
     "http_failed": Code("an HTTP service could not be reached, or the connection broke", retryable=True),
     "address_refused": Code("an address is not in the public internet, and not allowed by name"),
     "outside_workspace": Code("a path leads out of the folder that it is for"),
+    # models and agents
+    "model_not_configured": Code("no model is configured, or there is no key for it"),
+    "unknown_model": Code("nobody knows a model of this name"),
+    "model_unauthorized": Code("a provider of models refused the key"),
+    "model_rate_limited": Code("a provider of models is asked too often", retryable=True),
+    "model_quota_exceeded": Code("what may be spent at a provider of models is spent"),
+    "model_unavailable": Code("a model could not be reached, or broke off", retryable=True),
+    "model_refused": Code("a provider of models refused a request"),
+    "context_too_long": Code("a conversation is longer than a model can read"),
+    "answer_filtered": Code("a provider of models withheld an answer"),
+    "invalid_model_answer": Code("a model answered something that does not have the form that it was asked for", True),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),
@@ -326,6 +337,15 @@ class StepError(RipresaError):
         self.retryable = retryable
         self.retry_after = retry_after
         self.unknown = unknown
+
+
+class ModelError(StepError):
+    """A language model could not be asked, or gave no answer that can be used; the code says which."""
+
+    default_code = "model_unavailable"
+
+    def __init__(self, message: str, *, code: str | None = None, hint: str = "") -> None:
+        super().__init__(message, code=code, hint=hint, retryable=CODES[code or self.default_code].retryable)
 
 
 def asked_wait(error: BaseException) -> float:

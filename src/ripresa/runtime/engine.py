@@ -59,6 +59,7 @@ from .waking import Waker
 if TYPE_CHECKING:
     from ..executors.processes import Processes
     from ..executors.threads import Threads
+    from ..steps.gateway import Gateway
     from .cancellation import CancelToken
 
 POLL = 0.2
@@ -141,6 +142,7 @@ class Engine:
         self.switchboard = Switchboard(self, Hooks() if hooks is None else hooks)
         self.drivers: dict[str, Driver] = {}
         self._described: set[str] = set()
+        self._gateway: Gateway | None = None
         self._threads: Threads | None = None
         self._processes: Processes | None = None
         self._poller: asyncio.Task[None] | None = None
@@ -155,6 +157,15 @@ class Engine:
         self.inbox = Inbox(self)
         self.waker = Waker(self)
         self.outbox = Outbox(self, self.settings.senders)
+
+    @property
+    def gateway(self) -> Gateway:
+        """The models of the app."""
+        if self._gateway is None:
+            from ..steps.gateway import Gateway
+
+            self._gateway = Gateway(self.settings.models)
+        return self._gateway
 
     @property
     def threads(self) -> Threads:
@@ -456,6 +467,8 @@ class Engine:
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait([self._poller])
+        if self._gateway is not None:
+            await self._gateway.close()
         if self._threads is not None:
             self._threads.close()
         if self._processes is not None:

@@ -112,7 +112,7 @@ class Report:
 
     def models(self) -> Mapping[str, Any]:
         """See `StepContext.models`."""
-        return self._driver.engine.settings.models
+        return self._driver.engine.gateway
 
     def save(self, name: str, source: bytes | str | os.PathLike[str], media_type: str) -> None:
         """See `StepContext.save_artifact`."""

@@ -1,0 +1,113 @@
+"""Asks models from within a step: one that answers, of those that may; what it used is accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ..context import StepContext, current
+from ..errors import ModelError
+from .conversation import Model, ModelAnswer, ModelRequest
+from .gateway import DEFAULT, Gateway, ModelEndpoint, Named
+
+FALLS_BACK: Final = (
+    "model_rate_limited",
+    "model_quota_exceeded",
+    "model_unavailable",
+    "context_too_long",
+    "answer_filtered",
+    "invalid_model_answer",
+)
+"""Codes after which another model is asked. What is wrong with the configuration is never passed over."""
+
+_BYTES_PER_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who is asked, and how: `models` in this order until one answers."""
+
+    models: tuple[Named, ...] = (DEFAULT,)
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stream: bool = False
+
+    def problems(self) -> list[str | None]:
+        """What is wrong with it."""
+        return [
+            None if self.models and all(map(is_model, self.models)) else f"model is {self.models!r}, must name models",
+            _no_number(self.temperature),
+            None
+            if self.max_tokens is None or (type(self.max_tokens) is int and self.max_tokens >= 1)
+            else f"max_tokens is {self.max_tokens!r}, must be a whole number from 1",
+        ]
+
+
+def voice_of(
+    model: Named, fallback: Sequence[Named], temperature: float | None, max_tokens: int | None, stream: bool
+) -> Voice:
+    """Who is asked, from the options of a step."""
+    return Voice((model, *fallback), temperature, max_tokens, stream)
+
+
+def is_model(value: object) -> bool:
+    """Whether something names a model or is one."""
+    return value != "" if isinstance(value, str) else isinstance(value, ModelEndpoint) or hasattr(value, "answer")
+
+
+def name_of(model: Named) -> str:
+    """The name of a model, for requests and interactions."""
+    if isinstance(model, str):
+        return model
+    return model.name if isinstance(model, ModelEndpoint) else str(getattr(model, "name", type(model).__name__))
+
+
+def _no_number(value: object) -> str | None:
+    fine = value is None or (type(value) in (int, float) and 0 <= value <= 2)  # type: ignore[operator]
+    return None if fine else f"temperature is {value!r}, must be a number from 0 to 2"
+
+
+async def ask(voice: Voice, request: ModelRequest) -> ModelAnswer:
+    """The answer of the first of several models that gives one.
+
+    Raises what the last one raised, or at once what another model cannot mend.
+    """
+    context = current()
+    known = context.models
+    gateway = known if isinstance(known, Gateway) else Gateway(known)
+    asked = replace(request, temperature=voice.temperature, max_tokens=voice.max_tokens, stream=voice.stream)
+    try:
+        return await _first(context, gateway, voice.models, asked)
+    finally:
+        if gateway is not known:
+            await gateway.close()
+
+
+async def _first(context: StepContext, gateway: Gateway, models: Sequence[Named], request: ModelRequest) -> ModelAnswer:
+    *others, last = models
+    for model in others:
+        try:
+            return await _one(context, gateway.find(model), replace(request, model=name_of(model)))
+        except ModelError as error:
+            if error.code not in FALLS_BACK:
+                raise
+    return await _one(context, gateway.find(last), replace(request, model=name_of(last)))
+
+
+async def _one(context: StepContext, model: Model, request: ModelRequest) -> ModelAnswer:
+    if request.max_tokens is not None:
+        expected = _expected(request)
+        price = model.price(request, expected, request.max_tokens)
+        await context.reserve(tokens=expected + request.max_tokens, cost=price or 0.0)
+    answer = await model.answer(request, context.write)
+    context.usage(tokens=answer.tokens, cost=answer.cost or 0.0)
+    if answer.finish == "content_filter" and not answer.text and not answer.calls:
+        raise ModelError(f"{request.model} withheld its answer", code="answer_filtered")
+    return answer
+
+
+def _expected(request: ModelRequest) -> int:
+    """About how many tokens a request has."""
+    texts: list[Any] = [request.system, *(message.text for message in request.messages)]
+    return sum(len(text.encode()) for text in texts) // _BYTES_PER_TOKEN + 1

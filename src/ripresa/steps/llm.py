@@ -1,0 +1,216 @@
+"""`llm` and `prompt`: steps that ask a language model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, ParamSpec, TypeVar, get_type_hints, overload
+
+from ..authoring.hooks import Hook
+from ..authoring.options import refuse
+from ..authoring.pool import Pool
+from ..authoring.step import Step, StepDecorator, step
+from ..context import current
+from ..core.durations import Duration
+from ..core.retry import Retry
+from ..errors import InvalidValue, ModelError
+from .asking import Voice, ask, voice_of
+from .conversation import Message, ModelAnswer, ModelRequest
+from .forms import Form
+from .gateway import DEFAULT, Named
+from .template import Template, fields_of, unknown_places
+
+A = TypeVar("A")
+M = TypeVar("M")
+P = ParamSpec("P")
+
+PATIENT: Final = Retry(attempts=3, wait=1.0, max_wait=60.0)
+"""How often a model is asked if nothing else is said: what can be mended by trying again, twice more."""
+
+REPAIRS: Final = 2
+"""How often a model is told what is wrong with the form of its answer before the attempt fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a step asks, whoever writes its prompt."""
+
+    voice: Voice
+    system: str
+    form: Form | None
+
+
+async def answered(question: Question, text: str, system: str) -> Any:
+    """The answer to a prompt: text, or a value in the form that is asked for."""
+    messages = [Message("user", text)]
+    form, wrong = question.form, ""
+    for _ in range(REPAIRS + 1):
+        request = ModelRequest("", tuple(messages), system, output=None if form is None else form.spec)
+        answer = await ask(question.voice, request)
+        if form is None:
+            return answer.text
+        try:
+            return form.read(answer)
+        except InvalidValue as error:
+            wrong = error.message
+        messages += [answer.message, *corrections(answer, wrong)]
+    raise ModelError(f"the answer does not have its form: {wrong}", code="invalid_model_answer")
+
+
+def corrections(answer: ModelAnswer, wrong: str) -> list[Message]:
+    """What a model is told about an answer that does not fit."""
+    text = f"That does not fit: {wrong}. Give the whole answer again, in the form that was asked for."
+    if not answer.calls:
+        return [Message("user", text)]
+    return [Message("tool", text, id=call.id, name=call.name) for call in answer.calls]
+
+
+@overload
+def llm(
+    prompt: str,
+    /,
+    *,
+    input: type[A],
+    output: type[M],
+    state: type[Any] | None = ...,
+    model: Named = ...,
+    fallback: Sequence[Named] = ...,
+    system: str = ...,
+    temperature: float | None = ...,
+    max_tokens: int | None = ...,
+    stream: bool = ...,
+    name: str = ...,
+    retry: Retry | int | None = ...,
+    timeout: Duration | None = ...,
+    concurrency: int | None = ...,
+    hooks: Iterable[Hook] = ...,
+    pool: Pool[Any] | str | None = ...,
+) -> Step[[A], M]: ...
+@overload
+def llm(
+    prompt: str,
+    /,
+    *,
+    output: type[M],
+    state: type[Any] | None = ...,
+    model: Named = ...,
+    fallback: Sequence[Named] = ...,
+    system: str = ...,
+    temperature: float | None = ...,
+    max_tokens: int | None = ...,
+    stream: bool = ...,
+    name: str = ...,
+    retry: Retry | int | None = ...,
+    timeout: Duration | None = ...,
+    concurrency: int | None = ...,
+    hooks: Iterable[Hook] = ...,
+    pool: Pool[Any] | str | None = ...,
+) -> Step[..., M]: ...
+def llm(  # noqa: PLR0913 - every option of the step, by keyword
+    prompt: str,
+    /,
+    *,
+    input: Any = None,
+    output: Any,
+    state: type[Any] | None = None,
+    model: Named = DEFAULT,
+    fallback: Sequence[Named] = (),
+    system: str = "",
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    stream: bool = False,
+    name: str = "llm",
+    retry: Retry | int | None = PATIENT,
+    **options: Any,
+) -> Any:
+    """A step that asks a language model: `llm("Sum up {text}", input=Page, output=Summary)`.
+
+    `prompt` and `system` are templates: `{text}` is a field of the input (`{input}` the whole of it), `{state.field}`
+    one of the typed state `state`; without `input` the step takes what the template names, by keyword. What is put in
+    is data: it is never a template again. `output` is `str` for the text, or a type that the answer must fit; a model
+    that misses it is told what is wrong. `model` is a name of the app's (`App(models=...)`), `provider:model`, a model
+    of the price list, a `ModelEndpoint` or a `Model`; those of `fallback` are asked in order where it is not available.
+    `stream` tells watchers the text as it is written. What it used counts for the run. The other options are those of
+    `step`; without `retry` it is tried three times.
+
+    Raises `InvalidConfig` that names every bad option.
+    """
+    templates = (Template(prompt), Template(system, option="system"))
+    voice = voice_of(model, fallback, temperature, max_tokens, stream)
+    names = _known(input, state)
+    refuse(
+        "llm",
+        *voice.problems(),
+        *(unknown_places(each, names, option) for each, option in zip(templates, ("prompt", "system"), strict=True))
+        if names is not None
+        else (),
+        where=name,
+    )
+    question = Question(voice, system, None if output is str else Form(output))
+
+    async def asked(**given: Any) -> Any:
+        values = _values(given, input, state)
+        return await answered(question, templates[0].filled(values), templates[1].filled(values))
+
+    async def asked_about(input: Any) -> Any:
+        return await asked(input=input)
+
+    fn: Callable[..., Any] = asked if input is None else asked_about
+    fn.__annotations__ = {"return": output} if input is None else {"input": input, "return": output}
+    fn.__name__, fn.__doc__ = name, f"Asks a language model: {prompt}"
+    return step(name=name, retry=retry, **options)(fn)
+
+
+def _known(input: Any, state: Any) -> tuple[str, ...] | None:
+    """The names that a template may use; None if whoever calls the step says them."""
+    if input is None:
+        return None
+    return ("input", *(fields_of(input) or ()), *(("state",) if state is not None else ()))
+
+
+def _values(given: dict[str, Any], input: Any, state: Any) -> dict[str, Any]:
+    values = dict(given)
+    for name in (fields_of(input) or ()) if input is not None else ():
+        whole = given["input"]
+        values[name] = whole[name] if isinstance(whole, dict) else getattr(whole, name)
+    if state is not None:
+        view = current().state(state)
+        values["state"] = {name: getattr(view, name) for name in fields_of(state) or ()}
+    return values
+
+
+def prompt(  # noqa: PLR0913 - every option of the step, by keyword
+    *,
+    output: type[M],
+    model: Named = DEFAULT,
+    fallback: Sequence[Named] = (),
+    system: str = "",
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    stream: bool = False,
+    name: str | None = None,
+    retry: Retry | int | None = PATIENT,
+    **options: Any,
+) -> Callable[[Callable[P, str]], Step[P, M]]:
+    """The typed form of `llm`: the function writes the prompt, the step has its parameters and gives an `output`.
+
+    `system` is a text, not a template. The other options are those of `llm`. Raises `InvalidConfig`.
+    """
+    voice = voice_of(model, fallback, temperature, max_tokens, stream)
+    refuse("prompt", *voice.problems())
+    question = Question(voice, system, None if output is str else Form(output))
+
+    def wrap(write: Callable[P, str]) -> Step[P, M]:
+        async def asked(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return await answered(question, write(*args, **kwargs), system)
+
+        hints = get_type_hints(write, include_extras=True)
+        fn: Any = asked
+        fn.__signature__ = inspect.signature(write)
+        fn.__annotations__ = {**hints, "return": output}
+        fn.__name__, fn.__doc__, fn.__module__ = write.__name__, write.__doc__, write.__module__
+        make: StepDecorator = step(name=name or write.__name__, retry=retry, **options)
+        return make(fn)
+
+    return wrap
