@@ -1,4 +1,4 @@
-"""Ready-made steps: language models, programs, HTTP, webhooks, coding agents, people. Each is loaded when it is first used."""
+"""Ready-made steps: models, programs, HTTP, webhooks, coding agents, people. Each is loaded when it is first used."""
 
 from __future__ import annotations
 
