@@ -7,6 +7,7 @@ PROSE := $(filter-out report.md,$(wildcard *.md)) docs
 DIR ?= .
 PACE ?= 0
 ARGS ?=
+WORKERS ?= 2
 # pyright comes from PyPI; without a node on PATH it runs on the one that its `nodejs` extra installs.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
@@ -37,7 +38,7 @@ demo: $(STAMP) ## Survey a source tree, report.md is the result: make demo DIR=p
 ifeq ($(strip $(ARGS)),)
 test: lint types ## Check everything; with ARGS="tests/core -k retry" run only these tests
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n $(WORKERS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage json --quiet
 	@$(BIN)/python tools/coverage_gate.py

@@ -13,7 +13,7 @@ from ripresa import App, CancelToken, Context, Handle, Retry, Signal, chain, del
 from ripresa.core.events import RunTaken, SignalReceived, TimerFired
 from ripresa.errors import DefinitionChanged, StoreError
 from ripresa.ports import RunHead
-from ripresa.runtime import targets, waking
+from ripresa.runtime import code, waking
 from ripresa.runtime.bodies import encode_signal
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
@@ -479,7 +479,7 @@ async def test_a_worker_asks_for_a_target_once(monkeypatch: pytest.MonkeyPatch) 
     def find(target: str) -> None:
         asked.append(target)
 
-    monkeypatch.setattr(targets, "find_target", find)
+    monkeypatch.setattr(code, "find_target", find)
     memory, clock = Memory(), ManualClock()
     async with asleep_soon(memory, clock) as (app, _):
         for run in "rst":
