@@ -1,6 +1,7 @@
 """Plays a run fact by fact, without a loop or a clock, and holds what must be true after every one of them."""
 
 import json
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ripresa.core.advance import accepts, advance, outstanding
@@ -13,6 +14,7 @@ from ripresa.core.commands import (
     HoldStream,
     Intercept,
     LookUp,
+    Proceed,
     Reconcile,
     Resume,
     RunStep,
@@ -41,6 +43,7 @@ from ripresa.core.events import (
     Raised,
     Reconciled,
     Recorded,
+    Requested,
     Returned,
     RolledBack,
     RunCompleted,
@@ -110,11 +113,14 @@ class Ledger:
         self.gates: dict[str, Intercept] = {}
         self.parked: dict[str, Reconcile] = {}
         self.lookups: dict[str, LookUp] = {}
+        self.let: list[Proceed] = []
 
     def note(self, fact: Fact, commands: list[Command]) -> None:
         match fact:
-            case StepCompleted() | StepFailed() | AttemptLost() | LimitReached() | StepReused():
+            case StepCompleted() | StepFailed() | AttemptLost() | StepReused():
                 del self.steps[fact.path]
+            case LimitReached():
+                self.steps.pop(fact.path, None)
             case Reconciled():
                 del self.parked[fact.path]
             case TimerFired():
@@ -129,6 +135,7 @@ class Ledger:
                 self.steps, self.timers, self.asks, self.gates, self.lookups = {}, {}, {}, {}, {}
             case _:
                 pass
+        self.let = [let for let in self.let if repr(replace(let.fact, at=0)) != repr(replace(fact, at=0))]
         for command in commands:
             self._command(command)
 
@@ -154,6 +161,8 @@ class Ledger:
                 self.parked[command.path] = command
             case LookUp():
                 self.lookups[command.path] = command
+            case Proceed():
+                self.let.append(command)
             case HoldStream():
                 pass
 
@@ -169,7 +178,8 @@ class Ledger:
         self.parked = {path: command for path, command in self.parked.items() if path in parked}
         lookups = {command.path for command in wanted if isinstance(command, LookUp)}
         self.lookups = {path: command for path, command in self.lookups.items() if path in lookups}
-        expected: list[Command] = [*self.steps.values(), *self.timers.values(), *self.asks.values()]
+        self.let = [let for let in self.let if let in wanted]
+        expected: list[Command] = [*self.steps.values(), *self.timers.values(), *self.asks.values(), *self.let]
         expected += [*self.gates.values(), *self.parked.values(), *self.lookups.values()]
         assert sorted(map(plain, wanted)) == sorted(map(plain, expected))
         if state.status in TERMINAL:
@@ -337,6 +347,17 @@ class Play:
         """Interceptors answer at the gate of this path."""
         gate = self.state.gates.get(path)
         return self.feed(Intercepted(self.now, path, gate.point if gate else "before", answer, "h", **fields))
+
+    def asked_first(self, request: Requested) -> list[Effect]:
+        """Somebody asks for something that interceptors are asked about before it happens."""
+        return self.feed(request)
+
+    def let(self) -> list[Effect]:
+        """What interceptors have let through happens."""
+        effects: list[Effect] = []
+        while self.ledger.let:
+            effects += self.feed(self.ledger.let[0].fact)
+        return effects
 
     def set_hooks(self, *hooks: str) -> list[Effect]:
         return self.feed(HooksSet(self.now, hooks))

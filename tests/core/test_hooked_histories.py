@@ -4,10 +4,12 @@ from typing import Any
 
 from hypothesis import example, given, settings
 
+from ripresa.core.bounds import cleans_up
 from ripresa.core.codec import encode_events, encode_state
 from ripresa.core.definition import Definition
-from ripresa.core.events import HookFailed, StepScheduled
+from ripresa.core.events import HookFailed, LimitReached, LimitsSet, Requested, StepScheduled
 from ripresa.core.frames import CallFrame
+from ripresa.core.gates import stands_at_root
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.fallback import Fallback
@@ -16,7 +18,7 @@ from ripresa.core.points import ANSWERS, UNSEEN
 from ripresa.core.view import RunView, view_of
 
 from .play import Play, failure
-from .test_properties import Builder, History, Tape, tapes
+from .test_properties import SIGNALS, Builder, History, Tape, tapes
 from .test_view import Watched
 
 PATTERNS = ("*", "n1", "n2", "n*", "*/n3", "a")
@@ -35,7 +37,13 @@ class HookedHistory(History):
         return tuple(sorted(chosen))
 
     def step(self) -> None:
-        match self.tape.pick(24):
+        match self.tape.pick(28):
+            case 27:
+                self.request()
+            case 26 if self.play.ledger.let:
+                self.play.let()
+            case 25:
+                self.limit()
             case 23:
                 self.play.set_hooks(*self.points())
             case 22:
@@ -44,22 +52,48 @@ class HookedHistory(History):
             case _:
                 super().step()
 
+    def request(self) -> None:
+        """Somebody asks for something: interceptors are asked first, if any stand there."""
+        play, pick = self.play, self.tape.pick
+        asked: list[Requested] = [
+            Requested(play.now, "signal", SIGNALS[pick(2)], b"5", id=str(pick(3))),
+            Requested(play.now, "checkpoint", "here"),
+            Requested(play.now, "rollback", "1", number=1),
+        ]
+        if play.status in ("running", "paused"):
+            asked.append(Requested(play.now, "cancel", "enough"))
+        request = asked[pick(len(asked))]
+        if stands_at_root(play.state, request.point):
+            play.asked_first(request)
+
+    def limit(self) -> None:
+        play, pick = self.play, self.tape.pick
+        paths = ["", *(path for path in play.ledger.steps if not cleans_up(play.state.frames[path]))]
+        path = paths[pick(len(paths))]
+        attempt = play.ledger.steps[path].attempt if path else 0
+        play.feed(LimitReached(play.now, path, attempt, "steps", 5, 5, ("fail", "pause", "ask")[pick(3)]))
+
     def report(self) -> None:
+        if self.play.ledger.let:
+            self.play.let()
+            return
         play, gates = self.play, list(self.play.ledger.gates.values())
         nothing_else = not play.ledger.steps and not play.ledger.timers
-        if gates and (nothing_else or self.tape.pick(2)):
+        if play.state.limit and nothing_else and not gates and not play.ledger.parked:
+            play.feed(LimitsSet(play.now, ("{}", "")[self.tape.pick(2)]))
+        elif gates and (nothing_else or self.tape.pick(2)):
             self.intercept(gates[self.tape.pick(len(gates))].path)
         else:
             super().report()
 
     def intercept(self, path: str) -> None:
         play, pick = self.play, self.tape.pick
-        gate, frame = play.state.gates[path], play.state.frames[path]
+        gate, frame = play.state.gates[path], play.state.frames.get(path)
         allowed = ["continue", "continue", *sorted(ANSWERS[gate.point]), "fail"]
         answer = allowed[pick(len(allowed))]
         if answer == "again" and isinstance(frame, CallFrame) and frame.attempt > 3:
             answer = "continue"
-        choices = _choices(frame.node)
+        choices = _choices(gate.point, frame)
         if answer == "redirect" and not choices:
             answer = "continue"
         number = {"again": play.now + pick(2) * 1000, "narrow": 1 + pick(3), "skip": pick(2)}.get(answer, 0)
@@ -68,7 +102,12 @@ class HookedHistory(History):
         play.hook(path, answer, value=b"[1,[2],3]", number=number, detail=detail, failure=broken)
 
 
-def _choices(node: Any) -> list[str]:
+def _choices(point: str, frame: Any) -> list[str]:
+    if point == "limit":
+        return ["fail", "pause", "ask"]
+    if frame is None:
+        return ["1"]
+    node = frame.node
     if isinstance(node, Branch | Choose | Fallback | Router):
         return [*(child.name for child in node.children), *(["end"] if isinstance(node, Router) else [])]
     return ["end"] if node.kind == "loop" else ["run", "skip"]

@@ -453,9 +453,25 @@ def test_what_hooks_make_of_a_step_shows() -> None:
     assert hooked(a, failed, answered("error", "replace", value=b"7")).status == "completed"
 
 
+def test_what_hooks_make_of_limits() -> None:
+    a, reached = e.StepScheduled("a", 1), e.LimitReached(START, "a", 1, "steps", 1, 1)
+    assert seen(a, reached, e.Intercepted(START, "a", "limit", "continue", "h")).limit == "steps"
+    skipped = seen(a, reached, e.Intercepted(START, "a", "limit", "skip", "h", b"7"))
+    assert (skipped.limit, skipped.steps["a"].status, skipped.steps["a"].output) == ("", "skipped", b"7")
+    assert seen(a, reached, e.Intercepted(START, "a", "limit", "replace", "h", b"{}")).limit == ""
+    assert seen(a, reached, e.Intercepted(START, "a", "limit", "veto", "h")).steps["a"].status == "failed"
+
+
 def test_what_hooks_do_besides_leaves_the_view_as_it_is() -> None:
     before = seen()
-    events = (e.HookFailed(START, "a", "before", "h", BOOM), e.HooksSet(START), e.PointReached("", "stage"))
+    events = (
+        e.HookFailed(START, "a", "before", "h", BOOM),
+        e.HooksSet(START),
+        e.PointReached("", "stage"),
+        e.Requested(START, "cancel", "why"),
+        e.RequestRefused("cancel", "why", "", BOOM),
+        e.Intercepted(START, "!limit", "limit", "veto", "h"),
+    )
     after = seen(*events)
     assert (after.status, after.steps, after.scopes) == (before.status, before.steps, before.scopes)
 

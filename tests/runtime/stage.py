@@ -125,10 +125,12 @@ def in_memory(memory: Memory | None = None, **options: Any) -> App:
 
 
 @asynccontextmanager
-async def on_clock(memory: Memory | None = None, at: int = START) -> AsyncIterator[tuple[App, ManualClock]]:
+async def on_clock(
+    memory: Memory | None = None, at: int = START, **options: Any
+) -> AsyncIterator[tuple[App, ManualClock]]:
     """An app in memory whose time the test moves."""
     clock = ManualClock(at)
-    async with in_memory(memory, clock=clock) as app:
+    async with in_memory(memory, clock=clock, **options) as app:
         yield app, clock
 
 

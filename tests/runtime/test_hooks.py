@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -985,8 +986,48 @@ def test_every_point_of_an_event_names_one_that_there_is() -> None:
     named = [name for names in EVENTS.values() for name in names]
     coming = set(EVENTS["compensation"])  # of scopes that undo what they did
     assert set(named) - coming <= set(RECORDED)
-    assert len(named) == len(set(named))
+    twice = {name for name in named if named.count(name) > 1}
+    assert twice == {"StepUndone", "UndoFailed"}  # of compensation, and of their own points
     assert set(ANSWERS) <= set(EVENTS)
+
+
+def test_every_cell_of_the_table_in_the_documentation_is_true() -> None:
+    lines = Path("docs/hooks.md").read_text(encoding="utf-8").partition("### Every point, every answer")[2].splitlines()
+    head, _, *rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    told = {
+        row[0]: {word for word, cell in zip(head, row, strict=True) if cell == "yes"} for row in rows[: len(ANSWERS)]
+    }
+    assert told == {point: {"continue", *legal} for point, legal in ANSWERS.items()}
+
+
+@pytest.mark.parametrize("kind", [Again, Cancel, Narrow, Redirect, Replace, Skip, Veto])
+@pytest.mark.parametrize("point", ANSWERS)
+def test_an_answer_is_refused_where_it_makes_no_sense(point: str, kind: type[Any]) -> None:
+    def answers(asked: Any) -> Any:
+        raise AssertionError("nobody is asked")
+
+    answers.__annotations__["return"] = kind | None
+    if kind.__name__.lower() in ANSWERS[point]:
+        Hook(point, answers)
+        return
+    with pytest.raises(InvalidConfig) as caught:
+        Hook(point, answers)
+    word = kind.__name__.lower()
+    assert f"fn answers {word}, but at {point!r} it may answer continue" in caught.value.message
+
+
+def test_what_a_hook_says_it_answers_is_not_read_where_it_cannot_be() -> None:
+    def unknown(asked: "Nowhere") -> "Nothing":  # type: ignore[name-defined]  # noqa: F821
+        return None
+
+    def anything(asked: Any) -> Again | Cancel | Continue | Narrow | Redirect | Replace | Skip | Veto:
+        return Continue()
+
+    async def late(asked: Any) -> Veto:
+        return Veto()
+
+    for fn in (unknown, anything, late):
+        assert Hook("cancel", fn).point == "cancel"
 
 
 async def test_observers_of_a_nested_flow_are_told_of_what_is_inside_it() -> None:
@@ -1054,7 +1095,7 @@ def test_every_bad_option_is_named() -> None:
     with pytest.raises(InvalidConfig, match="failures is 0"):
         Breaker(0)
     with pytest.raises(InvalidConfig, match="can only observe"):
-        Hook("checkpoint", lambda _: None)
+        Hook("pause", lambda _: None)
     with pytest.raises(InvalidConfig, match="is no hook"):
         App("memory:", hooks=[lambda _: None])  # type: ignore[list-item]
     with pytest.raises(InvalidConfig, match="is no hook"):

@@ -209,6 +209,86 @@ class JoinEnding(Point):
 
 
 @dataclass(frozen=True, slots=True)
+class CancelAsking(Point):
+    """`cancel`: somebody asks the run to stop (Veto: it does not). It waits for this, at most the hook's timeout."""
+
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalArriving(Point):
+    """`signal`: a signal, or an update, has come, with this value as plain data.
+
+    Replace (another value), Skip (it is as if it had not come), Veto (it is refused, with a reason), Cancel.
+    """
+
+    signal: str
+    value: Any
+    id: str
+    by: str
+    is_update: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointNaming(Point):
+    """`checkpoint`: somebody gives the present place a name (Replace: another name; Veto)."""
+
+    checkpoint: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackStarting(Point):
+    """`rollback`: the run is to be taken back to a place, after event `to` (Redirect: to another place; Veto)."""
+
+    place: str
+    to: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReaching(Point):
+    """`limit`: a limit lets the attempt not begin; what happens is said by `policy` unless this hook says otherwise.
+
+    Replace (with other `Limits`, which go on from here), Redirect (to `fail`, `pause` or `ask`), Skip (the step is left
+    out), Again (try again after a while), Cancel, Veto (the step fails). `path` is empty where the time of the run is
+    up: then it is Replace, Redirect, Cancel or Veto. The limits of a `session` cannot be replaced here.
+    """
+
+    limit: str
+    used: float
+    allowed: float
+    policy: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStarting(Point):
+    """`compensation`: the step at `path` is about to be undone.
+
+    Replace (as if its output had been another), Skip (it counts as undone), Veto (it is not undone, which is a failure
+    of the compensation). If it is not `known` whether it did its work, its output is None.
+    """
+
+    output: Any
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UndoEnding(Point):
+    """`compensated`: the step at `path` is undone (Veto: it is not, and counts as one whose undo failed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoErring(Point):
+    """`compensation_error`: the undo of the step at `path` failed (Again; Skip: it counts as undone)."""
+
+    failure: Failure
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observed(Generic[E_co]):
     """What an observer is told: an event of the journal, durable, at the point where it stands."""
 

@@ -10,7 +10,19 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from typing import (
+    Any,
+    Final,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    get_args,
+    get_type_hints,
+    overload,
+)
 
 from ..core import events as e
 from ..core.durations import Duration, seconds
@@ -24,21 +36,29 @@ from .asked import (
     BeforeStep,
     BranchChoosing,
     Cancel,
+    CancelAsking,
+    CheckpointNaming,
     Continue,
     FallbackChoosing,
     ForkStarting,
     JoinEnding,
+    LimitReaching,
     LoopTurning,
     Narrow,
     Observed,
     Redirect,
     Replace,
+    RollbackStarting,
     RunCompleting,
     RunFailing,
     RunStarting,
+    SignalArriving,
     Skip,
     StageEntering,
     StepErring,
+    UndoEnding,
+    UndoErring,
+    UndoStarting,
     Veto,
 )
 from .options import bad_choice, bad_count, bad_int, refuse
@@ -103,7 +123,10 @@ class Hook:
             *(_bad_pattern(getattr(self, option), option) for option in ("step", "workflow")),
             bad_int(self.priority, "priority"),
             "timeout is 0, must be a length of time above 0" if self.timeout == 0 else None,
-            hint=f"at {self.point!r} hooks can only observe" if not self.observes and self.point in EVENTS else "",
+            _bad_answers(self.point, self.fn) if not self.observes and callable(self.fn) else None,
+            hint=f"at {self.point!r} hooks can only observe: write @observe({self.point!r})"
+            if not self.observes and self.point in EVENTS and self.point not in ANSWERS
+            else "",
         )
         limit = TIMEOUT if self.timeout is None and self.is_async else self.timeout
         object.__setattr__(self, "timeout", None if limit is None else seconds(limit, "timeout"))
@@ -126,6 +149,42 @@ class Hook:
 
 def _bad_function(fn: object) -> str | None:
     return None if callable(fn) and not inspect.isclass(fn) else f"fn is {fn!r}, must be a function"
+
+
+WORDS: Final[dict[type[Any], str]] = {
+    Continue: "continue",
+    Replace: "replace",
+    Skip: "skip",
+    Again: "again",
+    Redirect: "redirect",
+    Narrow: "narrow",
+    Cancel: "cancel",
+    Veto: "veto",
+}
+"""What answers are called."""
+
+
+def allowed_at(point: str) -> str:
+    """What may be answered at a point, as text."""
+    return ", ".join(("continue", *sorted(ANSWERS[point])))
+
+
+def _bad_answers(point: str, fn: Any) -> str | None:
+    """What is wrong with the answers that a function says it gives, as far as its annotation can be read."""
+    try:
+        said = _named(get_type_hints(inspect.unwrap(fn)).get("return"))
+    except (NameError, TypeError, AttributeError, SyntaxError):  # names that are known to type checkers alone
+        return None
+    bad = sorted({WORDS[kind] for kind in said} - {"continue"} - ANSWERS.get(point, frozenset(WORDS.values())))
+    if not bad or len(said) == len(WORDS):
+        return None
+    return f"fn answers {', '.join(bad)}, but at {point!r} it may answer {allowed_at(point)}"
+
+
+def _named(kind: Any) -> set[type[Any]]:
+    """The answers in an annotation."""
+    found = {kind} if isinstance(kind, type) and kind in WORDS else set[type[Any]]()
+    return found.union(*(_named(part) for part in get_args(kind)))
 
 
 def _bad_pattern(value: object, option: str) -> str | None:
@@ -282,6 +341,15 @@ BranchAnswer: TypeAlias = Continue | Redirect | Skip | Cancel | Veto | None
 LoopAnswer: TypeAlias = Continue | Replace | Skip | Redirect | Cancel | Veto | None
 ForkAnswer: TypeAlias = Continue | Narrow | Skip | Cancel | Veto | None
 
+CancelAnswer: TypeAlias = Continue | Veto | None
+SignalAnswer: TypeAlias = Continue | Replace | Skip | Cancel | Veto | None
+CheckpointAnswer: TypeAlias = Continue | Replace | Veto | None
+RollbackAnswer: TypeAlias = Continue | Redirect | Veto | None
+LimitAnswer: TypeAlias = Continue | Replace | Skip | Again | Redirect | Cancel | Veto | None
+UndoAnswer: TypeAlias = Continue | Replace | Skip | Veto | None
+UndoneAnswer: TypeAlias = Continue | Veto | None
+UndoErrorAnswer: TypeAlias = Continue | Again | Skip | None
+
 LoopPoint: TypeAlias = Literal["loop_start", "iteration", "iterated", "loop_end"]
 
 
@@ -371,6 +439,38 @@ def intercept(
 def intercept(
     point: Literal["join"], step: str = "*", /, **o: Unpack[_O]
 ) -> Interceptor[Asked[JoinEnding, ValueAnswer]]: ...
+@overload
+def intercept(
+    point: Literal["cancel"], step: str = "*", /, **o: Unpack[_O]
+) -> Interceptor[Asked[CancelAsking, CancelAnswer]]: ...
+@overload
+def intercept(
+    point: Literal["signal"], step: str = "*", /, **o: Unpack[_O]
+) -> Interceptor[Asked[SignalArriving, SignalAnswer]]: ...
+@overload
+def intercept(
+    point: Literal["checkpoint"], step: str = "*", /, **o: Unpack[_O]
+) -> Interceptor[Asked[CheckpointNaming, CheckpointAnswer]]: ...
+@overload
+def intercept(
+    point: Literal["rollback"], step: str = "*", /, **o: Unpack[_O]
+) -> Interceptor[Asked[RollbackStarting, RollbackAnswer]]: ...
+@overload
+def intercept(
+    point: Literal["limit"], step: str = "*", /, **o: Unpack[_O]
+) -> Interceptor[Asked[LimitReaching, LimitAnswer]]: ...
+@overload
+def intercept(
+    point: Literal["compensation"], step: str = "*", /, **o: Unpack[_O]
+) -> Interceptor[Asked[UndoStarting, UndoAnswer]]: ...
+@overload
+def intercept(
+    point: Literal["compensated"], step: str = "*", /, **o: Unpack[_O]
+) -> Interceptor[Asked[UndoEnding, UndoneAnswer]]: ...
+@overload
+def intercept(
+    point: Literal["compensation_error"], step: str = "*", /, **o: Unpack[_O]
+) -> Interceptor[Asked[UndoErring, UndoErrorAnswer]]: ...
 def intercept(point: str, step: str = "*", /, **o: Unpack[_O]) -> Any:
     """Ask this function at a point: `@intercept("branch")`, `@intercept("fork", "crawl*")`."""
     return partial(_made, point, {"step": step, **o})

@@ -120,10 +120,8 @@ class Lines(Screen):
                 yield f"took {choice} at {path or view.workflow} ({condition})"
             case e.TransitionTaken(path, _, source, target, reason) if not _is_item(path):
                 yield f"{path or view.workflow}: {source or 'start'} → {target or 'end'} ({reason})"
-            case e.Intercepted(_, path, _, answer, hook) if answer != "continue" and not _is_item(path):
-                yield f"{answer} at {path or view.workflow}, says hook {hook}"
-            case e.HookFailed(_, path, _, hook, failure) if not _is_item(path):
-                yield f"hook {hook} failed at {path or view.workflow}: {failure.message}"
+            case e.Intercepted() | e.HookFailed() | e.RequestRefused():
+                yield from _of_hooks(item.event, view)
             case e.RunPausing():
                 yield "paused"
             case _:
@@ -232,3 +230,17 @@ def screen(quiet: bool) -> Screen:
     from rich.console import Console
 
     return Live(Console(stderr=True))
+
+
+def _of_hooks(event: e.Intercepted | e.HookFailed | e.RequestRefused, view: RunView) -> Iterator[str]:
+    """What hooks changed, or failed to."""
+    match event:
+        case e.Intercepted(_, path, _, answer, hook) if answer != "continue" and not _is_item(path):
+            where = path.partition("!")[0] or view.workflow
+            yield f"{answer} at {where}, says hook {hook}"
+        case e.HookFailed(_, path, _, hook, failure) if not _is_item(path):
+            yield f"hook {hook} failed at {path or view.workflow}: {failure.message}"
+        case e.RequestRefused(point, name, _, failure):
+            yield f"{point}{name and f' {name!r}'} is refused: {failure.message}"
+        case _:
+            pass

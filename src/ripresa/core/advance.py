@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias, assert_never
 
-from . import gates
-from .bounds import limit_reached, limits_set
-from .commands import Ask, CancelStep, Command, LookUp, Reconcile, Resume, RunStep, SetTimer
+from ..errors import IllegalTransition
+from . import bounds, gates, requested
+from .commands import Ask, CancelStep, Command, LookUp, Proceed, Reconcile, Resume, RunStep, SetTimer
 from .events import (
     Answered,
     AnswerFailed,
@@ -40,6 +40,7 @@ from .events import (
     Raised,
     Reconciled,
     Reported,
+    Requested,
     Restarted,
     Returned,
     RolledBack,
@@ -122,7 +123,7 @@ def advance(state: RunState, fact: Fact) -> Step:
 def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fact
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
     if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken | UndoRequested):
-        return False
+        return isinstance(fact, Requested | Intercepted) and fact.point == "rollback"
     if state.status == "created":
         return isinstance(fact, RunStarted | Migrated)
     match fact:
@@ -171,6 +172,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return CHILD + fact.run in state.waiters
         case Intercepted():
             return gates.is_awaited(state, fact.path, fact.point)
+        case Requested() if fact.point != "rollback":
+            return accepts(state, requested.as_fact(fact))
         case RunStuck():
             return state.root is not None and state.root.phase == OPEN
         case _:
@@ -211,7 +214,17 @@ def outstanding(state: RunState) -> list[Command]:
             commands.append(SetTimer(frame.path, due))
     if state.gates:
         commands.extend(gates.open_gates(state))
+    commands.extend(Proceed(fact) for fact in state.granted if may_come(state, fact))
     return commands
+
+
+def may_come(state: RunState, fact: Fact) -> bool:
+    """Whether something that was asked of the run can still happen."""
+    try:
+        _check(state, fact)
+    except IllegalTransition:
+        return False
+    return accepts(state, fact)
 
 
 def _remember(state: RunState, fact: Fact) -> None:
@@ -308,6 +321,7 @@ RunFact: TypeAlias = (
     | LimitsSet
     | LateOutcome
     | Reconciled
+    | Requested
     | UndoRequested
     | ChildEnded
 )
@@ -323,6 +337,7 @@ _REQUESTS: Final = (
     RolledBack,
     RunForked,
     Migrated,
+    Requested,
     UndoRequested,
 )
 """Facts that the run's status may forbid."""
@@ -333,6 +348,8 @@ def _check(state: RunState, fact: Fact) -> None:
     match fact:
         case RunStarted():
             check_transition(status, "running", only_from="created", run=fact.run, op="start")
+        case Requested() if fact.point != "rollback":
+            _check(state, requested.as_fact(fact))
         case Migrated():
             check_transition(status, "running", only_from="created", run=run, op="migrate")
         case RunReopened():
@@ -402,6 +419,8 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
 
 def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one arm per fact
     """A fact that is about the run as a whole."""
+    if state.granted:
+        requested.carried_out(state, fact)
     match fact:
         case RunStarted():
             _start(state, fact)
@@ -410,9 +429,9 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
         case SignalReceived():
             state.receive(fact.name, Message(fact.value, fact.id, fact.by))
         case LimitReached():
-            limit_reached(state, fact)
+            bounds.limit_reached(state, fact)
         case LimitsSet():
-            limits_set(state, fact)
+            bounds.limits_set(state, fact)
         case CheckpointNamed() | SignalRefused() | SessionEntered() | Reported():
             pass
         case RunStuck():
@@ -435,7 +454,7 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             _continue(state)
         case RolledBack() | RunForked():
             _rewind(state, fact)
-        case Intercepted() | HookFailed() | HooksSet():
+        case Intercepted() | HookFailed() | HooksSet() | Requested():
             _hooks(state, fact)
         case Migrated():
             state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
@@ -463,8 +482,14 @@ def _child_ended(state: RunState, fact: ChildEnded) -> None:
         frame.node.ended(state, frame, fact)
 
 
-def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet) -> None:
+def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet | Requested) -> None:
     match fact:
+        case Requested():
+            requested.requested(state, fact)
+        case Intercepted() if fact.path in state.requests:
+            requested.intercepted(state, fact)
+        case Intercepted() if fact.path == bounds.TIME_IS_UP:
+            bounds.time_is_up(state, fact)
         case Intercepted():
             gates.intercepted(state, fact)
         case HooksSet():
@@ -516,6 +541,8 @@ def _reopen(state: RunState, *, kept: bool) -> None:
     if state.allowed:
         _set_deadline(state)
     state.settled = False
+    if state.requests:
+        requested.ask_again(state)
     if state.undone:
         state.undone = False
         state.begin_anew(state.root)
@@ -550,6 +577,7 @@ def _terminate(state: RunState, reason: str) -> None:
     state.frames.clear()
     state.waiters.clear()
     state.gates.clear()
+    state.requests.clear()
     state.root = None
     state.shared = None
     state.consequences.append(RunTerminated(reason))
@@ -617,6 +645,8 @@ def _set_right(state: RunState, fact: Reconciled | LateOutcome | UndoRequested) 
             state.status = "undoing"
             state.reason = fact.reason
             state.consequences.append(RunUndoing(fact.reason))
+            if state.requests:
+                requested.ask_again(state)
             state.undo(fact.after)
         case _:
             assert_never(fact)

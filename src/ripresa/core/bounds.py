@@ -1,45 +1,112 @@
-"""What becomes of a run that reaches a limit, and of one that is given others."""
+"""What happens when a limit is reached: a hook may be asked, else, and if it does not mind, the policy says."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any, Final
 
-from .events import Failure, LimitReached, LimitsSet, RunContinued, RunPausing
-from .frames import CANCELLING, HELD, OPEN
+from . import gates
+from .commands import SetTimer
+from .events import Failure, Intercepted, LimitReached, LimitsSet, RetryScheduled, RunContinued, RunPausing
+from .frames import BACKOFF, CANCELLING, HELD, OPEN, CallFrame, Frame
+from .gates import Gate
+from .values import Value, text_of
 
 if TYPE_CHECKING:
     from .state import RunState
 
+TIME_IS_UP: Final = "!limit"
+"""The gate of a limit that no attempt has reached but the run itself: its time."""
 
-def limit_reached(state: RunState, fact: LimitReached) -> None:
-    """The attempt is held as if it had not been scheduled; the run fails, or starts nothing new."""
-    assert state.root is not None
-    if fact.path:
-        frame = state.frames[fact.path]
-        if frame.phase == CANCELLING:
-            state.cancelled(frame)
+
+def limit_reached(run: RunState, fact: LimitReached) -> None:
+    """The attempt is held as if it had not been scheduled; the run fails, or starts nothing new, unless a hook says."""
+    frame: Any = run.frames[fact.path] if fact.path else None
+    if frame is not None and frame.phase == CANCELLING:
+        run.cancelled(frame)
+        return
+    gate = Gate("limit", _told(fact), fact.attempt, fact.policy, exceeded(fact))
+    if frame is None:
+        if TIME_IS_UP in run.gates or (run.points and gates.gated_at(run, TIME_IS_UP, gate)):
             return
+    elif run.points and gates.gated(run, frame, gate):
+        return
+    else:
         frame.phase = HELD
-    if fact.policy == "fail":
-        if state.root.phase == OPEN:
-            state.abort(state.root, exceeded(fact))
-    elif state.status == "running":
-        state.status = "paused"
-        state.limit = fact.limit if fact.policy == "ask" else ""
-        state.consequences.append(RunPausing())
+    _follow(run, gate, fact.policy)
 
 
-def limits_set(state: RunState, fact: LimitsSet) -> None:
-    """The run goes on with other limits, or fails of the one that it asked about."""
-    assert state.root is not None
-    asked, state.limit = state.limit, ""
-    if state.status == "paused":
-        state.status = "running"
-        state.consequences.append(RunContinued())
+def _told(fact: LimitReached) -> Value:
+    told = {"limit": fact.limit, "used": fact.used, "allowed": fact.allowed, "session": fact.session}
+    return json.dumps(told, ensure_ascii=False).encode()
+
+
+def intercepted(run: RunState, frame: CallFrame | None, gate: Gate, fact: Intercepted) -> None:
+    """Go on as a hook answered (neither a veto nor a cancellation); `frame` is that of the attempt, if there is one."""
+    if fact.answer in ("continue", "redirect"):
+        if frame is not None:
+            frame.phase = HELD
+        _follow(run, gate, fact.detail if fact.answer == "redirect" else gate.detail)
+    elif frame is None:
+        pass  # there are other limits now
+    elif fact.answer == "skip":
+        run.done(frame, fact.value)
+    elif fact.answer == "again" and fact.number > run.at:
+        frame.phase, frame.due = BACKOFF, fact.number
+        run.consequences.append(RetryScheduled(frame.path, frame.attempt, fact.number))
+        run.commands.append(SetTimer(frame.path, fact.number))
+    else:
+        run.schedule(frame)
+
+
+def time_is_up(run: RunState, fact: Intercepted) -> None:
+    """A hook has answered about the time of the run, or another limit that no attempt has reached."""
+    assert run.root is not None
+    gate = run.gates.pop(TIME_IS_UP)
+    if fact.answer == "cancel":
+        if run.status not in ("cancelling", "undoing"):
+            run.cancel_run(fact.detail)
+    elif fact.answer in ("veto", "fail"):
+        if run.root.phase == OPEN:
+            reason = Failure("vetoed", fact.detail or "a hook forbids it", cause=gate.failure)
+            run.abort(run.root, fact.failure or reason)
+    else:
+        intercepted(run, None, gate, fact)
+
+
+def _follow(run: RunState, gate: Gate, policy: str) -> None:
+    assert run.root is not None
+    assert gate.failure is not None
+    if policy == "fail":
+        if run.root.phase == OPEN:
+            run.abort(run.root, gate.failure)
+    elif run.status == "running":
+        run.status = "paused"
+        run.limit = json.loads(text_of(gate.value))["limit"] if policy == "ask" else ""
+        run.consequences.append(RunPausing())
+
+
+def limits_set(run: RunState, fact: LimitsSet) -> None:
+    """Somebody answers a run that asks for more, or gives it other limits."""
+    assert run.root is not None
+    asked, run.limit = run.limit, ""
+    if run.status == "paused":
+        run.status = "running"
+        run.consequences.append(RunContinued())
         if fact.limits or not asked:
-            state.release()
-    if not fact.limits and state.root.phase == OPEN:
-        state.abort(state.root, Failure("limit_exceeded", f"nothing more was allowed{asked and ' of ' + asked}"))
+            run.release()
+    if not fact.limits and run.root.phase == OPEN:
+        run.abort(run.root, Failure("limit_exceeded", f"nothing more was allowed{asked and ' of ' + asked}"))
+
+
+def cleans_up(frame: Frame) -> bool:
+    """Whether an attempt belongs to the end of a scope that winds up, or undoes something: no limit forbids that."""
+    scope = frame.parent
+    while scope is not None:
+        if scope.shielded or scope.phase != OPEN:
+            return True
+        scope = scope.parent
+    return False
 
 
 def exceeded(fact: LimitReached) -> Failure:

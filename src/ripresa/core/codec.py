@@ -358,10 +358,30 @@ def _encode_messages(state: RunState, lines: list[bytes]) -> dict[str, Any]:
 
 def _encode_hooks(state: RunState, lines: list[bytes]) -> dict[str, Any]:
     """Where hooks stand and who waits for one, if any do."""
-    if not state.hooks and not state.gates and not state.refused:
+    if not state.hooks and not state.gates and not state.refused and not state.granted:
         return {}
     gates, refused = _encode_gates(state.gates, lines), _encode_gates(state.refused, lines)
-    return {"hooks": state.hooks, "gates": gates, "refused": refused}
+    found: dict[str, Any] = {"hooks": state.hooks, "gates": gates, "refused": refused}
+    if state.requests or state.granted:
+        found["requests"] = [[key, _write_fact(fact, lines)] for key, fact in state.requests.items()]
+        found["granted"] = [_write_fact(fact, lines) for fact in state.granted]
+    return found
+
+
+def _write_fact(fact: Any, lines: list[bytes]) -> list[Any]:
+    layout = _LAYOUTS[type(fact)]
+    item = [layout.name, *layout.read(fact)]
+    for index, kind in layout.special:
+        item[index] = _write(kind, item[index], lines)
+    return [fact.at, *item]
+
+
+def _read_fact(data: list[Any], lines: list[bytes]) -> Any:
+    at, name, *fields = data
+    layout = _LAYOUTS[EVENTS[name]]
+    for index, kind in layout.special:
+        fields[index - 1] = _read(kind, fields[index - 1], lines)
+    return layout.kind(at, *fields)
 
 
 def decode_state(data: bytes, definition: Definition) -> RunState:
@@ -380,6 +400,8 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         set_points(state, tuple(found.get("hooks", ())))
         state.gates = _decode_gates(found.get("gates", ()), lines)
         state.refused = _decode_gates(found.get("refused", ()), lines)
+        state.requests = {key: _read_fact(data, lines) for key, data in found.get("requests", ())}
+        state.granted = [_read_fact(data, lines) for data in found.get("granted", ())]
         _decode_ledger(state, found.get("ledger", (0,)), lines)
         state.parent, state.children = found.get("family", ("", {}))
     for path, parent, key, fields in frames:

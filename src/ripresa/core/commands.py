@@ -6,9 +6,12 @@ Law: a command is plain data, and performing it twice for one (path, attempt) is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .values import Value
+
+if TYPE_CHECKING:
+    from .events import Fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,24 @@ class Withdraw:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Ask: let this fact come now; interceptors have let it through."""
+
+    fact: Fact
+
+
 Command: TypeAlias = (
-    RunStep | CancelStep | HoldStream | Reconcile | LookUp | SetTimer | ClearTimer | Ask | Resume | Intercept | Withdraw
+    RunStep
+    | CancelStep
+    | HoldStream
+    | Reconcile
+    | LookUp
+    | SetTimer
+    | ClearTimer
+    | Ask
+    | Resume
+    | Intercept
+    | Withdraw
+    | Proceed
 )

@@ -56,6 +56,8 @@ from .interception import HookFailed as HookFailed
 from .interception import HooksSet as HooksSet
 from .interception import Intercepted as Intercepted
 from .interception import PointReached as PointReached
+from .interception import Requested as Requested
+from .interception import RequestRefused as RequestRefused
 from .parts import CallSpec as CallSpec
 from .parts import Failure as Failure
 from .parts import ValidationResult as ValidationResult
@@ -435,6 +437,7 @@ Fact: TypeAlias = (
     | Intercepted
     | HookFailed
     | HooksSet
+    | Requested
     | StateGiven
     | StateMerged
     | ArtifactSaved
@@ -749,6 +752,7 @@ Consequence: TypeAlias = (
     | CleanupStarted
     | CleanupEnded
     | PointReached
+    | RequestRefused
     | StateOpened
     | StateChanged
     | StateRestored

@@ -7,16 +7,19 @@ remembered: a reopened run asks there again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .commands import Intercept, Withdraw
 from .events import Failure, Intercepted, NodeCancelled, PointReached
 from .frames import ASKING, ENDED, FAILING, OPEN, WINDING, CallFrame, Frame
-from .points import SEEN, matches, parse
+from .points import SEEN, matches, named_at, parse
 from .values import NULL, Value
 
 if TYPE_CHECKING:
     from .state import RunState
+
+UNDOING: Final = ("compensation", "compensated", "compensation_error")
+"""Points around what undoes a step: a word that forbids it is taken by the compensation, which nothing stops."""
 
 
 class Gate(NamedTuple):
@@ -37,21 +40,43 @@ def set_points(run: RunState, hooks: tuple[str, ...]) -> None:
 
 def gated(run: RunState, frame: Frame, gate: Gate) -> bool:
     """Let the frame wait if interceptors stand here; then the answer comes to `intercepted`."""
-    if not _stands(run, frame, gate.point):
+    if not _stands(run, *place_of(frame, gate), gate.point):
         return False
     _ask(run, frame, gate)
     return True
 
 
+def place_of(frame: Frame, gate: Gate) -> tuple[str, str]:
+    """The name and path that hooks at a gate are narrowed by: of what is undone, or those of the frame itself."""
+    if gate.point in UNDOING:
+        return named_at(gate.detail), gate.detail
+    return frame.node.name, frame.path
+
+
+def gated_at(run: RunState, key: str, gate: Gate) -> bool:
+    """The same for something that concerns the run as a whole: it waits at a gate that is no frame's."""
+    if not stands_at_root(run, gate.point):
+        return False
+    run.gates[key] = gate
+    run.commands.append(Intercept(key, gate.point))
+    return True
+
+
+def stands_at_root(run: RunState, point: str) -> bool:
+    """Whether interceptors stand at this point of the run itself."""
+    return point in run.points and _stands(run, run.definition.root.name, "", point)
+
+
 def reached(run: RunState, frame: Frame, point: str, name: str, index: int) -> None:
     """Record that a point which leaves no event of its own was reached, if any hook stands there."""
-    if _stands(run, frame, point) or _stands(run, frame, SEEN + point):
+    place = frame.node.name, frame.path
+    if _stands(run, *place, point) or _stands(run, *place, SEEN + point):
         run.consequences.append(PointReached(frame.path, point, name, index))
 
 
-def _stands(run: RunState, frame: Frame, point: str) -> bool:
+def _stands(run: RunState, name: str, path: str, point: str) -> bool:
     patterns = run.points.get(point)
-    return patterns is not None and any(matches(pattern, frame.node.name, frame.path) for pattern in patterns)
+    return patterns is not None and any(matches(pattern, name, path) for pattern in patterns)
 
 
 def _ask(run: RunState, frame: Frame, gate: Gate) -> None:
@@ -62,9 +87,12 @@ def _ask(run: RunState, frame: Frame, gate: Gate) -> None:
 
 
 def is_awaited(run: RunState, path: str, point: str) -> bool:
-    """Whether a frame waits at this gate."""
+    """Whether a frame, or the run itself, waits at this gate."""
     gate = run.gates.get(path)
-    return gate is not None and gate.point == point and run.frames[path].phase not in ENDED
+    if gate is None or gate.point != point:
+        return False
+    frame = run.frames.get(path)
+    return frame is None or frame.phase not in ENDED
 
 
 def intercepted(run: RunState, fact: Intercepted) -> None:
@@ -76,7 +104,7 @@ def intercepted(run: RunState, fact: Intercepted) -> None:
             run.cancel_run(fact.detail)
         if run.gates.get(fact.path) is gate and frame.phase not in ENDED:  # the cancellation does not reach it
             _refuse(run, frame, Failure("cancelled", fact.detail, path=fact.path))
-    elif fact.answer in ("veto", "fail"):
+    elif fact.answer in ("veto", "fail") and gate.point not in UNDOING:
         reason = fact.detail or "a hook forbids it"
         _refuse(run, frame, fact.failure or Failure("vetoed", reason, path=fact.path, cause=gate.failure))
     else:
@@ -131,7 +159,9 @@ def _doubt(run: RunState, frame: Any) -> None:
 
 
 def cancel(run: RunState, frame: Any) -> bool:
-    """Stop a frame that waits at its gate; whether that was all there was to do."""
+    """Stop a frame that waits at its gate; whether that was all there was to do. What undoes is not stopped."""
+    if run.gates[frame.path].point in UNDOING:
+        return False
     gate = _withdraw(run, frame)
     if gate.point == "after" or gate.point == "join":  # the work is done: it is taken as it is
         run.refused.pop(frame.path)
@@ -192,4 +222,4 @@ def ask_again(run: RunState, frame: Frame) -> bool:
 
 def open_gates(run: RunState) -> list[Intercept]:
     """The questions to interceptors that have no answer yet."""
-    return [Intercept(path, gate.point) for path, gate in run.gates.items()]
+    return [Intercept(path, gate.point) for path, gate in run.gates.items() if gate.point != "rollback"]

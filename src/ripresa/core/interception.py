@@ -49,6 +49,33 @@ class HooksSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """Something was asked of the run that interceptors are asked about first.
+
+    `point` says what: `cancel` (`name` is the reason), `checkpoint` (its name), `signal` (its name, value and the
+    sender's `id`), `rollback` (to the place `name`, which is event `number`).
+    """
+
+    at: int
+    point: str
+    name: str = ""
+    value: Value = NULL
+    id: str = ""
+    by: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """What was asked of the run does not happen, and why."""
+
+    point: str
+    name: str
+    id: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class PointReached:
     """A point that leaves no event of its own was reached, and a hook stands there."""
 

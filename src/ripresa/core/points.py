@@ -27,6 +27,14 @@ ANSWERS: Final[dict[str, frozenset[str]]] = {
     "loop_end": frozenset(("replace", "cancel", "veto")),
     "fork": frozenset(("narrow", "skip", "cancel", "veto")),
     "join": frozenset(("replace", "cancel", "veto")),
+    "checkpoint": frozenset(("replace", "veto")),
+    "rollback": frozenset(("redirect", "veto")),
+    "compensation": frozenset(("replace", "skip", "veto")),
+    "compensated": frozenset(("veto",)),
+    "compensation_error": frozenset(("again", "skip")),
+    "cancel": frozenset(("veto",)),
+    "signal": frozenset(("replace", "skip", "cancel", "veto")),
+    "limit": frozenset(("replace", "skip", "again", "redirect", "cancel", "veto")),
 }
 """What interceptors may answer, beside `continue`, at each point where they may stand."""
 
@@ -59,15 +67,23 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "artifact": ("ArtifactSaved", "FilesTouched"),
     "message": ("MessageQueued", "Interacted"),
     "compensation": ("CompensationStarted", "StepUndone", "UndoFailed", "CompensationEnded"),
+    "compensated": ("StepUndone",),
+    "compensation_error": ("UndoFailed",),
+    "limit": ("LimitReached", "LimitsSet"),
     "cleanup": ("CleanupStarted", "CleanupEnded"),
-    "hook": ("Intercepted", "HookFailed", "HooksSet"),
+    "hook": ("Intercepted", "HookFailed", "HooksSet", "Requested", "RequestRefused"),
 }
 """The events that observers of a point are told of; for a point without one the run records `PointReached`."""
 
 UNSEEN: Final = tuple(point for point, events in EVENTS.items() if not events)
 """Points that leave no event of their own: observers of them must be recorded too."""
 
-FIRST_GLOBAL: Final = frozenset(("start", "stage", "before", "fallback", "branch", "loop_start", "iteration", "fork"))
+FIRST_GLOBAL: Final = frozenset(
+    (
+        *("start", "stage", "before", "fallback", "branch", "loop_start", "iteration", "fork"),
+        *("checkpoint", "rollback", "compensation", "cancel", "signal", "limit"),
+    )
+)
 """Points before something happens: there global hooks come first, elsewhere the most specific ones do."""
 
 SEEN: Final = "observe:"
@@ -86,6 +102,11 @@ def parse(recorded: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def matches(pattern: str, name: str, path: str) -> bool:
     """Whether a pattern names the node of this name at this path."""
     return pattern == "*" or _fits(pattern, path if "/" in pattern else name)
+
+
+def named_at(path: str) -> str:
+    """The name of the node at a path."""
+    return path.rpartition("/")[2].partition("[")[0].partition("(")[0]
 
 
 def plain_name(name: str) -> str:

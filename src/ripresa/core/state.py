@@ -11,12 +11,14 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import gates
+from . import gates, requested
 from .commands import Ask, ClearTimer, Command, HoldStream, RunStep
 from .events import (
     CallSpec,
     Consequence,
+    Fact,
     Failure,
+    Requested,
     RunCancelled,
     RunCancelling,
     RunCompleted,
@@ -87,6 +89,7 @@ class RunState:
         "frames",
         "gates",
         "generation",
+        "granted",
         "hooks",
         "kept",
         "ledger",
@@ -97,6 +100,7 @@ class RunState:
         "points",
         "reason",
         "refused",
+        "requests",
         "root",
         "run",
         "seed",
@@ -140,6 +144,10 @@ class RunState:
         self.points: dict[str, tuple[str, ...]] = {}
         self.gates: dict[str, Gate] = {}
         self.refused: dict[str, Gate] = {}
+        self.requests: dict[str, Requested] = {}
+        """What interceptors are asked about before it happens, in order; see `requested`."""
+        self.granted: list[Fact] = []
+        """What they have let through and has not come yet."""
         self.root: ScopeFrame | None = None
         self.shared: Shared | None = None
         self.consequences: list[Consequence] = []
@@ -281,7 +289,7 @@ class RunState:
         root.phase = DONE
         self._forget(root)
         self.status = "completed"
-        self._clear_deadline()
+        self._over()
         self.consequences.append(RunCompleted(value))
 
     def fail(self, frame: Frame, failure: Failure) -> None:
@@ -308,7 +316,7 @@ class RunState:
         root.phase = FAILED
         root.failure = failure
         self.status = "failed"
-        self._clear_deadline()
+        self._over()
         self.consequences.append(RunFailed(failure))
 
     def cancel_run(self, reason: str) -> None:
@@ -332,7 +340,7 @@ class RunState:
         frame.phase = CANCELLED
         if parent is None:
             self.status = "cancelled"
-            self._clear_deadline()
+            self._over()
             self.consequences.append(RunCancelled(self.reason, tuple(self.cleanup_failures)))
             return
         parent.active -= 1
@@ -447,6 +455,7 @@ class RunState:
             self._goes_on(parent, frame)
         else:
             self.status = "undone"
+            self._over()
             self.consequences.append(RunUndone())
 
     def _goes_on(self, scope: ScopeFrame, frame: CompensationFrame) -> None:
@@ -569,6 +578,12 @@ class RunState:
             for child in frame.children.values():
                 self._forget(child)
             frame.children = {}
+
+    def _over(self) -> None:
+        """The run has ended: it waits for nothing that concerns it as a whole."""
+        self._clear_deadline()
+        if self.gates:
+            requested.withdraw(self)
 
     def _clear_deadline(self) -> None:
         if self.deadline:

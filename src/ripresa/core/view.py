@@ -277,10 +277,14 @@ class RunView:
     def _intercepted(self, event: e.Intercepted, at: int) -> None:
         """What hooks made of a step; what they made of anything else shows in the events that follow."""
         how = (event.point, event.answer)
-        if event.point not in ("before", "after", "error") or event.answer == "continue":
+        if event.point == "limit" and event.answer in ("replace", "again", "skip"):
+            self.limit = ""
+        if event.point not in ("before", "after", "error", "limit") or event.answer in ("continue", "redirect"):
             return
-        if how in (("before", "replace"), ("after", "cancel")):
+        if how in (("before", "replace"), ("after", "cancel"), ("limit", "replace"), ("limit", "again")):
             return  # its attempt follows, or its result stands
+        if event.path not in self.steps and event.point == "limit":
+            return  # the time of the run
         step = self.steps.setdefault(event.path, StepView(event.path, scheduled_at=at))
         self.completed -= step.status in COUNTED
         if event.answer == "again":

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..core.bounds import cleans_up
 from ..core.durations import MICROSECONDS
 from ..core.events import (
     ArtifactSaved,
     AttemptLost,
     CallRecorded,
     Event,
+    Intercepted,
     IterationStarted,
     LimitReached,
     LimitsSet,
@@ -25,9 +27,9 @@ from ..core.events import (
     StepScheduled,
     UsageReported,
 )
-from ..core.frames import OPEN
 from ..core.lifecycle import TERMINAL
 from ..core.limits import Limits, Refusal, decode_limits, refusal
+from ..core.values import text_of
 from ..errors import RipresaError
 from ..ports import Spend
 from .clock import sleep
@@ -100,8 +102,9 @@ class Budget:
     def _note(self, event: Event) -> None:
         for name, amount in spent(event):
             self._add(name, amount)
-        if isinstance(event, LimitsSet) and event.limits:
-            self.limits = decode_limits(event.limits)
+        text = other_limits(event)
+        if text:
+            self.limits = decode_limits(text)
             self.watch_time()
 
     def _add(self, name: str, amount: float) -> None:
@@ -119,8 +122,7 @@ class Budget:
 
     async def admit(self, running: Running) -> LimitReached | None:
         """Count an attempt that is about to run, or say which limit forbids it. What cleans up is never forbidden."""
-        root = self._driver.state.root
-        if root is None or root.phase != OPEN:
+        if cleans_up(running.frame):
             return None
         asked: dict[str, float] = {"operations": 1}
         if running.path not in self._first:
@@ -217,6 +219,15 @@ class Budget:
         if isinstance(event, AttemptLost) and event.reason in STOPPED:
             return ()
         return ("operations", 1.0), ("steps", float(self._first.get(event.path) == event.attempt))
+
+
+def other_limits(event: Event) -> str:
+    """The limits that an event gives the run instead of its own, as JSON; empty if it does not."""
+    if isinstance(event, LimitsSet):
+        return event.limits
+    if isinstance(event, Intercepted) and event.point == "limit" and event.answer == "replace":
+        return text_of(event.value).decode()
+    return ""
 
 
 def spent(event: Event) -> tuple[tuple[str, float], ...]:

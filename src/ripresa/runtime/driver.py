@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.failures import failure_of
 from ..authoring.flow import Runnable
-from ..core.advance import advance, awaits_answer
+from ..core.advance import advance, awaits_answer, may_come
 from ..core.codec import encode_events
 from ..core.commands import (
     Ask,
@@ -24,6 +24,7 @@ from ..core.commands import (
     ClearTimer,
     Command,
     Intercept,
+    Proceed,
     Resume,
     RunStep,
     SetTimer,
@@ -33,6 +34,8 @@ from ..core.events import (
     Event,
     Fact,
     Failure,
+    Intercepted,
+    Requested,
     RunCompleted,
     RunFailed,
     RunStarted,
@@ -42,6 +45,7 @@ from ..core.events import (
 from ..core.frames import OPEN, CallFrame
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.approval import ASKED
+from ..core.requested import as_request, asks_first
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
@@ -54,6 +58,7 @@ from .feed import Notice, StepBegan
 from .flight import Flight, Place
 from .functions import Functions
 from .idle import Idle, deadlock
+from .letting import Done, Letting, key_of
 from .reports import SHARING, shared_by
 from .results import ended, interrupted
 from .values import Keeper, Values, stored
@@ -65,7 +70,7 @@ if TYPE_CHECKING:
     from .pump import Pump
     from .reuse import Reuse
 
-QUESTIONS: Final = (Ask, Resume, Intercept)
+QUESTIONS: Final = (Ask, Resume, Intercept, Proceed)
 """Commands that are answered at once, in the batch of what caused them."""
 
 NOTHING: Final[deque[Any]] = deque(maxlen=0)
@@ -113,6 +118,7 @@ class Driver:
         "hooks",
         "idle",
         "keeper",
+        "letting",
         "output",
         "released",
         "reuse",
@@ -156,6 +162,7 @@ class Driver:
         self.failure: Failure | None = None
         self.output: Any = None
         self.hooks: RunHooks | None = None
+        self.letting: Letting | None = None
         self.stopping = self.released = self.asleep = self._left = self._moved = False
         self.seen = 0
         self.began: dict[Place, int] = {}
@@ -461,14 +468,29 @@ class Driver:
                 self._taken.append(item.number)
             if item.done is not None:
                 waiting.append(item.done)
+            fact, number, before = item.fact, self.state.seq + 1, len(events)
             try:
-                if isinstance(item.fact, SignalReceived) and self.state.status in TERMINAL:
+                if isinstance(fact, SignalReceived) and self.state.status in TERMINAL:
                     raise ended(self.run, self.state.status)
-                self._advance(item.fact, events, effects)
+                if self.state.points and asks_first(self.state, fact):
+                    fact = as_request(fact)
+                self._advance(fact, events, effects)
             except IllegalTransition as error:
                 if item.done is not None and not item.done.done():
                     item.done.set_exception(error)
+            else:
+                if self.state.points and isinstance(fact, Requested | Intercepted):
+                    self._heard(fact, number, item.done, events[before:], waiting)
         return events, effects
+
+    def _heard(self, fact: Any, number: int, done: Done | None, events: list[Event], waiting: list[Done]) -> None:
+        """Whoever asked for something hears when interceptors have let it, or have not."""
+        self.letting = self.letting or Letting()
+        if isinstance(fact, Intercepted):
+            told = self.letting.answered(fact, events)
+            waiting.extend(() if told is None else (told,))
+        elif done is not None and self.letting.asked(number, done, events, key_of(number) in self.state.requests):
+            waiting.remove(done)
 
     def _advance(self, fact: Fact, events: list[Event], effects: list[Command]) -> None:
         asked = self._step(fact, events, effects)
@@ -476,6 +498,9 @@ class Driver:
             ask = asked.popleft()
             if isinstance(ask, RunStep):
                 asked.extend(self._reused(ask, events, effects))
+            elif isinstance(ask, Proceed):
+                if may_come(self.state, ask.fact):
+                    asked.extend(self._step(ask.fact, events, effects))
             elif isinstance(ask, Intercept):
                 self._feed(hooks.answers(self, ask, effects), events, effects, asked)
             elif awaits_answer(self.state, ask.path):
@@ -586,6 +611,8 @@ class Driver:
         if self.hooks is not None:
             await self.hooks.close()
         self._left = True
+        if self.letting is not None:
+            self.letting.close(self._too_late(error))
         self.functions.close()
         late = self._take_mail()
         if not self.asleep or self.stopping:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from inspect import isawaitable, iscoroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from ..authoring.asked import Observed
 from ..authoring.call import closed
 from ..authoring.failures import failure_of
+from ..authoring.flow import Runnable
 from ..authoring.hooks import (
     EVERYTHING,
     Breaker,
@@ -31,9 +32,20 @@ from ..authoring.hooks import (
 from ..context import copy_variables
 from ..core.commands import Command, Intercept, Withdraw
 from ..core.durations import MICROSECONDS, seconds
-from ..core.events import Fact, HookFailed, HooksSet, Intercepted, PointReached, Recorded, ScopeEnded
+from ..core.events import (
+    Fact,
+    HookFailed,
+    HooksSet,
+    Intercepted,
+    PointReached,
+    Recorded,
+    ScopeEnded,
+    StepUndone,
+    UndoFailed,
+)
 from ..core.frames import CallFrame, Frame
-from ..core.gates import is_awaited
+from ..core.gates import is_awaited, place_of
+from ..core.nodes.compensation import CompensationFrame
 from ..core.points import EVENTS, matches, plain_name
 from ..errors import RipresaError
 from ..ports import Clock
@@ -45,7 +57,10 @@ if TYPE_CHECKING:
     from .driver import Driver
     from .engine import Engine
 
-_POINTS: Final = {event: point for point, events in EVENTS.items() for event in events}
+_CLOSER: Final = {StepUndone: "compensated", UndoFailed: "compensation_error"}
+"""Points of events that stand at a wider one too."""
+
+_POINTS: Final = {event: point for point, events in EVENTS.items() if point not in _CLOSER.values() for event in events}
 _QUEUE: Final = 10_000
 """The most events that wait for a slow observer; it is not told of more."""
 
@@ -169,6 +184,8 @@ class RunHooks:
         self._asked: dict[str, list[Placed]] = {}
         self._told: dict[str, list[Placed]] = {}
         self._circuits: dict[Hook, Circuit | None] = {}
+        self.place: Callable[[str], int] = _nowhere
+        """The event that the name of a place means, where a rollback is asked about."""
         self.refresh()
 
     def refresh(self) -> None:
@@ -189,6 +206,10 @@ class RunHooks:
         """Whether anybody is to be told of events."""
         return bool(self._told)
 
+    def stands_at(self, point: str) -> bool:
+        """Whether an interceptor stands at this point, wherever in the run."""
+        return point in self._asked
+
     def recorded(self) -> tuple[str, ...]:
         """The points at which hooks stand, as a run records them."""
         return tuple(sorted({text for one in self.placed for text in one.recorded()}))
@@ -203,8 +224,10 @@ class RunHooks:
 
     def asked_at(self, command: Intercept) -> list[Hook]:
         """The interceptors at a gate, in order."""
-        frame = self.driver.state.frames[command.path]
-        return [one.hook for one in self._asked.get(command.point, ()) if _concerns(one, frame, self.driver)]
+        state = self.driver.state
+        frame: Any = state.frames.get(command.path) or state.root
+        place = place_of(frame, state.gates[command.path])
+        return [one.hook for one in self._asked.get(command.point, ()) if _concerns(one, frame, place, self.driver)]
 
     def at_once(self, command: Intercept) -> list[Fact] | None:
         """The answer of interceptors that need not be awaited; None if one of them must be."""
@@ -233,6 +256,10 @@ class RunHooks:
             self.withdraw(path)
         if tasks:
             await asyncio.wait(tasks, timeout=self.board.engine.patience)
+
+    async def answered(self, command: Intercept) -> list[Fact]:
+        """The answer of interceptors, however long they take."""
+        return await self._answered(command, self.asked_at(command))
 
     async def _ask(self, command: Intercept) -> None:
         facts = await self._answered(command, self.asked_at(command))
@@ -291,10 +318,10 @@ class RunHooks:
     def told(self, item: Recorded) -> None:
         """An event is durable: tell those who observe its point."""
         point = point_of(item.event)
-        for name in (point, EVERYTHING):
+        for name in (point, _CLOSER.get(type(item.event), ""), EVERYTHING):
             for one in self._told.get(name, ()):
                 if _sees(one, getattr(item.event, "path", "")):
-                    self._tell(one.hook, self._observed(point, item))
+                    self._tell(one.hook, self._observed(name if name != EVERYTHING else point, item))
 
     def _observed(self, point: str, item: Recorded) -> Observed:
         path: str = getattr(item.event, "path", "")
@@ -336,6 +363,12 @@ class RunHooks:
 
 
 # --- what the driver of a run calls
+
+
+def standing(engine: Engine, code: Runnable[..., Any]) -> Iterator[Hook]:
+    """The hooks that may concern runs of this code, wherever they stand."""
+    yield from engine.switchboard.hooks
+    yield from (one.hook for one in placed_in(code.node))
 
 
 def follow(driver: Driver) -> None:
@@ -385,6 +418,10 @@ def _unasked(driver: Driver, command: Intercept) -> Fact:
 # ---
 
 
+def _nowhere(name: str) -> int:
+    raise RipresaError(f"there is no place {name!r}", code="no_such_place")
+
+
 def _by_point(placed: Iterable[Placed]) -> dict[str, list[Placed]]:
     found: dict[str, list[Placed]] = {}
     for one in placed:
@@ -419,11 +456,13 @@ def point_of(event: Any) -> str:
     return _POINTS.get(type(event).__name__, "")
 
 
-def _concerns(one: Placed, frame: Frame, driver: Driver) -> bool:
-    """Whether a hook stands at this node."""
+def _concerns(one: Placed, frame: Frame, place: tuple[str, str], driver: Driver) -> bool:
+    """Whether a hook stands at this node, or at what is undone at this place."""
     hook = one.hook
-    if not matches(hook.step, frame.node.name, frame.path):
+    if not matches(hook.step, *place):
         return False
+    if one.names is not None and isinstance(frame, CompensationFrame):
+        return plain_name(place[0]) in one.names
     if not one.beside or any(hook in node.hooks for node in _up(frame)):
         return True
     return isinstance(frame, CallFrame) and hook in bound_at(driver, frame).step.options.hooks

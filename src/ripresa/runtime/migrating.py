@@ -36,7 +36,7 @@ _UNDERSTOOD: Final = (
     e.Answered, e.AnswerFailed, e.Asked, e.Returned, e.Raised, e.CallRecorded, e.CallStarted, e.CallFailed,
     e.PauseRequested, e.ContinueRequested, e.CheckpointNamed, e.SignalReceived, e.SignalRefused, e.Restarted,
     e.RolledBack, e.RunForked, e.StepReused, e.Migrated, e.Reported, e.SessionEntered,
-    e.HooksSet, e.HookFailed, e.Intercepted, e.RunStuck,
+    e.HooksSet, e.HookFailed, e.Intercepted, e.Requested, e.RunStuck,
 )  # fmt: skip
 """Facts that a run may have and be migrated: what they mean is in its form, or is taken along."""
 
@@ -208,9 +208,12 @@ class _Taken:
         """What came from outside and is still owed, and what unfinished steps had recorded."""
         found: list[Fact] = []
         calls: dict[str, dict[str, Value]] = {}
+        answered = {item.event.path for item in self.line if isinstance(item.event, e.Intercepted)}
         for item in self.line:
             match item.event:
                 case e.SignalReceived():
+                    found.append(replace(item.event, at=self.now))
+                case e.Requested(_, "signal") if f"!{item.seq}" not in answered:
                     found.append(replace(item.event, at=self.now))
                 case e.CallRecorded(_, path, _, key, output):
                     calls.setdefault(path, {})[key] = output

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from ..authoring.asked import (
     UNSET,
@@ -12,36 +14,48 @@ from ..authoring.asked import (
     BeforeStep,
     BranchChoosing,
     Cancel,
+    CancelAsking,
+    CheckpointNaming,
     Continue,
     FallbackChoosing,
     ForkStarting,
     JoinEnding,
+    LimitReaching,
     LoopTurning,
     Narrow,
     Redirect,
     Replace,
+    RollbackStarting,
     RunCompleting,
     RunFailing,
     RunStarting,
+    SignalArriving,
     Skip,
     StageEntering,
     StepErring,
+    UndoEnding,
+    UndoErring,
+    UndoStarting,
     Veto,
 )
 from ..authoring.encoding import encode
-from ..authoring.hooks import Hook
+from ..authoring.hooks import WORDS, Hook, allowed_at
 from ..authoring.options import bad_count
+from ..core.bounds import TIME_IS_UP
 from ..core.commands import Intercept
 from ..core.durations import microseconds
-from ..core.events import Failure, Intercepted
+from ..core.events import Failure, Intercepted, Requested
 from ..core.frames import CallFrame
+from ..core.gates import UNDOING, Gate, place_of
+from ..core.limits import Limits, Policy
+from ..core.nodes.answer import UPDATES
 from ..core.nodes.branch import Branch
 from ..core.nodes.choose import Choose
 from ..core.nodes.fallback import Fallback
 from ..core.nodes.graph import RUN, SKIP
 from ..core.nodes.router import FINISH, Router
 from ..core.points import ANSWERS
-from ..core.values import NULL, Value
+from ..core.values import NULL, Value, text_of
 from ..errors import RipresaError
 from .attempts import bound_at
 from .functions import moment
@@ -49,16 +63,9 @@ from .functions import moment
 if TYPE_CHECKING:
     from .driver import Driver
 
-_WORDS: dict[type[Any], str] = {
-    Continue: "continue",
-    Replace: "replace",
-    Skip: "skip",
-    Again: "again",
-    Redirect: "redirect",
-    Narrow: "narrow",
-    Cancel: "cancel",
-    Veto: "veto",
-}
+Place: TypeAlias = tuple[str, str, str, str, str, datetime]
+"""What everything that is asked about begins with; see `Point`."""
+
 _ABOUT_INPUT = ("start", "stage", "loop_start", "branch", "fork", "fallback")
 
 
@@ -71,7 +78,7 @@ class Question:
         self.path = command.path
         self.point = command.point
         self.waits = waits
-        self.frame: Any = driver.state.frames[command.path]
+        self.frame: Any = driver.state.frames.get(command.path) or driver.state.root
         self.gate = driver.state.gates[command.path]
         self.value: Value = self.gate.value
         self.replaced = False
@@ -89,14 +96,8 @@ class Question:
     def asked(self) -> Any:
         """What a hook is handed, with values of its own."""
         gate, frame = self.gate, self.frame
-        place = (
-            self.point,
-            self.state.run,
-            self.state.definition.name,
-            self.path,
-            frame.node.name,
-            moment(self.at),
-        )
+        name, path = place_of(frame, gate)
+        place = (self.point, self.state.run, self.state.definition.name, path, name, moment(self.at))
         match self.point:
             case "before":
                 return BeforeStep(*place, self._arguments())
@@ -104,12 +105,8 @@ class Question:
                 return AfterStep(*place, self._read(), frame.attempt)
             case "error":
                 return StepErring(*place, self._failure(), frame.attempt, gate.number > 0)
-            case "start":
-                return RunStarting(*place, self._read())
-            case "complete":
-                return RunCompleting(*place, self._read())
-            case "fail":
-                return RunFailing(*place, self._failure())
+            case "start" | "complete" | "fail":
+                return self._asked_of_run(place)
             case "stage":
                 return StageEntering(*place, gate.detail, gate.number, self._read())
             case "fallback":
@@ -120,13 +117,52 @@ class Question:
                 return ForkStarting(*place, gate.number, frame.node.window, self._read())
             case "join":
                 return JoinEnding(*place, self._read())
-            case _:
+            case "loop_start" | "iteration" | "iterated" | "loop_end":
                 return LoopTurning(*place, self._read(), gate.number)
+            case _:
+                return self._asked_rarely(place)
+
+    def _asked_of_run(self, place: Place) -> Any:
+        if self.point == "start":
+            return RunStarting(*place, self._read())
+        return RunCompleting(*place, self._read()) if self.point == "complete" else RunFailing(*place, self._failure())
+
+    def _asked_rarely(self, place: Place) -> Any:
+        """The same at points that do not belong to the way forward."""
+        gate, request = self.gate, self.state.requests.get(self.path)
+        match self.point:
+            case "limit":
+                return LimitReaching(*place, *limit_in(gate), gate.detail, self._told["session"])
+            case "compensation":
+                entry = self.state.ledger.entries[gate.number]
+                return UndoStarting(*place, self._read() if entry.known else None, entry.known)
+            case "compensated":
+                return UndoEnding(*place)
+            case "compensation_error":
+                return UndoErring(*place, self._failure(), self.frame.tries)
+            case _:
+                assert request is not None
+                return _about(place, request, self._sent())
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        """What is told of a limit that is reached."""
+        told: dict[str, Any] = json.loads(text_of(self.gate.value))
+        return told
+
+    def _sent(self) -> Any:
+        """What came with a signal, or inside an update."""
+        if self.point != "signal":
+            return None
+        sent = self.driver.values.read(self.value, Any)
+        return json.loads(sent["value"]) if self.gate.detail.startswith(UPDATES) else sent
 
     @property
     def choices(self) -> tuple[str, ...]:
         """Where a redirection may lead."""
         node = self.frame.node
+        if self.point == "limit":
+            return get_args(Policy)
         if isinstance(node, Router):  # to whom a handoff is made depends on what it holds
             return () if node.handoff else (*(arm.name for arm in node.arms), FINISH)
         if isinstance(node, Branch | Choose):
@@ -146,6 +182,8 @@ class Question:
     def _kind(self) -> Any:
         """The type of the value that is asked about."""
         node = self.frame.node
+        if self.point in UNDOING:
+            return self.state.definition.undo(self.state.ledger.entries[self.gate.number]).body.input_type
         if isinstance(self.frame, CallFrame):
             return bound_at(self.driver, self.frame).step.parameters.returns
         if self.point == "stage":
@@ -172,10 +210,13 @@ class Question:
         if answer is None or isinstance(answer, Continue):
             return
         kind: type[Any] = type(answer)  # pyright: ignore[reportUnknownVariableType]
-        if _WORDS.get(kind) not in ANSWERS[self.point]:
-            allowed = ", ".join(sorted(("continue", *ANSWERS[self.point])))
-            raise self._invalid(hook, f"answered {answer!r}", f"at {self.point!r} it may answer {allowed}")
-        if isinstance(answer, Redirect) and answer.to not in self.choices:
+        if WORDS.get(kind) not in ANSWERS[self.point]:
+            legal = f"at {self.point!r} it may answer {allowed_at(self.point)}"
+            raise self._invalid(hook, f"answered {answer!r}", legal)
+        wrong = self._wrong_here(answer)
+        if wrong:
+            raise self._invalid(hook, f"answered {answer!r}", wrong)
+        if isinstance(answer, Redirect) and self.point != "rollback" and answer.to not in self.choices:
             raise self._invalid(hook, f"redirects to {answer.to!r}", f"there are {', '.join(map(repr, self.choices))}")
         if isinstance(answer, Redirect) and isinstance(self.frame.node, Router) and answer.to == FINISH:
             self.driver.values.read(self.value, self.frame.node.output_type)  # it becomes the router's result
@@ -186,15 +227,65 @@ class Question:
         if isinstance(answer, Replace | Skip):
             self._encoded = self._encode(answer)
 
+    def _wrong_here(self, answer: Any) -> str:
+        """Why an answer that is legal at its point is not where it was given."""
+        if self.point == "checkpoint" and isinstance(answer, Replace) and not isinstance(answer.value, str):
+            return "the name of a checkpoint is text"
+        if self.point == "rollback" and isinstance(answer, Redirect):
+            return self._no_place(answer.to)
+        return self._wrong_of_limit(answer) if self.point == "limit" else ""
+
+    def _no_place(self, to: str) -> str:
+        assert self.driver.hooks is not None
+        try:
+            self.driver.hooks.place(to)
+        except RipresaError as error:
+            return error.message
+        return ""
+
+    def _wrong_of_limit(self, answer: Any) -> str:
+        told = self._told
+        if isinstance(answer, Skip | Again) and self.path == TIME_IS_UP:
+            return "no step has reached this limit"
+        if isinstance(answer, Again) and not microseconds(answer.after, "after"):
+            return "say after how long it may be tried again"
+        if not isinstance(answer, Replace):
+            return ""
+        if told["session"]:
+            return "the limits of a session are set with app.sessions.allow"
+        if not isinstance(answer.value, Limits):
+            return "it is replaced by other Limits"
+        allowed, used = getattr(answer.value, told["limit"]), told["used"]
+        return "" if allowed is None or allowed > used else f"{used:g} of {told['limit']} are used already"
+
     def _invalid(self, hook: Hook, what: str, hint: str) -> RipresaError:
         return RipresaError(f"hook {hook.name!r} {what}", code="invalid_answer", where=self.path, hint=hint)
 
     def _encode(self, answer: Replace | Skip) -> Value:
+        if self.point in ("limit", "signal", "checkpoint") or self.point in UNDOING:
+            return self._encode_rarely(answer)
         if answer.value is UNSET:
             return NULL if self.point == "iteration" else self._keep(None, self._result_kind)
         if isinstance(answer, Replace) and self.point == "before":
             return self.driver.keeper.keep(self._new_arguments(answer.value))
         return self._keep(answer.value, self._result_kind if isinstance(answer, Skip) else self._kind_of_replacement)
+
+    def _encode_rarely(self, answer: Replace | Skip) -> Value:
+        if isinstance(answer, Skip):
+            given = None if answer.value is UNSET else answer.value
+            return self._keep(given, self._result_kind) if self.point == "limit" else NULL
+        if self.point == "limit":
+            return answer.value.encode().encode() or b"{}"
+        if self.point == "signal":
+            return self.driver.keeper.keep(self._resent(encode(answer.value, where=self.path)))
+        return self._keep(answer.value, self._kind if self.point in UNDOING else str)
+
+    def _resent(self, text: bytes) -> bytes:
+        """Another value in the place of that which came; an update keeps its sender."""
+        if not self.gate.detail.startswith(UPDATES):
+            return text
+        sent = self.driver.values.read(self.gate.value, Any)
+        return json.dumps({**sent, "value": text.decode()}).encode()
 
     def _keep(self, value: Any, kind: Any) -> Value:
         return self.driver.keeper.keep(encode(value, kind, where=self.path))
@@ -221,7 +312,7 @@ class Question:
 
     def take(self, hook: Hook, answer: Answer) -> bool:
         """Take an answer that was checked; whether it decides, so that nobody else is asked."""
-        if isinstance(answer, Continue) or (isinstance(answer, Again) and self.frame.attempt >= answer.at_most):
+        if isinstance(answer, Continue) or (isinstance(answer, Again) and self._tries >= answer.at_most):
             return False
         self.shaped.append(hook.name)
         if isinstance(answer, Replace):
@@ -230,8 +321,16 @@ class Question:
         self.decided = self._decision(answer)
         return True
 
+    @property
+    def _tries(self) -> int:
+        """How often that has been tried which is to be tried again; waiting for a limit is no try."""
+        if self.point == "limit":
+            return 0
+        tries: int = self.frame.tries if self.point in UNDOING else self.frame.attempt
+        return tries
+
     def _decision(self, answer: Answer) -> Intercepted:
-        word, hook = _WORDS[type(answer)], ", ".join(self.shaped)
+        word, hook = WORDS[type(answer)], ", ".join(self.shaped)
         fact = (self.at, self.path, self.point, word, hook)
         match answer:
             case Skip():
@@ -257,5 +356,26 @@ class Question:
             return self.decided
         hook = ", ".join(self.shaped)
         if self.replaced:
-            return Intercepted(self.at, self.path, self.point, "replace", hook, self.value)
+            name = "" if self.point != "checkpoint" else str(self.driver.values.read(self.value, str))
+            return Intercepted(self.at, self.path, self.point, "replace", hook, NULL if name else self.value, name)
         return Intercepted(self.at, self.path, self.point, "continue")
+
+
+def limit_in(gate: Gate) -> tuple[str, float, float]:
+    """Which limit is reached, how much of it is used and how much there is."""
+    told = json.loads(text_of(gate.value))
+    return told["limit"], told["used"], told["allowed"]
+
+
+def _about(place: Place, request: Requested, sent: Any) -> Any:
+    """What is asked about a request."""
+    match request.point:
+        case "cancel":
+            return CancelAsking(*place, request.name, request.by)
+        case "checkpoint":
+            return CheckpointNaming(*place, request.name, request.by)
+        case "rollback":
+            return RollbackStarting(*place, request.name, request.number, request.by)
+        case _:
+            name = request.name.removeprefix(UPDATES)
+            return SignalArriving(*place, name, sent, request.id, request.by, name != request.name)

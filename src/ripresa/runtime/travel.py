@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.encoding import decode, encode
 from ..authoring.flow import Runnable
 from ..core.advance import advance
+from ..core.commands import Intercept
 from ..core.events import (
     CallStarted,
     Event,
     Fact,
+    Intercepted,
     Migrated,
     Recorded,
+    Requested,
     RolledBack,
     RunForked,
     RunReopened,
@@ -32,13 +36,16 @@ from ..core.frames import CallFrame
 from ..core.lifecycle import REWINDABLE, TERMINAL, check_transition
 from ..core.places import find_place
 from ..core.replay import lineage, next_generation, place_after
+from ..core.requested import ROLLBACK
 from ..core.state import RunState
 from ..errors import Nondeterminism, RipresaError
 from ..ports import RunHead
 from .attempts import bound_at
 from .driver import Driver, Mail
 from .engine import Engine
+from .hooks import standing
 from .ids import new_id
+from .letting import key_of, refusal
 from .restoring import replayed
 from .reuse import ANYWHERE, CHANGING, Reuse, digest_of_input
 
@@ -103,18 +110,51 @@ async def _branched(
     assert head is not None
     if head.status not in REWINDABLE:
         check_transition(head.status, "running", run=run, op="rollback")
-    to = find_place(journal, back.to)
+    to, before = await _let(engine, head, code, journal, back, epoch)
     if not back.again:
         _refuse_repeats(_changing(engine, head, code, journal, to), run, to)
     driver = replayed(engine, head, code, lineage(journal[:to]))
     hooks = engine.hooks_of(driver)
-    now, since = engine.clock.now(), len(journal) + 1
+    now, since = max(engine.clock.now(), journal[-1].at), len(journal) + len(before)
     fact = RolledBack(now, to, since, next_generation(journal), epoch, back.reason, back.by)
     try:
-        return driver, await driver.branch_off([RunTaken(now, epoch, engine.name)], since, fact), hooks
+        return driver, await driver.branch_off(before, len(journal) + 1, fact), hooks
     except BaseException:
         driver.functions.close()
         raise
+
+
+async def _let(
+    engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], back: Back, epoch: int
+) -> tuple[int, list[Event]]:
+    """Where the run goes back to, and what is recorded before that: it is taken over, and interceptors have answered.
+
+    Raises `RipresaError(vetoed, hook_failed)`, which is recorded, if they do not let it.
+    """
+    now, to = max(engine.clock.now(), journal[-1].at), find_place(journal, back.to)
+    if not any(hook.point == ROLLBACK for hook in standing(engine, code)):
+        return to, [RunTaken(now, epoch, engine.name)]
+    driver = replayed(engine, head, code, lineage(journal))
+    try:
+        events: list[Event] = []
+        engine.hooks_of(driver)
+        if driver.hooks is None or not driver.hooks.stands_at(ROLLBACK):
+            return to, [RunTaken(now, epoch, engine.name)]
+        driver.hooks.place = partial(find_place, journal)
+        driver.carry(RunTaken(now, epoch, engine.name), events)
+        number = driver.state.seq + 1
+        driver.carry(Requested(now, ROLLBACK, str(back.to), by=back.by, number=to), events)
+        for fact in await driver.hooks.answered(Intercept(key_of(number), ROLLBACK)):
+            driver.carry(fact, events)
+        refused = refusal(events)
+        if refused is not None:
+            await driver.keep(events, len(journal) + 1)
+            raise refused
+    finally:
+        driver.functions.close()
+    answer = events[-1]
+    sent = answer.detail if isinstance(answer, Intercepted) and answer.answer == "redirect" else ""
+    return find_place(journal, sent) if sent else to, events
 
 
 def _changing(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], to: int) -> list[str]:

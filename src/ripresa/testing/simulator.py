@@ -29,6 +29,7 @@ from ..core.commands import (
     ClearTimer,
     Command,
     Intercept,
+    Proceed,
     Resume,
     RunStep,
     SetTimer,
@@ -439,7 +440,7 @@ class _World:
             if self.state.seq > before:
                 events += (fact, *consequences)
             asks += [command for command in commands if isinstance(command, Ask | Resume)]
-            effects += [command for command in commands if not isinstance(command, Ask | Resume)]
+            effects += [command for command in commands if not isinstance(command, Ask | Resume | Proceed)]
             wanted = [ask for ask in asks if ask in outstanding(self.state)]
             if not wanted:
                 break

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from ...errors import CODES
+from ..bounds import intercepted as limit_answered
 from ..commands import CancelStep, ClearTimer, Reconcile, SetTimer
 from ..events import Failure, Intercepted, NodeCancelled, Reconciled, RetryScheduled, StepParked
 from ..frames import BACKOFF, CANCELLING, HELD, OPEN, PARKED, CallFrame, Frame
@@ -79,7 +80,9 @@ class Call(Node[CallFrame]):
     @override
     def intercepted(self, run: RunState, frame: CallFrame, gate: Gate, fact: Intercepted) -> None:
         replaced = fact.answer in ("replace", "skip")
-        if fact.answer == "again":
+        if gate.point == "limit":
+            limit_answered(run, frame, gate, fact)
+        elif fact.answer == "again":
             self._again(run, frame, max(fact.number, run.at))
         elif gate.point == "before" and fact.answer != "skip":
             if replaced:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from ..events import CompensationEnded, CompensationStarted, Failure, StepUndone, UndoFailed
+from ..commands import SetTimer
+from ..events import CompensationEnded, CompensationStarted, Failure, Intercepted, StepUndone, UndoFailed
 from ..frames import ENDED, Frame, ScopeFrame
+from ..gates import Gate, gated
 from ..ledger import Entry
 from ..values import Value, text_of
 from .node import Node, Scope
@@ -28,10 +30,11 @@ class CompensationFrame(ScopeFrame):
     """What is left to be undone (numbers in the ledger, the next one last), how much was, and what failed.
 
     `generation` is that of what is undone now; `whole`: the run is to end as soon as all of it is undone; `waits`: it
-    has not begun, for calls that are being stopped may still do what is to be undone.
+    has not begun, for calls that are being stopped may still do what is to be undone; `due`: when an undo that failed
+    is tried once more (0: none is); `tries` is how often the present one has been begun.
     """
 
-    __slots__ = ("failures", "generation", "left", "undone", "waits", "whole")
+    __slots__ = ("due", "failures", "generation", "left", "tries", "undone", "waits", "whole")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("generation", "plain"),
@@ -40,6 +43,8 @@ class CompensationFrame(ScopeFrame):
         ("failures", "failure list"),
         ("whole", "plain"),
         ("waits", "plain"),
+        ("due", "plain"),
+        ("tries", "plain"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -51,6 +56,8 @@ class CompensationFrame(ScopeFrame):
         self.failures: list[Failure] = []
         self.whole = False
         self.waits = False
+        self.due = 0
+        self.tries = 0
 
 
 class Compensation(Scope[CompensationFrame]):
@@ -92,16 +99,58 @@ class Compensation(Scope[CompensationFrame]):
 
     @override
     def on_done(self, run: RunState, frame: CompensationFrame, key: int, value: Value) -> None:
+        entry = run.ledger.entries[key]
+        if not run.points or not gated(run, frame, Gate("compensated", value, key, entry.path)):
+            self._undone(run, frame, entry)
+            self._next(run, frame)
+
+    def _undone(self, run: RunState, frame: CompensationFrame, entry: Entry) -> None:
         frame.undone += 1
-        run.consequences.append(StepUndone(run.ledger.entries[key].path))
-        run.ledger.drop((key,))
-        self._next(run, frame)
+        run.consequences.append(StepUndone(entry.path))
+        run.ledger.drop((entry.number,))
 
     @override
     def on_failed(self, run: RunState, frame: CompensationFrame, key: int, failure: Failure) -> None:
-        run.drop(frame, key)
-        self._failed(run, frame, run.ledger.entries[key], failure)
+        entry = run.ledger.entries[key]
+        gate = Gate("compensation_error", entry.output, key, entry.path, failure)
+        if not run.points or not gated(run, frame, gate):
+            run.drop(frame, key)
+            self._failed(run, frame, entry, failure)
+            self._next(run, frame)
+
+    @override
+    def intercepted(self, run: RunState, frame: CompensationFrame, gate: Gate, fact: Intercepted) -> None:
+        entry = run.ledger.entries[gate.number]
+        if fact.answer == "again":
+            self._again(run, frame, fact.number)
+            return
+        if gate.point == "compensation" and fact.answer in ("continue", "replace"):
+            if not self._undo(run, frame, entry, fact.value if fact.answer == "replace" else None):
+                self._next(run, frame)
+            return
+        if gate.point == "compensation_error":
+            run.drop(frame, entry.number)
+        if fact.answer == "skip" or (gate.point == "compensated" and fact.answer == "continue"):
+            self._undone(run, frame, entry)
+        else:
+            reason = Failure("vetoed", fact.detail or "a hook forbids it", path=entry.path)
+            self._failed(run, frame, entry, gate.failure or fact.failure or reason)
         self._next(run, frame)
+
+    def _again(self, run: RunState, frame: CompensationFrame, at: int) -> None:
+        """Try an undo that failed once more."""
+        if at > run.at:
+            frame.due = at
+            run.commands.append(SetTimer(frame.path, at))
+        else:
+            self.timer(run, frame)
+
+    @override
+    def timer(self, run: RunState, frame: CompensationFrame) -> None:
+        frame.due = 0
+        frame.tries += 1
+        frame.active += 1
+        run.reopen(next(iter(frame.children.values())))
 
     @override
     def cancel(self, run: RunState, frame: CompensationFrame) -> None:
@@ -112,15 +161,25 @@ class Compensation(Scope[CompensationFrame]):
     def _next(self, run: RunState, frame: CompensationFrame) -> None:
         while frame.left:
             entry = run.ledger.entries[frame.left.pop()]
-            undo = run.definition.undo(entry)
-            if entry.known or undo.takes_unknown:
-                frame.generation = entry.generation
-                value = (entry.output, entry.input) if undo.takes_input else entry.output
-                run.spawn_at(frame, undo.body, f"{entry.path}/{undo.name}", entry.number, value)
+            if run.points and gated(run, frame, Gate("compensation", entry.output, entry.number, entry.path)):
                 return
-            message = "nobody knows whether it did its work, and its undo does not take that"
-            self._failed(run, frame, entry, Failure("outcome_unknown", message, path=entry.path, attempt=entry.attempt))
+            if self._undo(run, frame, entry):
+                return
         self._end(run, frame)
+
+    def _undo(self, run: RunState, frame: CompensationFrame, entry: Entry, instead: Value | None = None) -> bool:
+        """Begin to undo one entry, as if its output had been another; False where it cannot be undone."""
+        undo = run.definition.undo(entry)
+        if entry.known or undo.takes_unknown or instead is not None:
+            frame.generation = entry.generation
+            frame.tries = 1
+            output = entry.output if instead is None else instead
+            value = (output, entry.input) if undo.takes_input else output
+            run.spawn_at(frame, undo.body, f"{entry.path}/{undo.name}", entry.number, value)
+            return True
+        message = "nobody knows whether it did its work, and its undo does not take that"
+        self._failed(run, frame, entry, Failure("outcome_unknown", message, path=entry.path, attempt=entry.attempt))
+        return False
 
     def _failed(self, run: RunState, frame: CompensationFrame, entry: Entry, failure: Failure) -> None:
         frame.failures.append(failure)

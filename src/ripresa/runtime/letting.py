@@ -1,0 +1,65 @@
+"""Requests that interceptors are asked about before they happen: who waits for the answer, and what they are told.
+
+Law: whoever asked hears that it is durable when the answer is, or that it was refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from ..core.events import Event, Intercepted, RequestRefused
+from ..errors import RipresaError
+
+Done: TypeAlias = asyncio.Future[None]
+
+
+class Letting:
+    """Those who wait for what interceptors say about what they asked of one run."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Done] = {}
+
+    def asked(self, number: int, done: Done, events: Sequence[Event], pending: bool) -> bool:
+        """A request is event `number`; whether whoever made it has heard, or will hear, of the answer by itself."""
+        if _refused(done, events):
+            return True
+        if pending:
+            self._waiting[key_of(number)] = done
+        return pending
+
+    def answered(self, fact: Intercepted, events: Sequence[Event]) -> Done | None:
+        """Who is to be told, when this answer is durable, that what they asked for happens."""
+        done = self._waiting.pop(fact.path, None)
+        return None if done is None or done.done() or _refused(done, events) else done
+
+    def close(self, error: BaseException) -> None:
+        """Nobody will answer any more here."""
+        for done in self._waiting.values():
+            if not done.done():
+                done.set_exception(error)
+                done.exception()
+        self._waiting.clear()
+
+
+def key_of(number: int) -> str:
+    """The gate at which the request that is this event waits."""
+    return f"!{number}"
+
+
+def refusal(events: Sequence[Event]) -> RipresaError | None:
+    """The error for whoever asked, if a request was refused among these events."""
+    for event in events:
+        if isinstance(event, RequestRefused):
+            message = f"{event.point} is refused: {event.failure.message}"
+            return RipresaError(message, code=event.failure.code, op=event.point)
+    return None
+
+
+def _refused(done: Done, events: Sequence[Event]) -> bool:
+    error = refusal(events)
+    if error is not None and not done.done():
+        done.set_exception(error)
+        done.exception()
+    return error is not None
