@@ -30,6 +30,7 @@ from ripresa.core.events import (
     MessageQueued,
     Migrated,
     Recorded,
+    Requested,
     Restarted,
     RunForked,
     RunStuck,
@@ -368,6 +369,40 @@ def begun_anew() -> tuple[Definition, Callable[[Play], None]]:
     return define(Dynamic("f", workflow="anew", version="1")), history
 
 
+def asked_first() -> tuple[Definition, Callable[[Play], None]]:
+    """Interceptors are asked about requests, limits and each undo."""
+    undo = Undo(call("withdraw"))
+
+    def history(play: Play) -> None:
+        points = ("cancel", "signal", "checkpoint", "rollback", "limit", "compensation", "compensated")
+        play.hooks = (*(f"{point} *" for point in points), "compensation_error *")
+        play.start()
+        play.asked_first(Requested(play.now, "signal", "go", b"5", id="1", by="ann"))
+        play.asked_first(Requested(play.now, "signal", "go", b"6", id="2"))
+        play.hook("!3", "replace", value=b"7")
+        play.let()
+        play.hook("!4", "veto", detail="no")
+        play.asked_first(Requested(play.now, "checkpoint", "here"))
+        play.hook(next(iter(play.state.gates)), "continue")
+        play.let()
+        play.asked_first(Requested(play.now, "cancel", "bored"))
+        play.hook(next(iter(play.state.gates)), "veto")
+        play.feed(LimitReached(play.now, "a", 1, "steps", 1, 1))
+        play.hook("a", "replace", value=b'{"steps": 5}')
+        play.done("a")
+        play.done("b")
+        play.asked_first(Requested(play.now, "rollback", "1", number=1))
+        play.hook(next(iter(play.state.gates)), "continue")
+        play.undo()
+        play.hook("!undo", "continue")
+        play.fail("a/undo:withdraw")
+        play.hook("!undo", "again")
+        play.done("a/undo:withdraw")
+        play.hook("!undo", "continue")
+
+    return define(Call("a", undo=undo), call("b"), Wait("w", "go")), history
+
+
 def hooked() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.hooks = ("after b", "before *", "observe:stage *", "start *")
@@ -611,6 +646,7 @@ WORKFLOWS = {
         limits_reached,
         undone_and_reconciled,
         starts_another_run,
+        asked_first,
     )
 }
 ENDS = {
@@ -643,6 +679,7 @@ ENDS = {
     "limits_reached": "completed",
     "undone_and_reconciled": "undone",
     "starts_another_run": "completed",
+    "asked_first": "undone",
 }
 
 
