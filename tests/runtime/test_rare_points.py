@@ -70,7 +70,7 @@ flow = chain(double).then(double)
 waiting = chain(wait_for(GO)).then(double)
 
 
-def hook(point: Any, *answers: Any, **options: Any) -> tuple[Hook, list[Any]]:
+def hook(point: str, *answers: Any, **options: Any) -> tuple[Hook, list[Any]]:
     """A hook that gives these answers in turn, the last one for ever, and what it was asked."""
     asked: list[Any] = []
 
@@ -78,7 +78,7 @@ def hook(point: Any, *answers: Any, **options: Any) -> tuple[Hook, list[Any]]:
         asked.append(about)
         return answers[min(len(asked), len(answers)) - 1]
 
-    return intercept(point, **options)(answer), asked
+    return Hook(point, answer, **options), asked
 
 
 def code_of(outcome: Any) -> str:
@@ -86,12 +86,12 @@ def code_of(outcome: Any) -> str:
     return error.failure.code if isinstance(error, RunFailed) else error.code if error else ""
 
 
-def slow(point: Any, answer: Any, gate: asyncio.Event) -> Hook:
+def slow(point: str, answer: Any, gate: asyncio.Event) -> Hook:
     async def late(about: Any) -> Any:
         await gate.wait()
         return answer
 
-    return intercept(point)(late)
+    return Hook(point, late)
 
 
 async def journal(app: App, run: str) -> list[Any]:
