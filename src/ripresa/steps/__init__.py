@@ -5,20 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .agents import AgentOptions, AgentStep, AgentWork, cli_agent
     from .calls import HttpOptions, HttpStep, Pages, Request, Response, http
+    from .dialects import Dialect
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
     from .secret import Secret
 
 _PLACES = {
+    "agents": ("AgentOptions", "AgentStep", "AgentWork", "cli_agent"),
     "calls": ("HttpOptions", "HttpStep", "Pages", "Request", "Response", "http"),
+    "dialects": ("Dialect",),
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
     "secret": ("Secret",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
+    "AgentOptions",
+    "AgentStep",
+    "AgentWork",
     "Command",
     "Completed",
+    "Dialect",
     "HttpOptions",
     "HttpStep",
     "Pages",
@@ -27,6 +35,7 @@ __all__ = [
     "Response",
     "Secret",
     "ShellOptions",
+    "cli_agent",
     "http",
     "python",
     "shell",

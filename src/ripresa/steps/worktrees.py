@@ -1,0 +1,74 @@
+"""A folder for an agent to work in: a git worktree of its own, whose changes can be told as a diff."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..errors import StepError
+from .process import Bounds, Ended, Program, run_program, usual_environment
+
+MOST: Final = 64 * 1024 * 1024
+"""Bytes of a list of files."""
+
+_SAFE: Final = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
+"""Nothing that the repository names is run."""
+
+
+async def _git(folder: Path, *args: str, most: int = MOST) -> bytes:
+    env = {**usual_environment(), "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    program = Program(("git", *_SAFE, *args), folder, env)
+    ended: Ended = await run_program(program, b"", Bounds(most))
+    if ended.status != 0:
+        said = ended.errors.decode("utf-8", "replace").strip()[-2000:]
+        raise StepError(f"git {args[0]} in {folder.name!r}: {said}", code="process_failed", retryable=False)
+    return ended.output
+
+
+async def commit_of(repository: Path, name: str) -> str:
+    """The commit that a name stands for. Raises `StepError(process_failed)` for none, or where there is no repository.
+
+    A name that git could take for an option is none.
+    """
+    if not repository.is_dir():  # noqa: ASYNC240 - one look
+        message = f"there is no folder {repository.name!r}"
+        raise StepError(message, code="outside_workspace", retryable=False, hint="name a git repository")
+    found = await _git(repository, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    return found.decode().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Worktree:
+    """A checkout of one commit of a repository at a place of its own."""
+
+    repository: Path
+    place: Path
+    base: str
+
+    async def make(self) -> None:
+        """Check it out, unless an earlier attempt has; what that left in it stays."""
+        if (self.place / ".git").exists():
+            return
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        await _git(self.repository, "worktree", "prune")
+        await _git(self.repository, "worktree", "add", "--detach", "--force", str(self.place), self.base)
+
+    async def changes(self, most: int) -> tuple[str, list[str]]:
+        """What differs from its commit, committed or not, as a diff that git can apply, and the names of the files.
+
+        Files that the repository ignores are not among them.
+        """
+        await _git(self.place, "add", "--all")
+        names = await _git(self.place, "diff", "--cached", "--name-only", "-z", self.base)
+        diff = await _git(
+            self.place, "diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", self.base, most=most
+        )
+        files = [each.decode("utf-8", "replace") for each in names.split(b"\0") if each]
+        return diff.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode(), files
+
+    async def remove(self) -> None:
+        """Take it away."""
+        await _git(self.repository, "worktree", "remove", "--force", str(self.place))
+        shutil.rmtree(self.place, ignore_errors=True)
