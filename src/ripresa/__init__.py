@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from .authoring.graph import Graph, Node
     from .authoring.hooks import Breaker, Hook, Hooks, after, before, intercept, observe, on_error
     from .authoring.loops import fold, for_range, repeat
-    from .authoring.migration import Migration, RunForm, migration
+    from .authoring.migration import FieldWrite, Migration, RunForm, migration
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
     from .authoring.pool import Pool
     from .authoring.registry import Registry
@@ -222,7 +222,7 @@ _PLACES = {
         "parallel",
     ),
     "authoring.pool": ("Pool",),
-    "authoring.migration": ("Migration", "RunForm", "migration"),
+    "authoring.migration": ("FieldWrite", "Migration", "RunForm", "migration"),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
     "authoring.rules": ("Rule",),
@@ -272,6 +272,7 @@ __all__ = [
     "FanOutEvents",
     "Features",
     "Fenced",
+    "FieldWrite",
     "Flow",
     "ForkStarting",
     "Graph",

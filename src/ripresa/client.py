@@ -21,7 +21,7 @@ from .core.events import Recorded
 from .core.lifecycle import TERMINAL, WAITING
 from .core.limits import Limits
 from .core.merge import whole
-from .core.places import event_at, places
+from .core.places import event_at, places, written_by
 from .core.replay import lineage
 from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig, RipresaError
@@ -179,7 +179,7 @@ class Handle(Generic[R_co]):
         """
         journal = await self._engine.history(self.id)
         seqs = [place if isinstance(place, int) else event_at(journal, place) for place in (before, after)]
-        old, new = (view_of(journal[:seq]) for seq in seqs)
+        old, new = (view_of(journal[: written_by(journal, seq)]) for seq in seqs)
         return changes(old, new)
 
     async def rollback(self, to: int | str, *, again: bool = False, reason: str = "", by: str = "") -> None:

@@ -37,6 +37,8 @@ from ripresa.core.events import (
     SessionEntered,
     SessionWritten,
     SignalRefused,
+    StateEdited,
+    StepCompleted,
     StepReused,
     StepStarted,
     StreamAdvanced,
@@ -459,6 +461,19 @@ def state_taken_back() -> tuple[Definition, Callable[[Play], None]]:
     return define(Stateful("flow", body, shape=shape)), history
 
 
+def state_edited() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start()
+        play.given("", Write("total", "set", b"1"))
+        play.feed(StepCompleted(play.now, "a", 1, b"1", (Write("total", "add", b"1"),), ("total",)))
+        play.feed(StateEdited(play.now, "", (Write("total", "set", b"7"), Write("post", "set", b'"x"'))))
+        play.feed(StepReused(play.now, "b", 1, b"2", writes=(Write("total", "add", b"2"),), reads=("post", "total")))
+        play.done("c")
+
+    shape = Shape("Report", 1, (FieldShape("total", "int", "add"), FieldShape("post", "str")))
+    return define(Stateful("flow", Sequence("body", calls("a b c")), shape=shape)), history
+
+
 def state_merged() -> tuple[Definition, Callable[[Play], None]]:
     def best(value: int, operand: int) -> Write:
         return Write("best", "custom", b"%d" % value, operand=b"%d" % operand)
@@ -638,6 +653,7 @@ WORKFLOWS = {
         nothing_left_to_happen,
         rules_about_a_result,
         state_taken_back,
+        state_edited,
         state_merged,
         steps_that_report,
         agents_that_talk,
@@ -672,6 +688,7 @@ ENDS = {
     "nothing_left_to_happen": "failed",
     "rules_about_a_result": "completed",
     "state_taken_back": "completed",
+    "state_edited": "completed",
     "state_merged": "completed",
     "steps_that_report": "completed",
     "agents_that_talk": "completed",

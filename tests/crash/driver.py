@@ -14,8 +14,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ripresa import (
     App,
@@ -29,6 +30,7 @@ from ripresa import (
     Replace,
     Retry,
     Rule,
+    RunForm,
     StreamResult,
     TimeWindow,
     after,
@@ -62,6 +64,7 @@ from ripresa.core.events import (
     StepUndone,
     StreamAdvanced,
 )
+from ripresa.reducers import add as plus_to
 from ripresa.stores.sqlite import SQLiteStore
 
 job: dict[str, Any] = {}
@@ -398,6 +401,72 @@ async def travel(app: App) -> list[Any]:
     return found
 
 
+@dataclass
+class Sum:
+    total: Annotated[int, plus_to] = 0
+    last: int = 0
+
+
+@dataclass
+class Total:
+    sum: Annotated[int, plus_to] = 0
+    last: int = 0
+
+
+@step
+async def contribute(value: int) -> int:
+    plus_to(current().to(Sum).total, value)
+    return value + 1
+
+
+@step
+async def look_at(value: int) -> int:
+    current().state(Sum).last = current().state(Sum).total
+    return value
+
+
+@step(name="end")
+async def stopped(value: int) -> int:
+    raise ValueError("never")
+
+
+@step(name="end")
+async def summed(value: int) -> list[int]:
+    state = current().state(Total)
+    return [state.sum, state.last, value]
+
+
+def to_total(run: RunForm) -> None:
+    run.rename_field("total", "sum")
+    run.change_field("sum", int, lambda value: 10 * value)
+
+
+async def stateful_travel(app: App) -> list[Any]:
+    """Fork a run with a state, and migrate another: each once, whatever had been done before the process died."""
+    flow = chain(contribute, name="kept").then(look_at).then(contribute).with_state(Sum)
+    old = chain(contribute, name="shifted").then(look_at).then(stopped).with_state(Sum)
+    new = chain(contribute, name="shifted", version="2").then(look_at).then(summed).with_state(Total)
+    handle = await app.start(flow(1), id="kept")
+    found: list[Any] = [await handle.result()]
+    if await app.store.find_run("twin") is None:
+        await handle.fork(set={"state.total": 100}, id="twin")
+    twin = await app.resume("twin", flow)
+    await twin.result()
+    found.append((await twin.state(Sum)).last)
+    if await app.store.find_run("shifted") is None:
+        await (await app.start(old(1), id="shifted")).outcome()
+    head = await app.store.find_run("shifted")
+    assert head is not None
+    if head.version == "1" and head.status != "failed":
+        await (await app.resume("shifted", old)).outcome()
+    if head.version == "1":
+        await app.migrate("shifted", new)
+    found.append(await (await app.resume("shifted", new)).result())
+    for run, kind in (("twin", RunForked), ("shifted", Migrated)):
+        found.append(sum(isinstance(item.event, kind) for item in await app.engine.history(run)))
+    return found
+
+
 async def take_back(number: int) -> None:
     """Undoes an addition."""
 
@@ -422,6 +491,10 @@ async def main() -> dict[str, Any]:
         deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
         async with App(deadly, migrations=[Migration("moved", "1", "2")]) as app:
             return {"results": await travel(app)}
+    if job["names"] == ["stateful travel"]:
+        deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
+        async with App(deadly, migrations=[Migration("shifted", "1", "2", to_total)]) as app:
+            return {"results": await stateful_travel(app)}
     if job["names"] == ["undone"]:
         async with App(Deadly(job["store"], *job.get("kill", ("never", 0)))) as app:
             return {"results": await undone(app)}

@@ -195,6 +195,20 @@ def test_a_rollback_a_fork_and_a_migration_happen_once_or_not_at_all(place: Plac
 
 
 @pytest.mark.parametrize("where", ["after", "commit"])
+def test_a_fork_and_a_migration_with_a_state_happen_once_or_not_at_all(place: Place, where: str) -> None:
+    place.names = ["stateful travel"]
+    expected = place.run()["results"]
+    assert expected == [3, 101, [10, 1, 2], 1, 1]
+    number, killed = 0, True
+    while killed:
+        number += 1
+        place.fresh()
+        killed = place.run(where, number)["status"] == -signal.SIGKILL
+        assert place.run()["results"] == expected, (where, number)
+    assert number > 8
+
+
+@pytest.mark.parametrize("where", ["after", "commit"])
 def test_an_undo_takes_back_each_step_once(place: Place, where: str) -> None:
     place.names = ["undone"]
     expected = place.run()["results"]

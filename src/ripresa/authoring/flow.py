@@ -184,7 +184,8 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         ("error", "last_write") says what happens, for fields that do not say it themselves. Raises `InvalidConfig`.
         """
         refuse("with_state", bad_conflict(conflicts, "conflicts"))
-        return Flow(partial(_build_stateful, self, state_type(state, conflicts)), name=self.name)
+        build = partial(_build_stateful, self, state_type(state, conflicts))
+        return Flow(build, name=self.name, version=self.version)
 
     def _check(self) -> None:
         """Build once, so that what is wrong is said where it was written."""

@@ -10,9 +10,23 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.merge import CUSTOM, SET
 from ..errors import RipresaError
 from .flow import Runnable
 from .options import check_name, refuse
+
+
+@dataclass(slots=True)
+class FieldWrite:
+    """What a step wrote to a field of the typed state, as JSON: `op` is `set`, or the name of a built-in reducer.
+
+    With `custom`, a reducer of one's own, `value` is what that made of `operand`.
+    """
+
+    field: str
+    op: str
+    value: Any
+    operand: Any = None
 
 
 @dataclass(slots=True)
@@ -22,6 +36,10 @@ class RunForm:
     `input` is the run's input as JSON, `results` the outputs of its completed steps by path, `waits` the moments of
     its timers by path (microseconds since 1970). In the new version a step at the path of a result is not run: it has
     returned that. What the new version has no step for is left out.
+
+    `state` is what the run's own typed state began with, by field, of version `state_version` of its class (0: there
+    is none); `writes` are what each of the completed steps wrote to the state that it shared, by path. The new version
+    begins with that state, and a step that is not run has written that.
     """
 
     workflow: str
@@ -29,16 +47,55 @@ class RunForm:
     input: Any
     results: dict[str, Any] = field(default_factory=dict[str, Any])
     waits: dict[str, int] = field(default_factory=dict[str, int])
+    state: dict[str, Any] = field(default_factory=dict[str, Any])
+    state_version: int = 0
+    writes: dict[str, list[FieldWrite]] = field(default_factory=dict[str, list[FieldWrite]])
 
     def rename(self, old: str, new: str) -> None:
         """Let what stood at a path, and below it, stand at another one."""
         self.results = {_moved(path, old, new): result for path, result in self.results.items()}
         self.waits = {_moved(path, old, new): due for path, due in self.waits.items()}
+        self.writes = {_moved(path, old, new): writes for path, writes in self.writes.items()}
 
     def forget(self, path: str) -> None:
         """Let what stood at a path, and below it, be done anew."""
         self.results = {at: result for at, result in self.results.items() if not _is_below(at, path)}
         self.waits = {at: due for at, due in self.waits.items() if not _is_below(at, path)}
+        self.writes = {at: writes for at, writes in self.writes.items() if not _is_below(at, path)}
+
+    def rename_field(self, old: str, new: str) -> None:
+        """Let a field of the state have another name."""
+        self.state = {new if name == old else name: value for name, value in self.state.items()}
+        for write in self._writes_of(old):
+            write.field = new
+
+    def drop_field(self, name: str) -> None:
+        """Let a field of the state be gone, with all that was written to it."""
+        self.state.pop(name, None)
+        self.writes = {path: [each for each in writes if each.field != name] for path, writes in self.writes.items()}
+
+    def change_field(self, name: str, value: Callable[[Any], Any], operand: Callable[[Any], Any] | None = None) -> None:
+        """Let a field hold something else: `value` changes what the whole field holds, `operand` what a reducer takes.
+
+        Raises `ValueError` if a step used a reducer and there is no `operand`.
+        """
+        if name in self.state:
+            self.state[name] = value(self.state[name])
+        for write in self._writes_of(name):
+            if write.op in (SET, CUSTOM):
+                write.value = value(write.value)
+            if write.op != SET:
+                if operand is None:
+                    raise ValueError(
+                        f"field {name!r} was written by the reducer {write.op!r}: say what its operands become"
+                    )
+                if write.op == CUSTOM:
+                    write.operand = operand(write.operand)
+                else:
+                    write.value = operand(write.value)
+
+    def _writes_of(self, name: str) -> list[FieldWrite]:
+        return [write for writes in self.writes.values() for write in writes if write.field == name]
 
 
 def _is_below(path: str, place: str) -> bool:

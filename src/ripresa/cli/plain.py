@@ -11,7 +11,8 @@ from pydantic_core import from_json
 
 from ..approvals import OpenApproval
 from ..core.events import CallSpec, Failure, Interacted, Recorded
-from ..core.merge import whole
+from ..core.merge import Held, whole
+from ..core.merge import read as read_held
 from ..core.values import Pick, Value, digest_of
 from ..core.view import Change, RunView, StateView, StepView
 from ..errors import InvalidWorkflow, RipresaError
@@ -202,6 +203,8 @@ def _side(side: Any, read: Read) -> Any:
         return failure_plain(side)
     if isinstance(side, bytes | Pick):
         return value(side, read)
+    if isinstance(side, Held):
+        return value(read_held(side, read), read)
     if isinstance(side, tuple):
         status, attempt, output = cast("tuple[str, int, Value | None]", side)
         return {"status": status, "attempt": attempt, "output": value(output, read)}

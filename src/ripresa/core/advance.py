@@ -56,6 +56,7 @@ from .events import (
     SessionEntered,
     SignalReceived,
     SignalRefused,
+    StateEdited,
     StateGiven,
     StateMerged,
     StepCompleted,
@@ -146,6 +147,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             )
         case Answered() | AnswerFailed() | StateGiven() | StateMerged() | Dispatched():
             return _waits_for_answer(state, fact)
+        case StateEdited():
+            return state.shared is not None and fact.path in state.shared.scopes
         case Asked():
             frame = state.frames.get(fact.path)
             return isinstance(frame, DynamicFrame) and _asks(frame)
@@ -405,6 +408,9 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case StateGiven():
             frame = _scope(state, fact.path)
             frame.node.given(state, frame, fact.writes)
+        case StateEdited():
+            assert state.shared is not None
+            state.shared.write(state, state.frames[fact.path], fact.writes, told=True)
         case StateMerged():
             frame = _scope(state, fact.path)
             frame.question = ""
@@ -464,12 +470,12 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
 
 
 def _completed(state: RunState, fact: StepCompleted | StepReused) -> None:
-    frame, writes = state.frames[fact.path], fact.writes if isinstance(fact, StepCompleted) else ()
+    frame = state.frames[fact.path]
     if frame.node.undo is not None and isinstance(fact, StepCompleted):
         state.record(frame, fact.output)
     asks = state.points and frame.phase == OPEN and gates.gated(state, frame, Gate("after", fact.output))
     if state.shared is not None:
-        state.shared.completed(state, frame, writes, waits=bool(asks))
+        state.shared.completed(state, frame, fact.writes, waits=bool(asks))
     if not asks:
         state.done(frame, fact.output)
 

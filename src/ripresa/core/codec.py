@@ -67,6 +67,7 @@ class _Layout:
             (index, _KINDS[annotations[name]]) for index, name in enumerate(names, 1) if annotations[name] in _KINDS
         )
         self.writes = next((index for index, name in enumerate(names, 1) if annotations[name] == _WRITES), 0)
+        self.says_reads = names[-1:] == ["reads"]
 
     def read(self, event: Any) -> tuple[Any, ...]:
         """The values of its fields."""
@@ -277,6 +278,8 @@ def encode_events(events: Iterable[Event], at: int = 0) -> bytes:
         for index, kind in layout.special:
             item[index] = _write(kind, item[index], lines)
         if layout.writes:
+            if layout.says_reads and not item[-1]:
+                del item[-1]
             _put_writes(item, layout.writes, lines)
         head.append(item)
     return b"\n".join((_encode(head), *lines))

@@ -72,7 +72,9 @@ from .reported import Reported as Reported
 from .reported import SessionEntered as SessionEntered
 from .reported import SessionWritten as SessionWritten
 from .reported import UsageReported as UsageReported
+from .state_events import ANY as ANY
 from .state_events import StateChanged as StateChanged
+from .state_events import StateEdited as StateEdited
 from .state_events import StateGiven as StateGiven
 from .state_events import StateMerged as StateMerged
 from .state_events import StateOpened as StateOpened
@@ -104,9 +106,9 @@ class RunStarted:
     """Microseconds since 1970, or 0."""
     expected: int = 0
     """How many steps the definition lets expect; later events correct it."""
-    core: int = 2
+    core: int = 3
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
-    again."""
+    again; 2 did not say which fields of a state a step had read."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""
@@ -149,13 +151,14 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepCompleted:
-    """An attempt returned; `writes` are what it wrote to the state."""
+    """An attempt returned; `writes` are what it wrote to the state, `reads` the fields that it looked at (or `ANY`)."""
 
     at: int
     path: str
     attempt: int
     output: Value
     writes: tuple[Write, ...] = ()
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +443,7 @@ Fact: TypeAlias = (
     | Requested
     | StateGiven
     | StateMerged
+    | StateEdited
     | ArtifactSaved
     | MessageQueued
     | UsageReported

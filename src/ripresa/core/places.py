@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import RipresaError
-from .events import CheckpointNamed, Recorded, StepCompleted, StepReused
+from .events import (
+    CheckpointNamed,
+    Recorded,
+    StateChanged,
+    StateOpened,
+    StateRestored,
+    StepCompleted,
+    StepReused,
+)
 from .replay import lineage, place_after
 
 
@@ -76,3 +84,10 @@ def _nowhere(journal: Sequence[Recorded], what: str) -> RipresaError:
         where=run,
         hint=f"ripresa checkpoints {run} lists the places that there are",
     )
+
+
+def written_by(journal: Sequence[Recorded], seq: int) -> int:
+    """The number of the last event that says what became of typed states by the event of this number."""
+    while seq < len(journal) and isinstance(journal[seq].event, StateOpened | StateChanged | StateRestored):
+        seq += 1
+    return seq

@@ -62,7 +62,7 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "rollback": ("RolledBack",),
     "pause": ("RunPausing", "RunContinued"),
     "reuse": ("StepReused",),
-    "state": ("StateChanged", "StateGiven", "StateMerged"),
+    "state": ("StateChanged", "StateEdited", "StateGiven", "StateMerged"),
     "approval": ("ApprovalRequested", "ApprovalReminded", "ApprovalEscalated", "ApprovalDelegated", "ApprovalDecided"),
     "artifact": ("ArtifactSaved", "FilesTouched"),
     "message": ("MessageQueued", "Interacted"),

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from .parts import Write
 
+ANY = "*"
+"""Stands for all fields of a state where the names of those are asked for that somebody has read."""
+
 
 @dataclass(frozen=True, slots=True)
 class StateGiven:
@@ -19,6 +22,15 @@ class StateGiven:
 @dataclass(frozen=True, slots=True)
 class StateMerged:
     """What came out of fields that several branches of a fork wrote by reducers of the user's own, one write each."""
+
+    at: int
+    path: str
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateEdited:
+    """Somebody gave fields of the state of a scope other values than the run had come to: where a fork begins."""
 
     at: int
     path: str

@@ -82,3 +82,7 @@ class StepReused:
     output: Value
     given: bool = False
     cached: bool = False
+    writes: tuple[Write, ...] = ()
+    """What it wrote to the state there."""
+    reads: tuple[str, ...] = ()
+    """The fields of the state that it looked at there, which hold here what they held there."""

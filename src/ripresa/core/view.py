@@ -9,7 +9,7 @@ from typing import Final
 from . import events as e
 from .events import Failure, Recorded
 from .lifecycle import TERMINAL
-from .merge import Held
+from .merge import Held, writes_of
 from .nodes.call import lost_failure
 from .parts import ValidationResult
 from .replay import lineage
@@ -489,7 +489,7 @@ class RunView:
     def _state(self, event: e.Event) -> None:
         """States are written by facts; their consequences say which scope's state that is, and when."""
         match event:
-            case e.Returned() | e.Raised() | e.Restarted() | e.StateGiven():
+            case e.Returned() | e.Raised() | e.Restarted() | e.StateGiven() | e.StateEdited():
                 self._told = event.writes
             case e.StateOpened(path, name, version):
                 self.states[path] = StateView(path, name, version, after({}, self._told))
@@ -606,7 +606,11 @@ def view_of(journal: list[Recorded]) -> RunView:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What differs between two views of a run: a field of the run, or a step by its path. None: it was not there."""
+    """What differs between two views of a run: a field of the run, or a step by its path. None: it was not there.
+
+    A field of a state is `state.` and its name, behind the scope's path and a colon if it is not the run's own; what it
+    holds is `merge.Held`.
+    """
 
     what: str
     before: object
@@ -614,12 +618,18 @@ class Change:
 
 
 def changes(before: RunView, after: RunView) -> list[Change]:
-    """The differences of two views: status and counts of the run, then status, attempt and output of each step."""
+    """The differences of two views: status and counts of the run, its states, then status and output of each step."""
     found = [
         Change(name, getattr(before, name), getattr(after, name))
         for name in ("status", "completed", "expected", "output", "failure", "reason")
         if getattr(before, name) != getattr(after, name)
     ]
+    for path in {**before.states, **after.states}:
+        old_state, new_state = (view.states[path].fields if path in view.states else {} for view in (before, after))
+        for name in {**old_state, **new_state}:
+            held, now = old_state.get(name), new_state.get(name)
+            if held is None or now is None or writes_of(held) != writes_of(now):
+                found.append(Change(f"{path}: state.{name}" if path else f"state.{name}", held, now))
     for path in {**before.steps, **after.steps}:
         old, new = _shown(before.steps.get(path)), _shown(after.steps.get(path))
         if old != new:

@@ -33,6 +33,7 @@ from ..core.advance import accepts
 from ..core.commands import CancelStep, RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import (
+    ANY,
     AttemptLost,
     CallFailed,
     CallRecorded,
@@ -65,6 +66,7 @@ from .views import Sheet, Sighted, Targets, View, sheet_of
 if TYPE_CHECKING:
     from .budget import Budget
     from .driver import Driver
+    from .values import Values
 
 _PLAIN = Options(name="call")
 
@@ -74,6 +76,7 @@ class Running:
 
     __slots__ = (
         "_counts",
+        "_seen",
         "_sheet",
         "began",
         "bound",
@@ -110,6 +113,7 @@ class Running:
         self.report: Report | None = None
         self.refused: LimitReached | None = None
         self._sheet: Sheet | None = None
+        self._seen: set[str] | None = None
 
     @property
     def run(self) -> str:
@@ -223,6 +227,21 @@ class Running:
             return ()
         self._sheet.check()
         return self._sheet.taken(self.driver.keeper)
+
+    def reader(self) -> Values | Sighted:
+        """What reads the attempt's input; what it reads of the state is remembered."""
+        driver = self.driver
+        if driver.state.shared is None:
+            return driver.values
+        self._seen = set()
+        return Sighted(driver.state, self.frame, driver.values, self._seen)
+
+    def seen(self) -> tuple[str, ...]:
+        """The fields of the state that the attempt looked at; all that there are if an earlier one left calls to it."""
+        if self.number > 1 and self.frame.recorded:
+            return (ANY,)
+        found = self._seen or set()
+        return tuple(sorted(found if self._sheet is None else found | self._sheet.seen))
 
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         """Perform a journaled call: the recorded result, or a new one that is durable before it is returned."""
@@ -417,8 +436,10 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
                 text = await _called(running, hold)
         if running.report is not None and running.report.unstored:
             await running.report.store()
-        writes = running.written() if driver.state.shared is not None else ()
-        return StepCompleted(clock.now(), path, number, driver.keeper.keep(text), writes)
+        if driver.state.shared is None:
+            return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
+        writes, seen = running.written(), running.seen()
+        return StepCompleted(clock.now(), path, number, driver.keeper.keep(text), writes, seen)
     except RipresaError as error:
         if error.code == "limit_exceeded" and running.refused is not None and options.effect != "irreversible":
             return running.refused
@@ -436,9 +457,7 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
 
 async def _called(running: Running, hold: Hold | None) -> bytes:
     step = running.bound.step
-    driver = running.driver
-    reader = driver.values if driver.state.shared is None else Sighted(driver.state, running.frame, driver.values)
-    args, kwargs = running.bound.binding.arguments(running.input, reader)
+    args, kwargs = running.bound.binding.arguments(running.input, running.reader())
     if step.options.executor != "auto":
         elsewhere = _in_process if step.options.executor == "process" else _by_executor
         return await elsewhere(running, hold, args, kwargs)

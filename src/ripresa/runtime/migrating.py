@@ -7,26 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json, to_json
 
+from ..authoring.check import walk
 from ..authoring.encoding import decode, encode
 from ..authoring.flow import Runnable
-from ..authoring.migration import Migration, RunForm, migrated, path_between
+from ..authoring.migration import FieldWrite, Migration, RunForm, migrated, path_between
 from ..core import events as e
-from ..core.events import Event, Fact, Recorded
+from ..core.events import Event, Fact, Recorded, Write
 from ..core.limits import decode_limits
+from ..core.merge import CUSTOM, SET
+from ..core.nodes.stateful import Stateful
 from ..core.replay import lineage, next_generation, started_of
 from ..core.state import RunState
-from ..core.values import Value
+from ..core.values import NULL, Value
 from ..errors import IllegalTransition, InvalidValue, RipresaError
 from ..ports import RunHead
 from .driver import Driver
 from .engine import Engine
 from .restoring import replayed
-from .reuse import Reuse
+from .reuse import Result, Reuse
 from .values import Values
+from .views import beginning
+
+if TYPE_CHECKING:
+    from ..authoring.state_type import StateField, StateType
 
 MIGRATABLE: Final = ("running", "waiting", "paused", "failed")
 """Statuses of runs that can be taken over to another version."""
@@ -36,7 +44,8 @@ _UNDERSTOOD: Final = (
     e.Answered, e.AnswerFailed, e.Asked, e.Returned, e.Raised, e.CallRecorded, e.CallStarted, e.CallFailed,
     e.PauseRequested, e.ContinueRequested, e.CheckpointNamed, e.SignalReceived, e.SignalRefused, e.Restarted,
     e.RolledBack, e.RunForked, e.StepReused, e.Migrated, e.Reported, e.SessionEntered,
-    e.HooksSet, e.HookFailed, e.Intercepted, e.Requested, e.RunStuck,
+    e.StateGiven, e.StateMerged, e.StateEdited, e.HooksSet, e.HookFailed, e.Intercepted, e.Requested,
+    e.RunStuck,
 )  # fmt: skip
 """Facts that a run may have and be migrated: what they mean is in its form, or is taken along."""
 
@@ -140,8 +149,6 @@ class _Taken:
         if self.head.status not in MIGRATABLE:
             raise _not_now(self.head)
         strange = {type(item.event).__name__ for item in self.line if _is_strange(item.event)}
-        if self.started.state or any(getattr(item.event, "writes", ()) for item in self.line):
-            strange.add("writes to a typed state")
         if strange:
             raise RipresaError(
                 f"run {self.head.id!r} has what cannot be taken over: {', '.join(sorted(strange))}",
@@ -157,7 +164,8 @@ class _Taken:
         reuse = Reuse(next_generation(self.journal) - 1)
         for path, result in form.results.items():
             self.given[path] = _text(result, f"results[{path!r}]")
-            reuse.give(path, self.driver.keeper.keep(self.given[path]))
+            writes = self._writes(path, form.writes.get(path, ()))
+            reuse.give(path, Result(self.driver.keeper.keep(self.given[path]), writes))
         self.driver.take_over(reuse)
         self.facts = [self._fact(form, reuse, epoch), self._start(form), *self._along()]
         self.events = [e.RunTaken(self.now, epoch, self.engine.name)] if epoch else []
@@ -199,10 +207,56 @@ class _Taken:
             version=self.definition.version,
             definition=self.definition.hash,
             input=self.driver.keeper.keep(text),
+            state=self._beginning(form),
             deadline=self.now + old.deadline - old.at if old.deadline else 0,
             expected=self.definition.expected,
             session=self.head.session,
         )
+
+    def _beginning(self, form: RunForm) -> tuple[Write, ...]:
+        """What the state of the new version begins with."""
+        root = self.definition.root
+        if isinstance(root, Stateful):
+            try:
+                return beginning(root.code, form.state, self.driver.keeper)
+            except InvalidValue as error:
+                raise _wrong_state(self.head.id, f"{error.where}: {error.message}") from error
+        if form.state:
+            raise _wrong_state(self.head.id, f"it has no state to begin with {', '.join(form.state)}")
+        return ()
+
+    def _writes(self, path: str, writes: Iterable[FieldWrite]) -> tuple[Write, ...]:
+        """What a step is to have written, if a state of the new version has such a field."""
+        return tuple(self._write(path, write) for write in writes)
+
+    def _write(self, path: str, write: FieldWrite) -> Write:
+        where = f"writes[{path!r}]"
+        value, operand = _text(write.value, where), _text(write.operand, where)
+        known = [kind.fields[write.field] for kind in self._kinds if write.field in kind.fields]
+        if not known and self._scope_of(path) == "":
+            raise _wrong_state(self.head.id, f"{where}: it has no field {write.field!r}")
+        problems: list[str] = []
+        for declared in known:
+            try:
+                value, operand = _as_written(declared, write.op, value, operand)
+                break
+            except InvalidValue as error:
+                problems.append(f"{where}: {write.field}: {error.message}")
+        else:
+            if problems:
+                raise _wrong_state(self.head.id, problems[0])
+        keep = self.driver.keeper.keep
+        return Write(write.field, write.op, keep(value), operand=NULL if write.op != CUSTOM else keep(operand))
+
+    @cached_property
+    def _kinds(self) -> list[StateType[Any]]:
+        """The classes of the states that the new version declares."""
+        return [node.code for node in walk(self.definition.root) if isinstance(node, Stateful)]
+
+    def _scope_of(self, path: str) -> str:
+        """The path of the scope that had the state which a step of the old version wrote to."""
+        opened = [item.event.path for item in self.line if isinstance(item.event, e.StateOpened)]
+        return max((scope for scope in opened if path.startswith(scope.rstrip("()"))), key=len, default="")
 
     def _along(self) -> list[Fact]:
         """What came from outside and is still owed, and what unfinished steps had recorded."""
@@ -269,15 +323,45 @@ def _is_strange(event: Event) -> bool:
 def _form(started: e.RunStarted, line: list[Recorded], values: Values) -> RunForm:
     """A run as plain data."""
     form = RunForm(started.workflow, started.version, from_json(values.text(started.input)))
+    form.state = {write.field: from_json(values.text(write.value)) for write in started.state}
     for item in line:
         match item.event:
             case e.StepCompleted(_, path, _, output) | e.StepReused(_, path, _, output):
                 form.results[path] = from_json(values.text(output))
+                form.writes[path] = [_field_write(write, values) for write in item.event.writes]
+                if not form.writes[path]:
+                    del form.writes[path]
+            case e.StateOpened("", _, version):
+                form.state_version = version
             case e.TimerSet(path, due) | e.WaitStarted(path, _, due) if due:
                 form.waits[path] = due
             case _:
                 pass
     return form
+
+
+def _field_write(write: Write, values: Values) -> FieldWrite:
+    operand = from_json(values.text(write.operand))
+    return FieldWrite(write.field, write.op, from_json(values.text(write.value)), operand)
+
+
+def _as_written(field: StateField, op: str, value: bytes, operand: bytes) -> tuple[bytes, bytes]:
+    """Value and operand as they are written to such a field. Raises `InvalidValue` if they cannot be."""
+    if op not in (SET, field.operation):
+        raise InvalidValue(f"it is not written by {op!r}")
+    takes = field.kind if field.reducer is None else field.reducer.operand(field.kind)
+    kind = field.kind if op in (SET, CUSTOM) else takes
+    return encode(decode(value, kind), kind), encode(decode(operand, takes), takes) if op == CUSTOM else operand
+
+
+def _wrong_state(run: str, message: str) -> RipresaError:
+    return RipresaError(
+        f"the state of run {run!r} does not fit the new version: {message}",
+        code="migration_failed",
+        op="migrate",
+        where="state",
+        hint="let a migration change it: run.rename_field, run.change_field, run.drop_field",
+    )
 
 
 def _text(found: Any, where: str) -> bytes:

@@ -1,21 +1,21 @@
-"""What a fork takes over from the run that it left: recorded results, each with what it was computed of.
+"""What a fork or a migrated run takes over: recorded results, each with what it was computed of and what it wrote.
 
-Law: what a step reads of a typed state is not recorded, so where there is one only what was given by hand is taken.
-A result is taken over only by a step of the same name that is given the same input: the one at the same place,
-or, for `pure` and `read` steps, one anywhere. What was given by hand is taken by the step at that place, whatever its
-input.
+Law: a result is taken over only by a step of the same name that is given the same input and finds the same in the
+fields of the state that were looked at: the one at the same place, or, for `pure` and `read` steps, one anywhere. What
+was given by hand is taken by the step at that place, whatever its input.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..core.commands import RunStep
-from ..core.events import StepReused
-from ..core.frames import OPEN, CallFrame
+from ..core.events import StepReused, Write
+from ..core.frames import OPEN, CallFrame, Frame
+from ..core.merge import read
 from ..core.values import Value
 from .attempts import bound_at
 
@@ -29,48 +29,69 @@ CHANGING: Final = ("reversible", "irreversible")
 """Effects of steps that change the world in a way that doing them again does not leave as it was."""
 
 
+SAYS_WHAT_IT_READ: Final = 3
+"""The first rules of the core by which a completed step says which fields of the state it looked at."""
+
+
+class Result(NamedTuple):
+    """What a step returned, what it wrote to the state, which fields it looked at, and what stands for their values."""
+
+    output: bytes
+    writes: tuple[Write, ...] = ()
+    reads: tuple[str, ...] = ()
+    seen: str = ""
+
+
 class Reuse:
     """Results by place, step and input; for what a run schedules in one `generation` only."""
 
     def __init__(self, generation: int = 0) -> None:
         self.generation = generation
-        self._given: dict[str, bytes] = {}
-        self._known: dict[tuple[str, str, str], bytes] = {}
-        self._alike: dict[tuple[str, str], bytes] = {}
+        self._given: dict[str, Result] = {}
+        self._known: dict[tuple[str, str, str], Result] = {}
+        self._alike: dict[tuple[str, str], list[Result]] = {}
 
-    def give(self, path: str, output: bytes) -> None:
-        """Let the step at this path return this."""
-        self._given[path] = output
+    def give(self, path: str, result: Result) -> None:
+        """Let the step at this path return this, and write this."""
+        self._given[path] = result
 
-    def keep(self, path: str, name: str, digest: str, output: bytes) -> None:
-        """Let the step at this path return this if it is given the same input."""
-        self._known[path, name, digest] = output
+    def keep(self, path: str, name: str, digest: str, result: Result) -> None:
+        """Let the step at this path return this if it is given the same input and sees the same."""
+        self._known[path, name, digest] = result
 
-    def keep_anywhere(self, name: str, digest: str, output: bytes) -> None:
-        """Let any step of this name return this if it is given the same input."""
-        self._alike.setdefault((name, digest), output)
+    def keep_anywhere(self, name: str, digest: str, result: Result) -> None:
+        """Let any step of this name return this if it is given the same input and sees the same."""
+        alike = self._alike.setdefault((name, digest), [])
+        if all(each[2:] != result[2:] for each in alike):
+            alike.append(result)
 
     def find(self, driver: Driver, command: RunStep) -> StepReused | None:
         """The fact that an attempt need not run, if there is a result for it."""
         frame = driver.state.frames.get(command.path)
         if type(frame) is not CallFrame or frame.phase != OPEN or frame.generation != self.generation:
             return None
+        at, attempt = driver.state.at, command.attempt
         given = self._given.get(command.path)
         if given is not None:
-            return StepReused(driver.state.at, command.path, command.attempt, given, True)
-        if driver.state.shared is not None and driver.state.shared.scope(frame) is not None:
-            return None
+            return StepReused(at, command.path, attempt, given.output, True, writes=given.writes, reads=given.reads)
         name = bound_at(driver, frame).step.options.name
         digest = digest_of_input(driver.values.text, command.input)
-        output = self._known.get((command.path, name, digest)) or self._alike.get((name, digest))
-        return None if output is None else StepReused(driver.state.at, command.path, command.attempt, output)
+        if driver.state.core < SAYS_WHAT_IT_READ and shares_state(driver, frame):
+            return None
+        known = self._known.get((command.path, name, digest))
+        for result in (*(() if known is None else (known,)), *self._alike.get((name, digest), ())):
+            if digest_of_state(driver, frame, result.reads) == result.seen:
+                return StepReused(
+                    at, command.path, attempt, result.output, writes=result.writes, reads=result.reads
+                )  # fmt: skip
+        return None
 
     def encode(self) -> bytes:
         """As JSON."""
         data: list[Any] = [
-            [[path, output.decode()] for path, output in self._given.items()],
-            [[*place, output.decode()] for place, output in self._known.items()],
-            [[*place, output.decode()] for place, output in self._alike.items()],
+            [[path, *_plain(result)] for path, result in self._given.items()],
+            [[*place, *_plain(result)] for place, result in self._known.items()],
+            [[*place, *_plain(result)] for place, results in self._alike.items() for result in results],
         ]
         return json.dumps(data, separators=(",", ":")).encode()
 
@@ -79,12 +100,57 @@ class Reuse:
         """What `encode` wrote."""
         found = cls(generation)
         given, known, alike = json.loads(text)
-        found._given = {path: output.encode() for path, output in given}
-        found._known = {(path, name, digest): output.encode() for path, name, digest, output in known}
-        found._alike = {(name, digest): output.encode() for name, digest, output in alike}
+        for path, *rest in given:
+            found._given[path] = _result(*rest)
+        for path, name, digest, *rest in known:
+            found._known[path, name, digest] = _result(*rest)
+        for name, digest, *rest in alike:
+            found._alike.setdefault((name, digest), []).append(_result(*rest))
         return found
+
+
+def _plain(result: Result) -> list[Any]:
+    """A result as JSON: the output, and only where there is a state the rest."""
+    output = result.output.decode()
+    if not result.writes and not result.reads:
+        return [output]
+    writes = [
+        [write.field, write.op, _text(write.value), write.by, _text(write.operand)] for write in result.writes
+    ]  # fmt: skip
+    return [output, writes, list(result.reads), result.seen]
+
+
+def _text(value: Value) -> str:
+    assert isinstance(value, bytes)  # what a step wrote is a text, or names one
+    return value.decode()
+
+
+def _result(output: str, writes: Iterable[Any] = (), reads: Iterable[str] = (), seen: str = "") -> Result:
+    made = (
+        Write(field, op, value.encode(), by, operand.encode()) for field, op, value, by, operand in writes
+    )  # fmt: skip
+    return Result(output.encode(), tuple(made), tuple(reads), seen)
 
 
 def digest_of_input(text: Callable[[Value], bytes], value: Value) -> str:
     """What stands for an input: equal for equal ones."""
     return sha256(text(value)).hexdigest()[:32]
+
+
+def shares_state(driver: Driver, frame: Frame) -> bool:
+    """Whether what runs at a place shares a state."""
+    shared = driver.state.shared
+    return shared is not None and shared.scope(frame) is not None
+
+
+def digest_of_state(driver: Driver, frame: Frame, reads: tuple[str, ...]) -> str:
+    """What stands for the values of some fields as they are seen from a place; empty for no fields."""
+    shared = driver.state.shared
+    if not reads or shared is None:
+        return ""
+    fields, found = shared.visible(frame), sha256()
+    for name in reads:
+        held = fields.get(name)
+        text = b"-" if held is None else b"=" + read(held, driver.values.text)
+        found.update(b"%b %d:%b" % (name.encode(), len(text), text))
+    return found.hexdigest()[:32]

@@ -16,6 +16,7 @@ from ..authoring.flow import Runnable
 from ..core.advance import advance
 from ..core.commands import Intercept
 from ..core.events import (
+    ANY,
     CallStarted,
     Event,
     Fact,
@@ -28,17 +29,21 @@ from ..core.events import (
     RunReopened,
     RunStarted,
     RunTaken,
+    StateEdited,
     StepCompleted,
     StepReused,
     StepStarted,
+    Write,
 )
 from ..core.frames import CallFrame
 from ..core.lifecycle import REWINDABLE, TERMINAL, check_transition
+from ..core.merge import SET
+from ..core.nodes.stateful import Stateful
 from ..core.places import find_place
 from ..core.replay import lineage, next_generation, place_after
 from ..core.requested import ROLLBACK
 from ..core.state import RunState
-from ..errors import Nondeterminism, RipresaError
+from ..errors import InvalidValue, Nondeterminism, RipresaError
 from ..ports import RunHead
 from .attempts import bound_at
 from .driver import Driver, Mail
@@ -47,13 +52,18 @@ from .hooks import standing
 from .ids import new_id
 from .letting import key_of, refusal
 from .restoring import replayed
-from .reuse import ANYWHERE, CHANGING, Reuse, digest_of_input
+from .reuse import ANYWHERE, CHANGING, Result, Reuse, digest_of_input, digest_of_state
+from .views import kept
 
 if TYPE_CHECKING:
+    from ..authoring.state_type import StateType
     from ..authoring.step import Step
 
 INPUT: Final = "input"
 """What stands for the run's own input where a step's path would stand for its output."""
+
+STATE: Final = "state."
+"""What stands before the name of a field of the run's own state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +209,12 @@ def _refuse_repeats(paths: list[str], run: str, to: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """How a new run is made of another: from which place, and with which outputs of steps changed.
+    """How a new run is made of another: from which place, and with what changed.
 
-    `set` maps the path of a step, or `input`, to JSON text. `effects` says what becomes of steps that changed the
-    world after the place: `reuse` their results, do them `again`, or `refuse` to fork if there are any. With `fresh`
-    nothing that was recorded after the place is taken over.
+    `set` maps the path of a step, `input`, or `state.` and the name of a field to JSON text; without a place the state
+    begins with it, else it holds it from there on. `effects` says what becomes of steps that changed the world after
+    the place: `reuse` their results, do them `again`, or `refuse` to fork if there are any. With `fresh` nothing that
+    was recorded after the place is taken over.
     """
 
     at: int | str | None = None
@@ -234,12 +245,13 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
     reuse = source.reuse(driver.state.generation)
     driver.take_over(reuse)
     hooks = engine.hooks_of(driver)
+    edited = source.edited(driver, now)
     async with engine.gate(run):
         try:
             value = driver.keeper.keep(reuse.encode())
             fact = RunForked(now, origin, source.cut, driver.state.generation, value, wanted.by)
             before: list[Fact] = [RunReopened(now)] if driver.state.status == "failed" else []
-            effects = await driver.begin_fork(events, before, fact)
+            effects = await driver.begin_fork(events, [*before, *edited], fact)
         except BaseException:
             driver.functions.close()
             raise
@@ -264,25 +276,65 @@ class _Source:
         self.line = lineage(journal[:upto])
         whole = lineage(journal)
         self._later = whole if not wanted.fresh and whole[: len(self.line)] == self.line else self.line
-        self.kept = self._kept()
-        self.cut = self.line[self.kept - 1].seq
-        self._results: list[tuple[int, str, str, str, str, bytes]] = []
+        self._results: list[tuple[int, str, str, str, str, Result]] = []
         self._begun: list[str] = []
         self._given: dict[str, bytes] = {}
+        self._fields = self._state_fields()
+        self.kept = self._kept()
+        self.cut = self.line[self.kept - 1].seq
         self._read(engine, head)
-        missing = [path for path in wanted.set if path != INPUT and path not in self._given]
+        missing = [path for path in wanted.set if not self._is_own(path) and path not in self._given]
         if missing:
             raise RipresaError(
                 f"run {head.id!r} has no step {', '.join(map(repr, missing))}",
                 code="no_such_place",
                 op="fork",
                 where=missing[0],
-                hint=f"ripresa show {head.id} --steps lists them; `input` is the input of the run",
+                hint=f"ripresa show {head.id} --steps lists them; `input` is the input of the run, `state.` and a name "
+                "a field of its state",
             )
+
+    @staticmethod
+    def _is_own(path: str) -> bool:
+        """Whether this stands for something of the run as a whole."""
+        return path == INPUT or path.startswith(STATE)
+
+    def _state_fields(self) -> tuple[Write, ...]:
+        """What the fields of the run's own state are to hold. Raises `RipresaError(no_state)`, `InvalidValue`."""
+        given = {path.removeprefix(STATE): text for path, text in self.wanted.set.items() if path.startswith(STATE)}
+        if not given:
+            return ()
+        root = self.code.definition.root
+        if not isinstance(root, Stateful):
+            raise RipresaError(
+                f"run {self.run!r} has no state of its own to set {', '.join(map(repr, given))} of",
+                code="no_state",
+                op="fork",
+                where=self.run,
+                hint="only the state of the run itself can be set, not that of a flow within",
+            )
+        kind: StateType[Any] = root.code
+        unknown = [name for name in given if name not in kind.fields]
+        if unknown:
+            raise InvalidValue(
+                f"{kind.name} has no field {', '.join(unknown)}; it has {', '.join(kind.fields)}",
+                code="invalid_field",
+                op="fork",
+                where=kind.name,
+            )
+        return tuple(
+            Write(name, SET, validated(text, kind.fields[name].kind, f"{kind.name}.{name}"))
+            for name, text in given.items()
+        )
+
+    @property
+    def _anew(self) -> bool:
+        """Whether the run begins with something else, so that nothing of it is kept as it is."""
+        return INPUT in self.wanted.set or (self.wanted.at is None and bool(self._fields))
 
     def _kept(self) -> int:
         """How many events of the line come before everything that is changed."""
-        if INPUT in self.wanted.set:
+        if self._anew:
             return place_after(self.line, 2 if isinstance(self.line[0].event, Migrated) else 1)
         for index, recorded in enumerate(self.line):
             event = recorded.event
@@ -297,10 +349,12 @@ class _Source:
             event = fact.event
             step = _step(driver, event.path) if isinstance(event, StepCompleted | StepReused) else None
             if isinstance(event, StepCompleted | StepReused) and step is not None:
-                digest = digest_of_input(driver.values.text, driver.state.frames[event.path].input)
+                frame, options = driver.state.frames[event.path], step.options
+                digest = digest_of_input(driver.values.text, frame.input)
                 assert isinstance(event.output, bytes)
-                effect = step.options.effect
-                self._results.append((fact.seq, event.path, step.options.name, digest, effect, event.output))
+                seen = digest_of_state(driver, frame, event.reads)
+                result = Result(event.output, event.writes, event.reads, seen)
+                self._results.append((fact.seq, event.path, options.name, digest, options.effect, result))
             elif isinstance(event, StepStarted | CallStarted) and fact.seq in changed:
                 self._begun.append(event.path)
             self._check_given(driver)
@@ -335,34 +389,49 @@ class _Source:
             elif isinstance(event, RunTaken):
                 continue
             found.append(event)
-        text = self.wanted.set.get(INPUT)
-        return found if text is None else self._started(found, validated(text, self.code.input_type, INPUT))
+        return self._started(found) if self._anew else found
 
-    def _started(self, events: list[Event], input: bytes) -> list[Event]:
-        """The same beginning with another input."""
+    def _started(self, events: list[Event]) -> list[Event]:
+        """The same beginning with another input, or another state."""
         state = RunState(self.code.definition.for_run())
         found: list[Event] = []
         for event in events:
             if isinstance(event, Migrated | RunStarted):
-                fact = replace(event, input=input) if isinstance(event, RunStarted) else event
+                fact = self._start(event) if isinstance(event, RunStarted) else event
                 found.extend((fact, *advance(state, fact)[0]))
         return found
+
+    def _start(self, started: RunStarted) -> RunStarted:
+        text = self.wanted.set.get(INPUT)
+        if text is not None:
+            started = replace(started, input=validated(text, self.code.input_type, INPUT))
+        if self.wanted.at is None and self._fields:
+            edited = {write.field for write in self._fields}
+            kept = tuple(write for write in started.state if write.field not in edited)
+            started = replace(started, state=(*kept, *self._fields))
+        return started
+
+    def edited(self, driver: Driver, now: int) -> list[Fact]:
+        """What the state is given at the place, if that is not the beginning."""
+        if self.wanted.at is None or not self._fields:
+            return []
+        return [StateEdited(now, "", tuple(kept(write, driver.keeper) for write in self._fields))]
 
     def reuse(self, generation: int) -> Reuse:
         """What the new run takes over. Raises `RipresaError(effects_undecided)`."""
         found = Reuse(generation)
         for path, output in self._given.items():
-            found.give(path, output)
+            found.give(path, Result(output))
         changing = [path for path in self._begun if path not in self.wanted.set]
-        for seq, path, name, digest, effect, output in self._results:
-            if effect in ANYWHERE:
-                found.keep_anywhere(name, digest, output)
+        for seq, path, name, digest, effect, result in self._results:
+            if effect in ANYWHERE and ANY not in result.reads:
+                found.keep_anywhere(name, digest, result)
             if seq <= self.cut or path in self.wanted.set:
                 continue
             if effect in CHANGING:
                 changing.append(path)
-            if effect not in CHANGING or self.wanted.effects == "reuse":
-                found.keep(path, name, digest, output)
+            if ANY not in result.reads and (effect not in CHANGING or self.wanted.effects == "reuse"):
+                found.keep(path, name, digest, result)
         if changing and self.wanted.effects == "refuse":
             self._refuse(list(dict.fromkeys(changing)))
         return found

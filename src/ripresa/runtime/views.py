@@ -34,6 +34,8 @@ class Sheet:
         self.where = where
         self.fixed = fixed
         self.writes: list[Write] = []
+        self.seen: set[str] = set()
+        """The fields that were looked at."""
         self.outer: tuple[Write, ...] | None = None
         """Of a fiber that is to be joined: what it saw when it began and the function's own branch did not hold."""
         self._read: dict[str, tuple[bytes, Any]] = {}
@@ -52,6 +54,7 @@ class Sheet:
         never set.
         """
         field = self.kind.field(name, self.where)
+        self.seen.add(name)
         if name in self._read:
             return self._read[name][1]
         held = self.fields.get(name)
@@ -78,6 +81,7 @@ class Sheet:
         if not isinstance(reducer, Custom):
             self._write(field, reducer.name, text)
             return
+        self.seen.add(field.name)
         held = self.fields.get(field.name)
         before = None if held is None else self._decode(field, read(held, self.values.text))
         fn: Callable[[Any, Any], Any] = reducer.fn  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
@@ -214,6 +218,7 @@ class View:
         self._sheet.assign(name, value)
 
     def __contains__(self, name: object) -> bool:
+        self._sheet.seen.add(str(name))
         return name in self._sheet.fields
 
     def __repr__(self) -> str:
@@ -241,11 +246,15 @@ class Targets:
 
 
 class Sighted:
-    """A `Reader` that also reads the state as it is seen from a place: for expressions of graphs."""
+    """A `Reader` that also reads the state as it is seen from a place: for expressions of graphs.
 
-    def __init__(self, run: RunState, frame: Frame, values: Values) -> None:
+    The names of the fields that are read are added to `seen`.
+    """
+
+    def __init__(self, run: RunState, frame: Frame, values: Values, seen: set[str] | None = None) -> None:
         self._values = values
         self._place = run, frame
+        self._seen = set[str]() if seen is None else seen
 
     def read(self, value: Value, kind: Any) -> Any:
         """See `Reader`."""
@@ -262,6 +271,7 @@ class Sighted:
     def field(self, name: str) -> Any:
         """The value of a field of the state, decoded anew."""
         run, frame = self._place
+        self._seen.add(name)
         return sheet_of(run, frame, self._values, fixed="an expression").read(name)
 
 
