@@ -802,9 +802,11 @@ def test_the_state_follows_from_events_that_say_whose_it_is() -> None:
         e.StateMerged(1, "in", (e.Write("x", "custom", b"9"),)),
         e.StateGiven(1, "in", (e.Write("x", "set", b"1"),)),
         e.StateOpened("in", "Inner", 1),
+        e.StateEdited(1, "in", (e.Write("y", "set", b"2"),)),
+        e.StateChanged("in"),
     )
     found = {path: {n: merge.read(held, text_of) for n, held in s.fields.items()} for path, s in view.states.items()}
-    assert found == {"": {"total": b"0"}, "in": {"x": b"1"}}
+    assert found == {"": {"total": b"0"}, "in": {"x": b"1", "y": b"2"}}
 
 
 def test_an_approval_is_open_until_it_is_decided() -> None:

@@ -446,8 +446,8 @@ async def stateful_travel(app: App) -> list[Any]:
     flow = chain(contribute, name="kept").then(look_at).then(contribute).with_state(Sum)
     old = chain(contribute, name="shifted").then(look_at).then(stopped).with_state(Sum)
     new = chain(contribute, name="shifted", version="2").then(look_at).then(summed).with_state(Total)
-    handle = await app.start(flow(1), id="kept")
-    found: list[Any] = [await handle.result()]
+    found: list[Any] = [await app.run(flow(1), id="kept")]
+    handle = await app.handle("kept", flow)
     if await app.store.find_run("twin") is None:
         await handle.fork(set={"state.total": 100}, id="twin")
     twin = await app.resume("twin", flow)

@@ -224,6 +224,25 @@ async def first(texts: list[str]) -> str:
     return texts[0]
 
 
+@step(effect="pure")
+async def titled(text: str) -> str:
+    DONE.append("titled")
+    assert current().state(Report).title
+    return text
+
+
+async def test_pure_steps_take_over_what_was_seen_as_it_is_here_wherever_that_was() -> None:
+    flow = chain(titled, name="flow").then(titled).then(name).then(titled).with_state(Report)
+    async with in_memory() as app:
+        handle = await app.start(flow("a b"))
+        await handle.result()
+        assert done() == ["titled", "titled", "name", "titled"]
+        await (await handle.fork(set={"state.title": "0 words", "name": "a b"})).result()
+        assert done() == []  # the last one of them had seen this title
+        await (await handle.fork(set={"state.title": "new"})).result()
+        assert done() == ["titled", "titled"]
+
+
 @workflow
 async def publish(ctx: Context[Report], text: str) -> str:
     add(ctx.to.words, 1)
