@@ -13,7 +13,7 @@ from .merge import Held, writes_of
 from .nodes.call import lost_failure
 from .parts import ValidationResult
 from .replay import lineage
-from .shared import after
+from .shared import Fields, after
 from .values import NULL, Value
 
 UNDER_WAY: Final = ("scheduled", "retrying")
@@ -625,16 +625,20 @@ def changes(before: RunView, after: RunView) -> list[Change]:
         if getattr(before, name) != getattr(after, name)
     ]
     for path in {**before.states, **after.states}:
-        old_state, new_state = (view.states[path].fields if path in view.states else {} for view in (before, after))
-        for name in {**old_state, **new_state}:
-            held, now = old_state.get(name), new_state.get(name)
-            if held is None or now is None or writes_of(held) != writes_of(now):
-                found.append(Change(f"{path}: state.{name}" if path else f"state.{name}", held, now))
+        then, now = (_fields(view.states.get(path)) for view in (before, after))
+        for name in {**then, **now}:
+            held, holds = then.get(name), now.get(name)
+            if held is None or holds is None or writes_of(held) != writes_of(holds):
+                found.append(Change(f"{path}: state.{name}" if path else f"state.{name}", held, holds))
     for path in {**before.steps, **after.steps}:
         old, new = _shown(before.steps.get(path)), _shown(after.steps.get(path))
         if old != new:
             found.append(Change(path, old, new))
     return found
+
+
+def _fields(state: StateView | None) -> Fields:
+    return {} if state is None else state.fields
 
 
 def _shown(step: StepView | None) -> tuple[str, int, Value | None] | None:
