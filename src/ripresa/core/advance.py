@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from ..errors import IllegalTransition
 from . import bounds, gates, requested
-from .commands import Ask, CancelStep, Command, LookUp, Proceed, Reconcile, Resume, RunStep, SetTimer
+from .commands import CancelStep, Command, LookUp, Proceed, Reconcile, RunStep, SetTimer
 from .events import (
     Answered,
     AnswerFailed,
@@ -79,7 +79,6 @@ from .frames import (
     OPEN,
     PARKED,
     CallFrame,
-    Frame,
     ScopeFrame,
     StreamFrame,
 )
@@ -91,6 +90,8 @@ from .nodes.child import CHILD, DISPATCH, ChildResult, Dispatch
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .nodes.stateful import STATE, Stateful
 from .nodes.stream import Stream
+from .questions import awaits_answer as awaits_answer
+from .questions import due_of, is_asked, question_of
 from .shared import MERGE, Shared
 from .state import Message, RunState
 
@@ -151,7 +152,7 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return state.shared is not None and fact.path in state.shared.scopes
         case Asked():
             frame = state.frames.get(fact.path)
-            return isinstance(frame, DynamicFrame) and _asks(frame)
+            return isinstance(frame, DynamicFrame) and is_asked(frame)
         case Returned() | Raised() | Restarted():
             frame = state.frames.get(fact.path)
             winds = not isinstance(fact, Restarted)
@@ -185,7 +186,7 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
 
 def _waits_for_answer(state: RunState, fact: Answered | AnswerFailed | StateGiven | StateMerged | Dispatched) -> bool:
     frame = state.frames.get(fact.path)
-    if not isinstance(frame, ScopeFrame) or isinstance(frame, DynamicFrame) or not _asks(frame):
+    if not isinstance(frame, ScopeFrame) or isinstance(frame, DynamicFrame) or not is_asked(frame):
         return False
     return isinstance(fact, AnswerFailed | _ANSWERED_BY.get(frame.question, Answered))
 
@@ -208,11 +209,11 @@ def outstanding(state: RunState) -> list[Command]:
             commands.append(Reconcile(frame.path, frame.attempt, frame.input))
         elif isinstance(frame, CallFrame) and frame.phase not in (BACKOFF, HELD, ASKING):
             commands.append(RunStep(frame.path, frame.attempt, frame.input))
-        elif isinstance(frame, ScopeFrame) and _asks(frame):
-            commands.append(_question(frame))
+        elif isinstance(frame, ScopeFrame) and is_asked(frame):
+            commands.append(question_of(frame))
         elif isinstance(frame.node, ChildResult):
             commands.append(LookUp(frame.path, frame.node.child))
-        due = _due(frame)
+        due = due_of(frame)
         if due:
             commands.append(SetTimer(frame.path, due))
     if state.gates:
@@ -253,16 +254,10 @@ def stuck(state: RunState) -> str | None:
     for frame in state.frames.values():
         if frame.phase in ENDED:
             continue
-        if not isinstance(frame, ScopeFrame) or _asks(frame) or _due(frame):
+        if not isinstance(frame, ScopeFrame) or is_asked(frame) or due_of(frame):
             return None
         found = frame.path
     return found
-
-
-def awaits_answer(state: RunState, path: str) -> bool:
-    """Whether the question that was asked at this path is still to be answered."""
-    frame = state.frames.get(path)
-    return isinstance(frame, ScopeFrame) and _asks(frame)
 
 
 def _waits_for_batch(state: RunState, fact: StreamAdvanced) -> bool:
@@ -272,30 +267,12 @@ def _waits_for_batch(state: RunState, fact: StreamAdvanced) -> bool:
     return _stream(state, fact.path).waits_for(frame, fact)
 
 
-def _asks(frame: ScopeFrame) -> bool:
-    return bool(frame.question) and (frame.phase == OPEN or frame.shielded)
-
-
-def _question(frame: ScopeFrame) -> Ask | Resume:
-    if isinstance(frame, DynamicFrame):
-        return Resume(frame.path, frame.delivered)
-    return Ask(frame.path, frame.question, frame.about)
-
-
-def _due(frame: Frame) -> int:
-    """When the timer of a frame that has not ended is due, 0 if it has none."""
-    if isinstance(frame, CallFrame) and frame.phase != BACKOFF:
-        return 0
-    due: int = getattr(frame, "due", 0)
-    return due
-
-
 def _awaited(state: RunState, path: str) -> int:
     """When the timer of this path is due, 0 if none is awaited."""
     if path == "":
         return state.deadline
     frame = state.frames.get(path)
-    return 0 if frame is None or frame.phase in ENDED else _due(frame)
+    return 0 if frame is None or frame.phase in ENDED else due_of(frame)
 
 
 RunFact: TypeAlias = (
