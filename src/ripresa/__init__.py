@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
     from .runtime.documents import load_document
+    from .runtime.exporting import export_document
     from .runtime.pools import PoolStatus
     from .runtime.rehearsing import PlannedStep, Rehearsal
     from .runtime.undoing import UndoReport
@@ -189,6 +190,7 @@ _PLACES = {
         "Veto",
     ),
     "runtime.documents": ("load_document",),
+    "runtime.exporting": ("export_document",),
     "runtime.pools": ("PoolStatus",),
     "runtime.rehearsing": ("PlannedStep", "Rehearsal"),
     "runtime.undoing": ("UndoReport",),
@@ -372,6 +374,7 @@ __all__ = [
     "choose",
     "current",
     "delay",
+    "export_document",
     "fallback",
     "first_of",
     "first_success",

@@ -36,6 +36,7 @@ CODES: dict[str, Code] = {
     "invalid_type": Code("a document names no type where one is needed"),
     "unknown_type": Code("a document names a step type that is not registered"),
     "unknown_step": Code("a document looks at a step that it does not have"),
+    "not_exportable": Code("a workflow holds what no document can say"),
     "not_speculable": Code("something is to be run in several copies that may be run once only"),
     # values
     "invalid_input": Code("a value does not have the type that was declared for it"),

@@ -73,6 +73,19 @@ def test_a_document_is_drawn(documents: Terminal) -> None:
     assert '["twice"]' in documents.here("draw", "flow.yaml").out
 
 
+def test_a_flow_is_exported_as_a_document_that_runs_alike(documents: Terminal) -> None:
+    exported = documents("export", "flows.py:sums")
+    assert (exported.code, exported.err) == (0, "")
+    documents.write("sums.yaml", exported.out)
+    ran = documents("run", "sums.yaml", "--input", "4", "--json")
+    assert ran.json["output"] == 12
+    assert documents.here("export", "sums.yaml").out == exported.out
+    assert json.loads(documents.here("export", "flows.py:sums", "--json").out)["id"] == "sums"
+    refused = documents.here("export", "flows.py:greet")
+    assert refused.code == 2
+    assert "error [not_exportable] greet: 'greet' can stand in no document: it is a durable function" in refused.err
+
+
 def test_a_document_without_an_input_needs_none(documents: Terminal) -> None:
     documents.write("short.json", json.dumps({"id": "short", "steps": [{"type": "pass"}]}))
     ran = documents("run", "short.json", "--json")

@@ -524,6 +524,20 @@ def draw(
     return COMPLETED
 
 
+@cli.command()
+def export(
+    target: Target,
+    json: Annotated[bool, typer.Option("--json", help="print JSON instead of YAML")] = False,
+) -> int:
+    """Print a chain, a graph or any other flow as a document that reads back as the same definition."""
+    from ..authoring.document.text import text_of
+    from ..runtime.exporting import export_document
+    from .inputs import load
+
+    print(text_of(export_document(load(target)), as_json=json), end="")
+    return COMPLETED
+
+
 def _kind(runnable: Runnable[..., Any]) -> str:
     from ..authoring.registry import kind_of
     from ..authoring.single import Single

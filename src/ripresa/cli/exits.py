@@ -36,6 +36,7 @@ _BY_CODE: Final = {
             "invalid_input",
             "migration_missing",
             "not_available",
+            "not_exportable",
             "run_exists",
             "invalid_state",
             "session_exists",

@@ -150,9 +150,9 @@ def _unknown(target: str, why: str, hint: str) -> RipresaError:
 def target_of(runnable: Runnable[..., Any]) -> str:
     """The target that finds a runnable again from another process; empty if it stands nowhere by name."""
     if isinstance(runnable, Workflow):
-        return _place(runnable.fn.__module__, runnable.fn.__qualname__, runnable)
+        return place_of(runnable.fn.__module__, runnable.fn.__qualname__, runnable)
     if isinstance(runnable, Single):
-        return _place(runnable.step.fn.__module__, runnable.step.fn.__qualname__, runnable.step)
+        return place_of(runnable.step.fn.__module__, runnable.step.fn.__qualname__, runnable.step)
     known: str | None = runnable.__dict__.get("_target")
     if known is None:
         known = runnable.__dict__["_target"] = _search(runnable)
@@ -161,15 +161,15 @@ def target_of(runnable: Runnable[..., Any]) -> str:
 
 def _search(runnable: Runnable[..., Any]) -> str:
     """Look for a name that stands for it in the modules of the user's own code."""
-    for module_name in _own_modules(len(sys.modules)):
+    for module_name in own_modules(len(sys.modules)):
         for name, value in list(vars(sys.modules[module_name]).items()):
             if value is runnable:
-                return _place(module_name, name, runnable)
+                return place_of(module_name, name, runnable)
     return ""
 
 
 @lru_cache(maxsize=1)
-def _own_modules(loaded: int) -> list[str]:
+def own_modules(loaded: int) -> list[str]:
     """The modules of the user's own code, looked for again when `loaded`, the number of all, has changed."""
     return [name for name in sys.modules if is_own(name)]
 
@@ -183,7 +183,8 @@ def is_own(module_name: str) -> bool:
     return file is not None and not file.startswith(_INSTALLED) and not file.startswith("<")
 
 
-def _place(module_name: str, name: str, value: object) -> str:
+def place_of(module_name: str, name: str, value: object) -> str:
+    """The target under which something stands in a module; empty if something else does."""
     module = sys.modules.get(module_name)
     found: Any = module
     for part in name.split("."):

@@ -7,7 +7,7 @@ expression again, and what it looks at is data. This module alone knows the libr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
@@ -46,7 +46,7 @@ class Token:
 class Use:
     """What an expression looks at: `value`, a field of the state, the result of a step (`name`), and the keys below it.
 
-    `start` and `end` are where it stands in the text.
+    `start` and `end` are where it stands in the text, `stop` is where the keys begin.
     """
 
     root: str
@@ -54,6 +54,7 @@ class Use:
     start: int
     end: int
     keys: tuple[str | int, ...] = ()
+    stop: int = 0
 
 
 def position_in(text: str, start: int) -> Position:
@@ -125,52 +126,71 @@ def _tokens(text: str) -> list[Token]:
 
 def _uses(text: str, tokens: list[Token]) -> list[Use]:
     found: dict[tuple[str, str, tuple[str | int, ...]], Use] = {}
+    for use in _occurrences(text, tokens):
+        found.setdefault((use.root, use.name, use.keys), use)
+    return list(found.values())
+
+
+def _occurrences(text: str, tokens: list[Token]) -> Iterator[Use]:
     for index, token in enumerate(tokens):
         follows_dot = index > 0 and tokens[index - 1].text == "."
         called = index + 1 < len(tokens) and tokens[index + 1].text == "("
         if token.kind == "name" and token.text in ROOTS and not follows_dot and not called:
-            use = _use(text, tokens, index)
-            found.setdefault((use.root, use.name, use.keys), use)
-    return list(found.values())
+            yield _use(text, tokens, index)
+
+
+def rewritten(text: str, written: Callable[[Use], str]) -> str:
+    """An expression in which everything that it looks at is written in another way; keys stay as they are."""
+    found, at = "", 0
+    for use in _occurrences(text, _tokens(text)):
+        found += text[at : use.start] + written(use)
+        at = use.stop
+    return found + text[at:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key below something, and where it ends."""
+
+    key: str | int
+    end: int
 
 
 def _use(text: str, tokens: list[Token], index: int) -> Use:
     """What begins at a token, with its keys as far as they are written out."""
-    root = tokens[index]
-    keys, end, at = _keys(tokens, index + 1, root.start + len(root.text))
-    if root.text in ("value", "input"):
-        return Use(root.text, "", root.start, end, keys)
-    if not keys or not isinstance(keys[0], str):
-        wanted = "steps.NAME.output" if root.text == "steps" else f"{root.text}.NAME"
-        raise BadExpression(f"{root.text} is looked at by name: write {wanted}", position_in(text, root.start))
-    name, *below = keys
+    root, at = tokens[index], position_in(text, tokens[index].start)
+    keys = list(_keys(tokens, index + 1))
+    stop = root.start + len(root.text)
+    name = ""
+    if root.text not in ("value", "input"):
+        if not keys or not isinstance(keys[0].key, str):
+            wanted = "steps.NAME.output" if root.text == "steps" else f"{root.text}.NAME"
+            raise BadExpression(f"{root.text} is looked at by name: write {wanted}", at)
+        name, stop = str(keys[0].key), keys[0].end
+        keys = keys[1:]
     if root.text == "steps":
-        if not below or below[0] != "output":
-            raise BadExpression(
-                f"steps.{name} has only an output: write steps.{name}.output", position_in(text, root.start)
-            )
-        below = below[1:]
-    if at < len(tokens) and tokens[at].text == "(":  # the last key was a method
-        below = below[:-1]
-        end = root.start
-    return Use(root.text, str(name), root.start, end, tuple(below))
+        if not keys or keys[0].key != "output":
+            raise BadExpression(f"steps.{name} has only an output: write steps.{name}.output", at)
+        stop = keys[0].end
+        keys = keys[1:]
+    if keys and text[keys[-1].end : keys[-1].end + 1] == "(":  # the last key is a method
+        return Use(root.text, name, root.start, root.start, tuple(key.key for key in keys[:-1]), stop)
+    return Use(root.text, name, root.start, keys[-1].end if keys else stop, tuple(key.key for key in keys), stop)
 
 
-def _keys(tokens: list[Token], at: int, end: int) -> tuple[tuple[str | int, ...], int, int]:
-    keys: list[str | int] = []
+def _keys(tokens: list[Token], at: int) -> Iterator[_Key]:
     while at + 1 < len(tokens):
         if tokens[at].text == "." and tokens[at + 1].kind == "name":
-            keys.append(tokens[at + 1].text)
-            at, end = at + 2, tokens[at + 1].start + len(tokens[at + 1].text)
+            yield _Key(tokens[at + 1].text, tokens[at + 1].start + len(tokens[at + 1].text))
+            at += 2
         elif tokens[at].text == "[" and at + 2 < len(tokens) and tokens[at + 2].text == "]":
             key = _literal(tokens[at + 1])
             if key is None:
-                break
-            keys.append(key)
-            at, end = at + 3, tokens[at + 2].start + 1
+                return
+            yield _Key(key, tokens[at + 2].start + 1)
+            at += 3
         else:
-            break
-    return tuple(keys), end, at
+            return
 
 
 def _literal(token: Token) -> str | int | None:

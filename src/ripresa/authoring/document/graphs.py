@@ -93,10 +93,11 @@ def in_order(loader: Loader, config: Config, shape: Shape, items: list[Placed]) 
 
 def by_needs(loader: Loader, config: Config, shape: Shape, items: list[Placed] | None = None) -> Flow[Any, Any]:
     """Steps that wait for those that they need. One that needs one left out is left out too."""
-    found = items_of(config.get("steps"), config.at("steps")) if items is None else items
+    found = items_of(config.get("steps", []), config.at("steps")) if items is None else items
+    loader.check_ids(found)
     wiring = Wiring(loader, shape.graph())
     needed: set[str] = set()
-    for item in in_dependence(loader, found, shape.name):
+    for item in in_dependence(loader, wiring.named(found)):
         needs = [name for name in _names(item.data.get("needs")) if name in wiring.nodes]
         needed.update(needs, _names(_of(item)), (use.name for use in _uses(item) if use.root == "steps"))
         after = [wiring.nodes[name] for name in needs]
@@ -109,9 +110,8 @@ def by_needs(loader: Loader, config: Config, shape: Shape, items: list[Placed] |
     return wiring.returned(config, lift(only))
 
 
-def in_dependence(loader: Loader, items: list[Placed], name: str) -> list[Placed]:
+def in_dependence(loader: Loader, named: dict[str, Placed]) -> list[Placed]:
     """The steps in an order in which each stands after those that it needs; notes what is needed and not there."""
-    named = {str(item.data.get("id") or f"#{index}"): item for index, item in enumerate(items)}
     needs: dict[str, list[str]] = {}
     for key, item in named.items():
         wanted = [*_names(item.data.get("needs")), *_names(_of(item))]
@@ -126,7 +126,7 @@ def in_dependence(loader: Loader, items: list[Placed], name: str) -> list[Placed
     except InvalidWorkflow as error:
         for problem in error.problems:
             loader.notes.add((*named[problem.where].path, "needs"), f"{problem.where} {problem.message}", problem.code)
-    return items
+    return list(named.values())
 
 
 def _of(item: Placed) -> Any:
@@ -158,6 +158,34 @@ class Wiring:
         self.graph = graph
         self.nodes: dict[str, Node[Any]] = {}
         self.value: Expression = lift(graph.input)
+        self._links: dict[Path, Any] = {}
+
+    def named(self, items: list[Placed]) -> dict[str, Placed]:
+        """The steps by the names that their nodes will have."""
+        found: dict[str, Placed] = {}
+        for item in items:
+            name = item.data.get("id")
+            if not isinstance(name, str):
+                usual, count = self._usual_name(item), 1
+                name = usual
+                while name in found:
+                    count += 1
+                    name = f"{usual}#{count}"
+            found.setdefault(name, item)
+        return found
+
+    def _usual_name(self, item: Placed) -> str:
+        if item.data.get("type") not in IN_GRAPHS:
+            return str(self._link(item).name)
+        config: Any = item.data.get("config")
+        field = config.get("field") if is_object(config) else ""
+        return "first" if item.data.get("type") == "first" else f"state.{field}"
+
+    def _link(self, item: Placed) -> Any:
+        if item.path not in self._links:
+            data = item.plain if item.plain is not None else item.data
+            self._links[item.path] = self.loader.link(data, item.path, listed=True, in_graph=True)
+        return self._links[item.path]
 
     def keep(self, item: Placed, node: Node[Any]) -> None:
         """Let others look at a node by the id of its step."""
@@ -175,7 +203,7 @@ class Wiring:
     def add(self, item: Placed, after: list[Node[Any]]) -> Node[Any] | None:
         """The node of a step."""
         loader = self.loader
-        link = loader.link(item.plain if item.plain is not None else item.data, item.path, listed=True)
+        link = self._link(item)
         before = len(loader.notes.problems)
         args, kwargs = self._arguments(item, link)
         when, unless = (self._condition(item, key) for key in ("when", "unless"))
@@ -187,7 +215,7 @@ class Wiring:
             item.path,
             lambda: self.graph.add(
                 call,
-                name=name if isinstance(name, str) else None,
+                name=name if isinstance(name, str) and "#" not in name else None,
                 when=True if when is None else when,
                 unless=False if unless is None else unless,
                 after=after,
@@ -215,7 +243,9 @@ class Wiring:
         nodes = [self.nodes[name] for name in config.get("of", []) if name in self.nodes]
         if len(nodes) != len(config.get("of", [])) or not nodes:
             return None
-        return self.loader.tried(item.path, lambda: self.graph.first(*nodes, name=item.data.get("id")))
+        name = item.data.get("id")
+        name = name if isinstance(name, str) and "#" not in name else None
+        return self.loader.tried(item.path, lambda: self.graph.first(*nodes, name=name))
 
     def _set(self, config: Config) -> bool:
         field, by = config.get("field"), config.get("by")
@@ -330,7 +360,7 @@ class Wiring:
             return None
         data, path = item.data[key], (*item.path, key)
         if isinstance(data, bool):
-            return data
+            return Condition.always() if data else Condition.never()
         wire = self.loader.tried(path, lambda: self._asked(data, path))
         if isinstance(wire, Condition):
             return wire

@@ -60,6 +60,8 @@ def _sequence(loader: Loader, config: Config, name: str | None) -> Any:
 
 def _graph(loader: Loader, config: Config, name: str | None) -> Any:
     shape = graphs.Shape(name or "graph", **config.options("concurrency", "keep_going"))
+    if "input" in config:
+        shape.given = loader.type(config.get("input"), config.at("input"))
     return graphs.by_needs(loader, config, shape)
 
 

@@ -135,13 +135,15 @@ class Loader:
         if kind == "graph":
             options = self.config(config.get("config", {}), KINDS["graph"], config.at("config"))
             shape.concurrency, shape.keep_going = options.get("concurrency"), options.get("keep_going", False)
+            if "input" in options:
+                shape.given = self.type(options.get("input"), options.at("input"))
             return self.tried((), lambda: graphs.by_needs(self, options, shape)) or self.hole(name)
         made = self.step(whole, ())
         return made if self.state is None or is_step(made) else made.with_state(self.state.kind)
 
     def listed(self, items: list[graphs.Placed], shape: graphs.Shape, config: Config) -> Any:
         """A list of steps: a chain, or a graph if there are needs or values to be made of others."""
-        self._check_ids(items)
+        self.check_ids(items)
         if any("needs" in item.data or item.data.get("type") in IN_GRAPHS for item in items):
             return self.tried(config.path, lambda: graphs.by_needs(self, config, shape, items)) or self.hole(shape.name)
         if "returns" in config or any(map(self._is_computed, items)):
@@ -152,12 +154,20 @@ class Loader:
             return chained or self.hole(shape.name)
         return chained.with_state(shape.state.kind, conflicts=shape.conflicts)
 
-    def _check_ids(self, items: list[graphs.Placed]) -> None:
+    def check_ids(self, items: list[graphs.Placed]) -> None:
+        """Note every id that stands at two steps of a list."""
         seen: dict[str, graphs.Placed] = {}
         for item in items:
             name = item.data.get("id")
-            if isinstance(name, str) and seen.setdefault(name, item) is not item:
+            if not isinstance(name, str):
+                continue
+            base, number = named_again(name)
+            before = sum(named_again(other)[0] == base for other in seen)
+            if seen.setdefault(name, item) is not item:
                 self.notes.add((*item.path, "id"), f"there are two steps {name!r}", code="duplicate_name")
+            elif number and before != number - 1:
+                message = f"is {name!r}, but {before} steps of that name stand before it"
+                self.notes.add((*item.path, "id"), message, code="duplicate_name")
 
     def _is_computed(self, item: graphs.Placed) -> bool:
         """Whether what it is given is made of more than what the one before returned."""
@@ -229,8 +239,11 @@ class Loader:
         """What stands in the place of what is wrong."""
         return Step[..., Any](_nothing, Options(name="hole" if check_name(name, "") else name))
 
-    def link(self, data: Any, path: Path, *, listed: bool = False) -> Any:
-        """A step, flow or workflow: a target, a step, or a list of steps."""
+    def link(self, data: Any, path: Path, *, listed: bool = False, in_graph: bool = False) -> Any:
+        """A step, flow or workflow: a target, a step, or a list of steps.
+
+        `listed`: it stands in a list, which looks to what it is given; `in_graph`: which gives it its name, too.
+        """
         if isinstance(data, str):
             return self._named(self.target(data, path), path, data)
         if is_list(data):
@@ -241,26 +254,28 @@ class Loader:
             name = str(item.data.get("id") or item.data.get("type"))
             shape = graphs.Shape(name)
             return self.listed([item], shape, Config({}, path, set()))
-        return self.step(data, path)
+        return self.step(data, path, in_graph=in_graph)
 
     def links(self, data: list[Any], path: Path) -> list[Any]:
         """Several of them; no two of one name."""
-        self._check_ids(graphs.items_of(data, path))
+        self.check_ids(graphs.items_of(data, path))
         return [self.link(part, (*path, index)) for index, part in enumerate(data)]
 
-    def step(self, data: Any, path: Path) -> Any:
+    def step(self, data: Any, path: Path, *, in_graph: bool = False) -> Any:
         """One step as it stands there, without what it is given."""
         if not is_object(data):
             self.notes.add(path, f"is {data!r}, must be {STEP_WORDS}")
             return self.hole("hole")
         item = self.config(data, STEP, path)
         kind, name = item.get("type"), item.get("id")
+        name = None if name is None else named_again(name)[0]
         wrong = None if name is None else check_name(name, "id")
         if wrong:
             self.notes.add(item.at("id"), wrong)
         if kind is None or wrong:
             return self.hole(str(name or "hole"))
-        made = self.tried(path, lambda: self._made(kind, name, item))
+        given = None if in_graph and "#" not in item.get("id", "") else name
+        made = self.tried(path, lambda: self._made(kind, given, item))
         if made is None:
             return self.hole(str(name or kind))
         return settings.dressed(self, made, item)
@@ -414,6 +429,12 @@ STEP_WORDS = "a step (an object with type), a list of steps, or the target of on
 
 def _nothing(*args: Any, **kwargs: Any) -> Any:
     """Stands for a step that is wrong; it is never run."""
+
+
+def named_again(name: str) -> tuple[str, int]:
+    """What an id such as `fetch#2` says: the name, and its number among the steps of that name (0: the first)."""
+    base, mark, number = name.partition("#")
+    return (base, int(number)) if mark and number.isdecimal() and int(number) > 1 else (name, 0)
 
 
 def uses_in(data: Any) -> Iterator[Use]:

@@ -26,7 +26,7 @@ class Key:
 SORTS: Final = {
     "step": "a step, a list of steps, or the target of one",
     "steps": "a list of steps",
-    "graph": "a list of steps with needs",
+    "graph": "a list of steps",
     "cases": "a list of objects with kind and step",
     "condition": "a ${{ expression }}, a condition as an object, {function: package.module:name}, true or false",
     "selector": "a ${{ expression }} or {function: package.module:name} that gives names",
@@ -73,6 +73,7 @@ KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
     "pass": {},
     "sequence": {"steps": Key("steps", "one after another, each given what the one before returned", required=True)},
     "graph": {
+        "input": Key("type", "the type of what it is given"),
         "steps": Key("graph", "each begins when those it needs have ended", required=True),
         "returns": Key("any", "what it returns, with expressions"),
         "concurrency": _MOST,
@@ -201,7 +202,7 @@ ROOT: Final[Mapping[str, Key]] = {
     "description": Key("text", "for people"),
     "types": Key("object", "names for step types: targets by name"),
     "input": Key("type", "the type of its input"),
-    "steps": Key("graph", "what it does: one after another, or by needs"),
+    "steps": Key("steps", "what it does: one after another, or by needs"),
     "type": Key("text", "the kind of step that the whole is, instead of steps"),
     "config": Key("object", "what that type needs"),
     "returns": Key("any", "what it returns, with expressions"),
@@ -272,7 +273,8 @@ def _is_kind(*kinds: type) -> Callable[[object], bool]:
 
 
 _FINE: Final[dict[str, Callable[[Any], bool]]] = {
-    **dict.fromkeys(("steps", "graph", "cases", "rules"), _is_list),
+    **dict.fromkeys(("steps", "cases", "rules"), _is_list),
+    "graph": _is_kind(list),
     **dict.fromkeys(("text", "type", "target"), _is_text),
     **dict.fromkeys(("targets", "names"), _is_names),
     "step": _is_link,

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from io import StringIO
 from json.decoder import scanstring  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 from typing import Any, Final, cast
 
@@ -40,6 +41,18 @@ def document_of(text: str, name: str = "") -> Document:
     if reader.problems:
         raise InvalidWorkflow(reader.problems, op="document")
     return Document(data, name, reader.positions, reader.inner)
+
+
+def text_of(data: dict[str, Any], *, as_json: bool = False) -> str:
+    """The text of a document, in YAML or JSON. Raises `RipresaError(extra_missing)` as `document_of` does."""
+    if as_json:
+        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    yaml = _yaml().YAML()
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    stream = StringIO()
+    yaml.dump(data, stream)
+    return stream.getvalue()
 
 
 class _Reader:

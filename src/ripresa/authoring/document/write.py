@@ -1,0 +1,394 @@
+"""From a flow back to a document: plain data that gives the same nodes when it is read.
+
+Law: what no document can say is refused with its name, never left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from pydantic_core import from_json
+
+from ...core.durations import MICROSECONDS, microseconds
+from ...core.nodes.approval import Approval, Terms
+from ...core.nodes.approved import Approved
+from ...core.nodes.branch import Branch
+from ...core.nodes.call import Call
+from ...core.nodes.checked import Checked
+from ...core.nodes.choose import Choose
+from ...core.nodes.cleanup import Cleanup
+from ...core.nodes.delay import Delay
+from ...core.nodes.fallback import Fallback
+from ...core.nodes.graph import Graph
+from ...core.nodes.join import WINDOW
+from ...core.nodes.loop import Loop
+from ...core.nodes.map import Map
+from ...core.nodes.node import Node
+from ...core.nodes.parallel import Parallel
+from ...core.nodes.router import Router
+from ...core.nodes.saga import Saga
+from ...core.nodes.sequence import Sequence
+from ...core.nodes.stateful import Stateful
+from ...core.nodes.stream import Stream
+from ...core.nodes.subworkflow import Subworkflow
+from ...core.nodes.undo import Undo, Undoable
+from ...core.nodes.wait import Wait
+from ...core.retry import Retry
+from ...errors import RipresaError
+from ..flow import Runnable
+from ..function import Taken
+from ..questions import ByType
+from ..routing import ByName
+from ..step import Bound, Options, Spread, Step
+from ..wiring import Wires
+from .annotations import text_of
+from .write_graph import graph_config, named_arguments
+from .write_values import asked, refused, selecting
+
+Data = dict[str, Any]
+
+
+class Places(Protocol):
+    """Where things stand that documents name by targets. Each raises `RipresaError(not_exportable)`."""
+
+    def step(self, step: Step[..., Any]) -> tuple[str, Step[..., Any]]:
+        """The target of a step, and the step that it leads to: itself, or one of the same function."""
+        ...
+
+    def thing(self, thing: Any) -> str:
+        """The target of a function, class, workflow, hook, rule or pool."""
+        ...
+
+    def workflow(self, workflow: Any, name: str) -> str:
+        """The target of a durable function that stands under its own name or this one."""
+        ...
+
+    def stream(self, node: Node[Any]) -> str:
+        """The target of the flow that a stream is."""
+        ...
+
+
+def document_of(flow: Runnable[..., Any], places: Places) -> Data:
+    """The document that a flow is. Raises `RipresaError(not_exportable)` that names what no document can say."""
+    writer = Writer(places)
+    node = flow.node
+    data: Data = {"id": flow.name}
+    if flow.version != "1":
+        data["version"] = flow.version
+    data.update(_terms(flow, writer))
+    if isinstance(node, Checked):
+        data["rules"] = [writer.thing(rule) for rule in flow.rules]
+        node = node.body
+    if isinstance(node, Stateful):
+        data.update(writer.state(node))
+        node = node.body
+    whole = writer.item(node)
+    if isinstance(node, Sequence) and node.children:
+        data["steps"] = whole["config"]["steps"]
+    else:
+        data.update({key: whole[key] for key in ("type", "config") if key in whole})
+    if isinstance(node, Call | Subworkflow):
+        raise refused(flow.name, "it is a single step, no flow")
+    if flow.hooks:
+        data["hooks"] = [writer.thing(hook) for hook in flow.hooks]
+    return data
+
+
+def _terms(flow: Any, writer: Writer) -> Data:
+    """What a flow that was a document says about itself."""
+    from .flow import DocumentFlow
+
+    if not isinstance(flow, DocumentFlow):
+        return {}
+    terms = flow.terms
+    found: Data = {"name": terms.title, "description": terms.description, "timeout": terms.timeout}
+    if terms.given is not Any:
+        found["input"] = writer.type(terms.given)
+    if terms.limits is not None:
+        from dataclasses import fields
+
+        values = {each.name: getattr(terms.limits, each.name) for each in fields(terms.limits)}
+        found["limits"] = {name: value for name, value in values.items() if value is not None}
+    return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def length_of(value: int) -> Any:
+    """A length in microseconds as documents write it: seconds, such that it reads back as the same."""
+    seconds = value / MICROSECONDS
+    if microseconds(seconds) != value:  # rounded up past it
+        seconds = (value - 0.5) / MICROSECONDS
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+class Writer:
+    """Writes nodes as data."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+
+    def thing(self, thing: Any) -> str:
+        """The target of something."""
+        return self.places.thing(thing)
+
+    def type(self, kind: Any) -> str:
+        """A type."""
+        return text_of(kind, self.thing)
+
+    def state(self, node: Stateful) -> Data:
+        """What a document says about its typed state."""
+        from ..state_type import state_type
+
+        kind = node.code.kind
+        for policy in ("error", "last_write"):
+            if state_type(kind, policy).shape == node.shape:
+                return {"state": self.thing(kind), **({} if policy == "error" else {"conflicts": policy})}
+        raise refused(node.name, "its state is not as its class declares it")
+
+    # --- parts
+
+    def item(self, node: Node[Any], *, several: bool = False) -> Data:
+        """A node as a step of a list; `several`: it is given several values by what it stands in."""
+        write = WRITERS.get(type(node))
+        if write is None:
+            raise refused(node.name, f"a {node.kind} can stand in no document here")
+        data: Data = self.call(node, several=several) if type(node) is Call else write(self, node)
+        hooks = () if type(node) is Call else node.hooks
+        return {"id": node.name, **data, **({"hooks": [self.thing(hook) for hook in hooks]} if hooks else {})}
+
+    def items(self, nodes: tuple[Node[Any], ...]) -> list[Data]:
+        """Several of them."""
+        return [self.item(node) for node in nodes]
+
+    def call(self, node: Call, *, several: bool = False) -> Data:
+        """A call of a step."""
+        bound: Any = node.code
+        assert isinstance(bound, Bound)
+        target, known = self.places.step(bound.step)
+        config: Data = {"step": target}
+        if isinstance(bound.binding, Wires):
+            config["arguments"] = named_arguments(bound, self.thing)
+        elif isinstance(bound.binding, Spread) and not several:
+            config["spread"] = True
+        return {
+            "type": "call",
+            "config": config,
+            **self._options(bound.step, known),
+            **self._undo(node.undo, bound, known),
+        }
+
+    def _options(self, step: Step[..., Any], known: Step[..., Any]) -> Data:
+        """The options of a step that its target does not have."""
+        mine, usual = step.options, known.options
+        found: Data = {}
+        for name in ("timeout", "effect", "executor", "concurrency"):
+            if getattr(mine, name) != getattr(usual, name) and not (name == "effect" and step.compensation):
+                found[name] = getattr(mine, name)
+        if mine.retry != usual.retry:
+            found["retry"] = retry_data(mine.retry)
+        if mine.pool is not usual.pool:
+            found["pool"] = mine.pool if isinstance(mine.pool, str) else self.thing(mine.pool)
+        if mine.cache != usual.cache:
+            found["cache"] = self._cache(step, mine)
+        more = [hook for hook in mine.hooks if hook not in usual.hooks]
+        if more:
+            found["hooks"] = [self.thing(hook) for hook in more]
+        if any(hook not in mine.hooks for hook in usual.hooks):
+            raise refused(step.name, "it lacks hooks that its declaration has")
+        return found
+
+    def _cache(self, step: Step[..., Any], options: Options) -> Data:
+        cache = options.cache
+        if cache is None or cache.key is not None:
+            raise refused(step.name, "its cache has a key of its own" if cache else "it keeps no results, as declared")
+        return {"ttl": length_of(cache.ttl) if cache.ttl else None, "version": cache.version}
+
+    def _undo(self, undo: Undo | None, bound: Bound, known: Step[..., Any]) -> Data:
+        same = bound.step.compensation is known.compensation
+        return {} if undo is None or same else {"undo": self.undo_item(undo)}
+
+    def undo_item(self, undo: Undo) -> Data:
+        """What undoes something."""
+        return self.item(undo.body, several=True)
+
+    # --- kinds
+
+    def of(self, kind: str, **config: Any) -> Data:
+        """A step of a kind with what it says; None is not said."""
+        return {"type": kind, "config": {key: value for key, value in config.items() if value is not None}}
+
+
+def retry_data(retry: Retry) -> Any:
+    """A retry policy as data: the number of attempts if nothing else is special."""
+    usual = Retry(retry.attempts)
+    found: Data = {"attempts": retry.attempts}
+    for name in ("wait", "backoff", "max_wait", "jitter", "on", "never"):
+        value: Any = getattr(retry, name)
+        if value != getattr(usual, name):
+            found[name] = list(value) if name in ("on", "never") else value
+    return found if len(found) > 1 else retry.attempts
+
+
+def _sequence(writer: Writer, node: Sequence) -> Data:
+    return writer.of("sequence", steps=writer.items(node.children)) if node.children else writer.of("pass")
+
+
+def _graph(writer: Writer, node: Graph) -> Data:
+    kind = None if node.input_type is Any else writer.type(node.input_type)
+    return writer.of("graph", input=kind, **graph_config(writer, node))
+
+
+def _parallel(writer: Writer, node: Parallel) -> Data:
+    join: Any = "first" if node.join.any else "first_success" if node.single else node.join.need or None
+    window = None if node.window == len(node.branches) else node.window
+    on_error = None if join or node.join.on_error == "fail_fast" else node.join.on_error
+    return writer.of("parallel", branches=writer.items(node.branches), join=join, concurrency=window, on_error=on_error)
+
+
+def _map(writer: Writer, node: Map) -> Data:
+    window = None if node.window == WINDOW else node.window
+    on_error = None if node.join.on_error == "fail_fast" else node.join.on_error
+    return writer.of("map", step=writer.item(node.body), concurrency=window, on_error=on_error)
+
+
+def _branch(writer: Writer, node: Branch) -> Data:
+    if isinstance(node.code, ByType):
+        return writer.of("case", cases=_cases(writer, node.code.kinds, node.arms))
+    when = asked(node.code.predicate.fn, node.name, writer.thing)
+    then, otherwise = writer.items(node.arms)
+    return writer.of("branch", when=when, then=then, otherwise=otherwise)
+
+
+def _cases(writer: Writer, kinds: tuple[type, ...], arms: tuple[Node[Any], ...]) -> list[Data]:
+    return [{"kind": writer.type(kind), "step": writer.item(arm)} for kind, arm in zip(kinds, arms, strict=True)]
+
+
+def _choose(writer: Writer, node: Choose) -> Data:
+    window = None if node.window == len(node.arms) else node.window
+    return writer.of(
+        "choose",
+        select=selecting(node.code.predicate.fn, writer.thing),
+        branches=writer.items(node.arms),
+        concurrency=window,
+        on_error=None if node.join.on_error == "fail_fast" else node.join.on_error,
+    )
+
+
+def _loop(writer: Writer, node: Loop) -> Data:
+    predicate = None if node.code is None else asked(node.code.fn, node.name, writer.thing)
+    ends = {"until": predicate if node.after else None, "while": predicate if node.before else None}
+    over = node.over
+    if over.kind == "condition":
+        return writer.of("repeat", step=writer.item(node.body), **ends, at_most=node.at_most)
+    body = writer.item(node.body, several=True)
+    if over.kind == "items":
+        indexed = over.indexed or None
+        data = writer.of("fold", step=body, with_index=indexed, until=ends["until"])
+        data["config"]["start"] = from_json(over.start)
+        return data
+    numbers = {"from": over.first or None, "to": over.last, "by": None if over.step == 1 else over.step}
+    return writer.of("range", step=body, **numbers, until=ends["until"])
+
+
+def _router(writer: Writer, node: Router) -> Data:
+    code = node.code
+    legal = None if code.ways.legal is None else {name: list(names) for name, names in code.ways.legal.items()}
+    parts: Data
+    if isinstance(code, ByName):
+        parts = {"branches": writer.items(node.arms)}
+    else:
+        parts = {"cases": _cases(writer, code.kinds, node.arms)}
+    return writer.of("router", until=writer.type(code.until), at_most=node.at_most, **parts, legal=legal)
+
+
+def _fallback(writer: Writer, node: Fallback) -> Data:
+    return writer.of("fallback", branches=writer.items(node.choices), on=list(node.on) or None)
+
+
+def _saga(writer: Writer, node: Saga) -> Data:
+    return writer.of("saga", step=writer.item(node.children[0]))
+
+
+def _cleanup(writer: Writer, node: Cleanup) -> Data:
+    return writer.of("cleanup", step=writer.item(node.body), handlers=writer.items(node.handlers))
+
+
+def _delay(writer: Writer, node: Delay) -> Data:
+    return writer.of("delay", length=length_of(node.length))
+
+
+def _wait(writer: Writer, node: Wait) -> Data:
+    kind = None if node.output_type is Any else writer.type(node.output_type)
+    timeout = length_of(node.timeout) if node.timeout else None
+    return writer.of("wait", signal=node.signal, value=kind, timeout=timeout)
+
+
+def _people(terms: Terms) -> Data:
+    found: Data = {
+        "question": terms.question,
+        "quorum": terms.quorum if terms.quorum != 1 else None,
+        "assignees": list(terms.assignees) or None,
+        "escalate_to": list(terms.escalate_to) or None,
+        "expiry": terms.expiry if terms.expiry != "fail" else None,
+    }
+    for name in ("remind", "escalate", "timeout"):
+        found[name] = length_of(getattr(terms, name)) if getattr(terms, name) else None
+    return found
+
+
+def _approval(writer: Writer, node: Approval) -> Data:
+    form = None if node.code is None else writer.type(node.code)
+    return writer.of("approval", **_people(node.terms), form=form)
+
+
+def _approved(writer: Writer, node: Approved) -> Data:
+    then, otherwise = writer.items(node.arms)
+    return writer.of("approved", **_people(node.asked.terms), then=then, otherwise=otherwise)
+
+
+def _subworkflow(writer: Writer, node: Subworkflow) -> Data:
+    body: Any = node.body
+    if isinstance(body, Checked):
+        raise refused(node.name, "it is a workflow with rules")
+    dynamic = body.body if isinstance(body, Stateful) else body
+    workflow, binding = dynamic.code, dynamic.code.parameters
+    config: Data = {"step": writer.places.workflow(workflow, node.name.partition("#")[0])}
+    if isinstance(binding, Taken) and isinstance(binding.binding, Wires):
+        config["arguments"] = named_arguments(Bound(workflow, binding.binding), writer.thing)
+    elif isinstance(binding, Taken) and isinstance(binding.binding, Spread):
+        raise refused(node.name, "it is given several values")
+    return {"type": "call", "config": config}
+
+
+def _stream(writer: Writer, node: Stream) -> Data:
+    return writer.of("subworkflow", workflow=writer.places.stream(node))
+
+
+def _undoable(writer: Writer, node: Undoable) -> Data:
+    assert isinstance(node.undo, Undo)
+    return {**writer.item(node.body), "undo": writer.undo_item(node.undo)}
+
+
+WRITERS: Final[dict[type, Callable[[Writer, Any], Data]]] = {
+    Call: Writer.call,
+    Sequence: _sequence,
+    Graph: _graph,
+    Parallel: _parallel,
+    Map: _map,
+    Branch: _branch,
+    Choose: _choose,
+    Loop: _loop,
+    Router: _router,
+    Fallback: _fallback,
+    Saga: _saga,
+    Cleanup: _cleanup,
+    Delay: _delay,
+    Wait: _wait,
+    Approval: _approval,
+    Approved: _approved,
+    Subworkflow: _subworkflow,
+    Stream: _stream,
+    Undoable: _undoable,
+}
+
+__all__ = ["Places", "RipresaError", "Writer", "document_of", "length_of", "retry_data"]

@@ -1,0 +1,132 @@
+"""Where the things of a flow stand by name, so that a document can lead to them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ..authoring.document.write import document_of
+from ..authoring.flow import Flow, Runnable
+from ..authoring.function import Workflow
+from ..authoring.single import Single
+from ..authoring.step import Step
+from ..authoring.stream import Pumped
+from ..core.nodes.node import Node
+from ..errors import RipresaError
+from .targets import own_modules, place_of
+
+
+def export_document(flow: Runnable[..., Any], /) -> dict[str, Any]:
+    """The document that a chain, a graph or any other flow is: plain data that reads back as the same definition.
+
+    Steps, functions and types in it are named by their targets. Raises `RipresaError(not_exportable)` that names what
+    no document can say: a lambda, a function inside a function, a durable function or a step by itself.
+    """
+    if isinstance(flow, Workflow):
+        raise _refused(flow.name, "it is a durable function: documents call it by its target")
+    if isinstance(flow, Single | Step):
+        raise _refused(flow.name, "it is a single step, no flow")
+    return document_of(flow, Named())
+
+
+class Named:
+    """Finds the names of things in the modules where they were made, and in the user's own."""
+
+    def step(self, step: Step[..., Any]) -> tuple[str, Step[..., Any]]:
+        """See `Places`."""
+        target, found = _declared(step.fn)
+        if isinstance(found, Step) and found is not step:
+            other = _search(step)
+            return (other, step) if other else (target, _like(found, step))
+        if isinstance(found, Step):
+            return target, step
+        if found is step.fn:
+            return target, _plain(step)
+        other = _search(step)
+        if other:
+            return other, step
+        raise _nameless(step.fn, step.name)
+
+    def thing(self, thing: Any) -> str:
+        """See `Places`."""
+        target, found = _declared(thing)
+        if target and found is thing:
+            return target
+        other = _search(thing)
+        if other:
+            return other
+        raise _nameless(thing, str(getattr(thing, "name", thing)))
+
+    def workflow(self, workflow: Any, name: str) -> str:
+        """See `Places`."""
+        target, found = _declared(workflow.fn)
+        if target and _same(found, workflow) and workflow.name in (found.name, name):
+            return target
+        raise _nameless(workflow.fn, workflow.name)
+
+    def stream(self, node: Node[Any]) -> str:
+        """See `Places`."""
+        for module, name, value in _everything():
+            if isinstance(value, Flow) and _is_stream_of(value, node):
+                return place_of(module, name, value)  # pyright: ignore[reportUnknownArgumentType]
+        raise _refused(node.name, "it is a stream that stands under no name of its own")
+
+
+def _is_stream_of(flow: Any, node: Any) -> bool:
+    mine, other = getattr(flow.node.code, "step", None), node.code.step
+    if not isinstance(mine, Pumped) or not isinstance(other, Pumped):
+        return False
+    return all(getattr(mine.plan, name) == getattr(other.plan, name) for name in ("source", "stages", "sink", "room"))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two are one workflow, under any name, given its input in any way."""
+    return isinstance(one, Workflow) and (one.fn, one.version, one.timeout) == (other.fn, other.version, other.timeout)
+
+
+def _like(found: Any, step: Step[..., Any]) -> Step[..., Any]:
+    if found.fn is not step.fn:
+        raise _nameless(step.fn, step.name)
+    same: Step[..., Any] = found
+    return same
+
+
+def _plain(step: Step[..., Any]) -> Step[..., Any]:
+    """The step that a plain function is where it stands as a link."""
+    from ..authoring.flow import as_links
+
+    found: Any = as_links((step.fn,), "export")[0]
+    return found  # type: ignore[no-any-return]
+
+
+def _declared(thing: Any) -> tuple[str, Any]:
+    """The target under which something says that it was made, and what stands there now."""
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or "<" in name or module not in sys.modules:
+        return "", None
+    found: Any = sys.modules[module]
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return ("", None) if found is None else (place_of(module, name, found), found)
+
+
+def _search(thing: Any) -> str:
+    return next((place_of(module, name, value) for module, name, value in _everything() if value is thing), "")
+
+
+def _everything() -> Iterator[tuple[str, str, Any]]:
+    for module in own_modules(len(sys.modules)):
+        for name, value in list(vars(sys.modules[module]).items()):
+            if not name.startswith("_"):
+                yield module, name, value
+
+
+def _nameless(thing: Any, name: str) -> RipresaError:
+    qualname = str(getattr(thing, "__qualname__", name))
+    what = "a lambda has no name" if "<lambda>" in qualname else "it stands at the top level of no module"
+    return _refused(qualname if "<" in qualname else name, f"{what}: give it a name there")
+
+
+def _refused(what: str, why: str) -> RipresaError:
+    return RipresaError(f"{what!r} can stand in no document: {why}", code="not_exportable", op="export", where=what)

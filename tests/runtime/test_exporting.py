@@ -1,0 +1,364 @@
+"""What is exported as a document reads back as the same definition, or is refused by name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from ripresa import (
+    Cache,
+    Condition,
+    Graph,
+    Retry,
+    RipresaError,
+    Runnable,
+    Signal,
+    approval,
+    approved,
+    best_effort,
+    branch,
+    case,
+    chain,
+    choose,
+    delay,
+    export_document,
+    fallback,
+    first_of,
+    first_success,
+    fold,
+    for_range,
+    load_document,
+    map_each,
+    n_of,
+    parallel,
+    reducers,
+    repeat,
+    router,
+    saga,
+    speculate,
+    step,
+    stream,
+    wait_for,
+    workflow,
+)
+from ripresa.authoring.document.text import document_of, text_of
+from ripresa.core.definition import describe
+from tests.authoring import material
+from tests.authoring.material import Page, Plan, Scores, plan, shout, write
+from tests.authoring.test_document import KINDS
+from tests.corpus.cases import Case, add, add_one, broken, double, is_even, never, numbers, square, total
+from tests.corpus.control_flow import PATTERNS, chosen, count_down, step_back
+from tests.corpus.workflows import WORKFLOWS, Large, Small, inner, large, small, sort_out, weigh
+
+CASES = [*PATTERNS.values(), *WORKFLOWS]
+
+
+def round_trip(flow: Runnable[..., Any]) -> dict[str, Any]:
+    """The document of a flow, once it is certain that it reads back as the same, also from its text."""
+    data = export_document(flow)
+    for read in (json.loads(json.dumps(data)), document_of(text_of(data)).data):
+        again = load_document(read)
+        assert list(describe(again.node)) == list(describe(flow.node))
+        assert again.definition.hash == flow.definition.hash
+        assert export_document(again) == data
+    return data
+
+
+REFUSED = {
+    "structured loop": "'<lambda>' can stand in no document: a lambda has no name: give it a name there",
+    "while that does not begin": "'<lambda>'",
+    "loop that gives up": "'<lambda>'",
+    "loop in a loop": "'<lambda>'",
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))
+def test_every_flow_of_the_corpus_comes_back_or_is_refused(case: Case) -> None:
+    if case.name in REFUSED or case.flow.node.kind == "dynamic":
+        why = REFUSED.get(case.name, "it is a durable function: documents call it by its target")
+        with pytest.raises(RipresaError) as caught:
+            export_document(case.flow)
+        assert caught.value.code == "not_exportable"
+        assert why in caught.value.message
+    else:
+        round_trip(case.flow)
+
+
+@pytest.mark.parametrize(("part", "given", "expected"), KINDS, ids=str)
+async def test_every_kind_of_step_comes_back_and_runs_alike(part: Any, given: Any, expected: Any) -> None:
+    flow = material.load(part, material.call("anything"))
+    again = load_document(round_trip(flow))
+    assert await again.invoke(given) == await flow.invoke(given)
+
+
+# --- every pattern, nested at random
+
+STEPS = (add_one, double, square, broken)
+
+
+def links(below: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    several = st.lists(below, min_size=1, max_size=3)
+    return st.one_of(
+        several.map(lambda parts: chained(parts)),
+        several.map(lambda parts: parallel(*parts, concurrency=2).into(total_of(len(parts)))),
+        several.map(lambda parts: first_success(*parts)),
+        several.map(lambda parts: chain(choose(chosen_of, *parts)).then(total)),
+        several.map(lambda parts: fallback(*parts, on=ValueError)),
+        below.map(lambda part: chain(numbers).then(map_each(part, concurrency=3)).then(total)),
+        below.map(lambda part: repeat(part, until=is_even, at_most=3, name="again")),
+        below.map(lambda part: branch(is_even, part, add_one)),
+        below.map(lambda part: branch(Condition.equals("value", 3) | ~Condition.always(), part, part)),
+        below.map(saga),
+        below.map(lambda part: chain(part).then(delay("1 s")).then(add_one).cleanup(add_one)),
+        below.map(lambda part: chain(part).then(double, undo=unsquare)),
+        below.map(graph_of),
+    )
+
+
+def chained(parts: list[Any]) -> Any:
+    found = chain(parts[0])
+    for part in parts[1:]:
+        found = found.then(part)
+    return found
+
+
+@step
+async def total_one(a: int) -> int:
+    return a
+
+
+@step
+async def total_three(a: int, b: int, c: int) -> int:
+    return a + b + c
+
+
+def total_of(count: int) -> Any:
+    return {1: total_one, 2: add, 3: total_three}[count]
+
+
+def chosen_of(value: int) -> list[str]:
+    return []
+
+
+async def unsquare(value: int) -> None:
+    return None
+
+
+def graph_of(part: Any) -> Any:
+    graph = Graph("graph", input=int)
+    first = graph.add(part(graph.input), name="first")
+    second = graph.add(add(first.out, graph.input), when=first.out > 3, after=[first])
+    third = graph.map(square, graph.add(numbers(second.out)).out)
+    return graph.returns(graph.first(graph.add(total(third.out)), first).out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.recursive(st.sampled_from(STEPS), links, max_leaves=6).filter(lambda link: isinstance(link, Runnable)))
+def test_whatever_is_made_of_named_parts_comes_back(flow: Any) -> None:
+    round_trip(flow)
+
+
+# --- what the corpus does not have
+
+go = Signal("go", Page)
+
+
+def counted(value: int) -> list[int]:
+    return list(range(value))
+
+
+sent = stream(counted).into(material.remember)
+rule = material.short
+
+
+@step(effect="read", cache=Cache("1 day", version="2"), retry=Retry(4, 2, on=ValueError), timeout=3)
+async def looked_up(value: int) -> int:
+    return value
+
+
+PARTS: list[Any] = [
+    chain(add_one.with_(retry=3, timeout="1 min", concurrency=2)).then(
+        double.with_(pool=material.members, effect="pure")
+    ),
+    chain(add_one.with_(pool="mine", executor="process", hooks=[material.whisper], name="another")),
+    chain(looked_up).then(looked_up.with_(cache=Cache("2 h"), retry=Retry(2, 1, backoff="fixed", jitter=0))),
+    chain(looked_up.with_(cache=True)),
+    chain(add_one, version="7", name="versioned").with_hooks(material.whisper),
+    chain(map_each(shout).with_hooks(material.whisper)),
+    chain(shout).with_rules(rule),
+    chain(plan).with_state(Scores),
+    chain(plan).with_state(Scores, conflicts="last_write"),
+    chain(wait_for(go, timeout="1 s")).then(material.plan_of),
+    chain(wait_for(Signal("any", Any), name="named")),
+    chain(approval("Really?", form=Page, quorum=2, assignees=["ann", "role:boss"], remind="1 h", timeout="1 day")),
+    approved("Really?", add_one, double, escalate="1 h", escalate_to=["bob"], expiry="reject", timeout="2 h"),
+    fallback(broken, square, on=(ValueError, KeyError)),
+    n_of(2, add_one, add_one, double),
+    first_of(add_one, never),
+    best_effort(add_one, broken, concurrency=1),
+    parallel(add_one, double, on_error="fail_slow"),
+    map_each(add_one, on_error="best_effort"),
+    choose(chosen, add_one, double, square, concurrency=1, on_error="fail_slow"),
+    fold(weigh, 3, with_index=True),
+    fold(add, 0, until=is_even),
+    for_range(add, 1, 10, 3),
+    router(until=int, at_most=20, legal={"count_down": ["step_back"], "step_back": ["count_down"]})(
+        count_down, step_back
+    ),
+    router(until=str, at_most=3)(case(Page, material.plan_of).case(Plan, material.title_of)),
+    chain(sort_out).then(case(Small, small).case(Large, large)),
+    chain(inner),
+    chain(inner.named("other")),
+    chain(sent),
+    chain(saga(chain(add_one).then(double, undo=unsquare))),
+    chain(add_one).then(chain(double).then(square), undo=unsquare),
+    chain(add_one).cleanup(double, square),
+    speculate(looked_up, after="10 s", copies=3),
+    chain(delay(0.000003)).then(delay("1 week")).then(delay(1.1)),
+    chain(unsquare),
+    chain(branch(Condition.label("a", "b") & Condition.exists("value.x"), shout, write)),
+]
+
+
+@pytest.mark.parametrize("flow", PARTS, ids=str)
+def test_every_option_comes_back(flow: Any) -> None:
+    round_trip(flow)
+
+
+def wired() -> Any:
+    graph = Graph("wired", input=Page, state=Scores, concurrency=3, keep_going=True, version="2")
+    planned = graph.add(plan(graph.input.url), name="planned")
+    graph.state.best = graph.input.words
+    reducers.append(graph.state.all, 3)
+    graph.state.best = 9
+    written = graph.add(
+        write(planned.out.title, part=planned.out.parts[0]),
+        when=(graph.input.words > 3) & (planned.out.title != "$${{ x }}"),
+        unless=planned.test(is_short),
+    )
+    again = graph.add(write("${{ fixed }}"), after=[planned], unless=Condition.failed("planned"))
+    tested = graph.add(shout(written.out), when=written.test(Condition.equals("value", "x")), name="odd name")
+    made = graph.add(material.anything({"a": [tested.out, graph.state.best], "b": None}, more=written.out))
+    called = graph.add(material.greet(tested.out, times=2))
+    inside = graph.add(chain(shout).then(write)(called.out), when=Condition.always(), unless=graph.state.best > 3)
+    nothing = graph.add(material.nothing_given())
+    optional = graph.add(material.anything())
+    return graph.returns(
+        {"made": made.out, "inside": [inside.out, nothing.out, again.out], "o": optional.out["value"], "n": 7}
+    )
+
+
+def is_short(found: Plan) -> bool:
+    return len(found.title) < 3
+
+
+def test_every_wire_of_a_graph_comes_back() -> None:
+    data = round_trip(wired())
+    steps = {item["id"]: item for item in data["config"]["steps"] if "id" in item}
+    assert steps["write"]["when"] == """${{ (input.words > 3) && (steps.planned.output.title != "$${{ x }}") }}"""
+    assert steps["write#2"]["config"]["arguments"] == {"title": "$${{ fixed }}"}
+    assert steps["anything"]["config"]["arguments"]["value"]["a"][0] == '${{ steps["odd name"].output }}'
+
+
+def test_a_graph_returns_what_it_is_given() -> None:
+    graph = Graph("same", input=list[Page])
+    assert round_trip(graph.returns(graph.input))["config"]["returns"] == "${{ input }}"
+    assert round_trip(Graph("fixed", input=int).returns(3))["config"]["returns"] == 3
+
+
+async def test_expressions_come_back_with_what_they_look_at_written_out() -> None:
+    flow = material.load(
+        material.call("shout", id="s", when="${{ value != input + 'x' }}"),
+        material.call(
+            "anything", **{"with": "${{ {'a': value, 'b': steps.s.output.size() + steps.s.output.size()} }}"}
+        ),
+        material.call("anything", arguments={"value": "it is ${{ value.value.a }} and $${{ this }}"}),
+        name="Title",
+        description="what it does",
+        timeout="1 min",
+        limits={"steps": 9},
+        input="string",
+        version="4",
+    )
+    data = round_trip(flow)
+    assert {key: data[key] for key in ("name", "timeout", "limits", "input", "version")} == {
+        "name": "Title", "timeout": 60, "limits": {"steps": 9, "on_exceeded": "fail"}, "input": "string", "version": "4"
+    }  # fmt: skip
+    assert await load_document(data).invoke("a") == await flow.invoke("a")
+
+
+# --- what no document can say
+
+
+class Looping(BaseModel):
+    loop: bool = True
+
+
+def refused() -> list[tuple[Any, str]]:
+    @step
+    async def local(value: int) -> int:
+        return value
+
+    @step(cache=Cache(key=str), effect="pure")
+    async def keyed(value: int) -> int:
+        return value
+
+    graph: Any = Graph("graph", input=Plan)
+    return [
+        (chain(local), "'refused.<locals>.local' can stand in no document: it stands at the top level of no module"),
+        (chain(lambda value: value), "a lambda has no name"),
+        (branch(lambda value: True, add_one, double), "a lambda has no name"),
+        (branch(Condition.custom("odd", is_even), add_one, double), "is a function under a name of its own"),
+        (branch(~Condition.custom("odd", is_even), add_one, double), "is a function under a name of its own"),
+        (chain(add_one).with_hooks(local_hook()), "it stands at the top level of no module"),
+        (chain(chain(add_one).with_rules(rule)).then(double), "a checked can stand in no document here"),
+        (chain(chain(add_one).with_state(Scores)), "a stateful can stand in no document here"),
+        (chain(keyed.with_(name="x")), "stands at the top level of no module"),
+        (chain(add_one.with_(effect="pure", cache=Cache(key=str))), "its cache has a key of its own"),
+        (chain(hooked.with_(hooks=[])), "it lacks hooks that its declaration has"),
+        (chain(stream(counted).into(shout_all)), "it is a stream that stands under no name of its own"),
+        (graph.returns((graph.input.title,)), "it makes an object or a tuple"),
+        (compared(list[int], lambda given: given[-1] == 3), "its key is neither a text nor a number from 0"),
+        (compared(int, lambda given: given & 3), "& of values that are not true or false"),
+        (compared(Small, lambda given: given == Small(3)), "it is compared with a value to come"),
+        (compared(Looping, lambda given: given.loop), "it is no name for expressions"),
+        (add_one(3).callee, "it is a single step, no flow"),  # type: ignore[attr-defined]
+        (workflow(material.greet.fn), "it is a durable function"),
+    ]
+
+
+def compared(kind: Any, condition: Any) -> Any:
+    graph: Any = Graph("compared", input=kind)
+    return graph.returns(graph.add(material.anything(graph.input), when=condition(graph.input)).out)
+
+
+@step(hooks=[material.whisper])
+async def hooked(value: int) -> int:
+    return value
+
+
+async def shout_all(value: int) -> None:
+    return None
+
+
+def local_hook() -> Any:
+    from ripresa import before
+
+    @before
+    def hook(asked: Any) -> None:
+        return None
+
+    return hook
+
+
+@pytest.mark.parametrize(("flow", "why"), refused(), ids=lambda value: value if isinstance(value, str) else "")
+def test_what_no_document_can_say_is_refused_by_name(flow: Any, why: str) -> None:
+    with pytest.raises(RipresaError) as caught:
+        export_document(flow)
+    assert caught.value.code == "not_exportable"
+    assert why in caught.value.message
