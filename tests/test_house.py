@@ -30,7 +30,7 @@ MAY_CATCH_EVERYTHING = {
     "runtime/streams.py": "a reader that goes away does not hear how the stream ended",
     "runtime/hooks.py": "the border to hooks: what an interceptor or an observer raises becomes data here",
     "runtime/fibers.py": "the border: what a durable function raises is its outcome",
-    "runtime/functions.py": "the border: what a durable function that is thrown away raises, nobody hears",
+    "runtime/interpreter.py": "the border: what a durable function that is thrown away raises, nobody hears",
     "runtime/targets.py": "importing a target runs the user's module: a worker that cannot leaves its runs to others",
 }
 

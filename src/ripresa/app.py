@@ -302,22 +302,33 @@ class App:
     async def _begin(self, known: Runnable[..., Any] | None, queued: QueuedStart) -> bool:
         """Begin a run that a step has queued, unless it has begun; False if its code is not here."""
         from .runtime.engine import Start
+        from .runtime.family import require_own
         from .runtime.waking import QUICKER
 
         head = RunHead(queued.run, queued.workflow, queued.version, "created", queued.target, 0, 0)
         runnable = known or self._code.anywhere(head)
         if runnable is None:
             return False
-        usual = allowed(self.config, runnable, in_session=False)
+        usual = allowed(self.config, runnable, in_session=bool(queued.session))
         given = getattr(runnable, "timeout", None)
         limits = limits_of(None, runnable, self.config.limits, usual.concurrency)
-        timeout = usual.timeout if given is None else given
-        start = Start(runnable, queued.input, queued.run, queued.target, timeout=timeout, limits=limits)
+        start = Start(
+            runnable,
+            queued.input,
+            queued.run,
+            queued.target,
+            timeout=usual.timeout if given is None else given,
+            session=queued.session,
+            limits=limits,
+            parent=queued.parent,
+            reports=queued.reports,
+        )
         try:
             await self.engine.start(start)
         except RunExists:
             await self._existing(start)
             head = await self._head(queued.run)
+            require_own(head, queued)
             if head.status in LIVE and not await self.engine.is_driven(queued.run):
                 try:
                     await self.engine.take(head, runnable)

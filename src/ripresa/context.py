@@ -25,9 +25,21 @@ from .core.items import Items as Items
 from .errors import RipresaError
 from .messages import Approval, Signal, Update
 from .reporting import NOWHERE, Reporting, Sends, SessionData
+from .requested import AskPeople as AskPeople
+from .requested import Gather as Gather
+from .requested import Leave as Leave
+from .requested import MapOver as MapOver
+from .requested import OnClose as OnClose
+from .requested import Race as Race
+from .requested import Saga as Saga
+from .requested import Scope as Scope
+from .requested import SendOut
+from .requested import Sleep as Sleep
+from .requested import WaitFor as WaitFor
 from .terms import Asking, Expiry
 
 if TYPE_CHECKING:
+    from .children import Child
     from .updates import UpdateRequest
 
 Variables: TypeAlias = contextvars.Context
@@ -359,86 +371,6 @@ def in_function() -> bool:
 # --- inside a durable function
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """Request: wait."""
-
-    microseconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class WaitFor:
-    """Request: wait for a signal, at most so many microseconds (0: for ever)."""
-
-    shape: str
-    output_type: Any
-    microseconds: int
-    accepts: Any = None
-    """For an update the type of what comes with it."""
-
-    @property
-    def taken(self) -> Any:
-        """The type that a message has to fit before it is accepted."""
-        return self.output_type if self.accepts is None else self.accepts
-
-
-@dataclass(frozen=True, slots=True)
-class AskPeople:
-    """Request: an approval of `about`; `shape` are its terms, `form` is what people fill in."""
-
-    shape: str
-    output_type: Any
-    form: Any
-    about: object
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """Request: run all; the results in order, or the first failure."""
-
-    awaitables: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """Request: run all; the outcome of the first to end."""
-
-    awaitables: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MapOver:
-    """Request: one call per item."""
-
-    link: Any
-    items: Sequence[Any]
-    concurrency: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Saga:
-    """Request: what is called from now on belongs to a scope of compensation; answered with its `Scope`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """A scope of compensation in a durable function: how the paths of its calls begin, and what came before it."""
-
-    label: str
-    outer: str
-    asked: int
-    seen: int
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Request: leave a scope of compensation, and if it failed undo what was done in it."""
-
-    scope: Scope
-    failed: bool
-
-
 class Awaited:
     """Awaits a request: yields it to whoever steps the durable function."""
 
@@ -577,6 +509,23 @@ class Context(Generic[S]):
         the scope around it, in the end with the run.
         """
         return _Saga()
+
+    async def start(self, call: Coroutine[Any, Any, R], /, *, id: str = "", on_close: OnClose = "abandon") -> Child[R]:
+        """Start a run of its own, once, whatever happens to this one; recorded on return, begun after that.
+
+        Its `id` is made of this run's if none is given. `on_close` is what becomes of it when this run ends, in
+        whatever way: nothing, it is cancelled, or terminated. Raises `InvalidValue` for a bad input.
+        """
+        from .children import start
+
+        return await start(call, id, on_close)
+
+    async def send(self, run: str, signal: Signal[A], value: A, /, *, id: str = "") -> None:
+        """Send another run a signal; recorded on return, delivered after that, counted once.
+
+        Raises `InvalidValue` for a value of another type.
+        """
+        await Awaited(SendOut("signal", run, signal.name, signal.type, value, id))
 
     async def sleep(self, duration: Duration, /) -> None:
         """Wait at least this long, across restarts."""

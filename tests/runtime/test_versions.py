@@ -10,7 +10,7 @@ from ripresa import App, Context, Graph, Step, chain, current, step, workflow
 from ripresa.authoring.registry import Registry
 from ripresa.core.events import Asked, Restarted
 from ripresa.errors import DefinitionChanged, InvalidConfig, RunFailed
-from ripresa.runtime import functions
+from ripresa.runtime import interpreter
 from ripresa.runtime.targets import load_version, migrations_beside, versions_beside
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import Tally, all_of, in_memory, journal_of
@@ -312,7 +312,7 @@ async def test_a_function_that_is_cancelled_does_not_begin_anew() -> None:
 
 
 async def test_a_function_has_a_limit_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(functions, "MOST_CALLS", 3)
+    monkeypatch.setattr(interpreter, "MOST_CALLS", 3)
 
     @workflow
     async def long(ctx: Context, count: int) -> int:

@@ -537,6 +537,8 @@ def _rewind(state: RunState, fact: RolledBack | RunForked) -> None:
     """Begin anew what was under way here: nobody has it in flight any more."""
     if isinstance(fact, RolledBack):
         state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
+    else:
+        state.parent, state.children = "", {}  # they are those of the run that it is a fork of
     state.status = "running"
     state.deadline = state.allowed and state.at + state.allowed
     for frame in list(state.frames.values()):

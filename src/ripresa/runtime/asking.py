@@ -12,10 +12,12 @@ from ..context import Hold, StepContext, copy_variables, enter_step
 from ..core.commands import Ask
 from ..core.events import Answered, Fact, StateGiven, StateMerged, Write
 from ..core.frames import ScopeFrame
+from ..core.nodes.child import DISPATCH
 from ..core.nodes.stateful import STATE
 from ..core.shared import ALL, MERGE
 from ..core.values import text_of
 from ..errors import RipresaError
+from .family import dispatched
 from .session_data import Reading
 from .views import Sheet, Sighted, Targets, View, beginning, sheet_of
 
@@ -80,6 +82,8 @@ def answered(driver: Driver, ask: Ask) -> Fact:
     at, code = driver.state.at, driver.state.frames[ask.path].node.code
     if ask.question == "count":
         return Answered(at, ask.path, b"%d" % len(driver.values.items(ask.value)))
+    if ask.question == DISPATCH:
+        return dispatched(driver, ask)
     if ask.question == STATE:
         return StateGiven(at, ask.path, beginning(code, None, driver.keeper))
     if ask.question == MERGE:

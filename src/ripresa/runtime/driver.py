@@ -50,7 +50,7 @@ from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
 from ..ports import Batch, RunHead, Shared
-from . import hooks, rare
+from . import family, hooks, rare
 from .alarms import Alarms
 from .asking import answered
 from .attempts import Running, attempt, late
@@ -388,7 +388,7 @@ class Driver:
         effects: list[Command] = []
         self._advance(fact, events, effects)
         self.head = self._new_head()
-        batch = Batch(self.run, 1, len(events), encode_events(events), self.keeper.take(), self.head)
+        batch = self._first_batch(events)
         await self.engine.store.create(batch)
         hooks.follow(self)
         self._kept(batch, events)
@@ -418,8 +418,9 @@ class Driver:
             self.carry(earlier, events)
         self._advance(fact, events, effects)
         self.head = self._new_head()
-        row = encode_events(events)
-        await self.engine.store.create(Batch(self.run, 1, len(events), row, self.keeper.take(), self.head))
+        batch = self._first_batch(events)
+        await self.engine.store.create(batch)
+        self.engine.outbox.kept(batch.shared)
         self.engine.feed.publish(self.run, 1, events)
         return effects
 
@@ -435,6 +436,11 @@ class Driver:
         if batch.shared:
             self.engine.outbox.kept(batch.shared)
         self.engine.feed.publish(self.run, batch.seq, events)
+
+    def _first_batch(self, events: list[Event]) -> Batch:
+        shared, self.shared = tuple(self.shared), []
+        row = encode_events(events)
+        return Batch(self.run, 1, len(events), row, self.keeper.take(), self.head, shared=shared)
 
     def _batch(self, first: int, events: list[Event], status: str) -> Batch:
         """What is to become durable together; the run's line in lists only if its status was another before."""
@@ -568,6 +574,8 @@ class Driver:
                 self.output = output
             elif isinstance(event, RunFailed):
                 self.failure = event.failure
+        if self.state.parent or self.state.children:
+            self.shared.extend(family.conclude(self, events))
 
     def answer(self, ask: Ask) -> Fact:
         """Put a question to user code."""

@@ -44,6 +44,7 @@ from ..errors import (
 from ..ports import Clock, Executor, RunHead, Store
 from ..stores.rules import require_active
 from .driver import Driver, Mail
+from .family import PARENT
 from .feed import Feed
 from .hooks import Switchboard, changed_points
 from .ids import new_id
@@ -118,6 +119,10 @@ class Start:
     session: str = ""
     limits: Limits = NONE
     state: object = None
+    parent: str = ""
+    """The run that starts it."""
+    reports: bool = False
+    """Whether that one is told how it ends."""
 
 
 def is_count(value: object) -> bool:
@@ -208,7 +213,7 @@ class Engine:
             start.target,
             now,
             now,
-            tags=start.tags,
+            tags=(*start.tags, PARENT + start.parent) if start.parent else start.tags,
             session=start.session,
         )
         state = RunState(definition.for_run())
@@ -232,6 +237,8 @@ class Engine:
             limits=start.limits.encode(),
             hooks=points,
             state=self._beginning(start, definition, driver),
+            parent=start.parent,
+            reports=start.reports,
         )
         self.describe(driver, definition)
         if start.id:

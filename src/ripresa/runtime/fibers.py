@@ -16,7 +16,7 @@ from ..errors import RipresaError
 from .views import Sheet
 
 if TYPE_CHECKING:
-    from .functions import Interpreter
+    from .interpreter import Interpreter
 
 
 class Sink(Protocol):

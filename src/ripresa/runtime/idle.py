@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..core.advance import accepts, outstanding, stuck
-from ..core.commands import Reconcile, SetTimer
+from ..core.commands import LookUp, Reconcile, SetTimer
 from ..core.durations import MICROSECONDS
 from ..core.events import RunStuck
 from ..errors import RunError, StoreError
@@ -36,7 +36,7 @@ class Idle:
             return None
         wanted = outstanding(driver.state)
         if not all(
-            isinstance(command, SetTimer | Reconcile) for command in wanted
+            isinstance(command, SetTimer | Reconcile | LookUp) for command in wanted
         ):  # somebody outside is still to answer
             return None
         due = next_due(driver)

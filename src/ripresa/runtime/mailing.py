@@ -39,6 +39,11 @@ class QueuedStart:
     definition: str
     target: str
     input: bytes
+    parent: str = ""
+    """The run that starts it."""
+    reports: bool = False
+    """Whether that one is told how it ends."""
+    session: str = ""
 
     def encode(self) -> bytes:
         """As JSON text."""
@@ -82,7 +87,8 @@ class Mailing:
         run = checked_id(id or None, "start") or self._new_id(attempt=isinstance(self._running.frame, StreamFrame))
         self._driver.engine.outbox.remember(runnable)
         text = runnable.encode_input(asked.args, asked.kwargs)
-        start = QueuedStart(run, definition.name, definition.version, definition.hash, target_of(runnable), text)
+        place = (run, definition.name, definition.version, definition.hash, target_of(runnable), text)
+        start = QueuedStart(*place, self._running.run)
         self._add(_Letter("start", run, run, start.encode()))
         return run
 

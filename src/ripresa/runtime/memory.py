@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Any
 
 from ..authoring.flow import Runnable
@@ -13,6 +14,7 @@ from ..stores.memory import MemoryStore
 from .clock import SystemClock
 from .driver import Driver
 from .engine import Engine, Start
+from .family import begin_here
 from .results import cancel_error, result_of, run_error
 
 
@@ -61,7 +63,9 @@ def items(plan: Any, argument: Any) -> AsyncGenerator[Any]:
 async def _engine() -> Engine:
     store = MemoryStore()
     await store.open()
-    return Engine(store, SystemClock())
+    engine = Engine(store, SystemClock())
+    engine.outbox.begin = partial(begin_here, engine)
+    return engine
 
 
 async def _closed(engine: Engine) -> None:

@@ -15,15 +15,18 @@ from ..authoring.flow import Runnable
 from ..core.durations import MICROSECONDS
 from ..errors import Fenced, RipresaError, StoreError
 from ..ports import NEVER, Alarm, Outgoing, Shared
+from .family import ask_to_end, look_up, tell_end, tell_not_started
 from .mailing import QueuedStart
 
 if TYPE_CHECKING:
+    from ..core.commands import LookUp
+    from .driver import Driver
     from .engine import Engine
 
 Sender = Callable[[Outgoing], Awaitable[object]]
 """Delivers what is sent of one kind. It may be called again with the same `id`; what it raises is tried again."""
 
-KINDS: Final = ("signal", "start")
+KINDS: Final = ("signal", "start", "cancel", "terminate", "ended")
 """What is delivered without a sender of one's own."""
 
 PAGE: Final = 500
@@ -62,6 +65,7 @@ class Outbox:
         self._known: dict[str, Runnable[..., Any]] = {}
         self._left_alone: dict[int, int] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._looks: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._alarm: Alarm | None = None
         self._again = self._closed = False
@@ -83,12 +87,19 @@ class Outbox:
         if self._task is None:
             self._task = self._engine.loop.create_task(self._work(), name="ripresa outbox")
 
+    def look_up(self, driver: Driver, command: LookUp) -> None:
+        """See whether a run that was started from here has ended."""
+        if not self._closed:
+            task = self._engine.loop.create_task(look_up(driver, command), name="ripresa look")
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
+
     async def close(self) -> None:
         """Deliver nothing any more; what was begun is delivered again by whoever comes next."""
         self._closed = True
         if self._alarm is not None:
             self._alarm.cancel()
-        under_way = [*self._lanes.values(), *([self._task] if self._task is not None else [])]
+        under_way = [*self._looks, *self._lanes.values(), *([self._task] if self._task is not None else [])]
         for task in under_way:
             task.cancel()
         if under_way:
@@ -150,6 +161,10 @@ class Outbox:
                 queued = QueuedStart.decode(parcel.body)
                 if not await self.begin(self._known.get(queued.definition), queued):
                     return False
+            elif parcel.kind == "ended":
+                await tell_end(self._engine, parcel.target, parcel.body, parcel.id)
+            elif parcel.kind in KINDS:
+                await ask_to_end(self._engine, parcel)
             else:
                 sender = self._senders.get(parcel.kind)
                 if sender is None:
@@ -172,8 +187,9 @@ class Outbox:
         tries = parcel.tries + 1
         wait = min(2**parcel.tries, LONGEST) * MICROSECONDS
         due = NEVER if final or tries >= TRIES else self._engine.clock.now() + wait
-        text = f"{type(error).__name__}: {error}"
-        await self._engine.store.postpone(parcel, parcel._replace(tries=tries, due=due, error=text))
+        failed = parcel._replace(tries=tries, due=due, error=f"{type(error).__name__}: {error}")
+        if await self._engine.store.postpone(parcel, failed) and parcel.kind == "start" and due == NEVER:
+            await tell_not_started(self._engine, failed)
 
 
 def _passes(error: RipresaError) -> bool:

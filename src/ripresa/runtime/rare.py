@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..core.commands import Command, HoldStream, Reconcile
+from ..core.commands import Command, HoldStream, LookUp, Reconcile
 from . import hooks
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def perform(driver: Driver, command: Command) -> None:
-    """Hold a stream, ask a hook, or find out what a step did that is parked."""
+    """Hold a stream, ask a hook, find out what a step did that is parked, or how a run has ended."""
     if isinstance(command, HoldStream):
         if command.path in driver.streams:
             driver.streams[command.path].hold("run", on=command.on)
@@ -20,5 +20,7 @@ def perform(driver: Driver, command: Command) -> None:
         from . import reconciling
 
         reconciling.ask(driver, command)
+    elif isinstance(command, LookUp):
+        driver.engine.outbox.look_up(driver, command)
     else:
         hooks.ask(driver, command)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..authoring.encoding import encode
 from ..core.events import (
     ArtifactSaved,
+    Dispatched,
     Fact,
     FilesTouched,
     Interacted,
@@ -220,13 +221,15 @@ def reported(report: Report, fact: Fact) -> Iterator[Fact]:
     return report.facts(at, path, attempt, completed=isinstance(fact, StepCompleted))
 
 
-SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved, MessageQueued))
+SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved, MessageQueued, Dispatched))
 """Facts that change what runs share, or how the run shares in it."""
 
 
-def shared_by(fact: SessionWritten | ArtifactSaved | MessageQueued, head: RunHead, values: Values) -> Shared:
+def shared_by(
+    fact: SessionWritten | ArtifactSaved | MessageQueued | Dispatched, head: RunHead, values: Values
+) -> Shared:
     """What the store changes with this fact."""
-    if isinstance(fact, MessageQueued):
+    if isinstance(fact, MessageQueued | Dispatched):
         return Outgoing(head.id, fact.path, fact.kind, fact.target, fact.id, values.text(fact.body), fact.at)
     if isinstance(fact, SessionWritten):
         return SessionWrite(fact.session, fact.name, fact.op, values.text(fact.value), fact.at)

@@ -12,6 +12,7 @@ from ..core.events import (
     ApprovalDelegated,
     CancelRequested,
     CheckpointNamed,
+    ChildEnded,
     ContinueRequested,
     Fact,
     LimitsSet,
@@ -27,6 +28,7 @@ from ..core.nodes.approval import ApprovalFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..errors import InvalidValue, RipresaError
 from ..ports import Request
+from . import family
 from .reconciling import fact_of, kept
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ KINDS: Final = (
     "vote",
     "delegate",
     "reconcile",
+    "child",
 )
 
 
@@ -71,6 +74,8 @@ def decode_request(request: Request, now: int) -> Fact:
             return ApprovalDelegated(now, **_voice(body, by))
         case "reconcile":
             return fact_of(body, now)
+        case "child":
+            return family.decode_end(body, now)
         case kind:
             raise RipresaError(f"a run cannot be asked to {kind!r}", code="usage", op="request", hint=", ".join(KINDS))
 
@@ -86,6 +91,8 @@ def checked(fact: Fact, driver: Driver) -> Fact:
         return _checked_vote(fact, driver)
     if isinstance(fact, Reconciled):
         return kept(fact, driver)
+    if isinstance(fact, ChildEnded):
+        return family.kept(fact, driver)
     if not isinstance(fact, SignalReceived):
         return fact
     paths = driver.state.waiters.get(fact.name)

@@ -50,6 +50,16 @@ def cancel_error(run: str, status: str, reason: str, view: RunView | None = None
     return error
 
 
+def child_error(run: str, failure: Failure) -> RunError:
+    """What whoever waits for the end of another run sees if it did not complete."""
+    kind = RunFailed if failure.code == "run_failed" else RunCancelled
+    error = kind(failure.message, run=run, code=failure.code, op="result", where=failure.path)
+    error.__dict__["failure"] = failure
+    if failure.cause is not None:
+        error.__cause__ = error_of(failure.cause)
+    return error
+
+
 def ended(run: str, status: str) -> IllegalTransition:
     """The error for whatever is asked of a run that has ended."""
     return IllegalTransition(f"run {run!r} is {status}: nothing can be asked of it", run=run)

@@ -145,6 +145,7 @@ class SQLiteStore:
         owned = Owned(cursor.lastrowid or 0, 1 + batch.events, 1, head.created_at, ())
         connection.execute(sql["append"], (owned.key, 1, batch.events, batch.row))
         self._database.add_blobs(batch)
+        self._database.share(batch.shared)
         if head.tags:
             self._database.set_tags(head.id, owned, head.tags)
             owned.tags = head.tags

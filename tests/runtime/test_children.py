@@ -1,0 +1,358 @@
+"""Runs that durable functions start: once, by the outbox; their ends are waited for; what becomes of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ripresa import (
+    App,
+    Context,
+    InvalidConfig,
+    RunCancelled,
+    RunFailed,
+    Signal,
+    chain,
+    current,
+    step,
+    workflow,
+)
+from ripresa.core.events import ChildAwaited, ChildEnded, Dispatched
+from ripresa.errors import InvalidValue, RipresaError
+from ripresa.ports import NEVER, Store
+from ripresa.stores.memory import Memory, MemoryStore
+from ripresa.stores.sqlite import SQLiteStore
+
+from .stage import in_memory, journal_of, turns
+
+GO = Signal("go", int)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
+    store: Store = MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "runs.db", "normal")
+    async with App(store, patience=0.05) as app:
+        yield app
+
+
+@step
+async def double(number: int) -> int:
+    return 2 * number
+
+
+@step
+async def broken(number: int) -> int:
+    raise ValueError(f"no {number}")
+
+
+@workflow
+async def listener(ctx: Context, number: int) -> int:
+    return number + await ctx.wait_for(GO)
+
+
+@workflow
+async def both(ctx: Context, number: int) -> list[int]:
+    first = await ctx.start(chain(double)(number))
+    second = await ctx.start(double(number + 1), id="second")
+    return [*(await ctx.gather(first.result(), second.result())), await first.result()]
+
+
+async def test_children_are_runs_of_their_own_whose_results_are_awaited(app: App) -> None:
+    handle = await app.start(both(3), id="p")
+    assert await handle.result() == [6, 8, 6]
+    view = await handle.status()
+    assert set(view.children.values()) == {"completed"}
+    assert "second" in view.children
+    for child in view.children:
+        assert (await (await app.handle(child)).status()).parent == "p"
+    page = await app.runs(tag="parent:p")
+    assert {head.id for head in page.runs} == set(view.children)
+    kinds = [type(event) for event in await journal_of(handle)]
+    assert kinds.count(Dispatched) == 2
+    assert kinds.count(ChildAwaited) == kinds.count(ChildEnded) == 2
+
+
+@workflow
+async def leaves(ctx: Context, count: int) -> list[str]:
+    return [(await ctx.start(double(number))).id for number in range(count)]
+
+
+async def test_many_instances_without_synchronisation_go_on_after_their_parent(app: App) -> None:
+    children = await app.run(leaves(20))
+    results = [await (await app.handle(child)).result() for child in await begun(app, children)]
+    assert results == [2 * number for number in range(20)]
+
+
+async def begun(app: App, children: list[str]) -> list[str]:
+    for child in children:
+        while await app.store.find_run(child) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    return children
+
+
+@workflow
+async def talks(ctx: Context) -> int:
+    child = await ctx.start(listener(1), id="child")
+    await child.send(GO, 4)
+    with pytest.raises(InvalidValue):
+        await child.send(GO, "four")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return await child.result()
+
+
+async def test_a_child_is_sent_signals(app: App) -> None:
+    assert await app.run(talks()) == 5
+
+
+@workflow
+async def tells(ctx: Context, run: str) -> None:
+    await ctx.send(run, GO, 7, id="once")
+    await ctx.send(run, GO, 8, id="once")
+    with pytest.raises(InvalidValue):
+        await ctx.send("", GO, 8)
+
+
+async def test_a_function_sends_signals_to_any_run(app: App) -> None:
+    other = await app.start(listener(1), id="other")
+    await app.run(tells("other"))
+    assert await other.result() == 8
+
+
+@workflow
+async def stops(ctx: Context, how: str) -> str:
+    child = await ctx.start(listener(1), id="child")
+    await (child.cancel("enough") if how == "cancelled" else child.terminate("enough"))
+    try:
+        await child.result()
+    except RunCancelled as error:
+        return f"{error.code} {error.run}: {error.message}"
+    return "it went on"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "terminated"])
+async def test_a_child_is_stopped_and_its_parent_hears_so(app: App, how: str) -> None:
+    assert await app.run(stops(how)) == f"{how} child: run 'child' was {how}: enough"
+    assert (await (await app.handle("child")).status()).status == how
+
+
+@workflow
+async def survives(ctx: Context, number: int) -> str:
+    child = await ctx.start(broken(number), id="child")
+    try:
+        await child.result()
+    except RunFailed as error:
+        return f"{error.run} {type(error.__cause__).__name__} {error.__cause__}"
+    return "it did not fail"
+
+
+async def test_a_failed_child_raises_with_the_steps_own_error(app: App) -> None:
+    assert await app.run(survives(3)) == "child ValueError no 3"
+
+
+@workflow
+async def relies(ctx: Context, number: int) -> int:
+    child = await ctx.start(mendable(number), id="child")
+    return await child.result()
+
+
+MENDED: list[int] = []
+
+
+@step
+async def mendable(number: int) -> int:
+    if not MENDED:
+        raise ValueError("not yet")
+    return number
+
+
+async def test_a_parent_goes_on_with_a_child_that_was_mended(app: App) -> None:
+    MENDED.clear()
+    handle = await app.start(relies(3), id="p")
+    with pytest.raises(RunFailed, match="run 'child' failed") as caught:
+        await handle.result()
+    assert isinstance(caught.value.__cause__, RipresaError)
+    MENDED.append(1)
+    assert await (await app.resume("child", runnable(mendable))).result() == 3
+    assert await (await app.resume("p", relies)).result() == 3
+
+
+def runnable(callee: Any) -> Any:
+    from ripresa.authoring.single import runnable_of
+
+    return runnable_of(callee)
+
+
+@workflow
+async def closes(ctx: Context, how: Any) -> str:
+    child = await ctx.start(listener(1), id="child", on_close=how)
+    await ctx.wait_for(GO)
+    return child.id
+
+
+@pytest.mark.parametrize(("how", "end"), [("abandon", "running"), ("cancel", "cancelled"), ("terminate", "terminated")])
+@pytest.mark.parametrize("ends", ["completes", "is cancelled", "is terminated"])
+async def test_what_becomes_of_a_child_when_its_parent_ends(app: App, how: str, end: str, ends: str) -> None:
+    handle = await app.start(closes(how), id="p")
+    await begun(app, ["child"])
+    child = await app.handle("child")
+    if ends == "completes":
+        await handle.send(GO, 1)
+        await handle.result()
+    else:
+        await (handle.cancel() if ends == "is cancelled" else handle.terminate())
+        with pytest.raises(RunCancelled):
+            await handle.result()
+    while any(each.due < NEVER for each in await app.store.outgoing_of("p")):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    if how == "abandon":
+        await child.send(GO, 1)
+        assert await child.result() == 2
+    else:
+        with pytest.raises(RunCancelled, match="which started it"):
+            await child.result()
+    assert (await child.status()).status == ("completed" if how == "abandon" else end)
+
+
+async def test_an_unknown_way_to_close_and_a_bad_id_are_refused(app: App) -> None:
+    with pytest.raises(RunFailed, match="on_close is 'forget'") as caught:
+        await app.run(closes("forget"))
+    assert caught.value.failure.code == "invalid_config"
+
+
+@workflow
+async def strange(ctx: Context) -> list[str]:
+    errors: list[str] = []
+
+    async def plain() -> int:
+        return 1
+
+    for make in (lambda: ctx.start(plain()), lambda: ctx.start(double("x")), lambda: ctx.start(double(1), id=" ")):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        try:
+            await make()
+        except (RipresaError, InvalidConfig) as error:
+            errors.append(error.code)
+    return errors
+
+
+async def test_what_cannot_be_started_raises_where_it_is_asked_for(app: App) -> None:
+    assert await app.run(strange()) == ["usage", "invalid_input", "invalid_config"]
+
+
+@workflow
+async def takes_an_id(ctx: Context) -> int:
+    return await (await ctx.start(double(1), id="taken")).result()
+
+
+async def test_a_child_that_cannot_be_started_fails_for_its_parent(app: App) -> None:
+    await app.run(double(2), id="taken")
+    with pytest.raises(RunFailed, match="run 'taken' could not be started: RunExists") as caught:
+        await app.run(takes_an_id(), id="p")
+    assert caught.value.failure.code == "run_failed"
+    [left] = await app.store.outgoing_of("p")
+    assert left.due == NEVER
+
+
+async def test_a_run_of_somebody_else_is_not_taken_for_a_child(app: App) -> None:
+    await app.run(double(1), id="taken")
+    with pytest.raises(RunFailed, match="was not started by run 'p'"):
+        await app.run(takes_an_id(), id="p")
+
+
+@workflow
+async def late(ctx: Context) -> int:
+    child = await ctx.start(double(4), id="child")
+    await ctx.wait_for(GO)
+    return await child.result()
+
+
+async def test_a_child_that_ended_long_before_is_found_in_the_store(app: App) -> None:
+    handle = await app.start(late(), id="p")
+    await begun(app, ["child"])
+    await (await app.handle("child")).result()
+    while await app.store.outgoing_of("child"):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    await handle.send(GO, 1)
+    assert await handle.result() == 8
+
+
+async def test_a_parent_that_sleeps_is_woken_by_the_end_of_its_child(tmp_path: Path) -> None:
+    async with App(SQLiteStore(tmp_path / "runs.db", "normal"), linger=0.0) as app:
+        handle = await app.start(waits_for_one(), id="p")
+        child = None
+        while child is None or child.status != "waiting":
+            await asyncio.sleep(0.001)
+            child = await app.store.find_run("child")
+        while "p" in app.engine.drivers:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await (await app.handle("child", listener)).send(GO, 1)
+        assert await handle.result() == 2
+
+
+@workflow
+async def waits_for_one(ctx: Context) -> int:
+    return await (await ctx.start(listener(1), id="child")).result()
+
+
+async def test_a_parent_that_was_left_hears_of_the_end_of_its_child() -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        await app.start(waits_for_one(), id="p")
+        await begun(app, ["child"])
+    async with in_memory(memory) as app:
+        child = await app.resume("child", listener)
+        await child.send(GO, 4)
+        await child.result()
+        while await app.store.outgoing_of("child"):
+            await turns(1)
+    async with in_memory(memory) as app:
+        assert await (await app.resume("p", waits_for_one)).result() == 5
+
+
+async def test_a_child_that_was_pruned_is_not_waited_for() -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        handle = await app.start(late(), id="p")
+        await begun(app, ["child"])
+        await (await app.handle("child")).result()
+        while await app.store.outgoing_of("child"):
+            await turns(1)
+        await app.select(workflow="double").prune(ended_before=None)
+        await handle.send(GO, 1)
+        with pytest.raises(RunFailed, match="is not there any more"):
+            await handle.result()
+
+
+async def test_a_fork_does_not_end_the_children_of_the_run_it_comes_from(app: App) -> None:
+    handle = await app.start(closes("cancel"), id="p")
+    await begun(app, ["child"])
+    fork = await handle.fork()
+    await fork.send(GO, 1)
+    await fork.result()
+    child = await app.handle("child")
+    await child.send(GO, 1)
+    assert await child.result() == 2
+
+
+async def test_without_an_app_children_run_beside_their_parent() -> None:
+    assert (await both(1))[0] == 2
+
+
+@step
+async def starts(number: int) -> str:
+    return current().start(double(number), id="child")
+
+
+async def test_what_a_step_starts_names_its_parent_too(app: App) -> None:
+    await app.run(starts(1), id="p")
+    await begun(app, ["child"])
+    assert (await (await app.handle("child")).status()).parent == "p"
+    assert (await (await app.handle("p")).status()).children == {"child": "started"}
+
+
+async def test_a_child_belongs_to_the_session_of_its_parent(app: App) -> None:
+    session = await app.sessions.create(owner="eva")
+    await app.run(both(1), id="p", session=session.id)
+    head = await app.store.find_run("second")
+    assert head is not None
+    assert head.session == session.id
