@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .authoring.transitions import Transitions, transitions
     from .authoring.unknown import Unknown
     from .authoring.waits import approval, approved, wait_for
+    from .children import Child
     from .client import Handle, Outcome
     from .config import Config, Features
     from .context import Context, StepContext, current
@@ -116,6 +117,7 @@ __version__ = "0.1.0rc1"
 _PLACES = {
     "app": ("App",),
     "artifacts": ("Artifact",),
+    "children": ("Child",),
     "config": ("Config", "Features"),
     "client": ("Handle", "Outcome"),
     "context": ("Context", "StepContext", "current"),
@@ -263,6 +265,7 @@ __all__ = [
     "CancelToken",
     "Chain",
     "CheckpointNaming",
+    "Child",
     "Condition",
     "Config",
     "Context",

@@ -39,6 +39,12 @@ def chosen(value: int) -> list[str]:
 
 
 @workflow
+async def unsynchronized(ctx: Context, count: int) -> list[str]:
+    """Instances are begun, as runs of their own, and nobody waits for them."""
+    return [(await ctx.start(square(number), id=f"child {number}")).id for number in range(count)]
+
+
+@workflow
 async def multi_merge(ctx: Context, value: int) -> list[int]:
     """What follows the merge runs once for every branch, without waiting for the others."""
 
@@ -325,6 +331,7 @@ PATTERNS = {
     9: Case("structured discriminator", discriminator, (3,), [6]),
     10: Case("arbitrary cycles", router(until=int, at_most=20)(count_down, step_back), (3,), 0),
     11: Case("implicit termination", implicit_termination, (3,), 9),
+    12: Case("multiple instances without synchronization", unsynchronized, (3,), ["child 0", "child 1", "child 2"]),
     13: Case("multiple instances known in the design", instances_known_in_the_design, (2,), [4, 9, 16]),
     14: Case("multiple instances known at run time", chain(numbers).then(map_each(square)), (4,), [0, 1, 4, 9]),
     15: Case("multiple instances known to nobody before", instances_known_to_nobody_before, (3,), 15),

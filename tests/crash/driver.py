@@ -54,6 +54,7 @@ from ripresa import (
 from ripresa.core.codec import decode_events
 from ripresa.core.events import (
     CallRecorded,
+    Dispatched,
     Intercepted,
     Migrated,
     RolledBack,
@@ -485,6 +486,32 @@ async def undone(app: App) -> list[Any]:
     return [*report.undone, *counts]
 
 
+@workflow
+async def offspring(ctx: Context, value: int) -> int:
+    return await add(await add(value))
+
+
+@workflow
+async def parent(ctx: Context, value: int) -> list[int]:
+    first = await ctx.start(offspring(value))
+    second = await ctx.start(offspring(10 * value), id="chosen", on_close="cancel")
+    await ctx.start(offspring(100 * value))
+    return [await second.result(), await first.result()]
+
+
+async def family(app: App) -> list[Any]:
+    """Children are started once, whatever happens; those that a killed process left are taken up."""
+    await app.resume_all()
+    result = await app.run(parent(1), id="family")
+    events = [item.event for item in await app.engine.history("family")]
+    children = [event.target for event in events if isinstance(event, Dispatched)]
+    while any([await app.store.find_run(child) is None for child in children]):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    results = [await (await app.handle(child, offspring)).result() for child in children]
+    page = await app.runs(workflow="offspring")
+    return [*result, *results, len(page.runs)]
+
+
 async def main() -> dict[str, Any]:
     """Run to the end what is to be run; the results."""
     if job["names"] == ["travel"]:
@@ -495,6 +522,10 @@ async def main() -> dict[str, Any]:
         deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
         async with App(deadly, migrations=[Migration("shifted", "1", "2", to_total)]) as app:
             return {"results": await stateful_travel(app)}
+    if job["names"] == ["family"]:
+        deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
+        async with App(deadly, workflows=[offspring, parent]) as app:
+            return {"results": await family(app)}
     if job["names"] == ["undone"]:
         async with App(Deadly(job["store"], *job.get("kill", ("never", 0)))) as app:
             return {"results": await undone(app)}

@@ -220,3 +220,17 @@ def test_an_undo_takes_back_each_step_once(place: Place, where: str) -> None:
         killed = place.run(where, number)["status"] == -signal.SIGKILL
         assert place.run()["results"] == expected, (where, number)
     assert number > 5
+
+
+@pytest.mark.parametrize("where", ["after", "commit"])
+def test_a_child_is_started_once_and_its_end_is_heard(place: Place, where: str) -> None:
+    place.names = ["family"]
+    expected = place.run()["results"]
+    assert expected == [12, 3, 3, 12, 102, 3]
+    number, killed = 0, True
+    while killed:
+        number += 1
+        place.fresh()
+        killed = place.run(where, number)["status"] == -signal.SIGKILL
+        assert place.run()["results"] == expected, (where, number)
+    assert number > 8

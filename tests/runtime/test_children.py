@@ -96,8 +96,9 @@ async def begun(app: App, children: list[str]) -> list[str]:
 async def talks(ctx: Context) -> int:
     child = await ctx.start(listener(1), id="child")
     await child.send(GO, 4)
+    wrong: Any = "four"
     with pytest.raises(InvalidValue):
-        await child.send(GO, "four")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await child.send(GO, wrong)
     return await child.result()
 
 
@@ -227,9 +228,10 @@ async def strange(ctx: Context) -> list[str]:
     async def plain() -> int:
         return 1
 
-    for make in (lambda: ctx.start(plain()), lambda: ctx.start(double("x")), lambda: ctx.start(double(1), id=" ")):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    wrong: Any = "x"
+    for call, id in ((plain(), ""), (double(wrong), ""), (double(1), " ")):
         try:
-            await make()
+            await ctx.start(call, id=id)
         except (RipresaError, InvalidConfig) as error:
             errors.append(error.code)
     return errors
@@ -356,3 +358,38 @@ async def test_a_child_belongs_to_the_session_of_its_parent(app: App) -> None:
     head = await app.store.find_run("second")
     assert head is not None
     assert head.session == session.id
+
+
+STARTED: list[int] = []
+
+
+@step
+async def stuck_at_first(number: int) -> int:
+    STARTED.append(number)
+    if len(STARTED) == 1:
+        await asyncio.Event().wait()
+    return number
+
+
+slow = chain(stuck_at_first, name="slow")
+
+
+@workflow
+async def waits_for_a_slow_one(ctx: Context) -> int:
+    return await (await ctx.start(slow(5), id="child")).result()
+
+
+async def test_who_waits_for_a_run_that_its_process_left_takes_it_up() -> None:
+    STARTED.clear()
+    memory = Memory()
+    async with in_memory(memory) as app:
+        await app.start(waits_for_a_slow_one(), id="p")
+        while not STARTED:
+            await turns(1)
+    async with App(MemoryStore(memory), workflows=[slow]) as app:
+        assert await (await app.resume("p", waits_for_a_slow_one)).result() == 5
+
+
+async def test_tags_that_say_who_started_a_run_are_ripresas_own(app: App) -> None:
+    with pytest.raises(InvalidConfig, match="'parent:'"):
+        await app.start(double(1), tags=["parent:p"])

@@ -16,6 +16,7 @@ from ripresa import (
     BeforeStep,
     Call,
     Chain,
+    Child,
     Condition,
     Context,
     FanOutEvents,
@@ -410,6 +411,16 @@ async def waits(ctx: Context, handle: Handle[str]) -> None:
     await asked.answer(Ready("a"))
     assert_type(await handle.update(rise, 3, id="1"), Ready)
     assert_type(await ctx.race(ctx.wait_for(edited), ctx.sleep(3)), Ready | None)
+
+
+async def children(ctx: Context) -> None:
+    child = await ctx.start(length("a"), on_close="cancel")
+    assert_type(child, Child[int])
+    assert_type(await child.result(), int)
+    assert_type(await (await ctx.start(chain(shout).then(length)("a"), id="c")).result(), int)
+    assert_type(await child.send(edited, Ready("a")), None)
+    assert_type(await ctx.send("r", edited, Ready("a")), None)
+    assert_type(await ctx.race(child.result(), ctx.sleep(3)), int | None)
 
 
 # time travel, versions

@@ -398,3 +398,16 @@ stream(lines).time_window("1 min", at=str.upper)  # M320 stream: a time is a dat
 stream(pages).time_window("1 min", at=length)  # M321 stream: the time of another item
 stream(lines).time_window("1 min", at=length).map(length)  # M322 stream: a window is not its items
 stream(lines).time_window("1 min", at=length).batch(2).into(store)  # M323 stream: windows are no numbers
+
+# children
+
+
+async def children(ctx: Context) -> None:
+    await ctx.start(length)  # M270 start: not a call
+    await ctx.start(length(3))  # M271 start: wrong argument of the call
+    await ctx.start(length("a"), on_close="forget")  # M272 start: an unknown way to close
+    child = await ctx.start(length("a"))
+    await announce(await child.result())  # M273 result: of another type
+    await child.send(edited, 3)  # M274 send: a value of another type
+    ctx.send("r", edited, Ready("a"))  # M275 send: not awaited
+    child.result()  # M276 result: not awaited

@@ -163,6 +163,8 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("started", _clock(view.created_at)),
         ("updated", _clock(view.updated_at)),
         ("forked from", f"{view.origin}, after event {view.forked_at}" if view.origin else ""),
+        ("started by", view.parent and f"run {view.parent}"),
+        ("children", ", ".join(f"{run} ({status})" for run, status in view.children.items())),
         ("target", view.target),
         ("tags", " ".join(view.tags)),
         ("session", view.session),

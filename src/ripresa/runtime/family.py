@@ -28,13 +28,14 @@ from ..core.events import (
     RunTerminated,
     RunUndone,
 )
-from ..core.lifecycle import TERMINAL
+from ..core.lifecycle import ACTIVE, TERMINAL
 from ..core.nodes.child import Dispatch
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.values import Value
 from ..core.view import view_of
 from ..errors import IllegalTransition, RunExists, RunNotFound, StoreError
 from ..ports import NEVER, Outgoing, RunHead
+from .bodies import encode_request, encode_signal
 from .mailing import QueuedStart
 from .targets import target_of
 
@@ -56,8 +57,6 @@ _log = logging.getLogger("ripresa")
 
 def dispatched(driver: Driver, ask: Ask) -> Dispatched:
     """What a durable function has asked to be sent, as a fact."""
-    from .requests import encode_request, encode_signal
-
     state, frame = driver.state, driver.state.frames[ask.path]
     assert isinstance(frame.node, Dispatch)
     assert isinstance(frame.parent, DynamicFrame)
@@ -98,8 +97,6 @@ def conclude(driver: Driver, events: Sequence[Event]) -> list[Outgoing]:
         body = encode_end(driver.run, state.status, output, failure_for(driver.run, state.status, _why(driver)))
         sent.append(Outgoing(driver.run, "", "ended", state.parent, place, body, state.at))
     for child, close in state.children.items():
-        from .requests import encode_request
-
         body = encode_request(f"run {driver.run!r}, which started it, is {state.status}", driver.run)
         sent.append(Outgoing(driver.run, "", close, child, f"{place}/{child}", body, state.at))
     return [each for each in sent if each not in driver.shared]
@@ -217,6 +214,8 @@ async def _end_of(engine: Engine, parent: str, run: str) -> ChildEnded | None:
     if head is None:
         return ChildEnded(0, run, "failed", failure=Failure("run_failed", f"run {run!r} is not there any more"))
     if head.status not in TERMINAL:
+        if head.status in ACTIVE and not await engine.is_driven(run):
+            await engine.waker.take_up(head)  # its process left it; if its code is not here, others may have it
         return None
     view = view_of(await engine.history(run))
     if not view.ended:  # it was taken up again at this very moment

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..errors import InvalidConfig
 from ..stores.address import SCHEMES
+from .family import PARENT
 from .outbox import KINDS
 
 OWN: Final = ("auto", "process")
@@ -42,4 +43,7 @@ def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
     bad = [tag for tag in tags if not tag or not tag.isprintable()]
     if isinstance(tags, str) or bad:
         raise InvalidConfig(f"tags is {tags!r}, must be a list of printable texts", op="start")
+    own = [tag for tag in tags if tag.startswith(PARENT)]
+    if own:
+        raise InvalidConfig(f"tags has {own[0]!r}; what begins with {PARENT!r} is Ripresa's own", op="start")
     return tuple(tags)
