@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -347,11 +347,21 @@ def enter_step(variables: Variables, context: StepContext) -> None:
     variables.run(_step.set, context)
 
 
-@contextmanager
-def holding(hold: Hold) -> Generator[None, None, None]:
+def holding(hold: Hold) -> AbstractContextManager[None]:
     """Let `current()` know that the running code, and what it begins, holds a member of a pool."""
     before = _step.get()
-    _step.set(Holding(before._attempt, (*before.holds, hold)))  # pyright: ignore[reportPrivateUsage]
+    return _instead(Holding(before._attempt, (*before.holds, hold)))  # pyright: ignore[reportPrivateUsage]
+
+
+def within(attempt: Any) -> AbstractContextManager[None]:
+    """Let `current()` answer with this attempt for a while, holding what it holds."""
+    return _instead(Holding(attempt, _step.get().holds))
+
+
+@contextmanager
+def _instead(context: StepContext) -> Generator[None, None, None]:
+    before = _step.get()
+    _step.set(context)
     try:
         yield
     finally:

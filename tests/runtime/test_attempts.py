@@ -9,10 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
-from ripresa import Context, Retry, RunFailed, StepError, chain, current, map_each, step, workflow
+from ripresa import Context, Retry, RunFailed, Step, StepError, chain, current, map_each, step, workflow
 from ripresa.core.events import (
     AttemptLost,
     CallFailed,
+    CallRecorded,
     RetryScheduled,
     StepCompleted,
     StepFailed,
@@ -655,3 +656,59 @@ async def test_a_journaled_call_that_raises_a_timeout_of_its_own_did_not_take_to
 
     async with in_memory() as app:
         assert await app.run(calling()) == "of my own"
+
+
+async def test_calls_within_a_journaled_call_are_its_own() -> None:
+    """Two equal calls whose inner calls are equal: what the first did inside is not handed to the second."""
+    sent: list[str] = []
+
+    @step
+    async def send(text: str) -> int:
+        sent.append(text)
+        return len(sent)
+
+    @step
+    async def outer(text: str) -> int:
+        number = await current().call(send, text)
+        if len(sent) == 2 and not sent.count("crash"):
+            sent.append("crash")
+            raise ValueError("between the inner call and the end of the outer one")
+        return number
+
+    @step(retry=Retry(2, 0))
+    async def calling() -> list[int]:
+        return [await current().call(outer, "a"), await current().call(outer, "a")]
+
+    async with in_memory() as app:
+        handle = await app.start(calling())
+        assert await handle.result() == [1, 2]
+        keys = [event.key for event in await journal_of(handle) if isinstance(event, CallRecorded)]
+    assert sent == ["a", "a", "crash"]
+    assert len(keys) == len(set(keys)) == 4
+    assert keys[0].startswith(f"{keys[1]}>send:")
+
+
+async def test_a_call_may_say_as_what_its_failure_is_recorded() -> None:
+    tries: list[int] = []
+
+    class Telling(Step[[int], str]):
+        def settle(self, error: Exception) -> str:
+            return f"failed: {error}"
+
+    @step(retry=Retry(2, 0))
+    async def failing_for_good(number: int) -> str:
+        tries.append(number)
+        raise ValueError("no")
+
+    told = Telling(failing_for_good.fn, failing_for_good.options)
+
+    @step(retry=Retry(2, 0))
+    async def calling() -> str:
+        result = await current().call(told, 1)
+        if current().attempt == 1:
+            raise ValueError("again")
+        return result
+
+    async with in_memory() as app:
+        assert await app.run(calling()) == "failed: no"
+    assert tries == [1, 1]

@@ -138,10 +138,11 @@ class Parameters:
         """The type of the one value that the arguments become."""
         if self.only is not None:
             return self.type_of(self.only)
-        return self._fields
+        return self.fields
 
     @cached_property
-    def _fields(self) -> Any:
+    def fields(self) -> Any:
+        """The type of the object of named arguments, also of a function with one parameter."""
         from typing_extensions import TypedDict
 
         kinds = {name: self.type_of(name) for name in self.names}
@@ -159,7 +160,7 @@ class Parameters:
         if self.only is not None:
             value = bound.get(self.only, self.signature.parameters[self.only].default)
             return encode(value, self.input_type, where=where, code="invalid_input")
-        return encode(dict(bound), self._fields, where=where, code="invalid_input")
+        return encode(dict(bound), self.fields, where=where, code="invalid_input")
 
     @cached_property
     def _takes_one(self) -> bool:
@@ -170,7 +171,7 @@ class Parameters:
         if self.only is not None:
             argument = reader.read(value, self.input_type)
             return ((argument,), {}) if self._takes_one else ((), {self.only: argument})
-        found: dict[str, Any] = reader.read(value, self._fields)
+        found: dict[str, Any] = reader.read(value, self.fields)
         bound = inspect.BoundArguments(self.signature, {})
         bound.arguments = {name: found[name] for name in self.names if name in found}
         return bound.args, bound.kwargs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from ..context import (
     current,
     enter_step,
     holding,
+    within,
 )
 from ..core.advance import accepts
 from ..core.commands import CancelStep, RunStep
@@ -245,11 +246,17 @@ class Running:
 
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         """Perform a journaled call: the recorded result, or a new one that is durable before it is returned."""
+        return await self.record_within("", fn, args, kwargs, key)
+
+    async def record_within(
+        self, scope: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str
+    ) -> Any:
+        """The same inside the journaled call with the key `scope`; empty: inside none."""
         known = getattr(fn, "parameters", None)
         parameters = known if isinstance(known, Parameters) else Parameters(fn)
         name: object = getattr(fn, "name", None) or getattr(fn, "__qualname__", repr(fn))
         text = parameters.encode(args, kwargs, where=f"{self.path}/{name}")
-        key = self._call_key(str(name), text, key)
+        key = self._call_key(f"{scope}{name}", text, key)
         found = (self.frame.recorded or {}).get(key)
         if found is None:
             found = await self._perform(fn, parameters, args, kwargs, key)
@@ -274,12 +281,17 @@ class Running:
             try:
                 async with self.lent(options.pool):
                     await self._intend(options, key)
-                    result = await self._limited(fn, options, args, kwargs)
+                    with within(_Within(self, key)):
+                        result = await self._limited(fn, options, args, kwargs)
                 break
             except Exception as error:
                 wait = await self._failed_call(options, error, key, tries)
                 if wait is None:
-                    raise
+                    settle = getattr(fn, "settle", None)
+                    if settle is None:
+                        raise
+                    result = settle(error)
+                    break
                 await sleep(self.driver.clock, wait)
         text = encode(result, parameters.returns, where=f"{self.path}/{options.name}")
         value = self.driver.keeper.keep(text)
@@ -351,6 +363,23 @@ class Running:
             return await run_plainly(fn.fn if isinstance(fn, Step) else fn, args, kwargs)
         result = await self.driver.engine.threads.run(partial(copy_variables().run, fn.fn, *args, **kwargs))
         return await result if isawaitable(result) else result
+
+
+class _Within:
+    """The attempt as a journaled call sees it: the calls that it makes in turn are told apart by its own key too."""
+
+    __slots__ = ("_key", "_running")
+
+    def __init__(self, running: Running, key: str) -> None:
+        self._running = running
+        self._key = key
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._running, name)
+
+    def record(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Awaitable[Any]:
+        """Perform a journaled call within this one."""
+        return self._running.record_within(f"{self._key}>", fn, args, kwargs, key)
 
 
 def bound_at(driver: Driver, frame: CallFrame) -> Bound:
