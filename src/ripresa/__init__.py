@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .agents.agent import Agent, AgentLike, agent
+    from .agents.tools import Sandbox, Tool, Tools, tool
+    from .agents.turns import AgentBounds
     from .app import App
     from .artifacts import Artifact
     from .authoring.asked import (
@@ -115,6 +118,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0rc1"
 
 _PLACES = {
+    "agents.agent": ("Agent", "AgentLike", "agent"),
+    "agents.tools": ("Sandbox", "Tool", "Tools", "tool"),
+    "agents.turns": ("AgentBounds",),
     "app": ("App",),
     "artifacts": ("Artifact",),
     "children": ("Child",),
@@ -251,6 +257,9 @@ _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 __all__ = [
     "AfterStep",
     "Again",
+    "Agent",
+    "AgentBounds",
+    "AgentLike",
     "App",
     "Approval",
     "Artifact",
@@ -331,6 +340,7 @@ __all__ = [
     "RunStarting",
     "RunView",
     "Runnable",
+    "Sandbox",
     "Selection",
     "Session",
     "SessionData",
@@ -354,6 +364,8 @@ __all__ = [
     "StreamResult",
     "StreamView",
     "TimeWindow",
+    "Tool",
+    "Tools",
     "Transitions",
     "UndoEnding",
     "UndoErring",
@@ -367,6 +379,7 @@ __all__ = [
     "Workflow",
     "__version__",
     "after",
+    "agent",
     "approval",
     "approved",
     "before",
@@ -400,6 +413,7 @@ __all__ = [
     "speculate",
     "step",
     "stream",
+    "tool",
     "transitions",
     "wait_for",
     "workflow",

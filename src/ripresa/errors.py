@@ -108,6 +108,9 @@ CODES: dict[str, Code] = {
     "context_too_long": Code("a conversation is longer than a model can read"),
     "answer_filtered": Code("a provider of models withheld an answer"),
     "invalid_model_answer": Code("a model answered something that does not have the form that it was asked for", True),
+    "unknown_tool": Code("no tool of that name is registered"),
+    "tool_forbidden": Code("an agent may not use a tool, or not in this way"),
+    "agent_limit": Code("an agent did not come to an end within what it is allowed"),
     # runs
     "run_failed": Code("a run failed"),
     "run_exists": Code("a run of this id was started with another workflow or input"),

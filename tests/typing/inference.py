@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Annotated, Any, assert_type
 
+from pydantic import BaseModel
+
 from ripresa import (
     Again,
+    Agent,
     App,
     Approval,
     Artifact,
@@ -28,6 +31,7 @@ from ripresa import (
     Hook,
     Limits,
     Migration,
+    ModelEndpoint,
     Narrow,
     Node,
     Observed,
@@ -44,14 +48,17 @@ from ripresa import (
     Signal,
     Skip,
     Step,
+    StepContext,
     Stream,
     StreamResult,
     TimeWindow,
+    Tools,
     Update,
     ValidationResult,
     Veto,
     Workflow,
     after,
+    agent,
     approval,
     approved,
     before,
@@ -68,12 +75,14 @@ from ripresa import (
     fold,
     for_range,
     intercept,
+    llm,
     map_each,
     migration,
     n_of,
     observe,
     on_error,
     parallel,
+    prompt,
     reducers,
     repeat,
     router,
@@ -81,6 +90,7 @@ from ripresa import (
     speculate,
     step,
     stream,
+    tool,
     wait_for,
     workflow,
 )
@@ -539,3 +549,49 @@ async def state(ctx: Context[Report], app: App, handle: Handle[str]) -> None:
     assert_type(await handle.state(Report), Report)
     assert_type(chain(shout).with_state(Report), Flow[str, str])
     assert_type(await app.start(length("a"), state=Report(post="b")), Handle[int])
+
+
+# --- models and agents
+
+
+class Asked(BaseModel):
+    text: str
+
+
+@prompt(output=Asked)
+def sum_up(item: Item, words: int = 5) -> str:
+    return f"{item} in {words} words"
+
+
+@tool
+async def look_up(query: str) -> list[str]:
+    """Look something up."""
+    return [query]
+
+
+@tool(permission="files.read", effect="read")
+def look_in(path: str, lines: int = 10) -> str:
+    return path * lines
+
+
+class Echo:
+    async def run(self, input: str, ctx: StepContext) -> int:
+        return len(input) + ctx.attempt
+
+
+writer = Agent("writer", input=Item, output=Asked, tools=[look_up, look_in, length, "named"], toolbox=Tools([look_up]))
+
+
+async def models_and_agents(ctx: Context) -> None:
+    assert_type(llm("Sum up {text}", input=Item, output=Asked), Step[[Item], Asked])
+    assert_type(await llm("Sum up {text}", output=Asked)(text="a"), Asked)
+    assert_type(await llm("?", output=str, model=ModelEndpoint("llama3", "http://127.0.0.1:1/v1"))(), str)
+    assert_type(await sum_up(Item("a"), words=3), Asked)
+    assert_type(chain(fetch).then(map_each(sum_up)), Chain[str, list[Asked]])
+    assert_type(await look_up("a"), list[str])
+    assert_type(await look_in("a", lines=3), str)
+    assert_type(await look_in.with_(retry=3)("a"), str)
+    assert_type(writer, Agent[Item, Asked])
+    assert_type(await writer(Item("a")), Asked)
+    assert_type(await ctx.gather(writer(Item("a")), look_up("a")), tuple[Asked, list[str]])
+    assert_type(agent(Echo()), Step[[str], int])

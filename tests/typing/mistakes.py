@@ -8,6 +8,7 @@ from typing import assert_type
 
 from ripresa import (
     AfterStep,
+    Agent,
     App,
     BeforeStep,
     Condition,
@@ -21,6 +22,7 @@ from ripresa import (
     Signal,
     Veto,
     after,
+    agent,
     approval,
     approved,
     before,
@@ -36,11 +38,13 @@ from ripresa import (
     fold,
     for_range,
     intercept,
+    llm,
     map_each,
     migration,
     n_of,
     observe,
     parallel,
+    prompt,
     reducers,
     repeat,
     router,
@@ -48,12 +52,14 @@ from ripresa import (
     speculate,
     step,
     stream,
+    tool,
     wait_for,
     workflow,
 )
 from ripresa.core.events import StepCompleted
 
 from .inference import (
+    Asked,
     Item,
     Ready,
     Report,
@@ -75,6 +81,8 @@ from .inference import (
     length,
     lines,
     longest,
+    look_in,
+    look_up,
     loud,
     narrow,
     pages,
@@ -86,10 +94,12 @@ from .inference import (
     shout,
     stateful,
     store,
+    sum_up,
     summarise,
     topics,
     tour,
     triage,
+    writer,
 )
 
 # chain: neighbours, map items, arms
@@ -411,3 +421,32 @@ async def children(ctx: Context) -> None:
     await child.send(edited, 3)  # M274 send: a value of another type
     ctx.send("r", edited, Ready("a"))  # M275 send: not awaited
     child.result()  # M276 result: not awaited
+
+
+# --- models and agents
+
+Agent("a", input=str, output=Asked, tools=[len])  # M200 a tool that is no step (M41 of the sketch)
+Agent("a", input=str)  # M201 an agent without an output
+llm("?", output=Asked, temprature=1)  # M202 a misspelt option of an llm step
+chain(writer).then(length)  # M203 what an agent gives does not fit the next step
+chain(length).then(writer)  # M204 what a step gives is no input of an agent
+agent(Item("a"))  # M205 an agent without run
+
+
+async def asks(ctx: Context) -> None:
+    await writer("a")  # M206 an agent is given another input
+    await sum_up(3)  # M207 a prompt is given another input
+    await llm("?", input=Item, output=Asked)("a")  # M208 an llm step is given another input
+    await look_in("a", line=3)  # M209 a misspelt argument of a tool
+    number: int = await look_up("a")  # M210 another result of a tool
+    print((await writer(Item("a"))).txt, number)  # M211 a misspelt field of an agent's answer
+    writer(Item("a"))  # M212 await forgotten, as a statement
+
+
+@prompt(output=Asked)  # M213 a prompt that is no text
+def numbered(item: Item) -> int:
+    return 3
+
+
+@tool(permision="x")  # M214 a misspelt option of a tool
+def looks() -> None: ...

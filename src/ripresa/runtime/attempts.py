@@ -287,7 +287,7 @@ class Running:
             except Exception as error:
                 wait = await self._failed_call(options, error, key, tries)
                 if wait is None:
-                    settle = getattr(fn, "settle", None)
+                    settle: Any = getattr(fn, "settle", None)  # pyright: ignore[reportUnknownArgumentType]
                     if settle is None:
                         raise
                     result = settle(error)

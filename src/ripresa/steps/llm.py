@@ -191,7 +191,10 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     stream: bool = False,
     name: str | None = None,
     retry: Retry | int | None = PATIENT,
-    **options: Any,
+    timeout: Duration | None = None,
+    concurrency: int | None = None,
+    hooks: Iterable[Hook] = (),
+    pool: Pool[Any] | str | None = None,
 ) -> Callable[[Callable[P, str]], Step[P, M]]:
     """The typed form of `llm`: the function writes the prompt, the step has its parameters and gives an `output`.
 
@@ -210,7 +213,8 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
         fn.__signature__ = inspect.signature(write)
         fn.__annotations__ = {**hints, "return": output}
         fn.__name__, fn.__doc__, fn.__module__ = write.__name__, write.__doc__, write.__module__
-        make: StepDecorator = step(name=name or write.__name__, retry=retry, **options)
+        options = {"timeout": timeout, "concurrency": concurrency, "hooks": hooks, "pool": pool}
+        make: StepDecorator = step(name=name or write.__name__, retry=retry, **options)  # type: ignore[call-overload]
         return make(fn)
 
     return wrap

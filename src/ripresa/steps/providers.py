@@ -65,7 +65,7 @@ class ProviderModel:
         usage = response.usage
         return ModelAnswer(
             "".join(texts),
-            tuple(ToolCall(part.tool_call_id, part.tool_name, part.args_as_json_str()) for part in calls),
+            tuple(ToolCall(part.tool_call_id, part.tool_name, _arguments(part)) for part in calls),
             response.finish_reason or "stop",
             f"{self.provider}:{response.model_name or self.name}",
             usage.input_tokens,
@@ -132,6 +132,11 @@ class ProviderModel:
                 where=name,
                 hint=f"pip install 'pydantic-ai-slim[{self.provider}]'",
             ) from None
+
+
+def _arguments(part: Any) -> str:
+    """What a model wrote, as it wrote it: whether that is JSON is for the tool to say."""
+    return part.args if isinstance(part.args, str) else str(part.args_as_json_str())
 
 
 def _imported(name: str) -> Any:

@@ -1,0 +1,1 @@
+"""Agents: models with tools, whose every call is journaled; registry, life cycle and pools of agents."""

@@ -1,0 +1,144 @@
+"""`Agent`: a model with a role, instructions and tools, as a step; and whatever has `async run(input, ctx)` as one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar, cast
+
+from typing_extensions import override
+
+from ..authoring.encoding import encode
+from ..authoring.hooks import Hook
+from ..authoring.options import refuse
+from ..authoring.parameters import Parameters
+from ..authoring.pool import Pool
+from ..authoring.step import Options, Step, step
+from ..context import StepContext, current
+from ..core.durations import Duration, seconds
+from ..core.retry import Retry
+from ..errors import InvalidConfig
+from ..steps.asking import voice_of
+from ..steps.conversation import Message
+from ..steps.forms import Form
+from ..steps.gateway import DEFAULT, Named
+from ..steps.llm import PATIENT
+from .tools import Tools, allowed_tools
+from .turns import AgentBounds, Talk, Talker
+
+A = TypeVar("A")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+A_contra = TypeVar("A_contra", contravariant=True)
+
+NO_BOUNDS: Final = AgentBounds()
+
+
+class Agent(Step[[A], R]):
+    """A model with tools, as a step: it takes an input, calls tools, and gives an `output`.
+
+    `role` and `instructions` are the system prompt. `tools` are tools, steps, other agents, or names in `toolbox`;
+    `permissions` are what the agent may use of those that need one (`*` is a wildcard). Every model call and every tool
+    call is journaled: after a crash none that has ended is made again. `bounds` are the turns and calls it may take;
+    `retry` and `patience` (how long it may take) are about one model call, tools have options of their own; the
+    remaining options are those of `step`, about the agent as a whole.
+
+    Raises `InvalidConfig` that names every bad option, `RipresaError(unknown_tool)` and `tool_forbidden`.
+    """
+
+    def __init__(  # noqa: PLR0913 - every option of the agent, by keyword
+        self,
+        name: str,
+        *,
+        input: type[A],
+        output: type[R],
+        model: Named = DEFAULT,
+        fallback: Sequence[Named] = (),
+        role: str = "",
+        instructions: str = "",
+        tools: Sequence[Step[..., Any] | str] = (),
+        toolbox: Tools | None = None,
+        permissions: Sequence[str] = (),
+        bounds: AgentBounds = NO_BOUNDS,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        stream: bool = False,
+        retry: Retry | int = PATIENT,
+        patience: Duration | None = None,
+        timeout: Duration | None = None,
+        concurrency: int | None = None,
+        hooks: Iterable[Hook] = (),
+        pool: Pool[Any] | str | None = None,
+    ) -> None:
+        voice = voice_of(model, fallback, temperature, max_tokens, stream)
+        refuse("Agent", *voice.problems(), *bounds.problems(), where=str(name))
+        found = allowed_tools(tools, toolbox, permissions, name)
+        form = None if output is str else Form(output)
+        tries = retry if isinstance(retry, Retry) else Retry(attempts=retry)
+        asking = Options("model", tries, None if patience is None else seconds(patience, "patience"))
+        self.talker = Talker(name, voice, found, form, bounds, asking)
+        self.role = role
+        self.instructions = instructions
+        self.system = "\n\n".join(filter(None, (f"You are {role}." if role else "", instructions)))
+
+        async def run(input: Any) -> Any:
+            return await self._run(input)
+
+        run.__annotations__ = {"input": input, "return": output}
+        run.__doc__ = instructions or role
+        made = step(name=name, timeout=timeout, concurrency=concurrency, hooks=hooks, pool=pool)(run)
+        super().__init__(made.fn, made.options)
+
+    @override
+    def __repr__(self) -> str:
+        return f"<agent {self.name}>"
+
+    def begin(self, input: A) -> Talk:
+        """The conversation about an input, of which nothing has been said yet."""
+        text = input if isinstance(input, str) else encode(input).decode()
+        return Talk(self.system, [Message("user", text)])
+
+    async def _run(self, input: A) -> R:
+        talk = self.begin(input)
+        found: R = await self.talker.go_on(talk)
+        if talk.asks:
+            names = ", ".join(sorted({call.name for call in talk.asks} & self.talker.asking))
+            raise InvalidConfig(
+                f"{self.name} wants to use {names}, which people are asked about first",
+                op="Agent",
+                where=self.name,
+                hint=f"use supervised({self.name}) in its place: a flow that waits for them",
+            )
+        return found
+
+
+class AgentLike(Protocol[A_contra, R_co]):
+    """Whatever runs like an agent: given an input and the context of the step that it runs in."""
+
+    async def run(self, input: A_contra, ctx: StepContext, /) -> R_co:
+        """Do the work; `ctx.call` journals calls of its own."""
+        ...
+
+
+def _run_of(found: object) -> Callable[..., Awaitable[Any]]:
+    run: Any = getattr(found, "run", None)
+    if callable(run):
+        return cast("Callable[..., Awaitable[Any]]", run)
+    raise InvalidConfig(f"{found!r} has no async run(input, ctx)", op="agent")
+
+
+def agent(found: AgentLike[A, R], /, *, name: str = "", **options: Any) -> Step[[A], R]:
+    """Any object with `async run(input, ctx)` as a step; the options are those of `step`.
+
+    Its name is its own `name`, or that of its class. Raises `InvalidConfig` for anything else.
+    """
+    run = _run_of(found)
+
+    async def perform(input: A) -> R:
+        result: R = await run(input, current())
+        return result
+
+    known = Parameters(run)
+    first = known.names[0] if known.names else ""
+    perform.__annotations__ = {"input": known.hints.get(first, Any), "return": known.hints.get("return", Any)}
+    called = name or str(getattr(found, "name", "") or type(found).__name__)
+    return step(name=called, **options)(perform)

@@ -1,0 +1,366 @@
+"""Tools: steps that models may call, with what a model is told about them and what guards them.
+
+Law: a model only ever proposes a call. Whether it is made is decided here, by what the author declared, never by what
+a text says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar, cast, overload
+from urllib.parse import urlsplit
+
+from typing_extensions import ParamSpec, override
+
+from ..authoring.cache import Cache
+from ..authoring.call import Call
+from ..authoring.encoding import adapter, decode, encode
+from ..authoring.options import refuse
+from ..authoring.pool import Pool
+from ..authoring.step import Effect, Options, Step, step
+from ..context import current
+from ..core.durations import Duration
+from ..core.names import check_name
+from ..core.retry import Retry
+from ..errors import InvalidConfig, InvalidValue, RipresaError, StepError, StepTimeout
+from ..steps.conversation import ToolSpec
+from ..steps.places import inside
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ENDS: Final = ("limit_exceeded", "outcome_unknown", "fenced", "cancelled", "interrupted", "extra_missing", "closed")
+"""Codes of what a model cannot do anything about: they end the agent instead of being told to it."""
+
+LONGEST_NAME: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What the arguments of a tool may reach: paths inside one folder, hosts that are named.
+
+    Arguments annotated as `Path`, and those named in `paths`, must be relative and stay inside `root`, symbolic links
+    followed; the tool is given the whole path. Arguments named in `urls` must lead to one of `hosts` (`*` is a
+    wildcard).
+    """
+
+    root: str | Path = ""
+    paths: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+    def confined(self, arguments: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments with whole paths. Raises `StepError` for what leads outside."""
+        found = dict(arguments)
+        for name, given in arguments.items():
+            if name in self.paths or kinds.get(name) is Path:
+                place = inside(Path(self.root), str(given))
+                found[name] = place if kinds.get(name) is Path else str(place)
+            if name in self.urls:
+                self._check_host(str(given))
+        return found
+
+    def _check_host(self, url: str) -> None:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or not any(fnmatchcase(host, each) for each in self.hosts):
+            raise StepError(
+                f"{url!r} does not lead to {', '.join(self.hosts)}",
+                code="tool_forbidden",
+                retryable=False,
+                hint="name the host in the sandbox of the tool",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What is asked before a tool is called: a permission that the agent needs, a sandbox, and people."""
+
+    permission: str = ""
+    sandbox: Sandbox | None = None
+    approval: str = ""
+
+
+UNGUARDED: Final = Guard()
+
+
+class Tool(Step[P, R]):
+    """A step that is made for models: `@tool` above a function. Its docstring is what a model is told about it."""
+
+    guard: Guard = UNGUARDED
+    description: str = ""
+    schema: Mapping[str, Any] | None = None
+
+    @override
+    def __repr__(self) -> str:
+        return f"<tool {self.name}>"
+
+    @override
+    def _twin(self, options: Options) -> Tool[P, R]:
+        twin = Tool[P, R](self.fn, options)
+        twin.compensation, twin.reconciler = self.compensation, self.reconciler
+        twin.guard, twin.description, twin.schema = self.guard, self.description, self.schema
+        return twin
+
+
+class ToolDecorator(Protocol):
+    """What `tool(...)` with options gives."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Call[R]], /) -> Tool[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Tool[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        """Make a function a tool."""
+        ...
+
+
+@overload
+def tool(fn: Callable[P, Call[R]], /) -> Tool[P, R]: ...
+@overload
+def tool(fn: Callable[P, R], /) -> Tool[P, R]: ...
+@overload
+def tool(
+    *,
+    name: str | None = ...,
+    description: str = ...,
+    permission: str = ...,
+    sandbox: Sandbox | None = ...,
+    approval: str = ...,
+    effect: Effect = ...,
+    retry: Retry | int | None = ...,
+    timeout: Duration | None = ...,
+    pool: Pool[Any] | str | None = ...,
+    cache: Cache | Duration | bool = ...,
+) -> ToolDecorator: ...
+def tool(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    description: str = "",
+    permission: str = "",
+    sandbox: Sandbox | None = None,
+    approval: str = "",
+    **options: Any,
+) -> Any:
+    """Make a function a tool: a step that models may call. Its parameters are what a model has to give.
+
+    `description` (the docstring, if there is none) is what a model is told. `permission` is a word that an agent must
+    have been given (`files.write`); `sandbox` says what paths and addresses among the arguments may reach; `approval`
+    is a question that people answer before each call. The other options are those of `step`: with
+    `effect="irreversible"` a call that ended without a report is never made again.
+
+    Raises `InvalidConfig` that names every bad option.
+    """
+
+    def wrap(function: Callable[..., Any]) -> Tool[..., Any]:
+        made: Step[..., Any] = step(**options)(function)
+        found = Tool[..., Any](made.fn, made.options)
+        found.guard = Guard(permission, sandbox, approval)
+        found.description = description or inspect.getdoc(function) or ""
+        check_tool(found)
+        return found
+
+    return wrap if fn is None else wrap(fn)
+
+
+def tool_from(
+    spec: ToolSpec,
+    call: Callable[[dict[str, Any]], Awaitable[Any]],
+    *,
+    guard: Guard = UNGUARDED,
+    effect: Effect = "idempotent",
+    retry: Retry | int | None = None,
+    timeout: Duration | None = None,
+) -> Tool[..., Any]:
+    """A tool that is described by a JSON Schema instead of a signature, as those of other servers are."""
+
+    async def perform(**arguments: Any) -> Any:
+        return await call(arguments)
+
+    made = step(name=spec.name, effect=effect, retry=retry, timeout=timeout)(perform)
+    found = Tool[..., Any](made.fn, made.options)
+    found.guard, found.description, found.schema = guard, spec.description, spec.schema
+    check_tool(found)
+    return found
+
+
+def check_tool(made: Step[..., Any]) -> None:
+    """Raise `InvalidConfig` for what cannot be a tool."""
+    kinds = {name: made.parameters.type_of(name) for name in made.parameters.names}
+    plain = made.name.replace("-", "").replace("_", "")
+    named = len(made.name) <= LONGEST_NAME and plain.isascii() and plain.isalnum()
+    here = made.options.executor == "auto"
+    refuse(
+        "tool",
+        check_name(made.name, "name"),
+        None if named else f"name is {made.name!r}, must have at most {LONGEST_NAME} letters, digits, - and _",
+        None if here else f"executor is {made.options.executor!r}: tools run in the agent's process",
+        *_sandbox_problems(guard_of(made).sandbox, kinds, is_open=is_open(made)),
+        where=made.name,
+    )
+
+
+def _sandbox_problems(sandbox: Sandbox | None, kinds: Mapping[str, Any], *, is_open: bool) -> list[str | None]:
+    if sandbox is None:
+        return []
+    unknown = [each for each in (*sandbox.paths, *sandbox.urls) if each not in kinds]
+    has_paths = bool(sandbox.paths) or Path in kinds.values()
+    return [
+        f"sandbox names {', '.join(unknown)}, which the tool does not take" if unknown and not is_open else None,
+        "sandbox has no root for the paths" if has_paths and not sandbox.root else None,
+        "sandbox has no hosts for the urls" if sandbox.urls and not sandbox.hosts else None,
+    ]
+
+
+def is_open(made: Step[..., Any]) -> bool:
+    """Whether a tool takes arguments by any name."""
+    return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in made.parameters.signature.parameters.values())
+
+
+def guard_of(made: Step[..., Any]) -> Guard:
+    """What guards a tool; a plain step is guarded by nothing but its effect."""
+    return made.guard if isinstance(made, Tool) else UNGUARDED
+
+
+def spec_of(made: Step[..., Any]) -> ToolSpec:
+    """A tool as a model is told about it."""
+    described = made.description if isinstance(made, Tool) else inspect.getdoc(made.fn)
+    schema = made.schema if isinstance(made, Tool) else None
+    if schema is None:
+        found: dict[str, Any] = adapter(made.parameters.fields).json_schema()
+        schema = {name: each for name, each in found.items() if name != "title"}
+    return ToolSpec(made.name, described or "", schema)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a model is told about a call: the result as text, or why there is none."""
+
+    text: str
+    failed: bool = False
+
+
+class Guarded(Step[[str], ToolResult]):
+    """A tool as an agent calls it: given JSON text, it gives text, and its failures are results too."""
+
+    def __init__(self, agent: str, made: Step[..., Any]) -> None:
+        self.tool = made
+
+        async def perform(arguments: str) -> ToolResult:
+            context = current()
+            context.interaction(agent, made.name, "call", arguments)
+            result = await _performed(made, arguments)
+            context.interaction(made.name, agent, "result", result.text)
+            return result
+
+        super().__init__(perform, made.options)
+
+    def settle(self, error: Exception) -> ToolResult:
+        """What a call that failed for good is recorded as: the failure, for the model to read."""
+        unknown = self.options.effect == "irreversible" and isinstance(error, StepTimeout)
+        if unknown or (isinstance(error, RipresaError) and error.code in ENDS):
+            raise error
+        kind = error.code if isinstance(error, RipresaError) else type(error).__name__
+        text = error.message if isinstance(error, RipresaError) else str(error)
+        return ToolResult(f"failed ({kind}): {text}", failed=True)
+
+
+async def _performed(made: Step[..., Any], arguments: str) -> ToolResult:
+    given = read_arguments(made, arguments)
+    sandbox = guard_of(made).sandbox
+    if sandbox is not None:
+        given = sandbox.confined(given, {name: made.parameters.hints.get(name) for name in given})
+    parameters = made.parameters.signature.parameters.items()
+    first = [given.pop(name) for name, each in parameters if each.kind is each.POSITIONAL_ONLY and name in given]
+    result: Any = made.fn(*first, **given) if made.is_async else await asyncio.to_thread(made.fn, *first, **given)
+    result = await result if inspect.isawaitable(result) else result
+    text = encode(result, made.parameters.returns, where=made.name)
+    return ToolResult(result if isinstance(result, str) else text.decode())
+
+
+def read_arguments(made: Step[..., Any], arguments: str) -> dict[str, Any]:
+    """The arguments that a model wrote, checked by the tool's types. Raises `InvalidValue` for a model to read."""
+    try:
+        plain: Any = json.loads(arguments or "{}")
+    except ValueError as error:
+        raise InvalidValue(f"the arguments are no JSON: {error}", where=made.name) from None
+    if not isinstance(plain, dict):
+        raise InvalidValue("the arguments are no object", where=made.name)
+    given: dict[str, Any] = {str(name): each for name, each in plain.items()}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if is_open(made):
+        return given
+    unknown = [name for name in given if name not in made.parameters.names]
+    if unknown:
+        raise InvalidValue(f"there is no parameter {', '.join(unknown)}", where=made.name)
+    found: dict[str, Any] = decode(json.dumps(given).encode(), made.parameters.fields, where=made.name)
+    return found
+
+
+class Tools:
+    """Tools by name, for agents that name them: `Agent(..., tools=["search"], toolbox=tools)`."""
+
+    def __init__(self, tools: Iterable[Step[..., Any] | Callable[..., Any]] = ()) -> None:
+        self._tools: dict[str, Step[..., Any]] = {}
+        for each in tools:
+            self.register(each)
+
+    def register(self, made: Step[..., Any] | Callable[..., Any], /) -> Step[..., Any]:
+        """Add a tool, a step or a plain function, which becomes a tool. Gives the tool.
+
+        Raises `InvalidConfig` (`duplicate_name` if the name is taken).
+        """
+        found = cast("Step[..., Any]", made) if isinstance(made, Step) else cast("Step[..., Any]", tool(made))
+        check_tool(found)
+        if self._tools.setdefault(found.name, found) is not found:
+            raise InvalidConfig(
+                f"a tool named {found.name!r} is registered already", code="duplicate_name", op="register"
+            )
+        return found
+
+    def get(self, name: str) -> Step[..., Any]:
+        """The tool of a name. Raises `RipresaError(unknown_tool)`."""
+        found = self._tools.get(name)
+        if found is None:
+            there = ", ".join(self._tools) or "nothing"
+            raise RipresaError(
+                f"no tool is registered as {name!r}", code="unknown_tool", op="tools", hint=f"registered: {there}"
+            )
+        return found
+
+    def list(self) -> list[str]:
+        """The names, in alphabetical order."""
+        return sorted(self._tools)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tools
+
+
+def allowed_tools(
+    tools: Sequence[Step[..., Any] | str], toolbox: Tools | None, permissions: Sequence[str], agent: str
+) -> dict[str, Step[..., Any]]:
+    """The tools of an agent by name. Raises `RipresaError(unknown_tool)`, `tool_forbidden`, `InvalidConfig`."""
+    found: dict[str, Step[..., Any]] = {}
+    for each in tools:
+        made: Any = (toolbox or Tools()).get(each) if isinstance(each, str) else each
+        if not isinstance(made, Step):
+            raise InvalidConfig(f"tools has {made!r}, which is no step: put @tool above it", op="Agent", where=agent)
+        check_tool(made)
+        if found.setdefault(made.name, made) is not made:
+            raise InvalidConfig(f"two tools are named {made.name!r}", code="duplicate_name", op="Agent", where=agent)
+        needed = guard_of(made).permission
+        if needed and not any(fnmatchcase(needed, granted) for granted in permissions):
+            raise RipresaError(
+                f"agent {agent!r} has no permission {needed!r}, which tool {made.name!r} needs",
+                code="tool_forbidden",
+                op="Agent",
+                where=agent,
+                hint=f"give it: permissions=[{needed!r}]",
+            )
+    return found

@@ -1,0 +1,165 @@
+"""The turns of a conversation with tools: the model is asked, the tools that it asks for are called, until it answers.
+
+Law: every model call and every tool call is journaled by the step around it, so that its next attempt, in whatever
+process, repeats none that has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..authoring.options import bad_count
+from ..authoring.step import Options, Step
+from ..context import current
+from ..errors import InvalidValue, ModelError, RipresaError
+from ..steps.asking import Voice, ask, name_of
+from ..steps.conversation import Message, ModelAnswer, ModelRequest, ToolCall, ToolSpec
+from ..steps.forms import OUTPUT, Form
+from ..steps.llm import corrections
+from .tools import Guarded, ToolResult, guard_of, spec_of
+
+
+@dataclass(frozen=True, slots=True)
+class AgentBounds:
+    """What an agent may use: `turns` are requests to its model, `calls` those of tools, `repairs` wrong answers."""
+
+    turns: int = 20
+    calls: int | None = None
+    repairs: int = 2
+
+    def problems(self) -> list[str | None]:
+        """What is wrong with them."""
+        fine = type(self.repairs) is int and self.repairs >= 0
+        return [
+            bad_count(self.turns, "turns"),
+            bad_count(self.calls, "calls", optional=True),
+            None if fine else f"repairs is {self.repairs!r}, must be a whole number from 0",
+        ]
+
+
+@dataclass(slots=True)
+class Talk:
+    """How far a conversation has come. `asks` are the calls of tools that people are to be asked about."""
+
+    system: str
+    messages: list[Message]
+    turns: int = 0
+    calls: int = 0
+    wrong: int = 0
+    asks: list[ToolCall] = field(default_factory=list[ToolCall])
+    granted: dict[str, str] = field(default_factory=dict[str, str])
+    """What people said about calls, by the id of the call: empty if they granted it, else why not."""
+
+
+class Talker:
+    """Somebody who talks with a model and has tools: an agent, or an llm step."""
+
+    def __init__(
+        self,
+        name: str,
+        voice: Voice,
+        tools: Mapping[str, Step[..., Any]],
+        form: Form | None,
+        bounds: AgentBounds,
+        options: Options,
+    ) -> None:
+        self.name = name
+        self.voice = voice
+        self.form = form
+        self.bounds = bounds
+        self.tools = {each: Guarded(name, made) for each, made in tools.items()}
+        self.specs: tuple[ToolSpec, ...] = tuple(map(spec_of, tools.values()))
+        self.asking = {each for each, made in tools.items() if guard_of(made).approval}
+        self.model = Step[[ModelRequest], ModelAnswer](self._asked, options)
+
+    async def _asked(self, request: ModelRequest) -> ModelAnswer:
+        context, model = current(), name_of(self.voice.models[0])
+        new = [{"role": each.role, "text": each.text} for each in _newest(request.messages)]
+        context.interaction(self.name, model, "request", new)
+        answer = await ask(self.voice, request)
+        calls = [{"tool": call.name, "arguments": call.arguments} for call in answer.calls]
+        context.interaction(answer.model or model, self.name, "answer", {"text": answer.text, "calls": calls})
+        return answer
+
+    async def go_on(self, talk: Talk) -> Any:
+        """The final answer; None with `talk.asks` filled where people have to be asked first.
+
+        Raises `RipresaError(agent_limit)` where there is no answer within the bounds.
+        """
+        if talk.asks:
+            asked, talk.asks = talk.asks, []
+            await self._use(talk, asked)
+        while talk.turns < self.bounds.turns:
+            talk.turns += 1
+            answer = await self._turn(talk)
+            asked = [call for call in answer.calls if call.name != OUTPUT]
+            if not asked or len(asked) < len(answer.calls):  # a final answer ends it, whatever else is asked for
+                try:
+                    return answer.text if self.form is None else self.form.read(answer)
+                except InvalidValue as error:
+                    self._correct(talk, answer, error.message)
+                    continue
+            self._count(talk, len(asked))
+            if any(call.name in self.asking for call in asked):
+                talk.asks = asked
+                return None
+            await self._use(talk, asked)
+        raise self._over(f"no answer after {self.bounds.turns} turns")
+
+    async def _turn(self, talk: Talk) -> ModelAnswer:
+        output = None if self.form is None else self.form.spec
+        request = ModelRequest("", tuple(talk.messages), talk.system, self.specs, output)
+        answer = await current().call(self.model, request)
+        talk.messages.append(answer.message)
+        return answer
+
+    def _correct(self, talk: Talk, answer: ModelAnswer, wrong: str) -> None:
+        talk.wrong += 1
+        if talk.wrong > self.bounds.repairs:
+            message = f"the answer of {self.name} does not have its form: {wrong}"
+            raise ModelError(message, code="invalid_model_answer")
+        talk.messages.extend(corrections(answer, wrong))
+
+    def _count(self, talk: Talk, more: int) -> None:
+        talk.calls += more
+        if self.bounds.calls is not None and talk.calls > self.bounds.calls:
+            raise self._over(f"{talk.calls} calls of tools, {self.bounds.calls} are allowed")
+
+    async def _use(self, talk: Talk, calls: Iterable[ToolCall]) -> None:
+        talk.messages.extend(await asyncio.gather(*(self._called(talk, call) for call in calls)))
+
+    async def _called(self, talk: Talk, call: ToolCall) -> Message:
+        guarded = self.tools.get(call.name)
+        if guarded is None:
+            there = ", ".join(self.tools) or "none"
+            return _told(call, f"failed (unknown_tool): there is no tool {call.name!r}, there are: {there}")
+        if talk.granted.get(call.id):
+            return _told(call, f"failed (rejected): {talk.granted[call.id]}")
+        result: ToolResult = await current().call(guarded, call.arguments)
+        return _told(call, result.text)
+
+    def _over(self, why: str) -> RipresaError:
+        return RipresaError(
+            f"{self.name} did not come to an end: {why}",
+            code="agent_limit",
+            op="Agent",
+            where=self.name,
+            hint="raise its bounds, or mend its instructions",
+        )
+
+
+def _told(call: ToolCall, text: str) -> Message:
+    return Message("tool", text, id=call.id, name=call.name)
+
+
+def _newest(messages: tuple[Message, ...]) -> list[Message]:
+    """What was said since the model spoke last."""
+    found: list[Message] = []
+    for message in reversed(messages):
+        if message.role == "model":
+            break
+        found.append(message)
+    return found[::-1]
