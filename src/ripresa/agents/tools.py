@@ -348,8 +348,8 @@ def allowed_tools(
     """The tools of an agent by name. Raises `RipresaError(unknown_tool)`, `tool_forbidden`, `InvalidConfig`."""
     found: dict[str, Step[..., Any]] = {}
     for each in tools:
-        made: Any = (toolbox or Tools()).get(each) if isinstance(each, str) else each
-        if not isinstance(made, Step):
+        made = (toolbox or Tools()).get(each) if isinstance(each, str) else each
+        if not isinstance(made, Step):  # pyright: ignore[reportUnnecessaryIsInstance] - not all code is type-checked
             raise InvalidConfig(f"tools has {made!r}, which is no step: put @tool above it", op="Agent", where=agent)
         check_tool(made)
         if found.setdefault(made.name, made) is not made:

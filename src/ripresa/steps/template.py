@@ -107,8 +107,7 @@ def fields_of(kind: Any) -> tuple[str, ...] | None:
         return tuple(each.name for each in dataclasses.fields(kind))
     if issubclass(kind, BaseModel):
         return tuple(kind.model_fields)
-    found: Any = kind
-    return tuple(get_type_hints(found)) if is_typeddict(found) else None
+    return tuple(get_type_hints(kind)) if is_typeddict(kind) else None  # pyright: ignore[reportUnknownArgumentType]
 
 
 def unknown_places(template: Template, known: Iterable[str], option: str) -> str | None:
