@@ -309,7 +309,7 @@ before("fetch")(after_it)  # M131 hook: handed something else at this point
 before(astray)  # M132 hook: an answer that makes no sense there
 intercept("join")(narrow)  # M133 hook: of another point
 intercept("nowhere")  # M134 hook: no such point
-intercept("checkpoint")  # M135 hook: a point that can only be observed
+intercept("artifact")  # M135 hook: a point that can only be observed
 App(hooks=[guard])  # M136 hook: a function that was not made one
 before("fetch", critcal=True)  # M137 hook: misspelt option
 observe("error")(completed)  # M138 hook: an observer of other events
@@ -320,7 +320,7 @@ before("fetch")(after_it)  # M142 hook: handed something else at this point
 before(astray)  # M143 hook: an answer that makes no sense there
 intercept("join")(narrow)  # M144 hook: of another point
 intercept("nowhere")  # M145 hook: no such point
-intercept("checkpoint")  # M146 hook: a point that can only be observed
+intercept("artifact")  # M146 hook: a point that can only be observed
 App(hooks=[guard])  # M147 hook: a function that was not made one
 before("fetch", critcal=True)  # M148 hook: misspelt option
 observe("error")(completed)  # M149 hook: an observer of other events
