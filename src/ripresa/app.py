@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .runtime.rehearsing import Rehearsal
     from .selection import Report, Selection
     from .sessions import Sessions
+    from .steps.webhooks import Endpoint
     from .stores.address import Factory
 
 R = TypeVar("R")
@@ -76,7 +77,8 @@ class App:
 
     `stores` and `executors` are of one's own: a factory for a scheme of addresses, and what steps name by
     `executor="NAME"`; `senders` deliver what steps send by `current().queue("NAME", ...)`; `models` are what `model=`
-    of llm steps and agents means, by name: another name, a `ModelEndpoint` or a `Model`.
+    of llm steps and agents means, by name: another name, a `ModelEndpoint` or a `Model`. `webhooks` are
+    endpoints that are told of events of runs, and by steps (`ripresa.steps.send_webhook`).
     """
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
@@ -101,10 +103,11 @@ class App:
         executors: Mapping[str, Executor] = MappingProxyType({}),
         senders: Mapping[str, Sender] = MappingProxyType({}),
         models: Mapping[str, Any] = MappingProxyType({}),
+        webhooks: Iterable[Endpoint] = (),
     ) -> None:
         from .runtime.code import Code
         from .runtime.engine import Settings
-        from .runtime.given import check_providers
+        from .runtime.given import check_providers, outlets
 
         check_providers(stores, executors, senders)
         given = {
@@ -123,7 +126,8 @@ class App:
         named = {**self.config.models, **models}
         lengths = (None if linger is None else seconds(linger, "linger"), seconds(near, "near"))
         caps = (options.max_concurrency, options.threads, options.processes, options.patience)
-        self._settings = Settings(*caps, tuple(pools), *lengths, dict(executors), dict(senders), named)
+        told, announce = outlets(senders, webhooks)
+        self._settings = Settings(*caps, tuple(pools), *lengths, dict(executors), told, named, announce)
         self._stores = dict(stores)
         self._engine: Engine | None = None
         self._listeners = (*log_listener(self.config.observability.log), *listeners)

@@ -96,6 +96,8 @@ CODES: dict[str, Code] = {
     "http_failed": Code("an HTTP service could not be reached, or the connection broke", retryable=True),
     "address_refused": Code("an address is not in the public internet, and not allowed by name"),
     "agent_failed": Code("a coding agent told of an error, or did not come to an end", retryable=True),
+    "webhook_failed": Code("a webhook was not taken by its endpoint", retryable=True),
+    "webhook_refused": Code("a webhook that came in is not to be trusted"),
     "outside_workspace": Code("a path leads out of the folder that it is for"),
     # models and agents
     "model_not_configured": Code("no model is configured, or there is no key for it"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,18 @@ class Outgoing(NamedTuple):
     tries: int = 0
     due: int = 0
     error: str = ""
+
+    @property
+    def lane(self) -> str:
+        """What is delivered in order: all that a run sends, without its webhooks; those to each place by themselves.
+
+        A place that does not answer for hours holds up nothing but its own.
+        """
+        return self.run if self.kind != WEBHOOK else f"{self.run}\0{self.target}"
+
+
+WEBHOOK: Final = "webhook"
+"""The kind of what goes to the web; see `steps.webhooks`."""
 
 
 Shared: TypeAlias = SessionWrite | ArtifactSave | Spend | Outgoing

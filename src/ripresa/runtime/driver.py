@@ -388,6 +388,8 @@ class Driver:
         effects: list[Command] = []
         self._advance(fact, events, effects)
         self.head = self._new_head()
+        if self.engine.announce is not None:
+            self.shared.extend(self.engine.announce(self.head, self.state.at, 1, events))
         batch = self._first_batch(events)
         await self.engine.store.create(batch)
         hooks.follow(self)
@@ -447,6 +449,8 @@ class Driver:
         row = encode_events(events)
         if self.budget is not None and self.head.session:
             self.shared.extend(self.budget.settle(events))
+        if self.engine.announce is not None:
+            self.shared.extend(self.engine.announce(self.head, self.state.at, first, events))
         asks, more = ASKED in self.state.waiters, self._taken or self.shared or self._moved
         if self.state.status == status and asks == self._asks and not more:
             return Batch(self.run, first, len(events), row, self.keeper.take())

@@ -49,7 +49,7 @@ from .feed import Feed
 from .hooks import Switchboard, changed_points
 from .ids import new_id
 from .inbox import Inbox
-from .outbox import Outbox, Sender
+from .outbox import Announce, Outbox, Sender
 from .pools import Pools
 from .restoring import replayed, stopped, takeover
 from .results import not_found
@@ -89,6 +89,7 @@ class Settings:
     executors: Mapping[str, Executor] = field(default_factory=dict[str, Executor])
     senders: Mapping[str, Sender] = field(default_factory=dict[str, "Sender"])
     models: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    announce: Announce | None = None
 
     def __post_init__(self) -> None:
         bad = [
@@ -143,6 +144,7 @@ class Engine:
         self.slots = Slots(self.settings.max_concurrency)
         self.pools = Pools(self.settings.pools)
         self.patience = self.settings.patience
+        self.announce = self.settings.announce
         self.feed = Feed()
         self.switchboard = Switchboard(self, Hooks() if hooks is None else hooks)
         self.drivers: dict[str, Driver] = {}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidConfig
+from ..ports import WEBHOOK
 from ..stores.address import SCHEMES
 from .family import PARENT
-from .outbox import KINDS
+from .outbox import KINDS, Announce, Sender
+
+if TYPE_CHECKING:
+    from ..steps.webhooks import Endpoint
 
 OWN: Final = ("auto", "process")
 """Names of executors that are always there."""
@@ -36,6 +40,21 @@ def check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any], sen
     ]
     if bad:
         raise InvalidConfig("; ".join(bad), op="App")
+
+
+def outlets(
+    senders: Mapping[str, Sender], webhooks: Iterable[Endpoint]
+) -> tuple[Mapping[str, Sender], Announce | None]:
+    """The senders of an app with that of its webhooks, and what announces events to those."""
+    endpoints = tuple(webhooks)
+    if not endpoints:
+        return dict(senders), None
+    from ..steps.webhooks import Webhooks
+
+    if WEBHOOK in senders:
+        raise InvalidConfig(f"senders has {WEBHOOK!r}, and there are webhooks", op="App", hint="leave one of them out")
+    found = Webhooks(endpoints)
+    return {**senders, WEBHOOK: found.deliver}, found.announce if found.announces else None
 
 
 def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:

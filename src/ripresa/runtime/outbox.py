@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ..authoring.flow import Runnable
 from ..core.durations import MICROSECONDS
-from ..errors import Fenced, RipresaError, StoreError
-from ..ports import NEVER, Alarm, Outgoing, Shared
+from ..core.events import Event
+from ..errors import Fenced, RipresaError, StepError, StoreError, asked_wait
+from ..ports import NEVER, Alarm, Outgoing, RunHead, Shared
 from .family import ask_to_end, look_up, tell_end, tell_not_started
 from .mailing import QueuedStart
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 Sender = Callable[[Outgoing], Awaitable[object]]
 """Delivers what is sent of one kind. It may be called again with the same `id`; what it raises is tried again."""
 
+Announce: TypeAlias = Callable[[RunHead, int, int, Sequence[Event]], Iterable[Outgoing]]
+"""What is sent out because of these events of a run: its line in lists, the time, the number of the first, the events.
+
+It becomes durable with them."""
+
 KINDS: Final = ("signal", "start", "cancel", "terminate", "ended")
 """What is delivered without a sender of one's own."""
 
@@ -33,7 +39,7 @@ PAGE: Final = 500
 """How many deliveries are looked at in one go."""
 
 LANES: Final = 100
-"""How many runs' deliveries are under way at a time."""
+"""How many lanes' deliveries are under way at a time."""
 
 TRIES: Final = 20
 """After so many tries a delivery is given up."""
@@ -125,8 +131,8 @@ class Outbox:
             for each in found:
                 if len(self._lanes) >= LANES:
                     return
-                if each.run not in self._lanes and each.number not in self._left_alone:
-                    self._lanes[each.run] = self._engine.loop.create_task(self._lane(each), name="ripresa delivery")
+                if each.lane not in self._lanes and each.number not in self._left_alone:
+                    self._lanes[each.lane] = self._engine.loop.create_task(self._lane(each), name="ripresa delivery")
             skip += len(found)
             if len(found) < PAGE:
                 return
@@ -148,7 +154,7 @@ class Outbox:
             self._left_alone[parcel.number] = self._engine.clock.now() + MICROSECONDS
             _log.warning("a delivery cannot be recorded", exc_info=True, extra={"run": parcel.run})
         finally:
-            del self._lanes[parcel.run]
+            del self._lanes[parcel.lane]
             self.look()
 
     async def _deliver(self, parcel: Outgoing) -> bool:
@@ -176,7 +182,7 @@ class Outbox:
         except StoreError:
             raise
         except Exception as error:  # the border: a sender is user code, and so is what a run waits with
-            final = parcel.kind in KINDS and isinstance(error, RipresaError) and not _passes(error)
+            final = _is_final(error, own=parcel.kind in KINDS)
             await self._failed(parcel._replace(due=due), error, final=final)
         else:
             await store.delivered(parcel.number)
@@ -185,11 +191,18 @@ class Outbox:
     async def _failed(self, parcel: Outgoing, error: Exception, *, final: bool) -> None:
         _log.warning("what a run sent is not delivered", exc_info=error, extra={"run": parcel.run, "parcel": parcel.id})
         tries = parcel.tries + 1
-        wait = min(2**parcel.tries, LONGEST) * MICROSECONDS
-        due = NEVER if final or tries >= TRIES else self._engine.clock.now() + wait
+        wait = max(min(2**parcel.tries, LONGEST), asked_wait(error))
+        due = NEVER if final or tries >= TRIES else self._engine.clock.now() + round(wait * MICROSECONDS)
         failed = parcel._replace(tries=tries, due=due, error=f"{type(error).__name__}: {error}")
         if await self._engine.store.postpone(parcel, failed) and parcel.kind == "start" and due == NEVER:
             await tell_not_started(self._engine, failed)
+
+
+def _is_final(error: Exception, *, own: bool) -> bool:
+    """Whether no other try can mend it: what Ripresa itself delivers finds no run, or a sender says so."""
+    if isinstance(error, StepError):
+        return not error.retryable
+    return own and isinstance(error, RipresaError) and not _passes(error)
 
 
 def _passes(error: RipresaError) -> bool:

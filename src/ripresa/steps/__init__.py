@@ -8,15 +8,19 @@ if TYPE_CHECKING:
     from .agents import AgentOptions, AgentStep, AgentWork, cli_agent
     from .calls import HttpOptions, HttpStep, Pages, Request, Response, http
     from .dialects import Dialect
+    from .incoming import Incoming, Received, ToRun, WebhookEvent
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
     from .secret import Secret
+    from .webhooks import Endpoint, send_webhook
 
 _PLACES = {
     "agents": ("AgentOptions", "AgentStep", "AgentWork", "cli_agent"),
     "calls": ("HttpOptions", "HttpStep", "Pages", "Request", "Response", "http"),
     "dialects": ("Dialect",),
+    "incoming": ("Incoming", "Received", "ToRun", "WebhookEvent"),
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
     "secret": ("Secret",),
+    "webhooks": ("Endpoint", "send_webhook"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -27,17 +31,23 @@ __all__ = [
     "Command",
     "Completed",
     "Dialect",
+    "Endpoint",
     "HttpOptions",
     "HttpStep",
+    "Incoming",
     "Pages",
     "ProgramStep",
+    "Received",
     "Request",
     "Response",
     "Secret",
     "ShellOptions",
+    "ToRun",
+    "WebhookEvent",
     "cli_agent",
     "http",
     "python",
+    "send_webhook",
     "shell",
 ]
 

@@ -218,7 +218,7 @@ def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[s
     return [
         f"there is no option {', '.join(unknown)}" if unknown else None,
         None if method in _METHODS else f"method is {method!r}, must be one of {', '.join(_METHODS)}",
-        _bad_url(url) if url else None,
+        bad_url(url) if url else None,
         None if pages is None or isinstance(pages, Pages) else f"pages is {pages!r}, must be Pages(...)",
         None if good else "auth must be a Secret, or a user and a Secret",
         None if _is_whole(own.get("redirects", 0)) else "redirects must be a whole number from 0",
@@ -228,7 +228,7 @@ def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[s
             _bad_header(name, value)
             for name, value in {**own.get("headers", {}), own.get("idempotency") or "x": ""}.items()
         ),
-        _bad_allow(own.get("allow", ())),
+        bad_allow(own.get("allow", ())),
     ]
 
 
@@ -236,7 +236,8 @@ def _is_whole(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _bad_allow(allow: Any) -> str | None:
+def bad_allow(allow: Any) -> str | None:
+    """What is wrong with a list of addresses that are allowed."""
     try:
         guard_of([] if isinstance(allow, str) else allow)
     except (ValueError, TypeError, AttributeError) as error:
@@ -256,7 +257,8 @@ def _is_line(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and (value == "" or value.isprintable())
 
 
-def _bad_url(url: str) -> str | None:
+def bad_url(url: str) -> str | None:
+    """What is wrong with a URL that is to be called."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -334,7 +336,7 @@ def _url(spec: Spec, request: Request) -> str:
     if bool(spec.url) == bool(request.url):
         raise InvalidValue("either the step has a url or the request", op="http")
     if request.url:
-        wrong = _bad_url(request.url)
+        wrong = bad_url(request.url)
         if wrong or _HOLE.search(request.url):
             raise InvalidValue(wrong or "the url of a request has no holes", op="http")
         return request.url

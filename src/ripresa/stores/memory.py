@@ -420,11 +420,11 @@ class MemoryStore:
         return True
 
     def _oldest(self) -> Sequence[Outgoing]:
-        """Of each run the first that was not given up."""
+        """Of each lane the first that was not given up."""
         found: dict[str, Outgoing] = {}
         for each in self.memory.outbox.values():
             if each.due < NEVER:
-                found.setdefault(each.run, each)
+                found.setdefault(each.lane, each)
         return list(found.values())
 
     # --- graveyard ---------------------------------------------------------------------------------------------------

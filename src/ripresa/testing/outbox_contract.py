@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ports import NEVER, Outgoing, Tombstone
+from ..ports import NEVER, WEBHOOK, Outgoing, Tombstone
 from .store_samples import Make, a_head, first, opened, outcome, then
 
 
@@ -63,6 +63,29 @@ class OutboxContract:
             assert await store.next_outgoing(0) == 0
             await store.delivered(was.number)
             assert not await store.postpone(given_up, later)
+
+    async def test_a_place_of_the_web_holds_up_nothing_but_its_own(self, make_store: Make) -> None:
+        """Webhooks wait for earlier ones to the same target; what else a run sends does not wait for them."""
+        hook = sent("r", "a")._replace(kind=WEBHOOK, target="here")
+        batch = (hook, hook._replace(id="b"), hook._replace(id="c", target="there"), sent("r", "d"), sent("r", "e"))
+        async with opened(make_store) as store:
+            await store.create(first())
+            await store.append(then(2, shared=batch))
+            found = await store.outgoing(0, 10)
+            assert sorted(each.id for each in found) == ["a", "c", "d"]
+            was = next(each for each in found if each.id == "a")
+            assert await store.postpone(was, was._replace(due=500))
+            assert sorted(each.id for each in await store.outgoing(0, 10)) == ["c", "d"]
+            assert await store.next_outgoing(0) == 500
+            await store.delivered(was.number)
+            assert sorted(each.id for each in await store.outgoing(0, 10)) == ["b", "c", "d"]
+
+    async def test_the_first_batch_of_a_run_may_send_too(self, make_store: Make) -> None:
+        """And one that is refused does not."""
+        async with opened(make_store) as store:
+            await store.create(first()._replace(shared=(sent("r", "a"),)))
+            await outcome(store.create(first()._replace(shared=(sent("r", "b"),))))
+            assert [each.id for each in await store.outgoing_of("r")] == ["a"]
 
     async def test_what_was_sent_outlives_the_store_and_its_run(self, make_store: Make) -> None:
         """What was given up goes with the run that is pruned."""

@@ -331,6 +331,7 @@ INSERT INTO outbox (run, path, kind, target, id, body, at) VALUES (?, ?, ?, ?, ?
 SELECT run, path, kind, target, id, body, at, number, tries, due_at, error FROM outbox AS o
 WHERE due_at <= :now AND NOT EXISTS (
     SELECT 1 FROM outbox AS e WHERE e.run = o.run AND e.number < o.number AND e.due_at < 9223372036854775807
+    AND (e.kind = 'webhook') = (o.kind = 'webhook') AND (o.kind <> 'webhook' OR e.target = o.target)
 )
 ORDER BY due_at LIMIT :limit OFFSET :skip;
 
@@ -339,6 +340,7 @@ ORDER BY due_at LIMIT :limit OFFSET :skip;
 SELECT due_at FROM outbox AS o
 WHERE due_at > ? AND due_at < 9223372036854775807 AND NOT EXISTS (
     SELECT 1 FROM outbox AS e WHERE e.run = o.run AND e.number < o.number AND e.due_at < 9223372036854775807
+    AND (e.kind = 'webhook') = (o.kind = 'webhook') AND (o.kind <> 'webhook' OR e.target = o.target)
 )
 ORDER BY due_at LIMIT 1;
 
