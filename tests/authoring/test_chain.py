@@ -3,11 +3,12 @@
 # mypy: disable-error-code="misc,return-value,union-attr,var-annotated"
 # What type checkers say about mistakes is tested in tests/typing; here they are meant.
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from ripresa import InvalidConfig, InvalidWorkflow, Problem, chain, delay, map_each, step
+from ripresa import InvalidConfig, InvalidWorkflow, Problem, Rule, chain, delay, map_each, step
 
 from .samples import Item, double, fetch, length, shout, upper
 
@@ -77,3 +78,20 @@ def test_what_is_no_link_is_refused_by_name() -> None:
         chain(3)
     with pytest.raises(InvalidConfig, match="name is 'a/b'"):
         chain(fetch, name="a/b")
+
+
+async def test_a_chain_may_begin_with_pauses() -> None:
+    flow = chain(delay(0), name="later", version="3").then(delay(0)).then(double)
+    assert (flow.name, flow.version) == ("later", "3")
+    assert await flow(4) == 8
+    assert await chain(delay(0)).then(delay(0))("as it is") == "as it is"
+
+
+def test_a_chain_with_rules_or_a_state_keeps_its_version() -> None:
+    @dataclass
+    class State:
+        total: int = 0
+
+    ruled = chain(double, version="3").with_rules(Rule.custom("even", lambda value: value % 2 == 0))
+    assert [flow.version for flow in (ruled, chain(double, version="3").with_state(State))] == ["3", "3"]
+    assert [part.version for part in [ruled, ruled.then(double)]] == ["3", "3"]

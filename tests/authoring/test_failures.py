@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
@@ -91,9 +92,36 @@ def test_an_exception_comes_back_as_its_own_class() -> None:
     assert error.__notes__ == ["in step 'chain/fetch', attempt 2"]
 
 
-def test_a_class_that_is_not_loaded_comes_back_as_its_nearest_base() -> None:
+def test_a_class_that_is_not_loaded_is_stood_in_for_by_one_of_its_name_and_nearest_base() -> None:
     failure = Failure("step_failed", "wet", ("gone.module.Error", "ripresa.gone.Error", "int", "KeyError"))
-    assert type(error_of(failure)) is KeyError
+    error = error_of(failure)
+    assert isinstance(error, KeyError)
+    assert (type(error).__module__, type(error).__name__, error.args) == ("gone.module", "Error", ("wet",))
+    assert type(error_of(failure)) is type(error)
+
+
+def test_a_class_inside_a_function_comes_back_by_its_name() -> None:
+    class Soaked(ValueError):
+        """Nobody finds it by its name."""
+
+    error = error_of(failure_of(raised(Soaked("wet"))))
+    assert isinstance(error, ValueError)
+    assert type(error).__name__ == "Soaked"
+    assert failure_of(error).types[0].endswith("<locals>.Soaked")
+    assert failure_of(error) is getattr(error, "failure")  # noqa: B009
+
+
+class Counted(ValueError):
+    made: ClassVar[list[str]] = []
+
+    def __init_subclass__(cls) -> None:
+        cls.made.append(cls.__name__)
+
+
+def test_no_class_is_made_of_one_that_would_hear_of_it() -> None:
+    name = f"{__name__}.Counted"
+    assert type(error_of(Failure("step_failed", "wet", ("gone.module.Error", name, "ValueError")))) is Counted
+    assert Counted.made == []
 
 
 def test_what_cannot_be_made_again_is_a_step_failed() -> None:

@@ -40,7 +40,7 @@ def test_nothing_is_cleaned_up_after_a_success() -> None:
 def test_handlers_run_last_first_with_the_input_before_the_run_fails() -> None:
     play = guarded()
     assert play.fail("a") == [
-        CleanupStarted("", 2),
+        CleanupStarted("", 2, 2),
         StepScheduled("cleanup:y", 1),
         RunStep("cleanup:y", 1, b"0"),
     ]
@@ -52,7 +52,7 @@ def test_handlers_run_last_first_with_the_input_before_the_run_fails() -> None:
 def test_handlers_run_before_a_cancelled_run_ends() -> None:
     play = guarded(handlers="x")
     assert play.cancel("stop") == [RunCancelling("stop"), CancelStep("a", 1)]
-    assert play.lose("a", "cancelled")[0] == CleanupStarted("", 1)
+    assert play.lose("a", "cancelled")[0] == CleanupStarted("", 1, 1)
     assert play.done("cleanup:x") == [CleanupEnded(""), RunCancelled("stop")]
 
 
@@ -151,7 +151,7 @@ def test_inner_handlers_run_before_outer_ones() -> None:
     play = Play(define(Cleanup("o", Sequence("s", (Cleanup("i", call("a"), calls("x")),)), calls("y"))))
     play.start()
     assert play.fail("i/a")[1] == StepScheduled("i/cleanup:x", 1)
-    assert play.done("i/cleanup:x")[:3] == [CleanupEnded("i"), CleanupStarted("", 1), StepScheduled("cleanup:y", 1)]
+    assert play.done("i/cleanup:x")[:3] == [CleanupEnded("i"), CleanupStarted("", 1, 1), StepScheduled("cleanup:y", 1)]
 
 
 def test_handlers_that_return_at_once_are_run_too() -> None:

@@ -15,7 +15,7 @@ def test_the_next_alternative_is_given_the_same_input() -> None:
     play = Play(define(Fallback("f", calls("a b"))))
     assert play.start(b"5") == [StepScheduled("a", 1), RunStep("a", 1, b"5")]
     assert play.fail("a") == [
-        FallbackTaken("", "b", failure(path="a", attempt=1)),
+        FallbackTaken("", "b", failure(path="a", attempt=1), 1),
         StepScheduled("b", 1),
         RunStep("b", 1, b"5"),
     ]

@@ -329,8 +329,8 @@ def falling() -> Play:
 
 def test_the_next_alternative_is_tried_or_another_one() -> None:
     boom = failure(path="a", attempt=1)
-    assert falling().hook("") == [FallbackTaken("", "b", boom), *run_step("b")]
-    assert falling().hook("", "redirect", detail="c") == [FallbackTaken("", "c", boom), *run_step("c")]
+    assert falling().hook("") == [FallbackTaken("", "b", boom, 1), *run_step("b")]
+    assert falling().hook("", "redirect", detail="c") == [FallbackTaken("", "c", boom, 1), *run_step("c")]
     assert falling().cancel()[-1] == Withdraw("")
     run = play(Fallback("f", calls("a b"), on=("ValueError",)), hooks="fallback x")
     assert run.fail("a", types="ValueError")[1] == StepScheduled("b", 1)

@@ -369,6 +369,8 @@ def test_a_run_waits_if_nothing_but_timers_is_under_way(events: list[Event], wai
         ),
         ([e.LoopEnded("l", 0, "empty")], ScopeView("l", "loop", "ended", detail="empty"), 2),
         ([e.FallbackTaken("f", "b", BOOM)], ScopeView("f", "fallback", detail="b, because boom"), 2),
+        ([e.FallbackTaken("f", "b", BOOM, 3)] * 2, ScopeView("f", "fallback", detail="b, because boom"), 5),
+        ([e.CleanupStarted("c", 3, 4)] * 2, ScopeView("c", "cleanup", count=3), 6),
         ([e.ScopeStarted("s", "inner")], ScopeView("s", "workflow", detail="inner"), 2),
         (
             [e.ScopeStarted("s", "inner"), e.ScopeEnded("s", "failed")],
@@ -549,6 +551,25 @@ def test_the_steps_of_a_durable_function_are_known_when_it_asks_for_them() -> No
     alone = started(Play(define(Subworkflow("s", Dynamic("f", workflow="f", version="1"), workflow="f"))))
     alone.asked("()", CallSpec(1, "step", "x"))
     assert [after(alone).expected, list(after(alone).steps)] == [1, ["x"]]
+
+
+def test_steps_of_flows_alternatives_and_clean_up_are_expected_before_they_are_scheduled() -> None:
+    asked = e.Asked(START, "f", (CallSpec(1, "step", "x"), CallSpec(2, "flow", "y", shape="h", expected=2)))
+    assert seen(asked).total == 2 + 1 + 2
+    play = started(Play(define(Fallback("f", (call("a"), Sequence("s", calls("b c")))))))
+    play.fail("a")
+    assert progress(after(play)) == (0, 3, 0.0)
+    play.done("s/b")
+    assert progress(after(play)) == (1, 3, 33.3)
+
+
+def test_runs_of_earlier_rules_expect_what_they_expected_then() -> None:
+    play = Play(define(Cleanup("c", Fallback("f", calls("a b")), calls("tidy"))))
+    play.start(core=2)
+    play.fail("a")
+    play.fail("b")
+    assert [event.expected for event in play.events if isinstance(event, e.FallbackTaken | e.CleanupStarted)] == [0, 0]
+    play.check_replay()
 
 
 def test_what_a_reopened_function_asks_for_again_is_expected_once() -> None:

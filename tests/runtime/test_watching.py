@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from ripresa import RunFailed, chain, current, map_each, parallel, step
+from ripresa import Context, RunFailed, chain, current, map_each, parallel, step, workflow
 from ripresa.core.events import RunCompleted
 from ripresa.errors import RipresaError
 from ripresa.runtime.feed import Feed, StepBegan, StepProgressed, Watcher
@@ -114,6 +114,27 @@ async def test_a_reader_follows_a_run_that_fails_and_is_resumed_while_it_dawdles
             seen += [item async for item in events]
         assert isinstance(seen[-1].event, RunCompleted)
         assert [item.seq for item in seen] == list(range(1, len(seen) + 1))
+
+
+async def test_a_run_is_not_done_before_the_flows_that_its_function_calls() -> None:
+    tally = Tally()
+
+    @step
+    async def wait(number: int) -> int:
+        await tally.visit()
+        return number
+
+    @workflow
+    async def function(ctx: Context, number: int) -> int:
+        return await chain(add).then(wait).then(add)(number)
+
+    async with in_memory() as app:
+        handle = await app.start(function(1))
+        await tally.reach(1)
+        status = await handle.status()
+        assert (status.completed, status.total, status.percent) == (1, 3, 33.3)
+        tally.open()
+        await handle.result()
 
 
 async def test_percentage_and_current_steps_are_known_while_it_runs() -> None:

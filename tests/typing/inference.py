@@ -386,6 +386,12 @@ def longest(so_far: int, text: str) -> int:
     return max(so_far, len(text))
 
 
+def pauses() -> None:
+    assert_type(chain(delay(3)).then(length), Chain[str, int])
+    assert_type(chain(delay(3)).then(delay(3)).then(length), Chain[str, int])
+    assert_type(chain(polish).then(delay(3)).then(length), Chain[str, int])
+
+
 async def streams() -> None:
     assert_type(stream(lines), Stream[str, str])
     assert_type(stream(pages).map(summarise), Stream[str, Summary])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import TypeVar
 
@@ -14,6 +14,9 @@ from .flow import Built, Flow, Link, as_links, build_link
 from .options import check_name
 from .place import One, Place, distinct
 from .undo import undone_by
+
+if TYPE_CHECKING:
+    from .patterns import Pause
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -46,18 +49,45 @@ class Chain(Flow[A_contra, R_co]):
         if undo is not None:
             last = undone_by(last, *as_links((undo,), "then"))
         if self.rules:
-            return Chain((self, last), name=self.name)
+            return Chain((self, last), name=self.name, version=self.version)
         return Chain((*self.links, last), self.node.children, name=self.name, version=self.version)
 
 
-def chain(first: Link[A, B], /, *, name: str = "chain", version: str = "1") -> Chain[A, B]:
+class Waiting(Chain[Any, Any]):
+    """A chain of pauses alone: what goes through it is of whatever type the first other link takes."""
+
+    @overload
+    def then(self, link: Pause, /) -> Waiting: ...
+    @overload
+    def then(
+        self,
+        link: Callable[[A], Awaitable[B]],
+        /,
+        *,
+        undo: Callable[[B], Awaitable[None]] | Callable[[B, A], Awaitable[None]] | None = None,
+    ) -> Chain[A, B]: ...
+    def then(self, link: Callable[[Any], Awaitable[Any]], /, *, undo: Any = None) -> Chain[Any, Any]:
+        """See `Chain.then`."""
+        longer = super().then(link, undo=undo)
+        return Waiting(longer.links, name=self.name, version=self.version) if _pauses(link) else longer
+
+
+def _pauses(link: object) -> bool:
+    return getattr(link, "pauses", False)
+
+
+@overload
+def chain(first: Pause, /, *, name: str = ..., version: str = ...) -> Waiting: ...
+@overload
+def chain(first: Link[A, B], /, *, name: str = ..., version: str = ...) -> Chain[A, B]: ...
+def chain(first: Link[Any, Any], /, *, name: str = "chain", version: str = "1") -> Chain[Any, Any]:
     """Begin a chain: `chain(search).then(map_each(fetch)).then(write)`.
 
     `version` is what unfinished runs are recognised by: give a chain of another structure another one, and both may
     be registered.
     """
     links = as_links((first,), "chain", check_name(name, "name"), check_name(version, "version"))
-    return Chain(links, name=name, version=version)
+    return (Waiting if _pauses(first) else Chain)(links, name=name, version=version)
 
 
 def build_chain(links: tuple[Built, ...], built: tuple[Node[Any], ...], place: Place) -> Sequence:

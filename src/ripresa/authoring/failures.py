@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
+from functools import lru_cache
 from typing import Any
 
 from ..core.events import Failure
@@ -74,15 +75,16 @@ def _strip(summary: Any) -> None:
 def error_of(failure: Failure) -> BaseException:
     """The exception that a durable function sees for a failed call.
 
-    Of the recorded class (or the nearest of its bases that is loaded), with the recorded message and no other state;
-    its `failure` is the whole record. The same in replay as live.
+    Of the recorded class, with the recorded message and no other state; its `failure` is the whole record. The same in
+    replay as live. A class that cannot be found by its name, as one that was defined inside a function, is stood in for
+    by one of that name, made of the nearest of its bases that can be.
     """
     if failure.code in CODES and failure.code != "step_failed":
         return _coded(failure)
-    for name in failure.types:
+    for index, name in enumerate(failure.types):
         kind = _loaded(name)
         if kind is not None:
-            return _instance(kind, failure)
+            return _instance(_stand_in(failure.types[0], kind) if index else kind, failure)
     return _coded(failure)
 
 
@@ -103,6 +105,16 @@ def _loaded(name: str) -> type[Exception] | None:
     for part in qualname.split("."):
         place = getattr(place, part, None)
     return place if isinstance(place, type) and issubclass(place, Exception) else None
+
+
+@lru_cache(256)
+def _stand_in(name: str, base: Any) -> type[Exception]:
+    """A class of this name; the base itself where making a class of it could do more than that."""
+    if type(base) is not type or hasattr(base.__init_subclass__, "__func__"):
+        kind: type[Exception] = base
+        return kind
+    module, _, last = name.rpartition(".")
+    return type(last, (base,), {"__module__": module, "__qualname__": last})
 
 
 def _module(key: str) -> Any:

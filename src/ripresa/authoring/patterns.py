@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, Literal, TypeAlias, cast, get_args, overload
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, cast, get_args, overload
 
 from typing_extensions import TypeVar, TypeVarTuple
 
@@ -396,6 +396,8 @@ def _build_fallback(links: tuple[Built, ...], on: tuple[str, ...], place: Place)
 
 class Pause(Flow[Any, Any]):
     """A durable wait; what it is given it returns."""
+
+    pauses: ClassVar[bool] = True
 
     def __call__(self, value: R, /) -> Call[R]:
         """See `Runnable`."""

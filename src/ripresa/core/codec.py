@@ -197,6 +197,8 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one 
 
 def _write_call(spec: CallSpec, lines: list[bytes]) -> list[Any]:
     written = [spec.key, spec.kind, spec.segment, _line(spec.input, lines), spec.shape]
+    if spec.expected:
+        return [*written, _write_writes(spec.writes, lines), spec.undo, spec.expected]
     if spec.undo:
         return [*written, _write_writes(spec.writes, lines), spec.undo]
     return [*written, _write_writes(spec.writes, lines)] if spec.writes else written

@@ -108,7 +108,8 @@ class RunStarted:
     """How many steps the definition lets expect; later events correct it."""
     core: int = 3
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
-    again; 2 did not say which fields of a state a step had read."""
+    again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
+    expected."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""
@@ -577,11 +578,12 @@ class LoopEnded:
 
 @dataclass(frozen=True, slots=True)
 class FallbackTaken:
-    """An alternative is tried because the one before failed."""
+    """An alternative, of which so many steps are `expected`, is tried because the one before failed."""
 
     path: str
     choice: str
     failure: Failure
+    expected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -613,10 +615,11 @@ class NodeCancelled:
 
 @dataclass(frozen=True, slots=True)
 class CleanupStarted:
-    """A scope that failed or was cancelled begins its clean-up handlers."""
+    """A scope that failed or was cancelled begins its clean-up handlers, of which so many steps are expected."""
 
     path: str
     count: int
+    expected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

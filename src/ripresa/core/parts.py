@@ -72,3 +72,5 @@ class CallSpec:
     writes: tuple[Write, ...] = ()
     """What the call sees of the state beyond what its function's own branch holds (for calls of its fibers)."""
     undo: str = ""
+    expected: int = 0
+    """How many steps a flow lets expect."""

@@ -186,6 +186,8 @@ class RunView:
 
     states: dict[str, StateView] = field(default_factory=dict[str, StateView])
     _told: tuple[e.Write, ...] = ()
+    _counted: set[str] = field(default_factory=set[str], repr=False, compare=False)
+    """What was not foreseen when the run began, and is expected by now."""
 
     @property
     def state(self) -> StateView | None:
@@ -312,7 +314,8 @@ class RunView:
                 self.expected += expected
             case e.LoopEnded(path, iterations, reason):
                 self.scopes[path] = ScopeView(path, "loop", "ended", iterations, detail=reason)
-            case e.FallbackTaken(path, choice, failure):
+            case e.FallbackTaken(path, choice, failure, expected):
+                self._expect(f"{path}: {choice}", expected)
                 self.scopes[path] = ScopeView(path, "fallback", detail=f"{choice}, because {failure.message}")
             case e.ScopeStarted(path, workflow):
                 self.scopes[path] = ScopeView(path, "workflow", detail=workflow)
@@ -322,7 +325,8 @@ class RunView:
             case e.NodeSkipped(path, expected):
                 self.scopes[path] = ScopeView(path, "skipped", "ended")
                 self.expected += expected
-            case e.CleanupStarted(path, count):
+            case e.CleanupStarted(path, count, expected):
+                self._expect(path + CLEANUP, expected)
                 self.scopes[path + CLEANUP] = ScopeView(path, "cleanup", count=count)
             case e.CleanupEnded(path, failures):
                 scope = self.scopes[path + CLEANUP]
@@ -573,6 +577,14 @@ class RunView:
             path = path.removesuffix("()")
         prefix = f"{path}/" if path else ""
         self.expected += sum(call.kind == "step" and prefix + call.segment not in self.steps for call in calls)
+        for call in calls:
+            self._expect(prefix + call.segment, call.expected)
+
+    def _expect(self, what: str, steps: int) -> None:
+        """These steps are expected too; once, though the run may come to them again after it was reopened."""
+        if steps and what not in self._counted:
+            self._counted.add(what)
+            self.expected += steps
 
     def _scheduled(self, path: str, attempt: int, at: int) -> None:
         step = self.steps.get(path)

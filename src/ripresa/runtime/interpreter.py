@@ -463,9 +463,10 @@ class Interpreter:
             return None
         self.asked += 1
         path = self.prefix + segment
-        shape = getattr(callee, "shape", "")
+        shape, expected = getattr(callee, "shape", ""), 0
         if kind == "flow":
-            shape = self._flow(path, to_node(callee, segment))
+            node = to_node(callee, segment)
+            shape, expected = self._flow(path, node), node.expected()
         undo = (
             declare_undo(self.definition, callee, path)
             if kind == "step" and callee.options.effect == "reversible"
@@ -474,7 +475,7 @@ class Interpreter:
         if self._scopes and (undo or (kind == "flow" and can_be_undone(self.definition.flow(path, shape)))):
             self._reversible.append(segment)
         output_type = callee.parameters.returns if kind == "step" else getattr(callee, "output_type", None)
-        spec = CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape, self._seen(sink), undo)
+        spec = CallSpec(self.asked, kind, segment, self.keeper.keep(text), shape, self._seen(sink), undo, expected)
         self.slice.calls.append(spec)
         self.waiting[self.asked] = Waiting(callee, sink, index, output_type, path)
         return self.asked

@@ -69,7 +69,8 @@ class Cleanup(Scope[CleanupFrame]):
     @override
     def wound(self, run: RunState, frame: CleanupFrame) -> None:
         frame.shielded = True
-        run.consequences.append(CleanupStarted(frame.path, len(self.handlers)))
+        expected = sum(handler.expected() for handler in self.handlers) if run.core > 2 else 0
+        run.consequences.append(CleanupStarted(frame.path, len(self.handlers), expected))
         self._next(run, frame, len(self.handlers))
 
     @override

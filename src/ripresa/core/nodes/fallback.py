@@ -72,7 +72,8 @@ class Fallback(Scope[ScopeFrame]):
         frame.others.append(failure)
         run.drop(frame, key)
         choice = self.choices[following]
-        run.consequences.append(FallbackTaken(frame.path, choice.name, failure))
+        expected = choice.expected() if run.core > 2 else 0
+        run.consequences.append(FallbackTaken(frame.path, choice.name, failure, expected))
         run.spawn(frame, choice, choice.name, following, frame.input)
 
     def _counts(self, failure: Failure) -> bool:
