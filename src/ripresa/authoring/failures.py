@@ -6,7 +6,7 @@ import re
 import sys
 import traceback
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from ..core.events import Failure
 from ..core.retry import FILE_MODULE, module_key, type_key
@@ -84,7 +84,7 @@ def error_of(failure: Failure) -> BaseException:
     for index, name in enumerate(failure.types):
         kind = _loaded(name)
         if kind is not None:
-            return _instance(_stand_in(failure.types[0], kind) if index else kind, failure)
+            return _instance(_stand_in(failure.types[0], cast("Any", kind)) if index else kind, failure)
     return _coded(failure)
 
 
@@ -111,10 +111,9 @@ def _loaded(name: str) -> type[Exception] | None:
 def _stand_in(name: str, base: Any) -> type[Exception]:
     """A class of this name; the base itself where making a class of it could do more than that."""
     if type(base) is not type or hasattr(base.__init_subclass__, "__func__"):
-        kind: type[Exception] = base
-        return kind
+        return cast("type[Exception]", base)
     module, _, last = name.rpartition(".")
-    return type(last, (base,), {"__module__": module, "__qualname__": last})
+    return cast("type[Exception]", type(last, (base,), {"__module__": module, "__qualname__": last}))
 
 
 def _module(key: str) -> Any:
