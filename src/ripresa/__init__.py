@@ -100,7 +100,7 @@ if TYPE_CHECKING:
         StoreError,
         is_retryable,
     )
-    from .messages import Approval, Signal, Update
+    from .messages import Approval, Query, Signal, Update
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
     from .runtime.documents import load_document
@@ -157,7 +157,7 @@ _PLACES = {
         "StoreError",
         "is_retryable",
     ),
-    "messages": ("Approval", "Signal", "Update"),
+    "messages": ("Approval", "Query", "Signal", "Update"),
     "reporting": ("SessionData",),
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
@@ -318,6 +318,7 @@ __all__ = [
     "Pool",
     "PoolStatus",
     "Problem",
+    "Query",
     "Recorded",
     "Redirect",
     "Refusal",

@@ -23,7 +23,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 from .core.durations import Duration, microseconds
 from .core.items import Items as Items
 from .errors import RipresaError
-from .messages import Approval, Signal, Update
+from .messages import Approval, Query, Signal, Update
 from .reporting import NOWHERE, Reporting, Sends, SessionData
 from .requested import AskPeople as AskPeople
 from .requested import Gather as Gather
@@ -429,6 +429,10 @@ class Clockwork(Protocol):
         """Whether the function goes by a change of its code."""
         ...
 
+    def expose(self, name: str, answer: Callable[[], Any], kind: Any) -> None:
+        """Let a query of this name be answered."""
+        ...
+
     def state(self) -> Any:
         """The view of the typed state."""
         ...
@@ -501,6 +505,14 @@ class Context(Generic[S]):
         before the change was made. It stays so for the whole run. When no such run is left, remove the question.
         """
         return self._clockwork.patched(name)
+
+    def expose(self, query: Query[R], answer: Callable[[], R], /) -> None:
+        """Let whoever asks `handle.query(query)` be told what this function returns then; it must change nothing.
+
+        Asked also when the run sleeps or has ended: the durable function is stepped along its journal, as far as it
+        had come, and thrown away. Exposing the same query again replaces the answer.
+        """
+        self._clockwork.expose(query.name, answer, query.answer)
 
     def restart(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Begin this function anew with these arguments, in the same run, and forget what it did so far.

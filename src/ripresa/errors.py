@@ -84,6 +84,8 @@ CODES: dict[str, Code] = {
     "update_refused": Code("a run refused an update"),
     "update_unanswered": Code("a run ended, or was left alone, without an answer to an update"),
     "update_timeout": Code("an update was not answered in time; it is still with the run"),
+    "unknown_query": Code("a run answers no query of this name"),
+    "query_failed": Code("what answers a query raised"),
     "vote_refused": Code("an answer to an approval does not count"),
     "unknown_executor": Code("a step names an executor that the app does not have"),
     # ready-made steps

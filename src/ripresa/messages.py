@@ -44,7 +44,21 @@ class Update(Generic[A, R]):
         _check(self)
 
 
-def _check(message: Signal[Any] | Update[Any, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class Query(Generic[R]):
+    """A question that changes nothing: `progress = Query("progress", Progress)`; `answer` is the answer's type.
+
+    Raises `InvalidConfig` for a name that is none.
+    """
+
+    name: str
+    answer: type[R]
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _check(message: Signal[Any] | Update[Any, Any] | Query[Any]) -> None:
     wrong = check_name(message.name, "name")
     if wrong:
         raise InvalidConfig(wrong, op=type(message).__name__)

@@ -36,6 +36,7 @@ from ripresa import (
     Node,
     Observed,
     Pool,
+    Query,
     Recorded,
     Redirect,
     Replace,
@@ -427,6 +428,15 @@ async def waits(ctx: Context, handle: Handle[str]) -> None:
     await asked.answer(Ready("a"))
     assert_type(await handle.update(rise, 3, id="1"), Ready)
     assert_type(await ctx.race(ctx.wait_for(edited), ctx.sleep(3)), Ready | None)
+
+
+how_far = Query("how_far", Ready)
+
+
+async def queries(ctx: Context, handle: Handle[str]) -> None:
+    assert_type(await handle.query(how_far), Ready)
+    assert_type(await handle.query(Query("words", list[str])), list[str])
+    ctx.expose(how_far, lambda: Ready("a"))
 
 
 async def children(ctx: Context) -> None:

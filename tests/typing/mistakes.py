@@ -18,6 +18,7 @@ from ripresa import (
     Limits,
     Observed,
     Pool,
+    Query,
     Redirect,
     Signal,
     Veto,
@@ -451,3 +452,14 @@ def numbered(item: Item) -> int:
 
 @tool(permision="x")  # M214 a misspelt option of a tool
 def looks() -> None: ...
+# queries
+
+how_far = Query("how_far", Ready)
+
+
+async def queries(ctx: Context, handle: Handle[str]) -> None:
+    ctx.expose(how_far, lambda: "a")  # M277 expose: an answer of another type
+    ctx.expose("how_far", lambda: Ready("a"))  # M278 expose: a name is no query
+    await announce(await handle.query(how_far))  # M279 query: an answer of another type
+    handle.query(how_far)  # M280 query: not awaited
+    ctx.expose(how_far, Ready("a"))  # M281 expose: a value, not what answers

@@ -372,6 +372,20 @@ def update(
 
 
 @cli.command()
+def query(
+    run: Run,
+    name: Annotated[str, typer.Argument(help="the name of the query [default: list them]", show_default=False)] = "",
+    target: Code = "",
+    store: Store = "",
+    json: Json = False,
+) -> int:
+    """Ask a run something that changes nothing: what it exposes, or its progress or state."""
+    from . import querying
+
+    return querying.query(_place(store), run, name, target, as_json=json)
+
+
+@cli.command()
 def checkpoints(run: Run, store: Store = "", json: Json = False) -> int:
     """List the places of a run that one can return to, compare and fork from."""
     from . import travelling

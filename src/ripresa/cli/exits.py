@@ -47,7 +47,15 @@ _BY_CODE: Final = {
         USAGE,
     ),
     **dict.fromkeys(
-        ("artifact_not_found", "no_such_place", "run_not_found", "session_not_found", "unknown_target"), NOT_FOUND
+        (
+            "artifact_not_found",
+            "no_such_place",
+            "run_not_found",
+            "session_not_found",
+            "unknown_target",
+            "unknown_query",
+        ),
+        NOT_FOUND,
     ),
     **dict.fromkeys(("cancelled", "terminated", "undone"), CANCELLED),
     "interrupted": INTERRUPTED,

@@ -5,7 +5,8 @@ Law: the coroutine is a cache: thrown away it is rebuilt from the outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..authoring.hooks import Hook, Placed
@@ -35,6 +36,9 @@ class Functions:
         self._keeper = keeper
         self.noted: dict[tuple[str, Hook], Placed] = {}
         self._found: dict[str, Interpreter] = {}
+        self._ended: dict[str, Interpreter] = {}
+        self.keeps_ended = False
+        """Whether functions that have ended are kept, to be asked."""
         self._doubts: dict[str, Doubt] = {}
 
     def resume(self, path: str, first: int, recorded: Collection[str] | None = None) -> SliceFact:
@@ -52,8 +56,19 @@ class Functions:
         function.feed(frame.outcomes[first:])
         fact = function.fact(self._state.at)
         if not isinstance(fact, Asked):
-            del self._found[path]
+            ended = self._found.pop(path)
+            if self.keeps_ended:
+                self._ended[path] = ended
         return fact
+
+    def exposed(self) -> dict[str, Callable[[], bytes]]:
+        """What answers queries, by name: of the functions under way or kept, the outermost first."""
+        found: dict[str, Callable[[], bytes]] = {}
+        functions = {**self._ended, **self._found}
+        for path in sorted(functions, key=len):
+            for name in functions[path].exposed:
+                found.setdefault(name, partial(functions[path].reply, name))
+        return found
 
     def replay(self, fact: SliceFact, *, strict: bool) -> None:
         """Step the function along with a recorded slice and compare what it does.

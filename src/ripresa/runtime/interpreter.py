@@ -135,6 +135,7 @@ class Interpreter:
         self.main = Main()
         self.recorded = recorded
         """The changes that had been asked for where the function is stepped along; None where it goes on."""
+        self.exposed: dict[str, tuple[Callable[[], Any], Any]] = {}
         self._patches: dict[str, bool] = {}
         self._is_cancelled = False
         self._scopes = 0
@@ -170,6 +171,31 @@ class Interpreter:
             if known:
                 self.slice.patches.append(name)
         return known
+
+    def expose(self, name: str, answer: Callable[[], Any], kind: Any) -> None:
+        """Let a query of this name be answered."""
+        if inspect.iscoroutinefunction(answer):
+            raise RipresaError(
+                f"query {name!r} is answered by {answer!r}, must be a plain function of nothing",
+                code="usage",
+                op="expose",
+                hint="ctx.expose(query, lambda: ...): it returns what is known, and awaits nothing",
+            )
+        self.exposed[name] = (answer, kind)
+
+    def reply(self, name: str) -> bytes:
+        """What is answered to a query, as JSON text. Raises `RipresaError(query_failed)`."""
+        answer, kind = self.exposed[name]
+        self.running = self.fiber
+        try:
+            return encode(self._run(answer), kind, where=name)
+        except Exception as error:
+            raise RipresaError(
+                f"what answers query {name!r} of run {self.run!r} raised {type(error).__name__}: {error}",
+                code="query_failed",
+                op="query",
+                where=name,
+            ) from error
 
     def state(self) -> Any:
         """The typed state as the running fiber sees it."""

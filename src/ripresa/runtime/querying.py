@@ -1,0 +1,100 @@
+"""Asks runs questions: what their durable functions expose, answered from the journal alone.
+
+Law: a query changes nothing. The run is built up beside the one that goes on, from what is durable, and thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic_core import to_json
+
+from ..authoring.flow import Runnable
+from ..core.events import Recorded
+from ..core.merge import whole
+from ..core.replay import lineage
+from ..core.view import RunView, view_of
+from ..errors import RipresaError
+from .restoring import replayed
+from .results import not_found
+from .values import Values
+
+if TYPE_CHECKING:
+    from .driver import Driver
+    from .engine import Engine
+
+Code = Callable[[], Awaitable[Runnable[..., Any]]]
+
+ALWAYS: Final = ("progress", "state")
+"""What every run answers, chains and graphs too, unless its functions expose something of that name."""
+
+
+async def ask(engine: Engine, run: str, code: Code, name: str) -> bytes:
+    """The answer to a query, as JSON text.
+
+    Raises `RipresaError(unknown_query, query_failed, no_state)`, `RunNotFound`, and what needs the run's code to be
+    known and to decide as it did.
+    """
+    line = await _line(engine, run)
+    try:
+        exposed = await _exposed(engine, run, code, line)
+    except RipresaError:
+        if name in ALWAYS:  # which needs no code
+            return _always(engine, run, line, name)
+        raise
+    if name in exposed:
+        return exposed[name]()
+    if name in ALWAYS:
+        return _always(engine, run, line, name)
+    raise RipresaError(
+        f"run {run!r} answers no query {name!r}",
+        code="unknown_query",
+        op="query",
+        where=name,
+        hint=f"it answers: {', '.join(_names(exposed))}",
+    )
+
+
+async def names(engine: Engine, run: str, code: Code) -> list[str]:
+    """The queries that a run answers as it stands. Raises as `ask` does."""
+    return _names(await _exposed(engine, run, code, await _line(engine, run)))
+
+
+def _names(exposed: Mapping[str, Any]) -> list[str]:
+    return [*exposed, *(name for name in ALWAYS if name not in exposed)]
+
+
+async def _line(engine: Engine, run: str) -> list[Recorded]:
+    return lineage(await engine.history(run))
+
+
+async def _exposed(engine: Engine, run: str, code: Code, line: list[Recorded]) -> dict[str, Callable[[], bytes]]:
+    """What the functions of a run expose, those of the outermost first."""
+    head = await engine.store.find_run(run)
+    if head is None:
+        raise not_found(run)
+
+    def keeps(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
+        driver.functions.keeps_ended = True
+
+    driver = replayed(engine, head, await code(), line, told=keeps)
+    try:
+        return driver.functions.exposed()
+    finally:
+        driver.functions.close()
+
+
+def _always(engine: Engine, run: str, line: list[Recorded], name: str) -> bytes:
+    view = view_of(line)
+    return to_json(_progress(view)) if name == "progress" else _state(engine, run, view)
+
+
+def _progress(view: RunView) -> dict[str, Any]:
+    return {"status": view.status, "completed": view.completed, "total": view.total, "percent": view.percent}
+
+
+def _state(engine: Engine, run: str, view: RunView) -> bytes:
+    if view.state is None:
+        raise RipresaError(f"run {run!r} has no state", code="no_state", op="query")
+    return whole(view.state.fields, Values(engine.store.blob).text)
