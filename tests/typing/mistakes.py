@@ -452,6 +452,8 @@ def numbered(item: Item) -> int:
 
 @tool(permision="x")  # M214 a misspelt option of a tool
 def looks() -> None: ...
+
+
 # queries
 
 how_far = Query("how_far", Ready)
