@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents.agent import Agent, AgentLike, agent
+    from .agents.registry import Agents, AgentStatus
+    from .agents.supervised import supervised
     from .agents.tools import Sandbox, Tool, Tools, tool
     from .agents.turns import AgentBounds
     from .app import App
@@ -119,6 +121,8 @@ __version__ = "0.1.0rc1"
 
 _PLACES = {
     "agents.agent": ("Agent", "AgentLike", "agent"),
+    "agents.registry": ("AgentStatus", "Agents"),
+    "agents.supervised": ("supervised",),
     "agents.tools": ("Sandbox", "Tool", "Tools", "tool"),
     "agents.turns": ("AgentBounds",),
     "app": ("App",),
@@ -260,6 +264,8 @@ __all__ = [
     "Agent",
     "AgentBounds",
     "AgentLike",
+    "AgentStatus",
+    "Agents",
     "App",
     "Approval",
     "Artifact",
@@ -414,6 +420,7 @@ __all__ = [
     "speculate",
     "step",
     "stream",
+    "supervised",
     "tool",
     "transitions",
     "wait_for",

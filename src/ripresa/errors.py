@@ -114,6 +114,8 @@ CODES: dict[str, Code] = {
     "invalid_model_answer": Code("a model answered something that does not have the form that it was asked for", True),
     "unknown_tool": Code("no tool of that name is registered"),
     "tool_forbidden": Code("an agent may not use a tool, or not in this way"),
+    "unknown_agent": Code("no agent of that name is registered"),
+    "agent_unavailable": Code("an agent is paused, stopped or broken", retryable=True),
     "agent_limit": Code("an agent did not come to an end within what it is allowed"),
     # runs
     "run_failed": Code("a run failed"),

@@ -18,15 +18,17 @@ from ripresa import (
     Retry,
     RipresaError,
     RunFailed,
+    Tools,
     chain,
     llm,
     prompt,
+    tool,
     workflow,
 )
-from ripresa.core.events import StepFailed, UsageReported
+from ripresa.core.events import CallRecorded, StepFailed, UsageReported
 from ripresa.runtime.feed import TextWritten
 from ripresa.steps.providers import timed
-from ripresa.testing.answers import Answer, Fault, Slow, ToolUse, value
+from ripresa.testing.answers import Answer, Fault, Slow, ToolUse, use, value
 from ripresa.testing.fake_model import FakeModel
 from ripresa.testing.model_server import ModelServer
 from tests.runtime.stage import journal_of, on_clock
@@ -147,6 +149,30 @@ async def test_what_is_no_object_is_asked_for_as_the_field_of_one() -> None:
     (tool,) = fake.requests[0].body["tools"]
     assert tool["function"]["parameters"]["required"] == ["value"]
     assert "$defs" in tool["function"]["parameters"]
+
+
+async def test_an_llm_step_may_have_tools() -> None:
+    @tool
+    async def look(word: str) -> str:
+        """Look a word up."""
+        return word.upper()
+
+    fake = FakeModel(use("look", word="tide"), value({"text": "TIDE"}), use("look", word="moon"), "MOON")
+    ask = llm("What is {word}?", output=Summary, tools=[look], name="asks")
+
+    @prompt(output=str, tools=["look"], toolbox=Tools([look]), system="Look it up.")
+    def asked(word: str) -> str:
+        return f"And {word}?"
+
+    async with app_with(fake) as app:
+        handle = await app.start(ask(word="a tide"))
+        assert await handle.result() == Summary(text="TIDE")
+        keys = [event.key.partition(":")[0] for event in await journal_of(handle) if isinstance(event, CallRecorded)]
+        assert await app.run(asked("the moon")) == "MOON"
+    assert keys == ["model", "look", "model"]
+    assert (fake.requests[1].results, fake.requests[2].system) == (["TIDE"], "Look it up.")
+    with pytest.raises(InvalidConfig, match="make it an Agent"):
+        llm("?", output=str, tools=[tool(approval="Sure?")(len)])
 
 
 # --- streams and accounts

@@ -76,6 +76,7 @@ class Agent(Step[[A], R]):
         tries = retry if isinstance(retry, Retry) else Retry(attempts=retry)
         asking = Options("model", tries, None if patience is None else seconds(patience, "patience"))
         self.talker = Talker(name, voice, found, form, bounds, asking)
+        self.input, self.output = input, output
         self.role = role
         self.instructions = instructions
         self.system = "\n\n".join(filter(None, (f"You are {role}." if role else "", instructions)))

@@ -92,6 +92,7 @@ class Talker:
         if talk.asks:
             asked, talk.asks = talk.asks, []
             await self._use(talk, asked)
+            talk.granted = {}
         while talk.turns < self.bounds.turns:
             talk.turns += 1
             answer = await self._turn(talk)

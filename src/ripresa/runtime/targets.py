@@ -22,6 +22,7 @@ from ..core.retry import FILE_MODULE
 from ..errors import RipresaError
 from ..executors.targets import file_name
 
+_OURS = f"{__name__.partition('.')[0]}."
 _log = logging.getLogger("ripresa")
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
@@ -149,17 +150,19 @@ def _unknown(target: str, why: str, hint: str) -> RipresaError:
 
 def target_of(runnable: Runnable[..., Any]) -> str:
     """The target that finds a runnable again from another process; empty if it stands nowhere by name."""
-    if isinstance(runnable, Workflow):
-        return place_of(runnable.fn.__module__, runnable.fn.__qualname__, runnable)
-    if isinstance(runnable, Single):
-        return place_of(runnable.step.fn.__module__, runnable.step.fn.__qualname__, runnable.step)
-    known: str | None = runnable.__dict__.get("_target")
+    value: Any = runnable.step if isinstance(runnable, Single) else runnable
+    if isinstance(value, Workflow | Step):
+        fn: Any = value.fn  # pyright: ignore[reportUnknownMemberType]
+        found = place_of(fn.__module__, fn.__qualname__, value)  # pyright: ignore[reportUnknownArgumentType]
+        if found or not fn.__module__.startswith(_OURS):  # those that are made here stand where they are named
+            return found
+    known: str | None = value.__dict__.get("_target")
     if known is None:
-        known = runnable.__dict__["_target"] = _search(runnable)
+        known = value.__dict__["_target"] = _search(value)  # pyright: ignore[reportUnknownArgumentType]
     return known
 
 
-def _search(runnable: Runnable[..., Any]) -> str:
+def _search(runnable: object) -> str:
     """Look for a name that stands for it in the modules of the user's own code."""
     for module_name in own_modules(len(sys.modules)):
         for name, value in list(vars(sys.modules[module_name]).items()):

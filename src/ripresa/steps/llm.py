@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, get_type_hints, overload
 
 from ..authoring.hooks import Hook
 from ..authoring.options import refuse
 from ..authoring.pool import Pool
-from ..authoring.step import Step, StepDecorator, step
+from ..authoring.step import Options, Step, StepDecorator, step
 from ..context import current
 from ..core.durations import Duration
 from ..core.retry import Retry
@@ -20,6 +20,10 @@ from .conversation import Message, ModelAnswer, ModelRequest
 from .forms import Form
 from .gateway import DEFAULT, Named
 from .template import Template, fields_of, unknown_places
+
+if TYPE_CHECKING:
+    from ..agents.tools import Tools
+    from ..agents.turns import Talker
 
 A = TypeVar("A")
 M = TypeVar("M")
@@ -37,13 +41,37 @@ class Question:
     """What a step asks, whoever writes its prompt."""
 
     voice: Voice
-    system: str
     form: Form | None
+    talker: Talker | None = None
+    """Who talks with the model where there are tools."""
+
+
+def _question(
+    name: str, voice: Voice, output: Any, tools: Sequence[Step[..., Any] | str], toolbox: Tools | None
+) -> Question:
+    form = None if output is str else Form(output)
+    if not tools:
+        return Question(voice, form)
+    from ..agents.tools import allowed_tools
+    from ..agents.turns import AgentBounds, Talker
+
+    talker = Talker(name, voice, allowed_tools(tools, toolbox, (), name), form, AgentBounds(), Options("model"))
+    asking = ", ".join(sorted(talker.asking))
+    refuse(
+        "llm",
+        f"tools has {asking}, which people are asked about: make it an Agent, and supervised" if asking else None,
+        where=name,
+    )
+    return Question(voice, form, talker)
 
 
 async def answered(question: Question, text: str, system: str) -> Any:
     """The answer to a prompt: text, or a value in the form that is asked for."""
     messages = [Message("user", text)]
+    if question.talker is not None:
+        from ..agents.turns import Talk
+
+        return await question.talker.go_on(Talk(system, messages))
     form, wrong = question.form, ""
     for _ in range(REPAIRS + 1):
         request = ModelRequest("", tuple(messages), system, output=None if form is None else form.spec)
@@ -80,6 +108,8 @@ def llm(
     temperature: float | None = ...,
     max_tokens: int | None = ...,
     stream: bool = ...,
+    tools: Sequence[Step[..., Any] | str] = ...,
+    toolbox: Tools | None = ...,
     name: str = ...,
     retry: Retry | int | None = ...,
     timeout: Duration | None = ...,
@@ -100,6 +130,8 @@ def llm(
     temperature: float | None = ...,
     max_tokens: int | None = ...,
     stream: bool = ...,
+    tools: Sequence[Step[..., Any] | str] = ...,
+    toolbox: Tools | None = ...,
     name: str = ...,
     retry: Retry | int | None = ...,
     timeout: Duration | None = ...,
@@ -120,6 +152,8 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     temperature: float | None = None,
     max_tokens: int | None = None,
     stream: bool = False,
+    tools: Sequence[Step[..., Any] | str] = (),
+    toolbox: Tools | None = None,
     name: str = "llm",
     retry: Retry | int | None = PATIENT,
     **options: Any,
@@ -131,8 +165,9 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     is data: it is never a template again. `output` is `str` for the text, or a type that the answer must fit; a model
     that misses it is told what is wrong. `model` is a name of the app's (`App(models=...)`), `provider:model`, a model
     of the price list, a `ModelEndpoint` or a `Model`; those of `fallback` are asked in order where it is not available.
-    `stream` tells watchers the text as it is written. What it used counts for the run. The other options are those of
-    `step`; without `retry` it is tried three times.
+    `stream` tells watchers the text as it is written. What it used counts for the run. With `tools` (steps, or names in
+    `toolbox`) it is a small agent: each of its calls is journaled. The other options are those of `step`; without
+    `retry` it is tried three times.
 
     Raises `InvalidConfig` that names every bad option.
     """
@@ -147,7 +182,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
         else (),
         where=name,
     )
-    question = Question(voice, system, None if output is str else Form(output))
+    question = _question(name, voice, output, tools, toolbox)
 
     async def asked(**given: Any) -> Any:
         values = _values(given, input, state)
@@ -189,6 +224,8 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     temperature: float | None = None,
     max_tokens: int | None = None,
     stream: bool = False,
+    tools: Sequence[Step[..., Any] | str] = (),
+    toolbox: Tools | None = None,
     name: str | None = None,
     retry: Retry | int | None = PATIENT,
     timeout: Duration | None = None,
@@ -202,9 +239,10 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     """
     voice = voice_of(model, fallback, temperature, max_tokens, stream)
     refuse("prompt", *voice.problems())
-    question = Question(voice, system, None if output is str else Form(output))
 
     def wrap(write: Callable[P, str]) -> Step[P, M]:
+        question = _question(name or write.__name__, voice, output, tools, toolbox)
+
         async def asked(*args: P.args, **kwargs: P.kwargs) -> Any:
             return await answered(question, write(*args, **kwargs), system)
 
@@ -212,7 +250,8 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
         fn: Any = asked
         fn.__signature__ = inspect.signature(write)
         fn.__annotations__ = {**hints, "return": output}
-        fn.__name__, fn.__doc__, fn.__module__ = write.__name__, write.__doc__, write.__module__
+        fn.__name__, fn.__qualname__, fn.__module__ = write.__name__, write.__qualname__, write.__module__
+        fn.__doc__ = write.__doc__
         options = {"timeout": timeout, "concurrency": concurrency, "hooks": hooks, "pool": pool}
         make: StepDecorator = step(name=name or write.__name__, retry=retry, **options)  # type: ignore[call-overload]
         return make(fn)

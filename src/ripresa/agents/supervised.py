@@ -1,0 +1,103 @@
+"""`supervised`: an agent whose tools ask people first, as a durable function that waits as long as it takes.
+
+A step cannot wait for days. So the agent's step ends where people have to be asked, with the conversation as its
+result, and the next one goes on from there: nothing is repeated, and a run that waits costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from ..authoring.encoding import decode, encode
+from ..authoring.function import Workflow, workflow
+from ..authoring.options import refuse
+from ..authoring.step import step
+from ..context import Context
+from ..core.durations import Duration
+from ..messages import Approval
+from ..steps.conversation import ToolCall
+from ..terms import Expiry
+from .agent import Agent
+from .tools import guard_of
+from .turns import Talk
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """How far an agent has come: its answer as JSON text, or the conversation in which people are to be asked."""
+
+    answer: str
+    talk: Talk
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What people are shown: the tool that an agent wants to use, and the arguments, as the model wrote them."""
+
+    agent: str
+    tool: str
+    arguments: Any
+
+
+def supervised(
+    made: Agent[A, R],
+    /,
+    *,
+    name: str | None = None,
+    assignees: Sequence[str] = (),
+    quorum: int = 1,
+    timeout: Duration | None = None,
+    expiry: Expiry = "fail",
+) -> Workflow[[A], R]:
+    """The agent as a workflow that asks people before each call of a tool with `approval=`.
+
+    What they reject the model is told, with their comment. The options are those of `ctx.approval`; the name is the
+    agent's. Raises `InvalidConfig` for an agent none of whose tools asks.
+    """
+    asking = made.talker.asking
+    refuse("supervised", None if asking else f"no tool of {made.name} asks for approval", where=made.name)
+    options: dict[str, Any] = {"assignees": assignees, "quorum": quorum, "timeout": timeout, "expiry": expiry}
+
+    async def turns(talk: Talk) -> Turned:
+        answer = await made.talker.go_on(talk)
+        return Turned("" if talk.asks else encode(answer, made.output).decode(), talk)
+
+    going_on = step(name="turns", timeout=made.options.timeout, hooks=made.options.hooks, pool=made.options.pool)(turns)
+
+    async def run(ctx: Context, input: Any) -> Any:
+        turned = await going_on(made.begin(input))
+        while turned.talk.asks:
+            talk = turned.talk
+            for call in talk.asks:
+                if call.name in asking:
+                    talk.granted[call.id] = await _decided(ctx, made, call, options)
+            turned = await going_on(talk)
+        return decode(turned.answer.encode(), made.output)
+
+    run.__annotations__ = {"ctx": Context, "input": made.input, "return": made.output}
+    return cast("Workflow[[A], R]", workflow(name=name or made.name)(run))
+
+
+async def _decided(ctx: Context, made: Agent[Any, Any], call: ToolCall, options: dict[str, Any]) -> str:
+    """Empty if people grant a call, else why not."""
+    question = guard_of(made.talker.tools[call.name].tool).approval
+    decision: Approval[None] = await ctx.approval(
+        question, Asked(made.name, call.name, _readable(call.arguments)), name=call.name, **options
+    )
+    if decision.granted:
+        return ""
+    who = ", ".join(decision.by) or "nobody answered in time, which"
+    return f"{who} said no" + (f": {decision.comment}" if decision.comment else "")
+
+
+def _readable(arguments: str) -> Any:
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
