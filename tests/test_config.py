@@ -1,8 +1,10 @@
 """The tree of settings: where values come from and which of them wins, what is refused, what it does to an app."""
 
+import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,35 @@ from ripresa import (
     Config,
     Context,
     Features,
+    Graph,
     InvalidConfig,
     Limits,
     Recorded,
     RipresaError,
+    RunFailed,
+    Signal,
+    approval,
+    approved,
+    best_effort,
+    branch,
+    case,
     chain,
+    choose,
     current,
     delay,
+    fallback,
+    first_of,
+    first_success,
+    fold,
+    for_range,
     map_each,
+    n_of,
     parallel,
     repeat,
+    router,
     step,
+    stream,
+    wait_for,
     workflow,
 )
 from ripresa import config as config_module
@@ -312,3 +332,109 @@ async def test_observability_is_injected_and_can_be_switched_off(caplog: pytest.
         expected = ["RunStarted", "StepScheduled", "StepCompleted", "RunCompleted"] if enabled else []
         assert seen == logged == expected
         assert all(getattr(record, "run", "") for record in caplog.records)
+
+
+# --- features where something is written
+
+
+@dataclass
+class Held:
+    n: int = 0
+
+
+async def durable(ctx: Context, value: int) -> int:
+    return value
+
+
+@step
+async def increase(value: int) -> int:
+    return value + 1
+
+
+@step
+async def add_up(total: int, item: int) -> int:
+    return total + item
+
+
+def numbers(last: int) -> list[int]:
+    return list(range(last))
+
+
+plain_flow = chain(increase)
+
+
+WRITTEN: list[tuple[str, Callable[[], object]]] = [
+    ("chains", lambda: chain(increase)),
+    ("maps", lambda: map_each(increase)),
+    ("parallel", lambda: parallel(increase, increase)),
+    ("parallel", lambda: best_effort(increase, increase)),
+    ("parallel", lambda: first_of(increase, increase)),
+    ("parallel", lambda: first_success(increase, increase)),
+    ("parallel", lambda: n_of(1, increase, increase)),
+    ("branches", lambda: branch(bool, increase, increase)),
+    ("branches", lambda: case(int, increase)),
+    ("branches", lambda: choose(lambda _: ["increase"], increase, increase)),
+    ("loops", lambda: repeat(increase, until=bool, at_most=2)),
+    ("loops", lambda: fold(add_up, 0)),
+    ("loops", lambda: for_range(add_up, 0, 2)),
+    ("fallbacks", lambda: fallback(increase, increase)),
+    ("routers", lambda: router(until=int, at_most=2)),
+    ("streams", lambda: stream(numbers)),
+    ("waits", lambda: delay(1)),
+    ("waits", lambda: wait_for(Signal("go", int))),
+    ("waits", lambda: approval("ok?")),
+    ("waits", lambda: approved("ok?", increase, increase)),
+    ("graphs", lambda: Graph("g", input=int)),
+    ("state", lambda: Graph("g", input=int, state=Held)),
+    ("state", lambda: plain_flow.with_state(Held)),
+    ("workflows", lambda: workflow(durable)),
+]
+
+
+@pytest.mark.parametrize(("feature", "write"), WRITTEN)
+def test_what_is_switched_off_cannot_be_written_where_the_settings_are_in_force(
+    feature: str, write: Callable[[], object]
+) -> None:
+    config = Config.load({"features": {feature: False}}, env={})
+    write()
+    with config.in_force(), pytest.raises(RipresaError) as caught:
+        write()
+    assert (caught.value.code, caught.value.hint) == ("invalid_state", f"set features.{feature} to true")
+    write()
+    with Config().in_force():
+        write()
+
+
+def test_every_feature_has_its_factory_but_sessions() -> None:
+    assert {feature for feature, _ in WRITTEN} == {each.name for each in fields(Features)} - {"sessions"}
+
+
+async def test_what_a_run_writes_goes_by_the_features_of_its_app() -> None:
+    @workflow
+    async def spreads(ctx: Context, values: list[int]) -> list[int]:
+        return await ctx.map(increase, values)
+
+    async with App("memory:") as app:
+        assert await app.run(spreads([1])) == [2]
+    async with App("memory:", config={"features": {"maps": False}}) as app:
+        outcome = await (await app.start(spreads([1]))).outcome()
+        assert isinstance(outcome.error, RunFailed)
+        assert outcome.error.failure.code == "invalid_state"
+    assert await chain(map_each(increase))([1]) == [2]
+
+
+async def test_settings_in_force_hold_for_the_code_of_the_block_alone() -> None:
+    config = Config.load({"features": {"maps": False}}, env={})
+
+    async def write() -> str:
+        await asyncio.sleep(0)
+        try:
+            map_each(increase)
+        except RipresaError as error:
+            return error.code
+        return "made"
+
+    outside = asyncio.create_task(write())
+    with config.in_force():
+        inside = asyncio.create_task(write())
+    assert [await outside, await inside] == ["made", "invalid_state"]

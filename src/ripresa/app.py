@@ -260,7 +260,8 @@ class App:
             state,
         )
         try:
-            driver = await self.engine.start(start)
+            with self.config.in_force():
+                driver = await self.engine.start(start)
         except RunExists:
             handle = await self._existing(start)
         else:
@@ -519,8 +520,9 @@ class App:
         head = await self._head(id)
         if head.status in ("cancelled", "terminated", "completed", "undone"):
             check_transition(head.status, "running", only_from="failed", run=id, op="resume")
-        runnable = workflow or self._code.of(head)
-        await self.engine.take(head, runnable, session=session)
+        with self.config.in_force():
+            runnable = workflow or self._code.of(head)
+            await self.engine.take(head, runnable, session=session)
         return runnable
 
     async def _head(self, id: str) -> RunHead:

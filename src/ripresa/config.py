@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from .authoring.flow import Runnable
+from .context import switching_off
 from .core.definition import describe
 from .core.durations import seconds
 from .core.events import Recorded
@@ -54,7 +56,10 @@ class ObservabilityConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Which patterns may be used; starting what contains another one raises `invalid_state`."""
+    """Which patterns may be used: starting what contains another one raises `invalid_state`, as does writing it.
+
+    Where something is written is looked at within `Config.in_force`.
+    """
 
     chains: bool = True
     graphs: bool = True
@@ -109,6 +114,16 @@ class Config:
             raise InvalidConfig(f"preset is {named!r}, must be one of {', '.join(PRESETS)}", op="Config")
         layers = ((PRESETS.get(named, {}), f"preset {named}"), (found, place), (_environment(env), "environment"))
         return _built([*layers, (keywords, "keyword")])
+
+    @contextmanager
+    def in_force(self) -> Generator[None, None, None]:
+        """Let what is written in here go by the features: a factory of one that is off raises `invalid_state`.
+
+        `with config.in_force(): import flows`. It holds for the code in the block and the tasks that it starts, and
+        for nobody else.
+        """
+        with switching_off(frozenset(each.name for each in fields(Features) if not getattr(self.features, each.name))):
+            yield
 
     def disabled(self) -> dict[str, str]:
         """The kinds of nodes that may not be used, each with the name of its feature."""

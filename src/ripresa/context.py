@@ -10,7 +10,6 @@ import contextvars
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 from inspect import isawaitable
 from os import PathLike
@@ -25,6 +24,8 @@ from .core.items import Items as Items
 from .errors import RipresaError
 from .messages import Approval, Query, Signal, Update
 from .reporting import NOWHERE, Reporting, Sends, SessionData
+from .reporting import Attempt as Attempt
+from .reporting import Hold as Hold
 from .requested import AskPeople as AskPeople
 from .requested import Gather as Gather
 from .requested import Leave as Leave
@@ -59,80 +60,6 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 # --- inside a step
-
-
-class Attempt(Protocol):
-    """What the engine knows about the attempt that runs; `current()` shows it to the step."""
-
-    @property
-    def run(self) -> str:
-        """The id of the run."""
-        ...
-
-    @property
-    def workflow(self) -> str:
-        """The name of the workflow."""
-        ...
-
-    @property
-    def path(self) -> str:
-        """Where the step stands."""
-        ...
-
-    @property
-    def number(self) -> int:
-        """The number of the attempt, from 1."""
-        ...
-
-    @property
-    def key(self) -> str:
-        """The idempotency key."""
-        ...
-
-    def deadline(self) -> datetime | None:
-        """When the attempt will be stopped."""
-        ...
-
-    def cancelled(self) -> bool:
-        """Whether it was asked to stop."""
-        ...
-
-    def progress(self, completed: float, total: float | None, message: str) -> None:
-        """Tell watchers how far it is."""
-        ...
-
-    def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Awaitable[Any]:
-        """Perform a journaled call."""
-        ...
-
-    def reporting(self) -> Reporting:
-        """What the attempt reports beside its result."""
-        ...
-
-    def reserve(self, tokens: int, cost: float) -> Awaitable[None]:
-        """Hold tokens and money until the attempt ends."""
-        ...
-
-    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
-        """Hold a member of a pool while holding these."""
-        ...
-
-    def state(self, kind: Any) -> Any:
-        """The view of the typed state."""
-        ...
-
-    def to(self, kind: Any) -> Any:
-        """The fields of the typed state, to be written to by reducers."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Hold:
-    """A member of a pool that an attempt holds: of which pool, and who it is that holds it."""
-
-    pool: str
-    member: Any
-    holder: str
 
 
 class StepContext(Sends):
@@ -329,6 +256,7 @@ def _no_state() -> RipresaError:
 OUTSIDE = StepContext(_Outside())
 
 _step: ContextVar[StepContext] = ContextVar("ripresa_step", default=OUTSIDE)
+_switched_off: ContextVar[frozenset[str]] = ContextVar("ripresa_switched_off", default=frozenset())
 _function: ContextVar[bool] = ContextVar("ripresa_function", default=False)
 
 
@@ -371,6 +299,21 @@ def _instead(context: StepContext) -> Generator[None, None, None]:
 def enter_function(variables: Variables) -> None:
     """Make calls awaited in these context variables requests of a durable function."""
     variables.run(_function.set, True)
+
+
+def switched_off() -> frozenset[str]:
+    """The features that may not be used where this is asked; see `Config.in_force`."""
+    return _switched_off.get()
+
+
+@contextmanager
+def switching_off(features: frozenset[str]) -> Generator[None, None, None]:
+    """Let factories of these features, and of those that are off already, make nothing for a while."""
+    token = _switched_off.set(_switched_off.get() | features)
+    try:
+        yield
+    finally:
+        _switched_off.reset(token)
 
 
 def in_function() -> bool:

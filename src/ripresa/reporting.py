@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from os import PathLike
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, overload
@@ -102,6 +105,80 @@ class Reporting(Protocol):
 
     def queue(self, kind: str, value: object, target: str, id: str) -> None:
         """The step sends something of another kind."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hold:
+    """A member of a pool that an attempt holds: of which pool, and who it is that holds it."""
+
+    pool: str
+    member: Any
+    holder: str
+
+
+class Attempt(Protocol):
+    """What the engine knows about the attempt that runs; `current()` shows it to the step."""
+
+    @property
+    def run(self) -> str:
+        """The id of the run."""
+        ...
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where the step stands."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """The number of the attempt, from 1."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The idempotency key."""
+        ...
+
+    def deadline(self) -> datetime | None:
+        """When the attempt will be stopped."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        ...
+
+    def progress(self, completed: float, total: float | None, message: str) -> None:
+        """Tell watchers how far it is."""
+        ...
+
+    def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Awaitable[Any]:
+        """Perform a journaled call."""
+        ...
+
+    def reporting(self) -> Reporting:
+        """What the attempt reports beside its result."""
+        ...
+
+    def reserve(self, tokens: int, cost: float) -> Awaitable[None]:
+        """Hold tokens and money until the attempt ends."""
+        ...
+
+    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
+        """Hold a member of a pool while holding these."""
+        ...
+
+    def state(self, kind: Any) -> Any:
+        """The view of the typed state."""
+        ...
+
+    def to(self, kind: Any) -> Any:
+        """The fields of the typed state, to be written to by reducers."""
         ...
 
 

@@ -260,3 +260,54 @@ def test_the_output_of_a_run_may_be_cut_off(terminal: Terminal) -> None:
     script = f"{sys.executable} -m ripresa show a --json | head -c 10"
     told = subprocess.run(script, shell=True, cwd=terminal.directory, capture_output=True, text=True)
     assert (told.stdout, told.stderr) == ('{"id": "a"', "")
+
+
+LIMITED = """
+from ripresa import chain, step
+
+@step
+async def same(number: int) -> int:
+    return number
+
+flow = chain(same).then(same)
+"""
+
+
+def test_a_run_is_given_limits_and_shows_them(terminal: Terminal) -> None:
+    terminal.write("limited.py", LIMITED)
+    done = terminal.here("run", "limited.py:flow", "-i", "1", "--id", "a", "--limit", "steps=5", "--limit", "money=2.5")
+    assert (done.code, done.out.strip()) == (0, "1")
+    shown = terminal.here("show", "a").out
+    assert "limits:    steps 2 of 5, money 2.5, then fail" in shown
+    found = terminal.here("show", "a", "--json").json
+    assert found["limits"] == {"steps": 5, "money": 2.5, "on_exceeded": "fail"}
+    assert (found["used"]["steps"], found["used"]["operations"]) == (2, 2)
+    stopped = terminal.here("run", "limited.py:flow", "-i", "1", "--limit", "steps=1")
+    assert (stopped.code != 0, "limit of steps is reached: 1 of 1" in stopped.err) == (True, True)
+    paused = terminal.here("run", "limited.py:flow", "-i", "1", "--limit", "steps=1", "--on-exceeded", "ask")
+    assert "paused" in paused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--limit", "stairs=5"), "--limit is 'stairs=5', must be NAME=VALUE"),
+        (("--limit", "steps"), "--limit is 'steps', must be NAME=VALUE"),
+        (("--limit", "steps=many"), "steps is 'many', must be a whole number from 0"),
+        (("--on-exceeded", "ask"), "give a --limit"),
+        (("--limit", "steps=5", "--on-exceeded", "cry"), "on_exceeded is 'cry'"),
+    ],
+)
+def test_bad_limits_are_named(terminal: Terminal, options: tuple[str, ...], message: str) -> None:
+    terminal.write("limited.py", LIMITED)
+    refused = terminal.here("run", "limited.py:flow", "-i", "1", *options)
+    assert refused.code == 2
+    assert message in " ".join(refused.err.split())
+
+
+def test_code_is_loaded_with_the_features_of_the_settings(terminal: Terminal) -> None:
+    terminal.write("limited.py", LIMITED)
+    terminal.write("settings.toml", "[features]\nchains = false\n")
+    refused = terminal("run", "limited.py:flow", "-i", "1", RIPRESA_CONFIG="settings.toml")
+    assert refused.code != 0
+    assert "chain belongs to chains, which the settings in force have switched off" in " ".join(refused.err.split())

@@ -29,6 +29,7 @@ from ripresa import (
     Handle,
     Handoff,
     Hook,
+    LimitReaching,
     Limits,
     Migration,
     ModelEndpoint,
@@ -54,6 +55,7 @@ from ripresa import (
     StreamResult,
     TimeWindow,
     Tools,
+    UndoErring,
     Update,
     ValidationResult,
     Veto,
@@ -611,3 +613,23 @@ async def models_and_agents(ctx: Context) -> None:
     assert_type(await writer(Item("a")), Asked)
     assert_type(await ctx.gather(writer(Item("a")), look_up("a")), tuple[Asked, list[str]])
     assert_type(agent(Echo()), Step[[str], int])
+
+
+@workflow(limits=Limits(steps=5))
+async def bounded(ctx: Context, text: str) -> str:
+    return text
+
+
+_ = assert_type(bounded("a"), Call[str])
+assert_type(chain(shout).with_limits(Limits(steps=5)), Chain[str, str])
+
+
+@intercept("limit")
+def allows_more(asked: LimitReaching) -> Replace | None:
+    assert_type(asked.used, float)
+    return None
+
+
+@intercept("compensation_error")
+async def insists(asked: UndoErring) -> Again:
+    return Again(at_most=asked.attempt)

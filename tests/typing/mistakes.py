@@ -8,19 +8,26 @@ from typing import assert_type
 
 from ripresa import (
     AfterStep,
+    Again,
     Agent,
     App,
     BeforeStep,
+    CancelAsking,
     Condition,
     Context,
     Graph,
     Handle,
+    LimitReaching,
     Limits,
     Observed,
     Pool,
     Query,
     Redirect,
+    Replace,
+    RollbackStarting,
     Signal,
+    Skip,
+    UndoEnding,
     Veto,
     after,
     agent,
@@ -465,3 +472,34 @@ async def queries(ctx: Context, handle: Handle[str]) -> None:
     await announce(await handle.query(how_far))  # M279 query: an answer of another type
     handle.query(how_far)  # M280 query: not awaited
     ctx.expose(how_far, Ready("a"))  # M281 expose: a value, not what answers
+
+
+# limits of workflows, hooks beside the way forward
+
+chain(length).with_limits(5)  # M290 with_limits: limits are Limits
+workflow(limits=5)  # M291 workflow: the same
+
+
+@intercept("cancel")  # M292 cancel: nothing to skip
+def skips_a_cancellation(asked: CancelAsking) -> Skip:
+    return Skip()
+
+
+@intercept("signal")  # M293 signal: it is asked about something else
+def asks_about_a_step(asked: BeforeStep) -> Veto:
+    return Veto()
+
+
+@intercept("rollback")  # M294 rollback: it goes somewhere else, or not at all
+def replaces_a_rollback(asked: RollbackStarting) -> Replace:
+    return Replace(1)
+
+
+@intercept("compensated")  # M295 compensated: what is undone is not undone again
+def undoes_again(asked: UndoEnding) -> Again:
+    return Again()
+
+
+@intercept("limit")
+def looks_at_a_limit(asked: LimitReaching) -> None:
+    asked.left  # M296 limit: it knows what is used and allowed

@@ -13,6 +13,7 @@ from ..core.nodes.sequence import Sequence
 from .flow import Built, Flow, Link, as_links, build_link
 from .options import check_name
 from .place import One, Place, distinct
+from .switches import require
 from .undo import undone_by
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ class Chain(Flow[A_contra, R_co]):
         if undo is not None:
             last = undone_by(last, *as_links((undo,), "then"))
         if self.rules:
-            return Chain((self, last), name=self.name, version=self.version)
-        return Chain((*self.links, last), self.node.children, name=self.name, version=self.version)
+            longer: Chain[A_contra, B] = Chain((self, last), name=self.name, version=self.version)
+        else:
+            longer = Chain((*self.links, last), self.node.children, name=self.name, version=self.version)
+        longer.limits = self.limits
+        return longer
 
 
 class Waiting(Chain[Any, Any]):
@@ -86,6 +90,7 @@ def chain(first: Link[Any, Any], /, *, name: str = "chain", version: str = "1") 
     `version` is what unfinished runs are recognised by: give a chain of another structure another one, and both may
     be registered.
     """
+    require("chains", "chain")
     links = as_links((first,), "chain", check_name(name, "name"), check_name(version, "version"))
     return (Waiting if _pauses(first) else Chain)(links, name=name, version=version)
 

@@ -21,6 +21,7 @@ from .patterns import OnError, common_input
 from .place import One, Place, distinct
 from .questions import ByType, Choice, Chosen, predicate_at, watched
 from .step import step_name
+from .switches import require
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -38,6 +39,7 @@ def branch(
 
     What the predicate decided is recorded; it is not asked again.
     """
+    require("branches", "branch")
     links = as_links((then, otherwise), "branch", bad_predicate(when, "when"), check_name(name, "name"))
     return Flow(partial(_build_branch, when, links), name=name)
 
@@ -72,6 +74,7 @@ class Cases(Flow[A_contra, R_co]):
 
 def case(kind: type[A], link: Link[A, B], /, *, name: str = "case") -> Cases[A, B]:
     """Run a link for values of a class: `case(Ready, send).case(Rework, improve)`."""
+    require("branches", "case")
     return Cases((_case(kind, link),), name=name)
 
 
@@ -170,6 +173,7 @@ def choose(
     Their results are a list in the order of writing; those that were not chosen are absent. What was chosen is
     recorded; it is not asked again. `on_error` and `concurrency` as for `parallel`.
     """
+    require("branches", "choose")
     checked = as_links(
         links,
         "choose",

@@ -18,6 +18,7 @@ from typing_extensions import TypeVar
 from ..context import Items
 from ..core.definition import Definition
 from ..core.events import Recorded
+from ..core.limits import Limits
 from ..core.nodes.call import Call as CallNode
 from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.node import Node, Scope
@@ -30,12 +31,13 @@ from . import running
 from .call import Call, Pending
 from .encoding import encode
 from .hooks import Hook, refuse_no_hooks
-from .options import bad_link, check_name, refuse
+from .options import bad_limits, bad_link, check_name, refuse
 from .place import Direct, Given, One, Place, distinct, root, settle
 from .reducers import Conflict, bad_conflict
 from .rules import Rule, checked, joined
 from .state_type import StateType, state_type
 from .step import Bound, Options, Step, step_name
+from .switches import require
 from .undo import step_undo
 
 P = ParamSpec("P")
@@ -60,6 +62,8 @@ class Runnable(Generic[P, R_co]):
     """What a run remembers: unfinished runs keep theirs, and several may be registered side by side."""
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
+    limits: Limits | None = None
+    """What a run of it may use, where nothing else is said; inside another it is that one's affair."""
 
     @abstractmethod
     def build(self, place: Place) -> Node[Any]:
@@ -129,6 +133,13 @@ class Runnable(Generic[P, R_co]):
         twin.rules = joined(self.rules, rules)
         return twin
 
+    def with_limits(self, limits: Limits) -> Self:
+        """The same with limits for each run of it, unless the run is started with others."""
+        refuse("with_limits", bad_limits(limits, "limits"))
+        twin = self._twin()
+        twin.limits = limits
+        return twin
+
     def named(self, name: str) -> Self:
         """The same under another name."""
         refuse("named", check_name(name, "name"))
@@ -183,6 +194,7 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         `state` is a pydantic model, a dataclass or a TypedDict. Of branches that replace one field, `conflicts`
         ("error", "last_write") says what happens, for fields that do not say it themselves. Raises `InvalidConfig`.
         """
+        require("state", "with_state")
         refuse("with_state", bad_conflict(conflicts, "conflicts"))
         build = partial(_build_stateful, self, state_type(state, conflicts))
         return Flow(build, name=self.name, version=self.version)

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 
 from ..context import Context, Items
 from ..core.durations import MICROSECONDS, Duration, microseconds
+from ..core.limits import Limits
 from ..core.nodes.dynamic import Dynamic
 from ..core.nodes.node import Node
 from ..core.nodes.subworkflow import Subworkflow
@@ -22,13 +23,14 @@ from ..errors import InvalidConfig
 from .call import Call
 from .encoding import Reader
 from .flow import Runnable, in_batches
-from .options import check_name, refuse
+from .options import bad_limits, check_name, refuse
 from .parameters import Parameters
 from .place import Place
 from .reducers import Conflict, bad_conflict
 from .rules import checked
 from .state_type import StateType, state_type
 from .step import Binding, step_name
+from .switches import require
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -145,6 +147,7 @@ def workflow(
     timeout: Duration | None = ...,
     conflicts: Conflict = ...,
     shares_state: bool = ...,
+    limits: Limits | None = ...,
 ) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
@@ -155,6 +158,7 @@ def workflow(
     timeout: Duration | None = None,
     conflicts: Conflict = ERROR,
     shares_state: bool = False,
+    limits: Limits | None = None,
 ) -> Any:
     """Make an async function a workflow: `async def publish(ctx: Context, topic: Topic) -> Report`.
 
@@ -162,11 +166,13 @@ def workflow(
     function that would ask for other calls than before. `timeout` bounds a run of it, and each use as a child.
     A context annotated as `Context[S]` gives it a typed state, fresh for each use; with `shares_state` a use as a child
     has the state of its caller. `conflicts` says what happens when fibers side by side replace one field of it.
+    `limits` are what a run of it may use, unless it is started with others.
 
     Raises `InvalidConfig` that names everything that is wrong.
     """
+    require("workflows", "workflow")
     length = None if timeout is None else microseconds(timeout, "timeout")
-    settings = Settings(name, version, length, conflicts, shares_state)
+    settings = Settings(name, version, length, conflicts, shares_state, limits)
     return settings.apply if fn is None else settings.apply(fn)
 
 
@@ -179,6 +185,7 @@ class Settings:
     timeout: int | None
     conflicts: Conflict = ERROR
     shares_state: bool = False
+    limits: Limits | None = None
 
     def apply(self, fn: Callable[..., Any]) -> Workflow[..., Any]:
         """The workflow that a function is. Raises `InvalidConfig`."""
@@ -192,12 +199,14 @@ class Settings:
             check_name(self.version, "version"),
             "timeout is 0, must be a length of time above 0" if self.timeout == 0 else None,
             bad_conflict(self.conflicts, "conflicts"),
+            bad_limits(self.limits, "limits"),
             where=str(name),
         )
         made = Workflow[..., Any](fn, name, self.version, None if self.timeout is None else self.timeout / MICROSECONDS)
         declared = _declared_state(fn)
         made.state = None if declared is None else state_type(declared, self.conflicts)
         made.shares_state = self.shares_state
+        made.limits = self.limits
         return made
 
 

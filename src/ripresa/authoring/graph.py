@@ -33,6 +33,7 @@ from .questions import predicate_at, watched
 from .reducers import Conflict, Custom, Reducer, bad_conflict
 from .state_type import StateField, state_type
 from .step import Step
+from .switches import require
 from .wiring import Condition, Question, Result, Wired, argument, check_fields, foreign, shared_of, sources_of
 
 A = TypeVar("A")
@@ -125,6 +126,9 @@ class Graph(Generic[A, S]):
         keep_going: bool = False,
         version: str = "1",
     ) -> None:
+        require("graphs", "Graph")
+        if state is not None:
+            require("state", "Graph")
         refuse(
             "Graph",
             check_name(name, "name"),

@@ -18,6 +18,7 @@ from .flow import Built, Flow, Link, as_links, build_link
 from .options import bad_count, bad_int, bad_predicate, check_name
 from .place import One, Place, Several
 from .questions import predicate_at, watched
+from .switches import require
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -43,6 +44,7 @@ def repeat(
     `until` is asked after each time and ends the loop when it holds, `while_` before each time and ends it when it
     does not. The last result is the loop's; why it ended is recorded.
     """
+    require("loops", "repeat")
     both_or_none = (until is None) == (while_ is None)
     (link,) = as_links(
         (body,),
@@ -129,6 +131,7 @@ def fold(
     `with_index` gives the body the index as a third argument. `until` is asked about each new accumulator and ends
     the loop when it holds.
     """
+    require("loops", "fold")
     (link,) = as_links((body,), "fold", _bad_end(until), check_name(name, "name"))
     return Flow(partial(_build_fold, link, Start(start, with_index), Turning(until)), name=name)
 
@@ -190,6 +193,7 @@ def for_range(
     The input is the first accumulator; the last one is returned. `until` is asked about each new one and ends the loop
     when it holds.
     """
+    require("loops", "for_range")
     (link,) = as_links(
         (body,),
         "for_range",

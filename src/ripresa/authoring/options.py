@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
+from ..core.limits import Limits
 from ..core.names import check_name
 from ..errors import InvalidConfig
 from .call import Pending, closed
@@ -62,3 +63,8 @@ def bad_link(link: Any, index: int) -> str | None:
     if not callable(link) or (inspect.isclass(link) and issubclass(link, Runnable)):
         return f"argument {index + 1} is {link!r}, which cannot be called"
     return None
+
+
+def bad_limits(value: object, option: str) -> str | None:
+    """What is wrong with what should be limits, or nothing."""
+    return None if value is None or isinstance(value, Limits) else f"{option} is {value!r}, must be Limits"

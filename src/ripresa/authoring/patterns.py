@@ -24,6 +24,7 @@ from .fit import is_list, item_type, known, list_of, named, narrowest, tuple_of,
 from .flow import Built, Flow, Link, as_links, build_link, build_links
 from .options import bad_choice, bad_count, check_name
 from .place import One, Place, Several
+from .switches import require
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -78,6 +79,7 @@ def map_each(
     At most `concurrency` at a time (256 without a word). `on_error`: `fail_fast` stops the others at the first
     failure, `fail_slow` lets them end first, `best_effort` puts None in the place of what failed.
     """
+    require("maps", "map_each")
     (body,) = as_links(
         (link,),
         "map_each",
@@ -236,6 +238,7 @@ def parallel(
     `concurrency` bounds how many run at a time. `on_error`: `fail_fast` stops the others at the first failure,
     `fail_slow` lets them end first.
     """
+    require("parallel", "parallel")
     checked = as_links(
         links,
         "parallel",
@@ -290,6 +293,7 @@ def best_effort(
 ) -> Parallel[A, *tuple[B | None, ...]]: ...
 def best_effort(*links: Link[Any, Any], concurrency: int | None = None, name: str = "best_effort") -> Any:
     """Like `parallel`, but a failing branch stops nothing: None stands in its place."""
+    require("parallel", "best_effort")
     checked = as_links(
         links, "best_effort", bad_count(concurrency, "concurrency", optional=True), check_name(name, "name")
     )
@@ -309,6 +313,7 @@ def first_of(
 def first_of(*links: Link[A, B], name: str = ...) -> Flow[A, B]: ...
 def first_of(*links: Link[Any, Any], name: str = "first_of") -> Flow[Any, Any]:
     """A race: the outcome of the first link to end, success or failure; the others are cancelled."""
+    require("parallel", "first_of")
     side = Side(Join(any=True), 0, single=True, result="one")
     return Flow(partial(_build_side, as_links(links, "first_of", check_name(name, "name")), side), name=name)
 
@@ -325,6 +330,7 @@ def first_success(
 def first_success(*links: Link[A, B], name: str = ...) -> Flow[A, B]: ...
 def first_success(*links: Link[Any, Any], name: str = "first_success") -> Flow[Any, Any]:
     """The result of the first link to succeed; the others are cancelled. Fails when all have failed."""
+    require("parallel", "first_success")
     side = Side(Join(need=1), 0, single=True, result="one")
     return Flow(partial(_build_side, as_links(links, "first_success", check_name(name, "name")), side), name=name)
 
@@ -341,6 +347,7 @@ def n_of(
 def n_of(k: int, /, *links: Link[A, B], name: str = ...) -> Flow[A, list[B]]: ...
 def n_of(k: int, /, *links: Link[Any, Any], name: str = "n_of") -> Flow[Any, Any]:
     """The results of the first `k` links to succeed, in the order of writing; the others are cancelled."""
+    require("parallel", "n_of")
     checked = as_links(links, "n_of", bad_count(k, "k", most=len(links) or None), check_name(name, "name"))
     side = Side(Join(need=k), 0, result="list")
     return Flow(partial(_build_side, checked, side), name=name)
@@ -363,6 +370,7 @@ def fallback(
 def fallback(*links: Link[A, B], on: Failing = ..., name: str = ...) -> Flow[A, B]: ...
 def fallback(*links: Link[Any, Any], on: Failing = Exception, name: str = "fallback") -> Flow[Any, Any]:
     """Try the first link; if it fails with an exception of type `on`, the next, given the same value; and so on."""
+    require("fallbacks", "fallback")
     kinds = on if isinstance(on, tuple) else (on,)
     fine = len(kinds) > 0 and all(map(_is_failure, kinds))
     wrong = None if fine else f"on is {on!r}, must be exception types"
@@ -373,6 +381,7 @@ def fallback(*links: Link[Any, Any], on: Failing = Exception, name: str = "fallb
 
 def fallback_on(links: tuple[Link[Any, Any], ...], on: tuple[str, ...], name: str) -> Flow[Any, Any]:
     """The same for exceptions that are named, as failures record them; any without a name."""
+    require("fallbacks", "fallback")
     return Flow(partial(_build_fallback, as_links(links, "fallback", check_name(name, "name")), on), name=name)
 
 
@@ -406,6 +415,7 @@ class Pause(Flow[Any, Any]):
 
 def delay(length: Duration, /, *, name: str = "delay") -> Pause:
     """Wait at least this long ("3 days", seconds, a `timedelta`), across restarts, and pass on what was given."""
+    require("waits", "delay")
     return Pause(partial(_build_delay, microseconds(length, "length")), name=name)
 
 

@@ -21,6 +21,7 @@ from .fit import bare, fits, known, members, named, union
 from .flow import Built, Flow, Link, as_links, build_link
 from .options import bad_count, check_name, refuse
 from .place import One, Place, distinct
+from .switches import require
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -80,6 +81,7 @@ def router(*, until: type[R], at_most: int, legal: Legal | None = None, name: st
     or a `Handoff` that names the next. At most `at_most` of them run, one after another, else the router fails with
     `too_many_transitions`. `legal` says which may follow which, by name; anything else fails with `illegal_handoff`.
     """
+    require("routers", "router")
     kind: Any = until
     told_apart = isclass(kind) and not is_typeddict(kind) and not getattr(kind, "_is_protocol", False)
     refuse(

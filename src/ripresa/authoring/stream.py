@@ -31,6 +31,7 @@ from .options import bad_choice, bad_count, check_name, refuse
 from .parameters import Parameters, decodable
 from .place import One, Place, distinct
 from .step import Bound, Options, Step, Whole, step_name
+from .switches import require
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -492,6 +493,7 @@ def stream(
     comes, `fail` refuses. `buffer` bounds the items before each stage, `overflow` says what happens to more of them.
     The stream ends with the source, after `at_most` items in all, or `within` after its attempt began.
     """
+    require("streams", "stream")
     limit = None if within is None else seconds(within, "within")
     refuse(
         "stream",

@@ -21,6 +21,7 @@ from .flow import Built, Flow, Link, as_links, build_link
 from .options import check_name, refuse
 from .patterns import common_input
 from .place import One, Place, distinct
+from .switches import require
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -54,6 +55,7 @@ def wait_for(signal: Signal[T], /, *, timeout: Duration | None = None, name: str
 
     When none has come within `timeout` it fails as a step does whose time is up (`timeout`, a `TimeoutError`).
     """
+    require("waits", "wait_for")
     length = None if timeout is None else microseconds(timeout, "timeout")
     refuse(
         "wait_for",
@@ -76,6 +78,7 @@ def approval(question: str, /, *, form: Any = None, name: str = "approval", **op
     are asked are reminded; after `escalate` those in `escalate_to` may answer too. When `timeout` is up, `expiry` says
     what that means: `fail` (code `timeout`), `reject` or `approve`. Raises `InvalidConfig`.
     """
+    require("waits", "approval")
     asking = Asking(name=name, **options)
     terms = asking.checked(question, form, "approval")
     return Asked(partial(_build_approval, terms, form), name=asking.name)
@@ -107,6 +110,7 @@ def approved(
 
     The options are those of `approval`. Raises `InvalidConfig`.
     """
+    require("waits", "approved")
     asking = Asking(name=name, **options)
     terms = asking.checked(question, None, "approved")
     links = as_links((then, otherwise), "approved")

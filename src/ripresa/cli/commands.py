@@ -79,6 +79,12 @@ def run(
     concurrency: Annotated[int | None, typer.Option(min=1, help="attempts of this run at a time")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="a tag to list the run by; may be repeated")] = None,
     session: Annotated[str, typer.Option(help="the session that the run belongs to")] = "",
+    limit: Annotated[
+        list[str] | None, typer.Option(help="what the run may use, such as steps=100 or money=2.5; may be repeated")
+    ] = None,
+    on_exceeded: Annotated[
+        str, typer.Option("--on-exceeded", help="what happens when a limit is reached: fail, pause or ask")
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="only say what would happen: nothing runs beyond pure and read steps")
     ] = False,
@@ -86,9 +92,10 @@ def run(
     quiet: Quiet = False,
 ) -> int:
     """Run a workflow and show its steps while they happen."""
-    from . import running
+    from . import inputs, running
 
-    start = running.Start(target, input, id, concurrency, tuple(tag or ()), session)
+    limits = inputs.limits_from(limit or (), on_exceeded)
+    start = running.Start(target, input, id, concurrency, tuple(tag or ()), session, limits)
     if dry_run:
         from . import rehearsing
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,13 +17,16 @@ from ..authoring.flow import Runnable
 from ..authoring.function import Workflow
 from ..authoring.parameters import Parameters
 from ..authoring.single import Single
+from ..config import Config
+from ..core.limits import Limits
 from ..core.values import Value, text_of
-from ..errors import InvalidValue, RipresaError
+from ..errors import InvalidConfig, InvalidValue, RipresaError
 from ..runtime.targets import load_target, load_version
 from ..runtime.values import split
 from .exits import UserCodeFailed
 
 WHERE = "--input"
+LIMITS = tuple(each.name for each in fields(Limits) if each.name != "on_exceeded")
 
 
 def load(target: str, version: str = "") -> Runnable[..., Any]:
@@ -32,7 +36,8 @@ def load(target: str, version: str = "") -> Runnable[..., Any]:
     user's code raises.
     """
     try:
-        return load_version(target, version) if version else load_target(target)
+        with Config.load().in_force():
+            return load_version(target, version) if version else load_target(target)
     except (RipresaError, KeyboardInterrupt):
         raise
     except SystemExit as error:
@@ -45,6 +50,35 @@ def load(target: str, version: str = "") -> Runnable[..., Any]:
         ) from error
     except BaseException as error:  # whatever the user's module raises is shown as theirs
         raise UserCodeFailed from error
+
+
+def limits_from(given: Sequence[str], policy: str) -> Limits | None:
+    """The limits that `--limit NAME=VALUE` and `--on-exceeded` give; None for none. Raises `InvalidConfig`."""
+    found: dict[str, Any] = {}
+    bad: list[str] = [] if given or not policy else ["--on-exceeded says what happens at a limit: give a --limit"]
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in LIMITS:
+            bad.append(f"--limit is {text!r}, must be NAME=VALUE, with a name of {', '.join(LIMITS)}")
+        else:
+            found[name] = _amount(value.strip())
+    try:
+        limits = Limits(**found, on_exceeded=cast("Any", policy or "fail"))
+    except InvalidConfig as error:
+        bad.append(error.message)
+    else:
+        if not bad:
+            return limits or None
+    raise InvalidConfig("; ".join(bad), op="run")
+
+
+def _amount(text: str) -> object:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def read_input(given: str) -> bytes:

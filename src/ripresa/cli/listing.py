@@ -14,6 +14,9 @@ from ..app import App
 from ..client import Handle
 from ..core.events import Failure, Recorded
 from ..core.lifecycle import ACTIVE, LISTED, TERMINAL, WAITING
+from ..core.limits import AMOUNTS, Limits
+from ..core.replay import lineage
+from ..core.usage import used_in
 from ..core.view import RunView
 from ..errors import RipresaError
 from ..ports import NEVER, Outgoing, RunFilter, RunHead
@@ -21,7 +24,7 @@ from ..runtime.results import not_found
 from ..runtime.values import Values
 from .exits import COMPLETED
 from .places import Place
-from .plain import event_plain, head_plain, parcel_plain, run_plain, value
+from .plain import event_plain, head_plain, limits_plain, parcel_plain, run_plain, value
 from .screen import picture
 from .telling import print_json, process_of, told_failure, warn
 from .tree import duration
@@ -103,11 +106,15 @@ async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
         view, read = await handle.status(), Values(app.store.blob).text
         owner = await app.store.owner(run)
         waiting = await app.store.outgoing_of(run) if view.sent else ()
+        limits, used = used_in(item.event for item in lineage(await app.engine.history(run)))
         if as_json:
-            print_json(run_plain(view, read, owner) | {"outbox": [parcel_plain(each) for each in waiting]})
+            limited = {"limits": limits_plain(limits), "used": used}
+            print_json(run_plain(view, read, owner) | limited | {"outbox": [parcel_plain(each) for each in waiting]})
             return COMPLETED
         for name, text in _facts(view, read, owner):
             print(f"{name + ':':<10} {text}")
+        if limits:
+            print(f"{'limits:':<10} {_told_limits(limits, used, view)}")
         if steps:
             _print_steps(view, read)
         else:
@@ -174,6 +181,17 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("output", short(value(view.output, read)) if view.output is not None else ""),
     ]
     return [(name, text) for name, text in found if text]
+
+
+def _told_limits(limits: Limits, used: Mapping[str, float], view: RunView) -> str:
+    """What a run may use, and what is used of it."""
+    now = {**used, "wall_time": view.duration / 1_000_000}
+    told = [
+        f"{name} {now[name]:g} of {most:g}" if name in (*AMOUNTS, "wall_time") and name in now else f"{name} {most:g}"
+        for name, most in limits_plain(limits).items()
+        if name != "on_exceeded"
+    ]
+    return ", ".join([*told, f"then {limits.on_exceeded}"])
 
 
 def _used(view: RunView) -> str:

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from ..approvals import OpenApproval
 from ..core.events import CallSpec, Failure, Interacted, Recorded
+from ..core.limits import Limits
 from ..core.merge import Held, whole
 from ..core.merge import read as read_held
 from ..core.values import Pick, Value, digest_of
@@ -277,3 +278,8 @@ def approval_plain(found: OpenApproval) -> dict[str, Any]:
         "since": found.since.isoformat(),
         "expires": found.expires and found.expires.isoformat(),
     }
+
+
+def limits_plain(limits: Limits) -> dict[str, Any]:
+    """Limits that are set, by name; empty for none."""
+    return {name: value for name, value in asdict(limits).items() if value is not None} if limits else {}

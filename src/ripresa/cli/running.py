@@ -13,6 +13,7 @@ from ..app import App
 from ..authoring.flow import Runnable
 from ..client import Handle
 from ..core.lifecycle import ACTIVE, TERMINAL, check_transition
+from ..core.limits import Limits
 from ..errors import RipresaError
 from ..ports import RunFilter, RunHead
 from ..runtime.results import not_found
@@ -53,6 +54,7 @@ class Start:
     concurrency: int | None = None
     tags: Sequence[str] = ()
     session: str = ""
+    limits: Limits | None = None
 
 
 def run(place: Place, start: Start, *, as_json: bool, quiet: bool) -> int:
@@ -63,7 +65,12 @@ def run(place: Place, start: Start, *, as_json: bool, quiet: bool) -> int:
 
     async def begin(app: App) -> list[Handle[Any]]:
         handle = await app.start(
-            call, id=start.id, concurrency=start.concurrency, tags=start.tags, session=start.session
+            call,
+            id=start.id,
+            concurrency=start.concurrency,
+            tags=start.tags,
+            session=start.session,
+            limits=start.limits,
         )
         await _take_up_if_left(app, handle)
         return [handle]

@@ -6,7 +6,7 @@ in the order of the branches. What is held is never changed in place, so that br
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -16,6 +16,7 @@ from .merge import CUSTOM, LONGEST, SET, Held, put, writes_of
 if TYPE_CHECKING:
     from .frames import Frame, ScopeFrame
     from .state import RunState
+    from .values import Value
 
 Fields: TypeAlias = Mapping[str, Held]
 """What a state holds, by field; a field that was never written is not there. Replaced, never changed."""
@@ -280,6 +281,16 @@ class Shared:
                 last = max(index for index, write in enumerate(writes) if write.field == each.field)
                 writes[last] = replace(writes[last], value=each.value)
             self.write(run, fork, tuple(writes))
+
+    def values(self) -> Iterator[Value]:
+        """All values that are held: by scopes, by branches under way, and by those that wait to be joined."""
+        for fields in self.scopes.values():
+            for held in fields.values():
+                yield from (value for _, value in writes_of(held))
+        kept = [layer.writes for layer in self.layers.values()]
+        waiting = [writes for by_key in self.deltas.values() for writes in by_key.values()]
+        for writes in (*kept, *waiting, *self.pending.values()):
+            yield from (write.value for write in writes)
 
     # --- going back
 

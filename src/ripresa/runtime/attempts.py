@@ -467,7 +467,7 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
             await running.report.store()
         if driver.state.shared is None:
             return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
-        writes, seen = running.written(), running.seen()
+        writes, seen = _written(running), running.seen()
         return StepCompleted(clock.now(), path, number, driver.keeper.keep(text), writes, seen)
     except RipresaError as error:
         if error.code == "limit_exceeded" and running.refused is not None and options.effect != "irreversible":
@@ -482,6 +482,14 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
         raise
     except BaseException as error:  # the border: whatever a step raises is data from here on, `SystemExit` too
         return failed(running, error)
+
+
+def _written(running: Running) -> tuple[Write, ...]:
+    """What a step wrote to the state. Raises `RipresaError(limit_exceeded)` if that is more than the state may hold."""
+    writes, budget = running.written(), running.driver.budget
+    if writes and budget is not None:
+        budget.require_state(running, writes)
+    return writes
 
 
 async def _called(running: Running, hold: Hold | None) -> bytes:

@@ -13,23 +13,18 @@ from typing import TYPE_CHECKING, Any
 from ..core.bounds import cleans_up
 from ..core.durations import MICROSECONDS
 from ..core.events import (
-    ArtifactSaved,
     AttemptLost,
-    CallRecorded,
     Event,
-    Intercepted,
-    IterationStarted,
     LimitReached,
-    LimitsSet,
     Recorded,
     StepCompleted,
     StepFailed,
-    StepScheduled,
     UsageReported,
+    Write,
 )
 from ..core.lifecycle import TERMINAL
 from ..core.limits import Limits, Refusal, decode_limits, refusal
-from ..core.values import text_of
+from ..core.usage import Usage, other_limits, spent
 from ..errors import RipresaError
 from ..ports import Spend
 from .clock import sleep
@@ -57,32 +52,31 @@ class Budget:
         self.limits = limits
         self._driver = driver
         self._began_at = began_at
-        self._used: dict[str, float] = {}
         self._held: dict[str, dict[str, float]] = {}
-        self._first: dict[str, int] = {}
+        self._usage = Usage()
         self._said: dict[str, dict[str, float]] = {}
+        self._growing: dict[str, int] = {}
+        """What attempts have written to the typed state that is not durable yet, in bytes."""
 
     # --- what was used
 
     def restore(self, line: Iterable[Recorded]) -> None:
         """Count what the journal tells."""
         for recorded in line:
-            event = recorded.event
-            if isinstance(event, StepScheduled):
-                self._begin(event.path, event.attempt, 1)
-            elif isinstance(event, LimitReached) and event.path:
-                self._begin(event.path, event.attempt, -1)
-            self._note(event)
+            self._usage.read(recorded.event)
+            self._heed(recorded.event)
 
     def kept(self, events: Iterable[Event]) -> None:
         """Count what has become durable."""
         for event in events:
-            self._note(event)
+            self._usage.note(event)
+            self._heed(event)
             if isinstance(event, UsageReported):
                 self.use(f"{event.path}#{event.attempt}", -event.tokens, -event.cost)
             elif isinstance(event, ENDS):
                 self._held.pop(f"{event.path}#{event.attempt}", None)
                 self._said.pop(f"{event.path}#{event.attempt}", None)
+                self._growing.pop(f"{event.path}#{event.attempt}", None)
 
     def use(self, place: str, tokens: int, money: float) -> None:
         """An attempt says what it used; it counts from now on, before it is recorded."""
@@ -90,28 +84,15 @@ class Budget:
         said["tokens"] += tokens
         said["money"] += money
 
-    def _begin(self, path: str, attempt: int, sign: int) -> None:
-        self._add("operations", sign)
-        if sign > 0 and path not in self._first:
-            self._first[path] = attempt
-            self._add("steps", 1)
-        elif sign < 0 and self._first.get(path) == attempt:
-            del self._first[path]
-            self._add("steps", -1)
-
-    def _note(self, event: Event) -> None:
-        for name, amount in spent(event):
-            self._add(name, amount)
+    def _heed(self, event: Event) -> None:
+        """Go by other limits from here on, if an event gives any."""
         text = other_limits(event)
         if text:
             self.limits = decode_limits(text)
             self.watch_time()
 
-    def _add(self, name: str, amount: float) -> None:
-        self._used[name] = self._used.get(name, 0) + amount
-
     def _total(self) -> dict[str, float]:
-        total = dict(self._used)
+        total = dict(self._usage.counts)
         for place in {**self._held, **self._said}:
             held, said = self._held.get(place, {}), self._said.get(place, {})
             for name in ("tokens", "money"):
@@ -125,19 +106,19 @@ class Budget:
         if cleans_up(running.frame):
             return None
         asked: dict[str, float] = {"operations": 1}
-        if running.path not in self._first:
+        if running.path not in self._usage.first:
             asked["steps"] = 1
         refused = refusal(self.limits, self._total(), asked)
         if refused is not None:
             return self._reached(running, refused)
-        self._begin(running.path, running.number, 1)
+        self._usage.begin(running.path, running.number, 1)
         admitted = False
         try:
             refused = await self._reserve(running, asked)
             admitted = refused is None
         finally:
             if not admitted:  # also where it was cancelled while the session had no room for it
-                self._begin(running.path, running.number, -1)
+                self._usage.begin(running.path, running.number, -1)
         return None if refused is None else self._reached(running, refused, self._driver.head.session)
 
     async def reserve(self, running: Running, tokens: int, money: float) -> None:
@@ -156,6 +137,27 @@ class Budget:
         refused = refusal(self.limits, self._total(), asked)
         if refused is not None:
             raise self._refuse(running, refused)
+
+    def require_state(self, running: Running, writes: Iterable[Write]) -> None:
+        """Raise `RipresaError(limit_exceeded)` if the typed state of the run would become larger than it may be."""
+        if self.limits.state_size is not None:
+            size = sum(len(self._driver.values.text(write.value)) for write in writes)
+            refused = self._state_refused(size)
+            if refused is not None:
+                raise self._refuse(running, refused)
+            self._growing[running.place] = size
+
+    def state_outgrown(self, now: int) -> LimitReached | None:
+        """The fact that the typed state of the run has become larger than it may be: a durable function wrote to it."""
+        refused = None if self.limits.state_size is None else self._state_refused(0)
+        return None if refused is None else LimitReached(now, "", 0, *refused, self.limits.on_exceeded)
+
+    def _state_refused(self, more: int) -> Refusal | None:
+        shared, text, most = self._driver.state.shared, self._driver.values.text, self.limits.state_size
+        assert most is not None
+        held = 0 if shared is None else sum(len(text(value)) for value in shared.values())
+        size = held + sum(self._growing.values()) + more
+        return ("state_size", size, most) if size > most else None
 
     async def _reserve(self, running: Running, asked: dict[str, float]) -> Refusal | None:
         driver = self._driver
@@ -218,26 +220,4 @@ class Budget:
         """What an attempt has used that has reserved nothing; one that was stopped before it could never began."""
         if isinstance(event, AttemptLost) and event.reason in STOPPED:
             return ()
-        return ("operations", 1.0), ("steps", float(self._first.get(event.path) == event.attempt))
-
-
-def other_limits(event: Event) -> str:
-    """The limits that an event gives the run instead of its own, as JSON; empty if it does not."""
-    if isinstance(event, LimitsSet):
-        return event.limits
-    if isinstance(event, Intercepted) and event.point == "limit" and event.answer == "replace":
-        return text_of(event.value).decode()
-    return ""
-
-
-def spent(event: Event) -> tuple[tuple[str, float], ...]:
-    """What an event says was used."""
-    if isinstance(event, UsageReported):
-        return ("tokens", event.tokens), ("money", event.cost)
-    if isinstance(event, ArtifactSaved):
-        return (("storage", event.size),)
-    if isinstance(event, CallRecorded):
-        return (("operations", 1),)
-    if isinstance(event, IterationStarted):
-        return (("iterations", 1),)
-    return ()
+        return ("operations", 1.0), ("steps", float(self._usage.first.get(event.path) == event.attempt))

@@ -518,6 +518,9 @@ class Driver:
                 if self.functions.noted:
                     self._feed(hooks.changed_points(self), events, effects, asked)
                 asked.extend(self._step(answer, events, effects))
+                if self.budget is not None and self.state.shared is not None and isinstance(ask, Resume):
+                    outgrown = self.budget.state_outgrown(self.state.at)
+                    asked.extend(NOTHING if outgrown is None else self._step(outgrown, events, effects))
         if self.state.status in TERMINAL:
             self._conclude(events)
 
