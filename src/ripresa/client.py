@@ -185,6 +185,8 @@ class Handle(Generic[R_co]):
     async def rollback(self, to: int | str, *, again: bool = False, reason: str = "", by: str = "") -> None:
         """Take the run back to an earlier place of its journal and let it go on from there, in this process.
 
+        A run that another living process drives goes on there: its owner is asked, and has done it on return.
+
         What came after is kept as history, and done anew under new idempotency keys. `to` is the number of an event,
         the name of a checkpoint or the path of a step (after it returned). What is in flight is stopped first.
 
@@ -192,9 +194,10 @@ class Handle(Generic[R_co]):
         does not say that they may, `no_such_place`, `IllegalTransition` for a terminated run and for places where
         there was nothing to go on with, and what `resume` raises.
         """
-        from .runtime.travel import Back, roll_back
+        from .runtime.travel import Back
+        from .runtime.turning import take_back
 
-        await roll_back(self._engine, self.id, await self._links.code(), Back(to, again, reason, by))
+        await take_back(self._engine, self.id, await self._links.code(), Back(to, again, reason, by))
 
     async def undo(self, to: int | str | None = None, *, reason: str = "", by: str = "") -> UndoReport:
         """Take back what the run did, last first, by what its steps declare to undo them; the run has ended before.

@@ -13,9 +13,11 @@ from ripresa import (
     Context,
     Graph,
     Handle,
+    Veto,
     chain,
     current,
     delay,
+    intercept,
     map_each,
     parallel,
     repeat,
@@ -26,7 +28,7 @@ from ripresa import (
 from ripresa.core.events import AttemptLost, RolledBack, RunForked, RunTaken, StepReused, StepScheduled
 from ripresa.errors import IllegalTransition, InvalidConfig, InvalidValue, RipresaError, RunExists
 from ripresa.stores.memory import Memory
-from tests.runtime.stage import Failing, Tally, all_of, in_memory, journal_of
+from tests.runtime.stage import Failing, Tally, all_of, in_memory, journal_of, turns
 
 DONE: list[tuple[str, Any, str]] = []
 
@@ -336,7 +338,7 @@ async def test_a_rollback_that_could_not_be_kept_has_not_happened_or_has(after: 
         assert (RolledBack in [type(event) for event in await journal_of(handle)]) == after
 
 
-async def test_a_run_that_another_process_drives_is_not_taken_back() -> None:
+async def test_a_run_that_another_process_drives_is_taken_back_by_that() -> None:
     tally = Tally()
 
     @step
@@ -349,11 +351,120 @@ async def test_a_run_that_another_process_drives_is_not_taken_back() -> None:
     async with in_memory(memory) as app, in_memory(memory, workflows=[flow]) as other:
         handle = await app.start(flow(1), id="r")
         await tally.reach(1)
+        there = await other.handle("r")
+        for place, code in (("nowhere", "no_such_place"), (99, "no_such_place")):
+            with pytest.raises(RipresaError) as caught:
+                await there.rollback(place)
+            assert caught.value.code == code
+        await there.rollback("inc", reason="again", by="me")
+        await tally.reach(2)
+        assert "r" in app.engine.drivers
+        assert "r" not in other.engine.drivers
+        tally.open()
+        assert await handle.result() == await there.result() == 2
+        (back,) = [event for event in await journal_of(handle) if isinstance(event, RolledBack)]
+        assert (back.reason, back.by) == ("again", "me")
+        assert await other.store.pending(["r"]) == []
+
+
+async def test_what_would_be_repeated_there_is_refused_before_the_owner_is_asked() -> None:
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    flow = chain(inc, name="flow").then(book).then(wait)
+    memory = Memory()
+    async with in_memory(memory) as app, in_memory(memory, workflows=[flow]) as other:
+        handle = await app.start(flow(1), id="r")
+        await tally.reach(1)
+        with pytest.raises(RipresaError) as caught:
+            await (await other.handle("r")).rollback("inc")
+        assert caught.value.code == "effects_undecided"
+        assert await other.store.pending(["r"]) == []
+        await (await other.handle("r")).rollback("inc", again=True)
+        await tally.reach(2)
+        tally.open()
+        assert await handle.result() == 2
+
+
+async def test_an_owner_that_goes_leaves_it_to_who_asked() -> None:
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    flow = chain(inc, name="flow").then(wait)
+    memory = Memory()
+    async with in_memory(memory, workflows=[flow]) as other:
+        async with in_memory(memory) as app:
+            await app.start(flow(1), id="r")
+            await tally.reach(1)
+            app.engine.inbox.collect = turns_away  # type: ignore[method-assign]
+            there = await other.handle("r")
+            asking = asyncio.create_task(there.rollback("inc"))
+            await turns(20)
+            assert len(await other.store.pending(["r"])) == 1
+        await asking
+        tally.open()
+        assert await there.result() == 2
+        assert await other.store.pending(["r"]) == []
+
+
+async def turns_away() -> None:
+    """Hears nothing."""
+
+
+async def test_an_owner_that_does_not_hear_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ripresa.runtime import turning
+
+    monkeypatch.setattr(turning, "PATIENCE", 0.15)
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    flow = chain(inc, name="flow").then(wait)
+    memory = Memory()
+    async with in_memory(memory) as app, in_memory(memory, workflows=[flow]) as other:
+        handle = await app.start(flow(1), id="r")
+        await tally.reach(1)
+        app.engine.inbox.collect = turns_away  # type: ignore[method-assign]
         with pytest.raises(RipresaError) as caught:
             await (await other.handle("r")).rollback("inc")
         assert caught.value.code == "owned_elsewhere"
         tally.open()
         assert await handle.result() == 2
+
+
+async def test_an_owner_that_is_not_let_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    @intercept("rollback")
+    def never(event: Any) -> Any:
+        return Veto("not now")
+
+    flow = chain(inc, name="flow").then(wait)
+    memory = Memory()
+    async with in_memory(memory, hooks=[never]) as app, in_memory(memory, workflows=[flow]) as other:
+        handle = await app.start(flow(1), id="r")
+        await tally.reach(1)
+        with pytest.raises(RipresaError, match="not now"):
+            await (await other.handle("r")).rollback("inc")
+        tally.open()
+        assert await handle.result() == 2
+    assert "a run was not taken back" in caplog.text
 
 
 # --- elsewhere

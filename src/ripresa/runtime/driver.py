@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -402,6 +402,10 @@ class Driver:
         self._advance(fact, events, effects)
         await self.keep(events, first)
         return effects
+
+    def heed(self, requests: Iterable[int]) -> None:
+        """What these requests asked for happens with the next batch."""
+        self._taken.extend(requests)
 
     def carry(self, fact: Fact, events: list[Event]) -> None:
         """Advance by a fact whose effects nobody performs here; what follows is added to the events."""

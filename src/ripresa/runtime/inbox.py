@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.events import Fact, SignalReceived, SignalRefused
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.answer import UPDATES
+from ..core.requested import ROLLBACK
 from ..errors import InvalidValue, RipresaError, RunError
 from ..ports import Request
 from ..stores.rules import require_active
@@ -26,6 +28,7 @@ class Inbox:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._turning: set[asyncio.Task[None]] = set()
 
     async def request(
         self, run: str, kind: str, *, reason: str = "", by: str = "", take: Callable[[], Any] | None = None
@@ -128,9 +131,20 @@ class Inbox:
             driver = self._engine.drivers.get(request.run)
             if driver is not None and request.number > driver.seen:
                 driver.seen = request.number
+                if request.kind == ROLLBACK:
+                    self._turn(driver, request)
+                    continue
                 mail = self._letter(request, driver)
                 if mail is not None:
                     driver.deliver(mail)
+
+    def _turn(self, driver: Driver, request: Request) -> None:
+        """Let a run be taken back, beside everything else."""
+        from .turning import turn  # which needs the engine that this belongs to
+
+        task = self._engine.loop.create_task(turn(self._engine, driver, request), name=f"ripresa turn {driver.run}")
+        self._turning.add(task)
+        task.add_done_callback(self._turning.discard)
 
 
 def refused(fact: Fact) -> InvalidValue:

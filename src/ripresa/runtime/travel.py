@@ -118,8 +118,7 @@ async def _branched(
     journal = await engine.history(run)
     head = await engine.store.find_run(run)
     assert head is not None
-    if head.status not in REWINDABLE:
-        check_transition(head.status, "running", run=run, op="rollback")
+    _check_status(head)
     to, before = await _let(engine, head, code, journal, back, epoch)
     if not back.again:
         _refuse_repeats(_changing(engine, head, code, journal, to), run, to)
@@ -128,10 +127,25 @@ async def _branched(
     now, since = max(engine.clock.now(), journal[-1].at), len(journal) + len(before)
     fact = RolledBack(now, to, since, next_generation(journal), epoch, back.reason, back.by)
     try:
+        driver.heed(request.number for request in await engine.store.pending([run]) if request.kind == ROLLBACK)
         return driver, await driver.branch_off(before, len(journal) + 1, fact), hooks
     except BaseException:
         driver.functions.close()
         raise
+
+
+def may_go_back(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], back: Back) -> int:
+    """The place that a run may be taken back to. Raises what `roll_back` does, as far as that is known beforehand."""
+    _check_status(head)
+    to = find_place(journal, back.to)
+    if not back.again:
+        _refuse_repeats(_changing(engine, head, code, journal, to), head.id, to)
+    return to
+
+
+def _check_status(head: RunHead) -> None:
+    if head.status not in REWINDABLE:
+        check_transition(head.status, "running", run=head.id, op="rollback")
 
 
 async def _let(
