@@ -100,6 +100,7 @@ CODES: dict[str, Code] = {
     "agent_failed": Code("a coding agent told of an error, or did not come to an end", retryable=True),
     "webhook_failed": Code("a webhook was not taken by its endpoint", retryable=True),
     "webhook_refused": Code("a webhook that came in is not to be trusted"),
+    "rejected": Code("a person said no, or nobody answered in time"),
     "outside_workspace": Code("a path leads out of the folder that it is for"),
     # models and agents
     "model_not_configured": Code("no model is configured, or there is no key for it"),

@@ -11,6 +11,22 @@ from tests.cli.program import Terminal, killed, wait_for
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SCRIPTS = {
+    "programs.py": [
+        "8 words, the longest is 'there'",
+        "arguments are arguments: ['--', '$(rm -rf /)', '; ls']",
+        "process_failed after 2 attempts: 'python' ended with status 1: no tide today",
+    ],
+    "web_service.py": [
+        "3.5 m in Oban",
+        "asked 2 times, with the token: True",
+        "the inside stays inside: address_refused",
+    ],
+    "webhooks.py": [
+        "somebody else's: webhook_refused",
+        "order 7 is on its way - runs: 1",
+        "then: of no interest",
+    ],
+    "coding_agent.py": ["the diff: +++ b/tide.py", "tide.py: taken", "I went on where I was: Say how", "830 tokens"],
     "approval.py": ["Publish this? {'title': 'tides'", "sent: All about tides"],
     "signals.py": ["order 7 shipped from shelf 3"],
     "chain.py": ["9 words, the longest is 'twilight'", "Summary(words=9, longest='notebooks')"],
@@ -64,6 +80,7 @@ SCRIPTS = {
 }
 
 RUNS = {
+    "programs.py:report": ('"tides.txt"', "7 words, the longest is 'tides.txt'"),
     "chain.py:digest": ('["Oh!"]', "hardly anything: Oh\n"),
     "graph.py:order": ('{"article": "lamp", "count": 3}', "3 x lamp on the way, 135.00 to pay\n"),
     "function.py:watch": ('{"places": ["Oslo"]}', "Oslo is warmest"),

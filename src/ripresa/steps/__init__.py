@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .calls import HttpOptions, HttpStep, Pages, Request, Response, http
     from .dialects import Dialect
     from .incoming import Incoming, Received, ToRun, WebhookEvent
+    from .people import human
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
     from .secret import Secret
     from .webhooks import Endpoint, send_webhook
@@ -18,6 +19,7 @@ _PLACES = {
     "calls": ("HttpOptions", "HttpStep", "Pages", "Request", "Response", "http"),
     "dialects": ("Dialect",),
     "incoming": ("Incoming", "Received", "ToRun", "WebhookEvent"),
+    "people": ("human",),
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
     "secret": ("Secret",),
     "webhooks": ("Endpoint", "send_webhook"),
@@ -46,6 +48,7 @@ __all__ = [
     "WebhookEvent",
     "cli_agent",
     "http",
+    "human",
     "python",
     "send_webhook",
     "shell",
