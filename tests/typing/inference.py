@@ -98,6 +98,28 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.events import AttemptLost, StepFailed
+from ripresa.steps import (
+    AgentStep,
+    AgentWork,
+    Command,
+    Completed,
+    Endpoint,
+    HttpStep,
+    Incoming,
+    Pages,
+    ProgramStep,
+    Received,
+    Request,
+    Response,
+    Secret,
+    ToRun,
+    WebhookEvent,
+    cli_agent,
+    http,
+    human,
+    python,
+    shell,
+)
 
 
 @dataclass
@@ -633,3 +655,41 @@ def allows_more(asked: LimitReaching) -> Replace | None:
 @intercept("compensation_error")
 async def insists(asked: UndoErring) -> Again:
     return Again(at_most=asked.attempt)
+
+
+# --- ready-made steps
+
+key = Secret("env:KEY")
+count = shell("wc", "-w", timeout=30)
+parsed = python("print('[1]')", returns=list[int])
+fetched = http("GET", "https://example.com/{id}", auth=key)
+item = http("GET", "https://example.com/{id}", returns=Item, headers={"X-Key": key})
+coder = cli_agent("codex", model="m", retry=3)
+
+
+@step
+async def prompted(text: str) -> Request:
+    return Request({"id": text})
+
+
+def to_run(event: WebhookEvent) -> Call[int] | ToRun | None:
+    return length(event.type) if event.data else ToRun("r", Signal("s", int), 3)
+
+
+async def ready_made(app: App) -> None:
+    assert_type(count, ProgramStep[Completed])
+    assert_type(await count(), Completed)
+    assert_type(await parsed(Command(("a",), stdin="b")), list[int])
+    assert_type(await fetched(Request({"id": "1"})), Response)
+    assert_type(item, HttpStep[Item])
+    assert_type(await http("GET", pages=Pages(), returns=Item)(), list[Item])
+    assert_type(await http("GET", pages=Pages())(), list[Response])
+    assert_type(chain(prompted).then(item), Chain[str, Item])
+    assert_type(chain(shout).then(count), Chain[str, Completed])
+    assert_type(coder, AgentStep)
+    assert_type(await coder("do it"), AgentWork)
+    assert_type(chain(shout).then(coder), Chain[str, AgentWork])
+    assert_type(human("How much?", form=Item), Flow[object, Item])
+    assert_type(chain(shout).then(human("Shall I?")), Chain[str, None])
+    App("memory:", webhooks=[Endpoint("a", "https://a.example", key, events=("run.failed",))])
+    assert_type(await Incoming("a", key, to_run).receive(app, {}, b""), Received)

@@ -65,6 +65,7 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.events import StepCompleted
+from ripresa.steps import Command, Endpoint, Incoming, Pages, Secret, cli_agent, http, human, python, shell
 
 from .inference import (
     Asked,
@@ -503,3 +504,30 @@ def undoes_again(asked: UndoEnding) -> Again:
 @intercept("limit")
 def looks_at_a_limit(asked: LimitReaching) -> None:
     asked.left  # M296 limit: it knows what is used and allowed
+
+
+# --- ready-made steps
+
+shell("wc", 3)  # M250 an argument that is no text
+shell("wc", timout=3)  # M251 a misspelt option of a program
+python("pass", env={"A": 3})  # M252 a variable that is no text and no secret
+http("GET", "https://example.com", auth="token")  # M253 a secret that is written down
+http("GET", "https://example.com", pages=3)  # M254 pages that are none
+http("GET", "https://example.com", redirect=3)  # M255 a misspelt option of an HTTP step
+cli_agent("kilo", workspce=".")  # M256 a misspelt option of a coding agent
+Endpoint("a", "https://a.example", "whsec_x")  # M257 a secret that is written down
+Incoming("a", Secret("env:A"), "then")  # M258 no function
+human("How much?", form=3)  # M259 a form that is no type
+App("memory:", webhooks=["https://a.example"])  # M260 an endpoint that is a text
+chain(length).then(cli_agent())  # M261 an agent is given a number
+chain(length).then(shell("wc"))  # M262 a program is given a number
+chain(shout).then(http("GET", returns=int))  # M263 an HTTP step is given a text
+
+
+async def uses() -> None:
+    await shell("wc")(3)  # M264 a program is given a number
+    number: int = await http("GET", pages=Pages(), returns=int)()  # M265 pages are a list
+    print((await shell("wc")()).stdot, number)  # M266 a misspelt field of what a program said
+    Command(stdin=3)  # M267 an input that is no text
+    (await cli_agent()("do it")).dif  # M268 a misspelt field of an agent's work
+    cli_agent()("do it")  # M269 await forgotten, as a statement
