@@ -28,6 +28,12 @@ SCRIPTS = {
     ],
     "coding_agent.py": ["the diff: +++ b/tide.py", "tide.py: taken", "I went on where I was: Say how", "830 tokens"],
     "approval.py": ["Publish this? {'title': 'tides'", "sent: All about tides"],
+    "llm.py": ["Moon pulls sea", "5 steps, some tokens"],
+    "agent.py": [
+        "Send this report? {'to': 'ann', 'text': 'The moon does it.'}",
+        "Tides: The moon pulls at the sea.",
+        "writer called look_up\nwriter called send",
+    ],
     "signals.py": ["order 7 shipped from shelf 3"],
     "chain.py": ["9 words, the longest is 'twilight'", "Summary(words=9, longest='notebooks')"],
     "graph.py": ["3 x lamp on the way, 135.00 to pay", "no more lamps than the stock has; you are on the list"],
