@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .authoring.call import Call
     from .authoring.chain import Chain, chain
     from .authoring.choice import branch, case, choose
-    from .authoring.document.library import Library
+    from .authoring.document.library import Library, Maker
     from .authoring.flow import Flow, Runnable, saga
     from .authoring.function import Workflow, workflow
     from .authoring.graph import Graph, Node
@@ -103,6 +103,7 @@ if TYPE_CHECKING:
         is_retryable,
     )
     from .messages import Approval, Query, Signal, Update
+    from .orchestrator import StepResult, WorkflowOrchestrator, WorkflowResult
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
     from .runtime.documents import load_document
@@ -162,6 +163,7 @@ _PLACES = {
         "is_retryable",
     ),
     "messages": ("Approval", "Query", "Signal", "Update"),
+    "orchestrator": ("StepResult", "WorkflowOrchestrator", "WorkflowResult"),
     "reporting": ("SessionData",),
     "runtime.cancellation": ("CancelToken",),
     "selection": ("Refusal", "Report", "Selection"),
@@ -208,7 +210,7 @@ _PLACES = {
     "runtime.undoing": ("UndoReport",),
     "authoring.cache": ("Cache",),
     "authoring.call": ("Call",),
-    "authoring.document.library": ("Library",),
+    "authoring.document.library": ("Library", "Maker"),
     "authoring.hooks": (
         "Breaker",
         "Hook",
@@ -309,6 +311,7 @@ __all__ = [
     "LimitReaching",
     "Limits",
     "LoopTurning",
+    "Maker",
     "Migration",
     "Model",
     "ModelAnswer",
@@ -362,6 +365,7 @@ __all__ = [
     "StepErring",
     "StepError",
     "StepFailed",
+    "StepResult",
     "StepTimeout",
     "StepView",
     "StoreError",
@@ -384,6 +388,8 @@ __all__ = [
     "ValidationResult",
     "Veto",
     "Workflow",
+    "WorkflowOrchestrator",
+    "WorkflowResult",
     "__version__",
     "after",
     "agent",

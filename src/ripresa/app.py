@@ -226,6 +226,7 @@ class App:
         session: str | None = None,
         state: object = None,
         limits: Limits | None = None,
+        by: str = "",
     ) -> Handle[R]:
         """Begin a run of a call: durable on return.
 
@@ -234,8 +235,8 @@ class App:
         the token `cancel` cancels the run. `target` says where the code is, if it cannot be found by itself.
         `session` is the id of the session that it belongs to, which must be active. `state` is what its typed state
         begins with instead of the defaults, an instance or fields by name. `limits` are what the run may use (else
-        what its workflow or the config says). Raises `InvalidValue` for a bad input or state before anything runs,
-        `SessionError`.
+        what its workflow or the config says). `by` says who starts it, a claim that is recorded. Raises `InvalidValue`
+        for a bad input or state before anything runs, `SessionError`.
         """
         from .runtime.engine import Start
         from .runtime.given import checked_tags
@@ -258,6 +259,7 @@ class App:
             session or "",
             limits,
             state,
+            by,
         )
         try:
             with self.config.in_force():

@@ -17,6 +17,7 @@ from ripresa.runtime.targets import (
     target_of,
     versions_beside,
 )
+from tests.authoring import material
 from tests.authoring.material import at, call
 
 ran = pytest.mark.parametrize
@@ -78,9 +79,11 @@ def test_data_that_is_no_json_has_no_target() -> None:
     assert target_of(load_document(data)) == ""
 
 
-def test_with_a_library_of_its_own_a_document_has_no_target(file: Path) -> None:
-    assert target_of(load_document(file, library=Library())) == ""
-    assert target_of(load_document({"id": "data", "steps": [call("shout")]}, library=Library())) == ""
+def test_what_only_a_library_knows_must_be_registered_by_who_resumes() -> None:
+    library = Library({"loud": material.shout})
+    target = target_of(load_document({"id": "data", "steps": [{"type": "loud"}]}, library=library))
+    assert load_target_document(target, library=library).name == "data"
+    assert find_target(target) is None
 
 
 @ran("name", ["none.yaml", "folder.yaml", "binary.yaml"])

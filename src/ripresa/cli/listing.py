@@ -175,6 +175,7 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("target", view.target),
         ("tags", " ".join(view.tags)),
         ("session", view.session),
+        ("started by", view.by),
         ("driven by", f"process {process_of(owner)}" if owner else ""),
         ("deadline", _clock(view.deadline) if view.deadline else ""),
         ("input", short(value(view.input, read))),

@@ -122,6 +122,8 @@ class RunStarted:
     """The run that started this one."""
     reports: bool = False
     """Whether that one is told how this one ends."""
+    by: str = ""
+    """Who started it; a claim that is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ class StepView:
     due: int = 0
     failure: Failure | None = None
     output: Value | None = None
+    tokens: int = 0
+    cost: float = 0.0
+    """What it said it used, in all attempts."""
 
     @property
     def name(self) -> str:
@@ -166,6 +169,8 @@ class RunView:
     """Who sent what to whom, as steps told it."""
     artifacts: int = 0
     sent: int = 0
+    by: str = ""
+    """Who started it."""
     parent: str = ""
     """The run that started this one."""
     children: dict[str, str] = field(default_factory=dict[str, str])
@@ -509,9 +514,12 @@ class RunView:
 
     def _reported(self, event: e.Event) -> None:
         match event:
-            case e.UsageReported(_, _, _, tokens, cost):
+            case e.UsageReported(_, path, _, tokens, cost):
                 self.tokens += tokens
                 self.cost += cost
+                if path in self.steps:
+                    self.steps[path].tokens += tokens
+                    self.steps[path].cost += cost
             case e.FilesTouched(_, path, _, files):
                 self.files.update(dict.fromkeys(files, path))
             case e.Interacted():
@@ -539,7 +547,7 @@ class RunView:
         self.target, self.definition, self.input = event.target, event.definition, event.input
         self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
         self.status, self.created_at, self.session = "running", self.created_at or event.at, event.session
-        self._told, self.parent = event.state, event.parent
+        self._told, self.parent, self.by = event.state, event.parent, event.by
         self.allowed = event.deadline - event.at if event.deadline else 0
 
     def _anew(self, created_at: int) -> None:
@@ -593,7 +601,8 @@ class RunView:
             return
         if step is not None and step.status in COUNTED:
             self.completed -= 1  # taken back when the run was reopened
-        self.steps[path] = StepView(path, attempt=attempt, scheduled_at=at)
+        tokens, cost = (0, 0.0) if step is None else (step.tokens, step.cost)
+        self.steps[path] = StepView(path, attempt=attempt, scheduled_at=at, tokens=tokens, cost=cost)
 
     def _failed(self, path: str, status: str, failure: Failure, retry_at: int, at: int) -> None:
         """An attempt failed. There is another only if the next event says so: not if the step was being stopped."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..authoring.document.flow import DocumentFlow
-from ..authoring.document.library import DOCUMENTS, Library, Reach, Shelf
+from ..authoring.document.library import DOCUMENTS, Library, Maker, Reach, Shelf
 from ..authoring.document.load import flow_of
 from ..authoring.document.source import Document
 from ..authoring.document.text import document_of
@@ -32,10 +32,15 @@ from .targets import find_object, is_own
 INLINE: Final = "document:"
 """How the target of a run begins whose document is no file: JSON text follows."""
 
-READY: Final[Mapping[str, str]] = {}
+READY: Final[Mapping[str, str]] = {
+    name: f"ripresa.steps.documents:{name}" for name in ("llm", "http", "shell", "python", "cli_agent")
+}
 """The ready-made step types, with where each of them is; looked for when a document names it."""
 
-DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition)
+FREE: Final = frozenset((READY["llm"], READY["http"]))
+"""Those that a document may name whatever modules it may import from: they run no programs here."""
+
+DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition, Maker)
 
 
 def load_document(
@@ -54,11 +59,11 @@ def load_document(
     allowed = None if modules is None else tuple(modules)
     if isinstance(source, Mapping):
         flow = _loaded(Document(dict(source)), Path.cwd(), library, allowed)
-        flow.__dict__["_target"] = _inline(source) if library is None else ""
+        flow.__dict__["_target"] = _inline(source)
         return flow
     path = Path(source).expanduser().resolve()
     flow = _loaded(_read(path, str(source)), path.parent, library, allowed)
-    flow.__dict__["_target"] = str(path) if library is None else ""
+    flow.__dict__["_target"] = str(path)
     return flow
 
 
@@ -67,11 +72,12 @@ def is_document(target: str) -> bool:
     return target.startswith(INLINE) or target.lower().endswith(DOCUMENTS)
 
 
-def load_target_document(target: str) -> DocumentFlow:
-    """The workflow of such a target."""
-    if target.startswith(INLINE):
-        return load_document(json.loads(target.removeprefix(INLINE)))
-    return load_document(target)
+def load_target_document(
+    target: str, *, library: Library | None = None, modules: Iterable[str] | None = None
+) -> DocumentFlow:
+    """The workflow of such a target; see `load_document`."""
+    source = json.loads(target.removeprefix(INLINE)) if target.startswith(INLINE) else target
+    return load_document(source, library=library, modules=modules)
 
 
 def _inline(source: Mapping[str, Any]) -> str:
@@ -106,7 +112,7 @@ def reaching(folder: Path, modules: tuple[str, ...] | None) -> Reach:
         if target.lower().endswith(DOCUMENTS):
             return load_document(folder / target, modules=modules)
         place, _, name = target.rpartition(":")
-        if modules is not None and not any(fnmatchcase(place, pattern) for pattern in modules):
+        if modules is not None and target not in FREE and not any(fnmatchcase(place, pattern) for pattern in modules):
             raise _refused(target, f"documents may not import {place!r} here")
         if any(part.startswith("_") for part in name.split(".")):
             raise _refused(target, "names that begin with _ are nobody else's")

@@ -124,6 +124,7 @@ class Start:
     """The run that starts it."""
     reports: bool = False
     """Whether that one is told how it ends."""
+    by: str = ""
 
 
 def is_count(value: object) -> bool:
@@ -241,6 +242,7 @@ class Engine:
             state=self._beginning(start, definition, driver),
             parent=start.parent,
             reports=start.reports,
+            by=start.by,
         )
         self.describe(driver, definition)
         if start.id:

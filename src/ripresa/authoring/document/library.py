@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Protocol, TypeVar
 
@@ -16,12 +17,23 @@ DOCUMENTS = (".yaml", ".yml", ".json")
 """The endings of files that are documents."""
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A step type that is a function which makes a step or flow: `config` is its arguments, when a document is read."""
+
+    make: Callable[..., Any]
+
+    @property
+    def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as functions and classes have one
+        return str(getattr(self.make, "__name__", "maker"))
+
+
 class Library:
     """Step types by name, for documents: an instance like any other; nothing registers itself.
 
     A type is a step, flow, workflow or function, whose named arguments a document gives in `config`; or a class whose
-    instances can be called with the value: then `config` makes the instance when the document is read. Conditions
-    (`custom`), hooks and pools are found by the same names.
+    instances can be called with the value, or a `Maker`: then `config` makes the step when the document is read.
+    Conditions (`custom`), hooks and pools are found by the same names.
     """
 
     def __init__(self, entries: Mapping[str, object] | None = None) -> None:

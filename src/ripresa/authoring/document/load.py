@@ -25,7 +25,7 @@ from . import graphs, kinds, settings
 from .annotations import kind_of
 from .cel import Asked, BadExpression, Expression, Use, has_expressions, only_expression, parts_of, position_in
 from .flow import DocumentFlow, built_as, is_step, passing
-from .library import Shelf
+from .library import Maker, Shelf
 from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
 from .source import Document, Notes, Path, is_list, is_object
 
@@ -171,7 +171,7 @@ class Loader:
 
     def _is_computed(self, item: graphs.Placed) -> bool:
         """Whether what it is given is made of more than what the one before returned."""
-        if "with" in item.data or self.arguments_of(item):
+        if "with" in item.data or self.arguments_of(item) or self.is_maker(item.data.get("type")):
             return True
         return any(use.root in ("input", "steps") for key in ("when", "unless") for use in uses_in(item.data.get(key)))
 
@@ -183,13 +183,16 @@ class Loader:
         found: Any = given
         if kind == "call":
             found = found.get("arguments")
-        elif kind in KINDS or self._is_maker(kind):
+        elif kind in KINDS or self.is_maker(kind):
             return {}
         return found if is_object(found) else {}
 
-    def _is_maker(self, kind: str) -> bool:
+    def is_maker(self, kind: object) -> bool:
+        """Whether a registered type makes its step of its config."""
+        if not isinstance(kind, str) or kind in KINDS:
+            return False
         try:
-            return isclass(self.shelf.find(kind))
+            return _makes(self.shelf.find(kind))
         except RipresaError:
             return False
 
@@ -297,21 +300,21 @@ class Loader:
         found = self.target(kind, item.at("type"))
         if found is None:
             return None
-        if isclass(found) and not issubclass(found, Runnable):
+        if _makes(found):
             return self._instance(found, given, name or (found.__name__ if ":" in kind else kind), path)
         return self.renamed(self._named(found, item.at("type"), kind), name or (None if ":" in kind else kind))
 
     def _instance(self, maker: Any, given: Mapping[str, Any], name: str, path: Path) -> Any:
-        """The step that a class makes of its config."""
+        """The step that a class or a maker makes of its config."""
         if has_expressions(given):
             self.notes.add(path, f"{maker.__name__} is made when the document is read: no expressions here")
             return None
         try:
-            made = maker(**given)
+            made = maker.make(**given) if isinstance(maker, Maker) else maker(**given)
         except (TypeError, ValueError) as error:
             self.notes.add(path, f"{maker.__name__}: {error}", code="invalid_config")
             return None
-        return Step[..., Any](made, Options(name=name))
+        return self.renamed(made, name) if isinstance(maker, Maker) else Step[..., Any](made, Options(name=name))
 
     def renamed(self, link: Any, name: str | None) -> Any:
         """A link under the name that the document gives it."""
@@ -425,6 +428,11 @@ class Loader:
 
 
 STEP_WORDS = "a step (an object with type), a list of steps, or the target of one"
+
+
+def _makes(found: object) -> bool:
+    """Whether something makes a step of a config."""
+    return isinstance(found, Maker) or (isclass(found) and not issubclass(found, Runnable))
 
 
 def _nothing(*args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,249 @@
+"""Workflows that are plain data, executed for users: a thin face over `App`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any
+
+from pydantic_core import from_json
+
+from .app import App
+from .authoring.document.flow import DocumentFlow
+from .authoring.document.library import Library
+from .client import Handle
+from .core.events import Failure
+from .core.limits import NONE
+from .core.values import Value
+from .core.view import RunView, StepView
+from .ports import RunHead
+from .runtime.documents import is_document, load_document, load_target_document
+from .runtime.values import Values
+
+NEAR = 60.0
+"""Seconds for which an execution stays with a run that waits for time to pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A step of an execution: `status` as in `StepView`, its output as plain data, what it used in all attempts."""
+
+    status: str
+    output: Any = None
+    attempts: int = 1
+    tokens: int = 0
+    cost: float = 0.0
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowResult:
+    """An execution as it stands. `status`: completed, failed, cancelled, waiting (for a person, signal or moment), ...
+
+    `output` is plain data; `steps` are by path, in the order in which they began.
+    """
+
+    run_id: str
+    workflow: str
+    status: str
+    output: Any = None
+    steps: Mapping[str, StepResult] = field(default_factory=dict[str, StepResult])
+    tokens: int = 0
+    cost: float = 0.0
+    user_id: str = ""
+    session_id: str = ""
+    error: Failure | None = None
+
+
+class WorkflowOrchestrator:
+    """Executes workflows that are plain data: `await orchestrator.execute_workflow(workflow, user_id="user123")`.
+
+    `store` and the other options are those of `App`; without them everything is configured by the environment.
+    `library` are the step types that documents may name beside the ready-made ones, `modules` those from which their
+    targets may import (see `load_document`). The store is open while something is executed, or inside `async with`.
+    """
+
+    def __init__(
+        self,
+        store: Any = None,
+        *,
+        library: Library | None = None,
+        modules: Iterable[str] | None = None,
+        **options: Any,
+    ) -> None:
+        self.library = library or Library()
+        self.modules = None if modules is None else tuple(modules)
+        self._options: dict[str, Any] = {"near": NEAR, "linger": 0.0, "store": store, **options}
+        self._app: App | None = None
+        self._users = 0
+        self._lock: asyncio.Lock | None = None
+
+    async def __aenter__(self) -> WorkflowOrchestrator:
+        await self._enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._leave()
+
+    def register(self, name: str, entry: Any) -> Any:
+        """Let documents name a step, flow, function or class; see `Library.register`."""
+        return self.library.register(name, entry)
+
+    # --- executions
+
+    async def execute_workflow(
+        self,
+        workflow: Mapping[str, Any] | str,
+        user_id: str = "",
+        *,
+        input: object = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        tags: Iterable[str] = (),
+    ) -> WorkflowResult:
+        """Run a workflow, a dict or the path of a file, until it ends or only waits; how it failed is in the result.
+
+        `user_id` is recorded as who started the run, and owns its session: `session_id`, without one the user's own.
+        With a `run_id` a second call of the same workflow and input gives the recorded run, taken up if it was left.
+        Raises `InvalidWorkflow` before anything runs, `InvalidValue` for a bad input, `RunExists`, `SessionError`.
+        """
+        flow = load_document(workflow, library=self.library, modules=self.modules)
+        async with self._opened() as app:
+            session = await _session(app, user_id, session_id)
+            handle = await app.start(flow(input), id=run_id, session=session, tags=list(tags), by=user_id)
+            if not (await handle.status()).ended and not await app.engine.is_driven(handle.id):
+                await handle.resume()
+            return await _followed(app, handle)
+
+    async def resume(self, run_id: str) -> WorkflowResult:
+        """Take up a run that failed, was interrupted or waited; a completed one is given as it ended.
+
+        Raises `RunNotFound`, `IllegalTransition` for one that was cancelled.
+        """
+        async with self._opened() as app:
+            head = await _head(app, run_id)
+            flow = self._flow(head)
+            handle = await app.resume(run_id, flow)
+            return await _followed(app, handle)
+
+    async def status(self, run_id: str) -> WorkflowResult:
+        """An execution as it stands. Raises `RunNotFound`."""
+        async with self._opened() as app:
+            return await _result(app, await app.handle(run_id))
+
+    async def list(self, user_id: str = "", *, status: str | Iterable[str] = (), limit: int = 50) -> list[RunHead]:
+        """The newest executions, of a user's sessions if one is named."""
+        async with self._opened() as app:
+            if not user_id:
+                return [*(await app.runs(status=status, limit=limit)).runs]
+            found: list[RunHead] = []
+            for session in await app.sessions.list(owner=user_id, limit=limit):
+                found.extend((await app.runs(status=status, session=session.id, limit=limit)).runs)
+            return sorted(found, key=lambda head: head.created_at, reverse=True)[:limit]
+
+    async def cancel(self, run_id: str, reason: str = "", *, user_id: str = "") -> WorkflowResult:
+        """Ask a run to stop and clean up, and see that it has. Raises `RunNotFound`, `IllegalTransition`."""
+        async with self._opened() as app:
+            handle = await app.handle(run_id)
+            flow = self._flow(await _head(app, run_id))
+            if flow is not None:
+                handle = await app.handle(run_id, flow)
+            await handle.cancel(reason, by=user_id)
+            return await _followed(app, handle)
+
+    # --- the app
+
+    def _flow(self, head: RunHead) -> DocumentFlow | None:
+        """The document of a run, read with the library of this orchestrator; None if it is none."""
+        if not is_document(head.target):
+            return None
+        return load_target_document(head.target, library=self.library, modules=self.modules)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncGenerator[App]:
+        app = await self._enter()
+        try:
+            yield app
+        finally:
+            await self._leave()
+
+    async def _enter(self) -> App:
+        async with self._guard():
+            if self._app is None:
+                app = App(**self._options)
+                await app.open()
+                self._app = app
+            self._users += 1
+            return self._app
+
+    async def _leave(self) -> None:
+        async with self._guard():
+            self._users -= 1
+            if self._users == 0 and self._app is not None:
+                app, self._app, self._lock = self._app, None, None
+                await app.close()
+
+    def _guard(self) -> asyncio.Lock:
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
+
+
+async def _session(app: App, user_id: str, session_id: str | None) -> str | None:
+    """The session of an execution, which belongs to the user. Raises `SessionError`."""
+    if session_id is None and not user_id:
+        return None
+    id = f"user:{user_id}" if session_id is None else session_id
+    known = await app.sessions.find(id)
+    created = await app.sessions.create(id, owner=user_id, limits=NONE if known is None else known.limits)
+    return created.id
+
+
+async def _head(app: App, run_id: str) -> RunHead:
+    await app.handle(run_id)
+    found = await app.store.find_run(run_id)
+    assert found is not None
+    return found
+
+
+async def _followed(app: App, handle: Handle[Any]) -> WorkflowResult:
+    """How a run is left when it has ended, or only waits."""
+    async for _ in handle.watch(asleep=False):
+        pass
+    return await _result(app, handle)
+
+
+async def _result(app: App, handle: Handle[Any]) -> WorkflowResult:
+    view = await handle.status()
+    head = await app.store.find_run(handle.id)
+    values = Values(app.store.blob)
+    status = head.status if head is not None and head.status == "waiting" else view.status
+    return replace(_of(view, values), status=status)
+
+
+def _of(view: RunView, values: Values) -> WorkflowResult:
+    return WorkflowResult(
+        view.id,
+        view.workflow,
+        view.status,
+        _plain(view.output, values),
+        {path: _step(step, values) for path, step in view.steps.items()},
+        view.tokens,
+        view.cost,
+        view.by,
+        view.session,
+        view.failure,
+    )
+
+
+def _step(step: StepView, values: Values) -> StepResult:
+    return StepResult(step.status, _plain(step.output, values), step.attempt, step.tokens, step.cost, step.failure)
+
+
+def _plain(value: Value | None, values: Values) -> Any:
+    return None if value is None else from_json(values.text(value))
