@@ -43,7 +43,7 @@ async def llm(  # noqa: PLR0913 - every key of its config
     refuse("llm", *voice.problems())
     text = prompt if value is None else f"{prompt}\n\n{rendered(value)}"
     form = None if output is None else Form(schema_type(output))
-    return await answered(Question(voice, system, form), text, system)
+    return await answered(Question(voice, form), text, system)
 
 
 def schema_type(schema: dict[str, Any]) -> Any:
