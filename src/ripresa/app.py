@@ -259,7 +259,7 @@ class App:
             session or "",
             limits,
             state,
-            by,
+            by=by,
         )
         try:
             with self.config.in_force():
