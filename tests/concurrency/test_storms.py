@@ -1,14 +1,19 @@
 """Runs are cancelled, terminated, paused and sent signals at any moment: they end legally and leave nothing behind."""
 
 import asyncio
+import os
+import subprocess
+import threading
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from ripresa import App, Handle
+from ripresa import App, Handle, chain, current, map_each, step
 from ripresa.core.events import SignalReceived, SignalTaken, StepScheduled
 from ripresa.errors import IllegalTransition
 from ripresa.stores.memory import MemoryStore
@@ -188,3 +193,64 @@ async def told_of(handle: Handle[Any], number: int, chance: Random) -> bool:
         return await handle.send(word, number, id=str(number))
     except IllegalTransition:  # it has ended
         return False
+
+
+def live_children() -> set[int]:
+    """The processes that this one has started and that have not ended."""
+    with subprocess.Popen(["ps", "-o", "pid=", "--ppid", str(os.getpid())], stdout=subprocess.PIPE, text=True) as ps:
+        return {int(pid) for pid in ps.communicate()[0].split()} - {ps.pid}
+
+
+async def test_cancelled_steps_in_child_processes_leave_no_process_and_no_place_taken(tmp_path: Path) -> None:
+    nap = step(executor="process")(note_and_sleep)
+    flow = chain(map_each(nap))
+    before = live_children()
+    async with quiet(processes=2, max_concurrency=3) as app:
+        tasks = asyncio.all_tasks()
+        for moment in (0, 3, 20, -1):
+            place = tmp_path / str(moment)
+            handle = await app.start(flow([str(place)] * 4))
+            driver = driver_of(app, handle)
+            await turns(moment)
+            while moment < 0 and not place.exists():  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.01)
+            await handle.cancel()
+            assert (await handle.outcome()).status == "cancelled"
+            await check_nothing_left(app, tasks)
+            assert not app.engine.processes.slot.locked()
+            check_journal(await app.engine.history(handle.id), "cancelled")
+            assert driver.state.status == "cancelled"
+    assert live_children() <= before
+
+
+def note_and_sleep(path: str) -> None:
+    """Say that it has begun, and go on for a minute."""
+    Path(path).touch()
+    time.sleep(60)
+
+
+async def test_cancelled_steps_in_threads_are_told_and_hold_up_nobody() -> None:
+    ended: list[int] = []
+    begun = threading.Semaphore(0)
+
+    @step
+    def watchful(value: int) -> int:
+        context = current()
+        begun.release()
+        while not context.cancelled:
+            time.sleep(0.001)
+        ended.append(value)
+        return value
+
+    async with quiet(threads=4) as app:
+        tasks = asyncio.all_tasks()
+        for _ in range(5):
+            handle = await app.start(chain(map_each(watchful))(list(range(4))))
+            for _ in range(4):
+                await asyncio.to_thread(begun.acquire)
+            await handle.cancel()
+            assert (await handle.outcome()).status == "cancelled"
+            await check_nothing_left(app, tasks)
+        while len(ended) < 20:  # noqa: ASYNC110 - nobody waits for them, so nobody tells
+            await asyncio.sleep(0.001)
+    assert sorted(ended) == sorted([0, 1, 2, 3] * 5)
