@@ -8,15 +8,36 @@ from typing import Any
 
 import pytest
 
-from ripresa import RipresaError, RunExists, RunNotFound, StoreError, chain, step
+from ripresa import (
+    App,
+    Context,
+    IllegalTransition,
+    Migration,
+    RipresaError,
+    RunExists,
+    RunNotFound,
+    Signal,
+    StoreError,
+    chain,
+    step,
+    wait_for,
+    workflow,
+)
+from ripresa.core.events import Migrated, RunForked
 from ripresa.retention import archive_path, digest_of, tombstones
-from ripresa.stores.memory import Memory
-from tests.runtime.stage import in_memory, on_clock
+from ripresa.stores.memory import Memory, MemoryStore
+from ripresa.stores.sweep import digests_in
+from tests.runtime.stage import Failing, in_memory, on_clock, turns
 
 
 @step
 async def blow_up(value: int) -> str:
     return f"{value} " * 3000
+
+
+@step
+async def measure(text: str) -> int:
+    return len(text)
 
 
 FLOW = chain(blow_up, name="flow")
@@ -109,6 +130,113 @@ async def test_a_run_that_cannot_be_archived_stays(tmp_path: Path) -> None:
         report = await app.select().prune(archive=folder)
         assert [refusal.code for refusal in report.refused] == ["store_failed"]
         assert (await (await app.handle("run")).status()).status == "completed"
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_a_restoration_that_is_interrupted_is_gone_on_with_and_nobody_takes_the_run_up(
+    number: int, after: bool, tmp_path: Path
+) -> None:
+    flow = chain(blow_up, name="two").then(measure)
+    async with in_memory() as app:
+        await app.run(flow(1), id="run")
+        digest = digest_of(await app.store.read("run"))
+        await app.select().prune(archive=tmp_path)
+    path, memory = archive_path(tmp_path, "run"), Memory()
+    failing: Any = Failing(MemoryStore(memory), number, after=after)
+    async with App(failing) as app:
+        with pytest.raises(StoreError):
+            await app.restore(path)
+    async with in_memory(memory, workflows=[flow]) as app:
+        head = await app.store.find_run("run")
+        if head is not None and head.status == "created":
+            with pytest.raises(IllegalTransition, match="was being restored"):
+                await app.resume("run", flow)
+            assert await app.resume_all() == []
+        if head is None or head.status == "created":
+            await app.restore(path)
+        assert await (await app.handle("run", flow)).result() == 6000
+        assert digest_of(await app.store.read("run")) == digest
+        with pytest.raises(RunExists):
+            await app.restore(path)
+
+
+async def test_an_unfinished_restoration_is_not_gone_on_with_from_another_archive(tmp_path: Path) -> None:
+    memory = Memory()
+    for number in (1, 2):
+        async with in_memory() as app:
+            await app.run(FLOW(number), id="run")
+            await app.select().prune(archive=tmp_path / str(number))
+    failing: Any = Failing(MemoryStore(memory), 2)
+    async with App(failing) as app:
+        with pytest.raises(StoreError):
+            await app.restore(archive_path(tmp_path / "1", "run"))
+    async with in_memory(memory) as app:
+        with pytest.raises(RunExists):
+            await app.restore(archive_path(tmp_path / "2", "run"))
+        await app.restore(archive_path(tmp_path / "1", "run"))
+        assert await (await app.handle("run", FLOW)).result() == "1 " * 3000
+
+
+async def test_a_run_of_one_transaction_comes_back_with_its_status(tmp_path: Path) -> None:
+    @workflow
+    async def at_once(ctx: Context) -> int:
+        return 7
+
+    async with in_memory() as app:
+        await app.run(at_once(), id="run")
+        await app.select().prune(archive=tmp_path)
+        await app.restore(archive_path(tmp_path, "run"))
+        assert [(head.id, head.status) for head in (await app.runs()).runs] == [("run", "completed")]
+        assert (await app.select().prune()).done == ("run",)
+
+
+@pytest.mark.parametrize("how", ["fork", "migrate"])
+async def test_what_is_taken_over_later_survives_that_its_first_run_is_removed(how: str) -> None:
+    """Results to be taken over stand in the value that `RunForked` or `Migrated` names; a sweep leaves it alone."""
+    CALLS.clear()
+    memory, go = Memory(), Signal("go", int)
+    flow = chain(blow_up_once, name="big").then(wait_for(go, name="wait")).then(again_once)
+    moved = chain(blow_up_once, name="big", version="2").then(wait_for(go, name="wait")).then(again_once).then(measure)
+    async with in_memory(memory) as app:
+        handle = await app.start(flow(1), id="first")
+        await turns(9)
+        if how == "fork":
+            await handle.send(go, 3)
+            await handle.result()
+            await handle.fork("blow_up_once", id="second", effects="reuse")
+    async with in_memory(memory, migrations=[Migration("big", "1", "2")]) as app:
+        if how == "fork":
+            assert (await app.select(status="completed").prune()).done == ("first",)
+        else:
+            await app.migrate("first", moved, by="eva")
+        for _ in range(2):
+            await app.sweep(grace=0)
+    run, then = ("second", flow) if how == "fork" else ("first", moved)
+    async with in_memory(memory) as app:
+        found = await app.resume(run, then)
+        await found.send(go, 3)
+        assert await found.result() == ("3 " * 3000 if how == "fork" else 6000)
+        kind = RunForked if how == "fork" else Migrated
+        (event,) = [item.event for item in await app.engine.history(run) if isinstance(item.event, kind)]
+        assert isinstance(event.reuse, bytes)
+        assert list(digests_in(event.reuse))  # and nothing else that is there names it
+    assert CALLS == ["big", "again"]
+
+
+CALLS: list[str] = []
+
+
+@step
+async def blow_up_once(value: int) -> str:
+    CALLS.append("big")
+    return f"{value} " * 3000
+
+
+@step
+async def again_once(value: int) -> str:
+    CALLS.append("again")
+    return f"{value} " * 3000
 
 
 def lines_of(path: Path) -> list[Any]:

@@ -113,23 +113,37 @@ def _blob(store: Store, digest: str) -> bytes | None:
 
 
 async def restore(store: Store, path: Path) -> RunHead:
-    """Bring an archived run back, as it was. Raises `StoreError(store_corrupt)` for what is no archive, `RunExists`."""
+    """Bring an archived run back, as it was. Raises `StoreError(store_corrupt)` for what is no archive, `RunExists`.
+
+    Until it is whole it is `created`, which nobody takes up; one that was interrupted goes on where it stopped.
+    """
     head, rows, values, digest = _read(path)
     if digest_of(rows) != digest:
         raise _broken(path, "its journal has another hash than was written")
-    new = replace(head, status="created", session="", wake_at=0)
-    last = len(rows) - 1
-    for number, row in enumerate(rows):
-        blobs, line = (tuple(values.items()), new) if number == 0 else ((), None)
-        batch = Batch(head.id, row.seq, row.events, row.data, blobs, line)
+    ended, last = replace(head, wake_at=0), len(rows) - 1
+    for number in range(await _restored(store, head.id, rows), len(rows)):
+        row = rows[number]
+        batch = Batch(head.id, row.seq, row.events, row.data)
         if number == 0:
-            await store.create(batch)
+            new = replace(ended, session="", status=ended.status if last == 0 else "created")
+            await store.create(batch._replace(blobs=tuple(values.items()), head=new))
         else:
-            ended = replace(head, wake_at=0) if number == last else None
-            await store.append(batch._replace(head=ended, release=number == last))
+            await store.append(batch._replace(head=ended if number == last else None, release=number == last))
     if last == 0:
         await store.release(head.id)
     return head
+
+
+async def _restored(store: Store, run: str, rows: list[Row]) -> int:
+    """How many rows of a run an interrupted restoration has brought back."""
+    found = await store.find_run(run)
+    if found is None or found.status != "created" or await store.claim(run) is None:
+        return 0  # and if there is one, it is refused as any other
+    there = list(await store.read(run))
+    if there == rows[: len(there)]:
+        return len(there)
+    await store.release(run)
+    return 0
 
 
 def _read(path: Path) -> tuple[RunHead, list[Row], dict[str, bytes], str]:

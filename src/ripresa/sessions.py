@@ -13,8 +13,8 @@ from .core.events import Failure, PauseRequested, RunFailed
 from .core.limits import NONE, Limits, decode_limits
 from .core.sessions import TRANSITIONS, check_fit, check_session
 from .errors import IllegalTransition, InvalidConfig, RunNotFound, SessionError
-from .ports import Page, RunFilter, SessionFilter, SessionHead, SessionWrite
-from .runtime.bodies import encode_request
+from .ports import Page, Request, RunFilter, SessionFilter, SessionHead, SessionWrite
+from .runtime.bodies import encode_request, suspender
 from .runtime.engine import Engine
 from .runtime.functions import moment
 from .runtime.ids import new_id
@@ -106,22 +106,34 @@ class Sessions:
 
         Session and requests become durable together. Raises `SessionError(illegal_transition)`.
         """
-        session = await self._move(id, "suspended", "suspend", encode_request("the session is suspended", _by(id)))
+        session = await self._move(
+            id, "suspended", "suspend", encode_request("the session is suspended", suspender(id))
+        )
         await self._engine.inbox.collect()
         return session
 
     async def resume(self, id: str) -> Session:
         """Let the runs that paused with it go on; one that was paused by itself stays so."""
         session = await self._move(id, "active", "resume")
-        for run in await self._runs(id, "paused"):
-            journal = await self._engine.history(run)
-            pauses = [item.event for item in journal if isinstance(item.event, PauseRequested)]
-            if pauses and pauses[-1].by == _by(id):
+        await self._engine.inbox.collect()
+        runs = [run for status in ("running", "waiting", "paused") for run in await self._runs(id, status)]
+        told = {request.run for request in await self._store.pending(runs) if _pauses(request, id)}
+        for run in dict.fromkeys(runs):
+            if run in told or await self._paused(run, id):
                 try:
-                    await self._engine.inbox.request(run, "continue", by=_by(id))
+                    await self._engine.inbox.request(run, "continue", by=suspender(id))
                 except (IllegalTransition, RunNotFound):  # it went on, or ended, meanwhile
                     continue
         return session
+
+    async def _paused(self, run: str, session: str) -> bool:
+        """Whether it was the session that paused a run."""
+        head = await self._store.find_run(run)
+        if head is None or head.status != "paused":
+            return False
+        journal = await self._engine.history(run)
+        pauses = [item.event for item in journal if isinstance(item.event, PauseRequested)]
+        return bool(pauses) and pauses[-1].by == suspender(session)
 
     async def allow(self, id: str, limits: Limits) -> Session:
         """Give the session other limits; what was used counts against them. Runs that paused go on when resumed."""
@@ -231,8 +243,9 @@ class Sessions:
         return require_session(id, self._store.find_session(id), op)
 
 
-def _by(id: str) -> str:
-    return f"session {id}"
+def _pauses(request: Request, session: str) -> bool:
+    """Whether a request that has not been taken up is that of a session that was suspended."""
+    return request.kind == "pause" and json.loads(request.body).get("by") == suspender(session)
 
 
 def _session(head: SessionHead) -> Session:

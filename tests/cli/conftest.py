@@ -1,10 +1,11 @@
 """What the tests of the command line share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Terminal
+from tests.cli.program import Terminal, server
 
 WORKFLOWS = '''
 """Workflows for the tests of the command line."""
@@ -161,6 +162,14 @@ def size_of(text: str) -> int:
 hooked = chain(size_of, name="hooked").with_hooks(guard, broken)
 looped = chain(numbers, name="looped").then(fold(add, 0)).then(branch(is_large, double, flaky)).then(delay(0.01))
 '''
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands() -> Iterator[None]:
+    """Let the process that commands are forked from end with the tests."""
+    yield
+    if server.cache_info().currsize:
+        server().communicate()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ import pytest
 from ripresa.cli.program import run
 
 COMMAND = (sys.executable, "-m", "ripresa")
+ROOT = Path(__file__).parents[2]
+MEASURED = any(name.startswith("COVERAGE_PROCESS") for name in os.environ)
 
 
 class Ended(NamedTuple):
@@ -39,6 +42,29 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "COLUMNS": "200", **more}
 
 
+@cache
+def server() -> subprocess.Popen[str]:
+    """The program of `server.py`, which ends when nobody can ask it any more."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.cli.server"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def served(job: dict[str, Any]) -> int:
+    """The exit code of a command."""
+    process = server()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(job) + "\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
+
+
 class Terminal:
     """A directory in which commands are typed."""
 
@@ -49,6 +75,30 @@ class Terminal:
         (self.directory / name).write_text(text, encoding="utf-8")
 
     def __call__(self, *args: str, input: str = "", **env: str) -> Ended:
+        """A command in a process of its own, forked from one that has started already."""
+        if MEASURED:  # what is measured begins with the process
+            return self.anew(*args, input=input, **env)
+        paths = [self.directory / f".{name}" for name in ("input", "out", "err")]
+        for path, text in zip(paths, (input, "", ""), strict=True):
+            path.write_text(text, encoding="utf-8")
+        given, out, err = map(str, paths)
+        code = served(
+            {
+                "cwd": str(self.directory.resolve()),
+                "args": args,
+                "env": environment(**env),
+                "input": given,
+                "out": out,
+                "err": err,
+            }
+        )
+        told = [path.read_text(encoding="utf-8") for path in paths[1:]]
+        for path in paths:
+            path.unlink()
+        return Ended(code, *told)
+
+    def anew(self, *args: str, input: str = "", **env: str) -> Ended:
+        """A command in a process that is started for it."""
         ended = subprocess.run(
             [*COMMAND, *args],
             cwd=self.directory,

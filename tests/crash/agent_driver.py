@@ -6,7 +6,8 @@ from typing import Any
 from ripresa import Agent, App, Retry, tool
 from ripresa.testing.model_server import ModelServer
 from tests.crash import driver
-from tests.crash.driver import Deadly, job, note
+from tests.crash.driver import Deadly
+from tests.crash.notes import job, note
 
 
 @tool
@@ -35,7 +36,7 @@ async def main() -> dict[str, Any]:
     return {"results": [result], "writes": store.writes}
 
 
-async def warm_up() -> None:
+async def warm_up(folder: str) -> None:
     """Let children find everything imported and built."""
     async with ModelServer("Warm.") as server:
         os.environ.update(server.env)

@@ -8,15 +8,17 @@ began.
 """
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from ripresa import (
     App,
@@ -24,13 +26,11 @@ from ripresa import (
     Context,
     Graph,
     Handoff,
-    Migration,
     Pool,
     Redirect,
     Replace,
     Retry,
     Rule,
-    RunForm,
     StreamResult,
     TimeWindow,
     after,
@@ -54,34 +54,15 @@ from ripresa import (
 from ripresa.core.codec import decode_events
 from ripresa.core.events import (
     CallRecorded,
-    Dispatched,
     Intercepted,
-    Migrated,
-    RolledBack,
-    RunForked,
-    RunUndone,
     StepCompleted,
     StepScheduled,
-    StepUndone,
     StreamAdvanced,
 )
-from ripresa.reducers import add as plus_to
+from ripresa.runtime import outbox
 from ripresa.stores.sqlite import SQLiteStore
-
-job: dict[str, Any] = {}
-
-
-def note(what: str) -> None:
-    """One line in the log, in one write: it survives the process."""
-    handle = os.open(job["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(handle, f"{what}\n".encode())
-    os.close(handle)
-
-
-async def done() -> None:
-    """Take a moment, then note that the step has done its work."""
-    await asyncio.sleep(job["pause"])
-    note(f"{current().run}/{current().path}")
+from tests.crash.episodes import EPISODES
+from tests.crash.notes import die, done, job, note
 
 
 @step
@@ -341,11 +322,6 @@ class Deadly(SQLiteStore):
             die()
 
 
-def die() -> None:
-    """As the kernel does it when there is no memory left."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[str]]:
     """What is durably finished, and what was scheduled and is not, as lines of the log."""
     finished: set[str] = set()
@@ -371,166 +347,14 @@ async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[st
     return sorted(finished), sorted(scheduled - finished)
 
 
-@step
-async def broken(value: int) -> int:
-    raise ValueError("never")
-
-
-async def travel(app: App) -> list[Any]:
-    """Roll a run back, fork it, migrate another: each once, whatever had been done before the process died."""
-    flow = chain(add, name="travel").then(double).then(add)
-    old, new = chain(add, name="moved").then(broken), chain(add, name="moved", version="2").then(double)
-    await app.run(flow(1), id="travel")
-    handle = await app.handle("travel", flow)
-    if not any(isinstance(item.event, RolledBack) for item in await app.engine.history("travel")):
-        await handle.rollback("add")
-    found: list[Any] = [await handle.result()]
-    if await app.store.find_run("fork") is None:
-        await handle.fork(set={"add": 10}, id="fork")
-    found.append(await (await app.resume("fork", flow)).result())
-    if await app.store.find_run("moved") is None:
-        await (await app.start(old(1), id="moved")).outcome()
-    head = await app.store.find_run("moved")
-    assert head is not None
-    if head.version == "1" and head.status != "failed":
-        await (await app.resume("moved", old)).outcome()
-    if head.version == "1":
-        await app.migrate("moved", new, by="somebody")
-    found.append(await (await app.resume("moved", new)).result())
-    for run, kind in (("travel", RolledBack), ("fork", RunForked), ("moved", Migrated)):
-        found.append(sum(isinstance(item.event, kind) for item in await app.engine.history(run)))
-    return found
-
-
-@dataclass
-class Sum:
-    total: Annotated[int, plus_to] = 0
-    last: int = 0
-
-
-@dataclass
-class Total:
-    sum: Annotated[int, plus_to] = 0
-    last: int = 0
-
-
-@step
-async def contribute(value: int) -> int:
-    plus_to(current().to(Sum).total, value)
-    return value + 1
-
-
-@step
-async def look_at(value: int) -> int:
-    current().state(Sum).last = current().state(Sum).total
-    return value
-
-
-@step(name="end")
-async def stopped(value: int) -> int:
-    raise ValueError("never")
-
-
-@step(name="end")
-async def summed(value: int) -> list[int]:
-    state = current().state(Total)
-    return [state.sum, state.last, value]
-
-
-def to_total(run: RunForm) -> None:
-    run.rename_field("total", "sum")
-    run.change_field("sum", int, lambda value: 10 * value)
-
-
-async def stateful_travel(app: App) -> list[Any]:
-    """Fork a run with a state, and migrate another: each once, whatever had been done before the process died."""
-    flow = chain(contribute, name="kept").then(look_at).then(contribute).with_state(Sum)
-    old = chain(contribute, name="shifted").then(look_at).then(stopped).with_state(Sum)
-    new = chain(contribute, name="shifted", version="2").then(look_at).then(summed).with_state(Total)
-    found: list[Any] = [await app.run(flow(1), id="kept")]
-    handle = await app.handle("kept", flow)
-    if await app.store.find_run("twin") is None:
-        await handle.fork(set={"state.total": 100}, id="twin")
-    twin = await app.resume("twin", flow)
-    await twin.result()
-    found.append((await twin.state(Sum)).last)
-    if await app.store.find_run("shifted") is None:
-        await (await app.start(old(1), id="shifted")).outcome()
-    head = await app.store.find_run("shifted")
-    assert head is not None
-    if head.version == "1" and head.status != "failed":
-        await (await app.resume("shifted", old)).outcome()
-    if head.version == "1":
-        await app.migrate("shifted", new)
-    found.append(await (await app.resume("shifted", new)).result())
-    for run, kind in (("twin", RunForked), ("shifted", Migrated)):
-        found.append(sum(isinstance(item.event, kind) for item in await app.engine.history(run)))
-    return found
-
-
-async def take_back(number: int) -> None:
-    """Undoes an addition."""
-
-
-async def undone(app: App) -> list[Any]:
-    """Undo a finished run: each step once, whatever had been undone before the process died."""
-    flow = (
-        chain(add.undone_by(take_back), name="undone").then(double).then(add.with_(name="again").undone_by(take_back))
-    )
-    head = await app.store.find_run("undone")
-    if head is None or head.status == "running":
-        await app.run(flow(1), id="undone")
-    report = await (await app.handle("undone", flow)).undo()
-    events = [item.event for item in await app.engine.history("undone")]
-    counts = [sum(isinstance(event, kind) for event in events) for kind in (StepUndone, RunUndone)]
-    return [*report.undone, *counts]
-
-
-@workflow
-async def offspring(ctx: Context, value: int) -> int:
-    return await add(await add(value))
-
-
-@workflow
-async def parent(ctx: Context, value: int) -> list[int]:
-    first = await ctx.start(offspring(value))
-    second = await ctx.start(offspring(10 * value), id="chosen", on_close="cancel")
-    await ctx.start(offspring(100 * value))
-    return [await second.result(), await first.result()]
-
-
-async def family(app: App) -> list[Any]:
-    """Children are started once, whatever happens; those that a killed process left are taken up."""
-    await app.resume_all()
-    result = await app.run(parent(1), id="family")
-    events = [item.event for item in await app.engine.history("family")]
-    children = [event.target for event in events if isinstance(event, Dispatched)]
-    while any([await app.store.find_run(child) is None for child in children]):  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
-    results = [await (await app.handle(child, offspring)).result() for child in children]
-    page = await app.runs(workflow="offspring")
-    return [*result, *results, len(page.runs)]
-
-
 async def main() -> dict[str, Any]:
     """Run to the end what is to be run; the results."""
-    if job["names"] == ["travel"]:
-        deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
-        async with App(deadly, migrations=[Migration("moved", "1", "2")]) as app:
-            return {"results": await travel(app)}
-    if job["names"] == ["stateful travel"]:
-        deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
-        async with App(deadly, migrations=[Migration("shifted", "1", "2", to_total)]) as app:
-            return {"results": await stateful_travel(app)}
-    if job["names"] == ["family"]:
-        deadly = Deadly(job["store"], *job.get("kill", ("never", 0)))
-        async with App(deadly, workflows=[offspring, parent]) as app:
-            return {"results": await family(app)}
-    if job["names"] == ["undone"]:
-        async with App(Deadly(job["store"], *job.get("kill", ("never", 0)))) as app:
-            return {"results": await undone(app)}
-    found = {name: flow for name, flow in workflows().items() if name in job["names"]}
     store = Deadly(job["store"], *job.get("kill", ("never", 0)))
+    if job["names"][0] in EPISODES:
+        episode = EPISODES[job["names"][0]]
+        async with App(store, **episode.options()) as app:
+            return {"results": await episode.act(app)}
+    found = {name: flow for name, flow in workflows().items() if name in job["names"]}
     async with App(store) as app:
         finished, under_way = await look(store, list(found))
         results = await asyncio.gather(*(app.run(flow(1), id=name) for name, flow in found.items()))
@@ -544,20 +368,27 @@ async def main() -> dict[str, Any]:
 
 
 def child() -> None:
-    """Do the job; what it found goes to a file."""
-    Path(job["store"] + ".out").write_text(json.dumps(asyncio.run(main())))
+    """Do the job; what it found goes to a file. One that gets stuck says so, and its test fails."""
+    Path(job["store"] + ".out").write_text(json.dumps(asyncio.run(asyncio.wait_for(main(), PATIENCE))))
 
 
-async def warm_up() -> None:
-    """Let children find everything imported and built."""
-    job.update(log=os.devnull, pause=0)
-    for flow in workflows().values():
-        await flow(1)
+PATIENCE = 60
+"""Seconds for a job, which takes some hundredths of one."""
+
+
+async def warm_up(folder: str) -> None:
+    """Let children find everything imported and built: do each job once."""
+    for number, names in enumerate([[*workflows()], *([name] for name in EPISODES)]):
+        job.update(store=f"{folder}/{number}.db", log=f"{folder}/{number}.log", pause=0, names=names)
+        await main()
 
 
 def serve() -> None:
     """Do jobs until there are no more."""
-    asyncio.run(warm_up())
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(warm_up(folder))
+    gc.freeze()
+    outbox.LEASE = 100_000  # type: ignore[misc]  # nobody waits long for a sender that was killed
     for line in sys.stdin:
         job.update(json.loads(line))
         out = Path(job["store"] + ".out")
@@ -568,6 +399,8 @@ def serve() -> None:
             try:
                 child()
                 status = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         where, number = job.get("kill", ("never", 0))

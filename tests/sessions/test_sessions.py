@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +332,52 @@ async def test_from_outside_only_an_active_session_changes(app: App) -> None:
 
 
 # --- suspend and resume
+
+
+@pytest.mark.parametrize("back", [True, False])
+async def test_a_pause_that_was_taken_back_while_nobody_drove_the_run_does_not_hold_it(back: bool) -> None:
+    memory, tally = Memory(), Tally()
+
+    @step
+    async def slow(n: int) -> int:
+        await tally.visit()
+        return n + 1
+
+    flow = chain(slow).then(slow)
+    async with App(MemoryStore(memory), patience=0.05) as app:
+        await app.sessions.create("s")
+        await app.start(flow(0), id="r", session="s")
+        await tally.reach(1)
+    tally.open()
+    async with App(MemoryStore(memory)) as app:
+        await app.sessions.suspend("s")
+        head = app.store.find_session("s")
+        assert head is not None
+        if back:  # by a process that died before it could say so to the run
+            await app.store.set_session(replace(head, status="active"), "suspended")
+        handle = await app.resume("r", flow)
+        if not back:
+            await becomes(handle, "paused")
+            await app.sessions.resume("s")
+        assert await handle.result() == 2
+
+
+async def test_a_session_that_is_resumed_before_its_runs_have_paused_leaves_none_behind(app: App) -> None:
+    tally = Tally()
+
+    @step
+    async def slow(n: int) -> int:
+        await tally.visit()
+        return n + 1
+
+    await app.sessions.create("s")
+    handles = [await app.start(chain(slow).then(slow)(n), session="s") for n in range(3)]
+    await tally.reach(3)
+    for _ in range(3):
+        await app.sessions.suspend("s")
+        await app.sessions.resume("s")
+    tally.open()
+    assert [await handle.result() for handle in handles] == [2, 3, 4]
 
 
 async def test_a_suspended_session_starts_nothing_new_and_goes_on_when_resumed(app: App) -> None:

@@ -31,3 +31,8 @@ def encode_update(name: str, value: bytes, id: str, by: str = "") -> bytes:
 def encode_vote(**fields: Any) -> bytes:
     """The body of an answer to an approval, or of a delegation."""
     return json.dumps(fields).encode()
+
+
+def suspender(session: str) -> str:
+    """Who pauses the runs of a session that is suspended, and lets them go on with it."""
+    return f"session {session}"

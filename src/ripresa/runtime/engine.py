@@ -34,6 +34,7 @@ from ..core.nodes.stateful import Stateful
 from ..core.replay import lineage
 from ..core.state import RunState
 from ..errors import (
+    IllegalTransition,
     InvalidConfig,
     RipresaError,
     RunError,
@@ -356,6 +357,13 @@ class Engine:
 
     def _check_session(self, head: RunHead, session: str) -> None:
         """A run goes on in an active session; one that is suspended with its own may be taken up, and stays paused."""
+        if head.status == "created":
+            raise IllegalTransition(
+                f"run {head.id!r} was being restored from its archive, and is not whole",
+                run=head.id,
+                op="resume",
+                hint="restore it again: ripresa restore FILE",
+            )
         if session and session != head.session:
             require_active(session, self.store.find_session(session), "resume")
         elif head.session and head.status == "failed":

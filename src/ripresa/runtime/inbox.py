@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.events import Fact, SignalReceived, SignalRefused
+from ..core.events import ContinueRequested, Fact, PauseRequested, SignalReceived, SignalRefused
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.answer import UPDATES
 from ..core.requested import ROLLBACK
 from ..errors import InvalidValue, RipresaError, RunError
 from ..ports import Request
 from ..stores.rules import require_active
-from .bodies import encode_request
+from .bodies import encode_request, suspender
 from .driver import Driver, Mail
 from .requests import checked, decode_request
 from .results import ended, not_found
@@ -116,7 +116,17 @@ class Inbox:
         """What waits for a run that is being taken up."""
         requests = await self._engine.store.pending([driver.head.id])
         driver.seen = max((request.number for request in requests), default=0)
-        return [mail for request in requests if (mail := self._letter(request, driver)) is not None]
+        found = [mail for request in requests if (mail := self._letter(request, driver)) is not None]
+        return [*found, *self._went_on(driver, found)]
+
+    def _went_on(self, driver: Driver, found: list[Mail]) -> list[Mail]:
+        """The end of a pause that the run's session has asked for, and taken back before the run heard of it."""
+        who = suspender(driver.head.session)
+        if not any(isinstance(mail.fact, PauseRequested) and mail.fact.by == who for mail in found):
+            return []
+        session = self._engine.store.find_session(driver.head.session)
+        over = session is not None and session.status == "active"
+        return [Mail(ContinueRequested(self._engine.clock.now(), who))] if over else []
 
     def _letter(self, request: Request, driver: Driver) -> Mail | None:
         """A request as mail; None for one that only a newer version knows, which is left where it is."""

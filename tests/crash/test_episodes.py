@@ -1,0 +1,47 @@
+"""Processes are killed while people and other runs do something to runs: it happens once, or not at all.
+
+Rollback, fork, migration, undo, updates, the outbox, reconciliation, merges at joins, suspended sessions, retention.
+"""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.nursery import Nursery, Place
+
+EXPECTED: dict[str, list[Any]] = {
+    "travel": [5, 21, 4, 1, 1, 1],
+    "stateful travel": [3, 101, [10, 1, 2], 1, 1],
+    "family": [12, 3, 3, 12, 102, 3],
+    "undone": ["again", "add", 2, 1],
+    "updated": [16, "update_refused", 19, 38, 3, 3],
+    "sent": [7, 8, ["delivered letter-7"], 1, 3],
+    "reconciled": [6, ["paid"], 0],
+    "merged": [[1, 2, 3], 6, "xxx", 1],
+    "suspended": [3, 3],
+    "pruned": [[10000, 10000], ["old", "older"], 2],
+}
+
+
+@pytest.mark.parametrize("where", ["before", "after", "commit"])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_is_done_to_a_run_happens_once_whatever_is_killed(
+    nursery: Nursery, tmp_path: Path, name: str, where: str
+) -> None:
+    place = Place(nursery, tmp_path, [name])
+    assert place.run()["results"] == EXPECTED[name]
+    number, killed = 0, True
+    while killed:
+        number += 1
+        place.fresh()
+        killed = place.run(where, number)["status"] == -signal.SIGKILL
+        assert place.run()["results"] == EXPECTED[name], (where, number)
+    assert number > 3
+
+
+def test_a_payment_in_whose_middle_the_process_dies_is_not_made_again(nursery: Nursery, tmp_path: Path) -> None:
+    place = Place(nursery, tmp_path, ["reconciled"])
+    assert place.run(dies_in_the_step=True)["status"] == -signal.SIGKILL
+    assert place.run()["results"] == EXPECTED["reconciled"]
