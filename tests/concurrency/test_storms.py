@@ -224,9 +224,9 @@ async def test_cancelled_steps_in_child_processes_leave_no_process_and_no_place_
 
 
 def note_and_sleep(path: str) -> None:
-    """Say that it has begun, and go on for a minute."""
+    """Say that it has begun, and go on until somebody ends the process."""
     Path(path).touch()
-    time.sleep(60)
+    threading.Event().wait()
 
 
 async def test_cancelled_steps_in_threads_are_told_and_hold_up_nobody() -> None:

@@ -408,7 +408,7 @@ def serve() -> None:
             time.sleep(number)
             os.kill(pid, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        found = json.loads(out.read_text()) if out.exists() else {}
+        found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
         print(json.dumps({"status": status, **found}), flush=True)
         job.pop("kill", None)
 
