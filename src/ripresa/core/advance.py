@@ -129,6 +129,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
     if state.status == "created":
         return isinstance(fact, RunStarted | Migrated)
     match fact:
+        case Intercepted():
+            return gates.is_awaited(state, fact.path, fact.point)
         case (
             StepCompleted()
             | StepFailed()
@@ -174,8 +176,6 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return fact.to == state.seq <= fact.since
         case ChildEnded():
             return CHILD + fact.run in state.waiters
-        case Intercepted():
-            return gates.is_awaited(state, fact.path, fact.point)
         case Requested() if fact.point != "rollback":
             return accepts(state, requested.as_fact(fact))
         case RunStuck():
@@ -294,7 +294,6 @@ RunFact: TypeAlias = (
     | Reported
     | Migrated
     | SessionEntered
-    | Intercepted
     | HookFailed
     | HooksSet
     | LimitReached
@@ -354,6 +353,8 @@ def _check(state: RunState, fact: Fact) -> None:
 
 def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fact
     match fact:
+        case Intercepted():
+            _hooks(state, fact)
         case StepCompleted() | StepReused():
             _completed(state, fact)
         case Asked():
@@ -437,7 +438,7 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             _continue(state)
         case RolledBack() | RunForked():
             _rewind(state, fact)
-        case Intercepted() | HookFailed() | HooksSet() | Requested():
+        case HookFailed() | HooksSet() | Requested():
             _hooks(state, fact)
         case Migrated():
             state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
@@ -467,14 +468,14 @@ def _child_ended(state: RunState, fact: ChildEnded) -> None:
 
 def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet | Requested) -> None:
     match fact:
-        case Requested():
-            requested.requested(state, fact)
+        case Intercepted() if fact.path not in state.requests and fact.path != bounds.TIME_IS_UP:
+            gates.intercepted(state, fact)
         case Intercepted() if fact.path in state.requests:
             requested.intercepted(state, fact)
-        case Intercepted() if fact.path == bounds.TIME_IS_UP:
-            bounds.time_is_up(state, fact)
         case Intercepted():
-            gates.intercepted(state, fact)
+            bounds.time_is_up(state, fact)
+        case Requested():
+            requested.requested(state, fact)
         case HooksSet():
             gates.set_points(state, fact.hooks)
         case HookFailed():

@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from ..errors import StoreError
 from . import events as _events
 from .definition import Definition
-from .events import CallSpec, Event, Failure, Recorded, ValidationResult, Write
+from .events import CallSpec, Event, Failure, Intercepted, Recorded, ValidationResult, Write
 from .frames import ENDED, Frame, ScopeFrame
 from .gates import Gate, set_points
 from .ledger import Entry
@@ -276,6 +276,9 @@ def encode_events(events: Iterable[Event], at: int = 0) -> bytes:
         if moment != at:
             at = moment
             head.append(at)
+        if type(event) is Intercepted and _says_nothing(event):
+            head.append([layout.name, event.path, event.point, event.answer])
+            continue
         item = [layout.name, *layout.read(event)]
         for index, kind in layout.special:
             item[index] = _write(kind, item[index], lines)
@@ -285,6 +288,13 @@ def encode_events(events: Iterable[Event], at: int = 0) -> bytes:
             _put_writes(item, layout.writes, lines)
         head.append(item)
     return b"\n".join((_encode(head), *lines))
+
+
+def _says_nothing(event: Intercepted) -> bool:
+    """Whether interceptors only let it go on, as they mostly do: then there is nothing to write of the rest."""
+    if event.answer != "continue" or event.hook or event.detail or event.number:
+        return False
+    return event.value == NULL and event.failure is None
 
 
 def _put_writes(item: list[Any], index: int, lines: list[bytes]) -> None:

@@ -40,7 +40,7 @@ def set_points(run: RunState, hooks: tuple[str, ...]) -> None:
 
 def gated(run: RunState, frame: Frame, gate: Gate) -> bool:
     """Let the frame wait if interceptors stand here; then the answer comes to `intercepted`."""
-    if not _stands(run, *place_of(frame, gate), gate.point):
+    if gate.point not in run.points or not _stands(run, *place_of(frame, gate), gate.point):
         return False
     _ask(run, frame, gate)
     return True
@@ -76,7 +76,9 @@ def reached(run: RunState, frame: Frame, point: str, name: str, index: int) -> N
 
 def _stands(run: RunState, name: str, path: str, point: str) -> bool:
     patterns = run.points.get(point)
-    return patterns is not None and any(matches(pattern, name, path) for pattern in patterns)
+    if patterns is None:
+        return False
+    return "*" in patterns or any(matches(pattern, name, path) for pattern in patterns)
 
 
 def _ask(run: RunState, frame: Frame, gate: Gate) -> None:

@@ -224,18 +224,50 @@ class RunHooks:
 
     def asked_at(self, command: Intercept) -> list[Hook]:
         """The interceptors at a gate, in order."""
+        placed = self._asked.get(command.point)
+        if placed is None:
+            return []
         state = self.driver.state
         frame: Any = state.frames.get(command.path) or state.root
         place = place_of(frame, state.gates[command.path])
-        return [one.hook for one in self._asked.get(command.point, ()) if _concerns(one, frame, place, self.driver)]
+        return [one.hook for one in placed if _concerns(one, frame, place, self.driver)]
 
     def at_once(self, command: Intercept) -> list[Fact] | None:
         """The answer of interceptors that need not be awaited; None if one of them must be."""
         hooks = self.asked_at(command)
-        if not all(hook.is_inline for hook in hooks):
-            return None
-        facts: list[Fact] = _without_waiting(self._answered(command, hooks))
+        for hook in hooks:
+            if hook.timeout is not None:
+                return None
+        question = Question(self.driver, command, waits=False)
+        facts: list[Fact] = []
+        for hook in hooks:
+            try:
+                answer = self._called(hook, question)
+            except RipresaError as error:
+                if self._refused(hook, question, error, facts):
+                    return facts
+            else:
+                if answer is not None and question.take(hook, answer):
+                    break
+        facts.append(question.fact())
         return facts
+
+    def _called(self, hook: Hook, question: Question) -> Any:
+        """The answer of one hook that is called on the event loop; see `_call`."""
+        circuit = self._circuits[hook]
+        if circuit is not None and circuit.failures and not circuit.lets_through():
+            return _left_out(hook)
+        try:
+            answer = at_once(hook, question.asked())
+            if answer is not None:
+                question.check(hook, answer)
+        except BaseException as error:  # the border: whatever a hook raises is data from here on
+            if _is_not_its_own(hook, error):
+                raise
+            raise self._broken(hook, circuit, error) from error
+        if circuit is not None and circuit.failures:
+            circuit.note(failed=False)
+        return answer
 
     def ask(self, command: Intercept) -> None:
         """Ask interceptors in a task of their own; their answer comes to the run as mail."""
@@ -271,31 +303,33 @@ class RunHooks:
 
     async def _answered(self, command: Intercept, hooks: list[Hook]) -> list[Fact]:
         """Ask one after another until one decides; what each replaces is what the next is asked about."""
-        question = Question(self.driver, command, waits=not all(hook.is_inline for hook in hooks))
+        question = Question(self.driver, command, waits=True)
         facts: list[Fact] = []
         for hook in hooks:
             try:
                 answer = await self._call(hook, question)
             except RipresaError as error:
-                failure = failure_of(error, command.path)
-                if hook.critical:
-                    facts.append(question.refused(hook, failure))
+                if self._refused(hook, question, error, facts):
                     return facts
-                facts.append(HookFailed(question.at, command.path, command.point, hook.name, failure))
             else:
                 if answer is not None and question.take(hook, answer):
                     break
         return [*facts, question.fact()]
 
+    def _refused(self, hook: Hook, question: Question, error: RipresaError, facts: list[Fact]) -> bool:
+        """Note that a hook failed; whether that decides, because it is critical."""
+        failure = failure_of(error, question.path)
+        if hook.critical:
+            facts.append(question.refused(hook, failure))
+        else:
+            facts.append(HookFailed(question.at, question.path, question.point, hook.name, failure))
+        return hook.critical
+
     async def _call(self, hook: Hook, question: Question) -> Any:
         """The answer of one hook, None if it has none or is left out. Raises what makes it one that failed."""
         circuit = self._circuits.get(hook)
         if circuit is not None and not circuit.lets_through():
-            if hook.critical:
-                raise RipresaError(
-                    f"critical hook {hook.name!r} is left out because it kept failing", code="hook_failed"
-                )
-            return None
+            return _left_out(hook)
         try:
             answer = await called(hook, question.asked(), self.board.engine)
             question.check(hook, answer)
@@ -429,6 +463,12 @@ def _by_point(placed: Iterable[Placed]) -> dict[str, list[Placed]]:
     return {point: in_order(point, here) for point, here in found.items()}
 
 
+def _left_out(hook: Hook) -> None:
+    """Nobody asks a hook that keeps failing. Raises `RipresaError(hook_failed)` for a critical one."""
+    if hook.critical:
+        raise RipresaError(f"critical hook {hook.name!r} is left out because it kept failing", code="hook_failed")
+
+
 def _failed(hook: Hook, error: BaseException) -> RipresaError:
     if isinstance(error, RipresaError) and error.code in ("invalid_answer", "timeout"):
         return error
@@ -482,19 +522,24 @@ def _sees(one: Placed, path: str) -> bool:
     return matches(one.hook.step, name, path)
 
 
+def at_once(hook: Hook, asked: Any) -> Any:
+    """Call a plain hook, in context variables of its own. Raises whatever it raises."""
+    answer = copy_variables().run(hook.fn, asked)
+    if answer is not None and isawaitable(answer):
+        what = closed(answer) if iscoroutine(answer) else "something to await"
+        raise RipresaError(
+            f"hook {hook.name!r} gave {what}",
+            code="invalid_answer",
+            hint="write `async def`, or give the hook a timeout",
+        )
+    return answer
+
+
 async def called(hook: Hook, asked: Any, engine: Engine) -> Any:
     """Call a hook, within its time, in context variables of its own. Raises whatever it raises, and `timeout`."""
-    variables = copy_variables()
     if hook.timeout is None:
-        answer = variables.run(hook.fn, asked)
-        if isawaitable(answer):
-            what = closed(answer) if iscoroutine(answer) else "something to await"
-            raise RipresaError(
-                f"hook {hook.name!r} gave {what}",
-                code="invalid_answer",
-                hint="write `async def`, or give the hook a timeout",
-            )
-        return answer
+        return at_once(hook, asked)
+    variables = copy_variables()
     limit = asyncio.timeout(None)
     try:
         async with limit:
