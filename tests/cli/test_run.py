@@ -127,7 +127,7 @@ def test_the_store_is_the_option_else_the_environment_else_the_working_directory
         (("run", "flows.py:sums", "--bogus"), 2, "error [usage]: No such option: --bogus"),
         (("run", "no.py:sums"), 3, "error [unknown_target]: 'no.py:sums' names no workflow: there is no file no.py"),
         (("run", "no.where:sums"), 3, "there is no module no.where"),
-        (("run", "flows.py"), 3, "write file.py:name or package.module:name"),
+        (("run", "flows.py"), 3, "write file.py:name, package.module:name or a .yaml"),
         (("run", "flows.py:no"), 3, "hint: it has sums, topic, greet"),
         (("run", "flows.py:Path"), 3, "'Path' is a "),
         (("run", "flows.py:sums"), 2, "error [invalid_input] sums: needs an input (int)"),

@@ -64,7 +64,7 @@ class Place:
 def program() -> str:
     """How this program is called from the shell that it was started in."""
     called = Path(sys.argv[0])
-    if called.name == "__main__.py":
+    if called.name in ("__main__.py", "-c"):  # by -m, or from a line of code
         return "python -m ripresa"
     found = shutil.which(called.name)
     if found is not None and os.path.realpath(found) == os.path.realpath(called):
