@@ -26,6 +26,7 @@ from ..authoring.step import Step
 from ..context import current
 from ..core.durations import Duration, seconds
 from ..errors import InvalidConfig, InvalidValue, StepError, StepTimeout
+from .acp_talk import AcpTalk
 from .dialects import DIALECTS, Broke, Dialect, Said, SessionSeen, Sign, Turned, Used
 from .making import StepOptions, divided, made, within
 from .process import DRAIN, PIECE, Ear, Process, Program, started, usual_environment
@@ -61,6 +62,7 @@ class AgentOptions(StepOptions, total=False):
     workspace: str | os.PathLike[str]
     at: str
     in_place: bool
+    acp: bool
     worktrees: str | os.PathLike[str]
     model: str
     program: str | Sequence[str]
@@ -87,9 +89,10 @@ def cli_agent(dialect: str | Dialect = "kilo", /, **options: Unpack[AgentOptions
     own. It works in a fresh git worktree of the repository `workspace` at the commit `at` ("HEAD"), under `worktrees`
     (".ripresa/worktrees"), which goes when it succeeded; the diff is the result. `in_place` lets it work in `workspace`
     itself, without a diff. `program` is where its program is if not in the path, `args` are further arguments, `model`
-    its model. It is given the environment as `shell` does. `silence` is how long it may tell of no event (10 minutes),
-    `timeout` how long it may take at all. The id of its conversation is journaled, so that another attempt takes it up
-    where it was; what it used counts against the limits of the run. Raises `InvalidConfig`.
+    its model. With `acp` it is spoken to by the Agent Client Protocol (`kilo`, `gemini`, `opencode`). It is given the
+    environment as `shell` does. `silence` is how long it may tell of no event (10 minutes), `timeout` how long it may
+    take at all. The id of its conversation is journaled, so that another attempt takes it up where it was; what it used
+    counts against the limits of the run. Raises `InvalidConfig`.
     """
     given: dict[str, Any] = dict(options)
     every, own = divided(given)
@@ -100,6 +103,7 @@ def cli_agent(dialect: str | Dialect = "kilo", /, **options: Unpack[AgentOptions
         None if known is not None else bad_choice(dialect, "dialect", names),
         bad_count(own.get("max_diff", 1), "max_diff"),
         _unknown(own),
+        _bad_acp(known, own),
         *(_not_texts(own.get(name, ()), name) for name in ("args", "pass_env")),
         *_bad_env(own.get("env", {})),
     )
@@ -122,6 +126,7 @@ class Spec:
     workspace: Path = Path()
     at: str = "HEAD"
     in_place: bool = False
+    acp: bool = False
     worktrees: Path = Path(".ripresa/worktrees")
     model: str = ""
     args: tuple[str, ...] = ()
@@ -135,6 +140,16 @@ class Spec:
 def _unknown(own: Mapping[str, Any]) -> str | None:
     unknown = sorted(set(own) - set(AgentOptions.__annotations__))
     return f"there is no option {', '.join(unknown)}" if unknown else None
+
+
+def _bad_acp(dialect: Dialect | None, own: Mapping[str, Any]) -> str | None:
+    if dialect is None or not own.get("acp"):
+        return None
+    if not dialect.acp:
+        return f"acp: {dialect.name} does not speak the Agent Client Protocol by itself"
+    return (
+        "model cannot be chosen by the Agent Client Protocol: it is the agent's setting" if own.get("model") else None
+    )
 
 
 def _not_texts(value: Any, name: str) -> str | None:
@@ -158,7 +173,7 @@ def _spec(dialect: Dialect, own: dict[str, Any]) -> Spec:
         first = (program,) if isinstance(program, str) else tuple(program)
         if not first or not all(first):
             raise InvalidConfig(f"program is {program!r}, must name a program", op="cli_agent")
-        dialect = replace(dialect, argv=(*first, *dialect.argv[1:]))
+        dialect = replace(dialect, argv=(*first, *dialect.argv[1:]), acp=(*first, *dialect.acp[1:]))
     for name, read in _READ.items():
         if name in fixed:
             fixed[name] = read(fixed[name])
@@ -191,7 +206,8 @@ async def _work(spec: Spec, prompt: str) -> AgentWork:
     for name, value in spec.env.items():
         env[name] = value if isinstance(value, str) else value.read()
         secrets += [] if isinstance(value, str) else [env[name]]
-    talk = Talk(spec, Program((), place, {**env, "PWD": str(place)}, spec.grace), secrets)
+    program = Program((), place, {**env, "PWD": str(place)}, spec.grace)
+    talk = AcpTalk(spec, program, secrets) if spec.acp else Talk(spec, program, secrets)
     session = await talk.hold(prompt)
     work = AgentWork(talk.text, session, tokens=talk.tokens, cost=talk.cost)
     if worktree is None:
@@ -327,8 +343,8 @@ class Talk:
                 if _SESSION.fullmatch(sign.id):  # it becomes an argument
                     self._session = self._session or sign.id
             case Said():
-                said = hide(sign.text, self._secrets)
-                self.text = said if sign.whole or not self.text else self.text + said
+                said = sign.text if sign.whole else self.text + sign.text
+                self.text = hide(said, self._secrets)
             case Used():
                 tokens = max(sign.tokens - self.tokens, 0) if sign.total else sign.tokens
                 cost = max(sign.cost - self.cost, 0.0) if sign.total else sign.cost

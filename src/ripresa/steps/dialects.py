@@ -59,7 +59,7 @@ class Dialect:
 
     `argv` is the command, `model` and `resume` what is added to it, with `{}` for the model and the session; `last`
     stands at the end. `install` is the hint where the program is missing. `final` are exit statuses that no other
-    attempt can mend, `late` those of a timeout of its own.
+    attempt can mend, `late` those of a timeout of its own. `acp` is the command that speaks the Agent Client Protocol.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Dialect:
     install: str = ""
     final: tuple[int, ...] = ()
     late: tuple[int, ...] = (124,)
+    acp: tuple[str, ...] = ()
 
     def command(self, model: str, session: str, more: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The arguments for this model, and for this session if there is one already."""
@@ -214,6 +215,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             model=("--model", "{}"),
             resume=("--session", "{}"),
             install="npm install -g @kilocode/cli",
+            acp=("kilo", "acp"),
         ),
         Dialect(
             "kilocode",
@@ -239,6 +241,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             model=("--model", "{}"),
             resume=("--resume", "{}"),
             install="npm install -g @google/gemini-cli",
+            acp=("gemini", "--experimental-acp"),
             final=(42, 52),
         ),
         Dialect(
@@ -256,6 +259,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             model=("--model", "{}"),
             resume=("--session", "{}"),
             install="npm install -g opencode-ai",
+            acp=("opencode", "acp"),
         ),
     )
 }
