@@ -62,7 +62,7 @@ class Fake:
             self.write("half.txt", "first\n")
             os._exit(3)
         if word == "hangs":
-            await asyncio.sleep(600)
+            await asyncio.Event().wait()
         if word == "long":
             await self.say(session_id, "x" * 17 * 1024 * 1024)
         if word == "asks":
