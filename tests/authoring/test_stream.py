@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import At, InvalidConfig, InvalidWorkflow, StreamResult, chain, step, stream
+from ripresa import At, InvalidConfig, InvalidWorkflow, Signal, StreamResult, chain, step, stream, wait_for
 from ripresa.core.nodes.stream import Stream as StreamNode
 
 from .samples import add, double, length, shout
@@ -117,8 +117,11 @@ def crunch(item: int) -> int:
         (lambda: stream(numbers, on_restart="maybe", at_most=0), "on_restart is 'maybe'"),
         (lambda: stream(numbers, on_restart="maybe", at_most=0), "at_most is 0"),
         (lambda: stream(numbers, within=0), "within is 0"),
-        (lambda: stream(numbers).map(7), "fn is 7, must be a step or a function"),
-        (lambda: stream(numbers).map(stream(numbers).into(keep)), "must be a step or a function"),
+        (lambda: stream(numbers).map(7), "fn is 7, must be a step, a flow or a function"),
+        (lambda: stream(numbers).map(stream(numbers).into(keep)), "whose 'stream' waits for what does not come there"),
+        (lambda: stream(numbers).map(chain(wait_for(Signal("go", int)))), "whose 'go' waits for what does not come"),
+        (lambda: stream(numbers).map(chain(double).then(charge)), "whose 'charge' is irreversible"),
+        (lambda: stream(numbers).fold(chain(double), 0), "must be a plain function"),
         (lambda: stream(numbers).map(charge), "fn is <step charge>, which is irreversible"),
         (lambda: stream(numbers).map(crunch), "runs in a process of its own"),
         (lambda: stream(numbers).map(add, concurrency=0), "concurrency is 0"),
@@ -140,3 +143,20 @@ def test_options_with_values_that_they_cannot_have_are_refused(make: Any, messag
     with pytest.raises(InvalidConfig) as caught:
         make()
     assert message in str(caught.value)
+
+
+async def several(item: int) -> list[int]:
+    return [item]
+
+
+def test_a_flow_that_does_not_take_the_items_does_not_fit() -> None:
+    with pytest.raises(InvalidWorkflow, match="takes str, is given int"):
+        _ = stream(numbers).map(chain(shout)).into(keep).node
+    with pytest.raises(InvalidWorkflow, match="takes str, is given int"):
+        _ = stream(numbers).into(chain(shout)).node
+
+
+def test_what_a_flow_gives_is_what_the_next_stage_takes() -> None:
+    node = stream(numbers).map(chain(double, name="more")).flat_map(chain(several)).into(keep).node
+    assert isinstance(node, StreamNode)
+    assert node.shape == ("map more", "flat_map chain")

@@ -267,6 +267,7 @@ def workflows() -> dict[str, Any]:
         "stream": chain(add).then(stream(spots).map(add).batch(5).into(store_all)).then(taken),
         "windows": chain(stream(spots).flat_map(twice).window(5, every=3).into(store_window)).then(taken),
         "grouped": chain(stream(spots).map(add).into(store_one, every=4)).then(taken),
+        "flows": chain(stream(spots).map(chain(add).then(double), concurrency=2).into(store_one)).then(taken),
         "by time": chain(stream(spots).time_window(6, at=later_or_sooner, every=3, lateness=4).into(store_span)).then(
             taken
         ),

@@ -284,7 +284,7 @@ async def test_a_token_ends_waiting_for_another_try_and_for_time() -> None:
         await ctx.sleep("3 days")
 
     async with on_clock() as (app, clock):
-        calls: list[Any] = [chain(fail)(1), chain(delay("3 days"))(1), nap(1)]  # type: ignore[arg-type]
+        calls: list[Any] = [chain(fail)(1), chain(delay("3 days"))(1), nap(1)]
         for call in calls:
             token = CancelToken()
             handle = await app.start(call, cancel=token)

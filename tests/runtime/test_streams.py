@@ -509,6 +509,24 @@ async def test_what_the_sink_changes_in_the_session_is_recorded_with_its_batch()
         assert found[:4] == ["SessionWritten", "StreamAdvanced"] * 2
 
 
+async def test_a_stream_pauses_and_goes_on_with_its_session() -> None:
+    gate, log = Gate(), Log()
+    async with in_memory() as app:
+        await app.sessions.create("s")
+        flow = stream(gate, on_restart="live", at_most=3).batch(1).into(log)
+        handle = await app.start(flow(0), session="s")
+        gate.give(1)
+        await turns(20)
+        await app.sessions.suspend("s")
+        await turns(20)
+        gate.give(2, 3)
+        await turns(20)
+        assert len(log.items) <= 2  # one item may have been on its way
+        await app.sessions.resume("s")
+        assert (await handle.result()).taken == 3
+    assert log.items == [1, 2, 3]
+
+
 @pytest.mark.parametrize("durable", [True, False])
 async def test_only_the_sink_of_a_durable_stream_can_change_the_session(durable: bool) -> None:
     async def change(value: int) -> int:

@@ -424,6 +424,7 @@ async def streams() -> None:
     assert_type(stream(lines).map(length).batch(10, within=1).into(store), Flow[str, StreamResult])
     assert_type(stream(lines).flat_map(fetch).window(3), Stream[str, list[Item]])
     assert_type(stream(lines).flat_map(lines), Stream[str, str])
+    assert_type(stream(lines).map(chain(polish).then(length)), Stream[str, int])
     assert_type(stream(lines).map(length).time_window("1 min", at=float), Stream[str, TimeWindow[int]])
     assert_type(
         stream(pages).time_window(60, at=lambda item: len(item.text)).map(lambda window: window.items[0].text),

@@ -417,6 +417,7 @@ stream(lines).time_window("1 min", at=str.upper)  # M320 stream: a time is a dat
 stream(pages).time_window("1 min", at=length)  # M321 stream: the time of another item
 stream(lines).time_window("1 min", at=length).map(length)  # M322 stream: a window is not its items
 stream(lines).time_window("1 min", at=length).batch(2).into(store)  # M323 stream: windows are no numbers
+stream(pages).map(chain(polish).then(length))  # M325 stream: a flow that takes other items
 chain(delay(3)).then(length).then(length)  # M324 chain: wrong neighbour behind a pause
 
 # children

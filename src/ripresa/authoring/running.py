@@ -11,11 +11,11 @@ from typing import Any
 from ..core.events import Recorded
 
 
-async def run(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def run(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any], id: str = "") -> Any:
     """Run to the end, in this process, with nothing kept; gives the result or raises."""
     from ..runtime.memory import run as run_in_memory
 
-    return await run_in_memory(runnable, args, kwargs)
+    return await run_in_memory(runnable, args, kwargs, id)
 
 
 def stream(runnable: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncIterator[Recorded]:

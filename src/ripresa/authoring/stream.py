@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import NoneType
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, get_args, get_origin, overload
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, get_args, get_origin, overload
 
 from typing_extensions import TypeVar
 
@@ -132,6 +132,10 @@ class StreamHooks:
 
 
 # --- what a stream is made of
+
+
+OUTSIDE: Final = ("wait", "approval", "approved", "stream")
+"""Kinds of nodes that a flow cannot have which is run for each item: nobody knows of it, so nothing reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +265,11 @@ class Stream(Generic[A_contra, T_co]):
         buffer: int | None = None,
         overflow: Overflow | None = None,
     ) -> Stream[A_contra, Any]:
-        """Each item becomes what a step or function makes of it, in the order of the items.
+        """Each item becomes what a step, function or flow makes of it, in the order of the items.
 
-        A plain function must be quick, for it runs in the event loop; an async one or a step runs for up to
-        `concurrency` items at a time. A step's retry and timeout hold for each item.
+        A plain function must be quick, for it runs in the event loop; an async one, a step or a flow runs for up to
+        `concurrency` items at a time. A step's retry and timeout hold for each item. A flow is run in memory for each
+        item, so an item is done again as a whole; it can wait for nothing outside.
         """
         return self._with(Stage("map", "", fn, concurrency, on_error, Room(buffer, overflow)))
 
@@ -512,7 +517,7 @@ def stream(
 
 
 def _name_of(fn: Any) -> str:
-    return str(fn.name) if isinstance(fn, Step) else step_name(fn)
+    return str(fn.name) if isinstance(fn, Step | Runnable) else step_name(fn)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _bad_room(room: Room) -> tuple[str | None, str | None]:
@@ -532,7 +537,9 @@ def _bad_source(source: Any) -> str | None:
 
 
 def _bad_function(fn: Any, option: str, *, plain: bool = False) -> str | None:
-    """What is wrong with the function of a stage or sink."""
+    """What is wrong with the function, step or flow of a stage or sink."""
+    if isinstance(fn, Runnable) and not plain:
+        return _bad_flow(fn, option)
     if isinstance(fn, Step):
         if plain:
             return f"{option} is {fn!r}, must be a plain function"
@@ -541,9 +548,22 @@ def _bad_function(fn: Any, option: str, *, plain: bool = False) -> str | None:
             return f"{option} is {fn!r}, which is irreversible: items may be repeated after a crash"
         return f"{option} is {fn!r}, which runs in a process of its own" if options.executor == "process" else None
     if isinstance(fn, Runnable | Pending) or not callable(fn):
-        return f"{option} is {fn!r}, must be a step or a function"
+        wanted = "a plain function" if plain else "a step, a flow or a function"
+        return f"{option} is {fn!r}, must be {wanted}"
     if plain and inspect.iscoroutinefunction(fn):
         return f"{option} is {fn!r}, must be a plain function"
+    return None
+
+
+def _bad_flow(flow: Runnable[..., Any], option: str) -> str | None:
+    """What is wrong with a flow that is run for each item, in memory."""
+    from .check import walk
+
+    for node in walk(flow.definition.root):
+        if node.kind in OUTSIDE:
+            return f"{option} is {flow!r}, whose {node.name!r} waits for what does not come there, or is a stream"
+        if isinstance(node.code, Bound) and node.code.step.options.effect == "irreversible":
+            return f"{option} is {flow!r}, whose {node.name!r} is irreversible: items may be repeated after a crash"
     return None
 
 
@@ -585,20 +605,29 @@ def _after(stage: Stage, kind: Any, place: Place) -> Any:
     """The type of what a stage gives for items of a type."""
     if stage.fn is None:
         return list_of(kind)
-    parameters = _parameters(stage.fn)
-    place.takes(parameters, (kind,))
+    returns = _given(stage.fn, kind, place)
     if stage.kind == "filter":
         return kind
     if stage.kind == "time_window":
         return TimeWindow[kind]
-    return parameters.returns if stage.kind == "map" else _item_of(parameters.returns)
+    return returns if stage.kind == "map" else _item_of(returns)
+
+
+def _given(fn: Any, kind: Any, place: Place) -> Any:
+    """The type of what a function, step or flow gives for items of a type. Notes if it does not take them."""
+    if isinstance(fn, Runnable):
+        place.accepts(kind, fn.input_type)
+        return fn.output_type
+    parameters = _parameters(fn)
+    place.takes(parameters, (kind,))
+    return parameters.returns
 
 
 def _result(sink: Sink, kind: Any, place: Place) -> Any:
-    parameters = _parameters(sink.fn)
     if sink.kind == "into":
-        place.takes(parameters, (kind,))
+        _given(sink.fn, kind, place)
         return StreamResult
+    parameters = _parameters(sink.fn)
     place.takes(parameters, (parameters.returns, kind))
     _check_start(sink.start, parameters.returns, place)
     return parameters.returns

@@ -18,11 +18,11 @@ from .family import begin_here
 from .results import cancel_error, result_of, run_error
 
 
-async def run(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def run(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], id: str = "") -> Any:
     """Run to the end; gives the result, or raises what the failing step raised (its run is gone with it)."""
     engine = await _engine()
     try:
-        driver = await engine.start(_start(runnable, args, kwargs))
+        driver = await engine.start(_start(runnable, args, kwargs, id))
         await asyncio.shield(driver.ended)
         return _result(driver, runnable)
     finally:

@@ -15,11 +15,13 @@ from inspect import isawaitable
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from ..authoring import running
 from ..authoring.failures import failure_of
+from ..authoring.flow import Runnable
 from ..authoring.pool import Pool
 from ..authoring.step import Step, run_plainly
 from ..authoring.stream import Stage
-from ..context import Variables, copy_variables
+from ..context import Variables, copy_variables, current
 from ..core.durations import MICROSECONDS
 from ..core.retry import retry_after, spread_of
 from ..errors import RipresaError, asked_wait
@@ -69,13 +71,15 @@ class Failures(Protocol):
 
 
 def waits(fn: Any) -> bool:
-    """Whether a function is to be awaited: a step or an async one."""
+    """Whether a function is to be awaited: a step, a flow or an async one."""
     called = getattr(fn, "__call__", None)  # noqa: B004
-    return isinstance(fn, Step) or inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(called)
+    return isinstance(fn, Step | Runnable) or inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(called)
 
 
 def calling(fn: Any, ground: Ground) -> Call:
-    """How a function is called for one item: as it is, a step with its timeout, retry and slots."""
+    """How a function is called for one item: as it is, a step with its timeout, retry and slots, a flow in memory."""
+    if isinstance(fn, Runnable):
+        return partial(_in_memory, fn, ground)
     if not isinstance(fn, Step):
         return partial(_plainly, fn)
     return partial(_attempts, fn, ground)
@@ -83,6 +87,12 @@ def calling(fn: Any, ground: Ground) -> Call:
 
 async def _plainly(fn: Callable[[Any], Any], item: Any) -> Any:
     return await run_plainly(fn, (item,), {})
+
+
+async def _in_memory(flow: Runnable[..., Any], ground: Ground, item: Any) -> Any:
+    """Run a flow for an item: its steps have keys that begin with that of the item, the same when it comes again."""
+    ground.begin()
+    return await running.run(flow, (item,), {}, current().idempotency_key)
 
 
 async def _attempts(step: Step[..., Any], ground: Ground, item: Any) -> Any:
