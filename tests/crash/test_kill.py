@@ -51,7 +51,9 @@ def test_a_process_killed_at_any_write_loses_nothing(place: Place, name: str) ->
     assert number > 2
 
 
-@pytest.mark.parametrize(("name", "most"), [("stream", 1), ("windows", 1), ("by time", 1), ("flows", 1), ("grouped", 4)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("stream", 1), ("windows", 1), ("by time", 1), ("flows", 1), ("grouped", 4)]
+)
 def test_a_killed_stream_repeats_at_most_one_batch_or_group(place: Place, name: str, most: int) -> None:
     place.names = [name]
     whole = place.run()

@@ -539,7 +539,7 @@ def _bad_source(source: Any) -> str | None:
 def _bad_function(fn: Any, option: str, *, plain: bool = False) -> str | None:
     """What is wrong with the function, step or flow of a stage or sink."""
     if isinstance(fn, Runnable) and not plain:
-        return _bad_flow(fn, option)
+        return _bad_flow(fn, option)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(fn, Step):
         if plain:
             return f"{option} is {fn!r}, must be a plain function"

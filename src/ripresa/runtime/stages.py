@@ -361,23 +361,23 @@ class Line:
         last = self.mark
         if self.rest is not None:
             content, closed = self.rest
-            windows.go_on([(await self._time_of(item), item) for item in content], closed)
+            windows.go_on([(self._time_of(item), item) for item in content], closed)
             await self._give_windows(windows.due(), windows, last)
         while (taken := await self.inbox.take()) is not None:
             for item, mark in zip(*taken, strict=True):
                 last = mark
-                at = await self._time_of(item)
+                at = self._time_of(item)
                 if windows.add(at, item):
                     await self._give_windows(windows.due(), windows, mark)
                 else:
                     await self.failed(item, _late(at))
         await self._give_windows(windows.due(all=True), windows, last)
 
-    async def _time_of(self, item: Any) -> int:
+    def _time_of(self, item: Any) -> int:
         try:
             return microseconds_of(self._fn(item))
-        except Exception as error:  # the border: what a function raises concerns its item, which cannot be placed
-            await self.failures.item_failed(self.stage.name, "fail", item, error)
+        except Exception as error:  # the border: an item that cannot be placed fails the stream
+            error.add_note(f"in stage {self.stage.name!r} of the stream")
             raise
 
     async def _give_windows(self, found: Iterator[Any], windows: TimeWindows, mark: Any) -> None:
