@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents.agent import Agent, AgentLike, agent
+    from .agents.memory import Memory
     from .agents.registry import Agents, AgentStatus
     from .agents.supervised import supervised
     from .agents.tools import Sandbox, Tool, Tools, tool
@@ -122,6 +123,7 @@ __version__ = "0.1.0rc1"
 
 _PLACES = {
     "agents.agent": ("Agent", "AgentLike", "agent"),
+    "agents.memory": ("Memory",),
     "agents.registry": ("AgentStatus", "Agents"),
     "agents.supervised": ("supervised",),
     "agents.tools": ("Sandbox", "Tool", "Tools", "tool"),
@@ -312,6 +314,7 @@ __all__ = [
     "Limits",
     "LoopTurning",
     "Maker",
+    "Memory",
     "Migration",
     "Model",
     "ModelAnswer",

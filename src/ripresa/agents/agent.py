@@ -22,6 +22,7 @@ from ..steps.conversation import Message
 from ..steps.forms import Form
 from ..steps.gateway import DEFAULT, Named
 from ..steps.llm import PATIENT
+from .memory import Memory
 from .tools import Tools, allowed_tools
 from .turns import AgentBounds, Talk, Talker
 
@@ -39,6 +40,7 @@ class Agent(Step[[A], R]):
     `role` and `instructions` are the system prompt. `tools` are tools, steps, other agents, or names in `toolbox`;
     `permissions` are what the agent may use of those that need one (`*` is a wildcard). Every model call and every tool
     call is journaled: after a crash none that has ended is made again. `bounds` are the turns and calls it may take;
+    `memory` is what it remembers of the session;
     `retry` and `patience` (how long it may take) are about one model call, tools have options of their own; the
     remaining options are those of `step`, about the agent as a whole.
 
@@ -59,6 +61,7 @@ class Agent(Step[[A], R]):
         toolbox: Tools | None = None,
         permissions: Sequence[str] = (),
         bounds: AgentBounds = NO_BOUNDS,
+        memory: Memory | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
         stream: bool = False,
@@ -77,6 +80,7 @@ class Agent(Step[[A], R]):
         asking = Options("model", tries, None if patience is None else seconds(patience, "patience"))
         self.talker = Talker(name, voice, found, form, bounds, asking)
         self.input, self.output = input, output
+        self.memory = memory
         self.role = role
         self.instructions = instructions
         self.system = "\n\n".join(filter(None, (f"You are {role}." if role else "", instructions)))
@@ -95,12 +99,24 @@ class Agent(Step[[A], R]):
 
     def begin(self, input: A) -> Talk:
         """The conversation about an input, of which nothing has been said yet."""
-        text = input if isinstance(input, str) else encode(input).decode()
-        return Talk(self.system, [Message("user", text)])
+        return Talk(self.system, [Message("user", as_text(input))])
+
+    async def go_on(self, talk: Talk) -> Any:
+        """Go on with a conversation, with what is remembered before it; see `Talker.go_on`."""
+        if self.memory is None:
+            return await self.talker.go_on(talk)
+        asked = talk.messages[0].text if not talk.turns else ""
+        if asked:
+            talk.messages[:0] = await self.memory.recall()
+            talk.asked = asked
+        found = await self.talker.go_on(talk)
+        if not talk.asks:
+            await self.memory.keep(talk.asked, as_text(found))
+        return found
 
     async def _run(self, input: A) -> R:
         talk = self.begin(input)
-        found: R = await self.talker.go_on(talk)
+        found: R = await self.go_on(talk)
         if talk.asks:
             names = ", ".join(sorted({call.name for call in talk.asks} & self.talker.asking))
             raise InvalidConfig(
@@ -110,6 +126,11 @@ class Agent(Step[[A], R]):
                 hint=f"use supervised({self.name}) in its place: a flow that waits for them",
             )
         return found
+
+
+def as_text(value: object) -> str:
+    """A value as it is said to a model: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else encode(value).decode()
 
 
 class AgentLike(Protocol[A_contra, R_co]):

@@ -65,7 +65,7 @@ def supervised(
     options: dict[str, Any] = {"assignees": assignees, "quorum": quorum, "timeout": timeout, "expiry": expiry}
 
     async def turns(talk: Talk) -> Turned:
-        answer = await made.talker.go_on(talk)
+        answer = await made.go_on(talk)
         return Turned("" if talk.asks else encode(answer, made.output).decode(), talk)
 
     going_on = step(name="turns", timeout=made.options.timeout, hooks=made.options.hooks, pool=made.options.pool)(turns)

@@ -52,6 +52,8 @@ class Talk:
     asks: list[ToolCall] = field(default_factory=list[ToolCall])
     granted: dict[str, str] = field(default_factory=dict[str, str])
     """What people said about calls, by the id of the call: empty if they granted it, else why not."""
+    asked: str = ""
+    """What it began with, where that is to be remembered."""
 
 
 class Talker:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, get_type_hints, overload
 
+from ..authoring.encoding import encode
 from ..authoring.hooks import Hook
 from ..authoring.options import refuse
 from ..authoring.pool import Pool
@@ -22,6 +23,7 @@ from .gateway import DEFAULT, Named
 from .template import Template, fields_of, unknown_places
 
 if TYPE_CHECKING:
+    from ..agents.memory import Memory
     from ..agents.tools import Tools
     from ..agents.turns import Talker
 
@@ -44,6 +46,7 @@ class Question:
     form: Form | None
     talker: Talker | None = None
     """Who talks with the model where there are tools."""
+    memory: Memory | None = None
 
 
 def _question(
@@ -66,8 +69,16 @@ def _question(
 
 
 async def answered(question: Question, text: str, system: str) -> Any:
-    """The answer to a prompt: text, or a value in the form that is asked for."""
-    messages = [Message("user", text)]
+    """The answer to a prompt: text, or a value in the form that is asked for; remembered if there is a memory."""
+    memory = question.memory
+    if memory is None:
+        return await _said(question, [Message("user", text)], system)
+    found = await _said(question, [*await memory.recall(), Message("user", text)], system)
+    await memory.keep(text, found if isinstance(found, str) else encode(found).decode())
+    return found
+
+
+async def _said(question: Question, messages: list[Message], system: str) -> Any:
     if question.talker is not None:
         from ..agents.turns import Talk
 
@@ -110,6 +121,7 @@ def llm(
     stream: bool = ...,
     tools: Sequence[Step[..., Any] | str] = ...,
     toolbox: Tools | None = ...,
+    memory: Memory | None = ...,
     name: str = ...,
     retry: Retry | int | None = ...,
     timeout: Duration | None = ...,
@@ -132,6 +144,7 @@ def llm(
     stream: bool = ...,
     tools: Sequence[Step[..., Any] | str] = ...,
     toolbox: Tools | None = ...,
+    memory: Memory | None = ...,
     name: str = ...,
     retry: Retry | int | None = ...,
     timeout: Duration | None = ...,
@@ -154,6 +167,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     stream: bool = False,
     tools: Sequence[Step[..., Any] | str] = (),
     toolbox: Tools | None = None,
+    memory: Memory | None = None,
     name: str = "llm",
     retry: Retry | int | None = PATIENT,
     **options: Any,
@@ -166,8 +180,8 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     that misses it is told what is wrong. `model` is a name of the app's (`App(models=...)`), `provider:model`, a model
     of the price list, a `ModelEndpoint` or a `Model`; those of `fallback` are asked in order where it is not available.
     `stream` tells watchers the text as it is written. What it used counts for the run. With `tools` (steps, or names in
-    `toolbox`) it is a small agent: each of its calls is journaled. The other options are those of `step`; without
-    `retry` it is tried three times.
+    `toolbox`) it is a small agent: each of its calls is journaled. `memory` is what it remembers of the session. The
+    other options are those of `step`; without `retry` it is tried three times.
 
     Raises `InvalidConfig` that names every bad option.
     """
@@ -182,7 +196,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
         else (),
         where=name,
     )
-    question = _question(name, voice, output, tools, toolbox)
+    question = replace(_question(name, voice, output, tools, toolbox), memory=memory)
 
     async def asked(**given: Any) -> Any:
         values = _values(given, input, state)
@@ -226,6 +240,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     stream: bool = False,
     tools: Sequence[Step[..., Any] | str] = (),
     toolbox: Tools | None = None,
+    memory: Memory | None = None,
     name: str | None = None,
     retry: Retry | int | None = PATIENT,
     timeout: Duration | None = None,
@@ -241,7 +256,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     refuse("prompt", *voice.problems())
 
     def wrap(write: Callable[P, str]) -> Step[P, M]:
-        question = _question(name or write.__name__, voice, output, tools, toolbox)
+        question = replace(_question(name or write.__name__, voice, output, tools, toolbox), memory=memory)
 
         async def asked(*args: P.args, **kwargs: P.kwargs) -> Any:
             return await answered(question, write(*args, **kwargs), system)
