@@ -546,6 +546,17 @@ def draw(
 
 
 @cli.command()
+def schema() -> int:
+    """Print the JSON Schema of workflows as documents, for editors."""
+    import json
+
+    from ..authoring.document.schema import schema as whole
+
+    print(json.dumps(whole(), indent=2, ensure_ascii=False))
+    return COMPLETED
+
+
+@cli.command()
 def export(
     target: Target,
     json: Annotated[bool, typer.Option("--json", help="print JSON instead of YAML")] = False,
