@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ripresa import WorkflowOrchestrator
+from ripresa.testing.fake_model import FakeModel
 from tests.cli.program import Terminal, killed, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -124,7 +126,31 @@ def test_an_example_runs_by_the_command_line(target: str, terminal: Terminal) ->
 
 
 def test_no_example_is_left_out() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {*SCRIPTS, "survey.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*SCRIPTS, "survey.py", "document_steps.py"}
+    assert {path.name for path in EXAMPLES.glob("*.yaml")} == {"ask.yaml", "tides.yaml", "triage.yaml"}
+
+
+# --- documents
+
+
+def test_the_tides_are_run_from_a_document(terminal: Terminal) -> None:
+    given = '{"ports": ["Oban", "Brest", "Naples"], "loud": true}'
+    told = terminal("run", f"{EXAMPLES}/tides.yaml", "--input", given, "--json")
+    assert told.json["output"] == {"line": "HIGH TIDE: OBAN, BREST", "highest": 3.9}
+    assert terminal.here("check", f"{EXAMPLES}/ask.yaml").code == 0
+
+
+def test_the_triage_is_approved_and_taken_up(terminal: Terminal) -> None:
+    waiting = terminal("run", f"{EXAMPLES}/triage.yaml", "--input", '"the lamp is broken"', "--id", "triage")
+    assert waiting.code == 5, waiting.err
+    assert terminal("approve", "triage", "--as", "ann", "--quiet").out == "sent: THE LAMP IS BROKEN!!!\n"
+
+
+async def test_the_second_question_is_given_the_first_answer(tmp_path: Path) -> None:
+    models = {"*": FakeModel("The moon.", "Moon moves sea.")}
+    orchestrator = WorkflowOrchestrator(f"sqlite:{tmp_path}/store.db", models=models)
+    result = await orchestrator.execute_workflow(f"{EXAMPLES}/ask.yaml", input="tides")
+    assert (result.status, result.output) == ("completed", "Moon moves sea.")
 
 
 # --- the survey
