@@ -49,6 +49,7 @@ CODES: dict[str, Code] = {
     "illegal_handoff": Code("a node of a router hands on to one that it may not hand on to"),
     "too_many_transitions": Code("a router did not come to an end within the number of transitions that it is allowed"),
     "rule_failed": Code("a result does not keep a rule of its workflow"),
+    "transaction_failed": Code("what a step writes to the store's database cannot be written", retryable=True),
     # attempts
     "step_failed": Code("a step raised an error", retryable=True),
     "timeout": Code("an attempt took longer than its timeout", retryable=True),

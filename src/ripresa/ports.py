@@ -120,7 +120,24 @@ WEBHOOK: Final = "webhook"
 """The kind of what goes to the web; see `steps.webhooks`."""
 
 
-Shared: TypeAlias = SessionWrite | ArtifactSave | Spend | Outgoing
+class Statement(NamedTuple):
+    """One SQL statement with its parameters, in order or by name: None, numbers, texts and bytes."""
+
+    sql: str
+    parameters: tuple[Any, ...] | Mapping[str, Any] = ()
+
+
+class Written(NamedTuple):
+    """What a step writes to tables of its own in the store's database (see `Tables`), in order.
+
+    A statement that cannot be performed refuses its batch alone, with `RipresaError(transaction_failed)`.
+    """
+
+    run: str
+    statements: tuple[Statement, ...]
+
+
+Shared: TypeAlias = SessionWrite | ArtifactSave | Spend | Outgoing | Written
 """What runs share: it changes beside the journal of a run, and with it."""
 
 
@@ -457,6 +474,22 @@ class Outbox(Protocol):
 
     async def postpone(self, was: Outgoing, is_now: Outgoing) -> bool:
         """Replace tries, due and error, unless it is not due when it `was` any more: then False, as when it is gone."""
+        ...
+
+
+@runtime_checkable
+class Tables(Protocol):
+    """A store whose database has room for tables of the user's own. Not every store is one."""
+
+    async def try_statements(self, statements: Sequence[Statement]) -> None:
+        """See whether statements could be performed now; nothing is kept.
+
+        Raises `RipresaError(transaction_failed)` that says why not.
+        """
+        ...
+
+    async def select_rows(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """The rows of a query, of what is durable. Raises `RipresaError(transaction_failed)`."""
         ...
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, TypeVar, overload
 
 from .errors import RipresaError
@@ -64,6 +64,33 @@ class SessionData(Protocol):
         ...
 
 
+class Transaction(Protocol):
+    """What a step writes to tables of its own in the store's database, in the transaction of its completion.
+
+    Statements are collected, and performed in order when the step completes; they cannot be asked for their rows.
+    Reads see what is durable, not what is collected here. With `with`, what was added in a block that raises is
+    forgotten. Values are None, numbers, texts and bytes.
+    """
+
+    def __enter__(self) -> Transaction: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), /) -> None:
+        """Add a statement. Raises `InvalidValue`."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]], /) -> None:
+        """Add a statement for each row of parameters. Raises `InvalidValue`."""
+        ...
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), /) -> list[tuple[Any, ...]]:
+        """The rows of a query. Raises `RipresaError(transaction_failed)`."""
+        ...
+
+
 class Reporting(Protocol):
     """Takes what a step reports beside its result; see the methods of `StepContext`."""
 
@@ -105,6 +132,10 @@ class Reporting(Protocol):
 
     def queue(self, kind: str, value: object, target: str, id: str) -> None:
         """The step sends something of another kind."""
+        ...
+
+    def transaction(self) -> Transaction:
+        """The step writes to the store's database."""
         ...
 
 
@@ -231,6 +262,15 @@ class Sends:
         """
         self._reporting().queue(kind, value, target, id)
 
+    def transaction(self) -> Transaction:
+        """Write to tables of one's own in the store's database, in the very transaction that records this step.
+
+        `with current().transaction() as t: t.execute("INSERT ...", (1,))`: written if and only if the step completes,
+        once. Statements that cannot be performed fail the attempt with `transaction_failed`. Raises
+        `RipresaError(not_available)` where the store is no SQLite file, and outside a run.
+        """
+        return self._reporting().transaction()
+
 
 def no_session(message: str) -> RipresaError:
     """The error of code that asks for a session where there is none."""
@@ -279,6 +319,10 @@ class Nowhere:
     def queue(self, kind: str, value: object, target: str, id: str) -> None:
         """See `Reporting`."""
         return
+
+    def transaction(self) -> Transaction:
+        """See `Reporting`."""
+        raise RipresaError("outside a run there is no database to write to", code="not_available", op="transaction")
 
 
 NOWHERE = Nowhere()

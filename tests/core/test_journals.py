@@ -32,6 +32,7 @@ from ripresa.core.events import (
     Recorded,
     Requested,
     Restarted,
+    RowsWritten,
     RunForked,
     RunStuck,
     SessionEntered,
@@ -589,6 +590,15 @@ def rules_about_a_result() -> tuple[Definition, Callable[[Play], None]]:
     return define(Sequence("root", (Checked("text", Sequence("body", calls("a")), rules=rules, code=None),))), history
 
 
+def a_step_that_writes() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b"1")
+        play.feed(RowsWritten(play.now, "a", 1, ("INSERT INTO t VALUES (?)",), 3))
+        play.done("a")
+
+    return define(*calls("a")), history
+
+
 def undone_and_reconciled() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b'"trip"')
@@ -661,6 +671,7 @@ WORKFLOWS = {
         a_step_that_sends,
         limits_reached,
         undone_and_reconciled,
+        a_step_that_writes,
         starts_another_run,
         asked_first,
     )
@@ -696,6 +707,7 @@ ENDS = {
     "limits_reached": "completed",
     "undone_and_reconciled": "undone",
     "starts_another_run": "completed",
+    "a_step_that_writes": "completed",
     "asked_first": "undone",
 }
 

@@ -843,6 +843,10 @@ def test_an_approval_is_open_until_it_is_decided() -> None:
     assert view.approvals == {}
 
 
+def test_statements_are_counted() -> None:
+    assert seen(e.RowsWritten(START, "a", 1, ("DELETE FROM t",), 3)).statements == 3
+
+
 def test_a_run_that_was_started_by_another_names_it_and_its_own() -> None:
     view = seen(
         e.RunStarted(START, "r", "f", "1", "h", b"1", 1, parent="p"),

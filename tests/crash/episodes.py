@@ -6,6 +6,7 @@ for what has not been asked for, and says what it found.
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from ripresa import (
     Update,
     chain,
     current,
+    map_each,
     parallel,
     step,
     workflow,
@@ -33,6 +35,7 @@ from ripresa.core.events import (
     MessageQueued,
     Migrated,
     RolledBack,
+    RowsWritten,
     RunForked,
     RunUndone,
     SignalReceived,
@@ -410,6 +413,32 @@ async def pruned(app: App) -> list[Any]:
     return [lengths, stones, len(os.listdir(folder))]
 
 
+# --- rows of one's own
+
+
+@step
+async def enter(value: int) -> int:
+    t = current().transaction()
+    t.execute("INSERT INTO entries VALUES (?)", (value,))
+    t.execute("UPDATE sums SET total = total + ?", (value,))
+    return value + 1
+
+
+async def entered(app: App) -> list[Any]:
+    """Rows are written with the completions of their steps, side by side and one after the other."""
+    with sqlite3.connect(job["store"]) as tables:
+        if not tables.execute("SELECT 1 FROM sqlite_master WHERE name = 'sums'").fetchone():
+            tables.execute("CREATE TABLE entries (value)")
+            tables.execute("CREATE TABLE sums AS SELECT 0 AS total")
+    flow = chain(map_each(enter, name="several")).then(map_each(enter))
+    result = await app.run(flow([1, 2, 3]), id="entered")
+    written = sum(isinstance(item.event, RowsWritten) for item in await app.engine.history("entered"))
+    (count,) = tables.execute("SELECT count(*) FROM entries").fetchone()
+    (total,) = tables.execute("SELECT total FROM sums").fetchone()
+    tables.close()
+    return [result, written, count, total]
+
+
 def moves() -> dict[str, Any]:
     return {"migrations": [Migration("moved", "1", "2")]}
 
@@ -437,5 +466,6 @@ EPISODES = {
     "merged": Episode(merged),
     "suspended": Episode(suspended),
     "pruned": Episode(pruned),
+    "entered": Episode(entered),
 }
 """By name; what each gives stands in `test_episodes.py`."""

@@ -1,6 +1,7 @@
 """Processes are killed while people and other runs do something to runs: it happens once, or not at all.
 
-Rollback, fork, migration, undo, updates, the outbox, reconciliation, merges at joins, suspended sessions, retention.
+Rollback, fork, migration, undo, updates, the outbox, reconciliation, merges at joins, suspended sessions, retention, rows of
+one's own.
 """
 
 import signal
@@ -21,6 +22,7 @@ EXPECTED: dict[str, list[Any]] = {
     "reconciled": [6, ["paid"], 0],
     "merged": [[1, 2, 3], 6, "xxx", 1],
     "suspended": [3, 3],
+    "entered": [[3, 4, 5], 6, 6, 15],
     "pruned": [[10000, 10000], ["old", "older"], 2],
 }
 

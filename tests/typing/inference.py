@@ -464,6 +464,12 @@ async def queries(ctx: Context, handle: Handle[str]) -> None:
     ctx.expose(how_far, lambda: Ready("a"))
 
 
+async def transactions() -> None:
+    with current().transaction() as t:
+        assert_type(t.execute("DELETE FROM a WHERE b = :b", {"b": 1}), None)
+    assert_type(await t.fetch("SELECT 1"), list[tuple[Any, ...]])
+
+
 async def children(ctx: Context) -> None:
     child = await ctx.start(length("a"), on_close="cancel")
     assert_type(child, Child[int])

@@ -201,6 +201,7 @@ def _used(view: RunView) -> str:
         f"cost {view.cost:g}" if view.cost else "",
         f"{view.artifacts} artifacts" if view.artifacts else "",
         f"{view.sent} sent" if view.sent else "",
+        f"{view.statements} statements" if view.statements else "",
         f"{len(view.interactions)} interactions" if view.interactions else "",
     ]
     took = duration(view.duration) if view.ended else ""

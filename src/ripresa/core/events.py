@@ -69,6 +69,7 @@ from .reported import LimitReached as LimitReached
 from .reported import LimitsSet as LimitsSet
 from .reported import MessageQueued as MessageQueued
 from .reported import Reported as Reported
+from .reported import RowsWritten as RowsWritten
 from .reported import SessionEntered as SessionEntered
 from .reported import SessionWritten as SessionWritten
 from .reported import UsageReported as UsageReported
@@ -449,6 +450,7 @@ Fact: TypeAlias = (
     | StateEdited
     | ArtifactSaved
     | MessageQueued
+    | RowsWritten
     | UsageReported
     | FilesTouched
     | Interacted

@@ -65,6 +65,20 @@ class MessageQueued(Reported):
 
 
 @dataclass(frozen=True, slots=True)
+class RowsWritten(Reported):
+    """A step that completes writes to tables of its own in the store's database, by so many statements.
+
+    `statements` are their texts, each once and shortened; the values are in the tables alone.
+    """
+
+    at: int
+    path: str
+    attempt: int
+    statements: tuple[str, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported(Reported):
     """An attempt says what it used, whether or not it succeeds."""
 

@@ -171,6 +171,8 @@ class RunView:
     sent: int = 0
     by: str = ""
     """Who started it."""
+    statements: int = 0
+    """How many statements steps performed in the store's database."""
     parent: str = ""
     """The run that started this one."""
     children: dict[str, str] = field(default_factory=dict[str, str])
@@ -526,6 +528,8 @@ class RunView:
                 self.interactions.append(event)
             case e.ArtifactSaved():
                 self.artifacts += 1
+            case e.RowsWritten(_, _, _, _, count):
+                self.statements += count
             case e.MessageQueued() | e.Dispatched():
                 self.sent += 1
                 if event.kind == "start":

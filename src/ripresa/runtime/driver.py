@@ -36,6 +36,7 @@ from ..core.events import (
     Failure,
     Intercepted,
     Requested,
+    RowsWritten,
     RunCompleted,
     RunFailed,
     RunStarted,
@@ -49,7 +50,7 @@ from ..core.requested import as_request, asks_first
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
-from ..ports import Batch, RunHead, Shared
+from ..ports import Batch, RunHead, Shared, Written
 from . import family, hooks, rare
 from .alarms import Alarms
 from .asking import answered
@@ -132,6 +133,7 @@ class Driver:
         "streams",
         "task",
         "values",
+        "written",
     )
 
     def __init__(
@@ -170,6 +172,8 @@ class Driver:
         self._mail: list[Mail] = []
         self._taken: list[int] = []
         self.shared: list[Shared] = []
+        self.written: dict[Place, Written] = {}
+        """What attempts that have completed write to the store's database, until it is on its way."""
         self._woken: asyncio.Future[None] | None = None
         self.flight = Flight(self)
         self._flying = self.flight.under_way
@@ -569,7 +573,9 @@ class Driver:
 
     def _share(self, fact: Any) -> None:
         """What runs share changes with the batch that this fact is in."""
-        if isinstance(fact, SessionEntered):
+        if isinstance(fact, RowsWritten):
+            self.shared.append(self.written.pop((fact.path, fact.attempt)))
+        elif isinstance(fact, SessionEntered):
             self.head, self._moved = replace(self.head, session=fact.session), True
         else:
             self.shared.append(shared_by(fact, self.head, self.values))

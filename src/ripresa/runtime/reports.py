@@ -21,6 +21,7 @@ from ..core.events import (
     FilesTouched,
     Interacted,
     MessageQueued,
+    RowsWritten,
     SessionEntered,
     SessionWritten,
     StepCompleted,
@@ -30,10 +31,11 @@ from ..core.values import Value
 from ..errors import InvalidValue
 from ..messages import Signal
 from ..ports import ArtifactSave, Outgoing, RunHead, SessionWrite, Shared
-from ..reporting import SessionData
+from ..reporting import SessionData, Transaction
 from .feed import TextWritten
 from .mailing import Mailing
 from .session_data import StepSession, session_of
+from .writing import Writing, tables_of
 
 if TYPE_CHECKING:
     from .attempts import Running
@@ -57,6 +59,7 @@ class Report:
         "_session",
         "_sources",
         "_told",
+        "_writing",
         "artifacts",
         "cost",
         "tokens",
@@ -67,6 +70,7 @@ class Report:
         self._running = running
         self._session: StepSession | None = None
         self._mailing: Mailing | None = None
+        self._writing: Writing | None = None
         self._files: dict[str, None] = {}
         self._sources: list[tuple[str, str, Source]] = []
         self.artifacts: list[tuple[str, str, str, int, Value]] = []
@@ -147,11 +151,19 @@ class Report:
         """See `StepContext.queue`."""
         self.mailing.queue(kind, value, target, id)
 
+    def transaction(self) -> Transaction:
+        """See `StepContext.transaction`."""
+        if self._writing is None:
+            self._writing = Writing(self._driver, self._running, tables_of(self._driver))
+        return self._writing.transaction()
+
     def forget(self) -> None:
         """Take back what becomes durable with a success only: what was used and touched has happened."""
         self._session, self._sources, self.artifacts = None, [], []
         if self._mailing is not None:
             self._mailing.forget()
+        if self._writing is not None:
+            self._writing.drop(0)
 
     @property
     def asks(self) -> bool:
@@ -161,15 +173,21 @@ class Report:
             bool(self._sources or self.artifacts)
             or (session is not None and session.changed)
             or (mailing is not None and mailing.waiting)
+            or (self._writing is not None and self._writing.count > 0)
         )
 
     @property
     def unstored(self) -> bool:
-        """Whether there are artifacts whose content is not in the store yet."""
-        return bool(self._sources)
+        """Whether there are artifacts whose content is not in the store yet, or writes that were not tried."""
+        return bool(self._sources) or (self._writing is not None and self._writing.untried)
 
     async def store(self) -> None:
-        """Put the content of artifacts into the store, piece by piece; what names it comes with the completion."""
+        """Put the content of artifacts into the store, piece by piece; what names it comes with the completion.
+
+        What is to be written to the store's database is tried. Raises `RipresaError(transaction_failed)`.
+        """
+        if self._writing is not None and self._writing.untried:
+            await self._writing.try_out()
         sources, self._sources = self._sources, []
         for name, media_type, source in sources:
             whole, size, digests = sha256(), 0, list[str]()
@@ -192,6 +210,8 @@ class Report:
                 yield from self._session.facts(at, path, attempt)
             if self._mailing is not None:
                 yield from self._mailing.facts(at, path, attempt)
+            if self._writing is not None and self._writing.count:
+                yield self._writing.fact(at, path, attempt)
             artifacts, self.artifacts = self.artifacts, []
             for name, media_type, digest, size, content in artifacts:
                 yield ArtifactSaved(at, path, attempt, name, media_type, digest, size, content)
@@ -221,7 +241,7 @@ def reported(report: Report, fact: Fact) -> Iterator[Fact]:
     return report.facts(at, path, attempt, completed=isinstance(fact, StepCompleted))
 
 
-SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved, MessageQueued, Dispatched))
+SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved, MessageQueued, Dispatched, RowsWritten))
 """Facts that change what runs share, or how the run shares in it."""
 
 

@@ -18,7 +18,7 @@ from ..core.sessions import apply, check_fit
 from ..errors import InvalidValue, RipresaError
 from ..messages import Signal
 from ..ports import SessionWrite
-from ..reporting import SessionData, no_session
+from ..reporting import SessionData, Transaction, no_session
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -184,6 +184,10 @@ class Reading:
     def queue(self, kind: str, value: object, target: str, id: str) -> None:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("queue")
+
+    def transaction(self) -> Transaction:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("transaction")
 
 
 def _only_steps(op: str) -> RipresaError:

@@ -24,7 +24,7 @@ from ..core.frames import StreamFrame
 from ..core.values import NULL
 from ..errors import RipresaError
 from ..ports import Clock
-from ..reporting import Reporting
+from ..reporting import Reporting, Transaction
 from .clock import SystemClock
 from .feed import StreamProgressed
 from .marks import Cut, number_of
@@ -167,6 +167,10 @@ class _StageReport:
     def queue(self, kind: str, value: object, target: str, id: str) -> None:
         """Refused."""
         raise _ahead("send anything", "queue")
+
+    def transaction(self) -> Transaction:
+        """Refused."""
+        raise _ahead("write to the database", "transaction")
 
 
 def _ahead(what: str, op: str) -> RipresaError:

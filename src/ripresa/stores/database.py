@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.sessions import apply
-from ..errors import StoreError
-from ..ports import ArtifactSave, Batch, Outgoing, RunHead, Shared, Spend
+from ..errors import RipresaError, StoreError
+from ..ports import ArtifactSave, Batch, Outgoing, RunHead, Shared, Spend, Statement, Written
 from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
 from .rules import Held, spent
+from .statements import TransactionLost, tables_in
+from .statements import apply as apply_statements
+from .statements import select as select_rows
 from .sweep import in_use
 
 APPLICATION = 0x52697072
@@ -98,6 +101,7 @@ class Database:
     def __init__(self, path: Path, durability: str, patience: float) -> None:
         self.path = path
         self.sql = named_queries(read_sql("queries.sql"))
+        self.own = tables_in(map(read_sql, MIGRATIONS))
         self.commits = 0
         self._synchronous = SYNCHRONOUS[durability]
         self._patience = patience
@@ -221,12 +225,12 @@ class Database:
             if len(jobs) == 1 and isinstance(first, Append) and first.alone:
                 return self._write_row(first)
             return self._write_all(jobs)
-        except VALUE_ERRORS as error:
+        except (TransactionLost, *VALUE_ERRORS) as error:
             self._roll_back()
             if len(jobs) > 1:
                 # Nobody pays for the value of another: whose it is shows when each is written by itself.
                 return sum(map(self._write_apart, jobs))
-            jobs[0].error = value_error(error, self.path)
+            jobs[0].error = error.error if isinstance(error, TransactionLost) else value_error(error, self.path)
             return 0.0
         except sqlite3.Error as error:
             self._roll_back()
@@ -258,7 +262,8 @@ class Database:
         return time.perf_counter() - started
 
     def _write_all(self, jobs: Sequence[Job]) -> float:
-        appends = [job for job in jobs if isinstance(job, Append)]
+        appends = [job for job in jobs if isinstance(job, Append) and not job.risky]
+        risky = [job for job in jobs if isinstance(job, Append) and job.risky]
         changes = [job for job in jobs if not isinstance(job, Append)]
         self._begin(changes)
         if not self._insert_at_once(appends):
@@ -267,6 +272,8 @@ class Database:
             self._begin(changes)
             self._insert_one_by_one(appends)
         self._insert_the_rest(appends)
+        for each in risky:
+            self._insert_apart(each)
         started = time.perf_counter()
         self.writer.execute("COMMIT")
         self.commits += 1
@@ -298,6 +305,37 @@ class Database:
             if each.batch.head is not None:
                 self._set_head(each.batch.head, each.owned, each.batch.release)
 
+    def _insert_apart(self, append: Append) -> None:
+        """Insert a batch with statements of the user's, of which nothing stays if one of them fails."""
+        append.error = None
+        self.writer.execute("SAVEPOINT apart")
+        try:
+            self._insert_one_by_one((append,))
+            self._insert_the_rest((append,))
+        except RipresaError as error:
+            append.error = error
+            self.writer.execute("ROLLBACK TO apart")
+        self.writer.execute("RELEASE apart")
+
+    def try_statements(self, connection: sqlite3.Connection, statements: Sequence[Statement]) -> None:
+        """Perform statements within a transaction and take them back. Raises `RipresaError(transaction_failed)`."""
+        connection.execute("SAVEPOINT apart")
+        try:
+            apply_statements(connection, self.own, statements)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO apart")
+                connection.execute("RELEASE apart")
+
+    def select_rows(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """The rows of a query of the user's, by a connection of its own. Raises `StoreError` and as `select`."""
+        try:
+            with closing(self._connect()) as connection:
+                connection.execute("PRAGMA query_only = ON")
+                return select_rows(connection, self.own, statement)
+        except sqlite3.Error as error:
+            raise store_error(error, self.path) from error
+
     def add_blobs(self, batch: Batch) -> None:
         """Keep the large values of a batch, within a transaction."""
         if batch.blobs:
@@ -311,6 +349,9 @@ class Database:
                 continue
             if isinstance(change, Spend):
                 self._spend(change)
+                continue
+            if isinstance(change, Written):
+                apply_statements(self.writer, self.own, change.statements)
                 continue
             if isinstance(change, Outgoing):
                 self.writer.execute(self.sql["send_out"], change[:7])

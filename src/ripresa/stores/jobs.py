@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ..errors import RipresaError
-from ..ports import Batch
+from ..ports import Batch, Written
 from .rules import fenced
 
 T = TypeVar("T")
@@ -48,6 +48,11 @@ class Append:
         """Whether it is one row and nothing else."""
         batch = self.batch
         return not batch.blobs and batch.head is None and not batch.taken and not batch.shared
+
+    @property
+    def risky(self) -> bool:
+        """Whether it performs statements of the user's, which may fail."""
+        return any(isinstance(change, Written) for change in self.batch.shared)
 
     @property
     def row(self) -> tuple[int, int, int, bytes]:

@@ -30,6 +30,7 @@ from ..ports import (
     Shelved,
     Spend,
     Tombstone,
+    Written,
 )
 from .rules import (
     Held,
@@ -348,6 +349,7 @@ class MemoryStore:
                 number = next(self.memory.outgoing_numbers)
                 self.memory.outbox[number] = change._replace(number=number)
                 continue
+            assert not isinstance(change, Written), "a store in memory has no tables to write to"
             shelf = self.memory.shelves.setdefault(change.session, {})
             found = shelf.pop(change.name, None)
             value = apply(change.op, found and found.value, change.value)

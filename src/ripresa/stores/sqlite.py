@@ -33,6 +33,7 @@ from ..ports import (
     SessionPage,
     SessionWrite,
     Shelved,
+    Statement,
     Tombstone,
 )
 from .database import SYNCHRONOUS, Database, join_tags, split_tags
@@ -462,6 +463,18 @@ class SQLiteStore:
         values = is_now.tries, is_now.due, is_now.error, was.number, was.due
         cursor = await self._write(lambda connection: connection.execute(self._database.sql["postpone"], values))
         return cursor.rowcount > 0
+
+    # --- tables of the user's
+
+    async def try_statements(self, statements: Sequence[Statement]) -> None:
+        """See `Tables.try_statements`."""
+        self._ensure_open("try_statements")
+        await self._write(lambda connection: self._database.try_statements(connection, statements))
+
+    async def select_rows(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """See `Tables.select_rows`; on a thread."""
+        self._ensure_open("select_rows")
+        return await asyncio.to_thread(self._database.select_rows, statement)
 
     # --- graveyard ---------------------------------------------------------------------------------------------------
 
