@@ -1,7 +1,7 @@
 """Processes are killed while people and other runs do something to runs: it happens once, or not at all.
 
-Rollback, fork, migration, undo, updates, the outbox, reconciliation, merges at joins, suspended sessions, retention, rows of
-one's own.
+Rollback, fork, migration, undo, updates, the outbox, reconciliation, merges at joins, suspended sessions, retention,
+rows of one's own.
 """
 
 import signal

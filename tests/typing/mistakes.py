@@ -532,6 +532,8 @@ async def uses() -> None:
     Command(stdin=3)  # M267 an input that is no text
     (await cli_agent()("do it")).dif  # M268 a misspelt field of an agent's work
     cli_agent()("do it")  # M269 await forgotten, as a statement
+
+
 async def transactions() -> None:
     t = current().transaction()
     t.execute("DELETE FROM a WHERE b = ?", 1)  # M282 execute: a value, not a sequence of them

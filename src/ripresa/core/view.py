@@ -530,6 +530,15 @@ class RunView:
                 self.artifacts += 1
             case e.RowsWritten(_, _, _, _, count):
                 self.statements += count
+            case e.SessionEntered(_, session):
+                self.session = session
+            case e.LimitReached(_, _, _, limit):
+                self.limit = limit
+            case _:
+                self._sent(event)
+
+    def _sent(self, event: e.Event) -> None:
+        match event:
             case e.MessageQueued() | e.Dispatched():
                 self.sent += 1
                 if event.kind == "start":
@@ -539,10 +548,6 @@ class RunView:
             case e.ChildEnded(_, run, status):
                 self.children[run] = status
                 self.awaited = {path: other for path, other in self.awaited.items() if other != run}
-            case e.SessionEntered(_, session):
-                self.session = session
-            case e.LimitReached(_, _, _, limit):
-                self.limit = limit
             case _:
                 pass
 
