@@ -68,15 +68,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             "current": [step.path for step in view.current],
         },
         "limit": view.limit,
-        "totals": {
-            "duration": view.duration / 1_000_000,
-            "tokens": view.tokens,
-            "cost": view.cost,
-            "artifacts": view.artifacts,
-            "sent": view.sent,
-            "statements": view.statements,
-            "files": list(view.files),
-        },
+        "totals": _totals(view),
         "interactions": [_interaction(each, read) for each in view.interactions],
         "steps": [step_plain(step, read) for step in view.steps.values()],
         "timers": [{"path": path, "due": moment(due)} for path, due in view.timers.items()],
@@ -111,6 +103,18 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "events": view.seq,
         "epoch": view.epoch,
         "owner": owner,
+    }
+
+
+def _totals(view: RunView) -> dict[str, Any]:
+    return {
+        "duration": view.duration / 1_000_000,
+        "tokens": view.tokens,
+        "cost": view.cost,
+        "artifacts": view.artifacts,
+        "sent": view.sent,
+        "statements": view.statements,
+        "files": list(view.files),
     }
 
 
