@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents.agent import Agent, AgentLike, agent
+    from .agents.knowledge import Found, Knowledge, Passage, Vectors
     from .agents.memory import Memory
     from .agents.registry import Agents, AgentStatus
     from .agents.supervised import supervised
     from .agents.tools import Sandbox, Tool, Tools, tool
     from .agents.turns import AgentBounds
+    from .agents.vectors import SQLiteVectors
     from .app import App
     from .artifacts import Artifact
     from .authoring.asked import (
@@ -123,6 +125,8 @@ __version__ = "0.1.0rc1"
 
 _PLACES = {
     "agents.agent": ("Agent", "AgentLike", "agent"),
+    "agents.knowledge": ("Found", "Knowledge", "Passage", "Vectors"),
+    "agents.vectors": ("SQLiteVectors",),
     "agents.memory": ("Memory",),
     "agents.registry": ("AgentStatus", "Agents"),
     "agents.supervised": ("supervised",),
@@ -299,6 +303,7 @@ __all__ = [
     "FieldWrite",
     "Flow",
     "ForkStarting",
+    "Found",
     "Graph",
     "Handle",
     "Handoff",
@@ -309,6 +314,7 @@ __all__ = [
     "InvalidValue",
     "InvalidWorkflow",
     "JoinEnding",
+    "Knowledge",
     "Library",
     "LimitReaching",
     "Limits",
@@ -326,6 +332,7 @@ __all__ = [
     "Nondeterminism",
     "Observed",
     "Outcome",
+    "Passage",
     "PlannedStep",
     "Pool",
     "PoolStatus",
@@ -353,6 +360,7 @@ __all__ = [
     "RunStarting",
     "RunView",
     "Runnable",
+    "SQLiteVectors",
     "Sandbox",
     "Selection",
     "Session",
@@ -389,6 +397,7 @@ __all__ = [
     "Update",
     "UpdateRequest",
     "ValidationResult",
+    "Vectors",
     "Veto",
     "Workflow",
     "WorkflowOrchestrator",

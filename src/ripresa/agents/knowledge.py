@@ -1,0 +1,100 @@
+"""Knowledge: texts that are found by their meaning, for prompts and as a tool; and the port for whatever stores them.
+
+Law: learning is idempotent by the id of a passage, so that a step that is repeated learns nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from ..authoring.options import bad_count, check_name, refuse
+from ..authoring.step import Step, step
+from ..core.retry import Retry
+from ..errors import InvalidValue
+from .tools import Tool, tool
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text that can be found; what has its `id` is replaced. `about` is plain data that comes with it."""
+
+    id: str
+    text: str
+    about: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage that was found, and how far it is from what was looked for: 0 is the same."""
+
+    passage: Passage
+    distance: float
+
+
+Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[float]]]]
+"""Gives the vectors of texts, in order: asks an embedding model, for example."""
+
+
+class Vectors(Protocol):
+    """A store of passages by their vectors. Each method is atomic; `put` and `remove` are idempotent."""
+
+    async def put(self, passages: Sequence[tuple[Passage, Sequence[float]]]) -> None:
+        """Keep passages with their vectors; those of the same ids are replaced."""
+        ...
+
+    async def nearest(self, vector: Sequence[float], limit: int) -> list[Found]:
+        """The passages nearest to a vector, the nearest first."""
+        ...
+
+    async def remove(self, ids: Sequence[str]) -> None:
+        """Forget passages; those that are not there do not matter."""
+        ...
+
+
+class Knowledge:
+    """Passages in a store, found by meaning: `learn` and `look_up` are steps, `look_up` is a tool for agents too.
+
+    `embed` gives the vectors of texts; all must be of one length. `limit` is how many passages `look_up` finds. Raises
+    `InvalidConfig`.
+    """
+
+    def __init__(
+        self, name: str, vectors: Vectors, embed: Embed, *, limit: int = 5, retry: Retry | int | None = 3
+    ) -> None:
+        refuse("Knowledge", check_name(name, "name"), bad_count(limit, "limit"), where=str(name))
+        self.name = name
+        self._vectors = vectors
+        self._embed = embed
+
+        async def learn(passages: list[Passage]) -> int:
+            """Keep passages; how many."""
+            await vectors.put(list(zip(passages, await self._embedded([each.text for each in passages]), strict=True)))
+            return len(passages)
+
+        async def look_up(text: str) -> list[Found]:
+            """Find the passages that are nearest in meaning to a text."""
+            (vector,) = await self._embedded([text])
+            return await vectors.nearest(vector, limit)
+
+        async def forget(ids: list[str]) -> None:
+            """Forget passages."""
+            await vectors.remove(ids)
+
+        self.learn: Step[[list[Passage]], int] = step(name=f"{name}_learn", retry=retry)(learn)
+        self.look_up: Tool[[str], list[Found]] = tool(name=f"{name}_look_up", effect="read", retry=retry)(look_up)
+        self.forget: Step[[list[str]], None] = step(name=f"{name}_forget", retry=retry)(forget)
+
+    def __repr__(self) -> str:
+        return f"<knowledge {self.name}>"
+
+    async def _embedded(self, texts: list[str]) -> Sequence[Sequence[float]]:
+        if not texts:
+            return ()
+        found = await self._embed(texts)
+        sizes = sorted({len(each) for each in found})
+        if len(found) != len(texts) or len(sizes) > 1:
+            message = f"embed gave {len(found)} vectors, of {sizes} numbers, for {len(texts)} texts"
+            raise InvalidValue(message, code="invalid_output", where=self.name)
+        return found
