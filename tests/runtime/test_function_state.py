@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from ripresa import App, Context, RipresaError, RunFailed, chain, current, step, workflow
+from ripresa import App, Context, Retry, RipresaError, RunFailed, chain, current, step, workflow
 from ripresa.errors import InvalidConfig, InvalidValue
 from ripresa.reducers import add, append, reducer
 from ripresa.stores.memory import Memory
@@ -312,3 +312,101 @@ async def test_a_reducer_of_ones_own_merges_what_stands_side_by_side() -> None:
 
     async with in_memory() as app:
         assert await app.run(choosing()) == "abcd"
+
+
+# --- scopes of compensation
+
+
+async def test_a_state_goes_back_with_the_scope_of_compensation_that_failed() -> None:
+    taken: list[int] = []
+
+    @step(effect="reversible")
+    async def take(number: int) -> int:
+        append(current().to(Report).scores, float(number))
+        return number
+
+    @take.undo
+    async def give_back(number: int) -> None:
+        taken.append(number)
+
+    @step
+    async def fail() -> None:
+        raise ValueError("no")
+
+    @workflow
+    async def trip(ctx: Context[Report], undoes: bool) -> list[object]:
+        ctx.state.post = "before"
+        append(ctx.to.scores, 1.0)
+        try:
+            async with ctx.saga():
+                ctx.state.post = "inside"
+                if undoes:
+                    await ctx.gather(take(2), take(3))
+                await fail()
+        except Exception:
+            pass
+        found: list[object] = [ctx.state.post, list(ctx.state.scores)]
+        append(ctx.to.scores, 4.0)
+        await take(5)
+        async with ctx.saga():
+            ctx.state.post = "kept"
+        return [*found, ctx.state.post, list(ctx.state.scores)]
+
+    memory = Memory()
+    async with in_memory(memory) as app:
+        handle = await app.start(trip(True), id="r")
+        assert await handle.result() == ["before", [1.0], "kept", [1.0, 4.0, 5.0]]
+        assert (await handle.state(Report)).scores == [1.0, 4.0, 5.0]
+        assert sorted(taken) == [2, 3]
+        assert await app.run(trip(False)) == ["before", [1.0], "kept", [1.0, 4.0, 5.0]]
+
+
+async def test_a_scope_that_fails_in_a_fiber_takes_back_what_the_fiber_wrote() -> None:
+    @workflow
+    async def both(ctx: Context[Report]) -> str:
+        async def tries(name: str) -> None:
+            append(ctx.to.scores, 1.0)
+            try:
+                async with ctx.saga():
+                    ctx.state.post = name
+                    await score(5)
+                    append(ctx.to.scores, 2.0)
+                    raise ValueError(name)
+            except ValueError:
+                append(ctx.to.scores, 3.0)
+
+        await ctx.gather(tries("a"), tries("b"))
+        return f"{ctx.state.post} {ctx.state.scores} {ctx.state.total}"
+
+    async with in_memory() as app:
+        assert await app.run(both()) == "None [1.0, 3.0, 1.0, 3.0] 0"
+
+
+async def test_what_a_journaled_call_wrote_is_written_by_the_attempt_that_is_handed_its_result() -> None:
+    made: list[int] = []
+
+    async def inner(number: int) -> int:
+        append(current().to(Report).scores, float(number))
+        return number
+
+    async def outer(number: int) -> int:
+        made.append(number)
+        current().state(Report).post = f"n{number}"
+        await current().call(inner, number)
+        return number
+
+    @step(retry=Retry(3, 0))
+    async def works(number: int) -> str:
+        await current().call(outer, 1)
+        await current().call(outer, 2)
+        append(current().to(Report).scores, 9.0)
+        if current().attempt < 3:
+            raise ValueError("again")
+        return f"{current().state(Report).post} {current().state(Report).scores}"
+
+    async with in_memory() as app:
+        handle = await app.start(chain(works).with_state(Report)(0))
+        assert await handle.result() == "n2 [1.0, 2.0, 9.0]"
+        found = await handle.state(Report)
+    assert made == [1, 2]
+    assert (found.post, found.scores) == ("n2", [1.0, 2.0, 9.0])

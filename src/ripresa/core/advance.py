@@ -487,7 +487,7 @@ def _journaled(state: RunState, fact: CallRecorded | CallStarted | CallFailed) -
     node, frame = _call(state, fact.path), state.frames[fact.path]
     match fact:
         case CallRecorded():
-            node.record(frame, fact.key, fact.output)
+            node.record(frame, fact)
         case CallStarted():
             node.intend(frame, fact.key)
         case _:

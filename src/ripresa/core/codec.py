@@ -148,6 +148,8 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:
             return [[item.rule, item.severity, item.passed, item.message] for item in value]
         case "optional values":
             return [None if item is None else _line(item, lines) for item in value]
+        case "writes by key":
+            return value and {key: _write_writes(writes, lines) for key, writes in value.items()}
         case "values by key":
             return value and {key: _line(item, lines) for key, item in value.items()}
         case _:  # outcomes
@@ -189,6 +191,8 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one 
             return tuple(ValidationResult(*item) for item in data)
         case "optional values":
             return [None if item is None else _value(item, lines) for item in data]
+        case "writes by key":
+            return data and {key: _read_writes(item, lines) for key, item in data.items()}
         case "values by key":
             return data and {key: _value(item, lines) for key, item in data.items()}
         case _:  # outcomes

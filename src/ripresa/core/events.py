@@ -284,6 +284,8 @@ class CallRecorded:
     attempt: int
     key: str
     output: Value
+    writes: tuple[Write, ...] = ()
+    """What it wrote to the typed state: whoever is handed its result has written that too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .events import Failure
+from .events import Failure, Write
 from .values import NULL, Value
 
 if TYPE_CHECKING:
@@ -65,10 +65,11 @@ class CallFrame(Frame):
     knows whether it did its work.
 
     `intents` are the irreversible calls it began and had no report of.
+    `written` is what its recorded calls wrote to the typed state, by their keys.
     `replaced`: its input is no longer what its node is given but the arguments of its step, as a hook said.
     """
 
-    __slots__ = ("attempt", "base", "due", "generation", "intents", "recorded", "replaced", "started")
+    __slots__ = ("attempt", "base", "due", "generation", "intents", "recorded", "replaced", "started", "written")
     FIELDS = (
         *Frame.FIELDS,
         ("attempt", "plain"),
@@ -79,6 +80,7 @@ class CallFrame(Frame):
         ("started", "plain"),
         ("intents", "list"),
         ("replaced", "plain"),
+        ("written", "writes by key"),
     )
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
@@ -91,6 +93,7 @@ class CallFrame(Frame):
         self.started = 0
         self.intents: tuple[str, ...] = ()
         self.replaced = False
+        self.written: dict[str, tuple[Write, ...]] | None = None
 
 
 class StreamFrame(CallFrame):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -62,7 +62,7 @@ from .clock import sleep, time_limit
 from .feed import StepProgressed
 from .functions import moment
 from .reports import Report, reported
-from .views import Sheet, Sighted, Targets, View, sheet_of
+from .views import Sheet, Sighted, Targets, View, kept, sheet_of
 
 if TYPE_CHECKING:
     from .budget import Budget
@@ -93,6 +93,7 @@ class Running:
         "refused",
         "report",
         "started",
+        "unknown",
     )
 
     def __init__(self, driver: Driver, command: RunStep) -> None:
@@ -113,6 +114,8 @@ class Running:
         self._counts: dict[str, int] | None = None
         self.report: Report | None = None
         self.refused: LimitReached | None = None
+        self.unknown: BaseException | None = None
+        """The error of an irreversible call inside it that has begun and of which nobody knows what it did."""
         self._sheet: Sheet | None = None
         self._seen: set[str] | None = None
 
@@ -208,19 +211,19 @@ class Running:
                 self.driver.deliver_if_driven(each)
         await self.driver.durable(fact)
 
-    def sheet(self, kind: Any) -> Sheet:
+    def sheet(self) -> Sheet:
         """The typed state as this attempt sees it."""
         if self._sheet is None:
             self._sheet = sheet_of(self.driver.state, self.frame, self.driver.values)
-        return self._sheet.of(kind)
+        return self._sheet
 
     def state(self, kind: Any) -> Any:
         """The view of the typed state."""
-        return View(self.sheet(kind))
+        return View(self.sheet().of(kind))
 
     def to(self, kind: Any) -> Any:
         """The fields of the typed state, for reducers."""
-        return Targets(self.sheet(kind))
+        return Targets(self.sheet().of(kind))
 
     def written(self) -> tuple[Write, ...]:
         """What the attempt wrote to the state. Raises if it changed a value in place."""
@@ -246,12 +249,13 @@ class Running:
 
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         """Perform a journaled call: the recorded result, or a new one that is durable before it is returned."""
-        return await self.record_within("", fn, args, kwargs, key)
+        return await self.record_within(None, fn, args, kwargs, key)
 
     async def record_within(
-        self, scope: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str
+        self, call: _Within | None, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str
     ) -> Any:
-        """The same inside the journaled call with the key `scope`; empty: inside none."""
+        """The same inside another journaled call, or inside none."""
+        scope = "" if call is None else f"{call.key}>"
         known = getattr(fn, "parameters", None)
         parameters = known if isinstance(known, Parameters) else Parameters(fn)
         name: object = getattr(fn, "name", None) or getattr(fn, "__qualname__", repr(fn))
@@ -259,7 +263,13 @@ class Running:
         key = self._call_key(f"{scope}{name}", text, key)
         found = (self.frame.recorded or {}).get(key)
         if found is None:
-            found = await self._perform(fn, parameters, args, kwargs, key)
+            found, writes = await self._perform(fn, parameters, args, kwargs, key)
+        else:
+            writes = (self.frame.written or {}).get(key, ())
+            if writes:
+                self.sheet().absorb(writes)
+        if call is not None:
+            call.writes.extend(writes)
         return self.driver.values.read(found, parameters.returns)
 
     def _call_key(self, name: str, text: bytes, key: str) -> str:
@@ -272,16 +282,17 @@ class Running:
 
     async def _perform(
         self, fn: Any, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], key: str
-    ) -> Any:
+    ) -> tuple[Value, tuple[Write, ...]]:
         options = fn.options if isinstance(fn, Step) else _PLAIN
         self._refuse_unknown(options, key)
         tries = 0
         while True:
             tries += 1
+            call = _Within(self, key)
             try:
                 async with self.lent(options.pool):
                     await self._intend(options, key)
-                    with within(_Within(self, key)):
+                    with within(call):
                         result = await self._limited(fn, options, args, kwargs)
                 break
             except Exception as error:
@@ -299,19 +310,21 @@ class Running:
         if self.report is not None:
             for each in self.report.facts(now, self.path, self.number, completed=False):
                 self.driver.deliver_if_driven(each)
-        await self.driver.durable(CallRecorded(now, self.path, self.number, key, value))
-        return value
+        writes = tuple(kept(write, self.driver.keeper) for write in call.writes)
+        await self.driver.durable(CallRecorded(now, self.path, self.number, key, value, writes))
+        return value, writes
 
     def _refuse_unknown(self, options: Options, key: str) -> None:
         """Raise `outcome_unknown` for an irreversible call that had begun before without a report."""
         if options.effect == "irreversible" and key in self.frame.intents:
-            raise RipresaError(
+            self.unknown = RipresaError(
                 f"the irreversible call {key!r} had begun when its process ended: nobody knows what it did",
                 code="outcome_unknown",
                 op="call",
                 where=self.path,
-                hint="find out what it did; then resume with a step that does not call it again",
+                hint=f"find out what it did, then say so: ripresa reconcile {self.run} {self.path}",
             )
+            raise self.unknown
 
     async def _intend(self, options: Options, key: str) -> None:
         """Append that an irreversible call begins, when it has what it needs."""
@@ -325,6 +338,7 @@ class Running:
         """
         unknown = isinstance(error, StepTimeout) or getattr(error, "unknown", False)
         if options.effect == "irreversible" and unknown:
+            self.unknown = error
             return None
         now, failure = self.driver.clock.now(), failure_of(error, self.path, self.number)
         wait = retry_after(options.retry, tries, failure, spread_of(self.driver.state.seed, key, tries))
@@ -368,18 +382,28 @@ class Running:
 class _Within:
     """The attempt as a journaled call sees it: the calls that it makes in turn are told apart by its own key too."""
 
-    __slots__ = ("_key", "_running")
+    __slots__ = ("_running", "key", "writes")
 
     def __init__(self, running: Running, key: str) -> None:
         self._running = running
-        self._key = key
+        self.key = key
+        self.writes: list[Write] = []
+        """What it wrote to the typed state, with the calls that it made in turn."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._running, name)
 
     def record(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Awaitable[Any]:
         """Perform a journaled call within this one."""
-        return self._running.record_within(f"{self._key}>", fn, args, kwargs, key)
+        return self._running.record_within(self, fn, args, kwargs, key)
+
+    def state(self, kind: Any) -> Any:
+        """The view of the typed state."""
+        return View(self._running.sheet().of(kind).heard(self.writes))
+
+    def to(self, kind: Any) -> Any:
+        """The fields of the typed state, for reducers."""
+        return Targets(self._running.sheet().of(kind).heard(self.writes))
 
 
 def bound_at(driver: Driver, frame: CallFrame) -> Bound:
@@ -575,9 +599,21 @@ def in_context(variables: Variables, coroutine: Coroutine[Any, Any, Any]) -> Gen
         return stop.value
 
 
-def failed(running: Running, error: BaseException) -> StepFailed:
-    """The fact that an attempt raised, with the decision whether and when there is another one."""
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def failed(running: Running, error: BaseException) -> StepFailed | AttemptLost:
+    """The fact that an attempt raised, with the decision whether and when there is another one.
+
+    One that ended because nobody knows what an irreversible call inside it did is not repeated: it waits for who does.
+    """
     driver = running.driver
+    if running.unknown is not None and running.unknown in _chain(error):
+        return AttemptLost(driver.clock.now(), running.path, running.number, "parked")
     failure = failure_of(error, running.path, running.number)
     now = driver.clock.now()
     retry_at = next_attempt(driver, running.frame, running.step, failure, now)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.events import Write
 from ..errors import RipresaError
-from .views import Sheet
+from .views import Sheet, SheetMark
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
@@ -132,12 +132,16 @@ class Undoing:
         self.value: Any = None
         self.error: BaseException | None = None
         self.delta: tuple[Write, ...] = ()
+        self.held: SheetMark | None = None
+        """What the fiber's typed state goes back to."""
 
     def settle(self, index: int, value: Any, error: BaseException | None) -> None:
         """It is undone, as far as it could be."""
         self.fiber.awaits = None
         self.fiber.function.delta = self.delta
         self.fiber.settle(0, self.value, error if error is not None else self.error)
+        if self.held is not None and self.fiber.sheet is not None:
+            self.fiber.sheet.back_to(self.held)
 
     def give_up(self) -> None:
         """The fiber is cancelled as soon as it goes on."""

@@ -60,7 +60,7 @@ from .ids import checked_id
 from .no_loop import NO_LOOP, foreign
 from .results import child_error
 from .values import Keeper, Values
-from .views import Sheet, Targets, View, kept, no_state, sheet_within
+from .views import Sheet, SheetMark, Targets, View, kept, no_state, sheet_within
 
 DEAF = 100
 """How many awaits in nested `finally` blocks are passed over when a durable function is thrown away."""
@@ -141,6 +141,8 @@ class Interpreter:
         self._scopes = 0
         self._reversible: list[str] = []
         self._undoing: list[Undoing] = []
+        self._held: dict[str, SheetMark] = {}
+        """What the typed state held where each scope of compensation began."""
         self._names: dict[str, int] = {}
         self._random = Random(f"{state.seed}/{frame.path}")
         self._variables = copy_variables()
@@ -413,11 +415,14 @@ class Interpreter:
     def _enter(self, fiber: Fiber) -> None:
         label = self._segment("saga", fiber.label) + "."
         scope = Scope(label, fiber.label, *self.enter_scope())
+        if fiber.sheet is not None:
+            self._held[label] = fiber.sheet.mark()
         fiber.label = label
         fiber.settle(0, scope, None)
 
     def _leave(self, fiber: Fiber, scope: Scope, failed: bool) -> Awaits:
         undoing = Undoing(fiber, "", [scope.label], scope.asked, scope.seen)
+        undoing.held = self._held.pop(scope.label, None)
         fiber.label = scope.outer
         if failed:
             return self.undo(undoing)

@@ -23,7 +23,7 @@ from ..core.merge import CUSTOM, SET
 from ..core.nodes.stateful import Stateful
 from ..core.replay import lineage, next_generation, started_of
 from ..core.state import RunState
-from ..core.values import NULL, Value
+from ..core.values import NULL
 from ..errors import IllegalTransition, InvalidValue, RipresaError
 from ..ports import RunHead
 from .driver import Driver
@@ -261,7 +261,7 @@ class _Taken:
     def _along(self) -> list[Fact]:
         """What came from outside and is still owed, and what unfinished steps had recorded."""
         found: list[Fact] = []
-        calls: dict[str, dict[str, Value]] = {}
+        calls: dict[str, dict[str, e.CallRecorded]] = {}
         answered = {item.event.path for item in self.line if isinstance(item.event, e.Intercepted)}
         for item in self.line:
             match item.event:
@@ -269,14 +269,14 @@ class _Taken:
                     found.append(replace(item.event, at=self.now))
                 case e.Requested(_, "signal") if f"!{item.seq}" not in answered:
                     found.append(replace(item.event, at=self.now))
-                case e.CallRecorded(_, path, _, key, output):
-                    calls.setdefault(path, {})[key] = output
+                case e.CallRecorded(_, path, _, key):
+                    calls.setdefault(path, {})[key] = replace(item.event, at=self.now, attempt=1)
                 case e.StepCompleted(_, path):
                     calls.pop(path, None)
                 case _:
                     pass
-        for path, recorded in calls.items():
-            found.extend(e.CallRecorded(self.now, path, 1, key, output) for key, output in recorded.items())
+        for recorded in calls.values():
+            found.extend(recorded.values())
         return [e.PauseRequested(self.now), *found] if self.head.status == "paused" else found
 
     def _check_effects(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..authoring.encoding import decode
 from ..authoring.reducers import Custom, Reducer, Target
@@ -12,13 +12,16 @@ from ..authoring.state_type import StateField, StateType
 from ..core.events import Write
 from ..core.frames import Frame
 from ..core.merge import CUSTOM, SET, read
-from ..core.shared import Fields, after, conflict_of, folded_fields
+from ..core.shared import Fields, after, conflict_of, folded_fields, same
 from ..core.values import Value
 from ..errors import RipresaError
 from .values import Keeper, Values
 
 if TYPE_CHECKING:
     from ..core.state import RunState
+
+SheetMark: TypeAlias = tuple[Fields, int]
+"""What a sheet held, and how much had been written to it."""
 
 _PLAIN = (str, int, float, bool, bytes, type(None))
 """Values that cannot be changed in place."""
@@ -34,6 +37,8 @@ class Sheet:
         self.where = where
         self.fixed = fixed
         self.writes: list[Write] = []
+        self.given = 0
+        """How many writes have been taken from it."""
         self.seen: set[str] = set()
         """The fields that were looked at."""
         self.outer: tuple[Write, ...] | None = None
@@ -123,6 +128,30 @@ class Sheet:
     def _text(self, field: StateField, value: Any) -> bytes:
         return self.kind.encode(field, value, field.kind, self.where)
 
+    def heard(self, also: list[Write]) -> Heard:
+        """The same; what is written through it is noted in `also` too."""
+        return Heard(self, also)
+
+    def mark(self) -> SheetMark:
+        """A place to go back to."""
+        return self.fields, self.given + len(self.writes)
+
+    def back_to(self, mark: SheetMark) -> None:
+        """Take back what was written since: it is forgotten, or, where it has been recorded, written over.
+
+        A field without a default that was set for the first time since then stays set in that case.
+        """
+        fields, count = mark
+        if count >= self.given:
+            del self.writes[count - self.given :]
+            self.fields = fields
+            self._read = {}
+            return
+        for name, held in fields.items():
+            if not same(self.fields.get(name), held):
+                field = self.kind.fields[name]
+                self._write(field, SET, read(held, self.values.text))
+
     # --- the fibers of durable functions
 
     def inner(self) -> Sheet:
@@ -181,7 +210,38 @@ class Sheet:
     def taken(self, keeper: Keeper) -> tuple[Write, ...]:
         """What was written since the last time, as it goes into an event: large values are kept by content."""
         writes, self.writes = self.writes, []
+        self.given += len(writes)
         return tuple(kept(write, keeper) for write in writes)
+
+
+class Heard:
+    """A sheet through which something writes whose writes are told apart."""
+
+    __slots__ = ("_also", "_sheet")
+
+    def __init__(self, sheet: Sheet, also: list[Write]) -> None:
+        self._sheet = sheet
+        self._also = also
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sheet, name)
+
+    def assign(self, name: str, value: object) -> None:
+        """See `Sheet.assign`."""
+        before = len(self._sheet.writes)
+        self._sheet.assign(name, value)
+        self._also.extend(self._sheet.writes[before:])
+
+    def target(self, name: str) -> Target[Any]:
+        """See `Sheet.target`."""
+        inner = self._sheet.target(name)
+
+        def contribute(reducer: Reducer, operand: object) -> None:
+            before = len(self._sheet.writes)
+            inner.take(reducer, operand)
+            self._also.extend(self._sheet.writes[before:])
+
+        return Target(contribute)
 
 
 def kept(write: Write, keeper: Keeper) -> Write:
@@ -198,9 +258,9 @@ class View:
 
     __slots__ = ("_sheet",)
 
-    _sheet: Sheet
+    _sheet: Sheet | Heard
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Sheet | Heard) -> None:
         object.__setattr__(self, "_sheet", sheet)
 
     def __getattr__(self, name: str) -> Any:
@@ -230,7 +290,7 @@ class Targets:
 
     __slots__ = ("_sheet",)
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Sheet | Heard) -> None:
         self._sheet = sheet
 
     def __getattr__(self, name: str) -> Any:

@@ -9,10 +9,10 @@ from typing_extensions import override
 from ...errors import CODES
 from ..bounds import intercepted as limit_answered
 from ..commands import CancelStep, ClearTimer, Reconcile, SetTimer
-from ..events import Failure, Intercepted, NodeCancelled, Reconciled, RetryScheduled, StepParked
+from ..events import CallRecorded, Failure, Intercepted, NodeCancelled, Reconciled, RetryScheduled, StepParked
 from ..frames import BACKOFF, CANCELLING, HELD, OPEN, PARKED, CallFrame, Frame
 from ..gates import Gate, gated
-from ..values import NULL, Value
+from ..values import NULL
 from .node import Node
 from .undo import Undo, undo_policy
 
@@ -109,9 +109,12 @@ class Call(Node[CallFrame]):
         else:
             self.failed(run, frame, failure, retry_at)
 
-    def record(self, frame: Any, key: str, output: Value) -> None:
-        """Keep what a call inside the step returned, for its next attempt."""
-        frame.recorded = {**(frame.recorded or {}), key: output}
+    def record(self, frame: Any, fact: CallRecorded) -> None:
+        """Keep what a call inside the step returned and wrote, for its next attempt."""
+        key = fact.key
+        frame.recorded = {**(frame.recorded or {}), key: fact.output}
+        if fact.writes:
+            frame.written = {**(frame.written or {}), key: fact.writes}
         self.report(frame, key)
 
     def intend(self, frame: Any, key: str) -> None:
@@ -161,6 +164,7 @@ class Call(Node[CallFrame]):
             run.done(frame, fact.output)
         elif fact.verdict == "retry":
             frame.base += 1
+            frame.intents = ()
             self._again(run, frame, run.at)
         else:
             assert fact.failure is not None
