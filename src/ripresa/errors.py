@@ -56,7 +56,7 @@ CODES: dict[str, Code] = {
     "deadline_exceeded": Code("a run or scope had no time left"),
     "attempt_lost": Code("the process that ran an attempt ended without a report", retryable=True),
     "outcome_unknown": Code(
-        "an irreversible call inside a step ended without a report; only a person can say what it did"
+        "an irreversible call inside a step ended without a report: the step waits for who can say what it did"
     ),
     "process_died": Code("the child process of an attempt ended without a report", retryable=True),
     "cancelled": Code("it was cancelled"),

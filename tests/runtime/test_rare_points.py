@@ -14,6 +14,7 @@ from ripresa import (
     Hook,
     LimitReaching,
     Limits,
+    Observed,
     Redirect,
     Replace,
     RollbackStarting,
@@ -29,6 +30,7 @@ from ripresa import (
     Veto,
     chain,
     intercept,
+    map_each,
     observe,
     step,
     wait_for,
@@ -496,3 +498,38 @@ def test_a_point_where_hooks_only_observe_says_so() -> None:
     with pytest.raises(InvalidConfig, match="only observe") as caught:
         Hook("pause", lambda about: None)
     assert "@observe('pause')" in caught.value.hint
+
+
+async def test_what_is_observed_of_a_branch_says_which_session_run_and_scope_it_belongs_to() -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    @observe("after")
+    def look(item: Observed) -> None:
+        seen.append((item.path, item.session, item.within))
+
+    spread = chain(map_each(double)).then(wait_for(GO))
+    async with in_memory(hooks=[look]) as app:
+        await app.sessions.create("s")
+        handle = await app.start(spread([1, 2]), id="r", session="s")
+        await handle.send(GO, 1)
+        await handle.result()
+        (found,) = (await handle.fan_outs()).values()
+    assert seen == [("map_each/double[0]", "s", "map_each"), ("map_each/double[1]", "s", "map_each")]
+    assert (found.run, found.session, found.parent, found.within) == ("r", "s", "", "")
+
+
+async def test_what_is_observed_of_a_child_says_who_started_it() -> None:
+    seen: dict[str, str] = {}
+
+    @observe("start")
+    def look(item: Observed) -> None:
+        seen[item.run] = item.parent
+
+    @workflow
+    async def starts(ctx: Context) -> int:
+        child = await ctx.start(chain(double, name="twice")(4), id="child")
+        return await child.result()
+
+    async with in_memory(hooks=[look]) as app:
+        assert await app.run(starts(), id="r") == 8
+    assert seen == {"r": "", "child": "r"}

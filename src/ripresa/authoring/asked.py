@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from ..core.durations import Duration
 from ..core.events import Event, Failure
+from ..core.points import enclosing
 
 E_co = TypeVar("E_co", bound=Event, default=Event, covariant=True)
 
@@ -299,3 +300,12 @@ class Observed(Generic[E_co]):
     at: datetime
     seq: int
     event: E_co
+    session: str = ""
+    """The session of the run, if it has one."""
+    parent: str = ""
+    """The run that started this one, if a run did."""
+
+    @property
+    def within(self) -> str:
+        """The path of the scope that this happened in: of the fan-out around a branch, of the loop around its body."""
+        return enclosing(self.path)

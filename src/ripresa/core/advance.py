@@ -497,7 +497,7 @@ def _journaled(state: RunState, fact: CallRecorded | CallStarted | CallFailed) -
 def _start(state: RunState, fact: RunStarted) -> None:
     state.run = fact.run
     state.seed = fact.seed
-    state.core = fact.core
+    state.core, state.parent = fact.core, fact.parent
     state.parent = fact.parent if fact.reports else ""
     state.status = "running"
     if fact.hooks:

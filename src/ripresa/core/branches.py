@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .events import FanOutEnded, FanOutStarted, Recorded
+from .events import FanOutEnded, FanOutStarted, Recorded, RunStarted, SessionEntered
+from .points import enclosing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +17,27 @@ class FanOutEvents:
     branches: dict[str, tuple[Recorded, ...]]
     """By the last part of the branch's path: `fetch[0]`, `left`."""
     summary: FanOutEnded | None
+    run: str = ""
+    session: str = ""
+    """The session of the run, if it has one."""
+    parent: str = ""
+    """The run that started this one, if a run did."""
+    within: str = ""
+    """The path of the scope that the fan-out is in."""
 
 
 def fan_outs(journal: Iterable[Recorded]) -> dict[str, FanOutEvents]:
     """The fan-outs of a run by path, in the order in which they began; one inside another is in both."""
     found: dict[str, dict[str, list[Recorded]]] = {}
     summaries: dict[str, FanOutEnded] = {}
+    run, session, parent = "", "", ""
     for recorded in journal:
         event = recorded.event
-        if isinstance(event, FanOutStarted):
+        if isinstance(event, RunStarted):
+            run, session, parent = event.run, event.session, event.parent
+        elif isinstance(event, SessionEntered):
+            session = event.session
+        elif isinstance(event, FanOutStarted):
             found.setdefault(event.path, {})
             summaries.pop(event.path, None)
         elif isinstance(event, FanOutEnded):
@@ -33,10 +46,11 @@ def fan_outs(journal: Iterable[Recorded]) -> dict[str, FanOutEvents]:
             name = _branch_of(getattr(event, "path", ""), path)
             if name:
                 branches.setdefault(name, []).append(recorded)
-    return {
-        path: FanOutEvents(path, {name: tuple(items) for name, items in branches.items()}, summaries.get(path))
-        for path, branches in found.items()
-    }
+    told: dict[str, FanOutEvents] = {}
+    for path, branches in found.items():
+        kept = {name: tuple(items) for name, items in branches.items()}
+        told[path] = FanOutEvents(path, kept, summaries.get(path), run, session, parent, enclosing(path))
+    return told
 
 
 def _branch_of(path: str, fan_out: str) -> str:

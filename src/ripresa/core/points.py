@@ -109,6 +109,11 @@ def named_at(path: str) -> str:
     return path.rpartition("/")[2].partition("[")[0].partition("(")[0]
 
 
+def enclosing(path: str) -> str:
+    """The path of the scope around a path; empty for the run itself."""
+    return path.rpartition("/")[0]
+
+
 def plain_name(name: str) -> str:
     """A node's name as it was given: without its number among those of one name, and without a gate's mark."""
     return name.partition("#")[0].removesuffix("?")

@@ -97,6 +97,7 @@ class RunState:
         "messages",
         "outcomes",
         "parent",
+        "parent",
         "points",
         "reason",
         "refused",
@@ -133,6 +134,8 @@ class RunState:
         self.children: dict[str, str] = {}
         """Runs that it started and that are not to outlive it, and what becomes of them: see `nodes.child.CLOSE`."""
         self.reason = ""
+        self.parent = ""
+        """The run that started this one."""
         self.limit = ""
         self.undone = False
         self.settled = False

@@ -359,7 +359,9 @@ class RunHooks:
 
     def _observed(self, point: str, item: Recorded) -> Observed:
         path: str = getattr(item.event, "path", "")
-        return Observed(point, item.run, self.driver.state.definition.name, path, moment(item.at), item.seq, item.event)
+        driver = self.driver
+        name, session, parent = driver.state.definition.name, driver.head.session, driver.state.parent
+        return Observed(point, item.run, name, path, moment(item.at), item.seq, item.event, session, parent)
 
     def _tell(self, hook: Hook, observed: Observed) -> None:
         if not hook.is_inline:
