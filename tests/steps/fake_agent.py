@@ -97,6 +97,21 @@ def silent() -> None:
         time.sleep(0.02)
 
 
+def hang_once() -> None:
+    """Hangs in its first conversation, after a while that is long enough to be journaled."""
+    if "--session" in sys.argv:
+        work()
+        return
+    begin()
+    write("half.txt", "first")
+    time.sleep(0.04)
+    for _ in range(10):
+        end("tool-calls")
+        time.sleep(0.04)
+    write(os.environ["FAKE_LOG"] + ".pid", str(os.getpid()))
+    signal.pause()
+
+
 def leave() -> None:
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     work()
