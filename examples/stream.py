@@ -76,6 +76,8 @@ async def main() -> None:
         print(f"{result.taken} hours in {result.batches} batches, {result.dead} readings left out")
     async for window in stream(hours).window(3).items(9):
         print(window)
+    async for day in stream(hours).time_window("1 day", at=lambda hour: 3600 * hour).items(60):
+        print(f"{day.start:%d %B}: {len(day.items)} hours")
 
 
 if __name__ == "__main__":

@@ -63,3 +63,48 @@ def test_a_fork_is_a_run_of_its_own(terminal: Terminal) -> None:
         refused = terminal.here("fork", "a", "--set", bad)
         assert refused.code == 2, bad
     assert terminal.here("fork", "a", "--at", "numbers", "--effects", "maybe").code == 2
+
+
+STATEFUL = """
+from dataclasses import dataclass
+from typing import Annotated
+
+from ripresa import chain, current, step
+from ripresa.reducers import add
+
+
+@dataclass
+class Sum:
+    total: Annotated[int, add] = 0
+    title: str = "sum"
+
+
+@step
+async def count(value: int) -> int:
+    add(current().to(Sum).total, value)
+    return value
+
+
+@step
+async def tell(value: int) -> str:
+    state = current().state(Sum)
+    return f"{state.title} {state.total}"
+
+
+flow = chain(count, name="flow").then(tell).with_state(Sum)
+"""
+
+
+def test_a_field_of_the_state_is_set_and_shown_in_the_difference(terminal: Terminal) -> None:
+    (terminal.directory / "stateful.py").write_text(STATEFUL)
+    terminal.here("run", "stateful.py:flow", "-i", "3", "--id", "a", "-q")
+    assert terminal.here("fork", "a", "--set", "state.total=7", "--id", "b").out == "sum 10\n"
+    assert terminal.here("fork", "a", "--at", "count", "--set", 'state.title="x"', "--id", "c").out == "x 3\n"
+    for bad in ('state.total="many"', "state.colour=1"):
+        assert terminal.here("fork", "a", "--set", bad).code == 2, bad
+    found = terminal.here("diff", "a", "b", "--json").json
+    assert {"what": "state.total", "before": 3, "after": 10} in found["changes"]
+    shown = terminal.here("diff", "a", "--from", "1").out
+    assert "state.total\n  - 0\n  + 3\n" in shown
+    events = [event["event"] for event in terminal.here("events", "c", "--json").json]
+    assert "StateEdited" in events

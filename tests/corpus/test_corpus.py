@@ -19,10 +19,11 @@ from ripresa.errors import StoreError
 from ripresa.stores.memory import Memory, MemoryStore
 from tests.corpus.cases import Case
 from tests.corpus.control_flow import PATTERNS
+from tests.corpus.sharing import SHARING
 from tests.corpus.workflows import WORKFLOWS
 from tests.runtime.stage import Failing, in_memory
 
-CASES = [*PATTERNS.values(), *WORKFLOWS]
+CASES = [*PATTERNS.values(), *WORKFLOWS, *SHARING]
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))
 
 

@@ -50,6 +50,7 @@ SCRIPTS = {
         "left out hour 7: could not convert string to float: '?'",
         "240 hours in 5 batches, 5 readings left out",
         "[6, 7, 8]",
+        "02 January: 24 hours\n03 January: 12 hours",
     ],
     "hooks.py": [
         "Ask [somebody] for more.",

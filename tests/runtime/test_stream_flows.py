@@ -56,6 +56,16 @@ async def function(ctx: Context, value: int) -> list[int]:
     return [await double(value), *await ctx.map(double, [value])]
 
 
+@step
+async def yes(value: int) -> bool:
+    return True
+
+
+@step
+async def no(value: int) -> bool:
+    return False
+
+
 twice = chain(double, name="twice").then(double)
 
 
@@ -73,8 +83,8 @@ async def test_flows_of_every_kind_are_stages() -> None:
     assert await of(stream(numbers).map(wide)) == [0, 6, 12, 18, 24]
     assert await of(stream(numbers).flat_map(chain(spread).then(map_each(double)))) == [0, 0, 2, 2, 4, 4, 6, 6, 8, 8]
     assert await of(stream(numbers).flat_map(function), 2) == [0, 0, 2, 2]
-    odd = chain(branch(lambda value: value > 2, chain(double), chain(lambda value: 0)))
-    assert await of(stream(numbers).filter(odd)) == [3, 4]
+    large = chain(branch(lambda value: value > 2, yes, no))
+    assert await of(stream(numbers).filter(large)) == [3, 4]
 
 
 async def test_a_flow_may_be_the_sink_and_the_steps_have_the_keys_of_the_batch() -> None:

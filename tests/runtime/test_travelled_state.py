@@ -172,7 +172,7 @@ async def ended_fork(handle: Handle[Any], given: dict[str, Any]) -> Handle[Any]:
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"state.colour": "red"}, "invalid_field"),
+        ({"state.colour": "red"}, "invalid_input"),
         ({"state.words": "many"}, "invalid_input"),
         ({"nowhere": 1}, "no_such_place"),
     ],

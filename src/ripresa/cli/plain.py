@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from ..approvals import OpenApproval
-from ..core.events import CallSpec, Failure, Interacted, Recorded
+from ..core.events import CallSpec, Failure, Interacted, Recorded, ValidationResult, Write
 from ..core.limits import Limits
 from ..core.merge import Held, whole
 from ..core.merge import read as read_held
@@ -19,7 +19,7 @@ from ..core.view import Change, RunView, StateView, StepView
 from ..errors import InvalidWorkflow, RipresaError
 from ..ports import NEVER, Outgoing, RunHead
 
-_VALUES = {"input", "output", "answer", "position", "held", "value", "about", "body", "content"}
+_VALUES = {"input", "output", "answer", "position", "held", "value", "about", "body", "content", "operand", "reuse"}
 """The fields of events that hold values."""
 
 Read = Callable[[Value], bytes]
@@ -248,7 +248,7 @@ def _field(name: str, found: Any) -> Any:
         return _reference(found)
     if isinstance(found, Failure):
         return failure_plain(found)
-    if isinstance(found, CallSpec):
+    if isinstance(found, CallSpec | Write | ValidationResult):
         return {field.name: _field(field.name, getattr(found, field.name)) for field in fields(found)}
     if isinstance(found, tuple):
         return _fields(found)

@@ -332,7 +332,7 @@ class _Source:
         if unknown:
             raise InvalidValue(
                 f"{kind.name} has no field {', '.join(unknown)}; it has {', '.join(kind.fields)}",
-                code="invalid_field",
+                code="invalid_input",
                 op="fork",
                 where=kind.name,
             )
