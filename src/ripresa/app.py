@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .sessions import Sessions
     from .steps.webhooks import Endpoint
     from .stores.address import Factory
+    from .undelivered import Undelivered
 
 R = TypeVar("R")
 
@@ -202,6 +203,13 @@ class App:
     def pools(self) -> list[PoolStatus]:
         """The pools of the app as they stand: those that were declared, and those that steps have brought along."""
         return self.engine.pools.status()
+
+    @property
+    def outbox(self) -> Undelivered:
+        """What runs have sent that is not delivered: look through it, send again what was given up."""
+        from .undelivered import Undelivered
+
+        return Undelivered(self.engine)
 
     @property
     def artifacts(self) -> Artifacts:

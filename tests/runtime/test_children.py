@@ -1,6 +1,7 @@
 """Runs that durable functions start: once, by the outbox; their ends are waited for; what becomes of them."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from ripresa import (
     App,
+    Child,
     Context,
     InvalidConfig,
     RunCancelled,
@@ -19,9 +21,11 @@ from ripresa import (
     step,
     workflow,
 )
+from ripresa.core.commands import LookUp
 from ripresa.core.events import ChildAwaited, ChildEnded, Dispatched
-from ripresa.errors import InvalidValue, RipresaError
+from ripresa.errors import InvalidValue, RipresaError, StoreError
 from ripresa.ports import NEVER, Store
+from ripresa.runtime import family
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
 
@@ -393,3 +397,91 @@ async def test_who_waits_for_a_run_that_its_process_left_takes_it_up() -> None:
 async def test_tags_that_say_who_started_a_run_are_ripresas_own(app: App) -> None:
     with pytest.raises(InvalidConfig, match="'parent:'"):
         await app.start(double(1), tags=["parent:p"])
+
+
+async def test_what_is_told_twice_or_to_nobody_changes_nothing(app: App) -> None:
+    handle = await app.start(waits_for_one(), id="p")
+    await begun(app, ["child"])
+    body = family.encode_end("other", "completed", b"1", None)
+    for run in ("p", "p", "nobody"):
+        await family.tell_end(app.engine, run, body, "twice")
+    await (await app.handle("child")).send(GO, 1)
+    assert await handle.result() == 2
+    await family.tell_end(app.engine, "p", body, "late")
+    assert not await app.store.pending(["p"])
+
+
+async def test_a_step_that_starts_a_run_is_not_told_that_it_could_not_be(app: App) -> None:
+    await app.run(double(7), id="child")
+    handle = await app.start(starts(1), id="p")
+    await handle.result()
+    while any(each.due < NEVER for each in await app.store.outgoing_of("p")):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    assert not await app.store.pending(["p"])
+
+
+async def test_a_store_that_does_not_answer_is_asked_again_when_the_run_is_taken_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        handle = await app.start(late(), id="p")
+        await begun(app, ["child"])
+        await (await app.handle("child")).result()
+        while await app.store.outgoing_of("child"):
+            await turns(1)
+
+        async def fails(engine: Any, parent: str, run: str) -> None:
+            raise StoreError("no answer")
+
+        monkeypatch.setattr(family, "_end_of", fails)
+        await handle.send(GO, 1)
+        while "does not say how a run has ended" not in caplog.text:
+            await turns(1)
+        monkeypatch.undo()
+    async with in_memory(memory) as app:
+        assert await (await app.resume("p", late)).result() == 8
+
+
+async def test_a_child_says_who_it_is() -> None:
+    assert repr(Child("c", "name", int)) == "<child run c>"
+
+
+@workflow
+async def starts_a_step_in_a_race(ctx: Context) -> str:
+    async def at_once() -> str:
+        return "at once"
+
+    return str(await ctx.race(at_once(), ctx.start(double(1), id="never")))
+
+
+async def test_a_start_that_is_given_up_as_it_is_asked_for_starts_nothing(app: App) -> None:
+    assert await app.run(starts_a_step_in_a_race(), id="p") == "at once"
+    assert await app.store.outgoing_of("p") == []
+    assert await app.store.find_run("never") is None
+
+
+async def test_a_child_that_goes_on_at_this_very_moment_has_not_ended(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.start(waits_for_one(), id="p")
+    await begun(app, ["child"])
+    head = await app.store.find_run("child")
+    assert head is not None
+
+    async def still_ended(run: str) -> Any:
+        return dataclasses.replace(head, status="failed")
+
+    monkeypatch.setattr(app.store, "find_run", still_ended)
+    assert await family._end_of(app.engine, "p", "child") is None  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.undo()
+
+
+async def test_an_app_that_closes_looks_no_more() -> None:
+    async with in_memory(Memory()) as app:
+        handle = await app.start(waits_for_one(), id="p")
+        await begun(app, ["child"])
+        driver = app.engine.drivers[handle.id]
+        await app.engine.outbox.close()
+        app.engine.outbox.look_up(driver, LookUp("path", "child"))
+        assert not any(task.get_name() == "ripresa look" for task in asyncio.all_tasks())

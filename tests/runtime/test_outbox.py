@@ -468,3 +468,23 @@ def test_outside_a_run_nothing_is_sent() -> None:
 def test_senders_are_checked_together() -> None:
     with pytest.raises(InvalidConfig, match=r"one of Ripresa's own.*must be an async function"):
         App(senders={"signal": print, "web": 3})  # type: ignore[dict-item]
+
+
+async def test_what_was_given_up_is_looked_through_and_sent_again(app: App) -> None:
+    for run in ("r", "q"):
+        await app.run(chain(tell)(["a"]), id=run)
+        await empty(app, run)
+    found = await app.outbox.list(given_up=True)
+    assert [(each.run, each.kind, each.target) for each in found] == [
+        ("r", "signal", "listener"),
+        ("q", "signal", "listener"),
+    ]
+    assert [each.run for each in await app.outbox.list("q")] == ["q"]
+    handle = await app.start(listener(2), id="listener")
+    assert await app.outbox.resend("r") == 1
+    await empty(app, "r")
+    assert await app.outbox.resend(number=found[0].number) == 0
+    assert await app.outbox.resend() == 1
+    assert await handle.result() == ["a", "a"]
+    await empty(app, "q")
+    assert await app.outbox.list() == []

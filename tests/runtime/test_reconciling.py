@@ -23,6 +23,7 @@ from ripresa import (
 )
 from ripresa.core.events import Reconciled
 from ripresa.errors import InvalidConfig, InvalidValue, RipresaError
+from ripresa.runtime import reconciling
 from ripresa.stores.memory import Memory, MemoryStore
 
 from .stage import in_memory, journal_of, turns
@@ -163,6 +164,16 @@ async def test_an_answer_to_a_run_that_was_cancelled_meanwhile_hears_so() -> Non
         with pytest.raises(RipresaError, match="came too late: the run is cancelled") as caught:
             await second
         assert caught.value.code == "invalid_state"
+
+
+async def test_an_answer_that_nobody_takes_up_in_time_is_left_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciling, "PATIENCE", 0)
+    memory = Memory()
+    await left(memory, buy(7))
+    async with in_memory(memory) as app, in_memory(memory) as other:
+        handle = await parked(app, buy)
+        await (await other.handle("r", buy)).reconcile("pay", completed=Receipt(8), by="ben")
+        assert await handle.result() == 8
 
 
 async def test_what_the_step_could_not_return_and_what_is_not_asked_is_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ripresa import App, InvalidValue, Retry, RunFailed, chain, current, map_each, step, stream
 from ripresa.core.events import RowsWritten
-from ripresa.errors import RipresaError
+from ripresa.errors import RipresaError, StoreError
 from ripresa.ports import Batch, Statement, Written
 from ripresa.stores import statements
 from ripresa.stores.memory import Memory
@@ -300,3 +300,26 @@ async def test_a_statement_that_fails_after_it_was_tried_leaves_the_run_to_be_ta
     monkeypatch.undo()
     assert await (await app.resume("r", flow)).result() == 1
     assert notes(path) == [(1, "note 1")]
+
+
+async def test_what_is_the_fault_of_the_database_is_no_fault_of_the_statement(
+    app: App, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(path, "INSERT INTO notes VALUES (1, 'there')")
+    monkeypatch.setattr(statements, "_OF_THE_DATABASE", (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_READONLY))
+    store: Any = app.store
+    with pytest.raises(StoreError):
+        await store.try_statements((Statement("INSERT INTO notes VALUES (1, 'again')"),))
+    with pytest.raises(StoreError):
+        await store.select_rows(Statement("DELETE FROM notes"))
+
+
+def writes_rows(number: int) -> int:
+    current().transaction().execute("DELETE FROM notes")
+    return number
+
+
+async def test_in_a_child_process_there_is_no_database(app: App) -> None:
+    with pytest.raises(RunFailed, match="transaction") as caught:
+        await app.run(step(executor="process")(writes_rows)(1))
+    assert caught.value.failure.code == "not_available"

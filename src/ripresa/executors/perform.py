@@ -63,7 +63,7 @@ class Distant:
 
     def reporting(self) -> Reporting:
         """Raises `RipresaError(not_available)`."""
-        raise self._not_here("session, usage, touched, save_artifact, send, start and queue")
+        raise self._not_here("session, usage, touched, save_artifact, send, start, queue and transaction")
 
     def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
         """Raises `RipresaError(not_available)`."""

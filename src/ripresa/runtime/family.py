@@ -171,8 +171,7 @@ async def begin_here(engine: Engine, known: Runnable[..., Any] | None, queued: Q
     """Begin a run in an engine that has no app around it."""
     from .engine import Start
 
-    if known is None:
-        return False
+    assert known is not None, "whoever starts a run here has its code"
     with suppress(RunExists):
         await engine.start(
             Start(known, queued.input, queued.run, queued.target, parent=queued.parent, reports=queued.reports)

@@ -17,7 +17,6 @@ from ..core.replay import lineage
 from ..core.view import RunView, view_of
 from ..errors import RipresaError
 from .restoring import replayed
-from .results import not_found
 from .values import Values
 
 if TYPE_CHECKING:
@@ -72,8 +71,7 @@ async def _line(engine: Engine, run: str) -> list[Recorded]:
 async def _exposed(engine: Engine, run: str, code: Code, line: list[Recorded]) -> dict[str, Callable[[], bytes]]:
     """What the functions of a run expose, those of the outermost first."""
     head = await engine.store.find_run(run)
-    if head is None:
-        raise not_found(run)
+    assert head is not None, "it has a journal"
 
     def keeps(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
         driver.functions.keeps_ended = True

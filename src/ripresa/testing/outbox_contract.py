@@ -115,3 +115,10 @@ class OutboxContract:
             assert await store.postpone(found[1], found[1]._replace(due=NEVER))
             assert [each.id for each in await store.undelivered(10, given_up=True)] == ["b"]
             assert await store.undelivered(10, found[1].number, given_up=True) == []
+
+    async def test_what_is_sent_with_the_creation_of_a_run_is_kept(self, make_store: Make) -> None:
+        """Or not at all, if there is a run of its id."""
+        async with opened(make_store) as store:
+            await store.create(first()._replace(shared=(sent("r", "a"),)))
+            await outcome(store.create(first()._replace(shared=(sent("r", "b"),))))
+            assert [each.id for each in await store.outgoing_of("r")] == ["a"]
