@@ -19,6 +19,7 @@ from ripresa import (
     Maker,
     RunNotFound,
     SessionError,
+    Signal,
     WorkflowOrchestrator,
     step,
 )
@@ -26,7 +27,7 @@ from ripresa.errors import InvalidValue, RipresaError
 from ripresa.steps.documents import schema_type
 from ripresa.testing.answers import value
 from ripresa.testing.model_server import ModelServer
-from tests.authoring.material import call
+from tests.authoring.material import call, pausing
 
 #: As it stands at the end of the requirements.
 SNIPPET = """\
@@ -133,11 +134,11 @@ async def test_a_waiting_execution_comes_back_and_is_taken_up(tmp_path: Path) ->
     here = orchestrator(tmp_path)
     waiting = await here.execute_workflow(document({"type": "wait", "config": {"signal": "go"}}, call("shout")))
     assert (waiting.status, waiting.output, waiting.session_id) == ("waiting", None, "")
+    workflow = document({"type": "wait", "config": {"signal": "go"}}, call("shout"))
+    assert (await here.execute_workflow(workflow, run_id=waiting.run_id)).status == "waiting"
     async with App(f"sqlite:{tmp_path}/store.db") as app:
-        from ripresa import Signal
-
         await (await app.handle(waiting.run_id)).send(Signal("go", str), "on")
-    done = await here.resume(waiting.run_id)
+    done = await here.execute_workflow(workflow, run_id=waiting.run_id)
     assert (done.status, done.output) == ("completed", "ON")
 
 
@@ -173,7 +174,9 @@ async def test_files_and_other_runs_are_handled_too(tmp_path: Path) -> None:
 
         handle = await app.start(add_one(1))
         assert await handle.result() == 2
+        waits = await app.start(pausing(None))
     assert (await here.resume(handle.id)).output == 2
+    assert (await here.cancel(waits.id)).status == "cancelled"
 
 
 async def test_what_is_wrong_is_said_before_anything_runs(tmp_path: Path) -> None:

@@ -7,7 +7,21 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from ripresa import Context, Handoff, Pool, Replace, Rule, before, chain, current, reducers, step, workflow
+from ripresa import (
+    Context,
+    Handoff,
+    Pool,
+    Replace,
+    Rule,
+    Signal,
+    before,
+    chain,
+    current,
+    reducers,
+    step,
+    wait_for,
+    workflow,
+)
 from ripresa.authoring.document.flow import DocumentFlow
 from ripresa.authoring.document.library import Library
 from ripresa.runtime.documents import load_document
@@ -134,6 +148,7 @@ class Sayer:
 
 
 shouting = chain(shout, name="shouting")
+pausing = chain(wait_for(Signal("go", str)), name="pausing")
 members = Pool("members", ["a", "b"])
 short = Rule.custom("short", lambda text: len(text) < 10)
 
@@ -178,3 +193,14 @@ def call(name: str, **more: Any) -> dict[str, Any]:
 @step
 async def text_of(found: Any) -> str:
     return str(found["value"])
+
+
+@step
+async def varied(*values: Any) -> int:
+    return len(values)
+
+
+@step
+async def named(value: str) -> str:
+    current().session.set("name", "x")
+    return value

@@ -302,6 +302,23 @@ async def test_a_list_inside_sees_the_state() -> None:
     assert await load(inner, state=at("Scores")).invoke([1]) == [{"value": 0}]
 
 
+async def test_what_decides_looks_at_state_and_session() -> None:
+    when = "${{ state.best == 0 && !has(session.name) }}"
+    decided = {"type": "branch", "config": {"when": when, "then": at("shout")}}
+    assert await load(decided, state=at("Scores")).invoke("a") == "A"
+    missing = {"type": "branch", "config": {"when": "${{ has(state.nothing) }}", "then": at("shout")}}
+    assert await load(missing).invoke("a") == "a"
+    async with App("memory:") as app:
+        await app.sessions.create("s")
+        named = {"type": "branch", "config": {"when": "${{ session.name == 'x' }}", "then": at("shout")}}
+        await app.run(load(call("named"), named)("a"), session="s")
+
+
+async def test_a_value_that_is_too_large_for_expressions_fails_its_step() -> None:
+    with pytest.raises(RunFailed, match="cannot be evaluated"):
+        await load(call("anything", **{"with": "${{ input + 1 }}"})).invoke(2**80)
+
+
 # --- what is said beside
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import InvalidConfig, InvalidWorkflow
+from ripresa import InvalidConfig, InvalidWorkflow, RipresaError
 from ripresa.authoring.document.annotations import kind_of, text_of
 from ripresa.authoring.document.cel import BadExpression, has_expressions, only_expression, parts_of
 from ripresa.authoring.document.library import Library
@@ -299,6 +299,49 @@ def test_mistakes_of_graphs_are_named() -> None:
     ]
 
 
+def test_ids_with_numbers_are_numbered_in_order() -> None:
+    assert problems(call("shout", id="a"), call("shout", id="a#3")) == [
+        "steps[1].id: is 'a#3', but 1 steps of that name stand before it [duplicate_name]"
+    ]
+    flow = load(call("shout", id="a"), call("shout", id="a#2"), call("shout", id="b", needs=["a#2"]))
+    assert [node.name for node in flow.node.children] == ["a", "a#2", "b"]
+
+
+def test_a_step_of_a_graph_without_a_proper_name_is_noted() -> None:
+    assert "steps[0].id: id is 'a/b', must not contain '/' [invalid_workflow]" in problems(
+        call("shout", id="a/b", **{"with": "x"}), call("shout")
+    )
+
+
+def test_a_value_that_is_no_data_cannot_be_looked_at() -> None:
+    expression = only_expression("${{ value + 1 }}")
+    assert expression is not None
+    with pytest.raises(RipresaError, match="cannot be evaluated"):
+        expression.value({"value": object()})
+
+
+def test_a_length_of_time_is_one() -> None:
+    assert problems({"type": "delay", "config": {"length": "long"}})[0].startswith(
+        "steps[0].config.length: is 'long', must be a length of time"
+    )
+
+
+def test_a_text_with_expressions_is_a_text() -> None:
+    wrong = {"type": "call", "config": {"step": "tests.corpus.cases:add_one"}, "with": "number ${{ input }}"}
+    assert problems(wrong) == [
+        "steps[0]: doc/add_one: takes int as value, is given str (number ${{ input }}) [type_mismatch]"
+    ]
+
+
+def test_two_unnamed_writes_to_one_field_have_names_of_their_own() -> None:
+    write = {"type": "set", "config": {"field": "best", "value": 1}}
+    flow = load(write, write, returns="${{ input }}", state=at("Scores"))
+    assert [node.name for node in flow.node.children[0].children] == ["state.best", "state.best#2"]
+    first = {"type": "first", "config": {"of": ["s"]}}
+    again = load(STEP, first, first, returns="${{ steps['first#2'].output }}")
+    assert [node.name for node in again.node.children] == ["s", "first", "first#2"]
+
+
 def test_neighbours_that_do_not_fit_are_named() -> None:
     assert problems(call("page_of"), call("shout")) == ["doc/shout: takes str, is given Page [type_mismatch]"]
 
@@ -519,7 +562,6 @@ def test_a_problem_is_noted_once() -> None:
 
 
 def test_yaml_and_expressions_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ripresa import RipresaError
     from ripresa.authoring.document import cel
 
     monkeypatch.setitem(__import__("sys").modules, "ruamel.yaml", None)

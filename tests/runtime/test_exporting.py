@@ -6,13 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given as hypothesised
+from hypothesis import settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from ripresa import (
     Cache,
     Condition,
+    Context,
     Graph,
     Retry,
     RipresaError,
@@ -158,7 +160,7 @@ def graph_of(part: Any) -> Any:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.recursive(st.sampled_from(STEPS), links, max_leaves=6).filter(lambda link: isinstance(link, Runnable)))
+@hypothesised(st.recursive(st.sampled_from(STEPS), links, max_leaves=6).filter(lambda link: isinstance(link, Runnable)))
 def test_whatever_is_made_of_named_parts_comes_back(flow: Any) -> None:
     round_trip(flow)
 
@@ -228,6 +230,54 @@ PARTS: list[Any] = [
 @pytest.mark.parametrize("flow", PARTS, ids=str)
 def test_every_option_comes_back(flow: Any) -> None:
     round_trip(flow)
+
+
+made_elsewhere = step(name="made")(lambda value: value)
+
+
+async def rebound(value: int) -> int:
+    return value
+
+
+rebound_step = step(rebound)
+rebound = add_one
+
+
+def test_a_step_is_found_under_the_name_of_a_variable() -> None:
+    assert round_trip(chain(made_elsewhere))["steps"][0]["config"]["step"].endswith(":made_elsewhere")
+    assert round_trip(chain(rebound_step))["steps"][0]["config"]["step"].endswith(":rebound_step")
+
+
+def test_a_document_may_be_one_step() -> None:
+    data = {"id": "one", "type": "call", "config": {"step": "tests.corpus.cases:add_one"}}
+    assert round_trip(load_document(data)) == data
+    assert round_trip(load_document({"id": "one", "type": "pass"})) == {"id": "one", "type": "pass", "config": {}}
+
+
+def test_conditions_of_nodes_come_back() -> None:
+    steps = [
+        material.call("shout", id="a"),
+        material.call("shout", id="b", needs=["a"], when={"op": "equals", "at": "value", "to": "x"}),
+        material.call("shout", id="c", needs=["a"], unless={"not": "${{ steps.a.output == 'x' }}"}),
+        material.call("shout", id="d", needs=["a"], when=False, **{"with": {"a": ["$${{ x }}", "${{ input }}"]}}),
+    ]
+    steps[-1]["config"]["step"] = material.at("anything")
+    data = round_trip(material.load(*steps))
+    found = {item["id"]: item for item in data["config"]["steps"]}
+    assert found["b"]["when"] == {"test": {"op": "equals", "at": "value", "to": "x"}, "of": "${{ steps.a.output }}"}
+    assert found["c"]["unless"] == {"not": "${{ steps.a.output == 'x' }}"}
+    assert found["d"]["when"] is False
+    assert found["d"]["config"]["arguments"]["value"]["a"][0] == "$${{ x }}"
+    graph = Graph("fixed", input=int)
+    node = graph.add(material.anything({"a": ["${{ x }}", {"b": 1}]}), when=False)
+    round_trip(graph.returns(node.out))
+
+
+def test_lengths_come_back_to_the_microsecond() -> None:
+    from ripresa.authoring.document.write import length_of
+    from ripresa.core.durations import microseconds
+
+    assert [microseconds(length_of(value)) for value in (123, 246, 253, 1_000_000)] == [123, 246, 253, 1_000_000]
 
 
 def wired() -> Any:
@@ -329,7 +379,52 @@ def refused() -> list[tuple[Any, str]]:
         (compared(Looping, lambda given: given.loop), "it is no name for expressions"),
         (add_one(3).callee, "it is a single step, no flow"),  # type: ignore[attr-defined]
         (workflow(material.greet.fn), "it is a durable function"),
+        (load_document({"id": "x", **material.call("shout")}).with_hooks(local_hook()), "no module"),
+        (chain(step(rebound_step.fn)), "it stands at the top level of no module"),
+        (chain(looked_up.with_(cache=False)), "it keeps no results, as declared"),
+        (chain(inner.with_rules(rule)), "it is a workflow with rules"),
+        (parallel(add_one, double).into(local_pair()), "it is given several values"),
+        (chain(workflow(local_function())), "it stands at the top level of no module"),
+        (given(material.varied(1, 2)), "it is given more arguments than have names"),
+        (given(material.varied()), "it is given nothing as values"),
+        (Graph("object", input=int).returns(object()), "cannot be written as JSON"),
+        (asked_inside(), "it is asked in Python in the middle of an expression"),
+        (one_with_options(), "it is a single step with retry: put it into a chain"),
     ]
+
+
+def given(call: Any) -> Any:
+    graph: Any = Graph("given", input=int)
+    return graph.returns(graph.add(call).out)
+
+
+def asked_inside() -> Any:
+    graph: Any = Graph("tested", input=int)
+    first = graph.add(add_one(graph.input))
+    return graph.returns(graph.add(double(first.out), when=first.test(is_even) & (first.out > 3)).out)
+
+
+def one_with_options() -> Any:
+    from ripresa import Flow
+    from ripresa.authoring.flow import build_link
+
+    return Flow(lambda place: build_link(add_one.with_(retry=3), place), name="add_one")
+
+
+@workflow
+async def pair(ctx: Context, one: int, two: int) -> int:
+    return one + two
+
+
+def local_pair() -> Any:
+    return pair
+
+
+def local_function() -> Any:
+    async def local(ctx: Context, value: int) -> int:
+        return value
+
+    return local
 
 
 def compared(kind: Any, condition: Any) -> Any:

@@ -296,7 +296,7 @@ class Asked(Deciding):
 
     def __call__(self, value: Any, /) -> Any:
         """What it gives for a value alone."""
-        return _plain(self.expression, {"value": decode(encode(value))})
+        return self.expression.value({"value": decode(encode(value))})
 
 
 def evaluated(expression: Expression, facts: Facts) -> Any:
@@ -313,16 +313,12 @@ def evaluated(expression: Expression, facts: Facts) -> Any:
                 _put(found["state"], use.name, facts.state(use.name))
             case _:
                 _put(found["session"], use.name, facts.session(use.name))
-    return _plain(expression, found)
+    return expression.value(found)
 
 
 def _put(into: dict[str, Any], name: str, value: Any) -> None:
     if value is not MISSING:
         into[name] = value
-
-
-def _plain(expression: Expression, given: Mapping[str, Any]) -> Any:
-    return expression.value(given)
 
 
 # --- the library

@@ -23,7 +23,7 @@ from .cel import BadExpression, Use, has_expressions, only_expression
 from .flow import passing
 from .shapes import IN_GRAPHS, KINDS
 from .source import Path, is_list, is_object
-from .wires import About, Denied, wired, wired_data
+from .wires import About, Denied, wired, wired_text
 
 if TYPE_CHECKING:
     from .load import Config, Loader
@@ -311,7 +311,7 @@ class Wiring:
         if is_list(data):
             return [self._data(value, (*path, index)) for index, value in enumerate(data)]
         return (
-            self.loader.tried(path, lambda: wired_data(data, self._resolver(data))) if isinstance(data, str) else data
+            self.loader.tried(path, lambda: wired_text(data, self._resolver(data))) if isinstance(data, str) else data
         )
 
     def _resolver(self, text: str) -> Any:
@@ -414,10 +414,8 @@ def _within(text: str, use: Use) -> tuple[int, int]:
     from .cel import Expression as Compiled
     from .cel import parts_of, position_in
 
-    for part in parts_of(text):
-        if isinstance(part, Compiled) and use in part.uses:
-            return position_in(text, part.start + use.start)
-    return (1, 1)
+    found = next(part for part in parts_of(text) if isinstance(part, Compiled) and use in part.uses)
+    return position_in(text, found.start + use.start)
 
 
 def looks_at_value(condition: Condition) -> bool:

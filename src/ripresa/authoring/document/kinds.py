@@ -101,7 +101,8 @@ def _cases(loader: Loader, config: Config, name: str) -> Cases[Any, Any] | None:
         kind = loader.type(data["kind"], (*path, "kind"))
         if kind is not None and not isclass(kind):
             loader.notes.add((*path, "kind"), f"is {kind!r}, must be a class", code="invalid_config")
-        elif kind is not None:
+            kind = None
+        if kind is not None:
             (link,) = as_links((loader.link(data["step"], (*path, "step")),), "case")
             found.append((kind, link))
     return Cases(tuple(found), name=name) if len(found) == len(config.get("cases")) else None

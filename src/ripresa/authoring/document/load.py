@@ -99,9 +99,12 @@ class Loader:
         if self.notes.problems:
             return None
         version = config.get("version", "1")
-        flow = self.tried((), lambda: DocumentFlow(partial(built_as, body), terms, name=name, version=version))
-        if flow is not None:
-            self._check_looked_at(flow)
+        return self.tried(
+            (), lambda: self._checked(DocumentFlow(partial(built_as, body), terms, name=name, version=version))
+        )
+
+    def _checked(self, flow: DocumentFlow) -> DocumentFlow:
+        self._check_looked_at(flow)
         return flow
 
     def _take_types(self, config: Config) -> None:

@@ -15,10 +15,9 @@ from ..encoding import decode, encode
 from ..expression import Environment, Field, Item, Source
 from ..expression import Expression as Wire
 from ..fit import known, members, specific
-from ..proxy import Proxy, lift
+from ..proxy import Proxy
 from ..questions import Seen, holds
-from .cel import Expression, Use, parts_of, rendered
-from .source import is_list, is_object
+from .cel import Expression, Use, only_expression, parts_of, rendered
 
 Resolve = Callable[[Use], Wire]
 """What something that an expression looks at is in the graph, without its keys. Raises `RipresaError`."""
@@ -179,22 +178,11 @@ def _has_fields(kind: Any) -> bool:
     )
 
 
-def wired_data(data: Any, resolve: Resolve) -> Any:
-    """Plain data with proxies where expressions stand; texts without any are unescaped."""
-    if isinstance(data, str):
-        parts = [part if isinstance(part, str) else wired(part, resolve) for part in parts_of(data.strip())]
-        if len(parts) == 1 and not isinstance(parts[0], str):
-            return Proxy(parts[0])
-        parts = [part if isinstance(part, str) else wired(part, resolve) for part in parts_of(data)]
-        whole = "".join(part for part in parts if isinstance(part, str))
-        return whole if all(isinstance(part, str) for part in parts) else Proxy(Written(tuple(parts)))
-    if is_object(data):
-        return {key: wired_data(value, resolve) for key, value in data.items()}
-    if is_list(data):
-        return [wired_data(item, resolve) for item in data]
-    return data
-
-
-def wire_of(value: Any) -> Wire:
-    """The wire that a value or a proxy is."""
-    return lift(value)
+def wired_text(text: str, resolve: Resolve) -> Any:
+    """A text, or a proxy where it has expressions; one without any is unescaped."""
+    only = only_expression(text)
+    if only is not None:
+        return Proxy(wired(only, resolve))
+    parts = [part if isinstance(part, str) else wired(part, resolve) for part in parts_of(text)]
+    whole = "".join(part for part in parts if isinstance(part, str))
+    return whole if all(isinstance(part, str) for part in parts) else Proxy(Written(tuple(parts)))

@@ -87,12 +87,18 @@ def document_of(flow: Runnable[..., Any], places: Places) -> Data:
     if isinstance(node, Sequence) and node.children:
         data["steps"] = whole["config"]["steps"]
     else:
-        data.update({key: whole[key] for key in ("type", "config") if key in whole})
-    if isinstance(node, Call | Subworkflow):
-        raise refused(flow.name, "it is a single step, no flow")
+        _check_whole(flow.name, whole)
+        data.update({key: whole[key] for key in ("type", "config")})
     if flow.hooks:
         data["hooks"] = [writer.thing(hook) for hook in flow.hooks]
     return data
+
+
+def _check_whole(name: str, whole: Data) -> None:
+    """What stands beside a step can stand beside no document that is this step as a whole."""
+    more = [key for key in whole if key not in ("id", "type", "config", "hooks")]
+    if more:
+        raise refused(name, f"it is a single step with {', '.join(more)}: put it into a chain")
 
 
 def _terms(flow: Any, writer: Writer) -> Data:
@@ -140,10 +146,8 @@ class Writer:
         from ..state_type import state_type
 
         kind = node.code.kind
-        for policy in ("error", "last_write"):
-            if state_type(kind, policy).shape == node.shape:
-                return {"state": self.thing(kind), **({} if policy == "error" else {"conflicts": policy})}
-        raise refused(node.name, "its state is not as its class declares it")
+        policy = next(each for each in ("error", "last_write") if state_type(kind, each).shape == node.shape)
+        return {"state": self.thing(kind), **({} if policy == "error" else {"conflicts": policy})}
 
     # --- parts
 
