@@ -18,7 +18,7 @@ from ripresa import App, Hook, __version__, after, before, for_range, observe, s
 from ripresa.core.events import Recorded, StepScheduled
 from ripresa.runtime.feed import Feed
 
-from . import asleep
+from . import asleep, simulated
 from . import workflows as w
 from .floors import Floor
 from .measure import Table, median, percentile, seconds
@@ -369,6 +369,13 @@ async def sleepers(bench: Bench) -> None:
     table.add("seconds from due to done, most", found["most"], "")
 
 
+async def schedules(bench: Bench) -> None:
+    """What the simulator plays."""
+    table = bench.table("Simulated schedules per second", "workflow", "undisturbed", "all faults")
+    for row in simulated.measure():
+        table.add(*row)
+
+
 PARTS = (
     throughput,
     growth,
@@ -381,6 +388,7 @@ PARTS = (
     time_travel,
     imports,
     sleepers,
+    schedules,
 )
 
 

@@ -13,14 +13,13 @@ Law: everything follows from the seed. A `Discrepancy` names it, and `simulation
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
-from types import MappingProxyType
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
+from ..authoring.flow import Runnable
 from ..core.advance import advance, outstanding
 from ..core.codec import decode_events, encode_events, encode_state
 from ..core.commands import (
@@ -38,9 +37,7 @@ from ..core.definition import Definition
 from ..core.events import (
     Answered,
     AnswerFailed,
-    Asked,
     AttemptLost,
-    CallSpec,
     CancelRequested,
     ContinueRequested,
     Event,
@@ -48,9 +45,7 @@ from ..core.events import (
     Failure,
     Intercepted,
     PauseRequested,
-    Raised,
     Recorded,
-    Returned,
     RunCompleted,
     RunReopened,
     RunStarted,
@@ -58,21 +53,35 @@ from ..core.events import (
     SignalReceived,
     StepCompleted,
     StepFailed,
+    StreamAdvanced,
     TerminateRequested,
     TimerFired,
+    UndoRequested,
+    VoteCast,
 )
-from ..core.frames import CallFrame
+from ..core.frames import CANCELLING, ENDED, CallFrame, StreamFrame
 from ..core.lifecycle import TERMINAL
-from ..core.nodes.dynamic import Dynamic, DynamicFrame, Outcome
+from ..core.nodes.dynamic import Dynamic, DynamicFrame
 from ..core.nodes.node import Node
 from ..core.replay import replay
-from ..core.retry import ONCE, Retry, retry_after, spread_of, type_key
+from ..core.retry import ONCE, Retry, retry_after, spread_of
 from ..core.state import RunState
-from ..core.values import Pick, Value
+from ..core.values import Value
 from ..errors import IllegalTransition, StepError
 from ..ports import Batch, Request, RunHead, Store
 from ..stores.memory import Memory, MemoryStore
 from .interceptors import Interceptor, nobody_minds
+from .real_code import RealCode
+from .scripts import (
+    Cancelled as Cancelled,
+)
+from .scripts import Race as Race
+from .scripts import Script, failure_of, plain, text
+from .scripts import call as call
+from .scripts import flow as flow
+from .scripts import resume_script as resume_script
+from .scripts import sleep as sleep
+from .scripts import wait as wait
 
 START: Final = 1_700_000_000_000_000
 """The moment at which every simulated run begins, in microseconds since 1970."""
@@ -111,11 +120,15 @@ STORM: Final = Faults(crash=0.1, delay=0.2, duplicate=0.2, reorder=0.5, lose=0.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a simulated step is given: where it stands, the number of the attempt (from 1), its decoded input."""
+    """What a simulated step is given: where it stands, the number of the attempt (from 1), its decoded input.
+
+    A stream is asked for each `batch` (from 1): it returns the position after it, or None where it ends.
+    """
 
     path: str
     number: int
     input: Any
+    batch: int = 0
 
 
 Step: TypeAlias = Callable[[Attempt], Any]
@@ -123,55 +136,6 @@ Step: TypeAlias = Callable[[Attempt], Any]
 
 Answer: TypeAlias = Callable[[str, Any], Any]
 """Given a node's question ("choose", "while", "count", ...) and what it is about, decoded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A call that a scripted function yields: its kind (`step`, `flow`, `sleep` or `wait`), name and input."""
-
-    kind: str
-    name: str
-    input: Any = None
-    shape: str = ""
-
-
-def call(name: str, input: Any = None) -> Wish:
-    """A step to be called."""
-    return Wish("step", name, input)
-
-
-def flow(name: str, input: Any = None) -> Wish:
-    """A flow to be called."""
-    return Wish("flow", name, input)
-
-
-def sleep(microseconds: int) -> Wish:
-    """A durable wait."""
-    return Wish("sleep", "sleep", microseconds)
-
-
-def wait(signal: str, microseconds: int = 0) -> Wish:
-    """The next signal of this name; 0 waits for ever."""
-    return Wish("wait", signal, microseconds, signal)
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """Several calls of which the first that ends counts; the others are given up."""
-
-    wishes: tuple[Wish, ...]
-
-
-Yielded: TypeAlias = Wish | tuple[Wish, ...] | Race
-Script: TypeAlias = Callable[[Any], Generator[Yielded, Any, Any]]
-"""A durable function as a generator: it yields a wish, a tuple of them (all of them) or a `Race`, and is sent results.
-
-A failed call is thrown in as `StepError`, a cancellation as `Cancelled`.
-"""
-
-
-class Cancelled(Exception):
-    """Thrown into a scripted function that is cancelled."""
 
 
 class Discrepancy(AssertionError):
@@ -195,11 +159,12 @@ class Simulation:
     """A workflow with functions in the place of its code, ready to be run under any seed.
 
     `steps` and `answers` are found by the name of their node (what follows a # does not count), `functions` by their
-    workflow, `flows` by the name under which functions call them; a "count" needs no answer. `requests` are
-    what others ask of the run ("cancel", "terminate", "pause", "continue", "resume", or "signal:" and its name, whose
-    value is that name), in order, each with the number of reports and timers after which it is asked; sooner where
-    nothing else is left to happen. `hooks` are the points
-    at which the `interceptor` stands, as a run records them ("before *"); its answers take their time.
+    workflow, `flows` by the name under which functions call them; a "count" needs no answer. With `code` (see `of`)
+    functions and conditions are those of a real workflow. `requests` are what others ask of the run ("cancel",
+    "terminate", "pause", "continue", "resume", "undo", "signal:NAME", whose value is that name, "approve:PATH:WHO",
+    "reject:PATH:WHO"), in order, each with the number of reports and timers after which it is asked; sooner where
+    nothing else is left to happen. `hooks` are the points at which the `interceptor` stands, as a run records them
+    ("before *"); its answers take their time.
     """
 
     definition: Definition
@@ -213,6 +178,12 @@ class Simulation:
     requests: tuple[tuple[int, str], ...] = ()
     hooks: tuple[str, ...] = ()
     interceptor: Interceptor = nobody_minds
+    code: Runnable[..., Any] | None = None
+
+    @classmethod
+    def of(cls, flow: Runnable[..., Any], steps: Mapping[str, Step], **options: Any) -> Simulation:
+        """A workflow with its own durable functions, as coroutines, and its own conditions; only steps are given."""
+        return cls(flow.definition, steps, code=flow, **options)
 
     def run(self, seed: int = 0, faults: Faults = Faults()) -> Result:
         """One run. Raises `Discrepancy` if it gets stuck, or if a finished step runs again."""
@@ -245,15 +216,17 @@ class _Due:
     """Something that will be reported: the outcome of an attempt or a timer; `stale` survives a crash."""
 
     at: int
-    fact: StepCompleted | StepFailed | AttemptLost | TimerFired | Intercepted
+    fact: StepCompleted | StepFailed | AttemptLost | StreamAdvanced | TimerFired | Intercepted
     stale: bool = False
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The attempt that it is about; of a timer and of a hook's answer none."""
+        return ("", 0) if isinstance(self.fact, TimerFired | Intercepted) else (self.fact.path, self.fact.attempt)
 
     def reports(self, command: CancelStep) -> bool:
         """Whether this is the first report of the attempt that is to be stopped."""
-        fact = self.fact
-        if self.stale or isinstance(fact, TimerFired | Intercepted):
-            return False
-        return (fact.path, fact.attempt) == (command.path, command.attempt)
+        return not self.stale and self.place == (command.path, command.attempt)
 
 
 _REQUESTS: Final[dict[str, Callable[[int], Fact]]] = {
@@ -262,12 +235,16 @@ _REQUESTS: Final[dict[str, Callable[[int], Fact]]] = {
     "pause": PauseRequested,
     "continue": ContinueRequested,
     "resume": RunReopened,
+    "undo": UndoRequested,
 }
 
 
 def _asked_for(kind: str, at: int) -> Fact:
-    what, _, signal = kind.partition(":")
-    return SignalReceived(at, signal, _text(signal)) if signal else _REQUESTS[what](at)
+    what, _, rest = kind.partition(":")
+    if what in ("approve", "reject"):
+        path, _, by = rest.rpartition(":")
+        return VoteCast(at, path, by, what == "approve", id=kind)
+    return SignalReceived(at, rest, text(rest)) if rest else _REQUESTS[what](at)
 
 
 class _World:
@@ -281,7 +258,8 @@ class _World:
         self.now = START
         self.memory = Memory()
         self.store = self._process()
-        self.state = RunState(simulation.definition)
+        self.code: RealCode | None = None
+        self.state = self._forget_all()
         self.agenda: list[_Due] = []
         self.requests = list(simulation.requests)
         self.refused: set[int] = set()
@@ -290,6 +268,7 @@ class _World:
         self.executed: list[tuple[str, int]] = []
         self.begun: set[tuple[str, int, int]] = set()
         self.finished: set[tuple[str, int]] = set()
+        self.acknowledged: set[tuple[str, int, int]] = set()
         self.status = ""
 
     def play(self) -> Result:
@@ -298,11 +277,15 @@ class _World:
         while self._turn():
             self.delivered += 1
         events = tuple(self._read())
-        if encode_state(replay(RunState(self.simulation.definition), events)) != encode_state(self.state):
+        state, code = self.state, self.code
+        if encode_state(self._replayed(events)) != encode_state(state):
             raise self._wrong("the journal gives another state than the run had")
+        for each in (code, self.code):
+            if each is not None:
+                each.close()
         if self.state.status not in (*TERMINAL, "paused"):
             raise self._wrong(f"the run is {self.state.status} and waits for nothing")
-        output = next((_plain(text) for text in _outputs(events)), None)
+        output = next((plain(text) for text in _outputs(events)), None)
         return Result(self.seed, self.state.status, output, events, tuple(self.executed), self.crashes)
 
     def _turn(self) -> bool:
@@ -312,13 +295,25 @@ class _World:
         pending = [request for request in _now(self.store.pending([RUN])) if request.number not in self.refused]
         if pending:
             self._survive(lambda: self._request(pending[0]))
+            self._check()
             return True
         if not self.agenda:
             return bool(self.requests)
         due = self._pick()
         self.now = max(self.now, due.at)
         self._survive(lambda: self._deliver(due))
+        self._check()
         return True
+
+    def _check(self) -> None:
+        """What holds between any two things that happen: whatever the run waits for is under way, once."""
+        attempts = [due.place for due in self.agenda if not due.stale]
+        timers = {due.fact.path for due in self.agenda if isinstance(due.fact, TimerFired)}
+        for command in outstanding(self.state):
+            if isinstance(command, RunStep) and attempts.count((command.path, command.attempt)) != 1:
+                raise self._wrong(f"attempt {command.attempt} of {command.path!r} is not under way, or twice")
+            if isinstance(command, SetTimer) and command.path not in timers:
+                raise self._wrong(f"nobody minds the timer of {command.path!r}")
 
     def _pick(self) -> _Due:
         self.agenda.sort(key=lambda due: due.at)
@@ -359,19 +354,39 @@ class _World:
         self.agenda = [due for due in self.agenda if due.stale]
         _now(self.store.close())
         self.store = self._process()
-        self.state = RunState(self.simulation.definition)
+        self.state = self._forget_all()
         if _now(self.store.find_run(RUN)) is None:
             self._begin()
             return
         epoch = _now(self.store.claim(RUN))
         assert epoch is not None
-        replay(self.state, self._read())
+        self._replayed(tuple(self._read()))
         unfinished = outstanding(self.state)
         self._commit(RunTaken(self._at(), epoch, f"process {epoch}"))
         self._perform([command for command in unfinished if isinstance(command, SetTimer | Intercept)])
         for command in unfinished:
             if isinstance(command, RunStep):
                 self._commit(self._judged(AttemptLost(self._at(), command.path, command.attempt, "crashed")))
+
+    def _forget_all(self) -> RunState:
+        """What a process begins with."""
+        flow = self.simulation.code
+        if flow is None:
+            return RunState(self.simulation.definition)
+        if self.code is not None:
+            self.code.close()
+        self.code = RealCode(flow, RunHead(RUN, flow.definition.name, "", "running", "", START, START))
+        return self.code.state
+
+    def _replayed(self, journal: Sequence[Recorded]) -> RunState:
+        """The state that a journal leads to, which is the world's from now on."""
+        if self.simulation.code is None:
+            self.state = replay(RunState(self.simulation.definition), journal)
+        else:
+            self.code = None
+            self.state = self._forget_all()
+            cast("RealCode", self.code).replay(journal)
+        return self.state
 
     def _read(self) -> Iterable[Recorded]:
         for row in _now(self.store.read(RUN)):
@@ -385,7 +400,7 @@ class _World:
     def _begin(self) -> None:
         definition, deadline = self.simulation.definition, self.simulation.deadline
         due = self.now + deadline if deadline else 0
-        input = _text(self.simulation.input)
+        input = text(self.simulation.input)
         self._commit(
             RunStarted(
                 self.now,
@@ -401,9 +416,10 @@ class _World:
         )
 
     def _request(self, request: Request) -> None:
-        try:
+        before = self.state.seq
+        with suppress(IllegalTransition):
             self._commit(_asked_for(request.kind, self._at()), taken=(request.number,))
-        except IllegalTransition:
+        if self.state.seq == before:  # refused, or nobody waits for it any more
             self.refused.add(request.number)
 
     def _deliver(self, due: _Due) -> None:
@@ -413,10 +429,28 @@ class _World:
         fact = due.fact
         if isinstance(fact, TimerFired):
             self._commit(TimerFired(max(self._at(), fact.at), fact.path))
+        elif isinstance(fact, StreamAdvanced):
+            self._advance_stream(replace(fact, at=self._at()), stale=due.stale)
         elif isinstance(fact, StepCompleted | Intercepted):
             self._commit(replace(fact, at=self._at()))
         else:
             self._commit(self._judged(fact))
+
+    def _advance_stream(self, fact: StreamAdvanced, *, stale: bool) -> None:
+        """A batch is acknowledged; on to the next one, or to the end."""
+        before = self.state.seq
+        self._commit(fact)
+        frame = self.state.frames.get(fact.path)
+        if stale or self.state.seq == before or not isinstance(frame, StreamFrame) or frame.phase in ENDED:
+            return
+        self.acknowledged.add((fact.path, fact.batch, self.state.generation))
+        at = self.now + self.random.randrange(1, 1_000_000) + self._lag()
+        if frame.phase == CANCELLING:
+            self.agenda.append(_Due(at, AttemptLost(at, fact.path, fact.attempt, "cancelled")))
+        elif fact.ended:
+            self.agenda.append(_Due(at, StepCompleted(at, fact.path, fact.attempt, text(fact.batch))))
+        else:
+            self.agenda.append(_Due(at, self._outcome(at, fact.path, fact.attempt, frame.input)))
 
     def _judged(self, fact: StepFailed | AttemptLost) -> Fact:
         """The report of a failed attempt with the moment of the next one."""
@@ -502,15 +536,37 @@ class _World:
         at = self.now + self.random.randrange(1, 1_000_000) + self._lag()
         self.agenda.append(_Due(at, self._outcome(at, path, number, command.input)))
 
-    def _outcome(self, at: int, path: str, number: int, input: Value) -> StepCompleted | StepFailed | AttemptLost:
-        step = self.simulation.steps[self.state.frames[path].node.name.partition("#")[0]]
+    def _outcome(
+        self, at: int, path: str, number: int, input: Value
+    ) -> StepCompleted | StepFailed | AttemptLost | StreamAdvanced:
+        frame = self.state.frames[path]
+        if isinstance(frame, StreamFrame) and frame.ended:  # all that is missing is the report
+            return StepCompleted(at, path, number, text(frame.batches))
+        step = self._step_of(frame.node.name)
         if self._happens(self.faults.lose):
             return AttemptLost(at, path, number, "crashed")
+        batch = self._next_batch(frame) if isinstance(frame, StreamFrame) else 0
         try:
-            output = step(Attempt(path, number, _plain(input)))
+            output = step(Attempt(path, number, plain(input), batch))
         except StepError as error:
-            return StepFailed(at, path, number, _failure(error, path, number))
-        return StepCompleted(at, path, number, _text(output))
+            return StepFailed(at, path, number, failure_of(error, path, number))
+        if not isinstance(frame, StreamFrame):
+            return StepCompleted(at, path, number, text(output))
+        if output is None:
+            return StreamAdvanced(at, path, number, frame.batches, frame.position, taken=frame.taken, ended="exhausted")
+        return StreamAdvanced(at, path, number, batch, text(output), taken=batch)
+
+    def _step_of(self, name: str) -> Step:
+        """A step by its name; one that a function called in a coroutine or a saga of its own is named after both."""
+        steps = self.simulation.steps
+        found = steps.get(name.partition("#")[0])
+        return found or steps[name.rpartition(".")[2].partition("#")[0]]
+
+    def _next_batch(self, frame: StreamFrame) -> int:
+        batch = frame.batches + 1
+        if (frame.path, batch, self.state.generation) in self.acknowledged:
+            raise self._wrong(f"batch {batch} of {frame.path!r} is repeated, which was acknowledged")
+        return batch
 
     def _stop(self, command: CancelStep) -> None:
         """Half of the attempts that are stopped had ended already."""
@@ -527,164 +583,32 @@ class _World:
 
     def _answered(self, command: Ask | Resume) -> Fact:
         frame = self.state.frames[command.path]
+        if self.code is not None:
+            return self.code.answer(command)
         if isinstance(command, Resume):
             assert isinstance(frame, DynamicFrame)
             node = frame.node
             assert isinstance(node, Dynamic)
             script = self.simulation.functions[node.workflow]
             return resume_script(script, self.state, frame, command.first, self.simulation.flows)
-        about = _plain(command.value)
+        about = plain(command.value)
         answer = self.simulation.answers.get(frame.node.name)
         if answer is None and command.question == "count":
             return Answered(self._at(), command.path, b"%d" % len(about))
         assert answer is not None, f"nothing answers {command.question!r} of {frame.node.name!r}"
         try:
-            return Answered(self._at(), command.path, _text(answer(command.question, about)))
+            return Answered(self._at(), command.path, text(answer(command.question, about)))
         except StepError as error:
-            return AnswerFailed(self._at(), command.path, _failure(error, command.path, 0))
-
-
-# --- scripted functions
-
-
-def resume_script(
-    script: Script,
-    state: RunState,
-    frame: DynamicFrame,
-    first: int,
-    flows: Mapping[str, Node[Any]] = MappingProxyType({}),
-) -> Asked | Returned | Raised:
-    """What a scripted function does when it is told the outcomes from number `first`: the answer to `Resume`.
-
-    The flows that it asks for are taken from `flows` by name and made known to the run's definition.
-    """
-    function = _Playback(script, _plain(frame.input))
-    for outcome in frame.outcomes[:first]:
-        function.feed(outcome)
-    known, gone = frame.asked, len(function.dropped)
-    for outcome in frame.outcomes[first:]:
-        function.feed(outcome)
-    function.close()
-    if function.failure is not None:
-        return Raised(state.at, frame.path, function.failure)
-    if function.ended:
-        return Returned(state.at, frame.path, _text(function.value))
-    calls: list[CallSpec] = []
-    for spec in function.asked[known:]:
-        if spec.kind == "flow":
-            shape = state.definition.add_flow(frame.prefix + spec.segment, flows[spec.segment.partition("#")[0]])
-            spec = replace(spec, shape=shape)
-        calls.append(spec)
-    return Asked(state.at, frame.path, tuple(calls), tuple(function.dropped[gone:]))
-
-
-class _Playback:
-    """A scripted function as far as some outcomes lead it."""
-
-    def __init__(self, script: Script, input: Any) -> None:
-        self.script = script(input)
-        self.asked: list[CallSpec] = []
-        self.dropped: list[int] = []
-        self.waiting: list[int] = []
-        self.results: dict[int, Any] = {}
-        self.yielded: Yielded = ()
-        self.names: dict[str, int] = {}
-        self.ended = False
-        self.value: Any = None
-        self.failure: Failure | None = None
-        self._step(lambda: next(self.script))
-
-    def feed(self, outcome: Outcome) -> None:
-        """Tell it how a call ended, if it still waits for it."""
-        if outcome.key == 0:
-            self._throw(Cancelled())
-        elif outcome.key in self.waiting:
-            self.waiting.remove(outcome.key)
-            if outcome.failure is not None:
-                self._throw(_Recorded(outcome.failure))
-            else:
-                self._took(outcome.key, _plain(outcome.value))
-
-    def close(self) -> None:
-        """Throw the generator away."""
-        with suppress(RuntimeError):  # it yields while it is closed
-            self.script.close()
-
-    def _took(self, key: int, value: Any) -> None:
-        self.results[key] = value
-        if isinstance(self.yielded, Wish | Race):
-            self._drop()
-            self._send(value)
-        elif not self.waiting:
-            self._send([self.results[key] for key in sorted(self.results)])
-
-    def _drop(self) -> None:
-        self.dropped += self.waiting
-        self.waiting = []
-
-    def _send(self, value: Any) -> None:
-        self._step(lambda: self.script.send(value))
-
-    def _throw(self, error: Exception) -> None:
-        if not self.ended:
-            self._drop()
-            self._step(lambda: self.script.throw(error))
-
-    def _step(self, go_on: Callable[[], Yielded]) -> None:
-        self.results = {}
-        try:
-            self.yielded = go_on()
-        except StopIteration as stop:
-            self.ended, self.value = True, stop.value
-        except _Recorded as error:
-            self.ended, self.failure = True, error.failure
-        except StepError as error:
-            self.ended, self.failure = True, _failure(error, "", 0)
-        except Cancelled:
-            self.ended, self.failure = True, Failure("cancelled", "the function was cancelled")
-        else:
-            self._ask()
-
-    def _ask(self) -> None:
-        yielded = self.yielded
-        wishes = yielded.wishes if isinstance(yielded, Race) else (yielded,) if isinstance(yielded, Wish) else yielded
-        for wish in wishes:
-            count = self.names[wish.name] = self.names.get(wish.name, 0) + 1
-            segment = wish.name if count == 1 else f"{wish.name}#{count}"
-            self.asked.append(CallSpec(len(self.asked) + 1, wish.kind, segment, _text(wish.input), wish.shape))
-            self.waiting.append(len(self.asked))
-
-
-class _Recorded(StepError):
-    """The failure of a call, as a scripted function sees it."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message, retryable=failure.retryable)
-        self.failure = failure
+            return AnswerFailed(self._at(), command.path, failure_of(error, command.path, 0))
 
 
 # --- values
-
-
-def _text(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _plain(value: Value) -> Any:
-    if isinstance(value, Pick):
-        return _plain(value.source)[value.index]
-    return json.loads(value) if isinstance(value, bytes) else [_plain(part) for part in value]
 
 
 def _outputs(events: Iterable[Recorded]) -> Iterable[Value]:
     for recorded in events:
         if isinstance(recorded.event, RunCompleted):
             yield recorded.event.output
-
-
-def _failure(error: StepError, path: str, attempt: int) -> Failure:
-    types = tuple(type_key(kind) for kind in type(error).__mro__ if kind not in (object, BaseException))
-    return Failure(error.code, error.message, types, error.retryable, path, attempt)
 
 
 def _now(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,66 @@
+"""The real code of a workflow in a simulation: its durable functions, stepped as coroutines, and its conditions.
+
+Law: what is here is a cache. A crash throws it away, and it is rebuilt from the journal, as by any process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from ..authoring.failures import failure_of
+from ..authoring.flow import Runnable
+from ..core.commands import Ask, Resume
+from ..core.events import AnswerFailed, Asked, Fact, Raised, Recorded, Restarted, Returned
+from ..core.replay import feed, lineage, steps
+from ..core.state import RunState
+from ..core.values import Value
+from ..ports import RunHead
+from ..runtime.asking import answered
+from ..runtime.functions import Functions
+from ..runtime.values import Keeper, Values
+
+NEVER_LARGE = 1 << 60
+
+
+class RealCode:
+    """What one process knows of a run beside its journal."""
+
+    def __init__(self, flow: Runnable[..., Any], head: RunHead) -> None:
+        self.state = RunState(flow.definition.for_run())
+        keeper = Keeper(NEVER_LARGE)
+        self.values = Values(partial(_not_there, head.id), self.state.outcomes.get)
+        self.functions = Functions(self.state, self.values, keeper)
+        self._border: Any = SimpleNamespace(
+            run=head.id, head=head, state=self.state, values=self.values, keeper=keeper, engine=None
+        )
+
+    def replay(self, journal: Sequence[Recorded]) -> None:
+        """Go along with what was recorded; the functions have to do again what they did."""
+        for fact, recorded in steps(lineage(journal)):
+            if isinstance(fact.event, Asked | Returned | Raised | Restarted):
+                self.functions.replay(fact.event, strict=True)
+            feed(self.state, fact, recorded)
+
+    def answer(self, command: Ask | Resume) -> Fact:
+        """What the code says."""
+        if isinstance(command, Resume):
+            return self.functions.resume(command.path, command.first)
+        try:
+            return answered(self._border, command)
+        except Exception as error:  # the border: whatever a condition raises is data from here on
+            return AnswerFailed(self.state.at, command.path, failure_of(error, command.path))
+
+    def text(self, value: Value) -> bytes:
+        """A value as JSON."""
+        return self.values.text(value)
+
+    def close(self) -> None:
+        """Throw the coroutines away."""
+        self.functions.close()
+
+
+def _not_there(run: str, digest: str) -> bytes:
+    raise AssertionError(f"simulated run {run!r} has no large value {digest}")
