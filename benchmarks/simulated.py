@@ -53,5 +53,5 @@ def measure(count: int = 200) -> list[tuple[str, float, float]]:
             for seed in range(count):
                 simulation.run(seed, faults)
             rates.append(count / (time.perf_counter() - begin))
-        found.append((name, *rates))
+        found.append((name, rates[0], rates[1]))
     return found
