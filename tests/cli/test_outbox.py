@@ -123,3 +123,45 @@ def test_the_end_of_a_dry_run_is_its_exit_code(terminal: Terminal, target: str, 
     found = terminal.here("run", f"dry.py:{target}", "--dry-run", *(("-i", '"a"') if target != "none" else ()))
     assert found.code == code
     assert says in found.err
+
+
+FAMILY = """
+from ripresa import Context, Signal, step, workflow
+
+@step
+async def double(number: int) -> int:
+    return 2 * number
+
+@workflow
+async def waits(ctx: Context) -> str:
+    return await ctx.wait_for(Signal("word", str))
+
+@workflow
+async def parent(ctx: Context) -> int:
+    child = await ctx.start(double(2), id="child")
+    await ctx.start(waits(), id="other")
+    return await child.result()
+
+@workflow
+async def patient(ctx: Context) -> str:
+    return await (await ctx.start(waits(), id="slow")).result()
+"""
+
+
+def test_the_family_of_a_run_is_shown(terminal: Terminal) -> None:
+    terminal.write("family.py", FAMILY)
+    assert terminal.here("run", "family.py:parent", "--id", "p").out.strip() == "4"
+    assert "child (completed), other (started)" in terminal.here("show", "p").out
+    assert "run p" in terminal.here("show", "child").out
+    shown = terminal.here("show", "p", "--json").json
+    assert shown["children"][0] == {"run": "child", "status": "completed"}
+    assert terminal.here("show", "child", "--json").json["parent"] == "p"
+    assert "child" in terminal.here("runs", "--tag", "parent:p").out
+
+
+def test_what_a_run_waits_for_is_said(terminal: Terminal) -> None:
+    terminal.write("family.py", FAMILY)
+    left = terminal.here("run", "family.py:patient", "--id", "p")
+    assert left.code == 5
+    assert "waits for run slow" in left.err
+    assert "waiting for run slow" in terminal.here("show", "p").out

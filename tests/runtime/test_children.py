@@ -485,3 +485,16 @@ async def test_an_app_that_closes_looks_no_more() -> None:
         await app.engine.outbox.close()
         app.engine.outbox.look_up(driver, LookUp("path", "child"))
         assert not any(task.get_name() == "ripresa look" for task in asyncio.all_tasks())
+
+
+async def test_a_parent_stays_in_memory_while_its_child_is_under_way_here(tmp_path: Path) -> None:
+    STARTED.clear()
+    async with App(SQLiteStore(tmp_path / "runs.db", "normal"), linger=0.0) as app:
+        handle = await app.start(waits_for_a_slow_one(), id="p")
+        while not STARTED:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await turns(20)
+        assert "p" in app.engine.drivers
+        await (await app.handle("child")).terminate()
+        with pytest.raises(RunFailed, match="was terminated"):
+            await handle.result()

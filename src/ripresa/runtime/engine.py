@@ -449,6 +449,7 @@ class Engine:
     async def left(self, driver: Driver) -> None:
         """A driver has stopped: its run is not owned here any more."""
         self.drivers.pop(driver.run, None)
+        self.outbox.settled()
         self.feed.end(driver.run)
         if driver.released:
             return

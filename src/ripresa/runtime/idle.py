@@ -39,6 +39,9 @@ class Idle:
             isinstance(command, SetTimer | Reconcile | LookUp) for command in wanted
         ):  # somebody outside is still to answer
             return None
+        outbox = driver.engine.outbox
+        if any(isinstance(command, LookUp) and outbox.expects(driver.run, command.run) for command in wanted):
+            return None
         due = next_due(driver)
         if due and due - now < settings.near * MICROSECONDS:
             self._busy_until = due

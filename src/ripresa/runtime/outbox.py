@@ -72,6 +72,7 @@ class Outbox:
         self._left_alone: dict[int, int] = {}
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._looks: set[asyncio.Task[None]] = set()
+        self._expecting: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._alarm: Alarm | None = None
         self._again = self._closed = False
@@ -92,6 +93,23 @@ class Outbox:
         self._again = True
         if self._task is None:
             self._task = self._engine.loop.create_task(self._work(), name="ripresa outbox")
+
+    def expects(self, parent: str, child: str) -> bool:
+        """Whether a run that is waited for is under way here: to be begun, driven, or about to tell of its end.
+
+        Who asks is roused when this may have changed.
+        """
+        here = child in self._engine.drivers or child in self._lanes or parent in self._lanes or self._task is not None
+        if here:
+            self._expecting.add(parent)
+        return here
+
+    def settled(self) -> None:
+        """A run has left, or a delivery has ended."""
+        expecting, self._expecting = self._expecting, set()
+        for run in expecting:
+            if run in self._engine.drivers:
+                self._engine.drivers[run].rouse()
 
     def look_up(self, driver: Driver, command: LookUp) -> None:
         """See whether a run that was started from here has ended."""
@@ -123,6 +141,7 @@ class Outbox:
             _log.warning("the store does not say what is to be delivered", exc_info=True)
         finally:
             self._task = None
+            self.settled()
 
     async def _begin_lanes(self, now: int) -> None:
         skip = 0
