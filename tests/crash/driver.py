@@ -26,6 +26,7 @@ from ripresa import (
     Context,
     Graph,
     Handoff,
+    Limits,
     Pool,
     Redirect,
     Replace,
@@ -243,6 +244,28 @@ async def otherwise(event: Any) -> Any:
     return await asked(event, Redirect("double"))
 
 
+async def looked_at(event: Any, answer: Any) -> Any:
+    """Note that a hook was asked about something that is undone, and answer it."""
+    await asyncio.sleep(job["pause"])
+    note(f"{event.run}/hook/undo/model={event.point}")
+    return answer
+
+
+@intercept("compensation", timeout=60)
+async def undoing(event: Any) -> Any:
+    return await looked_at(event, None)
+
+
+@intercept("compensated", timeout=60)
+async def undone(event: Any) -> Any:
+    return await looked_at(event, None)
+
+
+@intercept("limit", timeout=60)
+async def allowed(event: Any) -> Any:
+    return await asked(event, Replace(Limits(steps=50)))
+
+
 def a_graph() -> Any:
     graph = Graph("graph", input=int)
     one = graph.add(add(graph.input))
@@ -278,6 +301,11 @@ def workflows() -> dict[str, Any]:
         .with_rules(Rule.custom("large", lambda total: total > 9)),
         "graph": a_graph(),
         "hooked": chain(add).then(branch(bool, add, double)).then(add).with_hooks(more, less, otherwise),
+        "watched": chain(add)
+        .then(fallback(saga(chain(rent).then(refuse)), add))
+        .then(double)
+        .with_hooks(undoing, undone, allowed)
+        .with_limits(Limits(steps=1)),
         "function": function,
         "saga": chain(add).then(fallback(saga(chain(rent).then(rent).then(refuse)), add)).then(double),
         "block": block,
@@ -335,6 +363,8 @@ async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[st
                     scheduled.add(f"{name}/{path}")
                 case StepCompleted(_, path):
                     finished.add(f"{name}/{path}")
+                case Intercepted(path=path, point=point) if path.endswith("!undo"):
+                    finished.add(f"{name}/hook/undo/model={point}")
                 case Intercepted(path=path, point=point):
                     finished.add(f"{name}/hook/{path}/model={point}")
                 case CallRecorded(path=path, output=bytes(output)):
@@ -345,6 +375,8 @@ async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[st
                     pass
         if name == "hooked":  # that a hook is asked leaves no event before its answer
             scheduled |= {f"{name}/hook/{path}" for path in ("add", "branch", "branch/double", "add#2")}
+        if name == "watched":
+            scheduled |= {f"{name}/hook/undo", f"{name}/hook/fallback/saga/rent"}
     return sorted(finished), sorted(scheduled - finished)
 
 

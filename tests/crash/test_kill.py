@@ -28,6 +28,7 @@ NAMES = [
     "graph",
     "function",
     "hooked",
+    "watched",
     "saga",
     "block",
 ]

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .driver import Driver
     from .engine import Engine
 
-_CLOSER: Final = {StepUndone: "compensated", UndoFailed: "compensation_error"}
+_CLOSER: Final[dict[type[Any], str]] = {StepUndone: "compensated", UndoFailed: "compensation_error"}
 """Points of events that stand at a wider one too."""
 
 _POINTS: Final = {event: point for point, events in EVENTS.items() if point not in _CLOSER.values() for event in events}
