@@ -457,7 +457,10 @@ def test_what_hooks_make_of_a_step_shows() -> None:
 
 def test_what_hooks_make_of_limits() -> None:
     a, reached = e.StepScheduled("a", 1), e.LimitReached(START, "a", 1, "steps", 1, 1)
-    assert seen(a, reached, e.Intercepted(START, "a", "limit", "continue", "h")).limit == "steps"
+    held = seen(a, reached, e.Intercepted(START, "a", "limit", "continue", "h"))
+    assert (held.limit, held.steps["a"].status, held.current) == ("steps", "held", [])
+    assert seen(a, reached, e.StepScheduled("a", 1)).steps["a"].status == "scheduled"
+    assert seen(a, reached, e.RunFailed(BOOM)).steps["a"].status == "cancelled"
     skipped = seen(a, reached, e.Intercepted(START, "a", "limit", "skip", "h", b"7"))
     assert (skipped.limit, skipped.steps["a"].status, skipped.steps["a"].output) == ("", "skipped", b"7")
     assert seen(a, reached, e.Intercepted(START, "a", "limit", "replace", "h", b"{}")).limit == ""

@@ -31,6 +31,7 @@ MARKS = {
     "waiting": ("◌", "blue"),
     "paused": ("◌", "blue"),
     "parked": ("?", "yellow"),
+    "held": ("◌", "blue"),
     "undoing": ("↶", "yellow"),
     "undone": ("↶", "yellow"),
     "skipped": ("·", "dim"),

@@ -177,7 +177,7 @@ def _counted(branch: Branch) -> str:
     return f"[{done}/{max(branch.count, len(branch.items))}]"
 
 
-_STATUSES = ("running", "parked", "retrying", "failed", "completed", "undone", "skipped", "cancelled")
+_STATUSES = ("running", "parked", "held", "retrying", "failed", "completed", "undone", "skipped", "cancelled")
 """The statuses of steps: the first of those that occur is that of several together."""
 
 

@@ -93,7 +93,7 @@ def limits_set(run: RunState, fact: LimitsSet) -> None:
     if run.status == "paused":
         run.status = "running"
         run.consequences.append(RunContinued())
-        if fact.limits or not asked:
+        if fact.limits or not asked or run.root.phase != OPEN:  # what winds up is to come to its end
             run.release()
     if not fact.limits and run.root.phase == OPEN:
         run.abort(run.root, Failure("limit_exceeded", f"nothing more was allowed{asked and ' of ' + asked}"))

@@ -377,7 +377,7 @@ def _encode_messages(state: RunState, lines: list[bytes]) -> dict[str, Any]:
 
 def _encode_hooks(state: RunState, lines: list[bytes]) -> dict[str, Any]:
     """Where hooks stand and who waits for one, if any do."""
-    if not state.hooks and not state.gates and not state.refused and not state.granted:
+    if not state.hooks and not state.gates and not state.refused and not state.granted and not state.requests:
         return {}
     gates, refused = _encode_gates(state.gates, lines), _encode_gates(state.refused, lines)
     found: dict[str, Any] = {"hooks": state.hooks, "gates": gates, "refused": refused}

@@ -33,8 +33,8 @@ UNDO: Final = "!undo"
 class StepView:
     """A step as it stands. Moments are in microseconds.
 
-    `status`: scheduled, retrying, parked (nobody knows what it did), completed, undone, failed, cancelled, skipped (by
-    a hook).
+    `status`: scheduled, retrying, held (by a limit), parked (nobody knows what it did), completed, undone, failed,
+    cancelled, skipped (by a hook).
 
     `due` is when the next attempt is, 0 if there is none; `failure` the last attempt that failed, also once a later
     one succeeded.
@@ -276,7 +276,7 @@ class RunView:
                 self.waits.pop(path, None)
                 self.approvals.pop(path, None)
                 self.awaited.pop(path, None)
-                if path in self.steps and self.steps[path].status in (*UNDER_WAY, "parked"):
+                if path in self.steps and self.steps[path].status in (*UNDER_WAY, "parked", "held"):
                     self._ended(path, "cancelled", at)
             case e.Intercepted():
                 self._intercepted(recorded.event, at)
@@ -532,8 +532,10 @@ class RunView:
                 self.statements += count
             case e.SessionEntered(_, session):
                 self.session = session
-            case e.LimitReached(_, _, _, limit):
+            case e.LimitReached(_, path, _, limit):
                 self.limit = limit
+                if path in self.steps:
+                    self.steps[path].status = "held"
             case _:
                 self._sent(event)
 
@@ -579,7 +581,7 @@ class RunView:
         self.approvals.clear()
         for step in self.steps.values():
             step.due = 0
-            if step.status in UNDER_WAY or step.status == "parked":
+            if step.status in (*UNDER_WAY, "parked", "held"):
                 self._ended(step.path, "cancelled", self.updated_at)
         for scope in self.scopes.values():
             if scope.status == "running":
