@@ -21,6 +21,7 @@ from ripresa.core.events import (
     Event,
     Fact,
     RolledBack,
+    StateEdited,
     StepCompleted,
     StepFailed,
     StepScheduled,
@@ -286,6 +287,7 @@ WRITES = (
     Write("best", "custom", b"5", operand=b"5"),
     Write("post", "set", b'"p"'),
 )
+READS: tuple[tuple[str, ...], ...] = ((), ("total",), ("*",))
 
 
 def merged(state: RunState, command: Ask) -> tuple[Write, ...]:
@@ -365,6 +367,9 @@ class History:
                 play.signal(SIGNALS[tape.pick(2)])
             case 9 if tape.pick(3) == 2:
                 self.roll_back()
+            case 8 if play.state.shared is not None and play.state.shared.scopes:
+                scope = sorted(play.state.shared.scopes)[tape.pick(len(play.state.shared.scopes))]
+                play.feed(StateEdited(play.now, scope, (Write("total", "set", b"4"), Write("post", "set", b'"q"'))))
             case 11 if tape.pick(4) == 3:
                 play.terminate()
             case _:
@@ -450,7 +455,7 @@ class History:
         raised = failure(path=path, attempt=attempt, types=("ValueError",) if pick(2) else ())
         retry_at = (0, now, now + SECOND)[pick(3)] if attempt < 4 else 0
         facts: list[Fact] = [
-            StepCompleted(now, path, attempt, b'[[%d],"b",[1,2,3]]' % attempt, self.writes(frame)),
+            StepCompleted(now, path, attempt, b'[[%d],"b",[1,2,3]]' % attempt, self.writes(frame), READS[pick(3)]),
             StepFailed(now, path, attempt, raised, retry_at),
             AttemptLost(now, path, attempt, self.reason(step), retry_at, began=not pick(4)),
         ]

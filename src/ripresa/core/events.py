@@ -110,7 +110,7 @@ class RunStarted:
     core: int = 3
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
     again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
-    expected."""
+    expected, and restored a state in the order in which its fields had been written."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""

@@ -315,7 +315,8 @@ class Shared:
         """Take back everything that was written at the place of a mark since then."""
         path, fields, count = mark
         if path in self.scopes:
-            changed = differing(self.scopes[path], fields)
+            now = self.scopes[path]
+            changed = differing(in_order(now), in_order(fields)) if run.core > 2 else differing(now, fields)
             if changed is not None:
                 self.scopes[path] = fields
                 run.consequences.append(StateRestored(path, *changed))
@@ -343,6 +344,11 @@ def after(fields: Fields, writes: Iterable[Write]) -> Fields:
 def signed(writes: tuple[Write, ...], path: str) -> tuple[Write, ...]:
     """The writes, each with the path of its writer."""
     return tuple(write if write.by else replace(write, by=path) for write in writes)
+
+
+def in_order(fields: Fields) -> Fields:
+    """The same by name: a state that was written and read again holds its fields in another order."""
+    return dict(sorted(fields.items()))
 
 
 def differing(now: Fields, then: Fields) -> tuple[tuple[Write, ...], tuple[str, ...]] | None:
