@@ -12,7 +12,21 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, InvalidConfig, InvalidValue, Retry, RunFailed, StepError, StepTimeout, chain, step
+from ripresa import (
+    App,
+    Context,
+    Graph,
+    InvalidConfig,
+    InvalidValue,
+    Retry,
+    RunFailed,
+    StepError,
+    StepTimeout,
+    chain,
+    map_each,
+    step,
+    workflow,
+)
 from ripresa.steps import Command, Completed, Secret, python, shell
 from tests.steps.test_process import FAMILY, family, gone
 
@@ -249,3 +263,27 @@ def test_a_step_has_a_name_that_paths_can_have() -> None:
     assert shell("/opt/my tool").name == "my_tool"
     assert shell("true", name="check").name == "check"
     assert os.path.basename(sys.executable)
+
+
+# --- in every form of a workflow
+
+
+async def test_a_durable_function_and_a_graph_run_programs_too() -> None:
+    count = python("import sys; print(len(sys.stdin.read()))", returns=int, name="count")
+
+    @workflow
+    async def twice(ctx: Context, word: str) -> int:
+        first, second = await ctx.gather(count(word), count(word * 2))
+        return first + second
+
+    @step
+    async def add(one: int, two: int) -> int:
+        return one + two
+
+    g = Graph("both", input=str)
+    one, two = g.add(count(g.input)), g.add(python("print(40)", returns=int, name="forty")(g.input))
+    both = g.returns(g.add(add(one=one.out, two=two.out)).out)
+    async with App("memory:") as app:
+        assert await app.run(twice("ebb")) == 9
+        assert await app.run(both("ab")) == 42
+        assert await app.run(chain(map_each(count))(["a", "bb"])) == [1, 2]
