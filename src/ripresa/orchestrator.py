@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
@@ -22,6 +22,8 @@ from .core.view import RunView, StepView
 from .ports import RunHead
 from .runtime.documents import is_document, load_document, load_target_document
 from .runtime.values import Values
+
+T = TypeVar("T")
 
 NEAR = 60.0
 """Seconds for which an execution stays with a run that waits for time to pass."""
@@ -90,7 +92,7 @@ class WorkflowOrchestrator:
     ) -> None:
         await self._leave()
 
-    def register(self, name: str, entry: Any) -> Any:
+    def register(self, name: str, entry: T, /) -> T:
         """Let documents name a step, flow, function or class; see `Library.register`."""
         return self.library.register(name, entry)
 

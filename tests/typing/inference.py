@@ -29,6 +29,7 @@ from ripresa import (
     Handle,
     Handoff,
     Hook,
+    Library,
     LimitReaching,
     Limits,
     Migration,
@@ -60,6 +61,8 @@ from ripresa import (
     ValidationResult,
     Veto,
     Workflow,
+    WorkflowOrchestrator,
+    WorkflowResult,
     after,
     agent,
     approval,
@@ -72,6 +75,7 @@ from ripresa import (
     choose,
     current,
     delay,
+    export_document,
     fallback,
     first_of,
     first_success,
@@ -79,6 +83,7 @@ from ripresa import (
     for_range,
     intercept,
     llm,
+    load_document,
     map_each,
     migration,
     n_of,
@@ -700,3 +705,25 @@ async def ready_made(app: App) -> None:
     assert_type(chain(shout).then(human("Shall I?")), Chain[str, None])
     App("memory:", webhooks=[Endpoint("a", "https://a.example", key, events=("run.failed",))])
     assert_type(await Incoming("a", key, to_run).receive(app, {}, b""), Received)
+
+
+library = Library()
+
+
+@library.type("measure")
+@step
+async def measure(text: str) -> int:
+    return len(text)
+
+
+async def documents() -> None:
+    assert_type(await measure("x"), int)
+    assert_type(await library.register("length", length)("x"), int)
+    assert_type(await load_document("flow.yaml", library=library, modules=["reports.*"])("x"), Any)
+    assert_type(export_document(chain(length)), dict[str, Any])
+    async with WorkflowOrchestrator("memory:", library=library) as orchestrator:
+        result = await orchestrator.execute_workflow({"id": "x", "steps": ["a:b"]}, "ann", input=3)
+        assert_type(result, WorkflowResult)
+        assert_type(result.steps["a"].tokens, int)
+        assert_type(await orchestrator.cancel(result.run_id), WorkflowResult)
+        assert_type(await orchestrator.register("length", length)("x"), int)

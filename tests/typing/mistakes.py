@@ -17,6 +17,7 @@ from ripresa import (
     Context,
     Graph,
     Handle,
+    Library,
     LimitReaching,
     Limits,
     Observed,
@@ -29,6 +30,7 @@ from ripresa import (
     Skip,
     UndoEnding,
     Veto,
+    WorkflowOrchestrator,
     after,
     agent,
     approval,
@@ -41,12 +43,14 @@ from ripresa import (
     choose,
     current,
     delay,
+    export_document,
     fallback,
     first_of,
     fold,
     for_range,
     intercept,
     llm,
+    load_document,
     map_each,
     migration,
     n_of,
@@ -539,3 +543,16 @@ async def transactions() -> None:
     t.execute("DELETE FROM a WHERE b = ?", 1)  # M282 execute: a value, not a sequence of them
     t.execute(1)  # M283 execute: no statement
     t.fetch("SELECT 1")  # M284 fetch: not awaited
+
+
+async def documents() -> None:
+    load_document(3)  # M230 a document that is a number
+    load_document("flow.yaml", modules=3)  # M231 modules that are a number
+    export_document(length)  # M232 a step is no flow
+    Library({"x": length}).find(3)  # M233 a name that is a number
+    orchestrator = WorkflowOrchestrator()
+    orchestrator.execute_workflow("flow.yaml")  # M234 await forgotten, as a statement
+    result = await orchestrator.execute_workflow("flow.yaml", 3)  # M235 a user that is a number
+    number: int = result.status  # M236 a status is a text
+    print(result.outptu, number)  # M237 a misspelt field of a result
+    (await orchestrator.list("ann")).status  # M238 a list of runs has no status
