@@ -52,7 +52,8 @@ class Append:
     @property
     def risky(self) -> bool:
         """Whether it performs statements of the user's, which may fail."""
-        return any(isinstance(change, Written) for change in self.batch.shared)
+        shared = self.batch.shared
+        return bool(shared) and any(isinstance(change, Written) for change in shared)
 
     @property
     def row(self) -> tuple[int, int, int, bytes]:
