@@ -118,6 +118,10 @@ class Reporting(Protocol):
         """The models of the app, by name."""
         ...
 
+    async def ensure(self, tokens: int, cost: float) -> None:
+        """The step is about to use so much."""
+        ...
+
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
         """The step made a result file."""
         ...
@@ -239,6 +243,14 @@ class Sends:
         """The models of the app, by name; none outside a run."""
         return self._reporting().models()
 
+    async def ensure(self, *, tokens: int = 0, cost: float = 0.0) -> None:
+        """Hold at least so much of what the limits leave, for what is used next; what is held already counts.
+
+        For steps that use something again and again: one call's worth is held, however many there are. Otherwise the
+        same as `reserve`.
+        """
+        await self._reporting().ensure(tokens, cost)
+
     def send(self, run: str, signal: Signal[A], value: A, /, *, id: str = "") -> None:
         """Send another run a signal, if and only if this step completes: it becomes durable in that transaction.
 
@@ -303,6 +315,10 @@ class Nowhere:
     def models(self) -> Mapping[str, Any]:
         """See `Reporting`."""
         return MappingProxyType({})
+
+    async def ensure(self, tokens: int, cost: float) -> None:
+        """See `Reporting`."""
+        return
 
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
         """See `Reporting`."""

@@ -14,8 +14,10 @@ from ripresa import (
     Context,
     Graph,
     InvalidConfig,
+    Limits,
     Retry,
     RipresaError,
+    RunCancelled,
     RunFailed,
     StepContext,
     StepError,
@@ -29,7 +31,7 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.events import CallFailed, CallRecorded, Interacted
-from ripresa.testing.answers import Answer, Fault, ToolUse, use, value
+from ripresa.testing.answers import Answer, Fault, Slow, ToolUse, use, value
 from ripresa.testing.fake_model import FakeModel
 from ripresa.testing.model_server import ModelServer
 from tests.runtime.stage import journal_of
@@ -258,6 +260,47 @@ async def test_the_next_attempt_repeats_no_call_that_has_ended() -> None:
     assert called == ["hi", "hi"]
     assert len(fake.requests) == 3
     assert len(set(keys)) == len(keys) == 6
+
+
+async def test_a_run_that_failed_is_taken_up_without_repeating_what_had_ended() -> None:
+    looked: list[str] = []
+
+    @tool
+    async def look(word: str) -> str:
+        looked.append(word)
+        return word.upper()
+
+    writer = Agent("writer", input=str, output=str, tools=[look])
+    app, fake = app_with(use("look", word="tide"), Fault(status=400), "Done.")
+    async with app:
+        handle = await app.start(writer("x"), id="r")
+        with pytest.raises(RunFailed, match="scripted"):
+            await handle.result()
+        await handle.resume()
+        assert await handle.result() == "Done."
+    assert (looked, len(fake.requests)) == (["tide"], 3)
+
+
+async def test_a_run_is_cancelled_in_the_middle_of_a_model_call() -> None:
+    app, _ = app_with(Slow(30))
+    async with app:
+        handle = await app.start(Agent("writer", input=str, output=str)("x"))
+        await asyncio.sleep(0)
+        await handle.cancel("enough")
+        with pytest.raises(RunCancelled):
+            await handle.result()
+
+
+async def test_one_call_is_held_of_the_limits_however_many_there_are() -> None:
+    calls = [Answer(uses=(ToolUse("search", {"query": "x"}),), tokens=(10, 0))] * 5
+    greedy = Agent("writer", input=str, output=str, tools=[search], max_tokens=50)
+    app, fake = app_with(*calls, "Done.", *calls)
+    async with app:
+        assert await app.run(greedy("x"), limits=Limits(tokens=200)) == "Done."  # five times 50 would be too much
+        with pytest.raises(RunFailed) as caught:
+            await app.run(greedy("x"), limits=Limits(tokens=90))
+    assert caught.value.failure.code == "limit_exceeded"
+    assert len(fake.requests) < 11
 
 
 async def test_who_sent_what_to_whom_is_recorded_once() -> None:

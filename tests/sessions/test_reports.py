@@ -183,6 +183,7 @@ async def test_outside_a_run_nothing_is_told() -> None:
     current().interaction("a", "b", "call", 1)
     current().write("text")
     assert dict(current().models) == {}
+    await current().ensure(tokens=1)
 
 
 async def test_text_is_told_to_watchers_as_it_is_written(app: App) -> None:

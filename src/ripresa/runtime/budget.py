@@ -132,6 +132,12 @@ class Budget:
         if refused is not None:
             raise self._refuse(running, refused, self._driver.head.session)
 
+    async def ensure(self, running: Running, tokens: int, money: float) -> None:
+        """Hold at least so much for an attempt; what it holds already counts. Raises `RipresaError(limit_exceeded)`."""
+        held = self._held.get(running.place, {})
+        more = max(0, tokens - int(held.get("tokens", 0))), max(0.0, money - held.get("money", 0))
+        await self.reserve(running, *more)
+
     def require(self, running: Running, asked: dict[str, float]) -> None:
         """Raise `RipresaError(limit_exceeded)` unless so much more may be used."""
         refused = refusal(self.limits, self._total(), asked)

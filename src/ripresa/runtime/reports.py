@@ -115,6 +115,11 @@ class Report:
         text = encode(content, where=f"{self._running.path}, {kind} of {sender} to {receiver}")
         self._told.append((sender, receiver, kind, self._driver.keeper.keep(text)))
 
+    async def ensure(self, tokens: int, cost: float) -> None:
+        """See `StepContext.ensure`."""
+        if self._driver.budget is not None:
+            await self._driver.budget.ensure(self._running, tokens, cost)
+
     def models(self) -> Mapping[str, Any]:
         """See `StepContext.models`."""
         return self._driver.engine.gateway

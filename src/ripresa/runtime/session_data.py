@@ -165,6 +165,10 @@ class Reading:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("interaction")
 
+    async def ensure(self, tokens: int, cost: float) -> None:
+        """Raises `RipresaError(invalid_state)`."""
+        raise _only_steps("ensure")
+
     def models(self) -> Mapping[str, Any]:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("models")

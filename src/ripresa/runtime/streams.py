@@ -146,7 +146,7 @@ class _StageReport:
         self._running = running
         report = running.reporting()
         self.use, self.touch = report.use, report.touch
-        self.write, self.tell, self.models = report.write, report.tell, report.models
+        self.write, self.tell, self.models, self.ensure = report.write, report.tell, report.models, report.ensure
 
     def session(self) -> ReadSession:
         """The session, to read."""

@@ -99,7 +99,7 @@ async def _one(context: StepContext, model: Model, request: ModelRequest) -> Mod
     if request.max_tokens is not None:
         expected = _expected(request)
         price = model.price(request, expected, request.max_tokens)
-        await context.reserve(tokens=expected + request.max_tokens, cost=price or 0.0)
+        await context.ensure(tokens=expected + request.max_tokens, cost=price or 0.0)
     answer = await model.answer(request, context.write)
     context.usage(tokens=answer.tokens, cost=answer.cost or 0.0)
     if answer.finish == "content_filter" and not answer.text and not answer.calls:
