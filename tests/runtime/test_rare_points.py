@@ -8,6 +8,7 @@ import pytest
 from ripresa import (
     Again,
     App,
+    Breaker,
     Cancel,
     CancelAsking,
     CheckpointNaming,
@@ -533,3 +534,30 @@ async def test_what_is_observed_of_a_child_says_who_started_it() -> None:
     async with in_memory(hooks=[look]) as app:
         assert await app.run(starts(), id="r") == 8
     assert seen == {"r": "", "child": "r"}
+
+
+# --- async hooks that fail
+
+
+async def test_a_critical_async_hook_that_fails_and_is_left_out_fails_the_step() -> None:
+    asked: list[Any] = []
+
+    async def bad(about: Any) -> None:
+        asked.append(about)
+        raise ValueError("oops")
+
+    for critical, codes in ((True, ["hook_failed", "hook_failed"]), (False, ["", ""])):
+        asked.clear()
+        guard = Hook("before", bad, step="double", critical=critical, breaker=Breaker(1, "1 minute"))
+        async with in_memory(hooks=[guard]) as app:
+            found = [code_of(await (await app.start(chain(double)(1))).outcome()) for _ in range(2)]
+        assert (found, len(asked)) == (codes, 1)
+
+
+async def test_a_run_that_waits_for_a_hook_goes_on_where_others_stand_now() -> None:
+    memory = Memory()
+    async with in_memory(memory, hooks=[slow("before", None, asyncio.Event())]) as app:
+        await app.start(flow(1), id="r")
+        await turns(5)
+    async with in_memory(memory, hooks=[hook("complete", None)[0]]) as app:
+        assert await (await app.resume("r", flow)).result() == 4
