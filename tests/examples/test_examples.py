@@ -36,6 +36,12 @@ SCRIPTS = {
         "Tides: The moon pulls at the sea.",
         "writer called look_up\nwriter called send",
     ],
+    "updates.py": [
+        "Standing(leader='ann', amount=120, left=2)\nStanding(leader='ann', amount=120, left=2)",
+        "update_refused: ",
+        "sold to ann for 150",
+    ],
+    "outbox.py": ["ann sits on 7", "ticket for seat 7", "letter to ann@example.org {'seat': 7}"],
     "signals.py": ["order 7 shipped from shelf 3"],
     "chain.py": ["9 words, the longest is 'twilight'", "Summary(words=9, longest='notebooks')"],
     "graph.py": ["3 x lamp on the way, 135.00 to pay", "no more lamps than the stock has; you are on the list"],

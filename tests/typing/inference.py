@@ -37,10 +37,12 @@ from ripresa import (
     Narrow,
     Node,
     Observed,
+    PlannedStep,
     Pool,
     Query,
     Recorded,
     Redirect,
+    Rehearsal,
     Replace,
     Retry,
     Rule,
@@ -727,3 +729,13 @@ async def documents() -> None:
         assert_type(result.steps["a"].tokens, int)
         assert_type(await orchestrator.cancel(result.run_id), WorkflowResult)
         assert_type(await orchestrator.register("length", length)("x"), int)
+
+
+async def proofs(app: App, handle: Handle[str]) -> None:
+    rehearsal = await app.rehearse(shout("tides"))
+    assert_type(rehearsal, Rehearsal)
+    assert_type(rehearsal.steps, tuple[PlannedStep, ...])
+    assert_type(await handle.update(Update("rise", int, str), 3), str)
+    await handle.reconcile("pay", failed="no", by="ann")
+    assert_type(Rule.required_output(severity="warning"), Rule)
+    assert_type(chain(shout).with_rules(Rule.required_output()), Chain[str, str])

@@ -26,9 +26,11 @@ from ripresa import (
     Redirect,
     Replace,
     RollbackStarting,
+    Rule,
     Signal,
     Skip,
     UndoEnding,
+    Update,
     Veto,
     WorkflowOrchestrator,
     after,
@@ -556,3 +558,16 @@ async def documents() -> None:
     number: int = result.status  # M236 a status is a text
     print(result.outptu, number)  # M237 a misspelt field of a result
     (await orchestrator.list("ann")).status  # M238 a list of runs has no status
+
+
+async def proofs(app: App, handle: Handle[str]) -> None:
+    await handle.update(Update("rise", int, str), "3")  # M310 update: a value of another type
+    answer: int = await handle.update(Update("rise", int, str), 3)  # M311 update: its answer is a text
+    handle.update(Update("rise", int, str), 3)  # M312 await forgotten, as a statement
+    await app.rehearse(length(3))  # M313 rehearse: the input of the step
+    (await app.rehearse(shout("a"))).planned  # M314 a misspelt field of a rehearsal
+    await handle.reconcile("pay", completed=answer)  # M315 reconcile: nobody says it
+    await handle.reconcile("pay", retry="yes", by="ann")  # M316 reconcile: no yes or no
+    chain(shout).with_rules(lambda text: bool(text))  # M317 a function that is no rule
+    Rule.required_output(severity="fatal")  # M318 a severity that there is not
+    Rule.custom("long", 3)  # M319 a rule without a function
