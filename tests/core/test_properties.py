@@ -333,7 +333,12 @@ class History:
         return play
 
     def again(self) -> bool:
-        """Whether an ended run goes on: reopened, or undone."""
+        """Whether an ended run goes on: reopened, or undone.
+
+        A second undo tries again what could not be undone, at the same place: an undo always has the same key, so the
+        same path and attempts from 1. A report of the first time would count for it (see the test below); none comes,
+        for an attempt reports once, and one that was given up comes late as `LateOutcome`. So those are forgotten here.
+        """
         play, tape = self.play, self.tape
         if self.reopened == 2 or not tape.pick(3):
             return False
@@ -342,9 +347,7 @@ class History:
             play.reopen()
         elif tape.pick(3) == 2:
             play.undo(tape.pick(2) * tape.pick(10))
-            self.old = [
-                fact for fact in self.old if "/undo:" not in getattr(fact, "path", "")
-            ]  # what failed is tried again
+            self.old = [fact for fact in self.old if "/undo:" not in getattr(fact, "path", "")]
         else:
             return False
         return True
@@ -507,6 +510,18 @@ class History:
                 assert frame.active <= frame.node.window  # type: ignore[attr-defined]
             elif isinstance(frame, LoopFrame):
                 assert frame.index <= 3
+
+
+def test_a_second_undo_stands_at_the_place_of_the_first_and_has_its_key() -> None:
+    play = Play(Definition("flow", Sequence("flow", (Call("a", undo=Undo(Call("x"))),))), snapshots=True)
+    play.start(b"1")
+    play.done("a", 1)
+    for _ in range(2):
+        play.undo(0)
+        assert [(step.path, step.attempt) for step in play.ledger.steps.values()] == [("a/undo:x", 1)]
+        play.feed(StepFailed(play.now, "a/undo:x", 1, failure()))
+        assert play.status == "undone"
+    play.check_replay()
 
 
 def kinds_of(node: Node[Any]) -> set[str]:
