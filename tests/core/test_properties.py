@@ -515,7 +515,7 @@ class History:
 def test_a_second_undo_stands_at_the_place_of_the_first_and_has_its_key() -> None:
     play = Play(Definition("flow", Sequence("flow", (Call("a", undo=Undo(Call("x"))),))), snapshots=True)
     play.start(b"1")
-    play.done("a", 1)
+    play.done("a")
     for _ in range(2):
         play.undo(0)
         assert [(step.path, step.attempt) for step in play.ledger.steps.values()] == [("a/undo:x", 1)]
