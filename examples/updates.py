@@ -50,9 +50,7 @@ async def main() -> None:
     async with App("memory:") as app:
         handle = await app.start(auction(100))
         print(await handle.update(bid, Bid("ann", 120), id="ann-1"))
-        print(
-            await handle.update(bid, Bid("ann", 120), id="ann-1")
-        )  # sent again: it counts once
+        print(await handle.update(bid, Bid("ann", 120), id="ann-1"))  # sent again: it counts once
         try:
             await handle.update(bid, Bid("bob", 110))
         except RipresaError as error:
