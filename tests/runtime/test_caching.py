@@ -1,16 +1,20 @@
 """Results that other runs may use: found, good for as long as was said, and never in the way."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from ripresa import App, Cache, InvalidConfig, RunFailed, chain, map_each, step, workflow
+from ripresa import App, Cache, InvalidConfig, RunFailed, chain, current, map_each, step, workflow
 from ripresa.context import Context
 from ripresa.core.events import StepCompleted, StepReused
+from ripresa.core.merge import read
+from ripresa.core.values import text_of
+from ripresa.core.view import view_of
 from ripresa.errors import StoreError
 from ripresa.stores.memory import MemoryStore
-from tests.runtime.stage import Wrapped, in_memory, journal_of, on_clock
+from tests.runtime.stage import Wrapped, all_of, in_memory, journal_of, on_clock
 
 asked: list[Any] = []
 
@@ -141,3 +145,31 @@ def test_what_is_wrong_with_a_cache_is_said_all_together() -> None:
     with pytest.raises(InvalidConfig, match=r"ttl is 0.*; key is 'name'"):
         Cache(0, key="name")
     assert Cache("1 h") == Cache(3600)
+
+
+async def test_what_a_step_read_of_the_state_or_wrote_to_it_is_good_for_that_state_only() -> None:
+    @dataclass
+    class Notes:
+        prefix: str = ""
+        found: int = 0
+
+    @step(effect="read", cache=True)
+    async def prefixed(name: str) -> str:
+        asked.append(name)
+        return current().state(Notes).prefix + name
+
+    @step(effect="read", cache=True)
+    async def counted(name: str) -> str:
+        asked.append(name)
+        current().state(Notes).found = 1
+        return name
+
+    flow = chain(prefixed).then(counted).with_state(Notes)
+    async with in_memory() as app:
+        assert await app.run(flow("a"), state=Notes("x")) == "xa"
+        handle = await app.start(flow("a"), state=Notes("y"))
+        assert await handle.result() == "ya"
+        view = view_of(await all_of(handle))
+        assert view.state is not None
+        assert read(view.state.fields["found"], text_of) == b"1"
+    assert asked == ["a", "xa", "a", "ya"]

@@ -254,7 +254,7 @@ class Condition(Deciding):
         return _parsed(op, given, custom or {})
 
     @property
-    def __name__(self) -> str:
+    def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - of the instance
         """The text, which is recorded with a decision."""
         return str(self)
 

@@ -447,7 +447,7 @@ async def _cached(running: Running, cache: Cache) -> Fact:
     if found is not None:
         return found
     fact = await attempt(running, afresh=True)
-    if isinstance(fact, StepCompleted):
+    if isinstance(fact, StepCompleted) and not fact.reads and not fact.writes:  # else it is good for this state only
         await caching.keep(running, cache, key, fact.output)
     return fact
 

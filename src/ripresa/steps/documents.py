@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -73,7 +73,7 @@ def schema_type(schema: dict[str, Any]) -> Any:
 
 
 def _http_step(method: str, url: str = "", **options: Any) -> Any:
-    return _http(method, url, **options)
+    return cast("Any", _http(method, url, **options))
 
 
 def _shell_step(command: list[str], **options: Any) -> Any:
