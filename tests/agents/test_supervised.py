@@ -115,3 +115,15 @@ async def test_what_is_made_here_is_found_by_the_name_under_which_it_stands() ->
     assert target_of(runnable_of(llm("?", output=str))) == ""
     assert target_of(runnable_of(step(abs))) == ""
     assert target_of(chain(plain)) == ""
+
+
+async def test_what_is_granted_is_one_call_and_not_all_of_its_id() -> None:
+    both = Answer(uses=(ToolUse("send", {"to": "eve"}, "1"), ToolUse("send", {"to": "bob"}, "1")))
+    async with App("memory:", models={"writes": FakeModel(both, "Done.")}) as app:
+        handle = await app.start(asking("go"))
+        await opened(app)
+        await handle.reject(by="ann")
+        await opened(app)
+        await handle.approve(by="ann")
+        assert await handle.result() == "Done."
+    assert sent == ["bob"]

@@ -1,5 +1,6 @@
 """Tools: what models are told about them, and what guards them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,27 @@ async def test_outside_a_run_a_tool_that_gives_an_awaitable_is_awaited() -> None
 
     made = tool(name="later")(lambda: later())
     assert (await Guarded("a", made)("")).text == "later"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"maybe": "%s"}', '{"several": ["a", "%s"]}', '{"named": {"x": ["%s"]}}', '{"texts": ["%s"]}'],
+)
+async def test_no_path_within_an_argument_leads_out_of_the_sandbox(place: Path, arguments: str) -> None:
+    def look(
+        maybe: Path | None = None,
+        several: list[Path] = [],  # noqa: B006 - never changed
+        named: dict[str, list[Path]] = {},  # noqa: B006 - never changed
+        texts: list[str] = [],  # noqa: B006 - never changed
+    ) -> str:
+        return repr((maybe, several, named, texts))
+
+    made = tool(sandbox=Sandbox(place / "work", paths=("texts",)))(look)
+    fake = FakeModel(*(use("look", **json.loads(arguments % path)) for path in ("/etc/passwd", "in.txt")), "Done.")
+    async with App("memory:", models={"*": fake}) as app:
+        await app.run(Agent("a", input=str, output=str, tools=[made])("go"))
+    outside, inside = fake.requests[2].results
+    assert outside.startswith("failed (outside_workspace)")
+    assert str(place / "work" / "in.txt") in inside
+    with pytest.raises(InvalidConfig, match="no root"):
+        tool(sandbox=Sandbox())(look)

@@ -74,9 +74,9 @@ def supervised(
         turned = await going_on(made.begin(input))
         while turned.talk.asks:
             talk = turned.talk
-            for call in talk.asks:
+            for index, call in enumerate(talk.asks):
                 if call.name in asking:
-                    talk.granted[call.id] = await _decided(ctx, made, call, options)
+                    talk.granted[str(index)] = await _decided(ctx, made, call, options)
             turned = await going_on(talk)
         return decode(turned.answer.encode(), made.output)
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar, cast, overload
+from typing import Any, Final, Protocol, TypeVar, cast, get_args, overload
 from urllib.parse import urlsplit
 
 from typing_extensions import ParamSpec, override
@@ -59,16 +59,29 @@ class Sandbox:
         """The arguments with whole paths. Raises `StepError` for what leads outside."""
         found = dict(arguments)
         for name, given in arguments.items():
-            if name in self.paths or kinds.get(name) is Path:
-                place = inside(Path(self.root), str(given))
-                found[name] = place if kinds.get(name) is Path else str(place)
+            if name in self.paths or _holds_path(kinds.get(name)):
+                found[name] = self._placed(given, named=name in self.paths)
             if name in self.urls:
                 self._check_host(str(given))
         return found
 
+    def _placed(self, given: Any, *, named: bool) -> Any:
+        """What was given with whole paths, also of those that stand in lists, sets and objects."""
+        if isinstance(given, Path):
+            return inside(Path(self.root), str(given))
+        if isinstance(given, str):
+            return str(inside(Path(self.root), given)) if named else given
+        if isinstance(given, Mapping):
+            mapping: dict[Any, Any] = dict(given)
+            return {self._placed(key, named=named): self._placed(each, named=named) for key, each in mapping.items()}
+        if isinstance(given, list | tuple | set | frozenset):
+            several = cast("Iterable[Any]", given)
+            return type(given)(self._placed(each, named=named) for each in several)
+        return given
+
     def _check_host(self, url: str) -> None:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host = "" if "\\" in url else parts.hostname or ""  # where a host ends then, no two readers agree
         if parts.scheme not in ("http", "https") or not any(fnmatchcase(host, each) for each in self.hosts):
             raise StepError(
                 f"{url!r} does not lead to {', '.join(self.hosts)}",
@@ -211,12 +224,17 @@ def _sandbox_problems(sandbox: Sandbox | None, kinds: Mapping[str, Any], *, is_o
     if sandbox is None:
         return []
     unknown = [each for each in (*sandbox.paths, *sandbox.urls) if each not in kinds]
-    has_paths = bool(sandbox.paths) or Path in kinds.values()
+    has_paths = bool(sandbox.paths) or any(map(_holds_path, kinds.values()))
     return [
         f"sandbox names {', '.join(unknown)}, which the tool does not take" if unknown and not is_open else None,
         "sandbox has no root for the paths" if has_paths and not sandbox.root else None,
         "sandbox has no hosts for the urls" if sandbox.urls and not sandbox.hosts else None,
     ]
+
+
+def _holds_path(kind: Any) -> bool:
+    """Whether a path may stand in a value of a type: `Path`, `Path | None`, `list[Path]`."""
+    return kind is Path or any(map(_holds_path, get_args(kind)))
 
 
 def is_open(made: Step[..., Any]) -> bool:

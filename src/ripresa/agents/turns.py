@@ -51,7 +51,7 @@ class Talk:
     wrong: int = 0
     asks: list[ToolCall] = field(default_factory=list[ToolCall])
     granted: dict[str, str] = field(default_factory=dict[str, str])
-    """What people said about calls, by the id of the call: empty if they granted it, else why not."""
+    """What people said about calls, by their place in `asks` (two may have one id): empty if granted, else why not."""
     asked: str = ""
     """What it began with, where that is to be remembered."""
 
@@ -132,15 +132,17 @@ class Talker:
             raise self._over(f"{talk.calls} calls of tools, {self.bounds.calls} are allowed")
 
     async def _use(self, talk: Talk, calls: Iterable[ToolCall]) -> None:
-        talk.messages.extend(await asyncio.gather(*(self._called(talk, call) for call in calls)))
+        talk.messages.extend(
+            await asyncio.gather(*(self._called(talk, call, str(index)) for index, call in enumerate(calls)))
+        )
 
-    async def _called(self, talk: Talk, call: ToolCall) -> Message:
+    async def _called(self, talk: Talk, call: ToolCall, place: str) -> Message:
         guarded = self.tools.get(call.name)
         if guarded is None:
             there = ", ".join(self.tools) or "none"
             return _told(call, f"failed (unknown_tool): there is no tool {call.name!r}, there are: {there}")
-        if talk.granted.get(call.id):
-            return _told(call, f"failed (rejected): {talk.granted[call.id]}")
+        if talk.granted.get(place):
+            return _told(call, f"failed (rejected): {talk.granted[place]}")
         result: ToolResult = await current().call(guarded, call.arguments)
         return _told(call, result.text)
 
