@@ -17,6 +17,7 @@ from ripresa import App, InvalidConfig, InvalidValue, Limits, Retry, RunFailed, 
 from ripresa.errors import is_retryable
 from ripresa.steps import AgentStep, AgentWork, Dialect, Secret, cli_agent
 from ripresa.steps.dialects import DIALECTS, Broke, Said, SessionSeen, Turned, Used
+from ripresa.steps.worktrees import Worktree
 from ripresa.testing.model_server import ModelServer
 from tests.steps.test_process import alive, gone
 
@@ -510,3 +511,16 @@ async def test_the_real_kilo_code_works_with_a_model_on_this_machine(
         assert work.cost > 0
         server.reply("It turned.")
         assert any("tide turns" in json.dumps(each.body) for each in server.requests)
+
+
+async def test_a_worktree_that_was_not_finished_is_made_anew(repository: Path, tmp_path: Path) -> None:
+    base = git(repository, "rev-parse", "HEAD").strip()
+    place = tmp_path / "trees" / "a"
+    git(repository, "worktree", "add", "--detach", "--no-checkout", str(place), base)
+    (repository / ".git" / "worktrees" / "a" / "locked").write_text("initializing")  # as git leaves it when killed
+    worktree = Worktree(repository, place, base)
+    await worktree.make()
+    assert await worktree.changes(1000) == ("", [])
+    (place / "new.txt").write_text("new")
+    await worktree.make()
+    assert (await worktree.changes(1000))[1] == ["new.txt"]

@@ -181,3 +181,17 @@ async def test_a_model_without_a_network_fails_as_others_do() -> None:
 
 def test_models_have_names() -> None:
     assert [name_of(each) for each in ("gpt-4o", ModelEndpoint("llama3"), FakeModel())] == ["gpt-4o", "llama3", "fake"]
+
+
+def test_a_server_is_sent_no_key_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
+    monkeypatch.setenv("TEAM_KEY", "of-the-team")
+
+    def key(variable: str) -> str:
+        model: Any = Gateway({}).find(ModelEndpoint("llama3", "http://127.0.0.1:1/v1", variable))
+        return str(model._client().client.api_key)
+
+    assert (key(""), key("TEAM_KEY")) == ("not-set", "of-the-team")
+    with pytest.raises(RipresaError, match="set NO_KEY") as caught:
+        key("NO_KEY")
+    assert caught.value.code == "model_not_configured"

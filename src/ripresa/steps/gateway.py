@@ -84,7 +84,8 @@ class Gateway(Mapping[str, Any]):
 
     def _client(self, endpoint: ModelEndpoint) -> Model:
         address = endpoint.base_url or os.environ.get(BASE_URL, "")
-        key = os.environ.get(endpoint.key_variable or KEY, "")
+        variable = endpoint.key_variable or ("" if endpoint.base_url else KEY)  # OpenAI's key is nobody else's
+        key = os.environ.get(variable, "")
         at = endpoint, address, key
         if at not in self._made:
             from .providers import ProviderModel

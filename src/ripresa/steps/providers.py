@@ -103,7 +103,7 @@ class ProviderModel:
 
     def _openai(self) -> Any:
         """OpenAI's chat completions, at OpenAI or at any server that speaks them."""
-        if not self._key and not self._address:
+        if not self._key and (self._endpoint.key_variable or not self._address):
             variable = self._endpoint.key_variable or KEY
             raise RipresaError(
                 f"there is no key for {self.provider}:{self.name}",

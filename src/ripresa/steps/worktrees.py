@@ -50,10 +50,17 @@ class Worktree:
     async def make(self) -> None:
         """Check it out, unless an earlier attempt has; what that left in it stays."""
         if (self.place / ".git").exists():
-            return
+            if not await self._is_half_made():
+                return
+            await _git(self.repository, "worktree", "remove", "--force", "--force", str(self.place))
         self.place.parent.mkdir(parents=True, exist_ok=True)
         await _git(self.repository, "worktree", "prune")
         await _git(self.repository, "worktree", "add", "--detach", "--force", str(self.place), self.base)
+
+    async def _is_half_made(self) -> bool:
+        """Whether an earlier attempt ended while it was checked out: git keeps it locked until it has all its files."""
+        folder = Path((await _git(self.place, "rev-parse", "--absolute-git-dir")).decode().strip())
+        return (folder / "locked").is_file()
 
     async def changes(self, most: int) -> tuple[str, list[str]]:
         """What differs from its commit, committed or not, as a diff that git can apply, and the names of the files.
