@@ -5,6 +5,7 @@
 import asyncio
 import base64
 import json
+import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -161,6 +162,9 @@ def test_what_retry_after_says() -> None:
     assert 50 < asked_by(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) <= 60
     assert 50 < asked_by(format_datetime((datetime.now(UTC) + timedelta(seconds=60)).replace(tzinfo=None))) <= 60
     assert [asked_by(text) for text in ("", "soon", "-1", "Wed, 21 Oct 2015 07:28:00 GMT")] == [0.0] * 4
+    assert [
+        asked_by(f"Mon, 01 Jan {year} 00:00:00 {zone}") for year, zone in (("9" * 14, "GMT"), ("2024", "+" + "9" * 20))
+    ] == [0.0] * 2
 
 
 @pytest.mark.parametrize(
@@ -429,3 +433,19 @@ def test_the_names_are_listed_and_no_others() -> None:
     assert [getattr(steps, name) for name in steps.__all__]
     with pytest.raises(AttributeError):
         steps.nothing  # noqa: B018
+
+
+def test_a_step_is_called_the_same_in_every_process() -> None:
+    code = """
+from ripresa.steps import cli_agent, http
+print(http("GET", "https://example.org").fn.__qualname__, cli_agent("kilo").fn.__qualname__)
+"""
+    found = {subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout for _ in range(2)}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", ["ok", "again"])
+def test_statuses_are_a_list_of_numbers(name: str) -> None:
+    options: dict[str, Any] = {name: 200}
+    with pytest.raises(InvalidConfig, match=f"{name} is 200, must be a list"):
+        http("GET", "https://example.org", **options)

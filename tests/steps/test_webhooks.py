@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,28 @@ def test_a_sender_of_ones_own_cannot_stand_beside_webhooks() -> None:
 
     with pytest.raises(InvalidConfig, match="senders has 'webhook'"):
         App("memory:", senders={"webhook": post}, webhooks=[Endpoint("a", "https://a.example", KEY)])
+
+
+async def test_an_answer_that_trickles_is_not_waited_for(taker: Service) -> None:
+    done, gone = asyncio.Event(), asyncio.Event()
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while not done.is_set():
+            writer.write(b"x: y\r\n")
+            await asyncio.sleep(0.02)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        gone.set()
+
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        place = Endpoint(
+            "slow", f"http://127.0.0.1:{port}/", endpoint(taker).secret, allow=("127.0.0.1",), patience=0.2
+        )
+        with pytest.raises(StepError, match="slow: TimeoutError"):
+            await Webhooks([place]).deliver(Outgoing("r", "", "webhook", "slow", "id", b"{}", 0))
+        done.set()
+        await gone.wait()

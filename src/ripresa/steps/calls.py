@@ -222,6 +222,7 @@ def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[s
         None if pages is None or isinstance(pages, Pages) else f"pages is {pages!r}, must be Pages(...)",
         None if good else "auth must be a Secret, or a user and a Secret",
         None if _is_whole(own.get("redirects", 0)) else "redirects must be a whole number from 0",
+        *(_bad_statuses(own.get(name, ()), name) for name in ("ok", "again")),
         bad_count(own.get("max_size", 1), "max_size"),
         bad_count(pages.most, "pages.most") if isinstance(pages, Pages) else None,
         *(
@@ -230,6 +231,11 @@ def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[s
         ),
         bad_allow(own.get("allow", ())),
     ]
+
+
+def _bad_statuses(value: Any, name: str) -> str | None:
+    good = isinstance(value, Collection) and all(type(each) is int for each in cast("Collection[object]", value))
+    return None if good else f"{name} is {value!r}, must be a list of statuses"
 
 
 def _is_whole(value: object) -> bool:

@@ -6,7 +6,7 @@ A dialect is data and one pure function: an event in, signs out. Whoever runs th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 
@@ -64,7 +64,7 @@ class Dialect:
 
     name: str
     argv: tuple[str, ...]
-    read: Reader
+    read: Reader = field(repr=False)
     model: tuple[str, ...] = ()
     resume: tuple[str, ...] = ()
     last: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ..errors import StepError
@@ -33,12 +33,17 @@ _CLOSED: Final = tuple(
 )  # fmt: skip
 """Private, loopback, link-local (where metadata services are), shared, documentation, multicast, reserved; Azure's."""
 
+_UNICAST: Final = tuple(map(ipaddress.ip_network, ("2000::/3", "64:ff9b::/96", "::ffff:0:0/96")))
+"""All of IPv6 that is given out, and the ways of writing an address of IPv4; the rest leads wherever a network says."""
+
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.ip_network("::/96")
 
 
 def is_public(address: Address) -> bool:
     """Whether an address, and every other that is wrapped in it, is one of the public internet."""
+    if isinstance(address, ipaddress.IPv6Address) and not any(address in each for each in _UNICAST):
+        return False
     return all(each.is_global and not any(each in net for net in _CLOSED) for each in (address, *_wrapped(address)))
 
 
@@ -103,7 +108,7 @@ class Guard:
     """Which addresses may be called, and how names are resolved."""
 
     allowed: tuple[Rule, ...] = ()
-    resolve: Resolve = ask_system
+    resolve: Resolve = field(default=ask_system, repr=False)
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a host that may be called, in order.

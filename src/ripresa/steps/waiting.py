@@ -17,7 +17,7 @@ def asked_by(retry_after: str) -> float:
         return min(float(text[:9]), LONGEST)
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

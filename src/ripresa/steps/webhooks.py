@@ -6,6 +6,7 @@ Law: what is told becomes durable in the batch of what it tells, and is delivere
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -175,9 +176,13 @@ class Webhooks:
             import httpx2
 
             try:
-                async with opened.stream("POST", endpoint.url, content=parcel.body, headers=headers) as answer:
+                # a trickle of an answer would hold the lane past its lease, and others deliver it too
+                async with (
+                    asyncio.timeout(endpoint.patience),
+                    opened.stream("POST", endpoint.url, content=parcel.body, headers=headers) as answer,
+                ):
                     status, asked = answer.status_code, answer.headers.get("retry-after", "")
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, TimeoutError) as error:
                 _fail(parcel, f"{endpoint.name}: {type(error).__name__}")
         took = (datetime.now(UTC) - began).total_seconds()
         fields = {"endpoint": endpoint.name, "id": parcel.id, "run": parcel.run, "status": status, "seconds": took}
