@@ -587,3 +587,29 @@ def test_a_name_is_registered_once() -> None:
         library.register("shout", material.write)
     with pytest.raises(InvalidConfig, match="is a kind of step of Ripresa's own"):
         library.register("map", material.shout)
+
+
+@ran(
+    ("text", "name", "said"),
+    [
+        ("a: !!int word", "x.yaml", "cannot be read as int"),
+        ("a: !!bool maybe", "x.yaml", "cannot be read as bool"),
+        ("a: " + "1" * 5000, "x.yaml", "cannot be read as int"),
+        ("[" + "1" * 5000 + "]", "x.json", "a number is too long"),
+        ("[" + "1," * 100_000 + "1]", "x.json", "more than 100000 parts"),
+    ],
+)
+def test_what_cannot_be_a_value_is_said(text: str, name: str, said: str) -> None:
+    with pytest.raises(InvalidWorkflow, match=said):
+        document_of(text, name)
+
+
+@ran("text", ["string[integer]", "null[any]", "list[" * 3000 + "any" + "]" * 3000])
+def test_a_type_that_takes_no_such_arguments_is_none(text: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        kind_of(text, str)
+    assert caught.value.code == "invalid_type"
+
+
+def test_a_retry_that_is_none_is_said() -> None:
+    assert "retry" in problems({"type": "llm", "retry": {"on": 5}, "config": {"prompt": "Hi"}})[0]

@@ -130,3 +130,24 @@ def test_a_document_inside_may_import_no_more_than_the_one_around_it(file: Path)
     with pytest.raises(InvalidWorkflow) as caught:
         load_document(file, modules=["steps.py"])
     assert [problem.where.split(" ")[0] for problem in caught.value.problems] == [f"{file}:4:44"]
+
+
+def test_a_pattern_of_modules_is_about_the_file_that_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "app" / "tools").mkdir(parents=True)
+    (tmp_path / "evil.py").write_text("raise SystemError")
+    (tmp_path / "app" / "a.yaml").write_text("id: a\nsteps: [{type: tools/../../evil.py:go}]")
+    with pytest.raises(InvalidWorkflow, match=r"may not import '\.\./evil\.py'"):
+        load_document(tmp_path / "app" / "a.yaml", modules=["tools/*"])
+
+
+def test_a_document_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("id: a\nsteps: [{type: subworkflow, config: {workflow: b.yaml}}]")
+    (tmp_path / "b.yaml").write_text("id: b\nsteps: [{type: subworkflow, config: {workflow: a.yaml}}]")
+    with pytest.raises(InvalidWorkflow, match="it holds itself"):
+        load_document(tmp_path / "a.yaml")
+
+
+def test_documents_within_documents_know_the_same_types(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("id: a\nsteps: [{type: subworkflow, config: {workflow: b.yaml}}]")
+    (tmp_path / "b.yaml").write_text("id: b\nsteps: [{type: twice}]")
+    assert load_document(tmp_path / "a.yaml", library=Library({"twice": material.shout})).name == "a"

@@ -61,8 +61,16 @@ def load_document(
         flow = _loaded(Document(dict(source)), Path.cwd(), library, allowed)
         flow.__dict__["_target"] = _inline(source)
         return flow
+    return _from_file(source, library, allowed, ())
+
+
+def _from_file(
+    source: str | os.PathLike[str], library: Library | None, modules: tuple[str, ...] | None, around: tuple[Path, ...]
+) -> DocumentFlow:
     path = Path(source).expanduser().resolve()
-    flow = _loaded(_read(path, str(source)), path.parent, library, allowed)
+    if path in around:
+        raise _refused(str(source), "it holds itself")
+    flow = _loaded(_read(path, str(source)), path.parent, library, modules, (*around, path))
     flow.__dict__["_target"] = str(path)
     return flow
 
@@ -99,19 +107,29 @@ def _read(path: Path, shown: str) -> Document:
     return document_of(text, shown)
 
 
-def _loaded(document: Document, folder: Path, library: Library | None, modules: tuple[str, ...] | None) -> DocumentFlow:
+def _loaded(
+    document: Document,
+    folder: Path,
+    library: Library | None,
+    modules: tuple[str, ...] | None,
+    around: tuple[Path, ...] = (),
+) -> DocumentFlow:
     known = library or Library()
-    reach = reaching(folder, modules)
+    reach = reaching(folder, modules, known, around)
     return flow_of(document, lambda types: Shelf(known, reach, READY, types))
 
 
-def reaching(folder: Path, modules: tuple[str, ...] | None) -> Reach:
-    """What finds what the targets of a document in this folder lead to."""
+def reaching(
+    folder: Path, modules: tuple[str, ...] | None, library: Library | None = None, around: tuple[Path, ...] = ()
+) -> Reach:
+    """What finds what the targets of a document in this folder lead to; `around` are the documents that it is in."""
 
     def reach(target: str, *, as_type: bool = False) -> Any:
         if target.lower().endswith(DOCUMENTS):
-            return load_document(folder / target, modules=modules)
+            return _from_file(folder / target, library, modules, around)
         place, _, name = target.rpartition(":")
+        if place.endswith(".py"):
+            place = os.path.normpath(place)  # a pattern is about the file that it leads to, not how it goes there
         if modules is not None and target not in FREE and not any(fnmatchcase(place, pattern) for pattern in modules):
             raise _refused(target, f"documents may not import {place!r} here")
         if any(part.startswith("_") for part in name.split(".")):

@@ -27,12 +27,15 @@ NAMES: Final[dict[str, Any]] = {
 }
 """The names of types that are nowhere imported from."""
 
+_DEEPEST: Final = 100
 _WORD: Final = re.compile(r"\s*([A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)?|\.\.\.|[\[\],|])")
 
 
 def kind_of(text: object, find: Callable[[str], object]) -> Any:
     """The type that a text names. Raises `InvalidConfig(invalid_type)`, or what `find` raises."""
     words = _words(text)
+    if words.count("[") > _DEEPEST:
+        raise _bad(text)
     kind = _union(words, find, str(text))
     if words:
         raise _bad(text)
@@ -75,7 +78,11 @@ def _kind(words: list[str], find: Callable[[str], object], text: str) -> Any:
     if not words or words[0] != "[":
         return origin
     generic: Any = origin
-    return generic[_arguments(words, find, text)]
+    arguments = _arguments(words, find, text)
+    try:
+        return generic[arguments]
+    except TypeError:  # it takes none, or not so many
+        raise _bad(text) from None
 
 
 def _arguments(words: list[str], find: Callable[[str], object], text: str) -> tuple[Any, ...]:

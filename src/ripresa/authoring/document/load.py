@@ -314,7 +314,7 @@ class Loader:
             return None
         try:
             made = maker.make(**given) if isinstance(maker, Maker) else maker(**given)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             self.notes.add(path, f"{maker.__name__}: {error}", code="invalid_config")
             return None
         return self.renamed(made, name) if isinstance(maker, Maker) else Step[..., Any](made, Options(name=name))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ...core.durations import seconds
 from ...core.limits import Limits
 from ...core.retry import Retry
+from ...errors import InvalidConfig
 from ..cache import Cache
 from ..hooks import Hook
 from ..pool import Pool
@@ -67,7 +68,10 @@ def _attempts(loader: Loader, item: Config) -> dict[str, Any]:
 
 def retry_from(data: Any) -> Any:
     """A retry policy. Raises `InvalidConfig`, `TypeError` becomes one."""
-    return Retry(**_known(data, "retry", RETRY)) if is_object(data) else data
+    try:
+        return Retry(**_known(data, "retry", RETRY)) if is_object(data) else data
+    except TypeError as error:
+        raise InvalidConfig(f"retry: {error}", op="retry") from error
 
 
 RETRY = ("attempts", "wait", "backoff", "max_wait", "jitter", "on", "never")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from importlib import import_module
 from io import StringIO
@@ -82,6 +83,8 @@ class _Json(_Reader):
 
     def read(self) -> Any:
         """The data; what is wrong is noted."""
+        self._count = 0
+        self._breaks = [match.start() for match in re.finditer("\n", self.text)]
         try:
             end, found = self._value(self._skip(0), ())
             if self._skip(end) != len(self.text):
@@ -92,6 +95,9 @@ class _Json(_Reader):
 
     def _value(self, at: int, path: Path) -> tuple[int, Any]:
         self.positions[path] = self._position(at)
+        self._count += 1
+        if self._count > MOST:
+            raise self._stop(f"it has more than {MOST} parts", at)
         if len(path) > DEEPEST:
             raise self._stop("it is nested too deep", at)
         first = self.text[at : at + 1]
@@ -108,7 +114,10 @@ class _Json(_Reader):
         number = _NUMBER.match(self.text, at)
         if number is None:
             raise self._stop("a value is missing", at)
-        return number.end(), json.loads(number[0])
+        try:
+            return number.end(), json.loads(number[0])
+        except ValueError:
+            raise self._stop("a number is too long", at) from None
 
     def _text(self, at: int) -> tuple[int, str]:
         try:
@@ -159,7 +168,8 @@ class _Json(_Reader):
         return found.end()
 
     def _position(self, at: int) -> Position:
-        return self.text.count("\n", 0, at) + 1, at - self.text.rfind("\n", 0, at)
+        line = bisect_left(self._breaks, at)
+        return line + 1, at - (self._breaks[line - 1] if line else -1)
 
     def _stop(self, message: str, at: int) -> _Stop:
         self.note(f"this is no JSON: {message}", self._position(at))
@@ -233,7 +243,11 @@ class _Yaml(_Reader):
             self.inner[path] = (line, column + (node.style in ("'", '"')), 0)
         if str(node.tag) in (_TAG + "str", _TAG + "timestamp"):
             return str(node.value)
-        return self._scalar(node)
+        try:
+            return self._scalar(node)
+        except (ValueError, LookupError):  # `!!int word`, or more digits than a number may have
+            self.note(f"this cannot be read as {str(node.tag).rpartition(':')[2]}", (line, column), path)
+            return None
 
     def _mapping(self, node: Any, path: Path, around: tuple[int, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
