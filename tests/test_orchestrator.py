@@ -17,6 +17,7 @@ from ripresa import (
     InvalidWorkflow,
     Library,
     Maker,
+    RunExists,
     RunNotFound,
     SessionError,
     Signal,
@@ -277,3 +278,13 @@ async def test_a_maker_makes_a_step_of_its_config() -> None:
     assert await flow.invoke(4) == 7
     with pytest.raises(InvalidWorkflow, match="unexpected keyword argument"):
         load_document(document({"type": "plus", "config": {"of": 3}}), library=library)
+
+
+async def test_the_run_of_one_user_is_not_given_to_another(tmp_path: Path) -> None:
+    orchestrator = WorkflowOrchestrator(str(tmp_path / "runs.db"))
+    workflow = {"id": "a", "steps": [{"type": "pass"}]}
+    await orchestrator.execute_workflow(workflow, "ann", input=1, run_id="r")
+    assert (await orchestrator.execute_workflow(workflow, "ann", input=1, run_id="r")).output == 1
+    for other in ("bob", ""):
+        with pytest.raises(RunExists):
+            await orchestrator.execute_workflow(workflow, other, input=1, run_id="r")

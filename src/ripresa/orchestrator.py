@@ -19,6 +19,7 @@ from .core.events import Failure
 from .core.limits import NONE
 from .core.values import Value
 from .core.view import RunView, StepView
+from .errors import RunExists
 from .ports import RunHead
 from .runtime.documents import is_document, load_document, load_target_document
 from .runtime.values import Values
@@ -117,6 +118,11 @@ class WorkflowOrchestrator:
         flow = load_document(workflow, library=self.library, modules=self.modules)
         async with self._opened() as app:
             session = await _session(app, user_id, session_id)
+            known = None if run_id is None else await app.store.find_run(run_id)
+            if known is not None and known.session != (session or ""):  # what is in it is somebody else's
+                raise RunExists(
+                    f"there is a run {run_id!r} already", run=known.id, op="start", hint="choose another id"
+                )
             handle = await app.start(flow(input), id=run_id, session=session, tags=list(tags), by=user_id)
             if not (await handle.status()).ended and not await app.engine.is_driven(handle.id):
                 await handle.resume()
