@@ -195,3 +195,10 @@ def test_a_server_is_sent_no_key_but_its_own(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(RipresaError, match="set NO_KEY") as caught:
         key("NO_KEY")
     assert caught.value.code == "model_not_configured"
+
+
+def test_a_key_that_cannot_be_given_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "of-the-environment")
+    model: Any = Gateway({}).find(ModelEndpoint("deepseek:deepseek-chat", key_variable="TEAM_KEY"))
+    with pytest.raises(RipresaError, match="a key of its own"):
+        model._client()

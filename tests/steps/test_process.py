@@ -233,3 +233,13 @@ def test_the_environment_is_what_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     assert found["MODE"] == "quick"
     assert "API_KEY" not in found
     assert "NOT_SET" not in found
+
+
+async def test_a_program_ends_also_where_no_descriptor_is_left_to_watch_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(pid: int) -> int:
+        raise OSError(24, "too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    program = Program((sys.executable, "-c", "print(1)"), Path.cwd(), usual_environment())
+    async with asyncio.timeout(20):
+        assert (await run_program(program, b"", Bounds())).output == b"1\n"

@@ -167,7 +167,16 @@ def _watch(process: subprocess.Popen[bytes], ended: asyncio.Event) -> None:
 
         look()
         return
-    descriptor = os.pidfd_open(process.pid)
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:  # no descriptor is left
+
+        def ask() -> None:
+            over = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ended.set() if over is not None else loop.call_later(0.02, ask)
+
+        ask()
+        return
 
     def over() -> None:
         loop.remove_reader(descriptor)

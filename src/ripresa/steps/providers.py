@@ -119,6 +119,14 @@ class ProviderModel:
 
     def _other(self) -> Any:
         name = f"{self.provider}:{self.name}"
+        if self._endpoint.key_variable:  # its client would take the usual key without a word
+            raise RipresaError(
+                f"{name} cannot be given a key of its own",
+                code="model_not_configured",
+                op="llm",
+                where=name,
+                hint=f"key_variable is for openai: and servers at a base_url; {self.provider} has its own",
+            )
         exceptions = _imported("pydantic_ai.exceptions")
         try:
             return _imported("pydantic_ai.models").infer_model(name)
