@@ -381,10 +381,12 @@ class Pump:
             await self.item_failed(self.plan.sink.name, self.plan.sink.on_error, item, error)
 
     async def _record(self) -> None:
-        """Record what the sink acknowledged and is not recorded yet."""
+        """Record what the sink acknowledged and is not recorded yet; once, for what it asked for goes with it."""
         if self.unrecorded:
-            await self.records.advanced(self, self.start)
-            self.unrecorded = 0
+            try:
+                await self.records.advanced(self, self.start)
+            finally:
+                self.unrecorded = 0
 
     async def _fold_all(self) -> None:
         sink, inbox = self.plan.sink, self.buffers[-1]
