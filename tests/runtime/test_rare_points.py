@@ -73,6 +73,11 @@ flow = chain(double).then(double)
 waiting = chain(wait_for(GO)).then(double)
 
 
+@workflow
+async def pair(ctx: Context) -> list[int]:
+    return [await ctx.wait_for(GO), await ctx.wait_for(GO)]
+
+
 def hook(point: str, *answers: Any, **options: Any) -> tuple[Hook, list[Any]]:
     """A hook that gives these answers in turn, the last one for ever, and what it was asked."""
     asked: list[Any] = []
@@ -214,6 +219,22 @@ async def test_an_update_is_weighed_too() -> None:
         assert await handle.update(WEIGH, 3) == 8
         assert await handle.result() == 7
     assert [(a.signal, a.value, a.is_update) for a in asked] == [("weigh", 1000, True), ("weigh", 3, True)]
+
+
+async def test_who_sends_a_signal_hears_of_it_when_the_hook_is_taken_away_meanwhile() -> None:
+    """Also the sender of the next one, about which nobody is asked any more."""
+    gate = asyncio.Event()
+    async with in_memory() as app:
+        remove = app.hooks.add(slow("signal", None, gate))
+        handle = await app.start(pair())
+        sending = [asyncio.create_task(handle.send(GO, value)) for value in (1, 2)]
+        await turns(20)
+        remove()
+        await turns(20)
+        gate.set()
+        async with asyncio.timeout(2):
+            await asyncio.gather(*sending)
+            assert await handle.result() == [1, 2]
 
 
 # --- checkpoints, rollbacks

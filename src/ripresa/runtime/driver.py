@@ -497,7 +497,7 @@ class Driver:
                 if item.done is not None and not item.done.done():
                     item.done.set_exception(error)
             else:
-                if self.state.points and isinstance(fact, Requested | Intercepted):
+                if (self.state.points or self.letting is not None) and isinstance(fact, Requested | Intercepted):
                     self._heard(fact, number, item.done, events[before:], waiting)
         return events, effects
 
@@ -505,8 +505,7 @@ class Driver:
         """Whoever asked for something hears when interceptors have let it, or have not."""
         self.letting = self.letting or Letting()
         if isinstance(fact, Intercepted):
-            told = self.letting.answered(fact, events)
-            waiting.extend(() if told is None else (told,))
+            waiting.extend(self.letting.answered(events))
         elif done is not None and self.letting.asked(number, done, events, key_of(number) in self.state.requests):
             waiting.remove(done)
 

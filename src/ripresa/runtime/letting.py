@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TypeAlias
 
 from ..core.events import Event, Intercepted, RequestRefused
@@ -29,10 +30,19 @@ class Letting:
             self._waiting[key_of(number)] = done
         return pending
 
-    def answered(self, fact: Intercepted, events: Sequence[Event]) -> Done | None:
-        """Who is to be told, when this answer is durable, that what they asked for happens."""
-        done = self._waiting.pop(fact.path, None)
-        return None if done is None or done.done() or _refused(done, events) else done
+    def answered(self, events: Sequence[Event]) -> list[Done]:
+        """Who is to be told, when the answers among these events are durable, that what they asked for happens.
+
+        One answer may lead to that about the next request; what follows from each stands behind it.
+        """
+        told: list[Done] = []
+        for index, event in enumerate(events, 1):
+            done = self._waiting.pop(event.path, None) if isinstance(event, Intercepted) else None
+            if done is not None and not done.done():
+                own = list(takewhile(lambda each: not isinstance(each, Intercepted), events[index:]))
+                if not _refused(done, own):
+                    told.append(done)
+        return told
 
     def close(self, error: BaseException) -> None:
         """Nobody will answer any more here."""
