@@ -13,6 +13,7 @@ from ripresa import (
     Context,
     Graph,
     Handle,
+    Redirect,
     Veto,
     chain,
     current,
@@ -441,6 +442,35 @@ async def test_an_owner_that_does_not_hear_is_not_waited_for_for_ever(monkeypatc
         assert caught.value.code == "owned_elsewhere"
         tally.open()
         assert await handle.result() == 2
+
+
+async def test_who_asks_an_owner_hears_of_it_when_a_hook_sends_the_run_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ripresa.runtime import turning
+
+    monkeypatch.setattr(turning, "PATIENCE", 2)
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    @intercept("rollback")
+    def elsewhere(event: Any) -> Any:
+        return Redirect("inc")
+
+    flow = chain(inc, name="flow").then(wait)
+    memory = Memory()
+    async with in_memory(memory, hooks=[elsewhere]) as app, in_memory(memory, workflows=[flow]) as other:
+        handle = await app.start(flow(1), id="r")
+        await tally.reach(1)
+        await (await other.handle("r")).rollback(1)
+        await tally.reach(2)
+        tally.open()
+        assert await handle.result() == 2
+        assert [each.to > 1 for each in await journal_of(handle) if isinstance(each, RolledBack)] == [True]
 
 
 async def test_an_owner_that_is_not_let_says_so(caplog: pytest.LogCaptureFixture) -> None:

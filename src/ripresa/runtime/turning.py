@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.failures import printable
 from ..authoring.flow import Runnable
 from ..core.durations import MICROSECONDS
-from ..core.events import RolledBack
+from ..core.events import Event, Requested, RolledBack
 from ..core.requested import ROLLBACK
 from ..errors import RipresaError, RunError
 from ..ports import Request
@@ -58,7 +59,7 @@ async def _asked(engine: Engine, run: str, code: Runnable[..., Any], back: Back)
     while engine.clock.now() < late:
         await sleep(engine.clock, LOOK)
         news = [recorded.event for recorded in await engine.history(run, last)]
-        if any(isinstance(event, RolledBack) and event.to == to for event in news):
+        if _is_back(news, to):
             engine.rolled_back.add(run)
             return
         refused = refusal(news)
@@ -68,6 +69,16 @@ async def _asked(engine: Engine, run: str, code: Runnable[..., Any], back: Back)
             await take_back(engine, run, code, back)
             return
     raise await engine.owned_elsewhere(run)
+
+
+def _is_back(news: Sequence[Event], to: int) -> bool:
+    """Whether the run was taken back to this place, or elsewhere because a hook that was asked about it said so."""
+    asked = False
+    for event in news:
+        asked = asked or (isinstance(event, Requested) and (event.point, event.number) == (ROLLBACK, to))
+        if isinstance(event, RolledBack) and (asked or event.to == to):
+            return True
+    return False
 
 
 async def turn(engine: Engine, driver: Driver, request: Request) -> None:
