@@ -384,3 +384,38 @@ async def test_what_a_session_holds_may_be_bounded(app: App) -> None:
         await app.run(fill(200), session="s")
     with pytest.raises(RipresaError):
         await app.run(fill(99), session="s")
+
+
+async def test_limits_hold_at_once_for_a_run_that_began_without_any(app: App) -> None:
+    tally = Tally()
+
+    @step
+    async def wait(n: int) -> int:
+        await tally.visit()
+        return n
+
+    flow = chain(wait).then(one_more).then(one_more)
+    handle = await app.start(flow(0))
+    await tally.reach(1)
+    await handle.allow(Limits(steps=2))
+    tally.open()
+    outcome = await handle.outcome()
+    assert (outcome.status, "2 of 2 are used" in str(outcome.error), ran) == ("failed", True, [0])
+
+
+async def test_time_that_is_not_limited_any_more_does_not_run_out() -> None:
+    tally = Tally()
+
+    @step
+    async def wait(n: int) -> int:
+        await tally.visit()
+        return n
+
+    async with on_clock() as (app, clock):
+        handle = await app.start(chain(wait)(3), limits=Limits(wall_time=5))
+        await tally.reach(1)
+        await handle.allow(Limits(steps=9))
+        clock.advance(60)
+        await turns(3)
+        tally.open()
+        assert await handle.result() == 3

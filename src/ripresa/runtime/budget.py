@@ -197,9 +197,10 @@ class Budget:
     # --- time
 
     def watch_time(self) -> None:
-        """Say when the time of the run is over."""
+        """Say when the time of the run is over, if it has an end."""
         limit: Any = self.limits.wall_time
         if limit is None:
+            self._driver.alarms.clear(WALL)
             return
         due = self._began_at + round(limit * MICROSECONDS)
         reached = LimitReached(due, "", 0, "wall_time", limit, limit, self.limits.on_exceeded)

@@ -35,6 +35,7 @@ from ..core.events import (
     Fact,
     Failure,
     Intercepted,
+    LimitsSet,
     Requested,
     RowsWritten,
     RunCompleted,
@@ -363,6 +364,8 @@ class Driver:
                 batch = self._batch(first, events, status)
                 await self.engine.store.append(batch)
                 self._kept(batch, events)
+                if self.budget is None and LimitsSet in map(type, events):
+                    await self.engine.limit_late(self)
         except BaseException as error:
             for done in waiting:
                 if not done.done():

@@ -294,6 +294,11 @@ class Engine:
             driver.budget = Budget(driver, limits, began_at)
             driver.budget.restore(line)
 
+    async def limit_late(self, driver: Driver) -> None:
+        """Give a run a budget that began without limits and has been given some; what it used until then counts."""
+        line = lineage(await self.history(driver.run))
+        self.limit(driver, NONE, line[0].at, line)
+
     def drive(self, driver: Driver, effects: Any, mail: tuple[Mail, ...] = ()) -> None:
         """Begin to carry out a run whose state is durable, performing these effects first."""
         if driver.budget is not None:
