@@ -50,10 +50,10 @@ from ripresa.core.events import (
     StepUndone,
     UndoFailed,
 )
-from ripresa.errors import InvalidConfig, RipresaError
-from ripresa.stores.memory import Memory
+from ripresa.errors import InvalidConfig, RipresaError, StoreError
+from ripresa.stores.memory import Memory, MemoryStore
 
-from .stage import in_memory, on_clock, turns
+from .stage import Failing, in_memory, on_clock, turns
 
 GO = Signal("go", int)
 WEIGH = Update("weigh", int, int)
@@ -235,6 +235,19 @@ async def test_who_sends_a_signal_hears_of_it_when_the_hook_is_taken_away_meanwh
         async with asyncio.timeout(2):
             await asyncio.gather(*sending)
             assert await handle.result() == [1, 2]
+
+
+async def test_a_refusal_is_not_heard_before_it_is_durable() -> None:
+    """Whoever takes the run up asks again, and may let it through."""
+    gate = asyncio.Event()
+    store = Failing(MemoryStore(), 3)  # the creation, the request, the answer
+    async with App(store, patience=0.05, hooks=[slow("signal", Veto("no"), gate)]) as app:
+        handle = await app.start(pair())
+        sending = asyncio.create_task(handle.send(GO, 1))
+        await turns(20)
+        gate.set()
+        with pytest.raises(StoreError):
+            await sending
 
 
 # --- checkpoints, rollbacks

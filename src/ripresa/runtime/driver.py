@@ -372,6 +372,8 @@ class Driver:
                     done.set_exception(self._too_late(error))
                     done.exception()
             raise
+        if self.letting is not None:
+            self.letting.told()
         for done in waiting:
             if not done.done():
                 done.set_result(None)

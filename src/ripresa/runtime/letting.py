@@ -21,10 +21,11 @@ class Letting:
 
     def __init__(self) -> None:
         self._waiting: dict[str, Done] = {}
+        self._refused: list[tuple[Done, BaseException]] = []
 
     def asked(self, number: int, done: Done, events: Sequence[Event], pending: bool) -> bool:
         """A request is event `number`; whether whoever made it has heard, or will hear, of the answer by itself."""
-        if _refused(done, events):
+        if self._refuses(done, events):
             return True
         if pending:
             self._waiting[key_of(number)] = done
@@ -40,17 +41,29 @@ class Letting:
             done = self._waiting.pop(event.path, None) if isinstance(event, Intercepted) else None
             if done is not None and not done.done():
                 own = list(takewhile(lambda each: not isinstance(each, Intercepted), events[index:]))
-                if not _refused(done, own):
+                if not self._refuses(done, own):
                     told.append(done)
         return told
 
-    def close(self, error: BaseException) -> None:
-        """Nobody will answer any more here."""
-        for done in self._waiting.values():
+    def _refuses(self, done: Done, events: Sequence[Event]) -> bool:
+        error = refusal(events)
+        if error is not None:
+            self._refused.append((done, error))
+        return error is not None
+
+    def told(self) -> None:
+        """What was refused is durable."""
+        refused, self._refused = self._refused, []
+        for done, error in refused:
             if not done.done():
                 done.set_exception(error)
                 done.exception()
+
+    def close(self, error: BaseException) -> None:
+        """Nobody will answer any more here."""
+        self._refused = [(done, error) for done in (*self._waiting.values(), *(done for done, _ in self._refused))]
         self._waiting.clear()
+        self.told()
 
 
 def key_of(number: int) -> str:
@@ -65,11 +78,3 @@ def refusal(events: Sequence[Event]) -> RipresaError | None:
             message = f"{event.point} is refused: {event.failure.message}"
             return RipresaError(message, code=event.failure.code, op=event.point)
     return None
-
-
-def _refused(done: Done, events: Sequence[Event]) -> bool:
-    error = refusal(events)
-    if error is not None and not done.done():
-        done.set_exception(error)
-        done.exception()
-    return error is not None
