@@ -419,3 +419,22 @@ async def test_time_that_is_not_limited_any_more_does_not_run_out() -> None:
         await turns(3)
         tally.open()
         assert await handle.result() == 3
+
+
+async def test_the_limits_of_a_session_that_a_run_enters_hold_at_once(app: App) -> None:
+    tally = Tally()
+
+    @step
+    async def wait(n: int) -> int:
+        await tally.visit()
+        return n
+
+    flow = chain(wait).then(one_more).then(one_more)
+    await app.sessions.create("s", limits=Limits(steps=1))
+    handle = await app.start(flow(0), id="run")
+    await tally.reach(1)
+    await handle.pause()
+    handle = await app.resume("run", flow, session="s")
+    tally.open()
+    outcome = await handle.outcome()
+    assert (outcome.status, "of session 's' is reached" in str(outcome.error), ran) == ("failed", True, [])

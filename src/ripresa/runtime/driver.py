@@ -75,6 +75,9 @@ if TYPE_CHECKING:
 QUESTIONS: Final = (Ask, Resume, Intercept, Proceed)
 """Commands that are answered at once, in the batch of what caused them."""
 
+LIMITING: Final = frozenset((LimitsSet, SessionEntered))
+"""Facts that may limit a run which had no limits."""
+
 NOTHING: Final[deque[Any]] = deque(maxlen=0)
 """No question."""
 
@@ -364,7 +367,7 @@ class Driver:
                 batch = self._batch(first, events, status)
                 await self.engine.store.append(batch)
                 self._kept(batch, events)
-                if self.budget is None and LimitsSet in map(type, events):
+                if self.budget is None and not LIMITING.isdisjoint(map(type, events)):
                     await self.engine.limit_late(self)
         except BaseException as error:
             for done in waiting:
