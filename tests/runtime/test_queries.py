@@ -1,6 +1,7 @@
 """Queries: what durable functions expose, answered from the journal, of runs that are driven, asleep or over."""
 
 import asyncio
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,14 +130,14 @@ async def careless(ctx: Context, how: str) -> None:
     async def waits() -> int:
         return 1
 
-    answers: dict[str, Any] = {"raises": raises, "awaits": waits, "lies": lambda: object()}
+    answers: dict[str, Any] = {"raises": raises, "awaits": waits, "lies": lambda: object(), "exits": sys.exit}
     ctx.expose(Query("number", int), answers[how])
     await ctx.wait_for(WORD)
 
 
 async def test_an_answer_that_fails_does_not_touch_the_run() -> None:
     async with in_memory(Memory()) as app:
-        for how in ("raises", "lies"):
+        for how in ("raises", "lies", "exits"):
             handle = await app.start(careless(how), id=how)
             with pytest.raises(RipresaError, match="query 'number'") as caught:
                 await handle.query(Query("number", int))

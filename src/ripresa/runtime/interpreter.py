@@ -191,7 +191,9 @@ class Interpreter:
         self.running = self.fiber
         try:
             return encode(self._run(answer), kind, where=name)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the border: `SystemExit` too
             raise RipresaError(
                 f"what answers query {name!r} of run {self.run!r} raised {type(error).__name__}: {error}",
                 code="query_failed",
