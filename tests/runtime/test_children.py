@@ -443,6 +443,30 @@ async def test_a_store_that_does_not_answer_is_asked_again_when_the_run_is_taken
         assert await (await app.resume("p", late)).result() == 8
 
 
+async def test_a_store_that_does_not_say_how_a_run_has_ended_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that has ended does not tell a second time."""
+    monkeypatch.setattr(family, "AGAIN", 0.2)
+    end_of, asked = family._end_of, 0  # pyright: ignore[reportPrivateUsage]
+
+    async def fails_once(engine: Any, parent: str, run: str) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise StoreError("no answer")
+        return await end_of(engine, parent, run)
+
+    async with in_memory(linger=0.05) as app:
+        handle = await app.start(late(), id="p")
+        await begun(app, ["child"])
+        await (await app.handle("child")).result()
+        while await app.store.outgoing_of("child"):
+            await turns(1)
+        monkeypatch.setattr(family, "_end_of", fails_once)
+        await handle.send(GO, 1)
+        assert await asyncio.wait_for(handle.result(), 10) == 8
+        assert asked > 1
+
+
 async def test_a_child_says_who_it_is() -> None:
     assert repr(Child("c", "name", int)) == "<child run c>"
 

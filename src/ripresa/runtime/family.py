@@ -36,6 +36,7 @@ from ..core.view import view_of
 from ..errors import IllegalTransition, RunExists, RunNotFound, StoreError
 from ..ports import NEVER, Outgoing, RunHead
 from .bodies import encode_request, encode_signal
+from .clock import sleep
 from .mailing import QueuedStart
 from .targets import target_of
 
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 PARENT: Final = "parent:"
 """What stands before the id of the run that started it among the tags by which a run is listed."""
+
+AGAIN: Final = 1.0
+"""Seconds after which a store that did not say how a run has ended is asked again."""
 
 _OVER: Final = (RunCompleted, RunFailed, RunCancelled, RunTerminated, RunUndone)
 _FOR_GOOD: Final = ("completed", "cancelled", "terminated", "undone")
@@ -195,11 +199,14 @@ def require_own(head: RunHead, queued: QueuedStart) -> None:
 
 async def look_up(driver: Driver, command: LookUp) -> None:
     """See whether a run that is waited for has ended already; if not, it will tell."""
-    try:
-        found = await _end_of(driver.engine, driver.run, command.run)
-    except StoreError:
-        _log.warning("the store does not say how a run has ended", exc_info=True, extra={"run": command.run})
-        return
+    found: ChildEnded | None = None
+    while not driver.ended.done():
+        try:
+            found = await _end_of(driver.engine, driver.run, command.run)
+            break
+        except StoreError:  # if it has ended, it will not tell again
+            _log.warning("the store does not say how a run has ended", exc_info=True, extra={"run": command.run})
+            await sleep(driver.clock, AGAIN)
     if found is not None:
         fact = replace(found, at=driver.clock.now())
         driver.deliver_if_driven(kept(fact, driver) if isinstance(fact.output, bytes) else fact)

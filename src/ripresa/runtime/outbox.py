@@ -100,6 +100,7 @@ class Outbox:
         Who asks is roused when this may have changed.
         """
         here = child in self._engine.drivers or child in self._lanes or parent in self._lanes or self._task is not None
+        here = here or bool(self._looks)  # nobody else may tell of an end that is looked up
         if here:
             self._expecting.add(parent)
         return here
@@ -116,7 +117,11 @@ class Outbox:
         if not self._closed:
             task = self._engine.loop.create_task(look_up(driver, command), name="ripresa look")
             self._looks.add(task)
-            task.add_done_callback(self._looks.discard)
+            task.add_done_callback(self._looked)
+
+    def _looked(self, task: asyncio.Task[None]) -> None:
+        self._looks.discard(task)
+        self.settled()
 
     async def close(self) -> None:
         """Deliver nothing any more; what was begun is delivered again by whoever comes next."""
