@@ -72,11 +72,11 @@ class Sandbox:
         if isinstance(given, str):
             return str(inside(Path(self.root), given)) if named else given
         if isinstance(given, Mapping):
-            mapping: dict[Any, Any] = dict(given)
+            mapping = cast("Mapping[Any, Any]", given)
             return {self._placed(key, named=named): self._placed(each, named=named) for key, each in mapping.items()}
         if isinstance(given, list | tuple | set | frozenset):
-            several = cast("Iterable[Any]", given)
-            return type(given)(self._placed(each, named=named) for each in several)
+            several, kind = cast("Iterable[Any]", given), cast("Any", type(given))  # pyright: ignore[reportUnknownArgumentType]
+            return kind(self._placed(each, named=named) for each in several)
         return given
 
     def _check_host(self, url: str) -> None:
