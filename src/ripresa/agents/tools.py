@@ -72,7 +72,7 @@ class Sandbox:
         if isinstance(given, str):
             return str(inside(Path(self.root), given)) if named else given
         if isinstance(given, Mapping):
-            mapping: Mapping[Any, Any] = given
+            mapping: Mapping[Any, Any] = given  # pyright: ignore[reportUnknownVariableType]
             return {self._placed(key, named=named): self._placed(each, named=named) for key, each in mapping.items()}
         if isinstance(given, list | tuple | set | frozenset):
             several, kind = cast("Iterable[Any]", given), cast("Any", type(given))  # pyright: ignore[reportUnknownArgumentType]
