@@ -3,7 +3,8 @@
 import pytest
 
 from ripresa.core.advance import stuck
-from ripresa.core.events import HookFailed, LimitReached, StepStarted
+from ripresa.core.events import HookFailed, LimitReached, LimitsSet, StepStarted
+from ripresa.core.nodes.cleanup import Cleanup
 
 from .play import Play, call, calls, define, failure
 
@@ -39,3 +40,17 @@ def test_a_hook_that_fails_and_is_not_critical_changes_nothing() -> None:
     play = playing()
     play.feed(HookFailed(play.now, "", "before", "guard", failure()))
     assert play.state.status == "running"
+
+
+def test_what_winds_up_comes_to_its_end_when_a_run_is_denied_more() -> None:
+    play = Play(define(Cleanup("c", call("a"), calls("x")), call("b")))
+    play.start(b"1")
+    play.feed(LimitReached(play.now, "", 0, "steps", 1.0, 1.0, "ask"))
+    (path,) = play.ledger.steps
+    play.fail(path)
+    assert not play.ledger.steps  # the handler is held: the run is paused
+    play.feed(LimitsSet(play.now, ""))
+    (handler,) = play.ledger.steps
+    play.done(handler)
+    assert play.state.status == "failed"
+    play.check_replay()

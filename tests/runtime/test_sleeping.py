@@ -473,6 +473,32 @@ async def test_an_app_that_closes_hands_on_what_came_just_before() -> None:
     assert await sent
 
 
+async def test_what_came_through_the_inbox_as_a_run_fell_asleep_is_taken_once() -> None:
+    class Slow(Wrapped):
+        went = asyncio.Event()
+        go = asyncio.Event()
+
+        async def sleep(self, *args: Any) -> None:
+            self.went.set()
+            await self.go.wait()
+            await self.inner.sleep(*args)
+
+    store = Slow(MemoryStore())
+    async with App(store, clock=ManualClock(), linger=0) as app:
+        handle = await app.start(add_up(2), id="r")
+        await store.went.wait()
+        driver = app.engine.drivers["r"]
+        sent = asyncio.create_task(handle.send(number, 7, id="seven"))
+        while not driver.seen:
+            await turns(1)
+        store.go.set()
+        assert await sent
+        await handle.send(number, 1, id="one")
+        assert await handle.result() == 8
+        received = [event.id for event in await journal_of(handle) if isinstance(event, SignalReceived)]
+    assert received == ["seven", "one"]
+
+
 async def test_a_worker_asks_for_a_target_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

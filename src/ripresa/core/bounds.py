@@ -90,13 +90,16 @@ def limits_set(run: RunState, fact: LimitsSet) -> None:
     """Somebody answers a run that asks for more, or gives it other limits."""
     assert run.root is not None
     asked, run.limit = run.limit, ""
-    if run.status == "paused":
+    was_paused, denied = run.status == "paused", not fact.limits and run.root.phase == OPEN
+    if was_paused:
         run.status = "running"
         run.consequences.append(RunContinued())
-        if fact.limits or not asked or run.root.phase != OPEN:  # what winds up is to come to its end
+        if not (denied and asked):
             run.release()
-    if not fact.limits and run.root.phase == OPEN:
+    if denied:
         run.abort(run.root, Failure("limit_exceeded", f"nothing more was allowed{asked and ' of ' + asked}"))
+        if was_paused and asked:  # what winds up was held too, and is to come to its end
+            run.release()
 
 
 def cleans_up(frame: Frame) -> bool:

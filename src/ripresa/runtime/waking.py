@@ -151,7 +151,8 @@ class Waker:
             error = failed
         else:
             for item in mail:
-                taken.deliver(item)
+                if not item.number:  # else it waits in the inbox, which whoever takes a run up has read
+                    taken.deliver(item)
             return
         for item in mail:
             if item.done is not None and not item.done.done():
