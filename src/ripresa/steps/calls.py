@@ -166,8 +166,8 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
     limit = None if every.get("timeout") is None else seconds(every["timeout"], "timeout")
     run = partial(_call, spec, returns)
 
-    async def call(request: Request = Request(), /) -> Any:
-        return await within(limit, f"{method} {url}", run(request))
+    async def call(request: Request | None = None, /) -> Any:
+        return await within(limit, f"{method} {url}", run(request or Request()))
 
     kind = list[returns] if pages is not None else returns
     return made(HttpStep[Any], call, (spec, returns), kind, every)

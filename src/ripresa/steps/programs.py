@@ -116,8 +116,8 @@ def _program_step(argv: tuple[str, ...], settings: Settings, returns: Any, every
     limit = None if every.get("timeout") is None else seconds(every["timeout"], "timeout")
     run = partial(_run, argv, settings, returns)
 
-    async def run_it(given: str | Command = "", /) -> Any:
-        command = Command(stdin=given) if isinstance(given, str) else given
+    async def run_it(given: str | Command | None = "", /) -> Any:
+        command = Command(stdin=given or "") if given is None or isinstance(given, str) else given
         return await within(limit, repr(argv[0]), run(command, every["effect"]))
 
     return made(ProgramStep[Any], run_it, (argv, settings), returns, every)

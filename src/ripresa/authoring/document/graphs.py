@@ -298,8 +298,7 @@ class Wiring:
             return (value,), {}
         first = next(iter(parameters.names), None)
         free = first is not None and first not in named
-        made = self.loader.is_maker(item.data.get("type"))
-        wanted = first in parameters.required or not (made or has_expressions(dict(written)))
+        wanted = first in parameters.required or not has_expressions(dict(written))
         if not free and explicit:
             self.loader.notes.add((*item.path, "with"), f"{link.name} has no first argument left to give it to")
         return ((value,) if free and (explicit or wanted) else ()), named
