@@ -18,6 +18,7 @@ from ripresa import (
     first_of,
     fold,
     for_range,
+    load_document,
     map_each,
     n_of,
     parallel,
@@ -162,3 +163,9 @@ def test_a_graph_that_returns_its_input_ends_with_all_its_nodes() -> None:
 def test_other_formats_are_refused() -> None:
     with pytest.raises(InvalidConfig, match="format is 'png', must be one of 'mermaid', 'dot'"):
         draw(chain(fetch), "png")  # type: ignore[arg-type]
+
+
+def test_what_passes_on_its_value_is_drawn() -> None:
+    flow = load_document({"id": "flow", "steps": [{"type": "pass", "id": "on"}]})
+    assert lines(flow) == ["flowchart TD", 'n1(("on"))']
+    assert lines(flow, "dot") == ["digraph {", 'n1 [label="on", shape=circle]', "}"]

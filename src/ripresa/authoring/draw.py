@@ -149,6 +149,8 @@ class Picture:
         self.edges.extend(Edge(source, target, label, dashed) for source in sources for target in targets)
 
     def _sequence(self, node: Sequence, frame: str | None) -> Ends:
+        if not node.steps:  # passes on what it is given
+            return self._shape(node.name, "join", frame)
         drawn = [self.put(step, frame) for step in node.steps]
         for before, after in pairwise(drawn):
             self._join(before.exits, after.entries)
