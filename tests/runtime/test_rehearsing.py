@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from ripresa import Context, chain, delay, step, workflow
+from ripresa import Context, Graph, chain, delay, step, workflow
 from ripresa.runtime.rehearsing import PlannedStep, placeholder
 from ripresa.stores.memory import Memory
 
@@ -123,3 +123,16 @@ def test_not_everything_can_be_made_up() -> None:
     for kind in (object, Callable[[], int]):
         with pytest.raises(TypeError):
             placeholder(kind)
+
+
+@step(effect="read")
+async def listen(text: str = "nothing") -> str:
+    return text
+
+
+async def test_what_a_step_was_not_given_is_its_default() -> None:
+    graph = Graph("ears", input=str)
+    heard = graph.add(listen())
+    async with in_memory() as app:
+        found = await app.rehearse(graph.returns(heard.out)("a"))
+    assert found.steps == (PlannedStep("listen", "read", {"text": "nothing"}, True),)

@@ -200,7 +200,8 @@ class Question:
             args, kwargs = bound.binding.arguments(self.value, self.driver.values)
         parameters = bound.step.parameters
         if parameters.only is not None:
-            return {parameters.only: args[0] if args else kwargs[parameters.only]}
+            default = parameters.signature.parameters[parameters.only].default
+            return {parameters.only: args[0] if args else kwargs.get(parameters.only, default)}
         return dict(parameters.signature.bind(*args, **kwargs).arguments)
 
     # --- answering
