@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, load_document
+from ripresa import App, InvalidWorkflow, Library, Maker, load_document
 from tests.steps.service import Answer, Asked, service
 
 ran = pytest.mark.parametrize
@@ -45,3 +45,25 @@ async def test_a_call_is_given_the_value_as_its_request() -> None:
         assert (await app.run(filled({"path": {"p": "x"}}))).body == "/ports/x"
         plain = flow({"type": "http", "config": {**config, "url": f"{found.url}/all"}})
         assert (await app.run(plain(None))).body == "/all"
+
+
+@ran(
+    ("kind", "config", "message"),
+    [
+        ("shell", {"command": "ls -l"}, "[0].config.command: is 'ls -l', must be a list of texts: [ls, -l]"),
+        ("shell", {"command": ["sleep", 5]}, "[0].config.command: is ['sleep', 5], must be a list of texts"),
+        ("python", {"script": "1", "args": "a b"}, "[0].config.args: is 'a b', must be a list of texts: [a, b]"),
+        ("http", {"method": "GET", "url": 5}, "[0].config.url: is 5, must be a text"),
+        ("http", {"method": "GET", "heders": {}}, "[0].config.heders: is no key here; did you mean headers?"),
+        ("shell", {"command": ["ls"], "zzz": 1}, "[0].config.zzz: is no key here; there are command, name, "),
+        ("shell", {"comand": ["ls"]}, "[0].config: lacks command"),
+        ("own", {"words": 3}, "[0].config: lacks word"),
+    ],
+)
+def test_the_config_of_a_ready_made_step_is_checked_when_it_is_read(kind: str, config: Any, message: str) -> None:
+    def own(word: str, **more: Any) -> Any:
+        raise AssertionError
+
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document({"id": "flow", "steps": [{"type": kind, "config": config}]}, library=Library({"own": Maker(own)}))
+    assert any(f"{problem.where}: {problem.message}".startswith(f"steps{message}") for problem in caught.value.problems)

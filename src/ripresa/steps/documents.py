@@ -6,18 +6,22 @@ from importlib import import_module
 from typing import Annotated, Any, Final, cast
 
 from pydantic import BeforeValidator, WithJsonSchema
+from typing_extensions import Unpack
 
 from ..authoring.document.cel import rendered
 from ..authoring.document.library import Maker
 from ..authoring.options import refuse
 from ..authoring.step import step
 from ..errors import InvalidConfig, RipresaError
+from .agents import AgentOptions
 from .agents import cli_agent as _cli_agent
 from .asking import voice_of
+from .calls import HttpOptions
 from .calls import http as _http
 from .forms import Form
 from .gateway import DEFAULT
 from .llm import PATIENT, Question, answered
+from .programs import ShellOptions
 from .programs import python as _python
 from .programs import shell as _shell
 
@@ -72,19 +76,19 @@ def schema_type(schema: dict[str, Any]) -> Any:
     return kind  # pyright: ignore[reportUnknownVariableType] - a type that is made here
 
 
-def _http_step(method: str, url: str = "", **options: Any) -> Any:
+def _http_step(method: str, url: str = "", **options: Unpack[HttpOptions]) -> Any:
     return cast("Any", _http(method, url, **options))
 
 
-def _shell_step(command: list[str], **options: Any) -> Any:
+def _shell_step(command: list[str], **options: Unpack[ShellOptions]) -> Any:
     return _shell(*command, **options)
 
 
-def _python_step(script: str, args: list[str] = [], **options: Any) -> Any:  # noqa: B006 - never changed
+def _python_step(script: str, args: list[str] = [], **options: Unpack[ShellOptions]) -> Any:  # noqa: B006 - never changed
     return _python(script, *args, **options)
 
 
-def _cli_agent_step(dialect: str = "kilo", **options: Any) -> Any:
+def _cli_agent_step(dialect: str = "kilo", **options: Unpack[AgentOptions]) -> Any:
     return _cli_agent(dialect, **options)
 
 

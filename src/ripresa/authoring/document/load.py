@@ -24,6 +24,7 @@ from ..step import Options, Step
 from . import graphs, kinds, settings
 from .annotations import kind_of
 from .cel import Asked, BadExpression, Expression, Use, has_expressions, only_expression, parts_of, position_in
+from .config import wrong_keys, wrong_values
 from .flow import DocumentFlow, built_as, is_step, passing
 from .library import Maker, Shelf
 from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
@@ -312,12 +313,22 @@ class Loader:
         if has_expressions(given):
             self.notes.add(path, f"{maker.__name__} is made when the document is read: no expressions here")
             return None
+        if isinstance(maker, Maker) and self._is_refused(maker, given, path):
+            return None
         try:
             made = maker.make(**given) if isinstance(maker, Maker) else maker(**given)
         except (TypeError, ValueError, AttributeError) as error:
             self.notes.add(path, f"{maker.__name__}: {error}", code="invalid_config")
             return None
         return self.renamed(made, name) if isinstance(maker, Maker) else Step[..., Any](made, Options(name=name))
+
+    def _is_refused(self, maker: Maker, given: Mapping[str, Any], path: Path) -> bool:
+        before = len(self.notes.problems)
+        for name, message in wrong_keys(maker.make, given):
+            self.notes.add((*path, name) if name else path, message, code="invalid_config", key=True)
+        for name, message in wrong_values(maker.make, given):
+            self.notes.add((*path, name), message, code="invalid_config")
+        return len(self.notes.problems) > before
 
     def renamed(self, link: Any, name: str | None) -> Any:
         """A link under the name that the document gives it."""
