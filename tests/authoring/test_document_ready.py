@@ -58,12 +58,27 @@ async def test_a_call_is_given_the_value_as_its_request() -> None:
         ("shell", {"command": ["ls"], "zzz": 1}, "[0].config.zzz: is no key here; there are command, name, "),
         ("shell", {"comand": ["ls"]}, "[0].config: lacks command"),
         ("own", {"words": 3}, "[0].config: lacks word"),
+        ("own", {"word": "x"}, "[0].config: own: not this word"),
+        ("shell", {"command": ["${{ input }}"]}, "[0].config: shell is made when the document is read"),
     ],
 )
 def test_the_config_of_a_ready_made_step_is_checked_when_it_is_read(kind: str, config: Any, message: str) -> None:
     def own(word: str, **more: Any) -> Any:
-        raise AssertionError
+        raise ValueError("not this word")
 
     with pytest.raises(InvalidWorkflow) as caught:
         load_document({"id": "flow", "steps": [{"type": kind, "config": config}]}, library=Library({"own": Maker(own)}))
     assert any(f"{problem.where}: {problem.message}".startswith(f"steps{message}") for problem in caught.value.problems)
+
+
+@ran("more", [{}, {"needs": ["decided"]}])
+async def test_a_kind_without_config_is_written_as_its_name_alone(more: Any) -> None:
+    decided = {"id": "decided", "type": "branch", "config": {"when": "${{ value == 'x' }}", "then": "pass"}}
+    async with App("memory:") as app:
+        assert await app.run(flow(decided, "pass")("x")) == "x"
+        assert await app.run(flow(decided, {"type": "pass", "id": "on", **more})("x")) == "x"
+
+
+def test_a_kind_with_config_is_not_taken_for_a_type_of_that_name() -> None:
+    with pytest.raises(InvalidWorkflow, match=r"steps\[0\].*there is no step type 'delay' .*write \{type: delay\}"):
+        flow("delay")

@@ -110,4 +110,6 @@ class Shelf:
         known = sorted({*KINDS, *self._library.entries, *self._targets})
         near = get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        if name in KINDS:
+            hint = f"it is a kind of step of Ripresa's own: write {{type: {name}}}, with its config"
         return RipresaError(f"there is no step type {name!r}", code="unknown_type", op="document", hint=hint)

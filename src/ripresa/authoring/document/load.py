@@ -252,6 +252,8 @@ class Loader:
         `listed`: it stands in a list, which looks to what it is given; `in_graph`: which gives it its name, too.
         """
         if isinstance(data, str):
+            if KINDS.get(data) == {}:  # a kind that needs no more than its name
+                return self.step({"type": data}, path, in_graph=in_graph)
             return self._named(self.target(data, path), path, data)
         if is_list(data):
             shape = graphs.Shape("steps")
@@ -305,20 +307,21 @@ class Loader:
         if found is None:
             return None
         if _makes(found):
-            return self._instance(found, given, name or (found.__name__ if ":" in kind else kind), path)
+            label = found.__name__ if ":" in kind else kind
+            return self._instance(found, given, label, name or label, path)
         return self.renamed(self._named(found, item.at("type"), kind), name or (None if ":" in kind else kind))
 
-    def _instance(self, maker: Any, given: Mapping[str, Any], name: str, path: Path) -> Any:
+    def _instance(self, maker: Any, given: Mapping[str, Any], label: str, name: str, path: Path) -> Any:
         """The step that a class or a maker makes of its config."""
         if has_expressions(given):
-            self.notes.add(path, f"{maker.__name__} is made when the document is read: no expressions here")
+            self.notes.add(path, f"{label} is made when the document is read: no expressions here")
             return None
         if isinstance(maker, Maker) and self._is_refused(maker, given, path):
             return None
         try:
             made = maker.make(**given) if isinstance(maker, Maker) else maker(**given)
         except (TypeError, ValueError, AttributeError) as error:
-            self.notes.add(path, f"{maker.__name__}: {error}", code="invalid_config")
+            self.notes.add(path, f"{label}: {error}", code="invalid_config")
             return None
         return self.renamed(made, name) if isinstance(maker, Maker) else Step[..., Any](made, Options(name=name))
 
