@@ -82,3 +82,8 @@ async def test_a_kind_without_config_is_written_as_its_name_alone(more: Any) -> 
 def test_a_kind_with_config_is_not_taken_for_a_type_of_that_name() -> None:
     with pytest.raises(InvalidWorkflow, match=r"steps\[0\].*there is no step type 'delay' .*write \{type: delay\}"):
         flow("delay")
+
+
+def test_a_step_that_a_target_makes_is_named_as_the_function() -> None:
+    made = flow({"type": "ripresa.steps.documents:shell", "config": {"command": ["cat"]}})
+    assert made.node.children[0].name == "_shell_step"
