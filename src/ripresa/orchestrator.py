@@ -21,7 +21,7 @@ from .core.values import Value
 from .core.view import RunView, StepView
 from .errors import RunExists
 from .ports import RunHead
-from .runtime.documents import is_document, load_document, load_target_document
+from .runtime.documents import is_document, load_document, load_target_document, modules_of
 from .runtime.values import Values
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class WorkflowOrchestrator:
         **options: Any,
     ) -> None:
         self.library = library or Library()
-        self.modules = None if modules is None else tuple(modules)
+        self.modules = modules_of(modules, "WorkflowOrchestrator")
         self._options: dict[str, Any] = {"near": NEAR, "linger": 0.0, "store": store, **options}
         self._app: App | None = None
         self._users = 0

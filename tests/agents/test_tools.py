@@ -211,3 +211,17 @@ async def test_no_path_within_an_argument_leads_out_of_the_sandbox(place: Path, 
     assert str(place / "work" / "in.txt") in inside
     with pytest.raises(InvalidConfig, match="no root"):
         tool(sandbox=Sandbox())(look)
+
+
+@pytest.mark.parametrize("option", ["paths", "urls", "hosts"])
+@pytest.mark.parametrize("given", ["*.example.org", 3, [3]])
+def test_a_sandbox_refuses_what_is_no_list_of_texts(option: str, given: Any) -> None:
+    options: dict[str, Any] = {option: given}
+    with pytest.raises(InvalidConfig, match=f"{option} is .*, must be a list of texts"):
+        Sandbox(root=".", **options)
+
+
+@pytest.mark.parametrize("given", ["files.*", "*", None, [3]])
+def test_permissions_that_are_no_list_of_texts_are_refused(given: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"permissions is .*, must be a list of texts"):
+        Agent("a", input=str, output=str, tools=[read], permissions=given)

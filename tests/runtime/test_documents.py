@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, InvalidWorkflow, Library, RipresaError, load_document
+from ripresa import App, InvalidConfig, InvalidWorkflow, Library, RipresaError, WorkflowOrchestrator, load_document
 from ripresa.runtime.documents import load_target_document
 from ripresa.runtime.targets import (
     find_target,
@@ -151,3 +151,10 @@ def test_documents_within_documents_know_the_same_types(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("id: a\nsteps: [{type: subworkflow, config: {workflow: b.yaml}}]")
     (tmp_path / "b.yaml").write_text("id: b\nsteps: [{type: twice}]")
     assert load_document(tmp_path / "a.yaml", library=Library({"twice": material.shout})).name == "a"
+
+
+@pytest.mark.parametrize("given", ["tasks.*", "*", [3]])
+def test_modules_that_are_no_list_of_texts_open_nothing(given: Any) -> None:
+    for make in (lambda: load_document({}, modules=given), lambda: WorkflowOrchestrator("memory:", modules=given)):
+        with pytest.raises(InvalidConfig, match=r"modules is .*, must be a list of texts"):
+            make()

@@ -21,7 +21,7 @@ from typing_extensions import ParamSpec, override
 from ..authoring.cache import Cache
 from ..authoring.call import Call
 from ..authoring.encoding import adapter, decode, encode
-from ..authoring.options import refuse
+from ..authoring.options import bad_texts, refuse
 from ..authoring.pool import Pool
 from ..authoring.step import Effect, Options, Step, step
 from ..context import current
@@ -47,13 +47,21 @@ class Sandbox:
 
     Arguments annotated as `Path`, and those named in `paths`, must be relative and stay inside `root`, symbolic links
     followed; the tool is given the whole path. Arguments named in `urls` must lead to one of `hosts` (`*` is a
-    wildcard).
+    wildcard). Raises `InvalidConfig` for one text in place of several.
     """
 
     root: str | Path = ""
     paths: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        refuse(
+            "Sandbox",
+            bad_texts(self.paths, "paths"),
+            bad_texts(self.urls, "urls"),
+            bad_texts(self.hosts, "hosts"),
+        )
 
     def confined(self, arguments: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments with whole paths. Raises `StepError` for what leads outside."""
@@ -364,6 +372,7 @@ def allowed_tools(
     tools: Sequence[Step[..., Any] | str], toolbox: Tools | None, permissions: Sequence[str], agent: str
 ) -> dict[str, Step[..., Any]]:
     """The tools of an agent by name. Raises `RipresaError(unknown_tool)`, `tool_forbidden`, `InvalidConfig`."""
+    refuse("Agent", bad_texts(permissions, "permissions"), where=agent)
     found: dict[str, Step[..., Any]] = {}
     for each in tools:
         made = (toolbox or Tools()).get(each) if isinstance(each, str) else each

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from ..core.limits import Limits
@@ -11,7 +11,7 @@ from ..core.names import check_name
 from ..errors import InvalidConfig
 from .call import Pending, closed
 
-__all__ = ["bad_choice", "bad_count", "bad_int", "bad_link", "bad_predicate", "check_name", "refuse"]
+__all__ = ["bad_choice", "bad_count", "bad_int", "bad_link", "bad_predicate", "bad_texts", "check_name", "refuse"]
 
 
 def refuse(op: str, *complaints: str | None, where: str = "", hint: str = "") -> None:
@@ -38,6 +38,14 @@ def bad_count(value: object, option: str, *, optional: bool = False, most: int |
 def bad_choice(value: object, option: str, allowed: Sequence[str]) -> str | None:
     """What is wrong with one of several words."""
     return None if value in allowed else f"{option} is {value!r}, must be one of {', '.join(map(repr, allowed))}"
+
+
+def bad_texts(value: Any, option: str) -> str | None:
+    """What is wrong with several texts. One text is no list of them: its letters would be taken for them."""
+    fine = isinstance(value, list | tuple | set | frozenset)
+    if fine and all(isinstance(each, str) for each in cast("Iterable[object]", value)):
+        return None
+    return f"{option} is {value!r}, must be a list of texts"
 
 
 def bad_predicate(predicate: Any, option: str) -> str | None:

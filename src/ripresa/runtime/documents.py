@@ -22,6 +22,7 @@ from ..authoring.document.source import Document
 from ..authoring.document.text import document_of
 from ..authoring.flow import Runnable
 from ..authoring.hooks import Hook
+from ..authoring.options import bad_texts, refuse
 from ..authoring.pool import Pool
 from ..authoring.rules import Rule
 from ..authoring.step import Step
@@ -56,12 +57,21 @@ def load_document(
     targets may import, as names or globs (`[]`: none; without a word any). Raises `InvalidWorkflow` with everything
     that is wrong with it, each with line and column; `RipresaError(unknown_target)` if there is no such file.
     """
-    allowed = None if modules is None else tuple(modules)
+    allowed = modules_of(modules, "load_document")
     if isinstance(source, Mapping):
         flow = _loaded(Document(dict(source)), Path.cwd(), library, allowed)
         flow.__dict__["_target"] = _inline(source)
         return flow
     return _from_file(source, library, allowed, ())
+
+
+def modules_of(modules: Iterable[str] | None, op: str) -> tuple[str, ...] | None:
+    """The modules that targets may import from; None if any. Raises `InvalidConfig` for one text in place of a list."""
+    if modules is None:
+        return None
+    allowed = modules if isinstance(modules, str) else tuple(modules)
+    refuse(op, bad_texts(allowed, "modules"))
+    return tuple(allowed)
 
 
 def _from_file(
