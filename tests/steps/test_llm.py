@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from ripresa import (
+    Agent,
     App,
     Context,
     InvalidConfig,
@@ -376,3 +377,15 @@ async def test_outside_a_run_a_model_is_asked_too(server: ModelServer) -> None:
     with pytest.raises(RipresaError) as caught:
         await llm("?", output=str)()
     assert caught.value.code == "model_not_configured"
+
+
+@pytest.mark.parametrize("given", ["backup", 3, None])
+def test_what_is_no_list_of_models_or_tools_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"fallback is .*, must be a list of models"):
+        llm("Hi", output=str, fallback=given)
+    with pytest.raises(InvalidConfig, match=r"fallback is .*, must be a list of models"):
+        prompt(output=str, fallback=given)
+    with pytest.raises(InvalidConfig, match=r"tools is .*, must be a list of tools"):
+        llm("Hi", output=str, tools=given)
+    with pytest.raises(InvalidConfig, match=r"tools is .*, must be a list of tools"):
+        Agent("a", input=str, output=str, tools=given)

@@ -372,7 +372,12 @@ def allowed_tools(
     tools: Sequence[Step[..., Any] | str], toolbox: Tools | None, permissions: Sequence[str], agent: str
 ) -> dict[str, Step[..., Any]]:
     """The tools of an agent by name. Raises `RipresaError(unknown_tool)`, `tool_forbidden`, `InvalidConfig`."""
-    refuse("Agent", bad_texts(permissions, "permissions"), where=agent)
+    refuse(
+        "Agent",
+        None if isinstance(tools, list | tuple) else f"tools is {tools!r}, must be a list of tools",
+        bad_texts(permissions, "permissions"),
+        where=agent,
+    )
     found: dict[str, Step[..., Any]] = {}
     for each in tools:
         made = (toolbox or Tools()).get(each) if isinstance(each, str) else each

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ..authoring.options import refuse
 from ..context import StepContext, current
 from ..errors import ModelError
 from .conversation import Model, ModelAnswer, ModelRequest
@@ -47,7 +48,9 @@ class Voice:
 def voice_of(
     model: Named, fallback: Sequence[Named], temperature: float | None, max_tokens: int | None, stream: bool
 ) -> Voice:
-    """Who is asked, from the options of a step."""
+    """Who is asked, from the options of a step. Raises `InvalidConfig` for a fallback that is no list of models."""
+    fine = isinstance(fallback, list | tuple)
+    refuse("llm", None if fine else f"fallback is {fallback!r}, must be a list of models")
     return Voice((model, *fallback), temperature, max_tokens, stream)
 
 

@@ -53,7 +53,7 @@ def _question(
     name: str, voice: Voice, output: Any, tools: Sequence[Step[..., Any] | str], toolbox: Tools | None
 ) -> Question:
     form = None if output is str else Form(output)
-    if not tools:
+    if tools in ((), []):
         return Question(voice, form)
     from ..agents.tools import allowed_tools
     from ..agents.turns import AgentBounds, Talker
