@@ -108,9 +108,11 @@ class App:
     ) -> None:
         from .runtime.code import Code
         from .runtime.engine import Settings
-        from .runtime.given import check_providers, outlets
+        from .runtime.given import check_models, check_providers, outlets
 
         check_providers(stores, executors, senders)
+        if models != {}:
+            check_models(models)
         given = {
             "store": store if isinstance(store, str) else None,
             "durability": durability,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from pydantic_core import from_json
 from .app import App
 from .authoring.document.flow import DocumentFlow
 from .authoring.document.library import Library
+from .authoring.options import bad_kind, refuse
 from .client import Handle
 from .core.events import Failure
 from .core.limits import NONE
@@ -115,6 +117,11 @@ class WorkflowOrchestrator:
         With a `run_id` a second call of the same workflow and input gives the recorded run, taken up if it was left.
         Raises `InvalidWorkflow` before anything runs, `InvalidValue` for a bad input, `RunExists`, `SessionError`.
         """
+        refuse(
+            "execute_workflow",
+            bad_kind(workflow, "workflow", (str, os.PathLike, Mapping), "a mapping or the path of a file"),
+            bad_kind(user_id, "user_id", str, "a text"),
+        )
         flow = load_document(workflow, library=self.library, modules=self.modules)
         async with self._opened() as app:
             session = await _session(app, user_id, session_id)

@@ -365,3 +365,9 @@ async def test_any_object_with_run_is_an_agent() -> None:
         assert await app.run(Agent("boss", input=str, output=str, tools=[echo])("x")) == "Done."
     with pytest.raises(InvalidConfig, match="has no async run"):
         agent("no agent")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [3, {"turns": 3}, None])
+def test_bounds_that_are_none_are_refused(given: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"bounds is .*, must be AgentBounds"):
+        Agent("a", input=str, output=str, bounds=given)

@@ -158,3 +158,11 @@ def test_modules_that_are_no_list_of_texts_open_nothing(given: Any) -> None:
     for make in (lambda: load_document({}, modules=given), lambda: WorkflowOrchestrator("memory:", modules=given)):
         with pytest.raises(InvalidConfig, match=r"modules is .*, must be a list of texts"):
             make()
+
+
+@pytest.mark.parametrize("given", [[1], None, 3])
+async def test_what_is_no_document_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"source is .*, must be the path of a file or a mapping"):
+        load_document(given)
+    with pytest.raises(InvalidConfig, match=r"workflow is .*, must be a mapping .*; user_id is 3, must be a text"):
+        await WorkflowOrchestrator("memory:").execute_workflow(given, user_id=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -389,3 +389,20 @@ def test_what_is_no_list_of_models_or_tools_is_refused(given: Any) -> None:
         llm("Hi", output=str, tools=given)
     with pytest.raises(InvalidConfig, match=r"tools is .*, must be a list of tools"):
         Agent("a", input=str, output=str, tools=given)
+
+
+def test_a_prompt_is_written_by_a_function() -> None:
+    given: Any = 3
+    with pytest.raises(InvalidConfig, match="prompt is above 3, must be above a function"):
+        prompt(output=str)(given)
+
+
+@pytest.mark.parametrize("given", [["a"], [], None, "a"])
+def test_models_of_an_app_have_names(given: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"models is .*, must be a mapping of names to models"):
+        App("memory:", models=given)
+
+
+def test_what_is_no_model_is_refused_with_its_name() -> None:
+    with pytest.raises(InvalidConfig, match="models has 3 for 'default', which is no model"):
+        App("memory:", models={"default": 3})

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ..authoring.encoding import encode
 from ..authoring.hooks import Hook
-from ..authoring.options import refuse
+from ..authoring.options import bad_kind, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.pool import Pool
 from ..authoring.step import Options, Step, step
@@ -73,7 +73,8 @@ class Agent(Step[[A], R]):
         pool: Pool[Any] | str | None = None,
     ) -> None:
         voice = voice_of(model, fallback, temperature, max_tokens, stream)
-        refuse("Agent", *voice.problems(), *bounds.problems(), where=str(name))
+        unbounded = bad_kind(bounds, "bounds", AgentBounds, "AgentBounds(...)")
+        refuse("Agent", *voice.problems(), *([unbounded] if unbounded else bounds.problems()), where=str(name))
         found = allowed_tools(tools, toolbox, permissions, name)
         form = None if output is str else Form(output)
         tries = retry if isinstance(retry, Retry) else Retry(attempts=retry)

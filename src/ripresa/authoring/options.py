@@ -11,7 +11,17 @@ from ..core.names import check_name
 from ..errors import InvalidConfig
 from .call import Pending, closed
 
-__all__ = ["bad_choice", "bad_count", "bad_int", "bad_link", "bad_predicate", "bad_texts", "check_name", "refuse"]
+__all__ = [
+    "bad_choice",
+    "bad_count",
+    "bad_int",
+    "bad_kind",
+    "bad_link",
+    "bad_predicate",
+    "bad_texts",
+    "check_name",
+    "refuse",
+]
 
 
 def refuse(op: str, *complaints: str | None, where: str = "", hint: str = "") -> None:
@@ -38,6 +48,11 @@ def bad_count(value: object, option: str, *, optional: bool = False, most: int |
 def bad_choice(value: object, option: str, allowed: Sequence[str]) -> str | None:
     """What is wrong with one of several words."""
     return None if value in allowed else f"{option} is {value!r}, must be one of {', '.join(map(repr, allowed))}"
+
+
+def bad_kind(value: object, option: str, kind: type | tuple[type, ...], what: str) -> str | None:
+    """What is wrong with a value that must be of a class, which the complaint calls `what`."""
+    return None if isinstance(value, kind) else f"{option} is {value!r}, must be {what}"
 
 
 def bad_texts(value: Any, option: str) -> str | None:

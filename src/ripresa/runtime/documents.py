@@ -22,7 +22,7 @@ from ..authoring.document.source import Document
 from ..authoring.document.text import document_of
 from ..authoring.flow import Runnable
 from ..authoring.hooks import Hook
-from ..authoring.options import bad_texts, refuse
+from ..authoring.options import bad_kind, bad_texts, refuse
 from ..authoring.pool import Pool
 from ..authoring.rules import Rule
 from ..authoring.step import Step
@@ -57,6 +57,7 @@ def load_document(
     targets may import, as names or globs (`[]`: none; without a word any). Raises `InvalidWorkflow` with everything
     that is wrong with it, each with line and column; `RipresaError(unknown_target)` if there is no such file.
     """
+    refuse("load_document", bad_kind(source, "source", (str, os.PathLike, Mapping), "the path of a file or a mapping"))
     allowed = modules_of(modules, "load_document")
     if isinstance(source, Mapping):
         flow = _loaded(Document(dict(source)), Path.cwd(), library, allowed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import InvalidConfig
 from ..ports import WEBHOOK
@@ -40,6 +40,18 @@ def check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any], sen
     ]
     if bad:
         raise InvalidConfig("; ".join(bad), op="App")
+
+
+def check_models(models: object) -> None:
+    """Refuse models that are not given by name, and names that stand for what is no model."""
+    from ..steps.asking import is_model
+
+    if not isinstance(models, Mapping):
+        raise InvalidConfig(f"models is {models!r}, must be a mapping of names to models", op="App")
+    named = cast("Mapping[object, object]", models)
+    bad = [f"models has {made!r} for {name!r}, which is no model" for name, made in named.items() if not is_model(made)]
+    if bad:
+        raise InvalidConfig("; ".join(bad), op="App", hint="give a name, a ModelEndpoint or a Model")
 
 
 def outlets(

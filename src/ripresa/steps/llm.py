@@ -256,6 +256,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     refuse("prompt", *voice.problems())
 
     def wrap(write: Callable[P, str]) -> Step[P, M]:
+        refuse("prompt", None if inspect.isroutine(write) else f"prompt is above {write!r}, must be above a function")
         question = replace(_question(name or write.__name__, voice, output, tools, toolbox), memory=memory)
 
         async def asked(*args: P.args, **kwargs: P.kwargs) -> Any:
