@@ -25,7 +25,9 @@ from ripresa import (
     agent,
     chain,
     current,
+    llm,
     map_each,
+    prompt,
     step,
     tool,
     workflow,
@@ -371,3 +373,14 @@ async def test_any_object_with_run_is_an_agent() -> None:
 def test_bounds_that_are_none_are_refused(given: Any) -> None:
     with pytest.raises(InvalidConfig, match=r"bounds is .*, must be AgentBounds"):
         Agent("a", input=str, output=str, bounds=given)
+
+
+def test_a_memory_that_is_none_is_refused() -> None:
+    given: Any = "chat"
+    for make in (
+        lambda: Agent("a", input=str, output=str, memory=given),
+        lambda: llm("Hi", output=str, memory=given),
+        lambda: prompt(output=str, memory=given),
+    ):
+        with pytest.raises(InvalidConfig, match="memory is 'chat', must be a Memory"):
+            make()

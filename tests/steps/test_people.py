@@ -96,3 +96,10 @@ def test_bad_options_are_refused() -> None:
         human("")
     with pytest.raises(InvalidConfig):
         human("Shall I?", quorum=0)
+
+
+@pytest.mark.parametrize("given", [3, "Price", Price(amount=3)])
+def test_a_form_is_a_type(given: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"form is .*, must be a type"):
+        human("How much?", form=given)
+    human("How much?", form=list[Price])

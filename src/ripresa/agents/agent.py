@@ -17,7 +17,7 @@ from ..context import StepContext, current
 from ..core.durations import Duration, seconds
 from ..core.retry import Retry
 from ..errors import InvalidConfig
-from ..steps.asking import voice_of
+from ..steps.asking import bad_memory, voice_of
 from ..steps.conversation import Message
 from ..steps.forms import Form
 from ..steps.gateway import DEFAULT, Named
@@ -74,7 +74,8 @@ class Agent(Step[[A], R]):
     ) -> None:
         voice = voice_of(model, fallback, temperature, max_tokens, stream)
         unbounded = bad_kind(bounds, "bounds", AgentBounds, "AgentBounds(...)")
-        refuse("Agent", *voice.problems(), *([unbounded] if unbounded else bounds.problems()), where=str(name))
+        bounded = [unbounded] if unbounded else bounds.problems()
+        refuse("Agent", *voice.problems(), *bounded, bad_memory(memory), where=str(name))
         found = allowed_tools(tools, toolbox, permissions, name)
         form = None if output is str else Form(output)
         tries = retry if isinstance(retry, Retry) else Retry(attempts=retry)

@@ -13,9 +13,11 @@ from ..core.nodes.approval import Approval as ApprovalNode
 from ..core.nodes.approval import Terms
 from ..core.nodes.approved import Approved
 from ..core.nodes.wait import Wait
+from ..errors import InvalidValue
 from ..messages import Approval, Signal
 from ..terms import Asking, Expiry
 from .call import Call
+from .encoding import adapter
 from .fit import union
 from .flow import Built, Flow, Link, as_links, build_link
 from .options import check_name, refuse
@@ -79,9 +81,22 @@ def approval(question: str, /, *, form: Any = None, name: str = "approval", **op
     what that means: `fail` (code `timeout`), `reject` or `approve`. Raises `InvalidConfig`.
     """
     require("waits", "approval")
+    refuse("approval", _bad_form(form))
     asking = Asking(name=name, **options)
     terms = asking.checked(question, form, "approval")
     return Asked(partial(_build_approval, terms, form), name=asking.name)
+
+
+def _bad_form(form: Any) -> str | None:
+    """What is wrong with what people are to fill in: a value is no type."""
+    if form is None or isinstance(form, type):
+        return None
+    try:
+        adapter(form)
+        fine = not isinstance(form, str)
+    except InvalidValue:
+        fine = False
+    return None if fine else f"form is {form!r}, must be a type"
 
 
 class Asked(Flow[object, Approval[T]]):

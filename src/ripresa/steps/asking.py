@@ -54,6 +54,12 @@ def voice_of(
     return Voice((model, *fallback), temperature, max_tokens, stream)
 
 
+def bad_memory(value: object) -> str | None:
+    """What is wrong with what should remember conversations, or nothing."""
+    fine = value is None or (hasattr(value, "recall") and hasattr(value, "keep"))
+    return None if fine else f"memory is {value!r}, must be a Memory"
+
+
 def is_model(value: object) -> bool:
     """Whether something names a model or is one."""
     return value != "" if isinstance(value, str) else isinstance(value, ModelEndpoint) or hasattr(value, "answer")

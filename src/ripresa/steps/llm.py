@@ -16,7 +16,7 @@ from ..context import current
 from ..core.durations import Duration
 from ..core.retry import Retry
 from ..errors import InvalidValue, ModelError
-from .asking import Voice, ask, voice_of
+from .asking import Voice, ask, bad_memory, voice_of
 from .conversation import Message, ModelAnswer, ModelRequest
 from .forms import Form
 from .gateway import DEFAULT, Named
@@ -191,6 +191,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     refuse(
         "llm",
         *voice.problems(),
+        bad_memory(memory),
         *(unknown_places(each, names, option) for each, option in zip(templates, ("prompt", "system"), strict=True))
         if names is not None
         else (),
@@ -253,7 +254,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     `system` is a text, not a template. The other options are those of `llm`. Raises `InvalidConfig`.
     """
     voice = voice_of(model, fallback, temperature, max_tokens, stream)
-    refuse("prompt", *voice.problems())
+    refuse("prompt", *voice.problems(), bad_memory(memory))
 
     def wrap(write: Callable[P, str]) -> Step[P, M]:
         refuse("prompt", None if inspect.isroutine(write) else f"prompt is above {write!r}, must be above a function")
