@@ -82,6 +82,7 @@ async def test_what_is_missing_is_named(model: Any, code: str, words: str) -> No
         await Gateway({}).find(model).answer(REQUEST, print)
     assert caught.value.code == code
     assert words in str(caught.value)
+    assert "None" not in str(caught.value)
 
 
 async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

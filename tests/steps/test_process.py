@@ -211,6 +211,14 @@ async def test_a_program_that_is_not_there_is_an_error_that_says_so(name: str, t
     assert (caught.value.code, caught.value.retryable) == ("executable_missing", False)
 
 
+async def test_a_file_that_is_not_executable_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no program")
+    for name in ("./text", str(tmp_path / "text")):
+        with pytest.raises(StepError, match="cannot be run: it is not executable") as caught:
+            await run(Program((name,), tmp_path, usual_environment()))
+        assert (caught.value.code, caught.value.retryable) == ("executable_missing", False)
+
+
 async def test_a_file_that_is_no_program_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no program")
     (tmp_path / "text").chmod(0o755)

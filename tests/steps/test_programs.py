@@ -28,6 +28,7 @@ from ripresa import (
     workflow,
 )
 from ripresa.steps import Command, Completed, Secret, python, shell
+from ripresa.steps.places import folder_inside
 from tests.steps.test_process import FAMILY, family, gone
 
 SHOW = "import json, os, sys; print(json.dumps([sys.argv[1:], sys.stdin.read(), os.getcwd(), dict(os.environ)]))"
@@ -287,3 +288,11 @@ async def test_a_durable_function_and_a_graph_run_programs_too() -> None:
         assert await app.run(twice("ebb")) == 9
         assert await app.run(both("ab")) == 42
         assert await app.run(chain(map_each(count))(["a", "bb"])) == [1, 2]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    for root, place, words in ((gone, "", str(gone)), (gone, "x", str(gone)), (tmp_path, "x", f"'x' in {tmp_path}")):
+        with pytest.raises(StepError) as caught:
+            folder_inside(root, place)
+        assert (caught.value.message, caught.value.code) == (f"there is no folder {words}", "outside_workspace")

@@ -25,7 +25,8 @@ def folder_inside(root: Path, relative: str) -> Path:
     """The same for a folder that must be there. Raises `StepError(outside_workspace)` also where there is none."""
     place = inside(root, relative)
     if not place.is_dir():
-        raise StepError(f"there is no folder {relative or '.'!r} in it", code="outside_workspace", retryable=False)
+        named = f"{relative!r} in {root}" if relative and root.is_dir() else str(root)
+        raise StepError(f"there is no folder {named}", code="outside_workspace", retryable=False)
     return place
 
 

@@ -55,13 +55,14 @@ def find_program(name: str, cwd: Path, env: Mapping[str, str]) -> str:
     """
     place = str(cwd / name) if os.sep in name else name
     found = shutil.which(place, path=env.get("PATH", os.defpath))
+    if found is None and os.sep in name and os.path.isfile(place):
+        raise _missing(name, "it is not executable", "make it executable, or run what interprets it")
     if found is None:
         raise _missing(name, "there is no such program")
     return os.path.abspath(found)
 
 
-def _missing(name: str, why: str) -> StepError:
-    hint = "install it, or give its path"
+def _missing(name: str, why: str, hint: str = "install it, or give its path") -> StepError:
     return StepError(f"{name!r} cannot be run: {why}", code="executable_missing", retryable=False, hint=hint)
 
 

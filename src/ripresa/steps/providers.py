@@ -134,7 +134,7 @@ class ProviderModel:
             raise coded(error, name, self._key) from None
         except ImportError as error:
             raise RipresaError(
-                f"the client for {self.provider} is not installed: {error.name}",
+                f"the client for {self.provider} is not installed: {error.name or error}",
                 code="extra_missing",
                 op="llm",
                 where=name,
