@@ -166,3 +166,13 @@ async def test_what_is_no_document_is_refused(given: Any) -> None:
         load_document(given)
     with pytest.raises(InvalidConfig, match=r"workflow is .*, must be a mapping .*; user_id is 3, must be a text"):
         await WorkflowOrchestrator("memory:").execute_workflow(given, user_id=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def test_a_bounded_document_does_not_open_the_network_for_itself() -> None:
+    config: dict[str, Any] = {"method": "GET", "url": "http://127.0.0.1/"}
+    opened = {"id": "x", "steps": [{"type": "http", "config": {**config, "allow": ["127.0.0.1"]}}]}
+    load_document({"id": "x", "steps": [{"type": "http", "config": config}]}, modules=[])
+    with pytest.raises(InvalidWorkflow, match="allow is not for documents"):
+        load_document(opened, modules=[])
+    load_document(opened, modules=["ripresa.steps.documents"])
+    load_document(opened)

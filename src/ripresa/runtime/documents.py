@@ -41,6 +41,9 @@ READY: Final[Mapping[str, str]] = {
 FREE: Final = frozenset((READY["llm"], READY["http"]))
 """Those that a document may name whatever modules it may import from: they run no programs here."""
 
+BOUND: Final[Mapping[str, str]] = {READY["http"]: "ripresa.steps.documents:public_http"}
+"""What stands in for those of them that could reach more, where it is not granted by `modules`."""
+
 DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition, Maker)
 
 
@@ -141,8 +144,10 @@ def reaching(
         place, _, name = target.rpartition(":")
         if place.endswith(".py"):
             place = os.path.normpath(place)  # a pattern is about the file that it leads to, not how it goes there
-        if modules is not None and target not in FREE and not any(fnmatchcase(place, pattern) for pattern in modules):
-            raise _refused(target, f"documents may not import {place!r} here")
+        if modules is not None and not any(fnmatchcase(place, pattern) for pattern in modules):
+            if target not in FREE:
+                raise _refused(target, f"documents may not import {place!r} here")
+            target = BOUND.get(target, target)
         if any(part.startswith("_") for part in name.split(".")):
             raise _refused(target, "names that begin with _ are nobody else's")
         found = find_object(f"{folder / place}:{name}" if place.endswith(".py") else target)[0]

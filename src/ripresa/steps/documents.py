@@ -80,6 +80,17 @@ def _http_step(method: str, url: str = "", **options: Unpack[HttpOptions]) -> An
     return cast("Any", _http(method, url, **options))
 
 
+def _public_http_step(method: str, url: str = "", **options: Unpack[HttpOptions]) -> Any:
+    """The same for documents that may not say for themselves what they reach beside the public internet."""
+    granted = "add 'ripresa.steps.documents' to modules, or register a step of your own in the library"
+    refuse(
+        "http",
+        "allow is not for documents that may import only some modules" if "allow" in options else None,
+        hint=granted,
+    )
+    return _http_step(method, url, **options)
+
+
 def _shell_step(command: list[str], **options: Unpack[ShellOptions]) -> Any:
     return _shell(*command, **options)
 
@@ -93,6 +104,7 @@ def _cli_agent_step(dialect: str = "kilo", **options: Unpack[AgentOptions]) -> A
 
 
 http: Final = Maker(_http_step)
+public_http: Final = Maker(_public_http_step)
 shell: Final = Maker(_shell_step)
 python: Final = Maker(_python_step)
 cli_agent: Final = Maker(_cli_agent_step)
