@@ -143,9 +143,21 @@ async def parent(ctx: Context) -> int:
     return await child.result()
 
 @workflow
+async def sends(ctx: Context) -> str:
+    child = await ctx.start(waits(), id="told")
+    await child.send(Signal("word", str), "ready")
+    return await child.result()
+
+@workflow
 async def patient(ctx: Context) -> str:
     return await (await ctx.start(waits(), id="slow")).result()
 """
+
+
+def test_a_run_stays_for_a_child_that_what_it_was_sent_wakes(terminal: Terminal) -> None:
+    terminal.write("family.py", FAMILY)
+    done = terminal.here("run", "family.py:sends", "--id", "p")
+    assert (done.code, done.out.strip()) == (0, "ready"), done.err
 
 
 def test_the_family_of_a_run_is_shown(terminal: Terminal) -> None:
@@ -164,4 +176,5 @@ def test_what_a_run_waits_for_is_said(terminal: Terminal) -> None:
     left = terminal.here("run", "family.py:patient", "--id", "p")
     assert left.code == 5
     assert "waits for run slow" in left.err
+    assert "when it has ended, go on with: " in left.err
     assert "waiting for run slow" in terminal.here("show", "p").out

@@ -97,6 +97,9 @@ class Teller:
             self._say(f"waits for {kind} {name}: {self.place.command(kind, view.id, name, 'VALUE')}")
         for run in view.awaited.values():
             self._say(f"waits for run {run}: {self.place.command('show', run)}")
+        if view.awaited:
+            worker, resume = self.place.command("worker"), self.place.command("resume", view.id)
+            self._say(f"when it has ended, go on with: {worker}  or  {resume}")
         for asked in view.approvals.values():
             command = self.place.command("approve", view.id, asked.path, "--as", "NAME")
             self._say(f"waits for an answer: {asked.question} {command}")

@@ -101,12 +101,13 @@ class Outbox:
         """
         here = child in self._engine.drivers or child in self._lanes or parent in self._lanes or self._task is not None
         here = here or bool(self._looks)  # nobody else may tell of an end that is looked up
+        here = here or self._engine.waker.is_busy  # the child may be woken by what it was sent before it fell asleep
         if here:
             self._expecting.add(parent)
         return here
 
     def settled(self) -> None:
-        """A run has left, or a delivery has ended."""
+        """A run has left, or a delivery or a look at who is due has ended."""
         expecting, self._expecting = self._expecting, set()
         for run in expecting:
             if run in self._engine.drivers:
@@ -187,6 +188,7 @@ class Outbox:
         try:
             if parcel.kind == "signal":
                 await self._engine.inbox.signal(parcel.target, parcel.body, parcel.id)
+                self._wake(parcel.target)
             elif parcel.kind == "start":
                 queued = QueuedStart.decode(parcel.body)
                 if not await self.begin(self._known.get(queued.definition), queued):
@@ -211,6 +213,11 @@ class Outbox:
         else:
             await store.delivered(parcel.number)
         return True
+
+    def _wake(self, run: str) -> None:
+        """What was put down for a run makes it due, if it is asleep."""
+        if run not in self._engine.drivers and self._engine.settings.linger is not None:
+            self._engine.waker.look()
 
     async def _failed(self, parcel: Outgoing, error: Exception, *, final: bool) -> None:
         _log.warning("what a run sent is not delivered", exc_info=error, extra={"run": parcel.run, "parcel": parcel.id})

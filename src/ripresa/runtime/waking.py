@@ -55,6 +55,11 @@ class Waker:
         self._again = False
         self._delivering: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether runs are being taken up, or may be in a moment."""
+        return self._task is not None or bool(self._delivering)
+
     def fell_asleep(self, driver: Driver) -> None:
         """A run sleeps from now on; its code is here when it wakes."""
         definition = driver.state.definition
@@ -72,7 +77,11 @@ class Waker:
         """Take a run up again that was just being put to sleep when this came."""
         task = self._engine.loop.create_task(self._deliver(driver, mail))
         self._delivering.add(task)
-        task.add_done_callback(self._delivering.discard)
+        task.add_done_callback(self._delivered)
+
+    def _delivered(self, task: asyncio.Task[None]) -> None:
+        self._delivering.discard(task)
+        self._engine.outbox.settled()
 
     async def close(self) -> None:
         """Wake nobody any more."""
@@ -94,6 +103,7 @@ class Waker:
             _log.warning("the store does not say who is due", exc_info=True)
         finally:
             self._task = None
+            self._engine.outbox.settled()
 
     async def _set_alarm(self, now: int) -> None:
         due = await self._engine.store.next_wake(now)
