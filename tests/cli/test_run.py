@@ -288,6 +288,40 @@ def test_a_run_is_given_limits_and_shows_them(terminal: Terminal) -> None:
     assert "paused" in paused.err
 
 
+@pytest.mark.parametrize("policy", ["fail", "pause", "ask"])
+def test_a_run_that_reached_a_limit_is_allowed_more(terminal: Terminal, policy: str) -> None:
+    terminal.write("limited.py", LIMITED)
+    few = ("--limit", "steps=1", "--limit", "operations=9", "--on-exceeded", policy)
+    left = terminal.here("run", "limited.py:flow", "-i", "1", "--id", "a", *few)
+    assert "the limit of steps is reached: 1 of 1; allow more with: " in left.err
+    assert "resume a --limit steps=NUMBER" in left.err
+    done = terminal.here("resume", "a", "--limit", "steps=5")
+    assert (done.code, done.out.strip()) == (0, "1"), done.err
+    assert f"steps 2 of 5, operations 2 of 9, then {policy}" in terminal.here("show", "a").out
+    assert terminal.here("resume", "a", "--limit", "steps=6").out.strip() == "1"
+    assert terminal.here("resume", "--all", "--limit", "steps=6").code == 2
+
+
+SHARED = """
+import asyncio
+from ripresa import App, Limits
+
+async def main():
+    async with App() as app:
+        await app.sessions.create("s", limits=Limits(steps=1))
+
+asyncio.run(main())
+"""
+
+
+def test_a_limit_of_a_session_is_not_one_of_the_run(terminal: Terminal) -> None:
+    terminal.write("limited.py", LIMITED)
+    terminal.write("shared.py", SHARED)
+    subprocess.run([sys.executable, "shared.py"], cwd=terminal.directory, check=True)
+    left = terminal.here("run", "limited.py:flow", "-i", "1", "--id", "a", "--session", "s")
+    assert "the limit of steps of session s is reached: 1 of 1; allow the session more, then: " in left.err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

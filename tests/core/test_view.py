@@ -36,6 +36,7 @@ from .test_properties import Builder, History, Tape, tapes
 STARTED = e.RunStarted(
     START, "r", "flow", "2", "hash", b'"in"', 7, "app:flow", deadline=START + 9, expected=2, tags=("a", "b")
 )
+REACHED = e.LimitReached(START, "a", 1, "steps", 1, 1)
 BOOM = failure("boom", path="a", attempt=1)
 
 
@@ -99,8 +100,9 @@ LATER = {"updated_at": START + 5, "deadline": START + 14}
             [e.FilesTouched(START, "a", 1, ("x", "y")), e.FilesTouched(START, "b", 1, ("x",))],
             {"files": {"x": "b", "y": "a"}},
         ),
-        ([e.LimitReached(START, "a", 1, "steps", 1, 1)], {"limit": "steps"}),
-        ([e.LimitReached(START, "a", 1, "steps", 1, 1), e.RunContinued()], {"limit": "", "status": "running"}),
+        ([REACHED], {"limit": "steps", "reached": REACHED}),
+        ([REACHED, e.RunContinued()], {"limit": "", "status": "running", "reached": REACHED}),
+        ([REACHED, e.RunFailed(BOOM), e.RunReopened(START)], {"limit": "", "status": "running", "reached": REACHED}),
         ([e.ArtifactSaved(START, "a", 1, "n", "text/plain", "0f", 2, b"[]")], {"artifacts": 1}),
         ([e.MessageQueued(START, "a", 1, "signal", "r", "id", b"{}")], {"sent": 1}),
         (

@@ -152,22 +152,26 @@ def resume(
     run: Annotated[str, typer.Argument(help="the id of a run", show_default=False)] = "",
     all: Annotated[bool, typer.Option("--all", help="all unfinished runs that no living process drives")] = False,
     target: Code = "",
+    limit: Annotated[
+        list[str] | None, typer.Option(help="what the run may use from here on, such as steps=100; may be repeated")
+    ] = None,
     store: Store = "",
     durability: Durability = "full",
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Take a run up from its first unfinished steps."""
-    from . import running
+    from . import inputs, running
 
     if bool(run) == all:
         raise typer.BadParameter("give the id of a run, or --all")
-    if all and target:
-        raise typer.BadParameter("--target is for one run")
+    if all and (target or limit):
+        raise typer.BadParameter("--target and --limit are for one run")
+    limits = inputs.limits_from(limit or (), "")
     place = _place(store, durability)
     if all:
         return running.resume_all(place, as_json=json, quiet=quiet)
-    return running.resume(place, run, target, as_json=json, quiet=quiet)
+    return running.resume(place, run, target, limits, as_json=json, quiet=quiet)
 
 
 @cli.command()

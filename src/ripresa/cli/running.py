@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from sys import stderr
 from typing import Any
 
@@ -14,8 +14,11 @@ from ..authoring.flow import Runnable
 from ..client import Handle
 from ..core.lifecycle import ACTIVE, TERMINAL, check_transition
 from ..core.limits import Limits
+from ..core.replay import lineage
+from ..core.usage import used_in
 from ..errors import RipresaError
 from ..ports import RunFilter, RunHead
+from ..runtime.bodies import encode_request
 from ..runtime.results import not_found
 from .driving import Begin, drive
 from .exits import COMPLETED, USAGE, UserCodeFailed, exit_of, worst
@@ -105,12 +108,17 @@ async def _take_up_if_left(app: App, handle: Handle[Any]) -> None:
 # --- resume
 
 
-def resume(place: Place, id: str, target: str, *, as_json: bool, quiet: bool) -> int:
-    """Take a run up and see it to its end. Raises `RunNotFound`, `IllegalTransition` for one that was cancelled."""
+def resume(place: Place, id: str, target: str, limits: Limits | None = None, *, as_json: bool, quiet: bool) -> int:
+    """Take a run up, with `limits` instead of its own of the same names, and see it to its end.
+
+    Raises `RunNotFound`, `IllegalTransition` for one that was cancelled.
+    """
     head = asyncio.run(head_of(place, id))
     workflow = None if head.status == "completed" else code_of(head, target)
 
     async def begin(app: App) -> list[Handle[Any]]:
+        if limits is not None and head.status != "completed":
+            return [await _allowed(app, head, workflow, limits)]
         return [await _taken(app, id, workflow)]
 
     return driven(place, begin, Teller(place, as_json, quiet))
@@ -125,6 +133,18 @@ async def _taken(app: App, id: str, workflow: Runnable[..., Any] | None) -> Hand
         await handle.resume()
         return handle
     return await app.resume(id, workflow)
+
+
+async def _allowed(app: App, head: RunHead, workflow: Runnable[..., Any] | None, more: Limits) -> Handle[Any]:
+    limits, _ = used_in(item.event for item in lineage(await app.engine.history(head.id)))
+    given = {name: value for name, value in asdict(more).items() if value is not None and name != "on_exceeded"}
+    limits = replace(limits, **given)
+    if head.status == "failed":  # it finds them as it is taken up
+        await app.store.put(head.id, "limits", encode_request(limits.encode(), BY))
+        return await app.resume(head.id, workflow)
+    handle = await app.handle(head.id, workflow)
+    await handle.allow(limits, by=BY)
+    return handle
 
 
 def resume_all(place: Place, *, as_json: bool, quiet: bool) -> int:

@@ -66,7 +66,8 @@ class Teller:
             for line in told_failure(view.failure):
                 warn(line)
             if self._is_kept():
-                warn(f"  hint: mend the cause, then: {self.place.command('resume', view.id)}")
+                more = self._more(view) if view.failure.code == "limit_exceeded" else ""
+                warn(f"  hint: {more or 'mend the cause, then: ' + self.place.command('resume', view.id)}")
         if left.asleep:
             self._asleep(view)
             return exit_of_status(WAITING)
@@ -84,11 +85,23 @@ class Teller:
         for failure in view.failures:
             warn(f"clean-up failed at {failure.path}: {failure.message}")
         if view.status == "paused":
-            self._say(f"go on with: {self.place.command('continue', view.id)}")
+            more = self._more(view)
+            self._say(more or f"go on with: {self.place.command('continue', view.id)}")
         if self._is_kept():
             self._say(f"journal: {self.place.shown}")
             show, events = self.place.command("show", view.id), self.place.command("events", view.id)
             self._say(f"look into it: {show}  or  {events}")
+
+    def _more(self, view: RunView) -> str:
+        """The limit that a run has reached, and how it is given more; empty if it has reached none."""
+        reached = view.reached
+        if not view.limit or reached is None:
+            return ""
+        whose = f" of session {reached.session}" if reached.session else ""
+        told = f"the limit of {reached.limit}{whose} is reached: {reached.used:g} of {reached.allowed:g}"
+        if reached.session:
+            return f"{told}; allow the session more, then: {self.place.command('resume', view.id)}"
+        return f"{told}; allow more with: {self.place.command('resume', view.id, '--limit', reached.limit + '=NUMBER')}"
 
     def _asleep(self, view: RunView) -> None:
         """What a run waits for, and the command that answers it."""

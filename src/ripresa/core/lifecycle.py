@@ -73,5 +73,5 @@ def asks_for_more(run: str, limit: str) -> IllegalTransition:
         f"run {run!r} asks for more {limit} and goes on only with an answer",
         run=run,
         op="continue",
-        hint="answer with handle.allow(Limits(...)), or handle.allow(None) to let it fail",
+        hint=f"answer: ripresa resume {run} --limit {limit}=NUMBER, or handle.allow(Limits(...) or None: it fails)",
     )

@@ -192,6 +192,8 @@ class RunView:
     """What should have been undone and was not, by path, and why."""
 
     states: dict[str, StateView] = field(default_factory=dict[str, StateView])
+    reached: e.LimitReached | None = None
+    """What was used of the limit that was reached last, what was allowed, and of which session it is, if of one."""
     _told: tuple[e.Write, ...] = ()
     _counted: set[str] = field(default_factory=set[str], repr=False, compare=False)
     """What was not foreseen when the run began, and is expected by now."""
@@ -451,7 +453,7 @@ class RunView:
             case e.RunTaken(_, epoch):
                 self.epoch = epoch
             case e.RunReopened(at):
-                self.status, self.failure, self.reason = "running", None, ""
+                self.status, self.failure, self.reason, self.limit = "running", None, "", ""
                 self.deadline = at + self.allowed if self.allowed else 0
             case e.RunPausing():
                 self.status = "paused"
@@ -533,7 +535,7 @@ class RunView:
             case e.SessionEntered(_, session):
                 self.session = session
             case e.LimitReached(_, path, _, limit):
-                self.limit = limit
+                self.limit, self.reached = limit, event
                 if path in self.steps:
                     self.steps[path].status = "held"
             case _:

@@ -13,6 +13,7 @@ from ..core.events import (
     Asked,
     AttemptLost,
     Fact,
+    LimitsSet,
     Migrated,
     Raised,
     Recorded,
@@ -111,11 +112,16 @@ def takeover(driver: Driver, epoch: int, pending: list[Mail]) -> list[Mail]:
     taken = [Mail(RunTaken(now, epoch, driver.engine.name))]
     hooks = driver.engine.hooks_of(driver)
     if state.status == "failed":
-        signals = [mail for mail in pending if isinstance(mail.fact, MESSAGES)]
+        signals = [mail for mail in pending if isinstance(mail.fact, MESSAGES) or _allows(mail)]
         void = [mail for mail in pending if mail not in signals]  # asked of the run before it failed
         return [*taken, *void, Mail(RunReopened(now, kept=True)), *hooks, *signals]
     lost = () if driver.fresh else _lost(driver, now)
     return [*taken, *hooks, *map(Mail, lost), *pending]
+
+
+def _allows(mail: Mail) -> bool:
+    """Whether somebody gives the run other limits: with those it goes on."""
+    return isinstance(mail.fact, LimitsSet) and bool(mail.fact.limits)
 
 
 def _lost(driver: Driver, now: int) -> Iterator[Fact]:
