@@ -32,6 +32,8 @@ lock: $(STAMP) ## Write uv.lock anew after a change of dependencies
 demo: export DIR := $(DIR)
 demo: export PACE := $(PACE)
 demo: $(STAMP) ## Survey a source tree, report.md is the result: make demo DIR=path (PACE=0.05: slowly)
+	@$(BIN)/python -c 'import os; float(os.environ["PACE"])' 2> /dev/null \
+		|| { echo "PACE is \"$$PACE\", must be a number of seconds, such as 0.05" >&2; exit 2; }
 	@$(BIN)/python -c 'import json, os; print(json.dumps({"directory": os.environ["DIR"], "pace": float(os.environ["PACE"])}))' \
 		| $(BIN)/ripresa run examples/survey.py:survey --input -
 

@@ -258,6 +258,8 @@ def test_make_demo_takes_any_directory(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stderr
     assert "ripresa show" in told.stderr
     assert (tmp_path / "report.md").exists()
+    wrong = subprocess.run(["make", "demo", "PACE=fast"], cwd=tmp_path, capture_output=True, text=True)
+    assert wrong.stderr.partition("\n")[0] == 'PACE is "fast", must be a number of seconds, such as 0.05'
 
 
 def test_an_order_is_carried_by_events(terminal: Terminal) -> None:
