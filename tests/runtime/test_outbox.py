@@ -470,6 +470,15 @@ def test_senders_are_checked_together() -> None:
         App(senders={"signal": print, "web": 3})  # type: ignore[dict-item]
 
 
+async def test_what_is_not_delivered_is_one_line_of_the_log(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    await app.run(chain(tell)(["a"]), id="r")
+    await empty(app, "r")
+    [told] = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert told.exc_info is None
+    assert told.getMessage().startswith("not delivered: RunNotFound: ")
+    assert told.getMessage().endswith("(signal of run r to listener); see: ripresa outbox --given-up")
+
+
 async def test_what_was_given_up_is_looked_through_and_sent_again(app: App) -> None:
     for run in ("r", "q"):
         await app.run(chain(tell)(["a"]), id=run)

@@ -220,13 +220,23 @@ class Outbox:
             self._engine.waker.look()
 
     async def _failed(self, parcel: Outgoing, error: Exception, *, final: bool) -> None:
-        _log.warning("what a run sent is not delivered", exc_info=error, extra={"run": parcel.run, "parcel": parcel.id})
         tries = parcel.tries + 1
         wait = max(min(2**parcel.tries, LONGEST), asked_wait(error))
         due = NEVER if final or tries >= TRIES else self._engine.clock.now() + round(wait * MICROSECONDS)
         failed = parcel._replace(tries=tries, due=due, error=f"{type(error).__name__}: {error}")
+        _warn_of(failed, error)
         if await self._engine.store.postpone(parcel, failed) and parcel.kind == "start" and due == NEVER:
             await tell_not_started(self._engine, failed)
+
+
+def _warn_of(failed: Outgoing, error: Exception) -> None:
+    """Say in one line what is not delivered: it may come out beside the output of something else."""
+    told = "not delivered: %s (%s of run %s to %s); see: ripresa outbox%s"
+    option = " --given-up" if failed.due == NEVER else ""
+    place = (failed.kind, failed.run, failed.target)
+    about = {"run": failed.run, "parcel": failed.id}
+    _log.warning(told, " ".join(failed.error.split()), *place, option, extra=about)
+    _log.debug("why it is not delivered", exc_info=error, extra=about)
 
 
 def _is_final(error: Exception, *, own: bool) -> bool:
