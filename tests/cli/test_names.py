@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 from ripresa import RipresaError, StepError
+from ripresa.cli.telling import form_option
 from ripresa.core.retry import module_key, type_key
 from tests.cli.program import Terminal, environment
 
@@ -98,3 +99,16 @@ def test_an_error_of_ours_that_a_step_raised_can_be_raised_again() -> None:
         assert (again.code, again.message, again.where) == ("step_failed", "no", "a")
         assert str(again) == "[step_failed] a: no"
     assert error_of(failure_of(StepError("no", retryable=False))).retryable is False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("form", "option"),
+    [
+        ("", ()),
+        ("str", ("--form", "JSON")),
+        ("Review(title:str)", ("--form", '{"title": ...}')),
+        ("R(a:dict[str,Q(b:int,c:int)],d:int)", ("--form", '{"a": ..., "d": ...}')),
+    ],
+)
+def test_a_form_is_suggested_with_its_fields(form: str, option: tuple[str, ...]) -> None:
+    assert form_option(form) == option

@@ -272,7 +272,10 @@ def test_an_order_is_carried_by_events(terminal: Terminal) -> None:
 
 def test_a_post_is_approved_by_two_of_three(terminal: Terminal) -> None:
     place = str(EXAMPLES / "approval.py:publish")
-    assert terminal("run", place, "--input", '"tides"', "--id", "post-1").code == 5
+    left = terminal("run", place, "--input", '"tides"', "--id", "post-1")
+    assert left.code == 5
+    assert """--as NAME --form '{"title": ...}'""" in left.err
+    assert """--as NAME --form '{"title": ...}' --digest""" in terminal("approvals").out
     assert terminal("approve", "post-1", "--as", "ann", "--form", '{"title": "About tides"}').code == 0
     told = terminal("approve", "post-1", "--as", "cid", "--form", '{"title": "All about tides"}')
     assert (told.code, told.out) == (0, "sent: All about tides\n")

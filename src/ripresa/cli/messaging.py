@@ -23,7 +23,7 @@ from .inputs import read_input
 from .places import Place
 from .plain import approval_plain
 from .running import LOOK, PATIENCE, code_of, driven, head_of
-from .telling import Teller, print_json, warn
+from .telling import Teller, form_option, print_json, warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,8 @@ def approvals(place: Place, *, as_json: bool) -> int:
         print(f"  about {each.digest}: {json.dumps(each.about, ensure_ascii=False)}")
         if each.form:
             print(f"  form: {each.form}")
-        print(f"  {place.command('approve', each.run, each.path, '--as', 'NAME', '--digest', each.digest)}")
+        options = ("--as", "NAME", *form_option(each.form), "--digest", each.digest)
+        print(f"  {place.command('approve', each.run, each.path, *options)}")
     return COMPLETED
 
 

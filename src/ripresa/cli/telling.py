@@ -114,7 +114,7 @@ class Teller:
             worker, resume = self.place.command("worker"), self.place.command("resume", view.id)
             self._say(f"when it has ended, go on with: {worker}  or  {resume}")
         for asked in view.approvals.values():
-            command = self.place.command("approve", view.id, asked.path, "--as", "NAME")
+            command = self.place.command("approve", view.id, asked.path, "--as", "NAME", *form_option(asked.form))
             self._say(f"waits for an answer: {asked.question} {command}")
         for path in view.parked:
             command = self.place.command("reconcile", view.id, path, "--as", "NAME")
@@ -140,6 +140,18 @@ class Teller:
     def _say(self, text: str) -> None:
         if not self.quiet or text.startswith("interrupted"):
             warn(text)
+
+
+def form_option(form: str) -> tuple[str, ...]:
+    """The option that fills in a form, with the names of its fields; nothing without a form."""
+    name, opened, inside = form.partition("(")
+    if not opened or not name.isidentifier():
+        return ("--form", "JSON") if form else ()
+    flat = inside.removesuffix(")")
+    while flat != (flat := re.sub(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}", "", flat)):
+        pass  # what is inside a field's own type
+    names = [field.partition(":")[0].strip() for field in flat.split(",")]
+    return ("--form", "{" + ", ".join(f'"{field}": ...' for field in names if field) + "}")
 
 
 def process_of(owner: str) -> str:
