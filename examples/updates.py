@@ -49,8 +49,10 @@ async def auction(ctx: Context, least: int) -> str:
 async def main() -> None:
     async with App("memory:") as app:
         handle = await app.start(auction(100))
-        print(await handle.update(bid, Bid("ann", 120), id="ann-1"))
-        print(await handle.update(bid, Bid("ann", 120), id="ann-1"))  # sent again: it counts once
+        first = await handle.update(bid, Bid("ann", 120), id="ann-1")
+        again = await handle.update(bid, Bid("ann", 120), id="ann-1")  # sent again: it counts once
+        print(first)
+        print(again)
         try:
             await handle.update(bid, Bid("bob", 110))
         except RipresaError as error:
