@@ -485,7 +485,7 @@ async def test_what_came_through_the_inbox_as_a_run_fell_asleep_is_taken_once() 
 
     store = Slow(MemoryStore())
     async with App(store, clock=ManualClock(), linger=0) as app:
-        handle = await app.start(add_up(2), id="r")
+        handle = await app.start(add_up(3), id="r")
         await store.went.wait()
         driver = app.engine.drivers["r"]
         sent = asyncio.create_task(handle.send(number, 7, id="seven"))
@@ -493,10 +493,14 @@ async def test_what_came_through_the_inbox_as_a_run_fell_asleep_is_taken_once() 
             await turns(1)
         store.go.set()
         assert await sent
+        while app.engine.drivers.get("r") in (None, driver):
+            await turns(1)
+        await turns(9)
         await handle.send(number, 1, id="one")
-        assert await handle.result() == 8
+        await handle.send(number, 2, id="two")
+        assert await handle.result() == 10
         received = [event.id for event in await journal_of(handle) if isinstance(event, SignalReceived)]
-    assert received == ["seven", "one"]
+    assert received == ["seven", "one", "two"]
 
 
 async def test_a_worker_asks_for_a_target_once(monkeypatch: pytest.MonkeyPatch) -> None:
