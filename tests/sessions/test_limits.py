@@ -438,3 +438,25 @@ async def test_the_limits_of_a_session_that_a_run_enters_hold_at_once(app: App) 
     tally.open()
     outcome = await handle.outcome()
     assert (outcome.status, "of session 's' is reached" in str(outcome.error), ran) == ("failed", True, [])
+
+
+async def test_limits_that_a_session_is_given_hold_for_runs_that_are_under_way(app: App) -> None:
+    gate = asyncio.Event()
+
+    @step
+    async def held(number: int) -> int:
+        await gate.wait()
+        return number
+
+    @step
+    async def more(number: int) -> int:
+        return number
+
+    await app.sessions.create("s")
+    handle = await app.start(chain(held).then(more)(1), session="s")
+    while not (await handle.status()).steps:
+        await turns(1)
+    await app.sessions.allow("s", Limits(steps=1))
+    gate.set()
+    with pytest.raises(RunFailed, match="limit of steps of session 's' is reached"):
+        await handle.result()

@@ -285,10 +285,9 @@ class Engine:
             driver.keeper.blobs[definition.hash] = definition.description
 
     def limit(self, driver: Driver, limits: Limits, began_at: int, line: Sequence[Recorded]) -> None:
-        """Give the run a budget if its own limits or those of its session ask for one."""
-        session = self.store.find_session(driver.head.session) if driver.head.session else None
+        """Give the run a budget if it has limits, or a session, which may be given some at any time."""
         changed = any(isinstance(item.event, LimitsSet) for item in line)
-        if limits.bounds or changed or (session is not None and session.limits):
+        if limits.bounds or changed or driver.head.session:
             from .budget import Budget
 
             driver.budget = Budget(driver, limits, began_at)
