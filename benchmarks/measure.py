@@ -30,7 +30,7 @@ class Table:
     def markdown(self) -> str:
         """The table for the documentation."""
         lines = [f"| {' | '.join(self.columns)} |", "|" + " --- |" * len(self.columns)]
-        lines += [f"| {' | '.join(row)} |" for row in self.rows]
+        lines += [f"| {' | '.join(cell or '-' for cell in row)} |" for row in self.rows]
         return f"## {self.title}\n\n" + "\n".join(lines) + "\n"
 
 
