@@ -18,7 +18,7 @@ from .authoring.hooks import Hook, Hooks
 from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
-from .config import Config, allowed, configured, log_listener
+from .config import AppConfig, Config, allowed, configured, log_listener
 from .core.durations import Duration, microseconds, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .client import Handle
     from .runtime.cancellation import CancelToken
     from .runtime.comparing import RunDiff
-    from .runtime.engine import Engine
+    from .runtime.engine import Engine, Settings
     from .runtime.mailing import QueuedStart
     from .runtime.migrating import MigrationReport, Planned
     from .runtime.outbox import Sender
@@ -107,7 +107,6 @@ class App:
         webhooks: Iterable[Endpoint] = (),
     ) -> None:
         from .runtime.code import Code
-        from .runtime.engine import Settings
         from .runtime.given import check_models, check_providers, outlets
 
         check_providers(stores, executors, senders)
@@ -126,11 +125,9 @@ class App:
         self._address: str | Store = (store or options.store) if store is None or isinstance(store, str) else store
         self._durability = options.durability
         self._clock = clock
-        named = {**self.config.models, **models}
-        lengths = (None if linger is None else seconds(linger, "linger"), seconds(near, "near"))
-        caps = (options.max_concurrency, options.threads, options.processes, options.patience)
         told, announce = outlets(senders, webhooks)
-        self._settings = Settings(*caps, tuple(pools), *lengths, dict(executors), told, named, announce)
+        shared = {"pools": tuple(pools), "executors": dict(executors), "models": {**self.config.models, **models}}
+        self._settings = _settings(options, linger, near, senders=told, announce=announce, **shared)
         self._stores = dict(stores)
         self._engine: Engine | None = None
         self._listeners = (*log_listener(self.config.observability.log), *listeners)
@@ -630,3 +627,18 @@ class App:
         from .selection import Selection, where_of
 
         return Selection(self, where_of(status, workflow, tag, created_after, created_before))
+
+
+def _settings(options: AppConfig, linger: Duration | None, near: Duration, **others: Any) -> Settings:
+    """How the engine runs: what the config says of it, and what stands in the code alone."""
+    from .runtime.engine import Settings
+
+    return Settings(
+        max_concurrency=options.max_concurrency,
+        threads=options.threads,
+        processes=options.processes,
+        patience=options.patience,
+        linger=None if linger is None else seconds(linger, "linger"),
+        near=seconds(near, "near"),
+        **others,
+    )

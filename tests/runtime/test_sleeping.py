@@ -12,7 +12,7 @@ import pytest
 from ripresa import App, CancelToken, Context, Handle, Retry, Signal, chain, delay, parallel, step, wait_for, workflow
 from ripresa.core.events import RunTaken, SignalReceived, TimerFired
 from ripresa.errors import DefinitionChanged, StoreError
-from ripresa.ports import RunHead
+from ripresa.ports import RunHead, Store
 from ripresa.runtime import code, waking
 from ripresa.runtime.bodies import encode_signal
 from ripresa.stores.memory import Memory, MemoryStore
@@ -290,17 +290,22 @@ async def test_a_store_that_cannot_put_a_run_to_sleep_keeps_it_awake() -> None:
         assert store.tried == 3
 
 
+class SlowToSleep(Wrapped):
+    """A store that lets a run fall asleep when it is told to `go`."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.went = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def sleep(self, *args: Any) -> None:
+        self.went.set()
+        await self.go.wait()
+        await self.inner.sleep(*args)
+
+
 async def test_what_comes_while_a_run_falls_asleep_wakes_it() -> None:
-    class Slow(Wrapped):
-        went = asyncio.Event()
-        go = asyncio.Event()
-
-        async def sleep(self, *args: Any) -> None:
-            self.went.set()
-            await self.go.wait()
-            await self.inner.sleep(*args)
-
-    store = Slow(MemoryStore())
+    store = SlowToSleep(MemoryStore())
     async with App(store, clock=ManualClock(), linger=0) as app:
         handle = await app.start(add_up(1), id="r")
         await store.went.wait()
@@ -449,16 +454,7 @@ async def test_an_app_that_closes_while_it_wakes_runs_leaves_them_to_others() ->
 
 
 async def test_an_app_that_closes_hands_on_what_came_just_before() -> None:
-    class Slow(Wrapped):
-        went = asyncio.Event()
-        go = asyncio.Event()
-
-        async def sleep(self, *args: Any) -> None:
-            self.went.set()
-            await self.go.wait()
-            await self.inner.sleep(*args)
-
-    store = Slow(MemoryStore())
+    store = SlowToSleep(MemoryStore())
     async with App(store, clock=ManualClock(), linger=0) as app:
         handle = await app.start(add_up(2), id="r")
         await store.went.wait()
@@ -474,16 +470,7 @@ async def test_an_app_that_closes_hands_on_what_came_just_before() -> None:
 
 
 async def test_what_came_through_the_inbox_as_a_run_fell_asleep_is_taken_once() -> None:
-    class Slow(Wrapped):
-        went = asyncio.Event()
-        go = asyncio.Event()
-
-        async def sleep(self, *args: Any) -> None:
-            self.went.set()
-            await self.go.wait()
-            await self.inner.sleep(*args)
-
-    store = Slow(MemoryStore())
+    store = SlowToSleep(MemoryStore())
     async with App(store, clock=ManualClock(), linger=0) as app:
         handle = await app.start(add_up(3), id="r")
         await store.went.wait()
