@@ -324,13 +324,13 @@ class Play:
     def reopen(self) -> list[Effect]:
         return self.feed(RunReopened(self.now, kept=True))
 
-    def roll_back(self, to: int) -> list[Effect]:
+    def roll_back(self, to: int, **fields: Any) -> list[Effect]:
         """Go on from where the run stood after event `to` and what followed from the same fact."""
         to = place_after(self.journal, to)
         since, generation = len(self.journal), next_generation(self.journal)
         epoch = self.state.epoch
         self.state = replay(RunState(self.definition), self.journal[:to])
-        fact = RolledBack(self.now, to, since, generation, epoch)
+        fact = RolledBack(self.now, to, since, generation, epoch, **fields)
         consequences, commands = advance(self.state, fact)
         for number, event in enumerate((fact, *consequences), since + 1):
             self.journal.append(Recorded(self.state.run, number, self.state.at, event))

@@ -5,12 +5,13 @@ from ripresa.core.commands import Ask, LookUp, Resume
 from ripresa.core.events import (
     CallSpec,
     ChildAwaited,
+    ChildEnded,
     Dispatched,
     NodeCancelled,
     RunCompleted,
     RunFailed,
 )
-from ripresa.core.nodes.child import DISPATCH
+from ripresa.core.nodes.child import DISPATCH, note_children
 from ripresa.core.nodes.dynamic import Dynamic
 from ripresa.core.view import view_of
 
@@ -132,3 +133,26 @@ def test_readers_see_the_family_of_a_run() -> None:
     view = view_of(play.journal)
     assert (view.children, view.awaited) == ({"r.1": "cancelled"}, {})
     assert any(isinstance(event, Dispatched) for event in play.events)
+
+
+def test_a_rollback_keeps_what_becomes_of_the_children_that_were_begun_after_the_place() -> None:
+    play = function()
+    play.asked("", start(1, "first"))
+    place = len(play.journal)
+    play.dispatched("first", "start", "r.1", "cancel")
+    play.asked("", start(2, "second"))
+    play.dispatched("second", "start", "r.2", "terminate")
+    children: dict[str, str] = {}
+    for recorded in play.journal:
+        note_children(children, recorded.event)
+    assert children == play.state.children == {"r.1": "cancel", "r.2": "terminate"}
+    play.roll_back(place, children=("r.1", "r.2"), closes=("cancel", "terminate"))
+    assert play.state.children == children
+    view = view_of(play.journal)
+    assert view.children == {"r.1": "started", "r.2": "started"}
+    play.check_replay()
+    play.roll_back(place, children=("r.1",), closes=("cancel",))
+    note_children(children, play.events[-2])
+    assert list(play.state.children) == ["r.1"]
+    note_children(children, ChildEnded(play.now, "r.1", "completed"))
+    assert children == {"r.2": "terminate"}

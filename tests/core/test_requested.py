@@ -198,3 +198,25 @@ def test_a_compensation_goes_on_after_what_cannot_be_undone() -> None:
 def test_an_answer_to_nothing_changes_nothing() -> None:
     play = started()
     assert play.feed(Intercepted(play.now, "!9", "cancel", "veto")) == []
+
+
+def test_a_cancellation_that_cannot_come_any_more_is_not_kept_for_a_reopened_run() -> None:
+    play = started(*calls("a"))
+    late = ask(play, "cancel")
+    other = ask(play, "signal", "s")
+    play.hook(other, "cancel", detail="by a hook")
+    play.hook(late)
+    assert (play.status, play.state.granted) == ("cancelling", [])
+    play.check_replay()
+
+
+@pytest.mark.parametrize("then", ["reopen", "undo"])
+def test_a_cancellation_that_was_let_and_never_came_does_not_stop_what_goes_on_after_the_end(then: str) -> None:
+    play = started(call("a"))
+    play.hook(ask(play, "cancel"))
+    play.hook(ask(play, "signal", "s"))
+    play.fail("a")
+    assert play.status == "failed"
+    play.reopen() if then == "reopen" else play.undo()
+    assert [type(let) for let in play.state.granted] == [SignalReceived]
+    play.check_replay()

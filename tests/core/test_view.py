@@ -719,8 +719,8 @@ class Watched(Play):
         return effects
 
     @override
-    def roll_back(self, to: int) -> list[Effect]:
-        effects = super().roll_back(to)
+    def roll_back(self, to: int, **fields: Any) -> list[Effect]:
+        effects = super().roll_back(to, **fields)
         for recorded in self.journal[self.view.seq :]:
             self.view.apply(recorded)
             self.check_numbers()

@@ -219,6 +219,33 @@ async def test_what_becomes_of_a_child_when_its_parent_ends(app: App, how: str, 
     assert (await child.status()).status == ("completed" if how == "abandon" else end)
 
 
+@workflow
+async def closes_later(ctx: Context) -> str:
+    await double(1)
+    child = await ctx.start(listener(1), on_close="cancel")
+    await ctx.wait_for(GO)
+    return child.id
+
+
+async def listed(app: App, count: int) -> set[str]:
+    while len(found := {head.id for head in (await app.runs(tag="parent:p")).runs}) < count:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    return found
+
+
+async def test_a_rolled_back_run_still_closes_the_children_that_it_began_after_the_place(app: App) -> None:
+    handle = await app.start(closes_later(), id="p")
+    for count in (1, 2, 3):
+        children = await listed(app, count)
+        if count < 3:
+            await handle.rollback("double")
+    assert set((await handle.status()).children) == children
+    await handle.cancel()
+    for child in children:
+        with pytest.raises(RunCancelled, match="which started it"):
+            await (await app.handle(child)).result()
+
+
 async def test_an_unknown_way_to_close_and_a_bad_id_are_refused(app: App) -> None:
     with pytest.raises(RunFailed, match="on_close is 'forget'") as caught:
         await app.run(closes("forget"))
@@ -499,6 +526,25 @@ async def test_a_child_that_goes_on_at_this_very_moment_has_not_ended(
     monkeypatch.setattr(app.store, "find_run", still_ended)
     assert await family._end_of(app.engine, "p", "child") is None  # pyright: ignore[reportPrivateUsage]
     monkeypatch.undo()
+
+
+async def test_a_child_that_is_pruned_as_it_is_looked_at_is_not_there_any_more(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.start(waits_for_one(), id="p")
+    await begun(app, ["child"])
+    head = await app.store.find_run("child")
+    assert head is not None
+
+    async def still_listed(run: str) -> Any:
+        return dataclasses.replace(head, id=run, status="completed")
+
+    monkeypatch.setattr(app.store, "find_run", still_listed)
+    found = await family._end_of(app.engine, "p", "pruned")  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.undo()
+    assert found is not None
+    assert found.failure is not None
+    assert (found.status, found.failure.code) == ("failed", "run_failed")
 
 
 async def test_an_app_that_closes_looks_no_more() -> None:

@@ -86,7 +86,7 @@ from .gates import Gate
 from .lifecycle import TERMINAL, asks_for_more, check_transition, not_a_place
 from .nodes.approval import Approval, ApprovalFrame
 from .nodes.call import Call
-from .nodes.child import CHILD, DISPATCH, ChildResult, Dispatch
+from .nodes.child import CHILD, DISPATCH, ChildResult, Dispatch, note_children
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .nodes.stateful import STATE, Stateful
 from .nodes.stream import Stream
@@ -459,7 +459,7 @@ def _completed(state: RunState, fact: StepCompleted | StepReused) -> None:
 
 
 def _child_ended(state: RunState, fact: ChildEnded) -> None:
-    state.children.pop(fact.run, None)
+    note_children(state.children, fact)
     while CHILD + fact.run in state.waiters:
         frame = state.frames[state.waiters[CHILD + fact.run][0]]
         assert isinstance(frame.node, ChildResult)
@@ -525,7 +525,7 @@ def _reopen(state: RunState, *, kept: bool) -> None:
     if state.allowed:
         _set_deadline(state)
     state.settled = False
-    if state.requests:
+    if state.requests or state.granted:
         requested.ask_again(state)
     if state.undone:
         state.undone = False
@@ -538,6 +538,7 @@ def _rewind(state: RunState, fact: RolledBack | RunForked) -> None:
     """Begin anew what was under way here: nobody has it in flight any more."""
     if isinstance(fact, RolledBack):
         state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
+        note_children(state.children, fact)
     else:
         state.parent, state.children = "", {}  # they are those of the run that it is a fork of
     state.status = "running"
@@ -631,7 +632,7 @@ def _set_right(state: RunState, fact: Reconciled | LateOutcome | UndoRequested) 
             state.status = "undoing"
             state.reason = fact.reason
             state.consequences.append(RunUndoing(fact.reason))
-            if state.requests:
+            if state.requests or state.granted:
                 requested.ask_again(state)
             state.undo(fact.after)
         case _:

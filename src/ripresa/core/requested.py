@@ -79,6 +79,8 @@ def ask_again(run: RunState) -> None:
     """The run goes on after it had ended: ask about what waits still, but not about stopping what has stopped."""
     for key in [key for key, request in run.requests.items() if request.point in ("cancel", "rollback")]:
         del run.requests[key]
+    run.granted = [let for let in run.granted if not isinstance(let, CancelRequested)]
+    run.commands.extend(map(Proceed, run.granted))
     for point in dict.fromkeys(request.point for request in run.requests.values()):
         _ask_next(run, point)
 
@@ -128,6 +130,8 @@ def _let(run: RunState, request: Requested, fact: Intercepted) -> None:
     elif fact.answer == "replace":
         request = replace(request, name=fact.detail)
     let = as_fact(replace(request, at=run.at))
+    if isinstance(let, CancelRequested) and run.status in ("cancelling", "undoing"):
+        return  # it has been stopped meanwhile; kept, this would stop it when it is reopened
     run.granted.append(let)
     run.commands.append(Proceed(let))
 

@@ -23,7 +23,8 @@ class RolledBack:
     """The run goes on from where it stood after event `to`; what came after that is history, and repeated.
 
     `since` is the number of the event before this one; `generation` makes the idempotency keys of what is repeated
-    differ from those of before, `epoch` is that of the owner who took it back.
+    differ from those of before, `epoch` is that of the owner who took it back. `children` are runs that it started
+    after that place and that are not to outlive it, `closes` what becomes of each (see `nodes.child.CLOSE`).
     """
 
     at: int
@@ -33,6 +34,8 @@ class RolledBack:
     epoch: int
     reason: str = ""
     by: str = ""
+    children: tuple[str, ...] = ()
+    closes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

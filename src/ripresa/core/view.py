@@ -481,6 +481,7 @@ class RunView:
             case e.RolledBack(at, _, _, _, epoch):
                 self.epoch = epoch
                 self._begun_again(at)
+                self.children = {**dict.fromkeys(event.children, "started"), **self.children}
             case e.Migrated(_, _, _, _, epoch, created_at):
                 self._anew(created_at)
                 self.epoch = epoch

@@ -31,7 +31,7 @@ class Alarms:
     def wake_at(self, name: str, due: int, fact: Fact) -> None:
         """Tell a fact when it is due, instead of one of this name that was to come before."""
         self.clear(name)
-        self._set[name] = self._clock.call_at(due, partial(self._tell, fact))
+        self._set[name] = self._clock.call_at(due, partial(self._wake, name, fact))
 
     def clear(self, name: str) -> None:
         """Forget the alarm of this name, if there is one."""
@@ -43,6 +43,10 @@ class Alarms:
         """Forget all of them."""
         for name in list(self._set):
             self.clear(name)
+
+    def _wake(self, name: str, fact: Fact) -> None:
+        self._set.pop(name, None)
+        self._tell(fact)
 
     def _fire(self, command: SetTimer) -> None:
         self._set.pop(command.path, None)

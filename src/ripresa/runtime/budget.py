@@ -61,7 +61,7 @@ class Budget:
     # --- what was used
 
     def restore(self, line: Iterable[Recorded]) -> None:
-        """Count what the journal tells."""
+        """Count what the journal tells. No alarm is set: nobody may be about to drive the run."""
         for recorded in line:
             self._usage.read(recorded.event)
             self._heed(recorded.event)
@@ -70,7 +70,8 @@ class Budget:
         """Count what has become durable."""
         for event in events:
             self._usage.note(event)
-            self._heed(event)
+            if self._heed(event):
+                self.watch_time()
             if isinstance(event, UsageReported):
                 self.use(f"{event.path}#{event.attempt}", -event.tokens, -event.cost)
             elif isinstance(event, ENDS):
@@ -84,12 +85,12 @@ class Budget:
         said["tokens"] += tokens
         said["money"] += money
 
-    def _heed(self, event: Event) -> None:
+    def _heed(self, event: Event) -> bool:
         """Go by other limits from here on, if an event gives any."""
         text = other_limits(event)
         if text:
             self.limits = decode_limits(text)
-            self.watch_time()
+        return bool(text)
 
     def _total(self) -> dict[str, float]:
         total = dict(self._usage.counts)

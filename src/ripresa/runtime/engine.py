@@ -297,6 +297,8 @@ class Engine:
         """Give a run a budget that began without limits and has been given some; what it used until then counts."""
         line = lineage(await self.history(driver.run))
         self.limit(driver, NONE, line[0].at, line)
+        assert driver.budget is not None, "it has limits or a session now"
+        driver.budget.watch_time()
 
     def drive(self, driver: Driver, effects: Any, mail: tuple[Mail, ...] = ()) -> None:
         """Begin to carry out a run whose state is durable, performing these effects first."""

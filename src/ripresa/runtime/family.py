@@ -218,14 +218,22 @@ async def _end_of(engine: Engine, parent: str, run: str) -> ChildEnded | None:
     if sent and (head is None or PARENT + parent not in head.tags):  # nobody has begun it yet
         return ChildEnded(0, run, "failed", failure=_not_started(sent[-1])) if sent[-1].due == NEVER else None
     if head is None:
-        return ChildEnded(0, run, "failed", failure=Failure("run_failed", f"run {run!r} is not there any more"))
+        return _gone(run)
     if head.status not in TERMINAL:
         if head.status in ACTIVE and not await engine.is_driven(run):
             await engine.waker.take_up(head)  # its process left it; if its code is not here, others may have it
         return None
-    view = view_of(await engine.history(run))
+    try:
+        view = view_of(await engine.history(run))
+    except RunNotFound:  # pruned at this very moment
+        return _gone(run)
     if not view.ended:  # it was taken up again at this very moment
         return None
     output: Value = view.output if view.status == "completed" and view.output is not None else b"null"
     why = view.failure if view.status == "failed" else view.reason
     return ChildEnded(0, run, view.status, output, failure_for(run, view.status, why))
+
+
+def _gone(run: str) -> ChildEnded:
+    """The end of a run of which nobody knows any more how it ended."""
+    return ChildEnded(0, run, "failed", failure=Failure("run_failed", f"run {run!r} is not there any more"))

@@ -38,6 +38,7 @@ from ..core.events import (
 from ..core.frames import CallFrame
 from ..core.lifecycle import REWINDABLE, TERMINAL, check_transition
 from ..core.merge import SET
+from ..core.nodes.child import note_children
 from ..core.nodes.stateful import Stateful
 from ..core.places import find_place
 from ..core.replay import lineage, next_generation, place_after
@@ -125,13 +126,27 @@ async def _branched(
     driver = replayed(engine, head, code, lineage(journal[:to]))
     hooks = engine.hooks_of(driver)
     now, since = max(engine.clock.now(), journal[-1].at), len(journal) + len(before)
-    fact = RolledBack(now, to, since, next_generation(journal), epoch, back.reason, back.by)
+    later = _begun_after(lineage(journal), driver.state.children)
+    fact = RolledBack(
+        now, to, since, next_generation(journal), epoch, back.reason, back.by, tuple(later), tuple(later.values())
+    )
     try:
         driver.heed(request.number for request in await engine.store.pending([run]) if request.kind == ROLLBACK)
         return driver, await driver.branch_off(before, len(journal) + 1, fact), hooks
     except BaseException:
         driver.functions.close()
         raise
+
+
+def _begun_after(line: list[Recorded], known: Mapping[str, str]) -> dict[str, str]:
+    """The children that a run has by the end of a line and did not have at the place, and what becomes of each.
+
+    That it goes back does not take back that they were started.
+    """
+    children: dict[str, str] = {}
+    for recorded in line:
+        note_children(children, recorded.event)
+    return {child: close for child, close in children.items() if child not in known}
 
 
 def may_go_back(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], back: Back) -> int:

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from typing_extensions import override
 
 from ..commands import LookUp
-from ..events import ChildAwaited, ChildEnded, Dispatched, NodeCancelled
+from ..events import ChildAwaited, ChildEnded, Dispatched, NodeCancelled, RolledBack
 from ..frames import Frame, ScopeFrame
 from .node import Node, Scope
 
@@ -52,9 +52,21 @@ class Dispatch(Scope[ScopeFrame]):
     def dispatched(self, run: RunState, frame: ScopeFrame, fact: Dispatched) -> None:
         """It is on its way."""
         frame.question = ""
-        if fact.close not in ("", ABANDON):
-            run.children[fact.target] = fact.close
+        note_children(run.children, fact)
         run.done(frame, to_json(fact.target))
+
+
+def note_children(children: dict[str, str], event: object) -> None:
+    """Keep which runs are not to outlive the one whose event this is, and what becomes of them."""
+    match event:
+        case Dispatched() if event.close not in ("", ABANDON):
+            children[event.target] = event.close
+        case ChildEnded():
+            children.pop(event.run, None)
+        case RolledBack():
+            children.update(zip(event.children, event.closes, strict=True))
+        case _:
+            pass
 
 
 class ChildResult(Node[Frame]):
