@@ -43,8 +43,12 @@ async def test_the_store_is_named_or_in_the_environment_or_in_the_working_direct
             await app.handle("here")
     async with App("memory:") as app:
         assert app.store.url == "memory:"
-    async with App(f"sqlite:{tmp_path / '.ripresa/ripresa.db'}") as app:
-        assert await (await app.handle("here", flow)).result() == 2
+    for file in (f"sqlite:{tmp_path / '.ripresa/ripresa.db'}", tmp_path / ".ripresa/ripresa.db"):
+        async with App(file) as app:
+            assert await (await app.handle("here", flow)).result() == 2
+    store: Any = 5
+    with pytest.raises(InvalidConfig, match="store is 5, must be an address, a path or a Store"):
+        App(store)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def default_store() -> str:
 class App:
     """Runs workflows durably: an async context manager. Leaving it stops its runs so that they can be resumed.
 
-    `store` is an address ("sqlite:PATH", "memory:") or a `Store`; without one `RIPRESA_STORE`, then
+    `store` is an address ("sqlite:PATH", "memory:"), the path of a file or a `Store`; without one `RIPRESA_STORE`, then
     `.ripresa/ripresa.db` in the working directory. `durability` is `full` (a recorded step survives the loss of power)
     or `normal` (it survives the end of the process). `workflows` are found by name when runs are resumed; others by
     the target that their run recorded. `max_concurrency` caps the attempts at a time, `threads` and `processes` the
@@ -84,7 +84,7 @@ class App:
 
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
         self,
-        store: str | Store | None = None,
+        store: str | os.PathLike[str] | Store | None = None,
         *,
         config: Config | Mapping[str, Any] | str | os.PathLike[str] | None = None,
         durability: str | None = None,
@@ -107,8 +107,9 @@ class App:
         webhooks: Iterable[Endpoint] = (),
     ) -> None:
         from .runtime.code import Code
-        from .runtime.given import check_models, check_providers, outlets
+        from .runtime.given import check_models, check_providers, outlets, store_of
 
+        store = store_of(store)
         check_providers(stores, executors, senders)
         if models != {}:
             check_models(models)

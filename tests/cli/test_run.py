@@ -92,6 +92,7 @@ def test_a_failed_run_shows_the_users_traceback_and_goes_on_when_it_is_mended(te
     assert "The above exception was the direct cause" in ended.err
     assert "error [step_failed] fails (attempt 2): Odd: no such number" in ended.err
     assert "python -m ripresa resume a" in ended.err
+    assert "as it keeps its input, with another: python -m ripresa fork a --set input=JSON" in ended.err
     assert "ripresa/runtime" not in ended.err
     assert terminal("run", "flows.py:failing", "-i", "1", "--id", "a").code == 1
     terminal.write("mended", "")
@@ -128,6 +129,9 @@ def test_the_store_is_the_option_else_the_environment_else_the_working_directory
         (("run", "no.py:sums"), 3, "error [unknown_target]: 'no.py:sums' names no workflow: there is no file no.py"),
         (("run", "no.where:sums"), 3, "there is no module no.where"),
         (("run", "flows.py"), 3, "write file.py:name, package.module:name or a .yaml"),
+        (("run", "flow.py:sums"), 3, "hint: did you mean flows.py? looked in "),
+        (("run", "flows.py:sum"), 3, "hint: did you mean sums?"),
+        (("run", "flows.py:topic", "-i", '{"name": "x", "siez": 2}'), 2, "siez is no key here; did you mean size?"),
         (("run", "flows.py:no"), 3, "hint: it has sums, topic, greet"),
         (("run", "flows.py:Path"), 3, "'Path' is a "),
         (("run", "flows.py:sums"), 2, "error [invalid_input] sums: needs an input (int)"),
@@ -246,6 +250,7 @@ def test_help_and_version_load_neither_the_engine_nor_rich(terminal: Terminal) -
         "print([name for name in sys.modules if name in ('rich', 'pydantic', 'asyncio', 'ripresa.app')])"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told.startswith("Usage: python -m ripresa ")
     assert "Exit codes: 0 completed" in " ".join(told.split())
     assert told.splitlines()[-2:] == ["ripresa 0.1.0rc1", "[]"]
 

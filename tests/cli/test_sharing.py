@@ -50,7 +50,7 @@ def test_a_session_is_used_from_the_command_line(terminal: Terminal) -> None:
     assert terminal.here("artifact", "get", "nothing", "r1").code == 3
 
     shown = terminal.here("show", "r0").out
-    assert "7 tokens, cost 0.5, 1 artifacts" in shown
+    assert "7 tokens, cost $0.5, 1 artifacts" in shown
     assert "files:     notes.txt" in shown
     totals = terminal.here("show", "r0", "--json").json["totals"]
     assert (totals["tokens"], totals["cost"], totals["files"]) == (7, 0.5, ["notes.txt"])

@@ -304,6 +304,7 @@ async def test_a_commit_that_is_none_is_an_error(agent: Agent, name: str) -> Non
     with pytest.raises(StepError) as caught:
         await agent(at=name)("work")
     assert (caught.value.code, caught.value.retryable) == ("process_failed", False)
+    assert caught.value.hint == f"there is no commit {name!r} here: make a first one, or name another by at"
 
 
 async def test_a_workspace_that_is_no_repository_is_an_error(agent: Agent, tmp_path: Path) -> None:
@@ -312,6 +313,7 @@ async def test_a_workspace_that_is_no_repository_is_an_error(agent: Agent, tmp_p
         with pytest.raises(StepError) as caught:
             await agent(workspace=folder)("work")
         assert caught.value.code == code
+        assert "git repository" in caught.value.hint
 
 
 async def test_an_empty_prompt_is_refused(agent: Agent) -> None:

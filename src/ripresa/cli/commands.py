@@ -514,7 +514,7 @@ def check(target: Target, json: Json = False) -> int:
     from ..authoring.check import check as problems_of
     from ..errors import InvalidWorkflow, Problem
     from .inputs import load
-    from .telling import print_json, tell_users_line, warn
+    from .telling import print_json, tell_problem, tell_users_line
 
     kind: str
     problems: list[Problem]
@@ -528,7 +528,7 @@ def check(target: Target, json: Json = False) -> int:
         found = [{"where": problem.where, "message": problem.message, "code": problem.code} for problem in problems]
         print_json({"target": target, "workflow": name, "kind": kind, "ok": not problems, "problems": found})
     for problem in problems:
-        warn(f"error [{problem.code}] {problem.where}: {problem.message}")
+        tell_problem(problem)
     if not problems and not json:
         print(f"{kind} {name!r} is valid")
     return USAGE if problems else COMPLETED

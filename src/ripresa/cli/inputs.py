@@ -11,7 +11,6 @@ from typing import Any, cast
 
 from ..authoring.call import Call
 from ..authoring.document.flow import DocumentFlow
-from ..authoring.encoding import decode
 from ..authoring.fit import known
 from ..authoring.flow import Runnable
 from ..authoring.function import Workflow
@@ -24,6 +23,7 @@ from ..errors import InvalidConfig, InvalidValue, RipresaError
 from ..runtime.targets import load_target, load_version
 from ..runtime.values import split
 from .exits import UserCodeFailed
+from .misspelt import decode_strictly
 
 WHERE = "--input"
 LIMITS = tuple(each.name for each in fields(Limits) if each.name != "on_exceeded")
@@ -128,7 +128,7 @@ def call_of(runnable: Runnable[..., Any], text: bytes | None) -> Call[Any]:
     if text is None:
         return _call_without(runnable, parameters)
     if parameters is None:
-        return runnable(decode(text, runnable.input_type, where=runnable.name))
+        return runnable(decode_strictly(text, runnable.input_type, runnable.name))
     if parameters.only is not None:
         return _call_with_one(runnable, parameters, text)
     return _call_with_named(runnable, parameters, text)
@@ -187,7 +187,7 @@ class _Inline:
     where: str
 
     def read(self, value: Value, kind: Any) -> Any:
-        return decode(text_of(value), kind, where=self.where)
+        return decode_strictly(text_of(value), kind, self.where)
 
     def items(self, value: Value) -> list[Value]:  # pragma: no cover - a reader has it; named arguments are no list
         return split(text_of(value))

@@ -24,7 +24,7 @@ from ..runtime.results import not_found
 from ..runtime.values import Values
 from .exits import COMPLETED
 from .places import Place
-from .plain import event_plain, head_plain, limits_plain, parcel_plain, run_plain, value
+from .plain import amount, event_plain, head_plain, limits_plain, parcel_plain, run_plain, value
 from .screen import picture
 from .telling import print_json, process_of, told_failure, warn
 from .tree import duration
@@ -188,7 +188,9 @@ def _told_limits(limits: Limits, used: Mapping[str, float], view: RunView) -> st
     """What a run may use, and what is used of it."""
     now = {**used, "wall_time": view.duration / 1_000_000}
     told = [
-        f"{name} {now[name]:g} of {most:g}" if name in (*AMOUNTS, "wall_time") and name in now else f"{name} {most:g}"
+        f"{name} {amount(now[name])} of {amount(most)}"
+        if name in (*AMOUNTS, "wall_time") and name in now
+        else f"{name} {amount(most)}"
         for name, most in limits_plain(limits).items()
         if name != "on_exceeded"
     ]
@@ -198,7 +200,7 @@ def _told_limits(limits: Limits, used: Mapping[str, float], view: RunView) -> st
 def _used(view: RunView) -> str:
     used = [
         f"{view.tokens} tokens" if view.tokens else "",
-        f"cost {view.cost:g}" if view.cost else "",
+        f"cost ${amount(view.cost)}" if view.cost else "",
         f"{view.artifacts} artifacts" if view.artifacts else "",
         f"{view.sent} sent" if view.sent else "",
         f"{view.statements} statements" if view.statements else "",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..app import App, default_store
 from ..ports import Store
 from ..stores import open_store
+from .called import program
 
 NEAR = 60.0
 """Seconds for which a command stays with a run that waits for time to pass."""
@@ -59,17 +57,3 @@ class Place:
         """A command line that means the same store."""
         store = ("--store", self.given) if self.given else ()
         return f"{program()} {shlex.join([*words, *store])}"
-
-
-def program() -> str:
-    """How this program is called from the shell that it was started in."""
-    called = Path(sys.argv[0])
-    if called.name in ("__main__.py", "-c"):  # by -m, or from a line of code
-        return "python -m ripresa"
-    found = shutil.which(called.name)
-    if found is not None and os.path.realpath(found) == os.path.realpath(called):
-        return called.name
-    try:
-        return shlex.quote(str(called.absolute().relative_to(Path.cwd())))
-    except ValueError:
-        return shlex.quote(str(called))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, cast
 
 from pydantic_core import from_json
@@ -29,6 +30,11 @@ Read = Callable[[Value], bytes]
 def moment(microseconds: int) -> str | None:
     """A moment in ISO 8601, UTC; None for 0, which stands for none."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat() if microseconds else None
+
+
+def amount(number: float) -> str:
+    """A number as people write it, without an exponent: 0.00005035."""
+    return f"{Decimal(f'{number:.10g}'):f}"
 
 
 def value(found: Value | None, read: Read) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import typer
 
 from ..errors import RipresaError
+from .called import program
 from .commands import cli
 from .exits import COMPLETED, USAGE, UserCodeFailed, exit_of
 
@@ -31,7 +32,7 @@ def run(args: list[str]) -> int:
 
 def _run(args: list[str]) -> int:
     try:
-        code = cli(args or ["--help"], standalone_mode=False)
+        code = cli(args or ["--help"], prog_name=program(), standalone_mode=False)
     except UsageError as error:
         context = f" ({error.ctx.command_path} --help says more)" if error.ctx else ""
         return _refused(RipresaError(error.format_message() + context, code="usage"), args)

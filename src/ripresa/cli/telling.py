@@ -16,16 +16,18 @@ from ..core.events import Failure
 from ..core.lifecycle import TERMINAL, WAITING
 from ..core.nodes.answer import UPDATES
 from ..core.retry import FILE_MODULE
+from ..core.values import NULL
 from ..core.view import RunView
-from ..errors import InvalidWorkflow, RipresaError
+from ..errors import InvalidWorkflow, Problem, RipresaError
 from .driving import Left
 from .exits import INTERRUPTED, exit_of, exit_of_status, worst
 from .places import Place
-from .plain import error_plain, moment, result_plain, value
+from .plain import amount, error_plain, moment, result_plain, value
 from .tree import duration
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib"))
+_FRAME = re.compile(r'  File "(.+?)", line ')
 _FILE_NAMES = re.compile(rf"{FILE_MODULE}\w+?__\.")
 
 
@@ -66,8 +68,7 @@ class Teller:
             for line in told_failure(view.failure):
                 warn(line)
             if self._is_kept():
-                more = self._more(view) if view.failure.code == "limit_exceeded" else ""
-                warn(f"  hint: {more or 'mend the cause, then: ' + self.place.command('resume', view.id)}")
+                self._hint(view, view.failure)
         if left.asleep:
             self._asleep(view)
             return exit_of_status(WAITING)
@@ -76,6 +77,13 @@ class Teller:
             return exit_of_status(view.status)
         self._say(self._interrupted(left))
         return INTERRUPTED
+
+    def _hint(self, view: RunView, failure: Failure) -> None:
+        """How a run that failed is taken up again. Resuming it never changes what it was given."""
+        more = self._more(view) if failure.code == "limit_exceeded" else ""
+        warn(f"  hint: {more or 'mend the cause, then: ' + self.place.command('resume', view.id)}")
+        if not more and view.input != NULL:
+            warn(f"  or, as it keeps its input, with another: {self.place.command('fork', view.id)} --set input=JSON")
 
     def _summary(self, left: Left) -> None:
         view = left.view
@@ -98,7 +106,7 @@ class Teller:
         if not view.limit or reached is None:
             return ""
         whose = f" of session {reached.session}" if reached.session else ""
-        told = f"the limit of {reached.limit}{whose} is reached: {reached.used:g} of {reached.allowed:g}"
+        told = f"the limit of {reached.limit}{whose} is reached: {amount(reached.used)} of {amount(reached.allowed)}"
         if reached.session:
             return f"{told}; allow the session more, then: {self.place.command('resume', view.id)}"
         return f"{told}; allow more with: {self.place.command('resume', view.id, '--limit', reached.limit + '=NUMBER')}"
@@ -182,12 +190,21 @@ def print_value(found: Any) -> None:
 
 def tell_error(error: RipresaError) -> None:
     """An error of ours, as it is printed: `error [code] where: message`, and what to do about it."""
-    place = f" {error.where}:" if error.where else ":"
-    warn(f"error [{error.code}]{place} {error.message}")
     if isinstance(error, InvalidWorkflow):
         tell_users_line(error)
+        for problem in error.problems:
+            tell_problem(problem)
+    else:
+        place = f" {error.where}:" if error.where else ":"
+        warn(f"error [{error.code}]{place} {error.message}")
     if error.hint:
         warn(f"  hint: {error.hint}")
+
+
+def tell_problem(problem: Problem) -> None:
+    """One thing that is wrong with a workflow: `error [code] where: message`."""
+    place = f" {problem.where}:" if problem.where else ":"
+    warn(f"error [{problem.code}]{place} {problem.message}")
 
 
 def tell_users_line(error: InvalidWorkflow) -> None:
@@ -226,7 +243,7 @@ def told_failure(failure: Failure) -> Iterator[str]:
     chain = [failure]
     while chain[-1].cause is not None:
         chain.append(chain[-1].cause)
-    texts = [link.traceback for link in reversed(chain) if '  File "' in link.traceback]  # lines of the user's
+    texts = [text for link in reversed(chain) if (text := _users(link))]
     yield from _separated(texts)
     raised = failure.types[:1] if failure.code == "step_failed" else ()
     kind = "".join(f"{name.rpartition('.')[2]}: " for name in raised)
@@ -235,6 +252,24 @@ def told_failure(failure: Failure) -> Iterator[str]:
     yield f"error [{failure.code}]{place} {kind}{failure.message}"
     for other in failure.others:
         yield f"  and {other.path}: {other.message}"
+
+
+def _users(failure: Failure) -> str:
+    """The traceback of a failure without the frames of libraries; empty if that of a ready-made step has no others."""
+    kept: list[str] = []
+    drops = found = False
+    for line in failure.traceback.splitlines():
+        frame = _FRAME.match(line)
+        if frame is not None:
+            drops = frame[1].startswith(_INSTALLED)
+            found = found or not drops
+        elif not line.startswith("  "):
+            drops = False
+        if not drops:
+            kept.append(line)
+    if found:
+        return "\n".join(kept)
+    return failure.traceback if failure.code == "step_failed" and '  File "' in failure.traceback else ""
 
 
 def _separated(texts: list[str]) -> Iterator[str]:

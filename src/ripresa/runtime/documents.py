@@ -28,7 +28,7 @@ from ..authoring.rules import Rule
 from ..authoring.step import Step
 from ..core.conditions import Condition
 from ..errors import RipresaError
-from .targets import find_object, is_own
+from .targets import find_object, is_own, near_file
 
 INLINE: Final = "document:"
 """How the target of a run begins whose document is no file: JSON text follows."""
@@ -115,9 +115,8 @@ def _read(path: Path, shown: str) -> Document:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise RipresaError(
-            f"{shown!r} names no workflow: the file cannot be read: {why}", code="unknown_target", op="load"
-        ) from error
+        message = f"{shown!r} names no workflow: the file cannot be read: {why}"
+        raise RipresaError(message, code="unknown_target", op="load", hint=near_file(path).strip()) from error
     return document_of(text, shown)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import InvalidConfig
-from ..ports import WEBHOOK
+from ..ports import WEBHOOK, Store
 from ..stores.address import SCHEMES
 from .family import PARENT
 from .outbox import KINDS, Announce, Sender
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 OWN: Final = ("auto", "process")
 """Names of executors that are always there."""
+
+
+def store_of(given: str | os.PathLike[str] | Store | None) -> str | Store | None:
+    """The address of a store, or the store itself. Raises `InvalidConfig` for what is neither."""
+    if isinstance(given, os.PathLike):
+        return f"sqlite:{os.fspath(given)}"
+    if given is None or isinstance(given, str) or hasattr(given, "url"):
+        return given
+    raise InvalidConfig(f"store is {given!r}, must be an address, a path or a Store", op="App")
 
 
 def check_providers(stores: Mapping[str, Any], executors: Mapping[str, Any], senders: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import sysconfig
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -86,8 +87,8 @@ def _loaded(target: str) -> tuple[Runnable[..., Any], ModuleType | None]:
     if isinstance(found, Step | Runnable):
         return runnable_of(cast("Runnable[..., Any]", found)), module
     if found is None:
-        raise _unknown(target, f"{place} has no {name!r}", _candidates(module))
-    raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", _candidates(module))
+        raise _unknown(target, f"{place} has no {name!r}", _candidates(module, name))
+    raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", _candidates(module, name))
 
 
 def find_target(target: str) -> Runnable[..., Any] | None:
@@ -102,7 +103,7 @@ def find_target(target: str) -> Runnable[..., Any] | None:
 def _file(place: str, target: str) -> ModuleType:
     path = Path(place).expanduser().resolve()
     if not path.is_file():
-        raise _unknown(target, f"there is no file {place}", f"looked in {Path.cwd()}")
+        raise _unknown(target, f"there is no file {place}", f"{near_file(path)}looked in {path.parent}")
     main = sys.modules["__main__"]
     if getattr(main, "__file__", None) and Path(str(main.__file__)).resolve() == path:
         return main
@@ -139,9 +140,20 @@ def _module(place: str, target: str) -> ModuleType:
         raise
 
 
-def _candidates(module: ModuleType) -> str:
+def _candidates(module: ModuleType, wanted: str) -> str:
     names = [name for name, value in vars(module).items() if isinstance(value, Runnable)]
+    near = get_close_matches(wanted, names, 1)
+    if near:
+        return f"did you mean {near[0]}?"
     return f"it has {', '.join(names)}" if names else "it defines no chain, graph or workflow"
+
+
+def near_file(path: Path) -> str:
+    """The file that may have been meant instead of one that is not there."""
+    folder = path.parent
+    names = [each.name for each in folder.glob(f"*{path.suffix}")] if folder.is_dir() else []
+    near = get_close_matches(path.name, names, 1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def _unknown(target: str, why: str, hint: str) -> RipresaError:

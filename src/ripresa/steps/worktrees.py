@@ -35,8 +35,21 @@ async def commit_of(repository: Path, name: str) -> str:
     if not repository.is_dir():  # noqa: ASYNC240 - one look
         message = f"there is no folder {repository.name!r}"
         raise StepError(message, code="outside_workspace", retryable=False, hint="name a git repository")
-    found = await _git(repository, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    try:
+        found = await _git(repository, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")
+    except StepError as error:
+        error.hint = await _instead(repository, name)
+        raise
     return found.decode().strip()
+
+
+async def _instead(repository: Path, name: str) -> str:
+    """What to do where a commit was not found."""
+    try:
+        await _git(repository, "rev-parse", "--git-dir")
+    except StepError:
+        return "run it where a git repository is, name one as workspace, or let the agent work in_place=True"
+    return f"there is no commit {name!r} here: make a first one, or name another by at"
 
 
 @dataclass(frozen=True, slots=True)
