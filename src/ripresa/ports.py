@@ -360,12 +360,12 @@ class Sessions(Protocol):
         ...
 
     async def set_session(
-        self, head: SessionHead, was: str, request: bytes | None = None, *, idle: bool = False
+        self, head: SessionHead, was: str, request: bytes | None = None, *, kind: str = "pause", idle: bool = False
     ) -> bool:
         """Replace status, limits and `updated_at` if the session's status is `was`; whether it was done.
 
-        With a `request`, the body of one of kind "pause", it is left to all running runs of the session in the same
-        transaction. With `idle` nothing is done while a run of the session has not ended.
+        With a `request`, the body of one of this `kind`, it is left in the same transaction to all runs of the session
+        that are running, paused or asleep. With `idle` nothing is done while a run of the session has not ended.
         """
         ...
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from .authoring.encoding import decode, encode
-from .core.events import Failure, PauseRequested, RunFailed
+from .core.events import Failure, RunFailed
 from .core.limits import NONE, Limits, decode_limits
 from .core.sessions import TRANSITIONS, check_fit, check_session
-from .errors import IllegalTransition, InvalidConfig, RunNotFound, SessionError
-from .ports import Page, Request, RunFilter, SessionFilter, SessionHead, SessionWrite
+from .errors import InvalidConfig, SessionError
+from .ports import Page, RunFilter, SessionFilter, SessionHead, SessionWrite
 from .runtime.bodies import encode_request, suspender
 from .runtime.engine import Engine
 from .runtime.functions import moment
@@ -113,27 +113,14 @@ class Sessions:
         return session
 
     async def resume(self, id: str) -> Session:
-        """Let the runs that paused with it go on; one that was paused by itself stays so."""
-        session = await self._move(id, "active", "resume")
-        await self._engine.inbox.collect()
-        runs = [run for status in ("running", "waiting", "paused") for run in await self._runs(id, status)]
-        told = {request.run for request in await self._store.pending(runs) if _pauses(request, id)}
-        for run in dict.fromkeys(runs):
-            if run in told or await self._paused(run, id):
-                try:
-                    await self._engine.inbox.request(run, "continue", by=suspender(id))
-                except (IllegalTransition, RunNotFound):  # it went on, or ended, meanwhile
-                    continue
-        return session
+        """Let the runs that paused with it go on; one that was paused by itself stays so.
 
-    async def _paused(self, run: str, session: str) -> bool:
-        """Whether it was the session that paused a run."""
-        head = await self._store.find_run(run)
-        if head is None or head.status != "paused":
-            return False
-        journal = await self._engine.history(run)
-        pauses = [item.event for item in journal if isinstance(item.event, PauseRequested)]
-        return bool(pauses) and pauses[-1].by == suspender(session)
+        Session and requests become durable together.
+        """
+        who = suspender(id)
+        session = await self._move(id, "active", "resume", encode_request(by=who, only=who), "continue")
+        await self._engine.inbox.collect()
+        return session
 
     async def allow(self, id: str, limits: Limits) -> Session:
         """Give the session other limits; what was used counts against them. Runs that paused go on when resumed."""
@@ -157,12 +144,12 @@ class Sessions:
         """Put a completed session away: its values can only be read."""
         return await self._move(id, "archived", "archive")
 
-    async def _move(self, id: str, to: str, op: str, request: bytes | None = None) -> Session:
+    async def _move(self, id: str, to: str, op: str, request: bytes | None = None, kind: str = "pause") -> Session:
         while True:
             head = self._head(id, op)
             check_session(id, head.status, to, op)
             moved = replace(head, status=to, updated_at=self._engine.clock.now())
-            if await self._store.set_session(moved, head.status, request, idle=to == "completed"):
+            if await self._store.set_session(moved, head.status, request, kind=kind, idle=to == "completed"):
                 return _session(moved)
             if self._head(id, op).status == head.status:
                 runs = [
@@ -241,11 +228,6 @@ class Sessions:
 
     def _head(self, id: str, op: str) -> SessionHead:
         return require_session(id, self._store.find_session(id), op)
-
-
-def _pauses(request: Request, session: str) -> bool:
-    """Whether a request that has not been taken up is that of a session that was suspended."""
-    return request.kind == "pause" and json.loads(request.body).get("by") == suspender(session)
 
 
 def _session(head: SessionHead) -> Session:

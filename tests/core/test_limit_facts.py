@@ -3,8 +3,19 @@
 import pytest
 
 from ripresa.core.advance import stuck
-from ripresa.core.events import HookFailed, LimitReached, LimitsSet, StepStarted
+from ripresa.core.commands import RunStep
+from ripresa.core.events import (
+    ContinueRequested,
+    HookFailed,
+    LimitReached,
+    LimitsSet,
+    PauseRequested,
+    RunContinued,
+    StepScheduled,
+    StepStarted,
+)
 from ripresa.core.nodes.cleanup import Cleanup
+from ripresa.errors import IllegalTransition
 
 from .play import Play, call, calls, define, failure
 
@@ -53,4 +64,63 @@ def test_what_winds_up_comes_to_its_end_when_a_run_is_denied_more() -> None:
     (handler,) = play.ledger.steps
     play.done(handler)
     assert play.state.status == "failed"
+    play.check_replay()
+
+
+# --- kinds of pause
+
+
+def test_other_limits_do_not_end_a_pause_that_somebody_asked_for() -> None:
+    play = playing()
+    play.pause()
+    play.feed(LimitsSet(play.now, '{"steps": 9}'))
+    assert play.status == "paused"
+    play.go_on()
+    assert play.status == "running"
+    play.check_replay()
+
+
+@pytest.mark.parametrize("policy", ["pause", "ask"])
+def test_a_run_that_a_limit_holds_can_be_paused_beyond_that(policy: str) -> None:
+    play = playing()
+    reached(play, policy)
+    assert play.feed(PauseRequested(play.now, "", "eve")) == []
+    play.feed(LimitsSet(play.now, '{"steps": 9}'))
+    assert (play.status, play.state.limit) == ("paused", "")
+    assert play.go_on() == [RunContinued(), StepScheduled("a", 1), RunStep("a", 1, b"1")]
+    play.check_replay()
+
+
+def test_a_limit_that_is_allowed_goes_on_by_that_and_one_that_is_denied_ends_any_pause() -> None:
+    play = playing()
+    reached(play, "pause")
+    play.feed(LimitsSet(play.now, '{"steps": 9}'))
+    assert play.status == "running"
+    play.pause()
+    with pytest.raises(IllegalTransition):
+        play.pause()
+    play.feed(LimitsSet(play.now, ""))
+    play.lose("a", "cancelled")
+    assert play.status == "failed"
+    play.check_replay()
+
+
+def test_runs_of_earlier_rules_go_on_with_other_limits_as_they_did() -> None:
+    play = Play(define(*calls("a")))
+    play.start(b"1", core=3)
+    play.pause()
+    play.feed(LimitsSet(play.now, '{"steps": 9}'))
+    assert play.status == "running"
+    play.check_replay()
+
+
+def test_who_lets_only_its_own_pause_end_ends_no_other() -> None:
+    play = playing()
+    play.feed(PauseRequested(play.now, "", "session s"))
+    assert play.feed(ContinueRequested(play.now, "x", only="session t")) == []
+    assert play.feed(ContinueRequested(play.now, "x", only="session s"))
+    reached(play, "pause")
+    assert play.feed(ContinueRequested(play.now, "x", only="session s")) == []
+    play.go_on()
+    assert play.status == "running"
     play.check_replay()

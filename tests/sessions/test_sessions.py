@@ -13,7 +13,6 @@ from ripresa import (
     App,
     Context,
     Handle,
-    IllegalTransition,
     InvalidConfig,
     InvalidValue,
     Limits,
@@ -34,7 +33,6 @@ from ripresa.core import events as e
 from ripresa.core.view import view_of
 from ripresa.errors import RunError
 from ripresa.ports import Store
-from ripresa.runtime.inbox import Inbox
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
 from tests.runtime.stage import Failing, Tally, journal_of, kinds
@@ -433,29 +431,49 @@ async def test_of_two_that_change_it_at_once_the_second_sees_the_first(app: App)
     assert [type(result).__name__ for result in results].count("SessionError") == 1
 
 
-async def test_a_run_that_ends_meanwhile_does_not_disturb_the_resumption(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await app.sessions.create("s")
-    tally = Tally()
+async def test_a_process_that_dies_as_it_resumes_a_session_leaves_none_of_its_runs_paused() -> None:
+    memory, tally = Memory(), Tally()
 
     @step
     async def slow(n: int) -> int:
         await tally.visit()
-        return n
+        return n + 1
 
-    handle = await app.start(slow(0), session="s")
-    await tally.reach(1)
-    await app.sessions.suspend("s")
-    await becomes(handle, "paused")
-
-    async def too_late(self: Inbox, run: str, kind: str, **more: Any) -> None:
-        raise IllegalTransition("it is over", run=run)
-
-    monkeypatch.setattr(Inbox, "request", too_late)
-    assert (await app.sessions.resume("s")).status == "active"
+    flow = chain(slow).then(slow)
+    async with App(MemoryStore(memory), patience=0.05) as app:
+        await app.sessions.create("s")
+        handle = await app.start(flow(0), id="r", session="s")
+        mine = await app.start(flow(0), id="mine", session="s")
+        await tally.reach(2)
+        await mine.pause("I said so")
+        await app.sessions.suspend("s")
+        await becomes(handle, "paused")
     tally.open()
-    assert await handle.result() == 0
+    async with App(MemoryStore(memory)) as app:
+        await app.sessions.resume("s")  # and nothing after its transaction
+    async with App(MemoryStore(memory)) as app:
+        assert await (await app.resume("r", flow)).result() == 2
+        mine = await app.resume("mine", flow)
+        assert (await mine.status()).status == "paused"
+        assert {each.run for each in await app.store.pending()} <= {"mine"}
+
+
+async def test_more_for_a_run_of_a_suspended_session_does_not_let_it_go_on(app: App) -> None:
+    await app.sessions.create("s")
+    tally = Tally(open=True)
+
+    @step
+    async def quick(n: int) -> int:
+        await tally.visit()
+        return n + 1
+
+    handle = await app.start(chain(quick).then(quick)(0), session="s", limits=Limits(steps=1, on_exceeded="ask"))
+    await becomes(handle, "paused")
+    await app.sessions.suspend("s")
+    await handle.allow(Limits(steps=5))
+    assert (await handle.status()).status == "paused"
+    await app.sessions.resume("s")
+    assert await handle.result() == 2
 
 
 # --- a run may go on in a later session

@@ -44,9 +44,7 @@ from .events import (
     Restarted,
     Returned,
     RolledBack,
-    RunContinued,
     RunForked,
-    RunPausing,
     RunReopened,
     RunStarted,
     RunStuck,
@@ -168,6 +166,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return _waits_for_batch(state, fact)
         case CancelRequested():
             return state.status != "cancelling"
+        case ContinueRequested():
+            return fact.only in ("", state.paused)
         case Reconciled() | LateOutcome():
             return _is_news(state, fact)
         case RunTaken():
@@ -339,7 +339,7 @@ def _check(state: RunState, fact: Fact) -> None:
             check_transition(status, "terminated", run=run, op="terminate")
         case UndoRequested():
             check_transition(status, "undoing", run=run, op="undo")
-        case PauseRequested():
+        case PauseRequested() if not bounds.pauses_at_limit(state):
             check_transition(status, "paused", run=run, op="pause")
         case ContinueRequested():
             check_transition(status, "running", only_from="paused", run=run, op="continue")
@@ -433,9 +433,9 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
         case TerminateRequested():
             _terminate(state, fact.reason)
         case PauseRequested():
-            _pause(state)
+            bounds.pause(state, fact.by)
         case ContinueRequested():
-            _continue(state)
+            bounds.go_on(state)
         case RolledBack() | RunForked():
             _rewind(state, fact)
         case HookFailed() | HooksSet() | Requested():
@@ -576,18 +576,6 @@ def _broken(state: RunState, fact: HookFailed) -> None:
     if state.root.phase == OPEN:
         message = f"critical hook {fact.hook!r} failed: {fact.failure.message}"
         state.abort(state.root, Failure("hook_failed", message, path=fact.path, cause=fact.failure))
-
-
-def _continue(state: RunState) -> None:
-    state.status = "running"
-    state.consequences.append(RunContinued())
-    state.release()
-
-
-def _pause(state: RunState) -> None:
-    state.status = "paused"
-    state.consequences.append(RunPausing())
-    state.hold()
 
 
 def _stuck(state: RunState, where: str) -> None:

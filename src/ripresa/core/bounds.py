@@ -1,4 +1,4 @@
-"""What happens when a limit is reached: a hook may be asked, else, and if it does not mind, the policy says."""
+"""What happens when a limit is reached, as a hook or the policy says; and who ends which pause of a run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 TIME_IS_UP: Final = "!limit"
 """The gate of a limit that no attempt has reached but the run itself: its time."""
+
+TELLS_PAUSES_APART: Final = 4
+"""The rules of the core from which on other limits do not end a pause that somebody asked for."""
+
+LIMIT: Final = "\0limit"
+"""Who has paused a run that reached a limit: what allows it more ends that pause, and no other."""
 
 
 def limit_reached(run: RunState, fact: LimitReached) -> None:
@@ -81,16 +87,17 @@ def _follow(run: RunState, gate: Gate, policy: str) -> None:
         if run.root.phase == OPEN:
             run.abort(run.root, gate.failure)
     elif run.status == "running":
-        run.status = "paused"
+        run.status, run.paused = "paused", LIMIT
         run.limit = json.loads(text_of(gate.value))["limit"] if policy == "ask" else ""
         run.consequences.append(RunPausing())
 
 
 def limits_set(run: RunState, fact: LimitsSet) -> None:
-    """Somebody answers a run that asks for more, or gives it other limits."""
+    """Somebody answers a run that asks for more, or gives it other limits; what others have paused stays so."""
     assert run.root is not None
     asked, run.limit = run.limit, ""
-    was_paused, denied = run.status == "paused", not fact.limits and run.root.phase == OPEN
+    denied = not fact.limits and run.root.phase == OPEN
+    was_paused = run.status == "paused" and (denied or run.paused == LIMIT or run.core < TELLS_PAUSES_APART)
     if was_paused:
         run.status = "running"
         run.consequences.append(RunContinued())
@@ -100,6 +107,27 @@ def limits_set(run: RunState, fact: LimitsSet) -> None:
         run.abort(run.root, Failure("limit_exceeded", f"nothing more was allowed{asked and ' of ' + asked}"))
         if was_paused and asked:  # what winds up was held too, and is to come to its end
             run.release()
+
+
+def pauses_at_limit(run: RunState) -> bool:
+    """Whether it is only a limit that holds the run, so that somebody may pause it beyond that."""
+    return run.status == "paused" and run.paused == LIMIT and run.core >= TELLS_PAUSES_APART
+
+
+def pause(run: RunState, by: str) -> None:
+    """Somebody lets the run start nothing new."""
+    if run.status != "paused":
+        run.status = "paused"
+        run.consequences.append(RunPausing())
+        run.hold()
+    run.paused = by
+
+
+def go_on(run: RunState) -> None:
+    """Somebody ends the pause."""
+    run.status = "running"
+    run.consequences.append(RunContinued())
+    run.release()
 
 
 def cleans_up(frame: Frame) -> bool:

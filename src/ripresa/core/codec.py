@@ -340,7 +340,7 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
 
 _STATE_FIELDS: Final = (
     "run", "status", "seq", "at", "allowed", "deadline", "epoch", "generation", "seed", "reason", "kept",
-    "dues", "limit", "undone", "settled", "core", "parent",
+    "dues", "limit", "undone", "settled", "core", "parent", "paused",
 )  # fmt: skip
 
 

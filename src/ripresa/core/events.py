@@ -107,10 +107,11 @@ class RunStarted:
     """Microseconds since 1970, or 0."""
     expected: int = 0
     """How many steps the definition lets expect; later events correct it."""
-    core: int = 3
+    core: int = 4
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
     again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
-    expected, and restored a state in the order in which its fields had been written."""
+    expected, and restored a state in the order in which its fields had been written; with 3 other limits ended every
+    pause."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""
@@ -364,10 +365,11 @@ class PauseRequested:
 
 @dataclass(frozen=True, slots=True)
 class ContinueRequested:
-    """Somebody lets a paused run go on."""
+    """Somebody lets a paused run go on; if `only` is given, one that was paused by nobody else."""
 
     at: int
     by: str = ""
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class RunState:
         "messages",
         "outcomes",
         "parent",
-        "parent",
+        "paused",
         "points",
         "reason",
         "refused",
@@ -134,8 +134,8 @@ class RunState:
         self.children: dict[str, str] = {}
         """Runs that it started and that are not to outlive it, and what becomes of them: see `nodes.child.CLOSE`."""
         self.reason = ""
-        self.parent = ""
-        """The run that started this one."""
+        self.paused = ""
+        """Who has paused it last, see `bounds.LIMIT`; it counts while the run is paused."""
         self.limit = ""
         self.undone = False
         self.settled = False

@@ -535,6 +535,8 @@ class RunView:
                 self.statements += count
             case e.SessionEntered(_, session):
                 self.session = session
+            case e.LimitsSet():
+                self.limit = ""
             case e.LimitReached(_, path, _, limit):
                 self.limit, self.reached = limit, event
                 if path in self.steps:

@@ -12,9 +12,9 @@ from ..authoring.failures import printable
 from ..core.nodes.answer import UPDATES
 
 
-def encode_request(reason: str = "", by: str = "") -> bytes:
+def encode_request(reason: str = "", by: str = "", **more: str) -> bytes:
     """The body of a request."""
-    return json.dumps({"reason": reason, "by": by}).encode()
+    return json.dumps({"reason": reason, "by": by, **more}).encode()
 
 
 def encode_signal(name: str, value: bytes, id: str = "", by: str = "") -> bytes:

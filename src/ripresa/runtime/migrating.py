@@ -277,7 +277,10 @@ class _Taken:
                     pass
         for recorded in calls.values():
             found.extend(recorded.values())
-        return [e.PauseRequested(self.now), *found] if self.head.status == "paused" else found
+        if self.head.status != "paused":
+            return found
+        pauses = [item.event for item in self.line if isinstance(item.event, e.PauseRequested)]
+        return [replace(pauses[-1], at=self.now), *found]
 
     def _check_effects(self) -> None:
         """Nothing irreversible is done again because its result found no place."""

@@ -61,7 +61,7 @@ def decode_request(request: Request, now: int) -> Fact:
         case "pause":
             return PauseRequested(now, reason, by)
         case "continue":
-            return ContinueRequested(now, by)
+            return ContinueRequested(now, by, printable(str(body.get("only", ""))))
         case "limits":
             return LimitsSet(now, reason, by)
         case "checkpoint":

@@ -266,7 +266,7 @@ class MemoryStore:
         return session_page(found, where.limit)
 
     async def set_session(
-        self, head: SessionHead, was: str, request: bytes | None = None, *, idle: bool = False
+        self, head: SessionHead, was: str, request: bytes | None = None, *, kind: str = "pause", idle: bool = False
     ) -> bool:
         """See `Sessions.set_session`."""
         self._ensure_open("set_session")
@@ -276,8 +276,8 @@ class MemoryStore:
             return False
         self.memory.sessions[head.id] = replace(head, owner=found.owner, created_at=found.created_at, used=found.used)
         for run in runs:
-            if request is not None and run.status in ("running", WAITING):
-                await self.put(run.id, "pause", request)
+            if request is not None and run.status in ("running", "paused", WAITING):
+                await self.put(run.id, kind, request)
         return True
 
     def session_values(self, session: str, name: str = "") -> Mapping[str, Shelved]:

@@ -334,7 +334,7 @@ class SQLiteStore:
         return session_page([SessionHead(*row) for rows in lists for row in rows], where.limit)
 
     async def set_session(
-        self, head: SessionHead, was: str, request: bytes | None = None, *, idle: bool = False
+        self, head: SessionHead, was: str, request: bytes | None = None, *, kind: str = "pause", idle: bool = False
     ) -> bool:
         """See `Sessions.set_session`."""
         self._ensure_open("set_session")
@@ -347,7 +347,7 @@ class SQLiteStore:
             if not connection.execute(sql["set_session"], values).rowcount:
                 return False
             if request is not None:
-                connection.execute(sql["pause_all"], (request, head.id))
+                connection.execute(sql["ask_all"], (kind, request, head.id))
                 connection.execute(sql["wake_all"], (head.id,))
             return True
 

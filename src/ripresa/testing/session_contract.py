@@ -68,6 +68,9 @@ class SessionContract:
             await store.create(first("other"))
             assert await store.set_session(a_session(status="suspended"), "active", b"{}")
             assert [(each.run, each.kind, each.body) for each in await store.pending()] == [("mine", "pause", b"{}")]
+            await store.append(then(2, "mine", head=first("mine", session="s", status="paused").head, taken=(1,)))
+            assert await store.set_session(a_session(), "suspended", b"[]", kind="continue")
+            assert [(each.run, each.kind, each.body) for each in await store.pending()] == [("mine", "continue", b"[]")]
 
     async def test_a_session_that_must_be_idle_waits_for_its_runs(self, make_store: Make) -> None:
         """Nothing changes while one of them has not ended."""

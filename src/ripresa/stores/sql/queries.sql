@@ -167,10 +167,10 @@ UPDATE sessions SET status = ?, updated_at = ?, limits = ? WHERE id = ? AND stat
 -- index: runs_session
 SELECT 1 FROM runs WHERE session = ? AND session <> '' AND status IN ('running', 'waiting', 'paused', 'cancelling') LIMIT 1;
 
--- name: pause_all
+-- name: ask_all
 -- index: runs_session
 INSERT INTO inbox (run, kind, body)
-SELECT key, 'pause', ? FROM runs WHERE session = ? AND session <> '' AND status IN ('running', 'waiting');
+SELECT key, ?, ? FROM runs WHERE session = ? AND session <> '' AND status IN ('running', 'paused', 'waiting');
 
 -- name: wake_all
 -- index: runs_session
