@@ -164,10 +164,8 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
             return 0 < _awaited(state, fact.path) <= fact.at
         case StreamAdvanced():
             return _waits_for_batch(state, fact)
-        case CancelRequested():
-            return state.status != "cancelling"
-        case ContinueRequested():
-            return fact.only in ("", state.paused)
+        case CancelRequested() | ContinueRequested():
+            return state.status != "cancelling" if isinstance(fact, CancelRequested) else bounds.ends_pause(state, fact)
         case Reconciled() | LateOutcome():
             return _is_news(state, fact)
         case RunTaken():

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import gates
 from .commands import SetTimer
-from .events import Failure, Intercepted, LimitReached, LimitsSet, RetryScheduled, RunContinued, RunPausing
+from .events import (
+    ContinueRequested,
+    Failure,
+    Intercepted,
+    LimitReached,
+    LimitsSet,
+    RetryScheduled,
+    RunContinued,
+    RunPausing,
+)
 from .frames import BACKOFF, CANCELLING, HELD, OPEN, CallFrame, Frame
 from .gates import Gate
 from .values import Value, text_of
@@ -121,6 +130,11 @@ def pause(run: RunState, by: str) -> None:
         run.consequences.append(RunPausing())
         run.hold()
     run.paused = by
+
+
+def ends_pause(run: RunState, fact: ContinueRequested) -> bool:
+    """Whether this may end the pause that the run is in."""
+    return fact.only in ("", run.paused)
 
 
 def go_on(run: RunState) -> None:
