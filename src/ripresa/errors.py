@@ -98,6 +98,8 @@ CODES: dict[str, Code] = {
     "http_status": Code("an HTTP service answered with a status that means failure", retryable=True),
     "http_failed": Code("an HTTP service could not be reached, or the connection broke", retryable=True),
     "address_refused": Code("an address is not in the public internet, and not allowed by name"),
+    "certificate_refused": Code("the certificate of a service is not to be trusted"),
+    "token_refused": Code("an authority gave out no token for a call"),
     "agent_failed": Code("a coding agent told of an error, or did not come to an end", retryable=True),
     "webhook_failed": Code("a webhook was not taken by its endpoint", retryable=True),
     "webhook_refused": Code("a webhook that came in is not to be trusted"),

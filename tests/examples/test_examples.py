@@ -23,6 +23,7 @@ SCRIPTS = {
         "asked 2 times, with the token: True",
         "the inside stays inside: address_refused",
     ],
+    "web_token.py": ["['Oban', 'Brest', 'Naples'] with 1 token", "200 with the next one: 3"],
     "webhooks.py": [
         "somebody else's: webhook_refused",
         "order 7 is on its way - runs: 1",

@@ -1,6 +1,7 @@
 """An HTTP service on the loopback interface that answers what a test says, and remembers what it was asked."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,13 +37,14 @@ class Answer:
 
 class Service:
     def __init__(self, answer: Callable[[Asked], Answer]) -> None:
-        self._answer = answer
+        self.answer = answer
         self.asked: list[Asked] = []
         self.port = 0
+        self.tls = False
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def place(self) -> str:
@@ -61,7 +63,7 @@ class Service:
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             asked = Asked(method, target, headers, body)
             self.asked.append(asked)
-            answer = self._answer(asked)
+            answer = self.answer(asked)
             if answer.silent:
                 await reader.read()
             elif answer.raw is not None:
@@ -79,9 +81,10 @@ class Service:
 
 
 @asynccontextmanager
-async def service(answer: Callable[[Asked], Answer]) -> AsyncIterator[Service]:
+async def service(answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None) -> AsyncIterator[Service]:
     found = Service(answer)
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0, ssl=tls)
+    found.tls = tls is not None
     found.port = server.sockets[0].getsockname()[1]
     try:
         yield found

@@ -5,6 +5,7 @@
 import asyncio
 import base64
 import json
+import logging
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from ripresa import (
@@ -124,6 +126,18 @@ async def test_a_secret_of_two_lines_is_no_header(monkeypatch: pytest.MonkeyPatc
         await http("GET", "https://example.com", auth=Secret("env:TOKEN"))()
     assert caught.value.code == "secret_missing"
     assert "X-Admin" not in str(caught.value)
+
+
+async def test_logs_do_not_know_the_query_of_a_url(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with service(lambda asked: Answer(200)) as found:
+        await http("GET", f"{found.url}/a", query={"key": "swordfish"}, allow=[found.place])()
+        assert found.asked[0].query == {"key": ["swordfish"]}
+        async with httpx2.AsyncClient() as others:
+            await others.get(f"{found.url}/b?page=3")
+    assert "swordfish" not in caplog.text
+    assert f"{found.url}/a" in caplog.text
+    assert "b?page=3" in caplog.text
 
 
 # --- failures

@@ -106,6 +106,7 @@ from ripresa import (
 )
 from ripresa.core.events import AttemptLost, StepFailed
 from ripresa.steps import (
+    OIDC,
     AgentStep,
     AgentWork,
     Command,
@@ -113,6 +114,7 @@ from ripresa.steps import (
     Endpoint,
     HttpStep,
     Incoming,
+    OAuth2,
     Pages,
     ProgramStep,
     Received,
@@ -696,6 +698,9 @@ async def ready_made(app: App) -> None:
     assert_type(await parsed(Command(("a",), stdin="b")), list[int])
     assert_type(await fetched(Request({"id": "1"})), Response)
     assert_type(item, HttpStep[Item])
+    token = OIDC("https://id.example", client="a", secret=key, scopes=("b",))
+    assert_type(http("GET", auth=token), HttpStep[Response])
+    assert_type(http("GET", auth=OAuth2("https://id.example", client="a", client_auth="none")), HttpStep[Response])
     assert_type(await http("GET", pages=Pages(), returns=Item)(), list[Item])
     assert_type(await http("GET", pages=Pages())(), list[Response])
     assert_type(chain(prompted).then(item), Chain[str, Item])

@@ -71,7 +71,7 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.events import StepCompleted
-from ripresa.steps import Command, Endpoint, Incoming, Pages, Secret, cli_agent, http, human, python, shell
+from ripresa.steps import Command, Endpoint, Incoming, OAuth2, Pages, Secret, cli_agent, http, human, python, shell
 
 from .inference import (
     Asked,
@@ -571,3 +571,7 @@ async def proofs(app: App, handle: Handle[str]) -> None:
     chain(shout).with_rules(lambda text: bool(text))  # M317 a function that is no rule
     Rule.required_output(severity="fatal")  # M318 a severity that there is not
     Rule.custom("long", 3)  # M319 a rule without a function
+
+
+OAuth2("https://id.example", client="a", grant="device_code")  # M335 a grant that there is not
+http("GET", auth=OAuth2("https://id.example", client="a", secret="swordfish"))  # M336 a secret that is a text

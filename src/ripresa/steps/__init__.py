@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .calls import HttpOptions, HttpStep, Pages, Request, Response, http
     from .dialects import Dialect
     from .incoming import Incoming, Received, ToRun, WebhookEvent
+    from .oauth import OIDC, OAuth2
     from .people import human
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
     from .secret import Secret
@@ -19,6 +20,7 @@ _PLACES = {
     "calls": ("HttpOptions", "HttpStep", "Pages", "Request", "Response", "http"),
     "dialects": ("Dialect",),
     "incoming": ("Incoming", "Received", "ToRun", "WebhookEvent"),
+    "oauth": ("OIDC", "OAuth2"),
     "people": ("human",),
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
     "secret": ("Secret",),
@@ -27,6 +29,7 @@ _PLACES = {
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
+    "OIDC",
     "AgentOptions",
     "AgentStep",
     "AgentWork",
@@ -37,6 +40,7 @@ __all__ = [
     "HttpOptions",
     "HttpStep",
     "Incoming",
+    "OAuth2",
     "Pages",
     "ProgramStep",
     "Received",

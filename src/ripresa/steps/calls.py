@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast, overload
 from urllib.parse import quote, urlsplit
 
 from typing_extensions import TypeVar, Unpack
@@ -20,13 +20,18 @@ from ..context import current
 from ..core.durations import Duration, seconds
 from ..errors import InvalidValue, StepError
 from . import transport
-from .guard import Guard, guard_of
+from .guard import Guard, bad_allow, bad_url, guard_of
 from .making import StepOptions, divided, made, own_name, within
-from .secret import Secret, hide
+from .oauth import OAuth2, token_of
+from .secret import Secret, hide, is_line, line_of
+from .transport import shown
 from .waiting import asked_by
 
 if TYPE_CHECKING:
     import httpx2
+
+Auth: TypeAlias = Secret | tuple[str, Secret] | OAuth2
+"""Who calls: a bearer token, a user and a password, or how a token is got."""
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -109,12 +114,13 @@ class HttpOptions(StepOptions, total=False):
     """The options of `http`."""
 
     headers: Mapping[str, str | Secret]
-    auth: Secret | tuple[str, Secret] | None
+    auth: Auth | None
     query: Mapping[str, str]
     idempotency: str
     ok: Collection[int]
     again: Collection[int]
     allow: Iterable[str]
+    ca: str
     redirects: int
     max_size: int
     patience: Duration
@@ -143,12 +149,14 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
 
     A `Request` fills the holes of the URL (never its host), and adds query, headers and a body; for a step without a
     URL it has the whole. With `returns` the answer is read as JSON of that type, else it is a `Response`; with `pages`
-    it is the list of all pages. `headers` may be a `Secret`, `auth` is a bearer token or (user, password). A status in
-    `ok` (200 to 299) is a success, one in `again` is worth another attempt, not before what `Retry-After` says.
+    it is the list of all pages. `headers` may be a `Secret`, `auth` is a bearer token, (user, password), `OAuth2` or
+    `OIDC`. A status in `ok` (200 to 299) is a success, one in `again` is worth another attempt, not before what
+    `Retry-After` says.
 
-    Only the public internet is called, and what `allow` names: hosts, "host:port", networks. `redirects` are followed
-    for GET and HEAD, each checked, without the secrets where they lead elsewhere. `max_size` bounds an answer in bytes,
-    `patience` the waiting for a connection and for each piece.
+    Only the public internet is called, and what `allow` names: hosts, "host:port", networks. `ca` is a PEM file of the
+    authorities whose certificates are trusted instead of the usual ones. `redirects` are followed for GET and HEAD,
+    each checked, without the secrets where they lead elsewhere. `max_size` bounds an answer in bytes, `patience` the
+    waiting for a connection and for each piece.
 
     Unless `effect` says something else, GET, HEAD and OPTIONS `read`, PUT and DELETE are `idempotent`, POST and PATCH
     `irreversible`, or `idempotent` where `idempotency` names the header that takes the step's key. Raises
@@ -182,11 +190,12 @@ class Spec:
     pages: Pages | None
     guard: Guard
     headers: Mapping[str, str | Secret]
-    auth: Secret | tuple[str, Secret] | None
+    auth: Auth | None
     query: Mapping[str, str]
     idempotency: str
     ok: Collection[int]
     again: Collection[int]
+    ca: str
     redirects: int
     max_size: int
     patience: float
@@ -204,6 +213,7 @@ def _spec(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> Sp
         own.get("idempotency", ""),
         own.get("ok", range(200, 300)),
         own.get("again", AGAIN),
+        str(own.get("ca", "")),
         own.get("redirects", 5),
         own.get("max_size", 10_485_760),
         seconds(own.get("patience", 30.0), "patience"),
@@ -212,15 +222,12 @@ def _spec(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> Sp
 
 def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[str | None]:
     unknown = sorted(set(own) - set(HttpOptions.__annotations__))
-    auth = own.get("auth")
-    pair = cast("tuple[object, ...]", auth) if isinstance(auth, tuple) else ()
-    good = auth is None or isinstance(auth, Secret) or (len(pair) == 2 and isinstance(pair[1], Secret))
     return [
         f"there is no option {', '.join(unknown)}" if unknown else None,
         None if method in _METHODS else f"method is {method!r}, must be one of {', '.join(_METHODS)}",
         bad_url(url) if url else None,
         None if pages is None or isinstance(pages, Pages) else f"pages is {pages!r}, must be Pages(...)",
-        None if good else "auth must be a Secret, or a user and a Secret",
+        bad_auth(own.get("auth")),
         None if _is_whole(own.get("redirects", 0)) else "redirects must be a whole number from 0",
         *(_bad_statuses(own.get(name, ()), name) for name in ("ok", "again")),
         bad_count(own.get("max_size", 1), "max_size"),
@@ -230,7 +237,16 @@ def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[s
             for name, value in {**own.get("headers", {}), own.get("idempotency") or "x": ""}.items()
         ),
         bad_allow(own.get("allow", ())),
+        transport.bad_ca(own.get("ca", "")),
     ]
+
+
+def bad_auth(auth: object) -> str | None:
+    """What is wrong with what says who calls."""
+    pair = cast("tuple[object, ...]", auth) if isinstance(auth, tuple) else ()
+    good = len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Secret)
+    known = good or auth is None or isinstance(auth, Secret | OAuth2)
+    return None if known else "auth must be a Secret, a user and a Secret, OAuth2 or OIDC"
 
 
 def _bad_statuses(value: Any, name: str) -> str | None:
@@ -242,40 +258,11 @@ def _is_whole(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def bad_allow(allow: Any) -> str | None:
-    """What is wrong with a list of addresses that are allowed."""
-    try:
-        guard_of([] if isinstance(allow, str) else allow)
-    except (ValueError, TypeError, AttributeError) as error:
-        return f"allow has {error!s}, which is no host, host:port or network"
-    return f"allow is {allow!r}, must be a list" if isinstance(allow, str) else None
-
-
 def _bad_header(name: Any, value: Any) -> str | None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{name!r} is no name of a header"
-    if not isinstance(value, Secret) and not _is_line(value):
+    if not isinstance(value, Secret) and not is_line(value):
         return f"the header {name} is no line of plain ASCII"
-    return None
-
-
-def _is_line(value: object) -> bool:
-    return isinstance(value, str) and value.isascii() and (value == "" or value.isprintable())
-
-
-def bad_url(url: str) -> str | None:
-    """What is wrong with a URL that is to be called."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        return f"the url {url!r} cannot be read: {error}"
-    if parts.scheme not in ("http", "https") or not host:
-        return f"the url {url!r} must begin with http:// or https:// and a host"
-    if "@" in parts.netloc:
-        return "the url has a user or password in it: use auth"
-    if "{" in parts.netloc:
-        return f"the url {url!r} has a hole in its host"
     return None
 
 
@@ -287,7 +274,8 @@ async def _call(spec: Spec, returns: Any, request: Request) -> Any:
     headers = _headers(spec, request, secrets)
     url = _url(spec, request)
     found: list[Response] = []
-    async with transport.client(spec.guard, spec.patience) as client:
+    bearer = Bearer(spec, secrets) if isinstance(spec.auth, OAuth2) else None
+    async with transport.client(spec.guard, spec.patience, spec.ca) as client:
         sent = client.build_request(
             spec.method,
             _with_query(url, {**spec.query, **request.query}),
@@ -296,7 +284,7 @@ async def _call(spec: Spec, returns: Any, request: Request) -> Any:
             content=request.body or None,
         )
         while True:
-            answer = await _sent(spec, client, sent, secrets)
+            answer = await _sent(spec, client, sent, secrets, bearer)
             found.append(answer)
             following = _next(spec, sent, answer) if spec.pages is not None else None
             if following is None:
@@ -314,7 +302,7 @@ def _headers(spec: Spec, request: Request, secrets: list[str]) -> dict[str, str]
         fixed[name.lower()] = _read(value, secrets) if isinstance(value, Secret) else value
     if isinstance(spec.auth, Secret):
         fixed["authorization"] = f"Bearer {_read(spec.auth, secrets)}"
-    elif spec.auth is not None:
+    elif isinstance(spec.auth, tuple):
         user, secret = spec.auth
         token = base64.b64encode(f"{user}:{_read(secret, secrets)}".encode()).decode()
         secrets.append(token)
@@ -331,11 +319,26 @@ def _headers(spec: Spec, request: Request, secrets: list[str]) -> dict[str, str]
 
 
 def _read(secret: Secret, secrets: list[str]) -> str:
-    value = secret.read()
-    if not _is_line(value):
-        raise StepError(f"the secret at {secret.reference} is not one line", code="secret_missing", retryable=False)
-    secrets.append(value)
-    return value
+    secrets.append(line_of(secret))
+    return secrets[-1]
+
+
+class Bearer:
+    """The token that a call is made with; each that was one is among the secrets of the call."""
+
+    def __init__(self, spec: Spec, secrets: list[str]) -> None:
+        self._spec = spec
+        self._secrets = secrets
+        self._token = ""
+
+    async def put(self, request: httpx2.Request, *, again: bool = False) -> None:
+        """Give a request its token; `again`: another one than it had, which the service refused."""
+        spec = self._spec
+        assert isinstance(spec.auth, OAuth2)
+        stale = self._token if again else ""
+        self._token = await token_of(spec.auth, spec.guard, spec.patience, stale, spec.ca)
+        self._secrets.append(self._token)
+        request.headers["authorization"] = f"Bearer {self._token}"
 
 
 def _url(spec: Spec, request: Request) -> str:
@@ -364,9 +367,17 @@ def _with_query(url: str, query: Mapping[str, str]) -> httpx2.URL:
         raise InvalidValue(f"the url cannot be read: {error}", op="http") from error
 
 
-async def _sent(spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str]) -> Response:
+async def _sent(
+    spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str], bearer: Bearer | None
+) -> Response:
+    if bearer is not None:
+        await bearer.put(request)
     for _ in range(spec.redirects + 1):
         answer = await _exchanged(spec, client, request, secrets)
+        if isinstance(answer, Response) and bearer is not None and _is_refused(spec, request, answer):
+            await bearer.put(request, again=True)
+            bearer = None
+            answer = await _exchanged(spec, client, request, secrets)
         if not isinstance(answer, Response):
             request = _redirected(spec, request, answer, secrets)
             continue
@@ -376,43 +387,19 @@ async def _sent(spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request,
     raise StepError(f"more than {spec.redirects} redirects", code="http_status", retryable=False)
 
 
+def _is_refused(spec: Spec, request: httpx2.Request, answer: Response) -> bool:
+    """Whether a service did not take the token that it was shown."""
+    return answer.status == 401 and 401 not in spec.ok and "authorization" in request.headers
+
+
 async def _exchanged(
     spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str]
 ) -> Response | httpx2.Request:
     """The answer, or the request that it asks for instead."""
-    import httpx2
-
-    try:
-        answer = await client.send(request, stream=True)
-        try:
-            if answer.next_request is not None and spec.redirects and request.method in ("GET", "HEAD"):
-                return answer.next_request
-            return _response(answer, await _body(spec, answer), secrets)
-        finally:
-            await answer.aclose()
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-        raise _broken(request, error, unknown=False) from error
-    except httpx2.HTTPError as error:
-        raise _broken(request, error, unknown=True) from error
-
-
-def _broken(request: httpx2.Request, error: Exception, *, unknown: bool) -> StepError:
-    what = f"{type(error).__name__}{f': {error}' if str(error) else ''}"
-    return StepError(f"{request.method} {_shown(request.url)}: {what}", code="http_failed", unknown=unknown)
-
-
-def _shown(url: httpx2.URL) -> str:
-    return str(url.copy_with(query=None, fragment=None, username=None, password=None))
-
-
-async def _body(spec: Spec, answer: httpx2.Response) -> bytes:
-    body = bytearray()
-    async for piece in answer.aiter_bytes():
-        body += piece
-        if len(body) > spec.max_size:
-            message = f"the answer is larger than {spec.max_size:,} bytes"
-            raise StepError(message, code="too_large", retryable=False, hint="raise max_size")
-    return bytes(body)
+    async with transport.sent(client, request) as answer:
+        if answer.next_request is not None and spec.redirects and request.method in ("GET", "HEAD"):
+            return answer.next_request
+        return _response(answer, await transport.body_of(answer, spec.max_size), secrets)
 
 
 def _response(answer: httpx2.Response, body: bytes, secrets: list[str]) -> Response:
@@ -422,13 +409,13 @@ def _response(answer: httpx2.Response, body: bytes, secrets: list[str]) -> Respo
         text, is_base64 = hide(body.decode(answer.charset_encoding or "utf-8"), secrets), False
     except (UnicodeDecodeError, LookupError):
         text, is_base64 = base64.b64encode(body).decode(), True
-    return Response(answer.status_code, _shown(answer.url), headers, text, is_base64)
+    return Response(answer.status_code, shown(answer.url), headers, text, is_base64)
 
 
 def _redirected(spec: Spec, before: httpx2.Request, then: httpx2.Request, secrets: list[str]) -> httpx2.Request:
     """The request that a redirect asks for, without secrets where it leads to another origin."""
     if then.url.scheme not in (("https",) if before.url.scheme == "https" else ("http", "https")):
-        message = f"{_shown(before.url)} leads to {_shown(then.url)}, which is not encrypted, or not HTTP"
+        message = f"{shown(before.url)} leads to {shown(then.url)}, which is not encrypted, or not HTTP"
         raise StepError(message, code="address_refused", retryable=False)
     if _origin(before) != _origin(then):
         for name in [name for name, value in then.headers.items() if any(each in value for each in secrets)]:
@@ -475,7 +462,7 @@ def _next(spec: Spec, request: httpx2.Request, answer: Response) -> httpx2.URL |
             return None
     following = request.url.join(target)
     if _origin(request) != (following.scheme, following.host, following.port):
-        message = f"the next page is said to be at {_shown(following)}, which is elsewhere"
+        message = f"the next page is said to be at {shown(following)}, which is elsewhere"
         raise StepError(message, code="address_refused", retryable=False)
     return following
 

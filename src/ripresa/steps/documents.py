@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any, Final, cast
 
@@ -18,6 +19,7 @@ from .agents import cli_agent as _cli_agent
 from .asking import voice_of
 from .calls import HttpOptions
 from .calls import http as _http
+from .credentials import has_credentials, read_credentials
 from .forms import Form
 from .gateway import DEFAULT
 from .llm import PATIENT, Question, answered
@@ -77,18 +79,27 @@ def schema_type(schema: dict[str, Any]) -> Any:
 
 
 def _http_step(method: str, url: str = "", **options: Unpack[HttpOptions]) -> Any:
-    return cast("Any", _http(method, url, **options))
+    return cast("Any", _http(method, url, **read_credentials(options)))
 
 
 def _public_http_step(method: str, url: str = "", **options: Unpack[HttpOptions]) -> Any:
     """The same for documents that may not say for themselves what they reach beside the public internet."""
-    granted = "add 'ripresa.steps.documents' to modules, or register a step of your own in the library"
-    refuse(
-        "http",
-        "allow is not for documents that may import only some modules" if "allow" in options else None,
-        hint=granted,
-    )
+    _bounded("http", options)
     return _http_step(method, url, **options)
+
+
+def _bounded(kind: str, options: Mapping[str, Any]) -> None:
+    """Refuses what only documents may say that are trusted: addresses that are inside, secrets and files of ours."""
+    refuse(
+        kind,
+        *(
+            f"{name} is not for documents that may import only some modules"
+            for name in ("allow", "ca")
+            if name in options
+        ),
+        "secrets are not for documents that may import only some modules" if has_credentials(options) else None,
+        hint="add 'ripresa.steps.documents' to modules, or register a step of your own in the library",
+    )
 
 
 def _shell_step(command: list[str], **options: Unpack[ShellOptions]) -> Any:

@@ -11,7 +11,8 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from ..errors import StepError
 
@@ -132,3 +133,30 @@ class Guard:
 def guard_of(allow: Iterable[str]) -> Guard:
     """A guard that allows these besides the public internet. Raises ValueError."""
     return Guard(tuple(map(rule_of, allow)))
+
+
+def bad_allow(allow: Any) -> str | None:
+    """What is wrong with a list of addresses that are allowed."""
+    try:
+        guard_of([] if isinstance(allow, str) else allow)
+    except (ValueError, TypeError, AttributeError) as error:
+        return f"allow has {error!s}, which is no host, host:port or network"
+    return f"allow is {allow!r}, must be a list" if isinstance(allow, str) else None
+
+
+def bad_url(url: Any) -> str | None:
+    """What is wrong with a URL that is to be called."""
+    if not isinstance(url, str):
+        return f"the url {url!r} must be a text"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"the url {url!r} cannot be read: {error}"
+    if parts.scheme not in ("http", "https") or not host:
+        return f"the url {url!r} must begin with http:// or https:// and a host"
+    if "@" in parts.netloc:
+        return "the url has a user or password in it: use auth"
+    if "{" in parts.netloc:
+        return f"the url {url!r} has a hole in its host"
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from ..errors import InvalidConfig, StepError
 
 HIDDEN: Final = "***"
 """What stands in the place of a secret."""
+
+_SALT: Final = os.urandom(16)
 
 _SHORT: Final = 4
 """Values of fewer characters are not looked for in texts: they stand in everything."""
@@ -51,9 +54,43 @@ class Secret:
         return value.rstrip("\r\n")
 
 
+class KnownSecret(Secret):
+    """A secret that whoever makes a call holds already, as code that reads it elsewhere does; shown as nothing.
+
+    It is told from others, in this process, without being known by what tells it.
+    """
+
+    __slots__ = ("_value",)
+    _value: str
+
+    def __init__(self, value: str) -> None:
+        digest = hmac.digest(_SALT, value.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
+        object.__setattr__(self, "_value", value)
+        object.__setattr__(self, "reference", f"known:{digest}")
+
+    def read(self) -> str:
+        """The secret. Raises `StepError(secret_missing)` for an empty one."""
+        if not self._value.strip():
+            raise _missing("a value", "it is empty")
+        return self._value
+
+
 def _missing(reference: str, why: str) -> StepError:
     hint = "set it for the process that runs the step"
     return StepError(f"there is no secret at {reference}: {why}", code="secret_missing", retryable=False, hint=hint)
+
+
+def is_line(value: object) -> bool:
+    """Whether a value can stand in a header: one line of plain ASCII."""
+    return isinstance(value, str) and value.isascii() and (value == "" or value.isprintable())
+
+
+def line_of(secret: Secret) -> str:
+    """The secret, which is one line. Raises `StepError(secret_missing)`."""
+    value = secret.read()
+    if not is_line(value):
+        raise StepError(f"the secret at {secret.reference} is not one line", code="secret_missing", retryable=False)
+    return value
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:

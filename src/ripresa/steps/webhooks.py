@@ -22,8 +22,7 @@ from ..core.names import check_name
 from ..core.parts import Failure
 from ..errors import RipresaError, StepError
 from ..ports import WEBHOOK, Outgoing, RunHead
-from .calls import bad_allow, bad_url
-from .guard import guard_of
+from .guard import bad_allow, bad_url, guard_of
 from .secret import Secret
 from .transport import client
 from .waiting import asked_by

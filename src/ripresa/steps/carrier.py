@@ -1,0 +1,61 @@
+"""The transport of the HTTP client: goes to addresses that were checked, and lets logs know no query of a URL.
+
+To be imported when a client is made: it needs the extra `http`.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Final
+
+import httpx2
+
+from ..errors import StepError
+from .guard import Guard
+
+_LOGGER: Final = "httpx2"
+
+
+class CalledURL(httpx2.URL):
+    """A URL that was called from here."""
+
+
+class Guarded(httpx2.AsyncHTTPTransport):
+    """Goes to a checked address of the host; the host itself stays in the request and in the certificate."""
+
+    def __init__(self, guard: Guard, context: ssl.SSLContext) -> None:
+        limits = httpx2.Limits(max_connections=4, max_keepalive_connections=0)
+        super().__init__(verify=context, trust_env=False, limits=limits)
+        self._guard = guard
+        logging.getLogger(_LOGGER).addFilter(without_query)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """See `httpx2.AsyncBaseTransport`. Raises `StepError(address_refused, http_failed)`."""
+        host, url = request.url.host, request.url
+        port = url.port or (443 if url.scheme == "https" else 80)
+        problem: httpx2.TransportError | None = None
+        for address in await self._guard.addresses(host, port):
+            request.url = url.copy_with(host=address)
+            request.extensions = {**request.extensions, "sni_hostname": host}
+            try:
+                response = await super().handle_async_request(request)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                problem = error  # the next address may answer
+            else:
+                request.url = CalledURL(url)
+                return response
+        request.url = url
+        raise problem or StepError(f"the name {host!r} has no address", code="http_failed")
+
+
+def without_query(record: logging.LogRecord) -> bool:
+    """Leave out of what the client logs of a call from here what may be a secret in its URL; others' calls stay."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(shown(each) if isinstance(each, CalledURL) else each for each in record.args)
+    return True
+
+
+def shown(url: httpx2.URL) -> str:
+    """A URL without what may be a secret in it."""
+    return str(url.copy_with(query=None, fragment=None, username=None, password=None))
