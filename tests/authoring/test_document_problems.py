@@ -108,7 +108,7 @@ MESSAGES: list[tuple[Any, str]] = [
     ),
     (
         call("shout", arguments={"loud": 1}),
-        "steps[0]: doc/shout: got an unexpected keyword argument 'loud' [type_mismatch]",
+        "steps[0].config.arguments.loud: is no key here; there are text [type_mismatch]",
     ),
     (
         call("shouting", arguments={"loud": 1}),
@@ -613,3 +613,32 @@ def test_a_type_that_takes_no_such_arguments_is_none(text: str) -> None:
 
 def test_a_retry_that_is_none_is_said() -> None:
     assert "retry" in problems({"type": "llm", "retry": {"on": 5}, "config": {"prompt": "Hi"}})[0]
+
+
+# --- what is too much
+
+
+def nested(depth: int) -> Any:
+    found: Any = {"type": "pass"}
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+def test_data_that_is_nested_too_deep_or_holds_itself_is_refused() -> None:
+    endless: Any = [{"type": "pass"}]
+    endless += [endless, endless]
+    message = "steps[0]: is nested more than 100 deep, or holds itself [invalid_workflow]"
+    assert problems(nested(98)) == problems(endless) == [message]
+    assert load(nested(90))
+
+
+def test_an_expression_may_not_look_deeper_than_so_many_keys() -> None:
+    deep = {"type": "pass", "with": f"${{{{ input{'.x' * 5000} }}}}"}
+    assert problems(deep) == ["steps[0].with: input is looked at more than 100 keys deep [invalid_expression]"]
+    assert load({"type": "pass", "with": f"${{{{ input{'.x' * 100} }}}}"})
+
+
+def test_what_is_long_is_cut_where_it_is_told() -> None:
+    (told,) = problems({"type": "pass", "with": f"${{{{ {'(' * 5000}1 }}}}"})
+    assert len(told) < 400

@@ -59,6 +59,11 @@ async def test_a_call_is_given_the_value_as_its_request() -> None:
         ("shell", {"comand": ["ls"]}, "[0].config: lacks command"),
         ("own", {"words": 3}, "[0].config: lacks word"),
         ("own", {"word": "x"}, "[0].config: own: not this word"),
+        ("llm", {"promt": "x"}, "[0].config.promt: is no key here; did you mean prompt?"),
+        ("llm", {"prompt": "x", "temperature": float("nan")}, "[0]: flow/llm: takes float | None as temperature"),
+        ("llm", {"prompt": "x", "max_tokens": 0}, "[0]: flow/llm: takes int | None as max_tokens"),
+        ("llm", {"prompt": "x", "model": ""}, "[0]: flow/llm: takes str as model"),
+        ("llm", {"prompt": "x", "output": {"type": "no"}}, "[0]: flow/llm: takes dict[str, Any] | None as output"),
         ("shell", {"command": ["${{ input }}"]}, "[0].config: shell is made when the document is read"),
     ],
 )

@@ -140,6 +140,29 @@ def test_a_pattern_of_modules_is_about_the_file_that_is_imported(tmp_path: Path)
         load_document(tmp_path / "app" / "a.yaml", modules=["tools/*"])
 
 
+@ran(
+    ("modules", "allowed"),
+    [(None, True), (["*other.json"], True), (["/*/below/*"], True), ([], False), (["other.json"], False)],
+)
+def test_data_that_is_bounded_may_hold_only_the_files_that_are_named(file: Path, modules: Any, allowed: bool) -> None:
+    (file.parent / "below" / "other.json").write_text('{"id": "other", "steps": [{"type": "pass"}]}')
+    held = {"type": "subworkflow", "config": {"workflow": str(file.parent / "below" / "other.json")}}
+    if allowed:
+        assert load_document({"id": "data", "steps": [held]}, modules=modules)
+    else:
+        with pytest.raises(InvalidWorkflow, match="documents may not reach this file here"):
+            load_document({"id": "data", "steps": [held]}, modules=modules)
+
+
+def test_a_file_that_is_bounded_may_hold_those_of_its_folder(file: Path) -> None:
+    (file.parent / "below" / "one.yaml").write_text("id: one\nsteps: [{type: subworkflow, config: {workflow: ../two.yaml}}]")
+    (file.parent / "two.yaml").write_text("id: two\nsteps: [{type: pass}]")
+    (file.parent / "flow.yaml").write_text("id: flow\nsteps: [{type: subworkflow, config: {workflow: below/one.yaml}}]")
+    assert load_document(file, modules=[])
+    with pytest.raises(InvalidWorkflow, match="may not reach this file"):
+        load_document(file.parent / "below" / "one.yaml", modules=[])
+
+
 def test_a_document_that_holds_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("id: a\nsteps: [{type: subworkflow, config: {workflow: b.yaml}}]")
     (tmp_path / "b.yaml").write_text("id: b\nsteps: [{type: subworkflow, config: {workflow: a.yaml}}]")

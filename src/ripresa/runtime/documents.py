@@ -139,6 +139,8 @@ def reaching(
 
     def reach(target: str, *, as_type: bool = False) -> Any:
         if target.lower().endswith(DOCUMENTS):
+            if modules is not None and not _is_near(folder / target, target, modules, around):
+                raise _refused(target, "documents may not reach this file here")
             return _from_file(folder / target, library, modules, around)
         place, _, name = target.rpartition(":")
         if place.endswith(".py"):
@@ -157,6 +159,13 @@ def reaching(
         return found
 
     return reach
+
+
+def _is_near(path: Path, target: str, modules: tuple[str, ...], around: tuple[Path, ...]) -> bool:
+    """Whether a document that is bounded may hold another: one in the folder of the outermost file, or a named one."""
+    if any(fnmatchcase(os.path.normpath(target), pattern) for pattern in modules):
+        return True
+    return bool(around) and path.resolve().is_relative_to(around[0].parent)
 
 
 def _is_meant(found: Any) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, TypeAlias, cast
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import Unpack
 
 from ..authoring.document.cel import rendered
@@ -28,17 +28,31 @@ from .programs import python as _python
 from .programs import shell as _shell
 
 
+def _is_schema(given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        schema_type(given)
+    except InvalidConfig as error:
+        raise ValueError(error.message) from error
+    return given
+
+
+Named: TypeAlias = Annotated[str, Field(min_length=1)]
+Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Schema: TypeAlias = Annotated[dict[str, Any], AfterValidator(_is_schema)]
+
+
 @step(retry=PATIENT)
 async def llm(  # noqa: PLR0913 - every key of its config
     value: Any = None,
     *,
     prompt: str,
-    model: str = DEFAULT,
+    model: Named = DEFAULT,
     system: str = "",
-    temperature: float | None = None,
-    max_tokens: int | None = None,
-    fallback: list[str] = [],  # noqa: B006 - never changed
-    output: dict[str, Any] | None = None,
+    temperature: Temperature | None = None,
+    max_tokens: Count | None = None,
+    fallback: list[Named] = [],  # noqa: B006 - never changed
+    output: Schema | None = None,
     stream: bool = False,
 ) -> Any:
     """Ask a language model. A value that it is given, not null, follows the prompt; texts are no templates.

@@ -22,6 +22,9 @@ ROOTS: Final = ("value", "input", "steps", "state", "session")
 """What an expression may begin with: what is decided about, the input of the list, results, state, session."""
 
 OPEN: Final = "${{"
+DEEPEST: Final = 100
+"""How many keys an expression may name one below the other."""
+
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+|//[^\n]*)
     |(?P<text>[rRbB]{0,2}(?:\"\"\"(?:\\.|[^\\])*?\"\"\"|'''(?:\\.|[^\\])*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
@@ -30,6 +33,7 @@ _TOKEN: Final = re.compile(
     |(?P<sign>}}|.)""",
     re.VERBOSE | re.DOTALL,
 )
+_SHOWN: Final = 200
 _AT: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 
 
@@ -104,7 +108,14 @@ class Expression:
 
 
 def _failed(text: str, why: str) -> RipresaError:
-    return RipresaError(f"{text.strip()!r} cannot be evaluated: {why}", code="expression_failed", op="expression")
+    return RipresaError(
+        f"{brief(text.strip())!r} cannot be evaluated: {why}", code="expression_failed", op="expression"
+    )
+
+
+def brief(text: str) -> str:
+    """A text, cut where it is long."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def compiled(text: str, start: int = 0) -> Expression:
@@ -160,6 +171,8 @@ def _use(text: str, tokens: list[Token], index: int) -> Use:
     """What begins at a token, with its keys as far as they are written out."""
     root, at = tokens[index], position_in(text, tokens[index].start)
     keys = list(_keys(tokens, index + 1))
+    if len(keys) > DEEPEST:
+        raise BadExpression(f"{root.text} is looked at more than {DEEPEST} keys deep", at)
     stop = root.start + len(root.text)
     name = ""
     if root.text not in ("value", "input"):
@@ -347,7 +360,7 @@ def _compiled(text: str) -> Any:
     except RuntimeError as error:
         match = _AT.search(str(error))
         line, column, why = match.groups() if match else ("1", "1", str(error))
-        raise BadExpression(f"{text!r}: {why}", (int(line), int(column))) from error
+        raise BadExpression(f"{brief(text)!r}: {why}", (int(line), int(column))) from error
 
 
 @lru_cache(maxsize=1)

@@ -14,15 +14,20 @@ from .source import is_list
 def wrong_keys(make: Callable[..., Any], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The keys that the function does not take, and why; an empty one for what it lacks."""
     parameters = Parameters(make)
+    yield from unknown_keys(parameters, given)
+    for name in parameters.required:
+        if name not in given:
+            yield "", f"lacks {name}"
+
+
+def unknown_keys(parameters: Parameters, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The keys that a function with these parameters does not take, and what may have been meant."""
     known = _known(parameters)
     for name in given:
         if known is not None and name not in known:
             near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
             yield name, f"is no key here; {hint}"
-    for name in parameters.required:
-        if name not in given:
-            yield "", f"lacks {name}"
 
 
 def wrong_values(make: Callable[..., Any], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

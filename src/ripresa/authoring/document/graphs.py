@@ -20,6 +20,7 @@ from ..questions import predicate_at, watched
 from ..state_type import StateType
 from ..step import Step
 from .cel import BadExpression, Use, has_expressions, only_expression
+from .config import unknown_keys
 from .flow import passing
 from .shapes import IN_GRAPHS, KINDS
 from .source import Path, is_list, is_object
@@ -296,6 +297,8 @@ class Wiring:
             if named:
                 self.loader.notes.add(at, f"{link.name} takes one value, no arguments by name")
             return (value,), {}
+        for name, message in unknown_keys(parameters, named):
+            self.loader.notes.add((*at, name), message, "type_mismatch", key=True)
         first = next(iter(parameters.names), None)
         free = first is not None and first not in named
         wanted = first in parameters.required or not has_expressions(dict(written))

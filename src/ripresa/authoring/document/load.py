@@ -28,7 +28,7 @@ from .config import wrong_keys, wrong_values
 from .flow import DocumentFlow, built_as, is_step, passing
 from .library import Maker, Shelf
 from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
-from .source import Document, Notes, Path, is_list, is_object
+from .source import DEEPEST, Document, Notes, Path, is_list, is_object, too_deep
 
 T = TypeVar("T")
 
@@ -90,6 +90,10 @@ class Loader:
         data = self.document.data
         if not is_object(data):
             self.notes.add((), f"is {data!r}, must be an object with id and steps")
+            return None
+        deep = too_deep(data)
+        if deep is not None:
+            self.notes.add(deep, f"is nested more than {DEEPEST} deep, or holds itself")
             return None
         config = self.config(data, ROOT, ())
         self._take_types(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -70,6 +70,27 @@ def shown(path: Path) -> str:
     """A path as people write it: `steps[1].config.when`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
+
+
+DEEPEST = 100
+"""How deep the parts of a document may be nested."""
+
+
+def too_deep(data: Any) -> Path | None:
+    """Where plain data is nested too deep, or holds itself; None if it is not."""
+    level: dict[int, tuple[Path, Any]] = {id(data): ((), data)}
+    for _ in range(DEEPEST + 1):
+        level = {id(part): (path, part) for above in level.values() for path, part in _parts(*above)}
+        if not level:
+            return None
+    return next(iter(level.values()))[0][:2]
+
+
+def _parts(path: Path, part: object) -> Iterator[tuple[Path, Any]]:
+    if is_object(part):
+        yield from (((*path, str(key)), value) for key, value in part.items())
+    elif is_list(part):
+        yield from (((*path, index), value) for index, value in enumerate(part))
 
 
 @dataclass(slots=True)

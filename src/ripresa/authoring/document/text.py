@@ -15,10 +15,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined] # pyright: ign
 from typing import Any, Final, cast
 
 from ...errors import InvalidWorkflow, Problem, RipresaError
-from .source import Document, Inner, Path, Position, shown
-
-DEEPEST: Final = 100
-"""How deep the parts of a document may be nested."""
+from .source import DEEPEST, Document, Inner, Path, Position, shown
 
 MOST: Final = 100_000
 """How many parts a document may have, those that aliases repeat counted each time."""
