@@ -155,9 +155,10 @@ def test_data_that_is_bounded_may_hold_only_the_files_that_are_named(file: Path,
 
 
 def test_a_file_that_is_bounded_may_hold_those_of_its_folder(file: Path) -> None:
-    (file.parent / "below" / "one.yaml").write_text("id: one\nsteps: [{type: subworkflow, config: {workflow: ../two.yaml}}]")
+    held = "id: {}\nsteps: [{{type: subworkflow, config: {{workflow: {}}}}}]"
+    (file.parent / "below" / "one.yaml").write_text(held.format("one", "../two.yaml"))
     (file.parent / "two.yaml").write_text("id: two\nsteps: [{type: pass}]")
-    (file.parent / "flow.yaml").write_text("id: flow\nsteps: [{type: subworkflow, config: {workflow: below/one.yaml}}]")
+    (file.parent / "flow.yaml").write_text(held.format("flow", "below/one.yaml"))
     assert load_document(file, modules=[])
     with pytest.raises(InvalidWorkflow, match="may not reach this file"):
         load_document(file.parent / "below" / "one.yaml", modules=[])
