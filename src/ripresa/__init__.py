@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .agents.agent import Agent, AgentLike, agent
     from .agents.knowledge import Found, Knowledge, Passage, Vectors
+    from .agents.meeting import Meeting, Said
     from .agents.memory import Memory
     from .agents.registry import Agents, AgentStatus
     from .agents.supervised import supervised
+    from .agents.teams import handoff, supervisor
+    from .agents.telling import tells
     from .agents.tools import Sandbox, Tool, Tools, tool
     from .agents.turns import AgentBounds
     from .agents.vectors import SQLiteVectors
@@ -105,6 +108,7 @@ if TYPE_CHECKING:
         StoreError,
         is_retryable,
     )
+    from .interactions import Interaction, sequence_diagram
     from .messages import Approval, Query, Signal, Update
     from .orchestrator import StepResult, WorkflowOrchestrator, WorkflowResult
     from .reporting import SessionData
@@ -127,9 +131,12 @@ _PLACES = {
     "agents.agent": ("Agent", "AgentLike", "agent"),
     "agents.knowledge": ("Found", "Knowledge", "Passage", "Vectors"),
     "agents.vectors": ("SQLiteVectors",),
+    "agents.meeting": ("Meeting", "Said"),
     "agents.memory": ("Memory",),
     "agents.registry": ("AgentStatus", "Agents"),
     "agents.supervised": ("supervised",),
+    "agents.teams": ("handoff", "supervisor"),
+    "agents.telling": ("tells",),
     "agents.tools": ("Sandbox", "Tool", "Tools", "tool"),
     "agents.turns": ("AgentBounds",),
     "app": ("App",),
@@ -168,6 +175,7 @@ _PLACES = {
         "StoreError",
         "is_retryable",
     ),
+    "interactions": ("Interaction", "sequence_diagram"),
     "messages": ("Approval", "Query", "Signal", "Update"),
     "orchestrator": ("StepResult", "WorkflowOrchestrator", "WorkflowResult"),
     "reporting": ("SessionData",),
@@ -310,6 +318,7 @@ __all__ = [
     "Hook",
     "Hooks",
     "IllegalTransition",
+    "Interaction",
     "InvalidConfig",
     "InvalidValue",
     "InvalidWorkflow",
@@ -320,6 +329,7 @@ __all__ = [
     "Limits",
     "LoopTurning",
     "Maker",
+    "Meeting",
     "Memory",
     "Migration",
     "Model",
@@ -361,6 +371,7 @@ __all__ = [
     "RunView",
     "Runnable",
     "SQLiteVectors",
+    "Said",
     "Sandbox",
     "Selection",
     "Session",
@@ -421,6 +432,7 @@ __all__ = [
     "first_success",
     "fold",
     "for_range",
+    "handoff",
     "intercept",
     "is_retryable",
     "llm",
@@ -435,10 +447,13 @@ __all__ = [
     "repeat",
     "router",
     "saga",
+    "sequence_diagram",
     "speculate",
     "step",
     "stream",
     "supervised",
+    "supervisor",
+    "tells",
     "tool",
     "transitions",
     "wait_for",

@@ -25,6 +25,7 @@ from .core.places import event_at, places, written_by
 from .core.replay import lineage
 from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig, RipresaError
+from .interactions import Interaction, interactions_of
 from .messages import Query, Signal, Update
 from .runtime.bodies import encode_signal
 from .runtime.driver import Driver
@@ -162,6 +163,10 @@ class Handle(Generic[R_co]):
             raise RipresaError(f"run {self.id!r} has no state", code="no_state", op="state")
         text = whole(found.fields, Values(self._engine.store.blob).text)
         return decode(text, Any if kind is None else kind, where=f"state of run {self.id}", code="invalid_field")
+
+    async def interactions(self) -> list[Interaction]:
+        """Who sent what to whom, in order: agents, models, tools and people, by name; see `sequence_diagram`."""
+        return interactions_of(await self.status(), Values(self._engine.store.blob).text)
 
     async def at(self, seq: int) -> RunView:
         """The run as it stood after the event of this number: every checkpoint can be looked at, none is a copy."""

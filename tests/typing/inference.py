@@ -29,9 +29,11 @@ from ripresa import (
     Handle,
     Handoff,
     Hook,
+    Interaction,
     Library,
     LimitReaching,
     Limits,
+    Meeting,
     Migration,
     ModelEndpoint,
     Narrow,
@@ -83,6 +85,7 @@ from ripresa import (
     first_success,
     fold,
     for_range,
+    handoff,
     intercept,
     llm,
     load_document,
@@ -97,9 +100,12 @@ from ripresa import (
     repeat,
     router,
     saga,
+    sequence_diagram,
     speculate,
     step,
     stream,
+    supervisor,
+    tells,
     tool,
     wait_for,
     workflow,
@@ -744,3 +750,25 @@ async def proofs(app: App, handle: Handle[str]) -> None:
     await handle.reconcile("pay", failed="no", by="ann")
     assert_type(Rule.required_output(severity="warning"), Rule)
     assert_type(chain(shout).with_rules(Rule.required_output()), Chain[str, str])
+
+
+# --- teams
+
+
+class Chief:
+    async def run(self, meeting: Meeting[int], ctx: StepContext) -> Handoff[str] | Asked:
+        return Handoff("length", "x") if not meeting.said else Asked(text="a")
+
+
+shouts = Agent("shouts", input=str, output=str)
+
+
+async def teams(handle: Handle[str]) -> None:
+    assert_type(await supervisor(writer, length, Echo())(Item("a")), Asked)
+    assert_type(await supervisor(Chief(), length, supervisor(shouts, length))(3), Asked)
+    assert_type(await handoff(Chief(), Chief(), at_most=3)(3), Asked)
+    assert_type(await handoff(writer, writer)(Item("a")), Asked)
+    assert_type(await tells(length, "ann", "vote")("x"), int)
+    assert_type(await tells(chain(length), "ann")("x"), int)
+    assert_type(await handle.interactions(), list[Interaction])
+    assert_type(sequence_diagram(await handle.interactions()), str)

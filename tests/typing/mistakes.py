@@ -20,6 +20,7 @@ from ripresa import (
     Library,
     LimitReaching,
     Limits,
+    Meeting,
     Observed,
     Pool,
     Query,
@@ -50,6 +51,7 @@ from ripresa import (
     first_of,
     fold,
     for_range,
+    handoff,
     intercept,
     llm,
     load_document,
@@ -66,6 +68,8 @@ from ripresa import (
     speculate,
     step,
     stream,
+    supervisor,
+    tells,
     tool,
     wait_for,
     workflow,
@@ -575,3 +579,14 @@ async def proofs(app: App, handle: Handle[str]) -> None:
 
 OAuth2("https://id.example", client="a", grant="device_code")  # M335 a grant that there is not
 http("GET", auth=OAuth2("https://id.example", client="a", secret="swordfish"))  # M336 a secret that is a text
+
+
+# --- teams
+
+
+async def teams() -> None:
+    supervisor(writer, 3)  # M355 a worker that is none
+    answer: int = await supervisor(writer, length)(Item("a"))  # M356 what the lead answers is no number
+    await handoff(writer, writer)("a")  # M357 the topic is that of its members
+    tells(length, answer)  # M358 a receiver that is no name
+    print(Meeting("tides").sayd)  # M359 a misspelt field of a meeting

@@ -119,6 +119,11 @@ class Agent(Step[[A], R]):
     async def _run(self, input: A) -> R:
         talk = self.begin(input)
         found: R = await self.go_on(talk)
+        self.refuse_asking(talk)
+        return found
+
+    def refuse_asking(self, talk: Talk) -> None:
+        """Raise `InvalidConfig` where people are to be asked about a tool: a step cannot wait for them."""
         if talk.asks:
             names = ", ".join(sorted({call.name for call in talk.asks} & self.talker.asking))
             raise InvalidConfig(
@@ -127,7 +132,6 @@ class Agent(Step[[A], R]):
                 where=self.name,
                 hint=f"use supervised({self.name}) in its place: a flow that waits for them",
             )
-        return found
 
 
 def as_text(value: object) -> str:

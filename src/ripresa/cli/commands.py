@@ -125,12 +125,16 @@ def runs(
 def show(
     run: Run,
     steps: Annotated[bool, typer.Option("--steps", help="every step with its result, not the tree")] = False,
+    interactions: Annotated[bool, typer.Option("--interactions", help="who sent what to whom, only")] = False,
+    diagram: Annotated[bool, typer.Option("--diagram", help="the same as a Mermaid sequence diagram")] = False,
     store: Store = "",
     json: Json = False,
 ) -> int:
     """Show a run: status, progress, result, error, steps."""
     from . import listing
 
+    if interactions or diagram:
+        return listing.show_interactions(_place(store), run, as_json=json, diagram=diagram)
     return listing.show_run(_place(store), run, as_json=json, steps=steps)
 
 

@@ -19,12 +19,22 @@ from ..core.replay import lineage
 from ..core.usage import used_in
 from ..core.view import RunView
 from ..errors import RipresaError
+from ..interactions import sequence_diagram
 from ..ports import NEVER, Outgoing, RunFilter, RunHead
 from ..runtime.results import not_found
 from ..runtime.values import Values
 from .exits import COMPLETED
 from .places import Place
-from .plain import amount, event_plain, head_plain, limits_plain, parcel_plain, run_plain, value
+from .plain import (
+    amount,
+    event_plain,
+    head_plain,
+    interaction_plain,
+    limits_plain,
+    parcel_plain,
+    run_plain,
+    value,
+)
 from .screen import picture
 from .telling import print_json, process_of, told_failure, warn
 from .tree import duration
@@ -125,6 +135,26 @@ async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
             print(line)
         for line in told_failure(view.failure) if view.failure is not None and view.status == "failed" else ():
             print(line)
+    return COMPLETED
+
+
+def show_interactions(place: Place, run: str, *, as_json: bool, diagram: bool) -> int:
+    """Print who sent what to whom in a run: lines, a diagram or JSON. Raises `RunNotFound`."""
+    return asyncio.run(_interactions(place, run, as_json, diagram))
+
+
+async def _interactions(place: Place, run: str, as_json: bool, diagram: bool) -> int:
+    refuse_empty(place, run)
+    async with place.app() as app:
+        handle: Handle[Any] = await app.handle(run)
+        found = await handle.interactions()
+    if as_json:
+        print("[" + ",\n ".join(json.dumps(interaction_plain(each)) for each in found) + "]")
+    elif diagram:
+        print(sequence_diagram(found), end="")
+    else:
+        for each in found:
+            print(each)
     return COMPLETED
 
 

@@ -11,13 +11,14 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from ..approvals import OpenApproval
-from ..core.events import CallSpec, Failure, Interacted, Recorded, ValidationResult, Write
+from ..core.events import CallSpec, Failure, Recorded, ValidationResult, Write
 from ..core.limits import Limits
 from ..core.merge import Held, whole
 from ..core.merge import read as read_held
 from ..core.values import Pick, Value, digest_of
 from ..core.view import Change, RunView, StateView, StepView
 from ..errors import InvalidWorkflow, RipresaError
+from ..interactions import Interaction, interactions_of
 from ..ports import NEVER, Outgoing, RunHead
 
 _VALUES = {"input", "output", "answer", "position", "held", "value", "about", "body", "content", "operand", "reuse"}
@@ -75,7 +76,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         },
         "limit": view.limit,
         "totals": _totals(view),
-        "interactions": [_interaction(each, read) for each in view.interactions],
+        "interactions": [interaction_plain(each) for each in interactions_of(view, read)],
         "steps": [step_plain(step, read) for step in view.steps.values()],
         "timers": [{"path": path, "due": moment(due)} for path, due in view.timers.items()],
         "waits": [
@@ -124,9 +125,10 @@ def _totals(view: RunView) -> dict[str, Any]:
     }
 
 
-def _interaction(told: Interacted, read: Any) -> dict[str, Any]:
-    who = {"path": told.path, "from": told.sender, "to": told.receiver, "kind": told.kind}
-    return {"at": moment(told.at), **who, "content": value(told.content, read)}
+def interaction_plain(told: Interaction) -> dict[str, Any]:
+    """Who sent what to whom, as data."""
+    who = {"path": told.path, "attempt": told.attempt, "from": told.sender, "to": told.receiver, "kind": told.kind}
+    return {"at": told.at.isoformat(), **who, "content": told.content}
 
 
 def fields_plain(state: StateView, read: Read) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+"""Teams: several agents, steps or flows that talk with one another, as durable functions.
+
+Law: every turn is a call that is journaled, and what was said is handed from turn to turn as a `Meeting`. Each team is
+bounded, and records who sent what to whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, TypeAlias, TypeVar
+
+from ..authoring.function import Workflow, workflow
+from ..authoring.options import bad_count, check_name, refuse
+from ..authoring.routing import Handoff
+from ..context import Context
+from ..errors import RipresaError
+from .agent import Agent, AgentLike
+from .meeting import Meeting, deciding, is_handoff, members, output_of, topic_of
+from .telling import Told, telling
+
+A = TypeVar("A")
+B = TypeVar("B")
+R = TypeVar("R")
+T = TypeVar("T")
+
+Part: TypeAlias = Callable[[A], Awaitable[B]] | AgentLike[A, B]
+"""A member that is no `Agent`: a step, a flow, a workflow, or any object with `async run(input, ctx)`."""
+
+LEAD: Final = "You lead a team. Either give one of its members a task, in full, or give the final answer:"
+HAND: Final = "Either give the final answer, or hand the matter on to one of these, with all that they need to know:"
+
+
+def supervisor(
+    lead: Agent[A, R] | Part[Meeting[A], Handoff[T] | R],
+    /,
+    *workers: Part[T, object],
+    at_most: int = 20,
+    name: str = "supervisor",
+) -> Workflow[[A], R]:
+    """A lead that gives tasks to workers, one after another, is told what they answer, and ends with its own answer.
+
+    An `Agent` as lead chooses by itself, and its tasks are texts. Anything else is given the `Meeting` and returns a
+    `Handoff` to a worker, or the answer. After `at_most` tasks it fails with `too_many_transitions`; a worker that
+    fails, fails the team. A worker may be a team. Raises `InvalidConfig`.
+    """
+    first, *others = members((lead, *workers), "supervisor")
+    refuse("supervisor", bad_count(at_most, "at_most"), None if others else "there are no workers", where=name)
+    led = deciding(first, {each.name: each.about for each in others}, LEAD, _decided(name, "delegate"))
+    working = {each.name: telling(each.link, each.name, _sends(first.name, "reply")) for each in others}
+
+    async def run(ctx: Context, topic: Any) -> Any:
+        meeting = Meeting(topic)
+        for left in reversed(range(at_most + 1)):
+            found = await led(meeting)
+            if not is_handoff(found):
+                return found
+            worker = _known(found.to, working, name)
+            if left:
+                meeting = meeting.says(first.name, found.to, found.value)
+                meeting = meeting.says(found.to, first.name, await worker(found.value))
+        raise _endless(name, at_most)
+
+    return _team(run, name, topic_of(first), output_of(first))
+
+
+def handoff(
+    first: Agent[A, R] | Part[Meeting[A], Handoff[str] | R],
+    /,
+    *others: Agent[A, R] | Part[Meeting[A], Handoff[str] | R],
+    at_most: int = 10,
+    name: str = "handoff",
+) -> Workflow[[A], R]:
+    """A swarm: one member is active at a time, and either answers or hands the matter on to another, with a word.
+
+    All are given the `Meeting`: what the team was asked and what was said at each handoff. An `Agent` chooses by
+    itself; anything else returns the answer, or `Handoff(name, text)`. After `at_most` turns it fails with
+    `too_many_transitions`. Raises `InvalidConfig`.
+    """
+    team = members((first, *others), "handoff")
+    refuse("handoff", bad_count(at_most, "at_most"), None if others else "there is nobody to hand on to", where=name)
+    turns = {
+        each.name: deciding(
+            each,
+            {other.name: other.about for other in team if other is not each},
+            HAND,
+            _decided(name, "handoff"),
+        )
+        for each in team
+    }
+
+    async def run(ctx: Context, topic: Any) -> Any:
+        meeting, active = Meeting(topic), team[0].name
+        for _ in range(at_most):
+            found = await turns[active](meeting)
+            if not is_handoff(found):
+                return found
+            _known(found.to, turns, name)
+            meeting, active = meeting.says(active, found.to, found.value), found.to
+        raise _endless(name, at_most)
+
+    return _team(run, name, topic_of(team[0]), output_of(team[0]))
+
+
+# --- what they share
+
+
+def _team(run: Any, name: str, topic: Any, output: Any) -> Workflow[[Any], Any]:
+    refuse("team", check_name(name, "name"))
+    run.__annotations__ = {"ctx": Context, "topic": topic, "return": output}
+    return workflow(name=name)(run)
+
+
+def _sends(to: str, kind: str) -> Callable[[Any], Iterable[Told]]:
+    return lambda result: ((to, kind, result),)
+
+
+def _decided(team: str, kind: str) -> Callable[[Any], Iterable[Told]]:
+    """What a decision tells: a task to whom it goes, an answer to the team."""
+
+    def told(found: Any) -> Iterable[Told]:
+        if is_handoff(found):
+            return ((found.to, kind, found.value),)
+        return ((team, "reply", found),)
+
+    return told
+
+
+def _known(to: str, links: dict[str, Any], team: str) -> Any:
+    if to not in links:
+        raise RipresaError(
+            f"{team} has no member {to!r} to hand on to",
+            code="no_case",
+            op="team",
+            where=team,
+            hint=f"there are {', '.join(links)}",
+        )
+    return links[to]
+
+
+def _endless(team: str, at_most: int) -> RipresaError:
+    return RipresaError(
+        f"{team} did not come to an end within {at_most} turns",
+        code="too_many_transitions",
+        op="team",
+        where=team,
+        hint="raise at_most, or mend the instructions of its members",
+    )

@@ -1,0 +1,276 @@
+"""Teams: who is next, what each is told, what is recorded, and where it ends."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ripresa import (
+    Agent,
+    App,
+    Handoff,
+    InvalidConfig,
+    Meeting,
+    RunFailed,
+    Said,
+    StepContext,
+    chain,
+    handoff,
+    step,
+    supervised,
+    supervisor,
+    tells,
+    tool,
+)
+from ripresa.client import Handle
+from ripresa.testing.answers import Answer, use, value
+from ripresa.testing.fake_model import FakeModel
+
+
+@dataclass
+class Report:
+    text: str
+
+
+class Poet:
+    name = "poet"
+
+    async def run(self, text: str, ctx: StepContext) -> str:
+        return f"ode to {text}"
+
+
+@step
+def count(text: str) -> int:
+    """Count the letters of a text."""
+    return len(text)
+
+
+anything: Any = 3
+lead = Agent("lead", input=str, output=Report, model="leads", role="an editor")
+researcher = Agent("researcher", input=str, output=str, model="works", role="a researcher")
+desk = supervisor(lead, researcher, count, Poet(), at_most=3, name="desk")
+
+
+def hand(to: str, task: str) -> Answer:
+    return value({"value": {"to": to, "task": task}})
+
+
+def final(content: Any) -> Answer:
+    return value({"value": content})
+
+
+async def told(handle: Handle[Any]) -> list[str]:
+    """What the members said to each other."""
+    found = await handle.interactions()
+    return [f"{each.sender} {each.kind} {each.receiver}" for each in found if each.kind not in ("request", "answer")]
+
+
+# --- supervisor
+
+
+async def test_a_lead_gives_tasks_until_it_has_the_answer() -> None:
+    leads = FakeModel(hand("researcher", "find"), hand("count", "moon"), hand("poet", "4"), final({"text": "done"}))
+    works = FakeModel("the moon")
+    async with App("memory:", models={"leads": leads, "works": works}) as app:
+        handle = await app.start(desk("Why tides?"))
+        assert await handle.result() == Report("done")
+        assert await told(handle) == [
+            "lead delegate researcher",
+            "researcher reply lead",
+            "lead delegate count",
+            "count reply lead",
+            "lead delegate poet",
+            "poet reply lead",
+            "lead reply desk",
+        ]
+    assert [text["content"] for text in leads.requests[2].messages] == [
+        "You are an editor.\n\nYou lead a team. Either give one of its members a task, in full, or give the final"
+        " answer:\n- researcher: a researcher\n- count: Count the letters of a text.\n- poet",
+        "Why tides?",
+        "(to researcher) find",
+        "researcher to lead: the moon",
+        "(to count) moon",
+        "count to lead: 4",
+    ]
+    assert works.requests[0].messages[-1]["content"] == "find"
+
+
+async def test_a_lead_that_does_not_come_to_an_end_fails_the_team() -> None:
+    leads = FakeModel(*[hand("count", "a")] * 4)
+    async with App("memory:", models={"leads": leads}) as app:
+        with pytest.raises(RunFailed) as caught:
+            await app.run(desk("?"))
+    assert caught.value.failure.code == "too_many_transitions"
+    assert len(leads.requests) == 4
+
+
+async def test_a_step_that_leads_is_given_the_meeting() -> None:
+    meetings: list[Meeting[int]] = []
+
+    @step
+    def chief(meeting: Meeting[int]) -> Handoff[int] | str:
+        meetings.append(meeting)
+        return "-".join(said.text for said in meeting.said) if meeting.said else Handoff("double", meeting.topic)
+
+    @step
+    async def more(number: int) -> int:
+        return number + 1
+
+    team = supervisor(chief, step(double))
+    async with App("memory:") as app:
+        assert await app.run(chain(more).then(team)(1)) == "2-4"
+    assert meetings == [
+        Meeting(2),
+        Meeting(2, (Said("chief", "double", "2"), Said("double", "chief", "4"))),
+    ]
+    assert team.input_type is int
+    assert team.output_type is str
+
+
+async def test_a_team_may_work_for_another_and_people_may_be_asked_in_it() -> None:
+    @tool(approval="Send this?")
+    async def send(text: str) -> str:
+        """Send a text."""
+        return "sent"
+
+    clerk = supervised(Agent("clerk", input=str, output=str, model="works", tools=[send]))
+    boss = Agent("boss", input=str, output=str, model="leads")
+    office = supervisor(boss, supervisor(lead, clerk, name="desk"), name="office")
+    leads = FakeModel(hand("desk", "tell ann"), hand("clerk", "send it"), final({"text": "it is sent"}), final("well"))
+    async with App("memory:", models={"leads": leads, "works": FakeModel(use("send", text="hello"), "yes")}) as app:
+        handle = await app.start(office("Greet Ann."))
+        async for recorded in handle.events():
+            if type(recorded.event).__name__ == "ApprovalRequested":
+                break
+        await handle.approve(by="bob")
+        assert await handle.result() == "well"
+        assert await told(handle) == [
+            "boss delegate desk",
+            "lead delegate clerk",
+            "clerk call send",
+            "send result clerk",
+            "clerk reply lead",
+            "lead reply desk",
+            "desk reply boss",
+            "boss reply office",
+        ]
+    assert leads.requests[-1].messages[-1]["content"] == 'desk to boss: {"text":"it is sent"}'
+
+
+async def test_an_agent_that_would_have_to_ask_people_is_refused_as_a_lead() -> None:
+    @tool(approval="Send this?")
+    async def send(text: str) -> str:
+        """Send a text."""
+        return "sent"
+
+    asks = Agent("asks", input=str, output=str, tools=[send])
+    async with App("memory:", models={"default": FakeModel(use("send", text="x"))}) as app:
+        with pytest.raises(RunFailed, match="people are asked about first"):
+            await app.run(supervisor(asks, count)("?"))
+
+
+# --- handoff
+
+
+async def test_members_hand_on_until_one_answers() -> None:
+    triage = Agent("triage", input=str, output=Report, model="triage")
+    billing = Agent("billing", input=str, output=Report, model="billing", role="who knows the bills")
+
+    @step
+    async def archive(meeting: Meeting[str]) -> Handoff[str] | Report:
+        return Handoff("billing", f"order 7, says the archive about {meeting.topic}")
+
+    swarm = handoff(triage, archive, billing, name="desk")
+    first = FakeModel(hand("archive", "Which order?"))
+    second = FakeModel(final({"text": "refunded"}))
+    async with App("memory:", models={"triage": first, "billing": second}) as app:
+        handle = await app.start(swarm("a refund"))
+        assert await handle.result() == Report("refunded")
+        assert await told(handle) == ["triage handoff archive", "archive handoff billing", "billing reply desk"]
+    assert "- billing: who knows the bills" in first.requests[0].system
+    assert "- triage\n- archive" in second.requests[0].system
+    assert second.requests[0].prompt == (
+        "a refund\n\ntriage to archive: Which order?\n\narchive to billing: order 7, says the archive about a refund"
+    )
+
+
+async def test_a_swarm_is_bounded_and_knows_its_members() -> None:
+    @step
+    async def ping(meeting: Meeting[str]) -> Handoff[str] | int:
+        return Handoff("pong" if meeting.topic == "play" else "nobody", "your turn")
+
+    @step
+    async def pong(meeting: Meeting[str]) -> Handoff[str] | int:
+        return Handoff("ping", "yours")
+
+    async with App("memory:") as app:
+        for topic, code in (("play", "too_many_transitions"), ("?", "no_case")):
+            with pytest.raises(RunFailed) as caught:
+                await app.run(handoff(ping, pong, at_most=3)(topic))
+            assert caught.value.failure.code == code
+
+
+async def test_an_agent_hears_what_was_said_since_it_spoke() -> None:
+    @step
+    async def echo(meeting: Meeting[str]) -> Handoff[str] | str:
+        return Handoff("talker", "a")
+
+    talker = Agent("talker", input=str, output=str)
+    model = FakeModel(hand("echo", "a"), final("b"))
+    async with App("memory:", models={"default": model}) as app:
+        assert await app.run(handoff(talker, echo)("?")) == "b"
+    assert [message["role"] for message in model.requests[1].messages[1:]] == ["user", "assistant", "user"]
+    assert model.requests[1].prompt == "echo to talker: a"
+
+
+# --- what is told
+
+
+async def test_any_link_tells_to_whom_its_results_go() -> None:
+    @step(cache="1 day", effect="pure")
+    async def look(word: str) -> str:
+        return word.upper()
+
+    async def shout(word: str) -> str:
+        return word + "!"
+
+    crew = chain(tells(look, "writer", "handoff")).then(tells(chain(shout, name="writer"), "editor"))
+    crew = crew.then(tells(count, "desk")).then(tells(step(name="last")(double), "desk"))
+    async with App("memory:") as app:
+        for _ in range(2):
+            handle = await app.start(crew("tide"))
+            assert await handle.result() == 10
+            found = [str(each) for each in await handle.interactions()]
+            assert found == [
+                "look -> writer  handoff  TIDE",
+                "writer -> editor  reply  TIDE!",
+                "count -> desk  reply  5",
+                "last -> desk  reply  10",
+            ]
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (lambda: supervisor(lead), "there are no workers"),
+        (lambda: supervisor(lead, count, at_most=0), "at_most is 0"),
+        (lambda: supervisor(lead, count, name="a/b"), "name"),
+        (lambda: supervisor(lead, count, count), "several members are named count"),
+        (lambda: supervisor(lead, anything), "3"),
+        (lambda: handoff(lead), "nobody to hand on to"),
+        (lambda: handoff(researcher, researcher, at_most=0), "at_most is 0"),
+        (lambda: tells(count, ""), "to is ''"),
+        (lambda: tells(count, "a", ""), "kind is ''"),
+    ],
+)
+def test_what_is_no_team_is_refused(make: Callable[[], Any], wrong: str) -> None:
+    with pytest.raises(InvalidConfig, match=wrong):
+        make()
