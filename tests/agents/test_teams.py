@@ -236,10 +236,10 @@ async def test_any_link_tells_to_whom_its_results_go() -> None:
         return word + "!"
 
     crew = chain(tells(look, "writer", "handoff")).then(tells(chain(shout, name="writer"), "editor"))
-    crew = crew.then(tells(count, "desk")).then(tells(step(name="last")(double), "desk"))
+    whole = crew.then(tells(count, "desk")).then(tells(step(name="last")(double), "desk"))
     async with App("memory:") as app:
         for _ in range(2):
-            handle = await app.start(crew("tide"))
+            handle = await app.start(whole("tide"))
             assert await handle.result() == 10
             found = [str(each) for each in await handle.interactions()]
             assert found == [
