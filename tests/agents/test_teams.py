@@ -49,6 +49,7 @@ def count(text: str) -> int:
 anything: Any = 3
 lead = Agent("lead", input=str, output=Report, model="leads", role="an editor")
 researcher = Agent("researcher", input=str, output=str, model="works", role="a researcher")
+editor = Agent("editor", input=str, output=str)
 desk = supervisor(lead, researcher, count, Poet(), at_most=3, name="desk")
 
 
@@ -266,7 +267,7 @@ async def double(number: int) -> int:
         (lambda: supervisor(lead, count, count), "several members are named count"),
         (lambda: supervisor(lead, anything), "3"),
         (lambda: handoff(lead), "nobody to hand on to"),
-        (lambda: handoff(researcher, researcher, at_most=0), "at_most is 0"),
+        (lambda: handoff(researcher, editor, at_most=0), "at_most is 0"),
         (lambda: tells(count, ""), "to is ''"),
         (lambda: tells(count, "a", ""), "kind is ''"),
     ],
