@@ -19,6 +19,7 @@ from ripresa.core.commands import (
     Resume,
     RunStep,
     SetTimer,
+    Share,
     Withdraw,
 )
 from ripresa.core.definition import Definition
@@ -163,7 +164,7 @@ class Ledger:
                 self.lookups[command.path] = command
             case Proceed():
                 self.let.append(command)
-            case HoldStream():
+            case HoldStream() | Share():
                 pass
 
     def check(self, state: RunState) -> None:

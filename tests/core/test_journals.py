@@ -599,6 +599,18 @@ def a_step_that_writes() -> tuple[Definition, Callable[[Play], None]]:
     return define(*calls("a")), history
 
 
+def what_is_withheld() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.hooks = ("after *",)
+        play.start(b"1")
+        for attempt, answer in enumerate(("again", "continue"), 1):
+            play.feed(RowsWritten(play.now, "a", attempt, ("INSERT INTO t VALUES (?)",), 1, b'[["INSERT",[1]]]'))
+            play.done("a")
+            play.hook("a", answer)
+
+    return define(*calls("a")), history
+
+
 def undone_and_reconciled() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b'"trip"')
@@ -672,6 +684,7 @@ WORKFLOWS = {
         limits_reached,
         undone_and_reconciled,
         a_step_that_writes,
+        what_is_withheld,
         starts_another_run,
         asked_first,
     )
@@ -708,6 +721,7 @@ ENDS = {
     "undone_and_reconciled": "undone",
     "starts_another_run": "completed",
     "a_step_that_writes": "completed",
+    "what_is_withheld": "completed",
     "asked_first": "undone",
 }
 

@@ -105,6 +105,7 @@ LATER = {"updated_at": START + 5, "deadline": START + 14}
         ([REACHED, e.RunFailed(BOOM), e.RunReopened(START)], {"limit": "", "status": "running", "reached": REACHED}),
         ([e.ArtifactSaved(START, "a", 1, "n", "text/plain", "0f", 2, b"[]")], {"artifacts": 1}),
         ([e.MessageQueued(START, "a", 1, "signal", "r", "id", b"{}")], {"sent": 1}),
+        ([e.MessageQueued(START, "a", 1, "start", "r", "r", b"{}"), e.EffectsDropped("a", 1, 1, 0, 0, ("r",))], {}),
         (
             [e.Interacted(START, "a", 1, "planner", "search", "call", b'"tides"')],
             {"interactions": [e.Interacted(START, "a", 1, "planner", "search", "call", b'"tides"')]},
@@ -150,6 +151,12 @@ SILENT: list[Event] = [
     e.SessionWritten(START, "a", 1, "s", "count", "set", b"1"),
     e.RunStuck(START, "hole"),
 ]
+QUIET: list[Event] = [e.EffectsLet("a", 1)]
+"""What the events beside it tell readers already."""
+
+
+def test_what_others_tell_moves_only_the_place() -> None:
+    assert seen(*QUIET) == replace(seen(), seq=2)
 
 
 @pytest.mark.parametrize("event", SILENT, ids=lambda event: type(event).__name__)

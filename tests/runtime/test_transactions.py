@@ -8,16 +8,29 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, InvalidValue, Retry, RunFailed, chain, current, map_each, step, stream
+from ripresa import (
+    Again,
+    App,
+    InvalidValue,
+    Retry,
+    RunFailed,
+    Veto,
+    after,
+    chain,
+    current,
+    map_each,
+    step,
+    stream,
+)
 from ripresa.core.events import RowsWritten
 from ripresa.errors import RipresaError, StoreError
-from ripresa.ports import Batch, Statement, Written
+from ripresa.ports import Batch, Outgoing, Statement, Written
 from ripresa.stores import statements
 from ripresa.stores.memory import Memory
 from ripresa.stores.sqlite import SQLiteStore
 from ripresa.testing.store_samples import first, then
 
-from .stage import in_memory, journal_of
+from .stage import in_memory, journal_of, kinds
 
 TABLE = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"
 
@@ -348,3 +361,56 @@ async def test_a_batch_whose_writes_fail_is_not_acknowledged(every: int, app: Ap
     assert (await handle.result()).batches == 4
     assert [number for number, _ in notes(path)] == ([1, 2, 3, 4] if every == 1 else [1, 3, 4])
     assert given == [1, 1, 2, 3, 4]
+
+
+# --- interceptors have a word
+
+
+@step
+async def writes_anything(number: int) -> int:
+    t = current().transaction()
+    t.execute("INSERT INTO notes VALUES (:id, :text)", {"id": current().attempt, "text": b"\x00\xff"})
+    t.execute("INSERT INTO notes VALUES (?, ?)", (10 + current().attempt, float("inf")))
+    current().queue("told", number)
+    return number
+
+
+@pytest.mark.parametrize("awaits", [False, True])
+async def test_rows_of_a_result_that_a_hook_does_not_take_are_never_written(path: Path, awaits: bool) -> None:
+    def say(asked: Any) -> Any:
+        return Again() if asked.attempt == 1 else Veto("no") if asked.attempt == 2 and not MENDED else None
+
+    async def say_later(asked: Any) -> Any:
+        await asyncio.sleep(0)
+        return say(asked)
+
+    MENDED.clear()
+    hook = after("writes_anything")(say_later if awaits else say)
+    flow = chain(writes_anything).then(double)
+    async with App(SQLiteStore(path, "normal"), hooks=[hook], senders={"told": told}) as app:
+        do(path, "CREATE TABLE notes (id INTEGER PRIMARY KEY, text)")
+        handle = await app.start(flow(1), id="r")
+        with pytest.raises(RunFailed, match="no"):
+            await handle.result()
+        assert notes(path) == []
+        assert (await handle.status()).statements == 2  # of the second attempt, which may be let yet
+        assert [each for each in await app.store.outgoing_of("r") if each.kind == "told"] == []
+    MENDED.append(1)
+    async with App(SQLiteStore(path, "normal"), hooks=[hook], senders={"told": told}) as app:
+        handle = await app.resume("r", flow)
+        assert await handle.result() == 2
+        assert notes(path) == [(2, b"\x00\xff"), (12, float("inf"))]
+        found = kinds(await journal_of(handle))
+        assert (found.count("EffectsDropped"), found.count("EffectsLet"), found.count("RowsWritten")) == (1, 1, 2)
+
+
+MENDED: list[int] = []
+
+
+async def told(parcel: Outgoing) -> None:
+    pass
+
+
+@step
+async def double(number: int) -> int:
+    return 2 * number

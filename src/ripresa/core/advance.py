@@ -414,7 +414,10 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             bounds.limit_reached(state, fact)
         case LimitsSet():
             bounds.limits_set(state, fact)
-        case CheckpointNamed() | SignalRefused() | SessionEntered() | Reported():
+        case Reported():
+            if state.points:
+                gates.withhold(state, fact)
+        case CheckpointNamed() | SignalRefused() | SessionEntered():
             pass
         case RunStuck():
             _stuck(state, fact.where)
@@ -446,13 +449,15 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
 
 
 def _completed(state: RunState, fact: StepCompleted | StepReused) -> None:
-    frame = state.frames[fact.path]
+    frame: Any = state.frames[fact.path]
     if frame.node.undo is not None and isinstance(fact, StepCompleted):
         state.record(frame, fact.output)
     asks = state.points and frame.phase == OPEN and gates.gated(state, frame, Gate("after", fact.output))
     if state.shared is not None:
         state.shared.completed(state, frame, fact.writes, waits=bool(asks))
     if not asks:
+        if frame.withheld:  # hooks were taken away at this very moment
+            gates.let_effects(state, frame)
         state.done(frame, fact.output)
 
 

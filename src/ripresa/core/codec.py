@@ -128,7 +128,7 @@ def _join(parts: Any) -> Value:
 # --- fields
 
 
-def _write(kind: str, value: Any, lines: list[bytes]) -> Any:
+def _write(kind: str, value: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one arm per kind
     match kind:
         case "plain" | "list" | "plain list":
             return value
@@ -152,6 +152,8 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:
             return value and {key: _write_writes(writes, lines) for key, writes in value.items()}
         case "values by key":
             return value and {key: _line(item, lines) for key, item in value.items()}
+        case "facts":
+            return [_write_fact(fact, lines) for fact in value]
         case _:  # outcomes
             return [
                 [o.key, o.at, o.asked, _line(o.value, lines), o.failure and failure_plain(o.failure)] for o in value
@@ -195,6 +197,8 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one 
             return data and {key: _read_writes(item, lines) for key, item in data.items()}
         case "values by key":
             return data and {key: _value(item, lines) for key, item in data.items()}
+        case "facts":
+            return tuple(_read_fact(item, lines) for item in data)
         case _:  # outcomes
             return [Outcome(k, at, n, _value(v, lines), f and failure_from(f)) for k, at, n, v, f in data]
 

@@ -6,7 +6,7 @@ Law: a command is plain data, and performing it twice for one (path, attempt) is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .values import Value
 
@@ -111,6 +111,13 @@ class Proceed:
     fact: Fact
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Ask: do beyond the run what these facts say, which was withheld until now."""
+
+    facts: tuple[Any, ...]
+
+
 Command: TypeAlias = (
     RunStep
     | CancelStep
@@ -124,4 +131,5 @@ Command: TypeAlias = (
     | Intercept
     | Withdraw
     | Proceed
+    | Share
 )

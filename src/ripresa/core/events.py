@@ -63,6 +63,8 @@ from .parts import Failure as Failure
 from .parts import ValidationResult as ValidationResult
 from .parts import Write as Write
 from .reported import ArtifactSaved as ArtifactSaved
+from .reported import EffectsDropped as EffectsDropped
+from .reported import EffectsLet as EffectsLet
 from .reported import FilesTouched as FilesTouched
 from .reported import Interacted as Interacted
 from .reported import LimitReached as LimitReached
@@ -111,7 +113,7 @@ class RunStarted:
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
     again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
     expected, and restored a state in the order in which its fields had been written; with 3 other limits ended every
-    pause."""
+    pause, and what an attempt does beyond the run was not withheld while interceptors were asked about its result."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""
@@ -767,6 +769,8 @@ Consequence: TypeAlias = (
     | CleanupStarted
     | CleanupEnded
     | PointReached
+    | EffectsLet
+    | EffectsDropped
     | RequestRefused
     | StateOpened
     | StateChanged

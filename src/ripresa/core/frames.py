@@ -67,9 +67,12 @@ class CallFrame(Frame):
     `intents` are the irreversible calls it began and had no report of.
     `written` is what its recorded calls wrote to the typed state, by their keys.
     `replaced`: its input is no longer what its node is given but the arguments of its step, as a hook said.
+    `withheld` is what its attempt does beyond the run, until interceptors have let its result be.
     """
 
-    __slots__ = ("attempt", "base", "due", "generation", "intents", "recorded", "replaced", "started", "written")
+    __slots__ = (
+        "attempt", "base", "due", "generation", "intents", "recorded", "replaced", "started", "withheld", "written",
+    )  # fmt: skip
     FIELDS = (
         *Frame.FIELDS,
         ("attempt", "plain"),
@@ -81,6 +84,7 @@ class CallFrame(Frame):
         ("intents", "list"),
         ("replaced", "plain"),
         ("written", "writes by key"),
+        ("withheld", "facts"),
     )
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
@@ -94,6 +98,7 @@ class CallFrame(Frame):
         self.intents: tuple[str, ...] = ()
         self.replaced = False
         self.written: dict[str, tuple[Write, ...]] | None = None
+        self.withheld: tuple[Any, ...] = ()
 
 
 class StreamFrame(CallFrame):

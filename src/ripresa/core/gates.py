@@ -9,10 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .commands import Intercept, Withdraw
-from .events import Failure, Intercepted, NodeCancelled, PointReached
+from .commands import Intercept, Share, Withdraw
+from .events import (
+    ArtifactSaved,
+    EffectsDropped,
+    EffectsLet,
+    Failure,
+    Intercepted,
+    MessageQueued,
+    NodeCancelled,
+    PointReached,
+    RowsWritten,
+)
 from .frames import ASKING, ENDED, FAILING, OPEN, WINDING, CallFrame, Frame
 from .points import SEEN, matches, named_at, parse
+from .reported import EFFECTS
 from .values import NULL, Value
 
 if TYPE_CHECKING:
@@ -167,6 +178,8 @@ def cancel(run: RunState, frame: Any) -> bool:
     gate = _withdraw(run, frame)
     if gate.point == "after" or gate.point == "join":  # the work is done: it is taken as it is
         run.refused.pop(frame.path)
+        if isinstance(frame, CallFrame):
+            let_effects(run, frame)
         run.done(frame, gate.value)
     elif isinstance(frame, CallFrame):
         run.consequences.append(NodeCancelled(frame.path))
@@ -204,6 +217,46 @@ def _remember(run: RunState, frame: Frame, gate: Gate) -> None:
     """The frame may be reopened: then it is asked again, unless there is another attempt or nothing left to ask."""
     if gate.point not in ("error", "fail"):
         run.refused[frame.path] = gate
+
+
+WITHHOLDS: Final = 4
+"""The rules of the core from which on what an attempt does beyond the run waits for what is said of its result."""
+
+
+def withhold(run: RunState, fact: Any) -> None:
+    """Keep back what an attempt does beyond the run if interceptors are to be asked about its result."""
+    frame = run.frames[fact.path]
+    if run.core < WITHHOLDS or type(frame) is not CallFrame or frame.phase != OPEN or "after" not in run.points:
+        return
+    told = isinstance(fact, EFFECTS) and (not isinstance(fact, RowsWritten) or fact.body != NULL)
+    if told and _stands(run, frame.node.name, frame.path, "after"):
+        frame.withheld = (*frame.withheld, fact)
+
+
+def is_withheld(run: RunState, fact: Any) -> bool:
+    """Whether what this fact says is not to happen yet."""
+    frame = run.frames.get(fact.path) if isinstance(fact, EFFECTS) else None
+    return isinstance(frame, CallFrame) and any(each is fact for each in frame.withheld)
+
+
+def let_effects(run: RunState, frame: CallFrame) -> None:
+    """The result of an attempt is taken: what it does beyond the run happens."""
+    if frame.withheld:
+        run.consequences.append(EffectsLet(frame.path, frame.attempt))
+        run.commands.append(Share(frame.withheld))
+        frame.withheld = ()
+
+
+def drop_effects(run: RunState, frame: CallFrame) -> None:
+    """The result of an attempt is not taken: nothing of what it does beyond the run ever happens."""
+    if frame.withheld:
+        messages = [each for each in frame.withheld if isinstance(each, MessageQueued)]
+        artifacts = sum(isinstance(each, ArtifactSaved) for each in frame.withheld)
+        rows = sum(each.count for each in frame.withheld if isinstance(each, RowsWritten))
+        children = tuple(each.target for each in messages if each.kind == "start")
+        dropped = EffectsDropped(frame.path, frame.attempt, len(messages), artifacts, rows, children)
+        run.consequences.append(dropped)
+        frame.withheld = ()
 
 
 def forget(run: RunState, path: str) -> None:

@@ -6,8 +6,9 @@ They change nothing in the run's own state. See `events` for what holds for ever
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from .values import Value
+from .values import NULL, Value
 
 
 class Reported:
@@ -68,7 +69,8 @@ class MessageQueued(Reported):
 class RowsWritten(Reported):
     """A step that completes writes to tables of its own in the store's database, by so many statements.
 
-    `statements` are their texts, each once and shortened; the values are in the tables alone.
+    `statements` are their texts, each once and shortened; the values are in the tables alone. Where interceptors may
+    have a word about the result, `body` is what is to be written, as JSON, until they have let it be.
     """
 
     at: int
@@ -76,6 +78,34 @@ class RowsWritten(Reported):
     attempt: int
     statements: tuple[str, ...] = ()
     count: int = 0
+    body: Value = NULL
+
+
+EFFECTS: Final = (SessionWritten, ArtifactSaved, MessageQueued, RowsWritten)
+"""What an attempt does beyond its run, with a success only."""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsLet:
+    """Interceptors let the result of an attempt be: what it does beyond the run, and was withheld, happens now."""
+
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsDropped:
+    """The result of an attempt is not taken: so many messages, artifacts and statements of it never happen.
+
+    `children` are the runs that it was to start.
+    """
+
+    path: str
+    attempt: int
+    messages: int = 0
+    artifacts: int = 0
+    statements: int = 0
+    children: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -550,6 +550,10 @@ class RunView:
                 self.sent += 1
                 if event.kind == "start":
                     self.children[event.target] = "started"
+            case e.EffectsDropped(_, _, messages, artifacts, statements, children):
+                self.sent, self.artifacts = self.sent - messages, self.artifacts - artifacts
+                self.statements -= statements
+                self.children = {child: how for child, how in self.children.items() if child not in children}
             case e.ChildAwaited(path, run):
                 self.awaited[path] = run
             case e.ChildEnded(_, run, status):

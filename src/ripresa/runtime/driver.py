@@ -28,6 +28,7 @@ from ..core.commands import (
     Resume,
     RunStep,
     SetTimer,
+    Share,
 )
 from ..core.events import (
     AnswerFailed,
@@ -45,6 +46,7 @@ from ..core.events import (
     SignalReceived,
 )
 from ..core.frames import OPEN, CallFrame
+from ..core.gates import is_withheld
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.approval import ASKED
 from ..core.requested import as_request, asks_first
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
     from .pump import Pump
     from .reuse import Reuse
 
-QUESTIONS: Final = (Ask, Resume, Intercept, Proceed)
+QUESTIONS: Final = (Ask, Resume, Intercept, Proceed, Share)
 """Commands that are answered at once, in the batch of what caused them."""
 
 LIMITING: Final = frozenset((LimitsSet, SessionEntered))
@@ -526,6 +528,8 @@ class Driver:
             elif isinstance(ask, Proceed):
                 if may_come(self.state, ask.fact):
                     asked.extend(self._step(ask.fact, events, effects))
+            elif isinstance(ask, Share):
+                self.shared.extend(shared_by(each, self.head, self.values) for each in ask.facts)
             elif isinstance(ask, Intercept):
                 self._feed(hooks.answers(self, ask, effects), events, effects, asked)
             elif awaits_answer(self.state, ask.path):
@@ -580,8 +584,11 @@ class Driver:
 
     def _share(self, fact: Any) -> None:
         """What runs share changes with the batch that this fact is in."""
-        if isinstance(fact, RowsWritten):
-            self.shared.append(self.written.pop((fact.path, fact.attempt)))
+        written = self.written.pop((fact.path, fact.attempt)) if isinstance(fact, RowsWritten) else None
+        if is_withheld(self.state, fact):
+            return
+        if written is not None:
+            self.shared.append(written)
         elif isinstance(fact, SessionEntered):
             self.head, self._moved = replace(self.head, session=fact.session), True
         else:

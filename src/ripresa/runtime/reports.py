@@ -30,12 +30,12 @@ from ..core.events import (
 from ..core.values import Value
 from ..errors import InvalidValue
 from ..messages import Signal
-from ..ports import ArtifactSave, Outgoing, RunHead, SessionWrite, Shared
+from ..ports import ArtifactSave, Outgoing, RunHead, SessionWrite, Shared, Written
 from ..reporting import SessionData, Transaction
 from .feed import TextWritten
 from .mailing import Mailing
 from .session_data import StepSession, session_of
-from .writing import Writing, tables_of
+from .writing import Writing, decode_statements, tables_of
 
 if TYPE_CHECKING:
     from .attempts import Running
@@ -251,9 +251,11 @@ SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved, Messa
 
 
 def shared_by(
-    fact: SessionWritten | ArtifactSaved | MessageQueued | Dispatched, head: RunHead, values: Values
+    fact: SessionWritten | ArtifactSaved | MessageQueued | Dispatched | RowsWritten, head: RunHead, values: Values
 ) -> Shared:
     """What the store changes with this fact."""
+    if isinstance(fact, RowsWritten):
+        return Written(head.id, decode_statements(values.text(fact.body)))
     if isinstance(fact, MessageQueued | Dispatched):
         return Outgoing(head.id, fact.path, fact.kind, fact.target, fact.id, values.text(fact.body), fact.at)
     if isinstance(fact, SessionWritten):

@@ -1,17 +1,21 @@
 """What a step writes to the store's own database: collected while it runs, applied with its completion.
 
-Law: it becomes durable in the transaction of the completion, or not at all; an attempt that fails writes nothing. It is
-tried beforehand, so that what cannot be applied is the failure of the attempt. Usable from any thread.
+Law: it becomes durable in the transaction of the completion, or not at all; an attempt that fails writes nothing, nor
+one whose result interceptors do not take. It is tried beforehand, so that what cannot be applied is the failure of the
+attempt. Usable from any thread.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.reported import RowsWritten
+from ..core.values import NULL
 from ..errors import InvalidValue, RipresaError
 from ..ports import Statement, Tables, Written
 
@@ -83,7 +87,9 @@ class Writing:
         place = path, attempt
         self._driver.written[place] = Written(self._running.run, statements)
         texts = tuple(dict.fromkeys(statement.sql[:TEXT] for statement in statements))
-        return RowsWritten(at, path, attempt, texts, len(statements))
+        asks = "after" in self._driver.state.points
+        body = self._driver.keeper.keep(encode_statements(statements)) if asks else NULL
+        return RowsWritten(at, path, attempt, texts, len(statements), body)
 
 
 class Collecting:
@@ -144,3 +150,41 @@ def _statement(sql: object, parameters: object) -> Statement:
     if bad:
         raise InvalidValue(f"a {bad[0]} is no value of a database: None, numbers, texts, bytes", op="transaction")
     return Statement(sql, given)
+
+
+def encode_statements(statements: Iterable[Statement]) -> bytes:
+    """Statements as JSON text, until it is known whether they are to be performed."""
+    return json.dumps([[each.sql, _plain(each.parameters)] for each in statements]).encode()
+
+
+def decode_statements(text: bytes) -> tuple[Statement, ...]:
+    """The statements that `encode_statements` wrote."""
+    return tuple(Statement(sql, _given(parameters)) for sql, parameters in json.loads(text))
+
+
+def _plain(value: Any) -> Any:
+    """A parameter, or all of them, as JSON: bytes and numbers that are none have a form of their own."""
+    if isinstance(value, Mapping):
+        named: Mapping[str, Any] = value
+        return {"by name": {name: _plain(each) for name, each in named.items()}}
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    if isinstance(value, float) and not isfinite(value):
+        return {"float": repr(value)}
+    return value
+
+
+def _given(value: Any) -> Any:
+    match value:
+        case {"by name": dict(named)}:
+            return {name: _given(each) for name, each in named.items()}
+        case {"hex": str(text)}:
+            return bytes.fromhex(text)
+        case {"float": str(text)}:
+            return float(text)
+        case list():
+            return tuple(_given(each) for each in value)
+        case _:
+            return value

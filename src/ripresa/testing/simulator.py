@@ -32,6 +32,7 @@ from ..core.commands import (
     Resume,
     RunStep,
     SetTimer,
+    Share,
 )
 from ..core.definition import Definition
 from ..core.events import (
@@ -474,7 +475,7 @@ class _World:
             if self.state.seq > before:
                 events += (fact, *consequences)
             asks += [command for command in commands if isinstance(command, Ask | Resume)]
-            effects += [command for command in commands if not isinstance(command, Ask | Resume | Proceed)]
+            effects += [command for command in commands if not isinstance(command, Ask | Resume | Proceed | Share)]
             wanted = [ask for ask in asks if ask in outstanding(self.state)]
             if not wanted:
                 break

@@ -11,7 +11,7 @@ from ..bounds import intercepted as limit_answered
 from ..commands import CancelStep, ClearTimer, Reconcile, SetTimer
 from ..events import CallRecorded, Failure, Intercepted, NodeCancelled, Reconciled, RetryScheduled, StepParked
 from ..frames import BACKOFF, CANCELLING, HELD, OPEN, PARKED, CallFrame, Frame
-from ..gates import Gate, gated
+from ..gates import Gate, drop_effects, gated, let_effects
 from ..values import NULL
 from .node import Node
 from .undo import Undo, undo_policy
@@ -83,6 +83,7 @@ class Call(Node[CallFrame]):
         if gate.point == "limit":
             limit_answered(run, frame, gate, fact)
         elif fact.answer == "again":
+            drop_effects(run, frame)
             self._again(run, frame, max(fact.number, run.at))
         elif gate.point == "before" and fact.answer != "skip":
             if replaced:
@@ -91,6 +92,7 @@ class Call(Node[CallFrame]):
         elif gate.failure is not None and not replaced:
             self._settle(run, frame, gate.failure, gate.number)
         else:
+            let_effects(run, frame)
             run.done(frame, fact.value if replaced else gate.value)
 
     def lost(self, run: RunState, frame: Any, reason: str, retry_at: int, *, began: bool = True) -> None:
