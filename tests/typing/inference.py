@@ -113,6 +113,9 @@ from ripresa import (
 from ripresa.core.events import AttemptLost, StepFailed
 from ripresa.steps import (
     OIDC,
+    A2aStep,
+    AgentReply,
+    AgentRequest,
     AgentStep,
     AgentWork,
     Command,
@@ -129,6 +132,7 @@ from ripresa.steps import (
     Secret,
     ToRun,
     WebhookEvent,
+    a2a_agent,
     cli_agent,
     http,
     human,
@@ -687,6 +691,8 @@ parsed = python("print('[1]')", returns=list[int])
 fetched = http("GET", "https://example.com/{id}", auth=key)
 item = http("GET", "https://example.com/{id}", returns=Item, headers={"X-Key": key})
 coder = cli_agent("codex", model="m", retry=3)
+remote = a2a_agent("https://agents.example", auth=key, asks="return")
+remote_item = a2a_agent("https://agents.example", returns=Item, timeout="1 hour")
 
 
 @step
@@ -714,6 +720,10 @@ async def ready_made(app: App) -> None:
     assert_type(coder, AgentStep)
     assert_type(await coder("do it"), AgentWork)
     assert_type(chain(shout).then(coder), Chain[str, AgentWork])
+    assert_type(remote, A2aStep[AgentReply])
+    assert_type(await remote(AgentRequest("hi", data={"a": 1})), AgentReply)
+    assert_type(await remote_item("hi"), Item)
+    assert_type(chain(shout).then(remote_item), Chain[str, Item])
     assert_type(human("How much?", form=Item), Flow[object, Item])
     assert_type(chain(shout).then(human("Shall I?")), Chain[str, None])
     App("memory:", webhooks=[Endpoint("a", "https://a.example", key, events=("run.failed",))])

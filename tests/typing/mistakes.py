@@ -75,7 +75,21 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.events import StepCompleted
-from ripresa.steps import Command, Endpoint, Incoming, OAuth2, Pages, Secret, cli_agent, http, human, python, shell
+from ripresa.steps import (
+    AgentRequest,
+    Command,
+    Endpoint,
+    Incoming,
+    OAuth2,
+    Pages,
+    Secret,
+    a2a_agent,
+    cli_agent,
+    http,
+    human,
+    python,
+    shell,
+)
 
 from .inference import (
     Asked,
@@ -590,3 +604,11 @@ async def teams() -> None:
     await handoff(writer, writer)("a")  # M357 the topic is that of its members
     tells(length, answer)  # M358 a receiver that is no name
     print(Meeting("tides").sayd)  # M359 a misspelt field of a meeting
+
+
+async def agents_of_elsewhere() -> None:
+    a2a_agent("https://agents.example", ask="return")  # M350 a misspelt option of an agent of elsewhere
+    a2a_agent("https://agents.example", auth="sesame")  # M351 a secret that is written down
+    (await a2a_agent("https://agents.example")("hi")).want  # M352 a misspelt field of its reply
+    a2a_agent("https://agents.example")(3)  # M353 it is told a number
+    AgentRequest("hi", files=("tide.txt",))  # M354 a file that is a name

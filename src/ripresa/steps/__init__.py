@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from .dialects import Dialect
     from .incoming import Incoming, Received, ToRun, WebhookEvent
     from .oauth import OIDC, OAuth2
+    from .parts import AgentFile, AgentReply, AgentRequest
     from .people import human
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
+    from .remote import A2aOptions, A2aStep, a2a_agent
     from .secret import Secret
     from .webhooks import Endpoint, send_webhook
 
@@ -21,8 +23,10 @@ _PLACES = {
     "dialects": ("Dialect",),
     "incoming": ("Incoming", "Received", "ToRun", "WebhookEvent"),
     "oauth": ("OIDC", "OAuth2"),
+    "parts": ("AgentFile", "AgentReply", "AgentRequest"),
     "people": ("human",),
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
+    "remote": ("A2aOptions", "A2aStep", "a2a_agent"),
     "secret": ("Secret",),
     "webhooks": ("Endpoint", "send_webhook"),
 }
@@ -30,7 +34,12 @@ _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "OIDC",
+    "A2aOptions",
+    "A2aStep",
+    "AgentFile",
     "AgentOptions",
+    "AgentReply",
+    "AgentRequest",
     "AgentStep",
     "AgentWork",
     "Command",
@@ -50,6 +59,7 @@ __all__ = [
     "ShellOptions",
     "ToRun",
     "WebhookEvent",
+    "a2a_agent",
     "cli_agent",
     "http",
     "human",

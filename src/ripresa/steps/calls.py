@@ -233,7 +233,7 @@ def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[s
         bad_count(own.get("max_size", 1), "max_size"),
         bad_count(pages.most, "pages.most") if isinstance(pages, Pages) else None,
         *(
-            _bad_header(name, value)
+            bad_header(name, value)
             for name, value in {**own.get("headers", {}), own.get("idempotency") or "x": ""}.items()
         ),
         bad_allow(own.get("allow", ())),
@@ -258,7 +258,8 @@ def _is_whole(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _bad_header(name: Any, value: Any) -> str | None:
+def bad_header(name: Any, value: Any) -> str | None:
+    """What is wrong with a header that is to be sent."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{name!r} is no name of a header"
     if not isinstance(value, Secret) and not is_line(value):
@@ -296,22 +297,30 @@ async def _call(spec: Spec, returns: Any, request: Request) -> Any:
     return results if spec.pages is not None else results[0]
 
 
-def _headers(spec: Spec, request: Request, secrets: list[str]) -> dict[str, str]:
+def credentials(
+    headers: Mapping[str, str | Secret], auth: Secret | tuple[str, Secret] | OAuth2 | None, secrets: list[str]
+) -> dict[str, str]:
+    """The headers that a caller fixes and that say who it is, in small letters; what is secret of them is added."""
     fixed: dict[str, str] = {}
-    for name, value in spec.headers.items():
+    for name, value in headers.items():
         fixed[name.lower()] = _read(value, secrets) if isinstance(value, Secret) else value
-    if isinstance(spec.auth, Secret):
-        fixed["authorization"] = f"Bearer {_read(spec.auth, secrets)}"
-    elif isinstance(spec.auth, tuple):
-        user, secret = spec.auth
+    if isinstance(auth, Secret):
+        fixed["authorization"] = f"Bearer {_read(auth, secrets)}"
+    elif isinstance(auth, tuple):
+        user, secret = auth
         token = base64.b64encode(f"{user}:{_read(secret, secrets)}".encode()).decode()
         secrets.append(token)
         fixed["authorization"] = f"Basic {token}"
+    return fixed
+
+
+def _headers(spec: Spec, request: Request, secrets: list[str]) -> dict[str, str]:
+    fixed = credentials(spec.headers, spec.auth, secrets)
     if spec.idempotency:
         fixed[spec.idempotency.lower()] = current().idempotency_key
     for name, value in request.headers.items():
         lowered = name.lower()
-        wrong = _bad_header(name, value)
+        wrong = bad_header(name, value)
         if wrong or lowered in _OWN or lowered in fixed or lowered.startswith("proxy-"):
             raise InvalidValue(wrong or f"the header {name} cannot come from a request", op="http")
         fixed[lowered] = value

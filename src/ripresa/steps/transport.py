@@ -79,10 +79,8 @@ async def sent(client: httpx2.AsyncClient, request: httpx2.Request) -> AsyncGene
             yield answer
         finally:
             await answer.aclose()
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-        raise _broken(request, error, unknown=False) from error
     except httpx2.HTTPError as error:
-        raise _broken(request, error, unknown=True) from error
+        raise broken(request, error) from error
 
 
 async def body_of(answer: httpx2.Response, most: int) -> bytes:
@@ -113,7 +111,11 @@ def shown(url: httpx2.URL) -> str:
     return without_secrets(url)
 
 
-def _broken(request: httpx2.Request, error: BaseException, *, unknown: bool) -> StepError:
+def broken(request: httpx2.Request, error: httpx2.HTTPError) -> StepError:
+    """What a request came to that was not answered, or not to the end."""
+    import httpx2
+
+    unknown = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
     what = f"{request.method} {shown(request.url)}: {type(error).__name__}{f': {error}' if str(error) else ''}"
     refused = _certificate_error(error)
     if refused is None:
