@@ -118,7 +118,7 @@ class Noting:
     def __init__(self, app: Any, remote: Remote, refusals: dict[str, int], lost: list[str]) -> None:
         self.app, self.remote, self.refusals, self.lost = app, remote, refusals, lost
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}

@@ -71,9 +71,9 @@ def a2a_agent(url: str, /, *, returns: Any = AgentReply, **options: Any) -> Any:
     `silence` (10 minutes), or every `poll` (1 second, then less often). A run that is cancelled cancels the task.
 
     Where the agent asks something the step fails with `agent_asks`; with `asks="return"` the reply says what it
-    `wants`. `auth` is a bearer token, (user, password), `OAuth2` or `OIDC`, `headers` may be a `Secret`; `ca` is as for `http`; secrets go to the place of `url`
-    and those in `trusted` ("https://host") alone. `card` is the path of the card. Only the public internet is called,
-    and what `allow` names; `max_size` bounds each answer in bytes, `patience` each waiting for one.
+    `wants`. `auth` is a bearer token, (user, password), `OAuth2` or `OIDC`, `headers` may be a `Secret`; secrets go to
+    the place of `url` and those in `trusted` ("https://host") alone. `card` is the path of the card. Only the public
+    internet is called, and what `allow` names; `max_size` bounds each answer in bytes, `patience` each waiting for one.
 
     Raises `InvalidConfig`.
     """
