@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ripresa import App, InvalidConfig, InvalidValue, Retry, RipresaError, StepError, chain, step
 from ripresa.core.events import CallRecorded, Interacted
-from ripresa.steps import A2aStep, AgentFile, AgentReply, AgentRequest, Secret, a2a_agent
+from ripresa.steps import A2aStep, AgentFile, AgentReply, AgentRequest, OAuth2, Secret, a2a_agent
 from ripresa.stores.memory import Memory, MemoryStore
 from tests.steps.remote_agent import Remote, remote
 from tests.steps.service import Answer, service
@@ -205,7 +205,7 @@ def scripted(answers: Callable[[Any], Any], streams: bool = False) -> Callable[[
 )
 async def test_what_is_not_of_the_protocol_is_coded(found: Any, code: str, again: bool) -> None:
     async with service(scripted(lambda call: found)) as place:
-        work = a2a_agent(place.url, allow=[place.place], patience=0.3)
+        work = a2a_agent(place.url, allow=[place.place], patience=0.2)
         with pytest.raises(StepError) as caught:
             await work("work")
     assert (caught.value.code, caught.value.retryable) == (code, again)
@@ -258,6 +258,16 @@ async def test_secrets_go_where_they_are_for_and_are_recorded_nowhere(monkeypatc
         written = [repr(each) async for each in handle.events()]
     assert all(each["authorization"] == "Bearer sesame" and each["x-key"] == "open-up" for _, _, each in inner.asked)
     assert not any("open-up" in each for each in written)
+
+
+async def test_a_token_is_fetched_for_the_place_that_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "sesame")
+    given = Answer(200, '{"access_token": "tok-1", "token_type": "Bearer"}', {"content-type": "application/json"})
+    async with service(lambda asked: given) as authority, remote() as found:
+        auth = OAuth2(f"{authority.url}", client="c", secret=Secret("env:SECRET"))
+        reply = await agent(found, auth=auth, allow=[found.place, authority.place])("work")
+    assert reply.text == "It is done"
+    assert {each["authorization"] for _, _, each in found.asked} == {"Bearer tok-1"}
 
 
 # --- it is asked something
@@ -407,6 +417,7 @@ async def test_a_process_that_is_killed_has_sent_once(tmp_path: Path) -> None:
         ({"trusted": "x"}, "must be a list of URLs"),
         ({"trusted": ["x", 3]}, "which is no URL"),
         ({"card": 3}, "must be a path"),
+        ({"ca": 3}, "must be the path"),
         ({"streaming": 1}, "True or False"),
         ({"max_size": 0}, "max_size"),
         ({"speed": 1}, "no option speed"),

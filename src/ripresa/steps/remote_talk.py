@@ -114,10 +114,7 @@ class Talk:
         from a2a.client import A2ACardResolver
 
         path = {"agent_card_path": self.spec.card} if self.spec.card else {}
-        try:
-            return await A2ACardResolver(http, self.spec.url, **path).get_agent_card()
-        except (AttributeError, TypeError, KeyError) as error:
-            raise _not_of_it(f"what is at {self.spec.url} is no card of an agent: {error}") from None
+        return await A2ACardResolver(http, self.spec.url, **path).get_agent_card()
 
     async def _have(self, request: AgentRequest) -> AgentReply:
         number = 0
