@@ -60,7 +60,7 @@ from ripresa.core.events import (
     StepScheduled,
     StreamAdvanced,
 )
-from ripresa.runtime import outbox
+from ripresa.runtime import leases
 from ripresa.stores.sqlite import SQLiteStore
 from tests.crash.episodes import EPISODES
 from tests.crash.notes import die, done, job, note
@@ -421,7 +421,7 @@ def serve() -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(warm_up(folder))
     gc.freeze()
-    outbox.LEASE = 100_000  # type: ignore[misc]  # nobody waits long for a sender that was killed
+    leases.LEASE = 100_000  # type: ignore[misc]  # nobody waits long for a sender that was killed
     for line in sys.stdin:
         job.update(json.loads(line))
         out = Path(job["store"] + ".out")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ripresa import App, Chain, chain, step
-from ripresa.runtime import outbox
+from ripresa.runtime import leases
 from ripresa.steps import AgentWork, Endpoint, Secret, cli_agent, send_webhook
 from ripresa.stores.sqlite import SQLiteStore
 from tests.crash.test_shared import Deadly
@@ -43,7 +43,7 @@ def places() -> list[Endpoint]:
 
 async def drive(path: str) -> None:
     """What the child process does. What it delivers when it dies is left alone for a tenth of a second only."""
-    vars(outbox)["LEASE"] = 100_000
+    vars(leases)["LEASE"] = 100_000
     async with App(Deadly(path, "normal"), webhooks=places()) as app:
         await app.run(flow(3), id="r")
         while await app.store.outgoing_of("r"):

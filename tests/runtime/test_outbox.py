@@ -333,6 +333,81 @@ async def test_two_apps_do_not_send_the_same_at_a_time() -> None:
         await empty(one, "run")
 
 
+async def test_a_sender_that_takes_its_time_holds_its_message_and_one_that_died_does_not_for_long() -> None:
+    gate, seen = asyncio.Event(), list[str]()
+
+    async def post(parcel: Outgoing) -> None:
+        seen.append(parcel.id)
+        await gate.wait()
+        raise OSError("nobody answers")
+
+    @step
+    async def notify() -> None:
+        current().queue("web", 1)
+
+    memory, clock = Memory(), ManualClock()
+    failing = Disturbed(MemoryStore(memory))
+    app = App(failing, clock=clock, senders={"web": post}, patience=0.05)  # type: ignore[arg-type]
+    async with app:
+        await app.run(notify(), id="run")
+        await turns(10)
+        for disturbed in (False, True, False, False, False):
+            failing.disturbed = disturbed
+            clock.advance(2)
+            await turns(10)
+            [held] = memory.outbox.values()
+            assert held.due > clock.now()
+        gate.set()
+        await turns(10)
+        [held] = memory.outbox.values()
+        assert (held.tries, held.error, len(seen)) == (1, "OSError: nobody answers", 1)
+        gate.clear()
+        clock.advance(1)
+        await turns(10)
+        assert len(seen) == 2
+    [held] = memory.outbox.values()
+    async with in_memory(memory, clock=clock, senders={"web": post}) as app:
+        app.engine.outbox.look()
+        await turns(10)
+        clock.advance(5)
+        await turns(10)
+        assert len(seen) == 3
+
+
+async def test_what_somebody_else_has_begun_to_deliver_is_not_held_any_more() -> None:
+    gate = asyncio.Event()
+
+    async def post(parcel: Outgoing) -> None:
+        await gate.wait()
+
+    @step
+    async def notify() -> None:
+        current().queue("web", 1)
+
+    memory, clock = Memory(), ManualClock()
+    async with in_memory(memory, clock=clock, senders={"web": post}) as app:
+        await app.run(notify(), id="run")
+        await turns(10)
+        [(number, held)] = memory.outbox.items()
+        memory.outbox[number] = held._replace(due=held.due + 60_000_000)  # this process stood still
+        clock.advance(2)
+        await turns(10)
+        assert memory.outbox[number].due == held.due + 60_000_000
+        gate.set()
+        await turns(10)
+
+
+class Disturbed(Wrapped):
+    """A store that cannot be written to for a while."""
+
+    disturbed = False
+
+    async def postpone(self, was: Outgoing, is_now: Outgoing) -> bool:
+        if self.disturbed:
+            raise StoreError("the disk is full", code="store_full")
+        return await self.inner.postpone(was, is_now)
+
+
 async def test_as_many_runs_are_delivered_for_at_a_time_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "LANES", 1)
     monkeypatch.setattr(outbox, "PAGE", 1)

@@ -414,3 +414,38 @@ async def told(parcel: Outgoing) -> None:
 @step
 async def double(number: int) -> int:
     return 2 * number
+
+
+# --- foreign keys
+
+
+@pytest.mark.parametrize("when", ["", "DEFERRABLE INITIALLY DEFERRED"])
+async def test_a_row_that_refers_to_none_fails_the_attempt(app: App, path: Path, when: str) -> None:
+    do(path, f"CREATE TABLE lines (id INTEGER PRIMARY KEY, note INTEGER REFERENCES notes {when})")
+    do(path, "INSERT INTO lines VALUES (90, 90)")  # somebody else does not look
+    with pytest.raises(RunFailed, match="FOREIGN KEY") as caught:
+        await app.run(runs("INSERT INTO lines VALUES (1, 7)"))
+    assert caught.value.failure.code == "transaction_failed"
+    assert await app.run(write(7)) == 7
+    await app.run(runs("INSERT INTO lines VALUES (1, 7)"))
+    with pytest.raises(RunFailed, match="FOREIGN KEY"):
+        await app.run(runs("DELETE FROM notes"))
+    assert len(do(path, "SELECT * FROM lines")) == 2
+
+
+async def test_a_row_that_somebody_takes_away_at_the_very_moment_fails_no_other_run(path: Path) -> None:
+    store = SQLiteStore(path, "normal")
+    await store.open()
+    do(path, TABLE)
+    do(path, "CREATE TABLE lines (note INTEGER REFERENCES notes DEFERRABLE INITIALLY DEFERRED)")
+    await asyncio.gather(store.create(first("a")), store.create(first("b")))
+    late = Written("a", (Statement("INSERT INTO lines VALUES (7)"),))
+    found = await asyncio.gather(
+        store.append(then(2, "a", shared=(late,))), store.append(then(2, "b")), return_exceptions=True
+    )
+    assert isinstance(found[0], RipresaError)
+    assert (found[0].code, found[1]) == ("transaction_failed", None)
+    with pytest.raises(RipresaError, match="FOREIGN KEY"):
+        await store.append(then(2, "a", shared=(late,)))
+    await store.append(then(2, "a"))
+    await store.close()

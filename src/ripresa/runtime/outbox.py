@@ -17,6 +17,7 @@ from ..core.events import Event
 from ..errors import Fenced, RipresaError, StepError, StoreError, asked_wait
 from ..ports import NEVER, Alarm, Outgoing, RunHead, Shared
 from .family import ask_to_end, look_up, tell_end, tell_not_started
+from .leases import Lease
 from .mailing import QueuedStart
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ TRIES: Final = 20
 
 LONGEST: Final = 300
 """Seconds between two tries at most; they begin with one second, and double."""
-
-LEASE: Final = 30 * MICROSECONDS
-"""How long others leave alone what a sender of one's own is delivering."""
 
 RETRY: Final = 60 * MICROSECONDS
 """How long is left alone what cannot be delivered here: its code or sender is in another process."""
@@ -184,7 +182,7 @@ class Outbox:
 
     async def _deliver(self, parcel: Outgoing) -> bool:
         """Deliver, or record that it failed; False if it is left to others."""
-        store, due = self._engine.store, parcel.due
+        lease: Lease | None = None
         try:
             if parcel.kind == "signal":
                 await self._engine.inbox.signal(parcel.target, parcel.body, parcel.id)
@@ -201,17 +199,20 @@ class Outbox:
                 sender = self._senders.get(parcel.kind)
                 if sender is None:
                     return False
-                due = self._engine.clock.now() + LEASE
-                if not await store.postpone(parcel, parcel._replace(due=due)):
+                lease = Lease(self._engine, parcel)
+                if not await lease.take():
                     return True  # somebody else delivers it
-                await sender(parcel)
+                try:
+                    await sender(parcel)
+                finally:
+                    await lease.end()
         except StoreError:
             raise
         except Exception as error:  # the border: a sender is user code, and so is what a run waits with
             final = _is_final(error, own=parcel.kind in KINDS)
-            await self._failed(parcel._replace(due=due), error, final=final)
+            await self._failed(parcel if lease is None else lease.parcel, error, final=final)
         else:
-            await store.delivered(parcel.number)
+            await self._engine.store.delivered(parcel.number)
         return True
 
     def _wake(self, run: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..core.reported import RowsWritten
 from ..core.values import NULL
@@ -165,10 +165,9 @@ def decode_statements(text: bytes) -> tuple[Statement, ...]:
 def _plain(value: Any) -> Any:
     """A parameter, or all of them, as JSON: bytes and numbers that are none have a form of their own."""
     if isinstance(value, Mapping):
-        named: Mapping[str, Any] = value
-        return {"by name": {name: _plain(each) for name, each in named.items()}}
+        return {"by name": {name: _plain(each) for name, each in cast("Mapping[str, Any]", value).items()}}
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_plain(each) for each in value]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if isinstance(value, bytes):
         return {"hex": value.hex()}
     if isinstance(value, float) and not isfinite(value):
@@ -177,14 +176,11 @@ def _plain(value: Any) -> Any:
 
 
 def _given(value: Any) -> Any:
-    match value:
-        case {"by name": dict(named)}:
-            return {name: _given(each) for name, each in named.items()}
-        case {"hex": str(text)}:
-            return bytes.fromhex(text)
-        case {"float": str(text)}:
-            return float(text)
-        case list():
-            return tuple(_given(each) for each in value)
-        case _:
-            return value
+    if isinstance(value, list):
+        return tuple(map(_given, value))  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(value, dict):
+        return value
+    [(kind, text)] = cast("dict[str, Any]", value).items()
+    if kind == "by name":
+        return {name: _given(each) for name, each in text.items()}
+    return bytes.fromhex(text) if kind == "hex" else float(text)

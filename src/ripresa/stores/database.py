@@ -23,7 +23,7 @@ from ..ports import ArtifactSave, Batch, Outgoing, RunHead, Shared, Spend, State
 from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
 from .rules import Held, spent
-from .statements import TransactionLost, tables_in
+from .statements import TransactionLost, broken_link, links_kept, tables_in
 from .statements import apply as apply_statements
 from .statements import select as select_rows
 from .sweep import in_use
@@ -141,6 +141,7 @@ class Database:
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False, cached_statements=64
         )
         connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA foreign_keys = ON")  # of the users' tables: ours have none
         return connection
 
     def _tune(self) -> None:
@@ -234,7 +235,12 @@ class Database:
             return 0.0
         except sqlite3.Error as error:
             self._roll_back()
-            raise store_error(error, self.path) from error
+            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+                raise store_error(error, self.path) from error
+            if len(jobs) > 1:
+                return sum(map(self._write_apart, jobs))
+            jobs[0].error = broken_link(f"{error}")
+            return 0.0
 
     def _write_apart(self, job: Job) -> float:
         try:
@@ -321,7 +327,8 @@ class Database:
         """Perform statements within a transaction and take them back. Raises `RipresaError(transaction_failed)`."""
         connection.execute("SAVEPOINT apart")
         try:
-            apply_statements(connection, self.own, statements)
+            with links_kept(connection):
+                apply_statements(connection, self.own, statements)
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK TO apart")

@@ -28,6 +28,8 @@ ROWS: Final = 10_000
 """How many rows a query may return."""
 
 _TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
+_LATE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND sql LIKE '%DEFERRED%'"
+"""Whether a table has foreign keys that are looked at only when a transaction ends."""
 _FREE: Final = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 _ROWS: Final = (sqlite3.SQLITE_READ, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
 _OF_THE_DATABASE: Final = (
@@ -87,6 +89,31 @@ def select(connection: sqlite3.Connection, own: frozenset[str], statement: State
     if len(rows) > ROWS:
         raise _refused(statement, f"a query returns more than {ROWS} rows")
     return rows
+
+
+@contextmanager
+def links_kept(connection: sqlite3.Connection) -> Generator[None]:
+    """See that no foreign key is broken by the end, where some are looked at only then: the commit is everybody's.
+
+    Raises `RipresaError(transaction_failed)`.
+    """
+    late = connection.execute(_LATE).fetchone() is not None
+    before: set[Any] = _broken_links(connection) if late else set()
+    yield
+    if late and not _broken_links(connection) <= before:
+        raise broken_link("FOREIGN KEY constraint failed")
+
+
+def _broken_links(connection: sqlite3.Connection) -> set[Any]:
+    return set(connection.execute("PRAGMA foreign_key_check").fetchall())
+
+
+def broken_link(message: str) -> RipresaError:
+    """The error for statements after which a row refers to none."""
+    hint = "write the row that is referred to in the same transaction, or before"
+    return RipresaError(
+        f"the statements of a step cannot be performed: {message}", code="transaction_failed", hint=hint
+    )
 
 
 @contextmanager
