@@ -24,6 +24,7 @@ from ripresa.errors import (
     RunFailed,
     StepError,
     StoreError,
+    ToolFailed,
     is_retryable,
 )
 
@@ -185,6 +186,10 @@ def sample(kind: type[RipresaError]) -> RipresaError:
         return InvalidWorkflow([Problem("a", "x", "cycle"), Problem("b", "y")], op="check", hint="look")
     if kind is StepError:
         return StepError("mine", code="store_locked", retryable=False, hint="look")
+    if kind is ToolFailed:
+        failed = ToolFailed("mine", code="tool_failed", retryable=False, hint="look")
+        failed.server, failed.content = "files", [{"type": "text", "text": "no"}]
+        return failed
     if kind is ModelError:
         return ModelError("mine", code="model_rate_limited", hint="look")
     options: dict[str, Any] = {"op": "do", "where": "a/b", "hint": "look"}

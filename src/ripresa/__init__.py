@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .agents.agent import Agent, AgentLike, agent
     from .agents.knowledge import Found, Knowledge, Passage, Vectors
+    from .agents.mcp_server import McpServer
     from .agents.meeting import Meeting, Said
     from .agents.memory import Memory
     from .agents.registry import Agents, AgentStatus
     from .agents.supervised import supervised
     from .agents.teams import handoff, supervisor
     from .agents.telling import tells
-    from .agents.tools import Sandbox, Tool, Tools, tool
+    from .agents.tools import Sandbox, Tool, Tools, ToolSource, tool
     from .agents.turns import AgentBounds
     from .agents.vectors import SQLiteVectors
     from .app import App
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
         StepFailed,
         StepTimeout,
         StoreError,
+        ToolFailed,
         is_retryable,
     )
     from .interactions import Interaction, sequence_diagram
@@ -131,13 +133,14 @@ _PLACES = {
     "agents.agent": ("Agent", "AgentLike", "agent"),
     "agents.knowledge": ("Found", "Knowledge", "Passage", "Vectors"),
     "agents.vectors": ("SQLiteVectors",),
+    "agents.mcp_server": ("McpServer",),
     "agents.meeting": ("Meeting", "Said"),
     "agents.memory": ("Memory",),
     "agents.registry": ("AgentStatus", "Agents"),
     "agents.supervised": ("supervised",),
     "agents.teams": ("handoff", "supervisor"),
     "agents.telling": ("tells",),
-    "agents.tools": ("Sandbox", "Tool", "Tools", "tool"),
+    "agents.tools": ("Sandbox", "Tool", "ToolSource", "Tools", "tool"),
     "agents.turns": ("AgentBounds",),
     "app": ("App",),
     "artifacts": ("Artifact",),
@@ -173,6 +176,7 @@ _PLACES = {
         "StepFailed",
         "StepTimeout",
         "StoreError",
+        "ToolFailed",
         "is_retryable",
     ),
     "interactions": ("Interaction", "sequence_diagram"),
@@ -329,6 +333,7 @@ __all__ = [
     "Limits",
     "LoopTurning",
     "Maker",
+    "McpServer",
     "Meeting",
     "Memory",
     "Migration",
@@ -398,6 +403,8 @@ __all__ = [
     "StreamView",
     "TimeWindow",
     "Tool",
+    "ToolFailed",
+    "ToolSource",
     "Tools",
     "Transitions",
     "UndoEnding",

@@ -120,6 +120,9 @@ CODES: dict[str, Code] = {
     "invalid_model_answer": Code("a model answered something that does not have the form that it was asked for", True),
     "unknown_tool": Code("no tool of that name is registered"),
     "tool_forbidden": Code("an agent may not use a tool, or not in this way"),
+    "tool_failed": Code("a tool of another server answered that it failed", retryable=True),
+    "tool_unavailable": Code("a server with tools cannot be reached, or the connection broke", retryable=True),
+    "tools_changed": Code("the tools of a server are not those that an unfinished step was told about"),
     "unknown_agent": Code("no agent of that name is registered"),
     "agent_unavailable": Code("an agent is paused, stopped or broken", retryable=True),
     "agent_limit": Code("an agent did not come to an end within what it is allowed"),
@@ -363,6 +366,15 @@ class ModelError(StepError):
 
     def __init__(self, message: str, *, code: str | None = None, hint: str = "") -> None:
         super().__init__(message, code=code, hint=hint, retryable=CODES[code or self.default_code].retryable)
+
+
+class ToolFailed(StepError):
+    """A tool of another server failed: `content` is what it said, as a JSON value."""
+
+    default_code = "tool_failed"
+    server: str = ""
+    tool: str = ""
+    content: Any = None
 
 
 def asked_wait(error: BaseException) -> float:

@@ -33,6 +33,7 @@ from ripresa import (
     Library,
     LimitReaching,
     Limits,
+    McpServer,
     Meeting,
     Migration,
     ModelEndpoint,
@@ -782,3 +783,12 @@ async def teams(handle: Handle[str]) -> None:
     assert_type(await tells(chain(length), "ann")("x"), int)
     assert_type(await handle.interactions(), list[Interaction])
     assert_type(sequence_diagram(await handle.interactions()), str)
+
+
+async def servers() -> None:
+    files = McpServer("files", command=["files"], allow=["read_*"])
+    assert_type(files.step("read", input=Item, output=str), Step[[Item], str])
+    assert_type(await files.step("read", output=list[int])({"path": "a"}), list[int])
+    assert_type(files.step("read", input=Item), Step[[Item], Any])
+    assert_type(await files.call("read", {"path": "a"}), Any)
+    assert_type(Agent("a", input=str, output=Item, tools=[files, "b"], toolbox=Tools([files])), Agent[str, Item])

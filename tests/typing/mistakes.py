@@ -20,6 +20,7 @@ from ripresa import (
     Library,
     LimitReaching,
     Limits,
+    McpServer,
     Meeting,
     Observed,
     Pool,
@@ -612,3 +613,11 @@ async def agents_of_elsewhere() -> None:
     (await a2a_agent("https://agents.example")("hi")).want  # M352 a misspelt field of its reply
     a2a_agent("https://agents.example")(3)  # M353 it is told a number
     AgentRequest("hi", files=("tide.txt",))  # M354 a file that is a name
+
+
+async def servers() -> None:
+    McpServer("files", command="npx")  # M340 a command that is one text
+    files = McpServer("files", command=["x"], effects={"read": "reads"})  # M341 an effect that there is not
+    number: str = await files.step("count", input=dict[str, str], output=int)({"a": "b"})  # M342 its result is a number
+    chain(length).then(files.step("read", input=dict[str, str]))  # M343 a tool is given a number
+    print(number)

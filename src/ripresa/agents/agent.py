@@ -23,7 +23,7 @@ from ..steps.forms import Form
 from ..steps.gateway import DEFAULT, Named
 from ..steps.llm import PATIENT
 from .memory import Memory
-from .tools import Tools, allowed_tools
+from .tools import Given, Tools, given_tools
 from .turns import AgentBounds, Talk, Talker
 
 A = TypeVar("A")
@@ -37,12 +37,12 @@ NO_BOUNDS: Final = AgentBounds()
 class Agent(Step[[A], R]):
     """A model with tools, as a step: it takes an input, calls tools, and gives an `output`.
 
-    `role` and `instructions` are the system prompt. `tools` are tools, steps, other agents, or names in `toolbox`;
-    `permissions` are what the agent may use of those that need one (`*` is a wildcard). Every model call and every tool
-    call is journaled: after a crash none that has ended is made again. `bounds` are the turns and calls it may take;
-    `memory` is what it remembers of the session;
-    `retry` and `patience` (how long it may take) are about one model call, tools have options of their own; the
-    remaining options are those of `step`, about the agent as a whole.
+    `role` and `instructions` are the system prompt. `tools` are tools, steps, other agents, sources of tools such as an
+    `McpServer`, or names in `toolbox`; `permissions` are what the agent may use of those that need one (`*` is a
+    wildcard). Every model call and every tool call is journaled: after a crash none that has ended is made again.
+    `bounds` are the turns and calls it may take; `memory` is what it remembers of the session; `retry` and `patience`
+    (how long it may take) are about one model call, tools have options of their own; the remaining options are those of
+    `step`, about the agent as a whole.
 
     Raises `InvalidConfig` that names every bad option, `RipresaError(unknown_tool)` and `tool_forbidden`.
     """
@@ -57,7 +57,7 @@ class Agent(Step[[A], R]):
         fallback: Sequence[Named] = (),
         role: str = "",
         instructions: str = "",
-        tools: Sequence[Step[..., Any] | str] = (),
+        tools: Sequence[Given] = (),
         toolbox: Tools | None = None,
         permissions: Sequence[str] = (),
         bounds: AgentBounds = NO_BOUNDS,
@@ -76,11 +76,11 @@ class Agent(Step[[A], R]):
         unbounded = bad_kind(bounds, "bounds", AgentBounds, "AgentBounds(...)")
         bounded = [unbounded] if unbounded else bounds.problems()
         refuse("Agent", *voice.problems(), *bounded, bad_memory(memory), where=str(name))
-        found = allowed_tools(tools, toolbox, permissions, name)
+        found, sources = given_tools(tools, toolbox, permissions, name)
         form = None if output is str else Form(output)
         tries = retry if isinstance(retry, Retry) else Retry(attempts=retry)
         asking = Options("model", tries, None if patience is None else seconds(patience, "patience"))
-        self.talker = Talker(name, voice, found, form, bounds, asking)
+        self.talker = Talker(name, voice, found, form, bounds, asking, sources)
         self.input, self.output = input, output
         self.memory = memory
         self.role = role
@@ -125,7 +125,7 @@ class Agent(Step[[A], R]):
     def refuse_asking(self, talk: Talk) -> None:
         """Raise `InvalidConfig` where people are to be asked about a tool: a step cannot wait for them."""
         if talk.asks:
-            names = ", ".join(sorted({call.name for call in talk.asks} & self.talker.asking))
+            names = ", ".join(sorted(talk.questions))
             raise InvalidConfig(
                 f"{self.name} wants to use {names}, which people are asked about first",
                 op="Agent",

@@ -21,7 +21,6 @@ from ..messages import Approval
 from ..steps.conversation import ToolCall
 from ..terms import Expiry
 from .agent import Agent
-from .tools import guard_of
 from .turns import Talk
 
 A = TypeVar("A")
@@ -60,8 +59,7 @@ def supervised(
     What they reject the model is told, with their comment. The options are those of `ctx.approval`; the name is the
     agent's. Raises `InvalidConfig` for an agent none of whose tools asks.
     """
-    asking = made.talker.asking
-    refuse("supervised", None if asking else f"no tool of {made.name} asks for approval", where=made.name)
+    refuse("supervised", None if made.talker.asks else f"no tool of {made.name} asks for approval", where=made.name)
     options: dict[str, Any] = {"assignees": assignees, "quorum": quorum, "timeout": timeout, "expiry": expiry}
 
     async def turns(talk: Talk) -> Turned:
@@ -75,8 +73,9 @@ def supervised(
         while turned.talk.asks:
             talk = turned.talk
             for index, call in enumerate(talk.asks):
-                if call.name in asking:
-                    talk.granted[str(index)] = await _decided(ctx, made, call, options)
+                question = talk.questions.get(call.name, made.talker.known.asking.get(call.name, ""))
+                if question:
+                    talk.granted[str(index)] = await _decided(ctx, made.name, question, call, options)
             turned = await going_on(talk)
         return decode(turned.answer.encode(), made.output)
 
@@ -84,11 +83,10 @@ def supervised(
     return cast("Workflow[[A], R]", workflow(name=name or made.name)(run))
 
 
-async def _decided(ctx: Context, made: Agent[Any, Any], call: ToolCall, options: dict[str, Any]) -> str:
+async def _decided(ctx: Context, agent: str, question: str, call: ToolCall, options: dict[str, Any]) -> str:
     """Empty if people grant a call, else why not."""
-    question = guard_of(made.talker.tools[call.name].tool).approval
     decision: Approval[None] = await ctx.approval(
-        question, Asked(made.name, call.name, _readable(call.arguments)), name=call.name, **options
+        question, Asked(agent, call.name, _readable(call.arguments)), name=call.name, **options
     )
     if decision.granted:
         return ""

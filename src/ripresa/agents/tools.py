@@ -10,10 +10,11 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar, cast, get_args, overload
+from typing import Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, cast, get_args, overload
 from urllib.parse import urlsplit
 
 from typing_extensions import ParamSpec, override
@@ -35,7 +36,16 @@ from ..steps.places import inside
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ENDS: Final = ("limit_exceeded", "outcome_unknown", "fenced", "cancelled", "interrupted", "extra_missing", "closed")
+ENDS: Final = (
+    "limit_exceeded",
+    "outcome_unknown",
+    "fenced",
+    "cancelled",
+    "interrupted",
+    "extra_missing",
+    "closed",
+    "tools_changed",
+)
 """Codes of what a model cannot do anything about: they end the agent instead of being told to it."""
 
 LONGEST_NAME: Final = 64
@@ -117,6 +127,8 @@ class Tool(Step[P, R]):
     guard: Guard = UNGUARDED
     description: str = ""
     schema: Mapping[str, Any] | None = None
+    told: Callable[[Any], str] | None = None
+    """What a model reads of a result, where that is not all of it."""
 
     @override
     def __repr__(self) -> str:
@@ -126,8 +138,59 @@ class Tool(Step[P, R]):
     def _twin(self, options: Options) -> Tool[P, R]:
         twin = Tool[P, R](self.fn, options)
         twin.compensation, twin.reconciler = self.compensation, self.reconciler
-        twin.guard, twin.description, twin.schema = self.guard, self.description, self.schema
+        twin.guard, twin.description, twin.schema, twin.told = self.guard, self.description, self.schema, self.told
         return twin
+
+
+class ToolSource(Protocol):
+    """Something that has tools which are known only when it is asked, such as an `McpServer`.
+
+    What it lists is journaled with the step that uses it; the next attempt is given the same, and `check` refuses to go
+    on with tools that are others by then.
+    """
+
+    name: str
+    guard: Guard
+
+    @property
+    def asks(self) -> bool:
+        """Whether people may be asked before one of its tools is called."""
+        ...
+
+    def only(self, *patterns: str) -> ToolSource:
+        """The same with fewer tools."""
+        ...
+
+    def running(self) -> AbstractAsyncContextManager[Any]:
+        """Keep what it needs for as long as this is open."""
+        ...
+
+    async def listed(self) -> list[Any]:
+        """Its tools as plain data, which are journaled; the annotation says as what they are read."""
+        ...
+
+    async def check(self, known: Any, /) -> None:
+        """Raise `StepError(tools_changed)` unless it still has exactly the tools that were listed."""
+        ...
+
+    def tools_of(self, listed: Any, /) -> Sequence[Step[..., Any]]:
+        """What was listed, as tools."""
+        ...
+
+
+def is_source(value: object) -> TypeGuard[ToolSource]:
+    """Whether something is a source of tools."""
+    return not isinstance(value, Step) and hasattr(value, "tools_of") and hasattr(value, "listed")
+
+
+def tools_changed(source: str, told: str) -> StepError:
+    """That a source does not have the tools any longer that a step was told about."""
+    return StepError(
+        f"the tools of {source!r} are not those that this step was told about: {told}",
+        code="tools_changed",
+        retryable=False,
+        hint="bring them back, or let the step begin anew: roll the run back to before it",
+    )
 
 
 class ToolDecorator(Protocol):
@@ -308,6 +371,9 @@ async def _performed(made: Step[..., Any], arguments: str) -> ToolResult:
     result: Any = made.fn(*first, **given) if made.is_async else await asyncio.to_thread(made.fn, *first, **given)
     result = await result if inspect.isawaitable(result) else result
     text = encode(result, made.parameters.returns, where=made.name)
+    told = made.told if isinstance(made, Tool) else None
+    if told is not None:
+        return ToolResult(told(result))
     return ToolResult(result if isinstance(result, str) else text.decode())
 
 
@@ -329,13 +395,24 @@ def read_arguments(made: Step[..., Any], arguments: str) -> dict[str, Any]:
     return found
 
 
-class Tools:
-    """Tools by name, for agents that name them: `Agent(..., tools=["search"], toolbox=tools)`."""
+Given: TypeAlias = Step[..., Any] | ToolSource | str
+"""What `tools=` of agents and llm steps holds: tools, steps, sources of tools, and names in a `Tools`."""
 
-    def __init__(self, tools: Iterable[Step[..., Any] | Callable[..., Any]] = ()) -> None:
+
+class Tools:
+    """Tools by name, for agents that name them: `Agent(..., tools=["search"], toolbox=tools)`.
+
+    A source of tools has a name too: `"files"` stands for all of its tools, `"files/read_*"` for some.
+    """
+
+    def __init__(self, tools: Iterable[Step[..., Any] | ToolSource | Callable[..., Any]] = ()) -> None:
         self._tools: dict[str, Step[..., Any]] = {}
+        self._sources: dict[str, ToolSource] = {}
         for each in tools:
-            self.register(each)
+            if is_source(each):
+                self.add(each)
+            else:
+                self.register(cast("Callable[..., Any]", each))
 
     def register(self, made: Step[..., Any] | Callable[..., Any], /) -> Step[..., Any]:
         """Add a tool, a step or a plain function, which becomes a tool. Gives the tool.
@@ -344,34 +421,55 @@ class Tools:
         """
         found = cast("Step[..., Any]", made) if isinstance(made, Step) else cast("Step[..., Any]", tool(made))
         check_tool(found)
-        if self._tools.setdefault(found.name, found) is not found:
-            raise InvalidConfig(
-                f"a tool named {found.name!r} is registered already", code="duplicate_name", op="register"
-            )
+        if found.name in self._sources or self._tools.setdefault(found.name, found) is not found:
+            raise _taken(found.name)
         return found
+
+    def add(self, source: ToolSource, /) -> None:
+        """Add a source of tools under its name. Raises `InvalidConfig(duplicate_name)`."""
+        if source.name in self._tools or self._sources.setdefault(source.name, source) is not source:
+            raise _taken(source.name)
 
     def get(self, name: str) -> Step[..., Any]:
         """The tool of a name. Raises `RipresaError(unknown_tool)`."""
         found = self._tools.get(name)
         if found is None:
-            there = ", ".join(self._tools) or "nothing"
-            raise RipresaError(
-                f"no tool is registered as {name!r}", code="unknown_tool", op="tools", hint=f"registered: {there}"
-            )
+            raise self._unknown(name)
         return found
+
+    def find(self, name: str) -> Step[..., Any] | ToolSource:
+        """The tool of a name, or a source with the tools of it that are meant. Raises `RipresaError(unknown_tool)`."""
+        whole, slash, pattern = name.partition("/")
+        source = self._sources.get(whole)
+        if source is None:
+            return self.get(name)
+        return source.only(pattern) if slash else source
+
+    def _unknown(self, name: str) -> RipresaError:
+        there = ", ".join((*self._tools, *self._sources)) or "nothing"
+        return RipresaError(
+            f"no tool is registered as {name!r}", code="unknown_tool", op="tools", hint=f"registered: {there}"
+        )
 
     def list(self) -> list[str]:
         """The names, in alphabetical order."""
-        return sorted(self._tools)
+        return sorted((*self._tools, *self._sources))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._tools
+        return name in self._tools or name in self._sources
 
 
-def allowed_tools(
-    tools: Sequence[Step[..., Any] | str], toolbox: Tools | None, permissions: Sequence[str], agent: str
-) -> dict[str, Step[..., Any]]:
-    """The tools of an agent by name. Raises `RipresaError(unknown_tool)`, `tool_forbidden`, `InvalidConfig`."""
+def _taken(name: str) -> InvalidConfig:
+    return InvalidConfig(f"a tool named {name!r} is registered already", code="duplicate_name", op="register")
+
+
+def given_tools(
+    tools: Sequence[Given], toolbox: Tools | None, permissions: Sequence[str], agent: str
+) -> tuple[dict[str, Step[..., Any]], tuple[ToolSource, ...]]:
+    """The tools of an agent by name, and the sources of those that are known only when it runs.
+
+    Raises `RipresaError(unknown_tool)`, `tool_forbidden`, `InvalidConfig`.
+    """
     refuse(
         "Agent",
         None if isinstance(tools, list | tuple) else f"tools is {tools!r}, must be a list of tools",
@@ -379,20 +477,34 @@ def allowed_tools(
         where=agent,
     )
     found: dict[str, Step[..., Any]] = {}
+    sources: list[ToolSource] = []
     for each in tools:
-        made = (toolbox or Tools()).get(each) if isinstance(each, str) else each
-        if not isinstance(made, Step):  # pyright: ignore[reportUnnecessaryIsInstance] - not all code is type-checked
+        made = (toolbox or Tools()).find(each) if isinstance(each, str) else each
+        if is_source(made):
+            _check_permission(made.guard, f"what {made.name!r} offers", permissions, agent)
+            sources.append(made)
+            continue
+        if not isinstance(made, Step):
             raise InvalidConfig(f"tools has {made!r}, which is no step: put @tool above it", op="Agent", where=agent)
         check_tool(made)
-        if found.setdefault(made.name, made) is not made:
-            raise InvalidConfig(f"two tools are named {made.name!r}", code="duplicate_name", op="Agent", where=agent)
-        needed = guard_of(made).permission
-        if needed and not any(fnmatchcase(needed, granted) for granted in permissions):
-            raise RipresaError(
-                f"agent {agent!r} has no permission {needed!r}, which tool {made.name!r} needs",
-                code="tool_forbidden",
-                op="Agent",
-                where=agent,
-                hint=f"give it: permissions=[{needed!r}]",
-            )
-    return found
+        add_tool(found, made, agent)
+        _check_permission(guard_of(made), f"tool {made.name!r}", permissions, agent)
+    return found, tuple(sources)
+
+
+def add_tool(found: dict[str, Step[..., Any]], made: Step[..., Any], agent: str) -> None:
+    """Add a tool to those of an agent. Raises `InvalidConfig(duplicate_name)`."""
+    if found.setdefault(made.name, made) is not made:
+        raise InvalidConfig(f"two tools are named {made.name!r}", code="duplicate_name", op="Agent", where=agent)
+
+
+def _check_permission(guard: Guard, what: str, permissions: Sequence[str], agent: str) -> None:
+    needed = guard.permission
+    if needed and not any(fnmatchcase(needed, granted) for granted in permissions):
+        raise RipresaError(
+            f"agent {agent!r} has no permission {needed!r}, which {what} needs",
+            code="tool_forbidden",
+            op="Agent",
+            where=agent,
+            hint=f"give it: permissions=[{needed!r}]",
+        )

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
+from ..authoring.encoding import encode
 from ..authoring.options import bad_count
 from ..authoring.step import Options, Step
 from ..context import current
@@ -19,7 +22,7 @@ from ..steps.asking import Voice, ask, name_of
 from ..steps.conversation import Message, ModelAnswer, ModelRequest, ToolCall, ToolSpec
 from ..steps.forms import OUTPUT, Form
 from ..steps.llm import corrections
-from .tools import Guarded, ToolResult, guard_of, spec_of
+from .tools import Guarded, ToolResult, ToolSource, add_tool, guard_of, spec_of, tools_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,20 @@ class Talk:
     """What people said about calls, by their place in `asks` (two may have one id): empty if granted, else why not."""
     asked: str = ""
     """What it began with, where that is to be remembered."""
+    questions: dict[str, str] = field(default_factory=dict[str, str])
+    """What people are asked about the tools in `asks`, by name."""
+    offered: dict[str, str] = field(default_factory=dict[str, str])
+    """What the sources of tools had listed when people were asked, as a digest by their names."""
+
+
+class Equipment:
+    """The tools of one conversation."""
+
+    def __init__(self, name: str, tools: Mapping[str, Step[..., Any]]) -> None:
+        self.plain = tools
+        self.tools = {each: Guarded(name, made) for each, made in tools.items()}
+        self.specs: tuple[ToolSpec, ...] = tuple(map(spec_of, tools.values()))
+        self.asking = {each: guard_of(made).approval for each, made in tools.items() if guard_of(made).approval}
 
 
 class Talker:
@@ -67,15 +84,20 @@ class Talker:
         form: Form | None,
         bounds: AgentBounds,
         options: Options,
+        sources: tuple[ToolSource, ...] = (),
     ) -> None:
         self.name = name
         self.voice = voice
         self.form = form
         self.bounds = bounds
-        self.tools = {each: Guarded(name, made) for each, made in tools.items()}
-        self.specs: tuple[ToolSpec, ...] = tuple(map(spec_of, tools.values()))
-        self.asking = {each for each, made in tools.items() if guard_of(made).approval}
+        self.sources = sources
+        self.known = Equipment(name, tools)
         self.model = Step[[ModelRequest], ModelAnswer](self._asked, options)
+
+    @property
+    def asks(self) -> bool:
+        """Whether people may have to be asked before a tool is called."""
+        return bool(self.known.asking) or any(source.asks for source in self.sources)
 
     async def _asked(self, request: ModelRequest) -> ModelAnswer:
         context, model = current(), name_of(self.voice.models[0])
@@ -91,13 +113,38 @@ class Talker:
 
         Raises `RipresaError(agent_limit)` where there is no answer within the bounds.
         """
+        if not self.sources:
+            return await self._go_on(talk, self.known)
+        async with AsyncExitStack() as stack:
+            for source in self.sources:
+                await stack.enter_async_context(source.running())
+            return await self._go_on(talk, await self._equipped(talk))
+
+    async def _equipped(self, talk: Talk) -> Equipment:
+        """Its tools with those of the sources, as they were listed when the step began.
+
+        What people have granted, they have granted for the tools as they were then.
+        """
+        found = dict(self.known.plain)
+        for source in self.sources:
+            listed = await current().call_with_key(source.name, source.listed)
+            await source.check(listed)
+            digest = sha256(encode(listed)).hexdigest()[:16]
+            if talk.asks and talk.offered.get(source.name, digest) != digest:
+                raise tools_changed(source.name, "people were asked about others")
+            talk.offered[source.name] = digest
+            for made in source.tools_of(listed):
+                add_tool(found, made, self.name)
+        return Equipment(self.name, found)
+
+    async def _go_on(self, talk: Talk, with_: Equipment) -> Any:
         if talk.asks:
             asked, talk.asks = talk.asks, []
-            await self._use(talk, asked)
+            await self._use(talk, asked, with_)
             talk.granted = {}
         while talk.turns < self.bounds.turns:
             talk.turns += 1
-            answer = await self._turn(talk)
+            answer = await self._turn(talk, with_)
             asked = [call for call in answer.calls if call.name != OUTPUT]
             if not asked or len(asked) < len(answer.calls):  # a final answer ends it, whatever else is asked for
                 try:
@@ -106,15 +153,16 @@ class Talker:
                     self._correct(talk, answer, error.message)
                     continue
             self._count(talk, len(asked))
-            if any(call.name in self.asking for call in asked):
+            talk.questions = {call.name: with_.asking[call.name] for call in asked if call.name in with_.asking}
+            if talk.questions:
                 talk.asks = asked
                 return None
-            await self._use(talk, asked)
+            await self._use(talk, asked, with_)
         raise self._over(f"no answer after {self.bounds.turns} turns")
 
-    async def _turn(self, talk: Talk) -> ModelAnswer:
+    async def _turn(self, talk: Talk, with_: Equipment) -> ModelAnswer:
         output = None if self.form is None else self.form.spec
-        request = ModelRequest("", tuple(talk.messages), talk.system, self.specs, output)
+        request = ModelRequest("", tuple(talk.messages), talk.system, with_.specs, output)
         answer = await current().call(self.model, request)
         talk.messages.append(answer.message)
         return answer
@@ -131,15 +179,15 @@ class Talker:
         if self.bounds.calls is not None and talk.calls > self.bounds.calls:
             raise self._over(f"{talk.calls} calls of tools, {self.bounds.calls} are allowed")
 
-    async def _use(self, talk: Talk, calls: Iterable[ToolCall]) -> None:
+    async def _use(self, talk: Talk, calls: Iterable[ToolCall], with_: Equipment) -> None:
         talk.messages.extend(
-            await asyncio.gather(*(self._called(talk, call, str(index)) for index, call in enumerate(calls)))
+            await asyncio.gather(*(self._called(talk, call, str(index), with_) for index, call in enumerate(calls)))
         )
 
-    async def _called(self, talk: Talk, call: ToolCall, place: str) -> Message:
-        guarded = self.tools.get(call.name)
+    async def _called(self, talk: Talk, call: ToolCall, place: str, with_: Equipment) -> Message:
+        guarded = with_.tools.get(call.name)
         if guarded is None:
-            there = ", ".join(self.tools) or "none"
+            there = ", ".join(with_.tools) or "none"
             return _told(call, f"failed (unknown_tool): there is no tool {call.name!r}, there are: {there}")
         if talk.granted.get(place):
             return _told(call, f"failed (rejected): {talk.granted[place]}")

@@ -34,7 +34,7 @@ INLINE: Final = "document:"
 """How the target of a run begins whose document is no file: JSON text follows."""
 
 READY: Final[Mapping[str, str]] = {
-    name: f"ripresa.steps.documents:{name}" for name in ("llm", "http", "shell", "python", "cli_agent")
+    name: f"ripresa.steps.documents:{name}" for name in ("llm", "http", "shell", "python", "cli_agent", "mcp", "agent")
 }
 """The ready-made step types, with where each of them is; looked for when a document names it."""
 

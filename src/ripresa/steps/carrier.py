@@ -16,6 +16,10 @@ from .guard import Guard
 
 _LOGGER: Final = "httpx2"
 
+FEW: Final = httpx2.Limits(max_connections=4, max_keepalive_connections=0)
+MANY: Final = httpx2.Limits(max_connections=64, max_keepalive_connections=8)
+"""How many connections there may be: for the calls of one step, and for all that use one MCP server."""
+
 
 class CalledURL(httpx2.URL):
     """A URL that was called from here."""
@@ -24,8 +28,7 @@ class CalledURL(httpx2.URL):
 class Guarded(httpx2.AsyncHTTPTransport):
     """Goes to a checked address of the host; the host itself stays in the request and in the certificate."""
 
-    def __init__(self, guard: Guard, context: ssl.SSLContext) -> None:
-        limits = httpx2.Limits(max_connections=4, max_keepalive_connections=0)
+    def __init__(self, guard: Guard, context: ssl.SSLContext, limits: httpx2.Limits) -> None:
         super().__init__(verify=context, trust_env=False, limits=limits)
         self._guard = guard
         logging.getLogger(_LOGGER).addFilter(without_query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Annotated, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import Unpack
@@ -23,9 +23,14 @@ from .credentials import has_credentials, read_credentials
 from .forms import Form
 from .gateway import DEFAULT
 from .llm import PATIENT, Question, answered
+from .making import StepOptions
 from .programs import ShellOptions
 from .programs import python as _python
 from .programs import shell as _shell
+from .secret import Secret
+
+if TYPE_CHECKING:
+    from ..agents.mcp_server import McpServer
 
 
 def _is_schema(given: dict[str, Any]) -> dict[str, Any]:
@@ -128,8 +133,94 @@ def _cli_agent_step(dialect: str = "kilo", **options: Unpack[AgentOptions]) -> A
     return _cli_agent(dialect, **options)
 
 
+def _mcp_step(
+    server: dict[str, Any],
+    tool: str,
+    arguments: dict[str, Any] = {},  # noqa: B006 - never changed
+    **options: Unpack[StepOptions],
+) -> Any:
+    """A step that calls a tool of an MCP server; the value that it is given, an object, is added to the arguments."""
+    found = server_of(server)
+    refuse("mcp", "approval is for agents: put an approval before the step" if found.asks else None, where=found.name)
+    return found.step(tool, arguments=arguments, input=cast("type[Any]", dict[str, Any] | None), **options)
+
+
+def _agent_step(  # noqa: PLR0913 - every key of its config
+    instructions: str,
+    tools: list[dict[str, Any]] = [],  # noqa: B006 - never changed
+    role: str = "",
+    model: str = DEFAULT,
+    fallback: list[str] = [],  # noqa: B006 - never changed
+    output: dict[str, Any] | None = None,
+    permissions: list[str] = [],  # noqa: B006 - never changed
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    turns: int = 20,
+    calls: int | None = None,
+    name: str = "agent",
+) -> Any:
+    """An agent whose tools are those of MCP servers; it is given the value."""
+    from ..agents.agent import Agent
+    from ..agents.turns import AgentBounds
+
+    servers = [server_of(each) for each in tools]
+    asks = ", ".join(each.name for each in servers if each.asks)
+    refuse("agent", f"approval of {asks} needs code: supervised(Agent(...))" if asks else None)
+    return Agent(
+        name,
+        input=cast("type[Any]", Any),
+        output=str if output is None else schema_type(output),
+        model=model,
+        fallback=fallback,
+        role=role,
+        instructions=instructions,
+        tools=servers,
+        permissions=permissions,
+        bounds=AgentBounds(turns, calls),
+        temperature=temperature,
+        max_tokens=max_tokens,
+    )
+
+
+def server_of(data: Any) -> McpServer:
+    """An MCP server as a document describes it: the options of `McpServer` with its `name`.
+
+    A value of `env` and `headers` may be `{secret: "env:NAME"}`. Raises `InvalidConfig`.
+    """
+    from ..agents.mcp_server import McpServer
+
+    if not isinstance(data, dict):
+        raise InvalidConfig(f"an MCP server is {data!r}, must be an object with command or url", op="mcp")
+    given = cast("dict[str, Any]", data)
+    unknown = sorted(set(given) - SERVER_KEYS)
+    refuse("mcp", f"an MCP server has no {', '.join(unknown)}" if unknown else None)
+    options = {key: value for key, value in given.items() if key != "name"}
+    for key in ("env", "headers"):
+        if isinstance(options.get(key), dict):
+            options[key] = {each: _secret(value) for each, value in options[key].items()}
+    return McpServer(str(given.get("name", "mcp")), **options)
+
+
+def _secret(value: Any) -> Any:
+    if isinstance(value, dict):
+        found = cast("dict[str, Any]", value)
+        if set(found) == {"secret"}:
+            return Secret(str(found["secret"]))
+    return cast("Any", value)
+
+
+SERVER_KEYS: Final = frozenset(
+    (
+        "name", "command", "cwd", "env", "pass_env", "grace", "url", "headers", "allow_hosts", "allow", "deny",
+        "prefix", "trust", "effects", "permission", "approval", "timeout", "retry", "patience",
+    )
+)  # fmt: skip
+"""What a document may say of an MCP server."""
+
 http: Final = Maker(_http_step)
 public_http: Final = Maker(_public_http_step)
 shell: Final = Maker(_shell_step)
 python: Final = Maker(_python_step)
 cli_agent: Final = Maker(_cli_agent_step)
+mcp: Final = Maker(_mcp_step)
+agent: Final = Maker(_agent_step)

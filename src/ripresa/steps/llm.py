@@ -24,7 +24,7 @@ from .template import Template, fields_of, unknown_places
 
 if TYPE_CHECKING:
     from ..agents.memory import Memory
-    from ..agents.tools import Tools
+    from ..agents.tools import Given, Tools
     from ..agents.turns import Talker
 
 A = TypeVar("A")
@@ -49,17 +49,16 @@ class Question:
     memory: Memory | None = None
 
 
-def _question(
-    name: str, voice: Voice, output: Any, tools: Sequence[Step[..., Any] | str], toolbox: Tools | None
-) -> Question:
+def _question(name: str, voice: Voice, output: Any, tools: Sequence[Given], toolbox: Tools | None) -> Question:
     form = None if output is str else Form(output)
     if tools in ((), []):
         return Question(voice, form)
-    from ..agents.tools import allowed_tools
+    from ..agents.tools import given_tools
     from ..agents.turns import AgentBounds, Talker
 
-    talker = Talker(name, voice, allowed_tools(tools, toolbox, (), name), form, AgentBounds(), Options("model"))
-    asking = ", ".join(sorted(talker.asking))
+    found, sources = given_tools(tools, toolbox, (), name)
+    talker = Talker(name, voice, found, form, AgentBounds(), Options("model"), sources)
+    asking = ", ".join((*sorted(talker.known.asking), *(source.name for source in sources if source.asks)))
     refuse(
         "llm",
         f"tools has {asking}, which people are asked about: make it an Agent, and supervised" if asking else None,
@@ -119,7 +118,7 @@ def llm(
     temperature: float | None = ...,
     max_tokens: int | None = ...,
     stream: bool = ...,
-    tools: Sequence[Step[..., Any] | str] = ...,
+    tools: Sequence[Given] = ...,
     toolbox: Tools | None = ...,
     memory: Memory | None = ...,
     name: str = ...,
@@ -142,7 +141,7 @@ def llm(
     temperature: float | None = ...,
     max_tokens: int | None = ...,
     stream: bool = ...,
-    tools: Sequence[Step[..., Any] | str] = ...,
+    tools: Sequence[Given] = ...,
     toolbox: Tools | None = ...,
     memory: Memory | None = ...,
     name: str = ...,
@@ -165,7 +164,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     temperature: float | None = None,
     max_tokens: int | None = None,
     stream: bool = False,
-    tools: Sequence[Step[..., Any] | str] = (),
+    tools: Sequence[Given] = (),
     toolbox: Tools | None = None,
     memory: Memory | None = None,
     name: str = "llm",
@@ -239,7 +238,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     temperature: float | None = None,
     max_tokens: int | None = None,
     stream: bool = False,
-    tools: Sequence[Step[..., Any] | str] = (),
+    tools: Sequence[Given] = (),
     toolbox: Tools | None = None,
     memory: Memory | None = None,
     name: str | None = None,

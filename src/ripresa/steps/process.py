@@ -139,6 +139,10 @@ class Process:
         for transport in self._transports:
             if not transport.is_closing():
                 transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
+        pipes = self._process.stdin, self._process.stdout, self._process.stderr
+        for pipe in pipes[len(self._transports) :]:  # connecting them was interrupted
+            if pipe is not None:
+                pipe.close()
         os.close(self._lifeline)
         if hurried is not None:
             raise hurried

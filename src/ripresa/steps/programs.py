@@ -86,7 +86,7 @@ def shell(*argv: str, returns: Any = Completed, **options: Any) -> Any:
     `InvalidConfig`.
     """
     every, own = divided(options)
-    refuse("shell", *_bad_argv(argv))
+    refuse("shell", *bad_argv(argv))
     settings = _settings("shell", own)
     every.setdefault("name", own_name("shell", Path(argv[0]).name))
     return _program_step(argv, settings, returns, every)
@@ -105,7 +105,7 @@ def python(script: str | Path, *args: str, returns: Any = Completed, **options: 
     every, own = divided(options)
     code = ("-c", script) if isinstance(script, str) else (os.path.abspath(script),)
     argv = (sys.executable, "-I", *code, *args)
-    refuse("python", *_bad_argv(argv), "script is '', must be a text or a Path" if script == "" else None)
+    refuse("python", *bad_argv(argv), "script is '', must be a text or a Path" if script == "" else None)
     settings = _settings("python", own)
     every.setdefault("name", own_name("python", "python" if isinstance(script, str) else script.stem))
     return _program_step(argv, settings, returns, every)
@@ -144,7 +144,7 @@ def _settings(op: str, given: dict[str, Any]) -> Settings:
         f"there is no option {', '.join(unknown)}" if unknown else None,
         bad_count(given.get("max_output", 1), "max_output"),
         *(_bad_statuses(given.get(name, ()), name) for name in ("ok", "final")),
-        *_bad_variables(given.get("env", {}), given.get("pass_env", ())),
+        *bad_variables(given.get("env", {}), given.get("pass_env", ())),
     )
     fixed = dict(given)
     for name in ("ok", "final", "pass_env"):
@@ -161,7 +161,8 @@ def _settings(op: str, given: dict[str, Any]) -> Settings:
     return Settings(**fixed)
 
 
-def _bad_argv(argv: tuple[Any, ...]) -> list[str]:
+def bad_argv(argv: tuple[Any, ...]) -> list[str]:
+    """What is wrong with a program and its arguments."""
     if not argv or argv[0] == "":
         return ["argv is empty, must name a program"]
     return [f"argv has {each!r}, must be texts without \\0" for each in argv if not _is_argument(each)]
@@ -177,7 +178,8 @@ def _bad_statuses(value: Any, name: str) -> str | None:
     return None if good else f"{name} is {value!r}, must be exit statuses from 0 to 255 (a signal is negative)"
 
 
-def _bad_variables(env: Any, passed: Any) -> list[str]:
+def bad_variables(env: Any, passed: Any) -> list[str]:
+    """What is wrong with variables that a program is given, and with the names of those that are passed on."""
     if not isinstance(env, Mapping) or isinstance(passed, str):
         return ["env must be a mapping, and pass_env a list of names"]
     given = cast("Mapping[object, object]", env)

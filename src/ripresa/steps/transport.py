@@ -44,11 +44,14 @@ def bad_ca(ca: Any) -> str | None:
 
 
 @asynccontextmanager
-async def client(guard: Guard, patience: float, ca: str = "") -> AsyncGenerator[httpx2.AsyncClient, None]:
+async def client(
+    guard: Guard, patience: float, ca: str = "", *, streams: bool = False
+) -> AsyncGenerator[httpx2.AsyncClient, None]:
     """A client that calls nothing that the guard refuses, follows no redirect, and takes no proxy of the environment.
 
     `patience` is how many seconds it waits for a connection, and for each piece of an answer; `ca` is a file of the
-    authorities whose certificates are trusted instead of the usual ones.
+    authorities whose certificates are trusted instead of the usual ones. Where it `streams` a service may say nothing
+    for as long as it likes, and connections are kept for the next request.
     """
     try:
         import httpx2
@@ -60,10 +63,12 @@ async def client(guard: Guard, patience: float, ca: str = "") -> AsyncGenerator[
             hint="pip install 'ripresa[http]'",
         ) from None
 
-    from .carrier import Guarded
+    from .carrier import FEW, MANY, Guarded
 
+    timeout = httpx2.Timeout(patience, read=None) if streams else httpx2.Timeout(patience)
+    carrier = Guarded(guard, context_of(ca), MANY if streams else FEW)
     async with httpx2.AsyncClient(
-        transport=Guarded(guard, context_of(ca)), timeout=patience, follow_redirects=False, trust_env=False
+        transport=carrier, timeout=timeout, follow_redirects=False, trust_env=False
     ) as opened:
         yield opened
 
