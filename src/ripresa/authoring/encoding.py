@@ -42,6 +42,19 @@ def _adapter(kind: Any) -> Any:
         ) from error
 
 
+@lru_cache(maxsize=4096)
+def _known_validator(kind: Any) -> Any:
+    return adapter(kind).validator
+
+
+def _validator(kind: Any) -> Any:
+    """What validates by an annotation, made once."""
+    try:
+        return _known_validator(kind)
+    except TypeError:  # an unhashable annotation
+        return adapter(kind).validator
+
+
 def adapter(kind: Any) -> Any:
     """Pydantic's `TypeAdapter` of an annotation, made once.
 
@@ -76,14 +89,14 @@ def decode(text: bytes, kind: Any = Any, *, where: str = "", code: str = "invali
     if kind is Any:
         return from_json(text)
     try:
-        return adapter(kind).validator.validate_json(text)
+        return _validator(kind).validate_json(text)
     except ValidationError as error:
         raise InvalidValue(_explain(error), code=code, where=where) from error
 
 
 def _validated(value: object, kind: Any, where: str, code: str) -> object:
     try:
-        return adapter(kind).validator.validate_python(value)
+        return _validator(kind).validate_python(value)
     except ValidationError as error:
         raise InvalidValue(_explain(error), code=code, where=where) from error
 

@@ -106,6 +106,11 @@ class Step(Generic[P, R_co]):
         """Whether calling the function gives a coroutine."""
         return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(getattr(self.fn, "__call__", None))  # noqa: B004
 
+    @cached_property
+    def in_loop(self) -> bool:
+        """Whether the function runs in the event loop itself."""
+        return self.is_async and self.options.executor == "auto"
+
     def with_(  # noqa: PLR0913 - every option of a step, by keyword
         self,
         *,

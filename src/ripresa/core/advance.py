@@ -103,7 +103,7 @@ def advance(state: RunState, fact: Fact) -> Step:
     the run does not wait for leaves `seq` as it is and must not be kept. Raises `IllegalTransition` for a request
     that the run's status forbids; then nothing has changed.
     """
-    if isinstance(fact, _REQUESTS):
+    if type(fact) in _REQUESTS:
         _check(state, fact)
     if not accepts(state, fact):
         return [], []
@@ -126,26 +126,12 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
         return isinstance(fact, Requested | Intercepted) and fact.point == "rollback"
     if state.status == "created":
         return isinstance(fact, RunStarted | Migrated)
+    if isinstance(fact, _OF_ATTEMPTS):
+        frame = state.frames.get(fact.path)
+        return isinstance(frame, CallFrame) and _under_way(frame, fact.attempt)
     match fact:
         case Intercepted():
             return gates.is_awaited(state, fact.path, fact.point)
-        case (
-            StepCompleted()
-            | StepFailed()
-            | AttemptLost()
-            | CallRecorded()
-            | CallStarted()
-            | CallFailed()
-            | StepStarted()
-            | StepReused()
-            | Reported()
-        ):
-            frame = state.frames.get(fact.path)
-            return (
-                isinstance(frame, CallFrame)
-                and frame.attempt == fact.attempt
-                and (frame.phase == OPEN or frame.phase == CANCELLING)
-            )
         case Answered() | AnswerFailed() | StateGiven() | StateMerged() | Dispatched():
             return _waits_for_answer(state, fact)
         case StateEdited():
@@ -304,20 +290,35 @@ RunFact: TypeAlias = (
 )
 """Facts about no place in particular."""
 
-_REQUESTS: Final = (
-    RunStarted,
-    RunReopened,
-    CancelRequested,
-    TerminateRequested,
-    PauseRequested,
-    ContinueRequested,
-    RolledBack,
-    RunForked,
-    Migrated,
-    Requested,
-    UndoRequested,
+_REQUESTS: Final[frozenset[type[Any]]] = frozenset(
+    {
+        RunStarted,
+        RunReopened,
+        CancelRequested,
+        TerminateRequested,
+        PauseRequested,
+        ContinueRequested,
+        RolledBack,
+        RunForked,
+        Migrated,
+        Requested,
+        UndoRequested,
+    }
 )
 """Facts that the run's status may forbid."""
+
+_OF_ATTEMPTS: Final = (
+    StepCompleted,
+    StepFailed,
+    AttemptLost,
+    CallRecorded,
+    CallStarted,
+    CallFailed,
+    StepStarted,
+    StepReused,
+    Reported,
+)
+"""Facts of an attempt that is under way."""
 
 
 def _check(state: RunState, fact: Fact) -> None:
@@ -351,10 +352,10 @@ def _check(state: RunState, fact: Fact) -> None:
 
 def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fact
     match fact:
-        case Intercepted():
-            _hooks(state, fact)
         case StepCompleted() | StepReused():
             _completed(state, fact)
+        case Intercepted():
+            _hooks(state, fact)
         case Asked():
             _dynamic(state, fact.path).asked(state, state.frames[fact.path], fact)
         case Answered():

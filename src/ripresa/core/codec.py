@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final, cast, get_args
 
@@ -62,16 +62,18 @@ class _Layout:
         self.is_fact = "at" in annotations
         names = [name for name in annotations if name != "at"]
         self.names = names
-        self.getter: Any = attrgetter(*names) if len(names) > 1 else None
+        self.read: Callable[[Any], tuple[Any, ...]] = attrgetter(*names) if len(names) > 1 else self._read
+        """The values of its fields."""
         self.special = tuple(
             (index, _KINDS[annotations[name]]) for index, name in enumerate(names, 1) if annotations[name] in _KINDS
         )
         self.writes = next((index for index, name in enumerate(names, 1) if annotations[name] == _WRITES), 0)
+        self.is_plain = not self.special and not self.writes
         self.says_reads = names[-1:] == ["reads"]
 
-    def read(self, event: Any) -> tuple[Any, ...]:
-        """The values of its fields."""
-        return self.getter(event) if self.getter else tuple(getattr(event, name) for name in self.names)
+    def _read(self, event: Any) -> tuple[Any, ...]:
+        """The values of no field, or of one."""
+        return tuple(getattr(event, name) for name in self.names)
 
 
 _LAYOUTS: Final = {kind: _Layout(kind) for kind in EVENTS.values()}
@@ -161,7 +163,7 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:  # noqa: C901 - on
 
 
 def _line(value: Value, lines: list[bytes]) -> int:
-    lines.append(encode_value(value))
+    lines.append(value if isinstance(value, bytes) else encode_value(value))
     return len(lines) - 1
 
 
@@ -280,22 +282,25 @@ def encode_events(events: Iterable[Event], at: int = 0) -> bytes:
     lines: list[bytes] = []
     for event in events:
         layout = _LAYOUTS[type(event)]
-        moment: int = getattr(event, "at", at)
-        if moment != at:
-            at = moment
+        if layout.is_fact and event.at != at:  # type: ignore[union-attr]
+            at = event.at  # type: ignore[union-attr]
             head.append(at)
-        if type(event) is Intercepted and _says_nothing(event):
-            head.append([layout.name, event.path, event.point, event.answer])
-            continue
-        item = [layout.name, *layout.read(event)]
-        for index, kind in layout.special:
-            item[index] = _write(kind, item[index], lines)
-        if layout.writes:
-            if layout.says_reads and not item[-1]:
-                del item[-1]
-            _put_writes(item, layout.writes, lines)
-        head.append(item)
+        head.append((layout.name, *layout.read(event)) if layout.is_plain else _item(layout, event, lines))
     return b"\n".join((_encode(head), *lines))
+
+
+def _item(layout: _Layout, event: Event, lines: list[bytes]) -> list[Any]:
+    """An event some of whose fields are not plain."""
+    if type(event) is Intercepted and _says_nothing(event):
+        return [layout.name, event.path, event.point, event.answer]
+    item: list[Any] = [layout.name, *layout.read(event)]
+    for index, kind in layout.special:
+        item[index] = _line(item[index], lines) if kind == "value" else _write(kind, item[index], lines)
+    if layout.writes:
+        if layout.says_reads and not item[-1]:
+            del item[-1]
+        _put_writes(item, layout.writes, lines)
+    return item
 
 
 def _says_nothing(event: Intercepted) -> bool:

@@ -88,7 +88,7 @@ class CallFrame(Frame):
     )
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
-        super().__init__(path, node, parent, key, input)
+        Frame.__init__(self, path, node, parent, key, input)
         self.attempt = 1
         self.base = 1
         self.due = 0

@@ -417,24 +417,40 @@ def bound_at(driver: Driver, frame: CallFrame) -> Bound:
     return Bound(found, Named(found.parameters))
 
 
-async def attempt(running: Running, *, afresh: bool = False) -> Fact:
+def attempt(running: Running, *, afresh: bool = False) -> Awaitable[Fact]:
     """Run one attempt to its end; what happened, as a fact. `afresh` does not look for a cached result."""
     driver, options = running.driver, running.bound.step.options
     running.started = True
     if running.cancelling or driver.stopping:
-        return stopped(running)
+        return _never(running)
     if options.cache is not None and not afresh:
-        return await _cached(running, options.cache)
+        return _cached(running, options.cache)
+    child = driver.engine.processes.slot if options.executor == "process" else None
+    if child is None and options.pool is None and not driver.engine.slots.needed(driver.slot, options.concurrency):
+        return _run(running)
+    return _admitted(running, child)
+
+
+async def _never(running: Running) -> Fact:
+    """An attempt that was stopped before it began."""
+    return stopped(running)
+
+
+async def _admitted(running: Running, child: asyncio.Semaphore | None) -> Fact:
+    """Run an attempt when it has its slots, and a child process if it needs one."""
+    driver, options = running.driver, running.bound.step.options
     try:
-        child = driver.engine.processes.slot if options.executor == "process" else None
-        if child is None and options.pool is None and not driver.engine.slots.needed(driver.slot, options.concurrency):
-            return await _run(running)
         async with driver.engine.slots.take(driver.slot, options.name, options.concurrency, child):
             return await (_run(running) if options.pool is None else _pooled(running, options.pool))
     except asyncio.CancelledError:
-        if driver.engine.is_torn_down and not driver.stopping:
+        if _is_torn_down(running):
             raise
         return stopped(running)
+
+
+def _is_torn_down(running: Running) -> bool:
+    """Whether an attempt is cancelled because the event loop ends, and nobody will record anything."""
+    return running.driver.engine.is_torn_down and not running.driver.stopping
 
 
 async def _cached(running: Running, cache: Cache) -> Fact:
@@ -471,8 +487,8 @@ async def _refused(budget: Budget, running: Running) -> Fact | None:
 
 
 async def _run(running: Running, hold: Hold | None = None) -> Fact:
-    driver, clock, path, number = running.driver, running.driver.clock, running.path, running.number
-    options = running.bound.step.options
+    driver, path, number, step = running.driver, running.path, running.number, running.bound.step
+    clock, options = driver.clock, step.options
     refused = None if driver.budget is None else await _refused(driver.budget, running)
     if refused is not None:
         return refused
@@ -482,30 +498,40 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
         await driver.durable(StepStarted(clock.now(), path, number))
     limit: asyncio.Timeout | None = None
     try:
-        if options.timeout is None:
-            text = await _called(running, hold)
-        else:
+        if options.timeout is not None:
             async with time_limit(clock, options.timeout) as limit:
                 text = await _called(running, hold)
+        elif step.in_loop and type(running.frame) is CallFrame:
+            text = encode(await _in_loop(running, hold), step.parameters.returns, where=path)
+        else:
+            text = await _called(running, hold)
         if running.report is not None and running.report.unstored:
             await running.report.store()
         if driver.state.shared is None:
             return StepCompleted(clock.now(), path, number, driver.keeper.keep(text))
         writes, seen = _written(running), running.seen()
         return StepCompleted(clock.now(), path, number, driver.keeper.keep(text), writes, seen)
-    except RipresaError as error:
-        if error.code == "limit_exceeded" and running.refused is not None and options.effect != "irreversible":
-            return running.refused
-        unknown = options.effect == "irreversible" and getattr(error, "unknown", False)
-        return lost(running, "process_died") if unknown or error.code == "process_died" else failed(running, error)
-    except TimeoutError as error:
-        if limit is not None and limit.expired():
-            return lost(running, "timeout")
-        return failed(running, error)
-    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+    except asyncio.CancelledError:
+        if _is_torn_down(running):
+            raise
+        return stopped(running)
+    except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # the border: whatever a step raises is data from here on, `SystemExit` too
-        return failed(running, error)
+        return _raised(running, error, limit)
+
+
+def _raised(running: Running, error: BaseException, limit: asyncio.Timeout | None) -> Fact:
+    """What it is that an attempt raised this."""
+    if isinstance(error, RipresaError):
+        irreversible = running.step.options.effect == "irreversible"
+        if error.code == "limit_exceeded" and running.refused is not None and not irreversible:
+            return running.refused
+        unknown = irreversible and getattr(error, "unknown", False)
+        return lost(running, "process_died") if unknown or error.code == "process_died" else failed(running, error)
+    if isinstance(error, TimeoutError) and limit is not None and limit.expired():
+        return lost(running, "timeout")
+    return failed(running, error)
 
 
 def _written(running: Running) -> tuple[Write, ...]:
@@ -516,8 +542,19 @@ def _written(running: Running) -> tuple[Write, ...]:
     return writes
 
 
+def _in_loop(running: Running, hold: Hold | None) -> Awaitable[Any]:
+    """Call an async step, in context variables of its own."""
+    args, kwargs = running.bound.binding.arguments(running.input, running.reader())
+    variables = copy_variables()
+    enter_step(variables, StepContext(running) if hold is None else Holding(running, (hold,)))
+    return in_context(variables, variables.run(running.bound.step.fn, *args, **kwargs))
+
+
 async def _called(running: Running, hold: Hold | None) -> bytes:
+    """Call a step wherever it belongs."""
     step = running.bound.step
+    if step.in_loop and type(running.frame) is CallFrame:
+        return encode(await _in_loop(running, hold), step.parameters.returns, where=running.path)
     args, kwargs = running.bound.binding.arguments(running.input, running.reader())
     if step.options.executor != "auto":
         elsewhere = _in_process if step.options.executor == "process" else _by_executor
@@ -526,13 +563,10 @@ async def _called(running: Running, hold: Hold | None) -> bytes:
         return await _pumped(running, step, args[0])
     variables = copy_variables()
     enter_step(variables, StepContext(running) if hold is None else Holding(running, (hold,)))
-    if step.is_async:
-        result = await in_context(variables, variables.run(step.fn, *args, **kwargs))
-    else:
-        left = partial(late_result, running)
-        result = await running.driver.engine.threads.run(partial(variables.run, step.fn, *args, **kwargs), left)
-        if isawaitable(result):
-            result = await in_context(variables, run_plainly(lambda: result, (), {}))
+    left = partial(late_result, running)
+    result = await running.driver.engine.threads.run(partial(variables.run, step.fn, *args, **kwargs), left)
+    if isawaitable(result):
+        result = await in_context(variables, run_plainly(lambda: result, (), {}))
     return encode(result, step.parameters.returns, where=running.path)
 
 

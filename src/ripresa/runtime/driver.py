@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from .pump import Pump
     from .reuse import Reuse
 
-QUESTIONS: Final = (Ask, Resume, Intercept, Proceed, Share)
+QUESTIONS: Final = frozenset({Ask, Resume, Intercept, Proceed, Share})
 """Commands that are answered at once, in the batch of what caused them."""
 
 LIMITING: Final = frozenset((LimitsSet, SessionEntered))
@@ -164,7 +164,7 @@ class Driver:
         self.fresh = False
         """Whether nothing of what the run wants done can have been begun: it was migrated and not taken up since."""
         self.budget: Budget | None = None
-        self._questions: tuple[type[Command], ...] = QUESTIONS
+        self._questions: frozenset[type[Any]] = QUESTIONS
         self.slot = asyncio.Semaphore(concurrency) if concurrency else None
         self.ended: asyncio.Future[None] = engine.loop.create_future()
         self.failure: Failure | None = None
@@ -471,7 +471,7 @@ class Driver:
             self.shared.extend(self.engine.announce(self.head, self.state.at, first, events))
         asks, more = ASKED in self.state.waiters, self._taken or self.shared or self._moved
         if self.state.status == status and asks == self._asks and not more:
-            return Batch(self.run, first, len(events), row, self.keeper.take())
+            return Batch(self.run, first, len(events), row, self.keeper.take() if self.keeper.blobs else ())
         head = None
         if self.state.status != status or self._moved or asks != self._asks:
             self._asks = asks
@@ -559,7 +559,7 @@ class Driver:
     def take_over(self, reuse: Reuse) -> None:
         """From now on steps are looked up in what another run recorded before they run."""
         self.reuse = reuse
-        self._questions = (*QUESTIONS, RunStep)
+        self._questions = QUESTIONS | {RunStep}
 
     def _step(self, fact: Fact, events: list[Event], effects: list[Command]) -> deque[Any]:
         """Advance by one fact; its questions are given back, to be answered in turn by what is known then."""
@@ -575,7 +575,7 @@ class Driver:
         events.extend(consequences)
         asked = NOTHING
         for command in commands:
-            if isinstance(command, self._questions):
+            if type(command) in self._questions:
                 asked = asked or deque()
                 asked.append(command)
             else:

@@ -61,7 +61,8 @@ class Flight:
         if not running.given_up:
             place = (running.path, running.number)
             self.under_way.pop(place, None)
-            self._driver.began.pop(place, None)
+            if self._driver.began:
+                self._driver.began.pop(place, None)
 
     def interrupt_all(self, *, cancelling: bool = False) -> None:
         """Ask every attempt to stop; `cancelling` says that the run does not want them any more."""

@@ -141,6 +141,11 @@ class MemoryStore:
         run.rows.append(Row(batch.seq, batch.events, batch.row))
         run.next = batch.seq + batch.events
         self.memory.writes += 1
+        if batch.blobs or batch.taken or batch.shared or batch.head is not None:
+            self._keep_beside(run, batch)
+
+    def _keep_beside(self, run: _Run, batch: Batch) -> None:
+        """What goes with the events."""
         for digest, data in batch.blobs:
             self.memory.blobs.setdefault(digest, data)
             self.memory.unused.pop(digest, None)

@@ -45,7 +45,8 @@ class Sequence(Scope[ScopeFrame]):
         if key == len(self.steps):
             run.done(frame, value)
         elif not run.points or not self._stage(run, frame, key, value):
-            run.spawn(frame, self.steps[key], self.steps[key].name, key, value)
+            node = self.steps[key]
+            run.spawn(frame, node, node.name, key, value)
 
     @override
     def intercepted(self, run: RunState, frame: ScopeFrame, gate: Gate, fact: Intercepted) -> None:
