@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -30,27 +29,20 @@ from ..context import (
     holding,
     within,
 )
-from ..core.advance import accepts
-from ..core.commands import CancelStep, RunStep
+from ..core.commands import RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import (
     ANY,
-    AttemptLost,
     CallFailed,
     CallRecorded,
     CallStarted,
     Fact,
-    Failure,
-    LateOutcome,
     LimitReached,
-    Reconciled,
     StepCompleted,
-    StepFailed,
     StepStarted,
     Write,
 )
 from ..core.frames import CANCELLING, CallFrame, ScopeFrame, StreamFrame
-from ..core.nodes.call import lost_failure
 from ..core.nodes.compensation import CompensationFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
@@ -59,6 +51,7 @@ from ..errors import RipresaError, StepTimeout, asked_wait
 from ..ports import Work
 from . import caching
 from .clock import sleep, time_limit
+from .endings import failed, late_result, lost, raised, stopped
 from .feed import StepProgressed
 from .functions import moment
 from .reports import Report, reported
@@ -518,20 +511,7 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # the border: whatever a step raises is data from here on, `SystemExit` too
-        return _raised(running, error, limit)
-
-
-def _raised(running: Running, error: BaseException, limit: asyncio.Timeout | None) -> Fact:
-    """What it is that an attempt raised this."""
-    if isinstance(error, RipresaError):
-        irreversible = running.step.options.effect == "irreversible"
-        if error.code == "limit_exceeded" and running.refused is not None and not irreversible:
-            return running.refused
-        unknown = irreversible and getattr(error, "unknown", False)
-        return lost(running, "process_died") if unknown or error.code == "process_died" else failed(running, error)
-    if isinstance(error, TimeoutError) and limit is not None and limit.expired():
-        return lost(running, "timeout")
-    return failed(running, error)
+        return raised(running, error, limit)
 
 
 def _written(running: Running) -> tuple[Write, ...]:
@@ -631,98 +611,3 @@ def in_context(variables: Variables, coroutine: Coroutine[Any, Any, Any]) -> Gen
                 awaited = run(send, value)
     except StopIteration as stop:
         return stop.value
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from."""
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
-def failed(running: Running, error: BaseException) -> StepFailed | AttemptLost:
-    """The fact that an attempt raised, with the decision whether and when there is another one.
-
-    One that ended because nobody knows what an irreversible call inside it did is not repeated: it waits for who does.
-    """
-    driver = running.driver
-    if running.unknown is not None and running.unknown in _chain(error):
-        return AttemptLost(driver.clock.now(), running.path, running.number, "parked")
-    failure = failure_of(error, running.path, running.number)
-    now = driver.clock.now()
-    retry_at = next_attempt(driver, running.frame, running.step, failure, now)
-    least = now + round(asked_wait(error) * MICROSECONDS)
-    return StepFailed(now, running.path, running.number, failure, max(retry_at, least) if retry_at else 0)
-
-
-def lost(running: Running, reason: str) -> AttemptLost:
-    """The fact that an attempt ended without a report, with the decision whether there is another one."""
-    driver = running.driver
-    fact = lost_attempt(driver, running.frame, running.step, reason, driver.clock.now())
-    if not running.began and running.frame.node.undo is not None:
-        return replace(fact, began=False)
-    return fact
-
-
-def lost_attempt(driver: Driver, frame: CallFrame, step: Step[..., Any], reason: str, now: int) -> AttemptLost:
-    """The same for an attempt that may have run in another process.
-
-    An irreversible step that had begun may have done its work: it waits until somebody says whether it has.
-    """
-    if step.options.effect == "irreversible" and frame.started == frame.attempt and reason != "cancelled":
-        return AttemptLost(now, frame.path, frame.attempt, "parked")
-    if reason == "interrupted":
-        return AttemptLost(now, frame.path, frame.attempt, reason, now + 1)  # due when somebody drives the run again
-    failure = lost_failure(reason, frame.path, frame.attempt)
-    return AttemptLost(now, frame.path, frame.attempt, reason, next_attempt(driver, frame, step, failure, now))
-
-
-def next_attempt(driver: Driver, frame: CallFrame, step: Step[..., Any], failure: Failure, now: int) -> int:
-    """When the next attempt is due (microseconds since 1970), 0 if there is none."""
-    tries = frame.attempt - frame.base + 1
-    spread = spread_of(driver.state.seed, frame.path, frame.attempt)
-    wait = retry_after(step.options.retry, tries, failure, spread)
-    return 0 if wait is None else now + round(wait * MICROSECONDS)
-
-
-def stopped(running: Running) -> Fact:
-    """An attempt was cancelled: because the run asked for it, because the engine stops, or by the step's own doing."""
-    if running.cancelling:
-        return lost(running, "cancelled")
-    if running.driver.stopping:
-        return lost(running, "interrupted")
-    return failed(running, RipresaError("the step cancelled itself", code="cancelled", where=running.path))
-
-
-def late_result(running: Running, result: Any) -> None:
-    """A thread that was left to itself has returned; what it did counts if it can be undone, or if nobody knew it."""
-    try:
-        text = encode(result, running.step.parameters.returns, where=running.path)
-    except RipresaError:  # then nobody knows what it did, as before
-        return
-    _tell_late(running, text)
-
-
-def late(running: Running, fact: Fact) -> None:
-    """An attempt that had been given up ended after all: tell the run what it returned, if that is news to it."""
-    if isinstance(fact, StepCompleted):
-        _tell_late(running, fact.output)
-
-
-def _tell_late(running: Running, output: Value) -> None:
-    driver, now = running.driver, running.driver.clock.now()
-    facts: tuple[LateOutcome | Reconciled, ...] = (
-        LateOutcome(now, running.path, running.number, output, running.frame.generation),
-        Reconciled(now, running.path, running.number, "completed", output, by="late report"),
-    )
-    for fact in facts[: 1 if driver.state.shared is not None else 2]:  # what it wrote to the state is lost
-        if accepts(driver.state, fact):
-            kept = driver.keeper.keep(output) if isinstance(output, bytes) else output
-            driver.deliver_if_driven(replace(fact, output=kept))
-
-
-def never_began(driver: Driver, command: CancelStep) -> AttemptLost:
-    """The fact that an attempt was cancelled which nobody has in flight."""
-    frame = driver.state.frames.get(command.path)
-    undoable = frame is not None and frame.node.undo is not None
-    return AttemptLost(driver.clock.now(), command.path, command.attempt, "cancelled", began=not undoable)

@@ -57,7 +57,8 @@ from ..ports import Batch, RunHead, Shared, Written
 from . import family, hooks, rare
 from .alarms import Alarms
 from .asking import answered
-from .attempts import Running, attempt, late
+from .attempts import Running, attempt
+from .endings import late
 from .feed import Notice, StepBegan
 from .flight import Flight, Place
 from .functions import Functions

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..core.commands import CancelStep
 from ..core.events import Fact
 from ..errors import RipresaError
-from .attempts import Running, attempt, late, never_began, stopped
+from .attempts import Running, attempt
+from .endings import late, never_began, stopped
 
 if TYPE_CHECKING:
     from .driver import Driver

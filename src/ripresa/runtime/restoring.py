@@ -34,8 +34,9 @@ from ..core.replay import feed, started_of, steps
 from ..core.state import RunState
 from ..errors import DefinitionChanged
 from ..ports import RunHead
-from .attempts import bound_at, lost_attempt
+from .attempts import bound_at
 from .driver import Driver, Mail
+from .endings import lost_attempt
 
 if TYPE_CHECKING:
     from .engine import Engine
