@@ -1,18 +1,15 @@
-"""An agent looks things up and writes a report; it may send it only when a person agrees. Without a network.
+"""An agent looks things up and writes a report; it may send it only when a person agrees.
 
-python examples/agent.py
-
-With a real model: OPENAI_API_KEY=... RIPRESA_MODELS_DEFAULT=openai:gpt-4o python examples/agent.py
+python examples/agent.py          # with a real model: OPENAI_API_KEY=... or ANTHROPIC_API_KEY=...
 """
 
 import asyncio
-import os
 
 from pydantic import BaseModel
 
 from ripresa import Agent, App, supervised, tool
 from ripresa.testing.answers import use, value
-from ripresa.testing.fake_model import FakeModel
+from ripresa.testing.loopback import real_or_scripted
 
 BOOKS = {"tides": "The moon pulls at the sea.", "moon": "It goes round the earth in 27 days."}
 
@@ -52,8 +49,7 @@ SCRIPT = (
 
 
 async def main() -> None:
-    models = {} if "RIPRESA_MODELS_DEFAULT" in os.environ else {"default": FakeModel(*SCRIPT)}
-    async with App("memory:", models=models) as app:
+    async with real_or_scripted(*SCRIPT) as models, App("memory:", models=models) as app:
         handle = await app.start(careful("Why are there tides? Send it to Ann."))
         async for recorded in handle.events():
             if type(recorded.event).__name__ == "ApprovalRequested":
@@ -63,7 +59,7 @@ async def main() -> None:
         await handle.approve(by="bob")
         report = await handle.result()
         print(f"{report.title}: {report.text}")
-        for told in (await handle.status()).interactions:
+        for told in await handle.interactions():
             if told.kind == "call":
                 print(told.sender, "called", told.receiver)
 

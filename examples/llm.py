@@ -1,17 +1,14 @@
-"""Pages are summed up by a model, side by side, and the best one gets a headline. Without a network.
+"""Pages are summed up by a model, side by side, and the best one gets a headline.
 
-python examples/llm.py
-
-With a real model: OPENAI_API_KEY=... RIPRESA_MODELS_DEFAULT=openai:gpt-4o-mini python examples/llm.py
+python examples/llm.py          # with a real model: OPENAI_API_KEY=... or ANTHROPIC_API_KEY=...
 """
 
 import asyncio
-import os
 from dataclasses import dataclass
 
 from ripresa import App, chain, llm, map_each, prompt, step
 from ripresa.testing.answers import Answer, Received, value
-from ripresa.testing.fake_model import FakeModel
+from ripresa.testing.loopback import real_or_scripted
 
 
 @dataclass
@@ -58,8 +55,7 @@ def pretend(request: Received) -> Answer:
 
 
 async def main() -> None:
-    models = {} if "RIPRESA_MODELS_DEFAULT" in os.environ else {"default": FakeModel(*[pretend] * 4)}
-    async with App("memory:", models=models) as app:
+    async with real_or_scripted(*[pretend] * 4) as models, App("memory:", models=models) as app:
         handle = await app.start(digest(PAGES))
         print(await handle.result())
         view = await handle.status()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .agents.memory import Memory
     from .agents.registry import Agents, AgentStatus
     from .agents.supervised import supervised
-    from .agents.teams import handoff, supervisor
+    from .agents.teams import debate, group_chat, handoff, supervisor
     from .agents.telling import tells
     from .agents.tools import Sandbox, Tool, Tools, ToolSource, tool
     from .agents.turns import AgentBounds
@@ -138,7 +138,7 @@ _PLACES = {
     "agents.memory": ("Memory",),
     "agents.registry": ("AgentStatus", "Agents"),
     "agents.supervised": ("supervised",),
-    "agents.teams": ("handoff", "supervisor"),
+    "agents.teams": ("debate", "group_chat", "handoff", "supervisor"),
     "agents.telling": ("tells",),
     "agents.tools": ("Sandbox", "Tool", "ToolSource", "Tools", "tool"),
     "agents.turns": ("AgentBounds",),
@@ -432,6 +432,7 @@ __all__ = [
     "chain",
     "choose",
     "current",
+    "debate",
     "delay",
     "export_document",
     "fallback",
@@ -439,6 +440,7 @@ __all__ = [
     "first_success",
     "fold",
     "for_range",
+    "group_chat",
     "handoff",
     "intercept",
     "is_retryable",

@@ -16,6 +16,8 @@ from ripresa import (
     Said,
     StepContext,
     chain,
+    debate,
+    group_chat,
     handoff,
     step,
     supervised,
@@ -47,6 +49,8 @@ def count(text: str) -> int:
 
 
 anything: Any = 3
+untyped: Any = group_chat
+chair: Any = Agent("chair", input=str, output=str)
 lead = Agent("lead", input=str, output=Report, model="leads", role="an editor")
 researcher = Agent("researcher", input=str, output=str, model="works", role="a researcher")
 editor = Agent("editor", input=str, output=str)
@@ -225,6 +229,99 @@ async def test_an_agent_hears_what_was_said_since_it_spoke() -> None:
     assert model.requests[1].prompt == "echo to talker: a"
 
 
+# --- group chat and debate
+
+
+@step
+async def parrot(meeting: Meeting[str]) -> str:
+    return meeting.said[-1].text if meeting.said else meeting.topic
+
+
+@step
+def counter(meeting: Meeting[str]) -> int:
+    """Count what was said."""
+    return len(meeting.said)
+
+
+async def test_speakers_take_turns_and_hear_everything() -> None:
+    talker = Agent("talker", input=str, output=str)
+    chat = group_chat(talker, parrot, counter, at_most=5, name="chat")
+    model = FakeModel("one", "two")
+    async with App("memory:", models={"default": model}) as app:
+        handle = await app.start(chat("tides"))
+        meeting = await handle.result()
+        assert await told(handle) == [
+            "talker broadcast chat",
+            "parrot broadcast chat",
+            "counter broadcast chat",
+            "talker broadcast chat",
+            "parrot broadcast chat",
+        ]
+    assert meeting.topic == "tides"
+    assert [said.text for said in meeting.said] == ["one", "one", "2", "two", "two"]
+    assert meeting.said[2] == Said("counter", "chat", "2")
+    assert model.requests[1].prompt == "parrot to chat: one\n\ncounter to chat: 2"
+
+
+async def test_a_chat_ends_when_enough_was_said() -> None:
+    chat = group_chat(parrot, counter, until=lambda meeting: "1" in meeting.said[-1].text, at_most=100)
+    meeting = await chat.invoke("x")
+    assert [said.text for said in meeting.said] == ["x", "1"]
+
+
+async def test_a_speaker_that_spoke_last_is_told_to_go_on() -> None:
+    model = FakeModel("one", "two")
+    async with App("memory:", models={"default": model}) as app:
+        await app.run(group_chat(Agent("talker", input=str, output=str), at_most=2)("?"))
+    assert model.requests[1].prompt == "Go on."
+
+
+async def test_a_chair_gives_the_floor_and_ends_the_meeting() -> None:
+    chair = Agent("chair", input=str, output=Report)
+    panel = group_chat(parrot, counter, chair=chair, at_most=2, name="panel")
+    model = FakeModel(hand("counter", "How many?"), hand("parrot", "What?"), final({"text": "enough"}))
+    async with App("memory:", models={"default": model}) as app:
+        handle = await app.start(panel("tides"))
+        assert await handle.result() == Report("enough")
+        assert await told(handle) == [
+            "chair delegate counter",
+            "counter broadcast panel",
+            "chair delegate parrot",
+            "parrot broadcast panel",
+            "chair reply panel",
+        ]
+        assert model.requests[2].prompt == "parrot to panel: What?"
+        model.reply(*[hand("parrot", "And?")] * 3)
+        with pytest.raises(RunFailed) as caught:
+            await app.run(panel("tides"))
+    assert caught.value.failure.code == "too_many_transitions"
+    assert "You are in the chair." in model.requests[0].system
+
+
+async def test_debaters_hear_the_rounds_before_and_a_judge_answers() -> None:
+    @step
+    async def judge(meeting: Meeting[str]) -> list[str]:
+        return [said.text for said in meeting.said]
+
+    fors = Agent("for", input=str, output=str, model="for")
+    against = Agent("against", input=str, output=str, model="against")
+    yes, no = FakeModel("yes", "yes!"), FakeModel("no", "no!")
+    async with App("memory:", models={"for": yes, "against": no}) as app:
+        handle = await app.start(debate(fors, against, judge=judge)("More ports?"))
+        assert await handle.result() == ["yes", "no", "yes!", "no!"]
+        assert (await told(handle))[-1] == "judge reply debate"
+        assert sorted(await told(handle)) == [
+            "against broadcast debate",
+            "against broadcast debate",
+            "for broadcast debate",
+            "for broadcast debate",
+            "judge reply debate",
+        ]
+    assert yes.requests[0].prompt == "More ports?"
+    assert yes.requests[1].prompt == "against to debate: no"
+    assert no.requests[1].messages[0]["content"] == "More ports?\n\nfor to debate: yes"
+
+
 # --- what is told
 
 
@@ -268,6 +365,13 @@ async def double(number: int) -> int:
         (lambda: supervisor(lead, anything), "3"),
         (lambda: handoff(lead), "nobody to hand on to"),
         (lambda: handoff(researcher, editor, at_most=0), "at_most is 0"),
+        (lambda: untyped(at_most=3), "nothing to run|no speakers"),
+        (lambda: group_chat(parrot, at_most=0), "at_most is 0"),
+        (lambda: group_chat(parrot, until=anything, at_most=1), "until is 3"),
+        (lambda: untyped(parrot, at_most=1, chair=chair, until=bool), "chats without a chair"),
+        (lambda: group_chat(at_most=1, chair=chair), "no speakers"),
+        (lambda: debate(parrot, judge=counter), "nobody to debate"),
+        (lambda: debate(parrot, counter, judge=chair, rounds=0), "rounds is 0"),
         (lambda: tells(count, ""), "to is ''"),
         (lambda: tells(count, "a", ""), "kind is ''"),
     ],

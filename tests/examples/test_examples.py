@@ -12,6 +12,9 @@ from tests.cli.program import Terminal, killed, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
+MODELS = {"agent.py", "llm.py"}
+"""See test_models.py."""
+
 SCRIPTS = {
     "programs.py": [
         "8 words, the longest is 'there'",
@@ -31,12 +34,6 @@ SCRIPTS = {
     ],
     "coding_agent.py": ["the diff: +++ b/tide.py", "tide.py: taken", "I went on where I was: Say how", "830 tokens"],
     "approval.py": ["Publish this? {'title': 'tides'", "sent: All about tides"],
-    "llm.py": ["Moon pulls sea", "5 steps, some tokens"],
-    "agent.py": [
-        "Send this report? {'to': 'ann', 'text': 'The moon does it.'}",
-        "Tides: The moon pulls at the sea.",
-        "writer called look_up\nwriter called send",
-    ],
     "updates.py": [
         "Standing(leader='ann', amount=120, left=2)\nStanding(leader='ann', amount=120, left=2)",
         "update_refused: ",
@@ -134,7 +131,7 @@ def test_an_example_runs_by_the_command_line(target: str, terminal: Terminal) ->
 
 
 def test_no_example_is_left_out() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {*SCRIPTS, "survey.py", "document_steps.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*SCRIPTS, *MODELS, "survey.py", "document_steps.py"}
     assert {path.name for path in EXAMPLES.glob("*.yaml")} == {"ask.yaml", "tides.yaml", "triage.yaml"}
 
 

@@ -79,6 +79,7 @@ from ripresa import (
     chain,
     choose,
     current,
+    debate,
     delay,
     export_document,
     fallback,
@@ -86,6 +87,7 @@ from ripresa import (
     first_success,
     fold,
     for_range,
+    group_chat,
     handoff,
     intercept,
     llm,
@@ -774,11 +776,20 @@ class Chief:
 shouts = Agent("shouts", input=str, output=str)
 
 
+@step
+async def attends(meeting: Meeting[Item]) -> int:
+    return len(meeting.said)
+
+
 async def teams(handle: Handle[str]) -> None:
     assert_type(await supervisor(writer, length, Echo())(Item("a")), Asked)
     assert_type(await supervisor(Chief(), length, supervisor(shouts, length))(3), Asked)
     assert_type(await handoff(Chief(), Chief(), at_most=3)(3), Asked)
     assert_type(await handoff(writer, writer)(Item("a")), Asked)
+    assert_type(await group_chat(writer, attends, at_most=5)(Item("a")), Meeting[Item])
+    assert_type(await group_chat(writer, attends, chair=writer, at_most=5)(Item("a")), Asked)
+    assert_type(await debate(writer, attends, judge=attends, rounds=1)(Item("a")), int)
+    assert_type(await debate(writer, attends, judge=writer)(Item("a")), Asked)
     assert_type(await tells(length, "ann", "vote")("x"), int)
     assert_type(await tells(chain(length), "ann")("x"), int)
     assert_type(await handle.interactions(), list[Interaction])

@@ -7,15 +7,15 @@ bounded, and records who sent what to whom.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, overload
 
 from ..authoring.function import Workflow, workflow
-from ..authoring.options import bad_count, check_name, refuse
+from ..authoring.options import bad_count, bad_predicate, check_name, refuse
 from ..authoring.routing import Handoff
 from ..context import Context
 from ..errors import RipresaError
 from .agent import Agent, AgentLike
-from .meeting import Meeting, deciding, is_handoff, members, output_of, topic_of
+from .meeting import Meeting, deciding, is_handoff, members, output_of, speaking, topic_of
 from .telling import Told, telling
 
 A = TypeVar("A")
@@ -26,7 +26,11 @@ T = TypeVar("T")
 Part: TypeAlias = Callable[[A], Awaitable[B]] | AgentLike[A, B]
 """A member that is no `Agent`: a step, a flow, a workflow, or any object with `async run(input, ctx)`."""
 
+Speaker: TypeAlias = Agent[A, Any] | Part[Meeting[A], object]
+"""Somebody who is given the meeting and says something."""
+
 LEAD: Final = "You lead a team. Either give one of its members a task, in full, or give the final answer:"
+FLOOR: Final = "You are in the chair. Either ask one of these to speak, or end the meeting with the final answer:"
 HAND: Final = "Either give the final answer, or hand the matter on to one of these, with all that they need to know:"
 
 
@@ -99,6 +103,100 @@ def handoff(
         raise _endless(name, at_most)
 
     return _team(run, name, topic_of(team[0]), output_of(team[0]))
+
+
+# --- talking to all
+
+
+@overload
+def group_chat(
+    *speakers: Speaker[A], until: Callable[[Meeting[A]], bool] | None = ..., at_most: int, name: str = ...
+) -> Workflow[[A], Meeting[A]]: ...
+@overload
+def group_chat(
+    *speakers: Speaker[A],
+    chair: Agent[A, R] | Part[Meeting[A], Handoff[str] | R],
+    at_most: int,
+    name: str = ...,
+) -> Workflow[[A], R]: ...
+def group_chat(
+    *speakers: Any,
+    chair: Any = None,
+    until: Callable[[Meeting[Any]], bool] | None = None,
+    at_most: int,
+    name: str = "group_chat",
+) -> Workflow[..., Any]:
+    """Speakers who hear everything, one after another.
+
+    Without a `chair` they take turns: `at_most` of them, or until `until` holds (a plain function that only looks at
+    the meeting); the result is the `Meeting`. A `chair` gives the floor to one after the other, as the lead of a
+    `supervisor` does, and ends with its own answer, or fails with `too_many_transitions`. Raises `InvalidConfig`.
+    """
+    found = members((*speakers, *([] if chair is None else [chair])), "group_chat")
+    talking = found if chair is None else found[:-1]
+    refuse(
+        "group_chat",
+        bad_count(at_most, "at_most"),
+        None if talking else "there are no speakers",
+        None if until is None else bad_predicate(until, "until"),
+        None if chair is None or until is None else "until is for chats without a chair, who decides when it ends",
+        where=name,
+    )
+    speak = {each.name: speaking(each, name, "broadcast") for each in talking}
+
+    async def take_turns(ctx: Context, topic: Any) -> Any:
+        meeting, names = Meeting(topic), list(speak)
+        for turn in range(at_most):
+            speaker = names[turn % len(names)]
+            meeting = meeting.says(speaker, name, await speak[speaker](meeting))
+            if until is not None and until(meeting):
+                break
+        return meeting
+
+    if chair is None:
+        topic = topic_of(talking[0])
+        return _team(take_turns, name, topic, Meeting[topic])  # type: ignore[valid-type] # a type that is known here
+    led = deciding(found[-1], {each.name: each.about for each in talking}, FLOOR, _decided(name, "delegate"))
+
+    async def be_led(ctx: Context, topic: Any) -> Any:
+        meeting = Meeting(topic)
+        for left in reversed(range(at_most + 1)):
+            given = await led(meeting)
+            if not is_handoff(given):
+                return given
+            speaker = _known(given.to, speak, name)
+            if left:
+                meeting = meeting.says(found[-1].name, given.to, given.value)
+                meeting = meeting.says(given.to, name, await speaker(meeting))
+        raise _endless(name, at_most)
+
+    return _team(be_led, name, topic_of(found[-1]), output_of(found[-1]))
+
+
+def debate(
+    *debaters: Speaker[A],
+    judge: Agent[A, R] | Part[Meeting[A], R],
+    rounds: int = 2,
+    name: str = "debate",
+) -> Workflow[[A], R]:
+    """Debaters speak side by side, in rounds, each having heard all rounds before; then the judge answers.
+
+    The judge is given the whole `Meeting`. Raises `InvalidConfig`.
+    """
+    *sides, last = members((*debaters, judge), "debate")
+    refuse("debate", bad_count(rounds, "rounds"), None if len(sides) > 1 else "there is nobody to debate", where=name)
+    speak = {each.name: speaking(each, name, "broadcast") for each in sides}
+    judged = speaking(last, name, "reply")
+
+    async def run(ctx: Context, topic: Any) -> Any:
+        meeting = Meeting(topic)
+        for _ in range(rounds):
+            heard = await ctx.gather(*(link(meeting) for link in speak.values()))
+            for speaker, said in zip(speak, heard, strict=True):
+                meeting = meeting.says(speaker, name, said)
+        return await judged(meeting)
+
+    return _team(run, name, topic_of(last), output_of(last))
 
 
 # --- what they share

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from threading import Lock
 from typing import Any, Final
 
 from ..errors import ModelError, RipresaError
@@ -37,8 +37,8 @@ class ProviderModel:
 
     async def answer(self, request: ModelRequest, write: Write) -> ModelAnswer:
         """See `Model`."""
-        if "pydantic_ai" not in sys.modules:  # which takes more than a second: others go on meanwhile
-            await asyncio.to_thread(_imported, "pydantic_ai.direct")
+        if self._model is None:  # the import takes more than a second: others go on meanwhile
+            await asyncio.to_thread(_load)
         exceptions = _imported("pydantic_ai.exceptions")
         model = self._client()
         messages = said_to(request)
@@ -145,6 +145,15 @@ class ProviderModel:
 def _arguments(part: Any) -> str:
     """What a model wrote, as it wrote it: whether that is JSON is for the tool to say."""
     return part.args if isinstance(part.args, str) else str(part.args_as_json_str())
+
+
+_IMPORTING: Final = Lock()
+
+
+def _load() -> None:
+    """Import what asks models, one thread at a time: a module that another thread is importing is only half there."""
+    with _IMPORTING:
+        _imported("pydantic_ai.direct")
 
 
 def _imported(name: str) -> Any:
