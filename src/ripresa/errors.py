@@ -93,6 +93,7 @@ CODES: dict[str, Code] = {
     "secret_missing": Code("a secret is not where its reference says"),
     "executable_missing": Code("a program is not installed, or cannot be run"),
     "process_failed": Code("a program ended with a status that means failure", retryable=True),
+    "task_faulted": Code("a task of an Open Workflow document raised an error, or met one: see its problem details"),
     "no_output": Code("a program said nothing for too long", retryable=True),
     "too_large": Code("an output or answer is larger than is allowed"),
     "http_status": Code("an HTTP service answered with a status that means failure", retryable=True),

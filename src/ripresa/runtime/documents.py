@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from inspect import isclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.document.flow import DocumentFlow
 from ..authoring.document.library import DOCUMENTS, Library, Maker, Reach, Shelf
@@ -22,6 +23,7 @@ from ..authoring.document.source import Document
 from ..authoring.document.text import document_of
 from ..authoring.flow import Runnable
 from ..authoring.hooks import Hook
+from ..authoring.owf.reading import is_open_workflow
 from ..authoring.options import bad_kind, bad_texts, refuse
 from ..authoring.pool import Pool
 from ..authoring.rules import Rule
@@ -29,6 +31,9 @@ from ..authoring.step import Step
 from ..core.conditions import Condition
 from ..errors import RipresaError
 from .targets import find_object, is_own, near_file
+
+if TYPE_CHECKING:
+    from ..steps.open_workflow import Surroundings
 
 INLINE: Final = "document:"
 """How the target of a run begins whose document is no file: JSON text follows."""
@@ -44,6 +49,9 @@ FREE: Final = frozenset((READY["llm"], READY["http"]))
 BOUND: Final[Mapping[str, str]] = {READY["http"]: "ripresa.steps.documents:public_http"}
 """What stands in for those of them that could reach more, where it is not granted by `modules`."""
 
+OPEN_WORKFLOW: Final = "ripresa.steps.open_workflow"
+"""What `modules` grants so that an Open Workflow document may run programs and call what is not public."""
+
 DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition, Maker)
 
 
@@ -53,20 +61,31 @@ def load_document(
     *,
     library: Library | None = None,
     modules: Iterable[str] | None = None,
+    surroundings: Surroundings | None = None,
 ) -> DocumentFlow:
     """The workflow that a document is: a YAML or JSON file, or plain data.
 
     `library` are the step types that it may name beside the ready-made ones; `modules` are those from which its
-    targets may import, as names or globs (`[]`: none; without a word any). Raises `InvalidWorkflow` with everything
+    targets may import, as names or globs (`[]`: none; without a word any). A document of the Open Workflow
+    Specification is known by its head; `surroundings` are what it may reach. Raises `InvalidWorkflow` with everything
     that is wrong with it, each with line and column; `RipresaError(unknown_target)` if there is no such file.
     """
     refuse("load_document", bad_kind(source, "source", (str, os.PathLike, Mapping), "the path of a file or a mapping"))
-    allowed = modules_of(modules, "load_document")
+    given = Given(library, modules_of(modules, "load_document"), surroundings)
     if isinstance(source, Mapping):
-        flow = _loaded(Document(dict(source)), Path.cwd(), library, allowed)
+        flow = _loaded(Document(dict(source)), Path.cwd(), given)
         flow.__dict__["_target"] = _inline(source)
         return flow
-    return _from_file(source, library, allowed, ())
+    return _from_file(source, given, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a document is loaded with."""
+
+    library: Library | None
+    modules: tuple[str, ...] | None
+    surroundings: Surroundings | None = None
 
 
 def modules_of(modules: Iterable[str] | None, op: str) -> tuple[str, ...] | None:
@@ -78,13 +97,11 @@ def modules_of(modules: Iterable[str] | None, op: str) -> tuple[str, ...] | None
     return tuple(allowed)
 
 
-def _from_file(
-    source: str | os.PathLike[str], library: Library | None, modules: tuple[str, ...] | None, around: tuple[Path, ...]
-) -> DocumentFlow:
+def _from_file(source: str | os.PathLike[str], given: Given, around: tuple[Path, ...]) -> DocumentFlow:
     path = Path(source).expanduser().resolve()
     if path in around:
         raise _refused(str(source), "it holds itself")
-    flow = _loaded(_read(path, str(source)), path.parent, library, modules, (*around, path))
+    flow = _loaded(_read(path, str(source)), path.parent, given, (*around, path))
     flow.__dict__["_target"] = str(path)
     return flow
 
@@ -120,16 +137,19 @@ def _read(path: Path, shown: str) -> Document:
     return document_of(text, shown)
 
 
-def _loaded(
-    document: Document,
-    folder: Path,
-    library: Library | None,
-    modules: tuple[str, ...] | None,
-    around: tuple[Path, ...] = (),
-) -> DocumentFlow:
-    known = library or Library()
-    reach = reaching(folder, modules, known, around)
+def _loaded(document: Document, folder: Path, given: Given, around: tuple[Path, ...] = ()) -> DocumentFlow:
+    if is_open_workflow(document.data):
+        from .open_workflow import open_workflow
+
+        return open_workflow(document, folder, given.surroundings, free=_may(OPEN_WORKFLOW, given.modules))
+    known = given.library or Library()
+    reach = reaching(folder, given.modules, known, around)
     return flow_of(document, lambda types: Shelf(known, reach, READY, types))
+
+
+def _may(place: str, modules: tuple[str, ...] | None) -> bool:
+    """Whether a document may import from a place."""
+    return modules is None or any(fnmatchcase(place, pattern) for pattern in modules)
 
 
 def reaching(
@@ -141,11 +161,11 @@ def reaching(
         if target.lower().endswith(DOCUMENTS):
             if modules is not None and not _is_near(folder / target, target, modules, around):
                 raise _refused(target, "documents may not reach this file here")
-            return _from_file(folder / target, library, modules, around)
+            return _from_file(folder / target, Given(library, modules), around)
         place, _, name = target.rpartition(":")
         if place.endswith(".py"):
             place = os.path.normpath(place)  # a pattern is about the file that it leads to, not how it goes there
-        if modules is not None and not any(fnmatchcase(place, pattern) for pattern in modules):
+        if not _may(place, modules):
             if target not in FREE:
                 raise _refused(target, f"documents may not import {place!r} here")
             target = BOUND.get(target, target)

@@ -1,0 +1,52 @@
+"""Lengths of time as documents write them: ISO 8601, or their parts by name; in microseconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from ...core.durations import MICROSECONDS
+
+PARTS: Final[Mapping[str, int]] = {
+    "days": 86_400_000_000,
+    "hours": 3_600_000_000,
+    "minutes": 60_000_000,
+    "seconds": 1_000_000,
+    "milliseconds": 1000,
+}
+
+_ISO: Final = re.compile(
+    r"P(?!$)(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"
+    r"(?:T(?!$)(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+)
+
+
+def length_of(data: object) -> int:
+    """How long it is. Raises ValueError that says what is wrong."""
+    if isinstance(data, str):
+        return _from_iso(data)
+    if not isinstance(data, Mapping) or not data:
+        raise ValueError(f"is {data!r}, must be an ISO 8601 duration such as PT15M, or an object such as {{minutes: 15}}")
+    total = 0
+    for name, value in cast("Mapping[str, Any]", data).items():
+        if name not in PARTS:
+            raise ValueError(f"{name!r} is no part of a duration; there are {', '.join(PARTS)}")
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} is {value!r}, must be a whole number from 0")
+        total += PARTS[name] * value
+    return total
+
+
+def _from_iso(text: str) -> int:
+    found = _ISO.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"is {text!r}, must be an ISO 8601 duration of days, hours, minutes, seconds, such as P1DT12H")
+    parts = {name: float(value) for name, value in found.groupdict().items() if value is not None}
+    weeks = parts.pop("weeks", 0.0)
+    return round(sum(PARTS[name] * value for name, value in parts.items()) + weeks * 7 * PARTS["days"])
+
+
+def in_seconds(length: int) -> float:
+    """The same in seconds."""
+    return length / MICROSECONDS

@@ -1,0 +1,158 @@
+"""Goes through a document in a run: from task to task, as the flow directives say, with the data that flows.
+
+Law: it evaluates nothing and does nothing itself. It decides by what steps returned, so that replay decides the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...context import Context
+from ...core.durations import MICROSECONDS
+from ..step import Options, Step
+from .inbox import Inbox
+from .problems import Bad, TaskFault, fault, fault_of
+from .scope import moment
+from .tasks import CONTINUE, END, EXIT, Asking, Block, Composite, DataFlow, Document, Left, Names, Task, mentioned
+
+ROOT: Final = "/"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A document as it is gone through; `timeout` is in microseconds, 0 for none."""
+
+    document: Document
+    block: Block
+    flow: DataFlow
+    timeout: int = 0
+
+
+class Going:
+    """One run of a document."""
+
+    def __init__(self, ctx: Context[Any], plan: Plan, raw: Any) -> None:
+        self.ctx = ctx
+        self.plan = plan
+        self.raw = raw
+        self.began = ctx.now()
+        self.context: Any = None
+        self.inbox = Inbox(ctx)
+
+    async def whole(self) -> Any:
+        """The output of the workflow. Raises `TaskFault`."""
+        return (await self.bounded(self._whole(), self.plan.timeout, ROOT))[0]
+
+    async def _whole(self) -> Left:
+        flow = self.plan.flow
+        data = self.raw
+        if flow.enters:
+            data = await self._flow("input", DataFlow(given=flow.given, taken=flow.taken), data)
+        self.context = data
+        found, _ = await self.tasks(self.plan.block, data, {})
+        if flow.leaves:
+            found = await self._flow("output", DataFlow(taken=flow.result, given_out=flow.given_out), found)
+        return found, END
+
+    async def _flow(self, what: str, flow: DataFlow, value: Any) -> Any:
+        """What the input or output of the workflow becomes."""
+        document = self.plan.document
+        task = Task(what, ROOT, {}, document, Composite(), flow)
+
+        async def flowed(value: Any, about: dict[str, Any]) -> Any:
+            scope = task.scope(about, value)
+            try:
+                return flow.leave(flow.enter(value, scope)[1], scope)["output"]
+            except Bad as bad:
+                raise bad.at(f"/{what}") from bad.__cause__
+
+        step = Step[..., Any](flowed, Options(what, effect="pure"))
+        return await self.called(step, value, self.about(mentioned(*flow.templates()), {}), f"/{what}")
+
+    # --- lists of tasks
+
+    async def tasks(self, block: Block, value: Any, names: Names) -> Left:
+        """Go through tasks: the output of the last, and `end` if the workflow ends with it."""
+        place = 0
+        while place < len(block.tasks):
+            value, then = await self.task(block.tasks[place], value, names)
+            if then == END:
+                return value, END
+            if then == EXIT:
+                break
+            place = place + 1 if then == CONTINUE else block.position(then)
+        return value, CONTINUE
+
+    async def task(self, task: Task, value: Any, names: Names) -> Left:
+        """Do one task: its output, and what is next."""
+        if not isinstance(task.body, Composite):
+            about = self.about(task.mentions, names)
+            if task.body.kind == "emit":
+                about["event"] = {"id": str(self.ctx.uuid()), "time": moment(self.ctx.now())["iso8601"]}
+            found = await self.called(task.step, value, about, task.reference)
+            return self._taken(task, found) if task.wraps else (found, task.then)
+        entered: dict[str, Any] = {"input": value}
+        if task.entering is not None:
+            entered = await self.called(task.entering, value, self.about(task.mentions, names), task.reference)
+            if entered.get("skipped"):
+                return value, CONTINUE
+        found, then = await self.bounded(task.body.go(self, task, entered, names), task.timeout, task.reference)
+        if then == END:
+            return found, END
+        if task.leaving is None:
+            return found, task.then
+        about = self.about(mentioned(*task.flow.templates()), names)
+        return self._taken(task, await self.called(task.leaving, found, {**about, "input": entered["input"]}, task.reference))
+
+    def _taken(self, task: Task, found: dict[str, Any]) -> Left:
+        if "context" in found:
+            self.context = found["context"]
+        return found["output"], CONTINUE if found.get("skipped") else found.get("then", task.then)
+
+    # --- parts of tasks
+
+    async def called(self, step: Step[..., Any], value: Any, about: dict[str, Any], reference: str) -> Any:
+        """What a step returns. Raises `TaskFault`, with what the journal recorded of the step's failure."""
+        return await self.awaited(step(value, about), reference)
+
+    async def awaited(self, call: Any, reference: str) -> Any:
+        """The same of any call."""
+        try:
+            return await call
+        except TaskFault:
+            raise
+        except Exception as error:  # whatever a call failed of is the fault of its task
+            raise fault_of(error, reference) from error
+
+    async def asked(self, asking: Asking, value: Any, names: Names, mentions: frozenset[str]) -> Any:
+        """What a task evaluates meanwhile of a value and the variables that are looked at."""
+        return await self.called(asking.step, value, self.about(mentions, names), asking.reference)
+
+    def about(self, mentions: frozenset[str], names: Names) -> dict[str, Any]:
+        """The values of the variables that are looked at."""
+        about = {name: value for name, value in names.items() if name in mentions}
+        if "context" in mentions:
+            about["context"] = self.context
+        if "workflow" in mentions:
+            about["workflow"] = {"id": self.ctx.run, "input": self.raw, "startedAt": moment(self.began)}
+        if "task" in mentions:
+            about["task"] = {"startedAt": moment(self.ctx.now())}
+        return about
+
+    async def bounded(self, body: Coroutine[Any, Any, Left], length: int, reference: str) -> Left:
+        """The same, within so many microseconds (0: without a bound). Raises `TaskFault` of the type `timeout`."""
+        if not length:
+            return await body
+        found = await self.ctx.race(_marked(body), self._late(length))
+        if found is None:
+            raise fault("timeout", reference, f"it took longer than {length / MICROSECONDS:g} s")
+        return found[0], found[1]
+
+    async def _late(self, length: int) -> None:
+        await self.ctx.sleep(length / MICROSECONDS)
+
+
+async def _marked(body: Coroutine[Any, Any, Left]) -> Left | None:
+    return await body
