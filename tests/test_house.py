@@ -14,6 +14,7 @@ TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding=
 
 #: The only files that may catch any exception of code that is not ours, each with the reason.
 MAY_CATCH_EVERYTHING = {
+    "authoring/owf/going.py": "whatever a call of a task failed of is raised as the task's problem",
     "authoring/migration.py": "a migration is the user's: what it raises is why nothing was changed",
     "authoring/failures.py": "the text of an exception may raise itself",
     "cli/inputs.py": "importing a target runs the user's module: what it raises is shown as theirs",

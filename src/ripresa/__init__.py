@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from .steps.conversation import Model, ModelAnswer, ModelRequest
     from .steps.gateway import ModelEndpoint
     from .steps.llm import llm, prompt
+    from .steps.open_workflow import Surroundings
     from .updates import UpdateRequest
 
 __version__ = "0.1.0rc1"
@@ -189,6 +190,7 @@ _PLACES = {
     "steps.conversation": ("Model", "ModelAnswer", "ModelRequest"),
     "steps.gateway": ("ModelEndpoint",),
     "steps.llm": ("llm", "prompt"),
+    "steps.open_workflow": ("Surroundings",),
     "updates": ("UpdateRequest",),
     "authoring.asked": (
         "AfterStep",
@@ -401,6 +403,7 @@ __all__ = [
     "StreamHooks",
     "StreamResult",
     "StreamView",
+    "Surroundings",
     "TimeWindow",
     "Tool",
     "ToolFailed",

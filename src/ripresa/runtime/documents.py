@@ -23,8 +23,8 @@ from ..authoring.document.source import Document
 from ..authoring.document.text import document_of
 from ..authoring.flow import Runnable
 from ..authoring.hooks import Hook
-from ..authoring.owf.reading import is_open_workflow
 from ..authoring.options import bad_kind, bad_texts, refuse
+from ..authoring.owf.reading import is_open_workflow
 from ..authoring.pool import Pool
 from ..authoring.rules import Rule
 from ..authoring.step import Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,24 +43,26 @@ class Beside:
 
     def find(self, namespace: str, name: str, version: str) -> Callable[[], Any] | None:
         """What loads the document of this name when it is run; None if there is none."""
-        found: dict[tuple[int, ...], Document] = {}
-        for document in self._all():
+        found: dict[tuple[int, ...], tuple[Document, str]] = {}
+        for document, target in self._all():
             key = key_of(document.data)
             if key[:2] == (namespace, name) and version in (key[2], LATEST):
-                found.setdefault(_order(key[2]), document)
-        if not found:
-            return None
-        chosen = found[max(found)]
-        return cache(lambda: open_workflow_of(chosen, self.world))
+                found.setdefault(_order(key[2]), (document, target))
+        return cache(partial(self._loaded, *found[max(found)])) if found else None
 
-    def _all(self) -> Iterator[Document]:
+    def _loaded(self, document: Document, target: str) -> DocumentFlow:
+        flow = open_workflow_of(document, self.world)
+        flow.__dict__["_target"] = target
+        return flow
+
+    def _all(self) -> Iterator[tuple[Document, str]]:
         for data in self._surroundings.workflows:
-            yield Document(dict(data))
+            yield Document(dict(data)), ""
         for path in sorted(self._folder.iterdir()):
             if path.suffix in DOCUMENTS and path.is_file():
                 document = _readable(path)
                 if document is not None and is_open_workflow(document.data):
-                    yield document
+                    yield document, str(path)
 
 
 def _readable(path: Path) -> Document | None:

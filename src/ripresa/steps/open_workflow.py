@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlencode, urlsplit
 
 from .. import __version__
@@ -75,7 +75,7 @@ def world_of(surroundings: Surroundings, find: Find) -> World:
     """What documents are given in these surroundings; `find` finds other workflows."""
     web = Web(surroundings.allowed(), dict(surroundings.stand_ins), surroundings.secret)
     performers = {"http": web.call, "shell": shell, "script": web.script, "event": publish}
-    runtime = {"name": "ripresa", "version": __version__, "metadata": {}}
+    runtime: dict[str, Any] = {"name": "ripresa", "version": __version__, "metadata": {}}
     return World(performers, surroundings.secret, find, runtime)
 
 
@@ -94,7 +94,7 @@ class Web:
         """`call: http`. Raises `Bad(communication)` for a status that means failure."""
         endpoint: Mapping[str, Any] = arguments["endpoint"]
         uri = _with_query(str(endpoint["uri"]), arguments.get("query") or {})
-        headers = {str(name): _header(value) for name, value in (arguments.get("headers") or {}).items()}
+        headers = _texts(arguments.get("headers"))
         asked = Asked(str(arguments["method"]).upper(), uri, headers, arguments.get("body"))
         answer = await self.exchange(asked, endpoint.get("authentication"), bool(arguments.get("redirect")))
         return shaped(arguments.get("output") or "content", asked, answer)
@@ -117,8 +117,8 @@ class Web:
         answer: Response = await step.fn(request)
         if not 200 <= answer.status < (400 if redirect else 300):
             told = "" if answer.is_base64 else answer.body.strip()[:500]
-            detail = f"{asked.method} {asked.shown} was answered with status {answer.status}{': ' if told else ''}{told}"
-            raise Bad("communication", detail, answer.status, _phrase(answer.status))
+            what = f"{asked.method} {asked.shown} was answered with status {answer.status}{': ' if told else ''}{told}"
+            raise Bad("communication", what, answer.status, _phrase(answer.status))
         return answer
 
     def placed(self, uri: str) -> tuple[str, list[str]]:
@@ -151,14 +151,14 @@ class Web:
             raise Bad("authorization", error.message) from error
         if not isinstance(found, Mapping):
             raise Bad("authorization", f"the secret {terms['use']!r} is no object with the terms of an authentication")
-        return found
+        return cast("Mapping[str, Any]", found)
 
     async def script(self, arguments: Mapping[str, Any], data: Any) -> Any:
         """`run: script`."""
         code = arguments.get("code")
         if code is None:
-            uri = arguments["source"]["endpoint"]["uri"]
-            answer = await self.exchange(Asked("GET", uri, {}, None), arguments["source"]["endpoint"].get("authentication"), True)
+            place: Mapping[str, Any] = arguments["source"]["endpoint"]
+            answer = await self.exchange(Asked("GET", place["uri"], {}, None), place.get("authentication"), True)
             code = answer.content.decode()
         return await script(arguments, code)
 
@@ -211,7 +211,12 @@ def _with_query(uri: str, query: Mapping[str, Any]) -> str:
 
 
 def _several(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list) else [value]
+    return value if type(value) is list else [value]  # pyright: ignore[reportUnknownVariableType]
+
+
+def _texts(given: Mapping[str, Any] | None) -> dict[str, str]:
+    """An object of texts, as data has it."""
+    return {str(name): _header(value) for name, value in (given or {}).items()}
 
 
 def _header(value: Any) -> str:
@@ -230,10 +235,8 @@ def _phrase(status: int) -> str:
 
 async def shell(arguments: Mapping[str, Any], data: Any) -> Any:
     """`run: shell`."""
-    command = arguments["command"]
-    values: Mapping[str, str] = command["values"] if isinstance(command, Mapping) else {}
-    text = command["text"] if isinstance(command, Mapping) else str(command)
-    return await _ran(("/bin/sh", "-c", text, "sh"), arguments, values)
+    command: Mapping[str, Any] = arguments["command"]
+    return await _ran(("/bin/sh", "-c", str(command["text"]), "sh"), arguments, command["values"])
 
 
 async def script(arguments: Mapping[str, Any], code: str) -> Any:
@@ -241,19 +244,23 @@ async def script(arguments: Mapping[str, Any], code: str) -> Any:
     if arguments["language"] == "python":
         return await _ran((sys.executable, "-I", "-c", code), arguments, {})
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "script.mjs" if _MODULE.search(code) else "script.cjs")
-        file.write_text(code, encoding="utf-8")
-        return await _ran(("node", str(file)), arguments, {})
+        return await _ran(("node", _written(code, folder)), arguments, {})
+
+
+def _written(code: str, folder: str) -> str:
+    """The file of a script of JavaScript: a module if it imports or exports."""
+    file = Path(folder, "script.mjs" if _MODULE.search(code) else "script.cjs")
+    file.write_text(code, encoding="utf-8")
+    return str(file)
 
 
 async def _ran(argv: tuple[str, ...], arguments: Mapping[str, Any], values: Mapping[str, str]) -> Any:
-    given = arguments.get("arguments") or []
+    given: Any = arguments.get("arguments") or []
     if not isinstance(given, list):
         raise Bad("expression", "arguments must be a list")
-    environment = {str(name): _header(value) for name, value in (arguments.get("environment") or {}).items()}
-    program = Program(
-        (*argv, *map(_header, given)), Path.cwd(), {**usual_environment(), **environment, **values}
-    )
+    texts = [_header(each) for each in given]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    environment = _texts(arguments.get("environment"))
+    program = Program((*argv, *texts), Path.cwd(), {**usual_environment(), **environment, **values})
     ended = await run_program(program, _header(arguments.get("stdin")).encode(), Bounds(_LARGEST))
     out, errors = (each.decode("utf-8", "replace") for each in (ended.output, ended.errors))
     wanted = arguments["return"]
@@ -274,5 +281,3 @@ def key_of(document: Mapping[str, Any]) -> tuple[str, str, str]:
     """By what a document is found: namespace, name, version."""
     head: Mapping[str, Any] = document["document"]
     return str(head.get("namespace")), str(head.get("name")), str(head.get("version"))
-
-

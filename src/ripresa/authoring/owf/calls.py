@@ -91,7 +91,9 @@ def _grpc(place: Place, data: Mapping[str, Any]) -> Body:
     parts = {name: place.template(data[name], "with", name) for name in ("method", "arguments") if name in data}
     parts["proto"] = resource(place, data.get("proto", {}), (*path, "proto"))
     inner = {
-        name: place.template(value, "with", "service", name) for name, value in service.items() if name != "authentication"
+        name: place.template(value, "with", "service", name)
+        for name, value in service.items()
+        if name != "authentication"
     }
     if "authentication" in service:
         inner["authentication"] = authentication(place, service["authentication"], (*path, "service", "authentication"))
@@ -202,7 +204,7 @@ def _command(place: Place, data: Mapping[str, Any], path: Path) -> dict[str, Tem
     command = place.reader.text(data.get("command", "-"), (*path, "command"))
     template = place.template(command, "run", "shell", "command")
     if not isinstance(template, Text):
-        return {"command": template}
+        return {"command": Object({"text": template, "values": Plain({})})}
     if _is_bare(template):
         why = "an expression stands in single quotes, where the shell reads no variables: use double quotes"
         place.reader.notes.add((*path, "command"), why)
@@ -265,5 +267,3 @@ def _workflow(place: Place, data: Any, waits: bool) -> Body:
         reader.notes.add(path, f"there is no workflow {namespace}/{name} {version} here", "unknown_workflow")
         return Body()
     return RunWorkflow(find, place.template(found.get("input", {}), "run", "workflow", "input"), waits)
-
-

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.durations import MICROSECONDS
 from .durations import length_of
-from .jq import Template, is_true
 from .jq import Names as Variables
+from .jq import Template, is_true
 from .problems import Bad, TaskFault, matches
 from .scope import Scope
 from .tasks import CONTINUE, END, Block, Composite, Left, Names, Task, mentioned
@@ -136,7 +136,7 @@ class Again:
     def length(self, tries: int) -> int:
         """How long to wait before try number `tries`, counted from 1."""
         if self.backoff == "exponential":
-            return self.delay * 2 ** min(tries - 1, 30)
+            return self.delay << min(tries - 1, 30)
         return self.delay * tries if self.backoff == "linear" else self.delay
 
 

@@ -27,7 +27,7 @@ def length_of(data: object) -> int:
     if isinstance(data, str):
         return _from_iso(data)
     if not isinstance(data, Mapping) or not data:
-        raise ValueError(f"is {data!r}, must be an ISO 8601 duration such as PT15M, or an object such as {{minutes: 15}}")
+        raise ValueError(f"is {data!r}, must be an ISO 8601 duration such as PT15M, or one such as {{minutes: 15}}")
     total = 0
     for name, value in cast("Mapping[str, Any]", data).items():
         if name not in PARTS:

@@ -13,9 +13,9 @@ from ...context import Context
 from ...core.durations import MICROSECONDS
 from ..step import Options, Step
 from .inbox import Inbox
-from .problems import Bad, TaskFault, fault, fault_of
+from .problems import Bad, fault, fault_of
 from .scope import moment
-from .tasks import CONTINUE, END, EXIT, Asking, Block, Composite, DataFlow, Document, Left, Names, Task, mentioned
+from .tasks import CONTINUE, END, EXIT, Asking, Block, Body, Composite, DataFlow, Document, Left, Names, Task, mentioned
 
 ROOT: Final = "/"
 
@@ -59,7 +59,7 @@ class Going:
     async def _flow(self, what: str, flow: DataFlow, value: Any) -> Any:
         """What the input or output of the workflow becomes."""
         document = self.plan.document
-        task = Task(what, ROOT, {}, document, Composite(), flow)
+        task = Task(what, ROOT, {}, document, Body(), flow)
 
         async def flowed(value: Any, about: dict[str, Any]) -> Any:
             scope = task.scope(about, value)
@@ -103,8 +103,8 @@ class Going:
             return found, END
         if task.leaving is None:
             return found, task.then
-        about = self.about(mentioned(*task.flow.templates()), names)
-        return self._taken(task, await self.called(task.leaving, found, {**about, "input": entered["input"]}, task.reference))
+        about = {**self.about(mentioned(*task.flow.templates()), names), "input": entered["input"]}
+        return self._taken(task, await self.called(task.leaving, found, about, task.reference))
 
     def _taken(self, task: Task, found: dict[str, Any]) -> Left:
         if "context" in found:
@@ -121,8 +121,6 @@ class Going:
         """The same of any call."""
         try:
             return await call
-        except TaskFault:
-            raise
         except Exception as error:  # whatever a call failed of is the fault of its task
             raise fault_of(error, reference) from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,16 +87,20 @@ def compiled(text: str, known: Collection[str]) -> Expression:
     try:
         _program(found.text, found.names)
     except ValueError as error:
-        raise _refused(str(error), known) from error
+        raise _refused(text, str(error), known) from error
     return found
 
 
-def _refused(told: str, known: Collection[str]) -> BadExpression:
+def _refused(text: str, told: str, known: Collection[str]) -> BadExpression:
     found = _AT.search(told)
     message = found[1] if found else told.strip().splitlines()[0].removeprefix("jq: error: ")
     if message.startswith("$"):
         message = f"{message.replace('is not defined', 'is no variable here')}; there are ${', $'.join(sorted(known))}"
-    return BadExpression(message, (max(int(found[2]) - 1, 1), int(found[3])) if found else (1, 1))
+    lines = text.split("\n")
+    line, column = (int(found[2]) - 1, int(found[3])) if found else (1, 1)
+    if line > len(lines):
+        return BadExpression("syntax error, unexpected end of the expression", (len(lines), len(lines[-1]) + 1))
+    return BadExpression(message, (max(line, 1), column))
 
 
 def is_true(value: Any) -> bool:
@@ -106,12 +111,12 @@ def is_true(value: Any) -> bool:
 # --- data with expressions in it
 
 
-class Template:
+class Template(ABC):
     """Data with expressions in it: `value` gives it with their results in their places."""
 
+    @abstractmethod
     def value(self, data: Any, names: Names) -> Any:
         """The data. Raises `Bad(expression)`."""
-        raise NotImplementedError
 
     def expressions(self) -> list[Expression]:
         """All that are in it."""
@@ -235,9 +240,7 @@ class Compiler:
         found = self.expression(text, path, start, around)
         return Plain(None) if found is None else Computed(found, self.loose)
 
-    def expression(
-        self, text: str, path: tuple[str | int, ...], start: int = 0, around: str = ""
-    ) -> Expression | None:
+    def expression(self, text: str, path: tuple[str | int, ...], start: int = 0, around: str = "") -> Expression | None:
         """An expression, None if it is wrong; `start` is where it begins in the text `around` it."""
         try:
             return compiled(text, self.known)

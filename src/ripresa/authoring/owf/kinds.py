@@ -69,7 +69,8 @@ def _wait(place: Place) -> Body:
 def _for(place: Place) -> Body:
     reader = place.reader
     found = reader.object(place.data["for"], place.at("for"), ("each", "in", "at"), "in")
-    each, at = (reader.text(found.get(name, usual), place.at("for", name)) for name, usual in (("each", "item"), ("at", "index")))
+    each = reader.text(found.get("each", "item"), place.at("for", "each"))
+    at = reader.text(found.get("at", "index"), place.at("for", "at"))
     names = (each, at)
     inside = WORKING | place.names | set(names)
     items = place.whole(found.get("in"), "for", "in") or Plain([])
@@ -154,7 +155,8 @@ def _listen(place: Place) -> Body:
 def _each(place: Place) -> Each:
     reader, path = place.reader, place.at("foreach")
     data = reader.object(place.data["foreach"], path, ("item", "at", "do", "output", "export"))
-    names = (reader.text(data.get("item", "item"), (*path, "item")), reader.text(data.get("at", "index"), (*path, "at")))
+    item = reader.text(data.get("item", "item"), (*path, "item"))
+    names = (item, reader.text(data.get("at", "index"), (*path, "at")))
     block = place.block(data["do"], "foreach", "do", more=names) if "do" in data else None
     flow: DataFlow = reader.leaving(data, path, place.names | set(names))
     return Each(*names, block, flow)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .inbox import Seat
 from .jq import Computed, Plain, Template, is_true
+from .problems import Bad
 from .scope import Scope
 from .tasks import CONTINUE, END, Block, Composite, DataFlow, Left, Names, Task, mentioned
-from .problems import Bad
 
 if TYPE_CHECKING:
     from .going import Going
@@ -138,9 +138,7 @@ class Listen(Composite):
                 if await self._is_over(going, task, value, heard, names):
                     return results, CONTINUE
 
-    async def _next(
-        self, going: Going, seat: Seat, task: Task, heard: Heard, names: Names
-    ) -> Mapping[str, Any] | None:
+    async def _next(self, going: Going, seat: Seat, task: Task, heard: Heard, names: Names) -> Mapping[str, Any] | None:
         """The next event that it takes; None when it has heard what ends it."""
         while True:
             event = await seat.next()

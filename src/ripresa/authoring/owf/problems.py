@@ -88,8 +88,6 @@ def fault(kind: str, instance: str, detail: str, status: int = 0, title: str = "
 
 def fault_of(error: Exception, instance: str) -> TaskFault:
     """What the error of a call is for the task that made it; of a recorded failure, with that."""
-    if isinstance(error, TaskFault):
-        return error
     recorded = getattr(error, "failure", None)
     if isinstance(recorded, Failure):
         found = problem_of(recorded)

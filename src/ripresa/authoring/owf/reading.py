@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import partial
 from typing import Any, Final
 
 from ...errors import RipresaError
@@ -13,7 +12,7 @@ from ..document.source import Document as Source
 from ..document.source import Notes, Path, is_list, is_object
 from .durations import length_of
 from .going import Plan
-from .jq import BadExpression, Compiler, Plain, Template
+from .jq import BadExpression, Compiler, Template
 from .schemas import Schema, schema_of
 from .scope import ENTERING, EXPORTING, WORKFLOW, WORKING
 from .tasks import CONTINUE, DIRECTIVES, Block, Body, DataFlow, Document, Task
@@ -92,7 +91,8 @@ class Reader:
     def _evaluate(self, data: Any) -> None:
         found = self.object(data, ("evaluate",), ("language", "mode"))
         if found.get("language", "jq") != "jq":
-            self.notes.add(("evaluate", "language"), f"is {found['language']!r}; expressions are in jq", "not_available")
+            why = f"is {found['language']!r}; expressions are in jq"
+            self.notes.add(("evaluate", "language"), why, "not_available")
         if found.get("mode", "strict") not in ("strict", "loose"):
             self.notes.add(("evaluate", "mode"), f"is {found['mode']!r}, must be strict or loose")
         self.loose = found.get("mode") == "loose"
@@ -276,20 +276,16 @@ class Reader:
         if str(found.get("format", "json")).partition(":")[0] != "json":
             self.notes.add((*place, "format"), f"is {found['format']!r}; schemas are JSON Schemas", "not_available")
         elif "document" in found:
-            return self.tried((*place, "document"), partial(schema_of, found["document"]))
+            try:
+                return schema_of(found["document"])
+            except RipresaError as error:
+                self.notes.take((*place, "document"), error)
         elif "resource" in found:
-            self.notes.add((*place, "resource"), "schemas elsewhere are not supported: put it under document", "not_available")
+            why = "schemas elsewhere are not supported: put it under document"
+            self.notes.add((*place, "resource"), why, "not_available")
         else:
             self.notes.add(place, "lacks document")
         return None
-
-    def tried(self, path: Path, make: Callable[[], Any]) -> Any:
-        """What a function makes, None if that is wrong."""
-        try:
-            return make()
-        except RipresaError as error:
-            self.notes.take(path, error)
-            return None
 
     def duration(self, data: Any, path: Path) -> int:
         """A length of time in microseconds."""
@@ -351,7 +347,3 @@ class Place:
         """A list of tasks in it, with more variables."""
         reference = "/".join([self.reference, *map(str, parts)])
         return self.reader.block(data, self.at(*parts), reference, self.names | set(more))
-
-    def plain(self) -> Template:
-        """No data."""
-        return Plain({})

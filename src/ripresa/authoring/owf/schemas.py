@@ -34,10 +34,6 @@ def schema_of(data: Any) -> Schema:
     return Schema(text)
 
 
-def _nowhere(uri: str) -> Any:
-    raise ValueError(f"{uri} is outside the schema")
-
-
 @lru_cache(512)
 def _validator(text: bytes) -> Any:
     try:
@@ -47,6 +43,6 @@ def _validator(text: bytes) -> Any:
             "schemas need the extra 'owf'", code="extra_missing", op="document", hint="pip install 'ripresa[owf]'"
         ) from error
     try:
-        return library.validator_for(from_json(text), retriever=_nowhere)
-    except Exception as error:  # whatever the library raises for what is no schema
+        return library.validator_for(from_json(text), offline=True)
+    except (ValueError, library.ReferencingError) as error:
         raise InvalidConfig(f"this is no JSON Schema: {error}", op="document") from error

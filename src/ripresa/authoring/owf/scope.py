@@ -32,7 +32,9 @@ class Scope:
     `about` is what the durable function handed over: the variables that differ from run to run.
     """
 
-    def __init__(self, about: Mapping[str, Any], fixed: Mapping[str, Any], world: World, secrets: tuple[str, ...]) -> None:
+    def __init__(
+        self, about: Mapping[str, Any], fixed: Mapping[str, Any], world: World, secrets: tuple[str, ...]
+    ) -> None:
         self.values = dict(about)
         self._fixed = fixed
         self._world = world

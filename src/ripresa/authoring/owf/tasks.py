@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -72,7 +73,7 @@ class DataFlow:
         return {"output": output, "context": context}
 
 
-class Body:
+class Body(ABC):  # noqa: B024 - one without more stands for a task that is wrong
     """What a task does beside passing data on."""
 
     kind: ClassVar[str] = ""
@@ -86,9 +87,9 @@ class Body:
 class Leaf(Body):
     """A task that is done in one step."""
 
+    @abstractmethod
     async def work(self, data: Any, scope: Scope) -> Any:
         """Do it; what comes of it. Raises `Bad`, or what a call raises."""
-        raise NotImplementedError
 
 
 class Composite(Body):
@@ -98,9 +99,9 @@ class Composite(Body):
         """What is evaluated before it begins. Raises `Bad`."""
         return {}
 
+    @abstractmethod
     async def go(self, going: Any, task: Task, entered: Mapping[str, Any], names: Names) -> Left:
         """Do it: what comes of it, and whether the workflow ends with that."""
-        raise NotImplementedError
 
 
 Names = dict[str, Any]

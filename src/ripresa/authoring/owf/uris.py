@@ -40,7 +40,7 @@ def uri_of(template: Template) -> Template:
 
 def expanded(text: str, data: Any) -> str:
     """The text with the fields of `data` in its holes. Raises `Bad(expression)` for what cannot stand there."""
-    fields = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
+    fields: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
 
     def put(hole: re.Match[str]) -> str:
         value = fields.get(hole[1])

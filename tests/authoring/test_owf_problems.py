@@ -1,0 +1,223 @@
+"""What is wrong with Open Workflow documents: all of it at once, with line and column, in words that say what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ripresa import InvalidWorkflow, RipresaError, load_document
+from ripresa.authoring.owf import jq, schemas
+from ripresa.authoring.owf.durations import in_seconds, length_of
+from ripresa.authoring.owf.reading import is_open_workflow
+from ripresa.steps.open_workflow import Surroundings
+from tests.authoring.owf import HEAD, data_of, load, run, wrong
+
+TOP = "document: {dsl: '1.0.3', namespace: test, name: order, version: '0.1.0'}\n"
+
+
+def said(tasks: str) -> list[str]:
+    """What is said about these tasks, without the name of the file."""
+    return [each.removeprefix("order.owf.yaml:") for each in wrong(f"{TOP}do:\n{tasks}")]
+
+
+def test_everything_that_is_wrong_is_told_with_line_and_column() -> None:
+    text = """\
+- first:
+    sett: {x: 1}
+- second:
+    set:
+      x: ${ .a + }
+    then: thrid
+- third:
+    if: $nobody == 1
+    wait: soon
+- third: {set: {x: 1}, retry: 3}
+"""
+    told = said(text)
+    assert [each.partition(" ")[0] for each in told] == ["4:5", "7:18", "8:11", "10:9", "11:11", "12:3", "12:24"]
+    assert told[0].startswith("4:5 do[0].first: is no task: it has none of set, switch, ")
+    assert told[1].startswith("7:18 do[1].second.set.x: syntax error, unexpected end of the expression")
+    assert told[1].endswith("[invalid_expression]")
+    assert (
+        told[2] == "8:11 do[1].second.then: there is no task 'thrid' in this list; did you mean third? [unknown_step]"
+    )
+    assert told[3].startswith("10:9 do[2].third.if: $nobody is no variable here; there are $context, ")
+    assert told[4].startswith("11:11 do[2].third.wait: is 'soon', must be an ISO 8601 duration")
+    assert told[5] == "12:3 do[3].third: there are two tasks 'third' in this list [duplicate_name]"
+    assert told[6].startswith("12:24 do[3].third.retry: is no key here; there are set, if, ")
+
+
+HOT = "{one: {with: {type: a}}}"
+
+WRONG: list[tuple[str, str]] = [
+    ("- a", "must be an object of one key"),
+    ("- {a: {set: {}}, b: {set: {}}}", "must be an object of one key"),
+    ("- a: 3", "must be an object"),
+    ("- a: {set: 3}", "must be an object or an expression"),
+    ("- a: {set: {x: '${ '}}", "there is a ${ without its }"),
+    ("- a: {set: {x: 'a ${ (}'}}", "there is a ${ without its }"),
+    ("- a: {set: {x: 'a ${ .x } ${ .y + } b'}}", "syntax error"),
+    ("- a: {set: {x: '${ }'}}", "the expression is empty"),
+    ("- a: {set: {x: '${ $output }'}}", "$output is no variable here"),
+    ("- a: {set: {x: '${ import \"a\" as a; 1 }'}}", "syntax error"),
+    ("- a: {set: {x: '${ nothing }'}}", "nothing/0 is not defined"),
+    ("- a: {set: {}, then: 3}", "is 3, must be a text"),
+    ("- a: {set: {}, timeout: {}}", "lacks after"),
+    ("- a: {set: {}, timeout: {after: PT0S}}", "must be longer than nothing"),
+    ("- a: {set: {}, timeout: {after: {weeks: 1}}}", "'weeks' is no part of a duration"),
+    ("- a: {set: {}, timeout: soon}", "there is no 'soon' in use.timeouts"),
+    ("- a: {set: {}, input: .x}", "is '.x', must be an object"),
+    ("- a: {set: {}, input: {schema: {format: avro}}}", "is 'avro'; schemas are JSON Schemas"),
+    ("- a: {set: {}, input: {schema: {resource: {endpoint: 'http://a.b'}}}}", "schemas elsewhere are not supported"),
+    ("- a: {set: {}, input: {schema: {}}}", "lacks document"),
+    ("- a: {set: {}, input: {schema: {document: {type: nothing}}}}", "this is no JSON Schema"),
+    ("- a: {set: {}, input: {schema: {document: {$ref: 'http://a.b/c'}}}}", "this is no JSON Schema"),
+    ("- a: {do: {b: {set: {}}}}", "must be a list of objects of one key each"),
+    ("- a: {raise: {}}", "lacks type"),
+    ("- a: {raise: {error: mine}}", "there is no 'mine' in use.errors"),
+    ("- a: {switch: [{b: {when: '.x'}}]}", "lacks then"),
+    ("- a: {switch: [{b: {then: end}}, {c: {then: end}}]}", "there are two cases without a condition"),
+    ("- a: {switch: [{b: {then: c}}]}", "there is no task 'c' in this list; there are continue, exit, end, a"),
+    ("- a: {emit: {event: {with: {type: a}}}}", "lacks source"),
+    ("- a: {wait: {}}", "must be an ISO 8601 duration"),
+    ("- a: {wait: {seconds: 1.5}}", "seconds is 1.5, must be a whole number from 0"),
+    ("- a: {for: {each: x}, do: []}", "lacks in"),
+    ("- a: {for: {in: .x}}", "lacks do"),
+    ("- a: {for: {in: .x, each: ''}, do: []}", "is '', must be a text"),
+    ("- a: {fork: {compete: 1, branches: []}}", "is 1, must be true or false"),
+    ("- a: {try: []}", "lacks catch"),
+    ("- a: {try: [], catch: {retry: mine}}", "there is no 'mine' in use.retries"),
+    ("- a: {try: [], catch: {retry: {limit: {attempt: {count: -1}}}}}", "is -1, must be a whole number from 0"),
+    ("- a: {try: [], catch: {retry: {jitter: {from: PT2S, to: PT1S}}}}", "begins after its end"),
+    ("- a: {listen: {to: {}}}", "must have one, any or all"),
+    ("- a: {listen: {to: {all: []}}}", "must be a list of filters"),
+    ("- a: {listen: {to: {any: 3}}}", "must be a list of filters"),
+    ("- a: {listen: {to: {one: {}}}}", "lacks with"),
+    (f"- a: {{listen: {{to: {HOT}, read: all}}}}", "is 'all', must be one of data, envelope, raw"),
+    ("- a: {call: add}", "there is no function 'add' in use.functions"),
+    ("- a: {call: 'log:1.0@global'}", "functions of catalogs are not supported"),
+    ("- a: {call: http}", "lacks with"),
+    ("- a: {call: http, with: {method: get}}", "lacks endpoint"),
+    ("- a: {call: http, with: {method: get, endpoint: {uri: x}, output: all}}", "is 'all', must be one of content"),
+    ("- a: {call: http, with: {method: get, endpoint: 'x', redirect: 1}}", "is 1, must be true or false"),
+    ("- a: {call: http, with: {method: get, endpoint: {}}}", "lacks uri"),
+    ("- a: {call: http, with: {method: get, endpoint: {uri: x, authentication: mine}}}", "in use.authentications"),
+    ("- a: {call: http, with: {method: get, endpoint: {uri: x, authentication: {}}}}", "must have one of basic"),
+    ("- a: {call: http, with: {method: get, endpoint: {uri: x, authentication: {basic: {use: s}}}}}", "no secret 's'"),
+    ("- a: {call: openapi, with: {document: {}, operationId: x, authentication: mine}}", "lacks endpoint"),
+    (
+        "- a: {call: grpc, with: {proto: {endpoint: x}, service: {name: x, authentication: mine}, method: y}}",
+        "lacks host",
+    ),
+    ("- a: {call: asyncapi}", "calls of asyncapi are not supported"),
+    ("- a: {run: {container: {image: x}}}", "containers are not supported"),
+    ("- a: {run: {}}", "must have one of script, shell, workflow"),
+    ("- a: {run: {shell: {}}}", "lacks command"),
+    ("- a: {run: {shell: {command: \"echo '${ .x }'\"}}}", "stands in single quotes"),
+    ("- a: {run: {shell: {command: ls}, await: 1}}", "is 1, must be true or false"),
+    ("- a: {run: {shell: {command: ls}, await: false}}", "only workflows may go on by themselves"),
+    ("- a: {run: {shell: {command: ls}, return: all of it}}", "must be one of stdout, stderr, code, all, none"),
+    ("- a: {run: {script: {language: ruby, code: x}}}", "is 'ruby', must be one of js, javascript, python"),
+    ("- a: {run: {script: {language: python}}}", "lacks code"),
+    ("- a: {run: {workflow: {namespace: a, name: b, version: '1'}}}", "there is no workflow a/b 1 here"),
+]
+
+
+@pytest.mark.parametrize(("tasks", "why"), WRONG)
+def test_what_is_wrong_with_a_task_is_said(tasks: str, why: str) -> None:
+    told = said(tasks)
+    assert len(told) >= 1
+    assert why in " ".join(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (TOP, "lacks do"),
+        (TOP + "do: []\nsteps: []", "steps: is no key here"),
+        ("document: {dsl: 1.0}\ndo: []", "lacks namespace"),
+        ("document: {dsl: '0.8', namespace: a, name: b, version: c}\ndo: []", "version 1 of the language is known"),
+        ("document: {dsl: '1.0', namespace: 3, name: b, version: c}\ndo: []", "is 3, must be a text"),
+        (TOP + "do: []\nuse: {secrets: a}", "must be a list of names"),
+        (TOP + "do: []\nuse: {extensions: [a]}", "extensions are not supported"),
+        (TOP + "do: []\nuse: {catalogs: {a: {}}}", "catalogs are not supported"),
+        (TOP + "do: []\nevaluate: {language: js}", "expressions are in jq"),
+        (TOP + "do: []\nevaluate: {mode: lax}", "must be strict or loose"),
+        (TOP + "do: [{a: {call: f}}]\nuse: {functions: {f: {call: f}}}", "the function 'f' calls itself [cycle]"),
+        (TOP + "do: [{a: {call: g}}]\nuse: {functions: {gg: {set: {}}}}", "did you mean gg?"),
+        (TOP + "do: []\ntimeout: son\nuse: {timeouts: {soon: {after: PT1S}}}", "did you mean soon?"),
+    ],
+)
+def test_what_is_wrong_with_the_whole_is_said(text: str, why: str) -> None:
+    assert why in " ".join(wrong(text))
+
+
+def test_a_document_is_known_by_its_head() -> None:
+    assert is_open_workflow({"document": {"dsl": "1.0.0"}})
+    assert not is_open_workflow({"document": "dsl"})
+    assert not is_open_workflow([])
+
+
+def test_what_a_program_may_not_look_at_is_refused_when_it_is_run() -> None:
+    for name in ("env", "input", "halt", "input_filename"):
+        handler = "{as: e, do: [{c: {set: '${ $e.detail }'}}]}"
+        text = f"- a: {{try: [{{b: {{set: '${{ {name} }}'}}}}], catch: {handler}}}"
+        assert run(text).endswith(f"{name} is nothing for documents")
+    assert run("- a: {set: '${ $ENV }'}") == {}
+
+
+def test_a_brace_in_a_text_or_a_comment_closes_nothing() -> None:
+    assert run("""- a: {set: {x: '${ "}\\"}" + "\\({y: 1}.y)" }', y: 'a ${ {a: ")"} | .a } b'}}""") == {
+        "x": '}"}1', "y": "a ) b"
+    }  # fmt: skip
+    assert run("- a:\n    set:\n      x: |\n        ${ 1 # one }\n        + 1 }") == {"x": 2}
+    assert run("- a: {set: {x: '${ 1 } ${ 2 }'}}") == {"x": "1 2"}
+    assert wrong(f"{TOP}do: [{{a: {{set: {{x: '${{ 1 # one }}'}}}}}}]")
+
+
+def test_in_loose_mode_a_text_that_is_no_expression_is_a_text() -> None:
+    loose: dict[str, Any] = {"evaluate": {"mode": "loose"}}
+    found = run("- a: {set: {x: .n + 1, y: some words, z: ' ', w: '.n.m', v: '${ .n }'}}", {"n": 1}, **loose)
+    assert found == {"x": 2, "y": "some words", "z": " ", "w": ".n.m", "v": 1}
+
+
+@pytest.mark.parametrize(
+    ("data", "seconds"),
+    [("PT15M", 900), ("P1DT12H", 129_600), ("P2W", 1_209_600), ("PT0.5S", 0.5), ({"days": 1, "hours": 2}, 93_600)],
+)
+def test_lengths_of_time_are_iso_or_parts(data: Any, seconds: float) -> None:
+    assert in_seconds(length_of(data)) == seconds
+
+
+@pytest.mark.parametrize("data", ["P", "PT", "15M", 15, {}, {"minutes": True}])
+def test_what_is_no_length_of_time_is_refused(data: Any) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        length_of(data)
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    jq._library.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    jq._program.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(jq, "import_module", missing)
+    with pytest.raises(RipresaError, match=r"ripresa\[owf\]"):
+        load("- a: {set: '${ 1 }'}")
+    monkeypatch.setattr(schemas, "import_module", missing)
+    with pytest.raises(InvalidWorkflow, match=r"ripresa\[owf\]"):
+        load("- a: {set: {}, input: {schema: {document: {title: not seen before}}}}")
+
+
+def test_a_bounded_document_runs_no_programs_and_calls_nothing_private() -> None:
+    data = data_of("- a: {run: {shell: {command: ls}}}")
+    with pytest.raises(InvalidWorkflow, match="shell is not available to this document"):
+        load_document(data, modules=[])
+    assert load_document(data, modules=["ripresa.steps.open_workflow"]).name == "test.order"
+    assert load_document(data_of("- a: {set: {}}"), modules=[], surroundings=Surroundings(allow=["10.0.0.0/8"]))
+
+
+def test_names_are_made_ones_that_may_stand_in_paths() -> None:
+    flow = load_document({"document": {**HEAD, "name": "a/b", "title": "T", "summary": "S"}, "do": []})
+    assert (flow.name, flow.title, flow.terms.description) == ("test.a-b", "T", "S")

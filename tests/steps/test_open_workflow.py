@@ -1,0 +1,293 @@
+"""What Open Workflow documents reach of the world: services on loopback, programs, secrets, other documents."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ripresa import App, Surroundings, load_document
+from ripresa.authoring.owf.problems import ROOT, problem_of
+from ripresa.steps.open_workflow import secret_of_environment
+from tests.authoring.owf import HEAD, data_of, load, problem, run
+from tests.steps.service import Answer, Asked, Service, service
+
+JSON = {"content-type": "application/json; charset=utf-8"}
+
+
+def answer(asked: Asked) -> Answer:
+    match asked.method, asked.path:
+        case "GET", "/pet/1":
+            return Answer(200, '{"id": 1, "name": "milou"}', JSON)
+        case "GET", "/away":
+            return Answer(302, "", {"location": "/pet/1"})
+        case _, "/echo":
+            told = {"method": asked.method, "query": asked.query, "body": asked.body.decode(), "headers": asked.headers}
+            return Answer(200, json.dumps(told), {"content-type": "application/vnd.echo+json"})
+        case _, "/text":
+            return Answer(200, "words", {"content-type": "text/plain"})
+        case _, "/bytes":
+            return Answer(200, b"\xff\x00", {"content-type": "image/png"})
+        case _, "/liar":
+            return Answer(200, "no json", JSON)
+        case _, "/nothing":
+            return Answer(204)
+        case _, "/odd":
+            return Answer(599, b"\xff")
+        case _, "/script.py":
+            return Answer(200, "print('from afar')", {"content-type": "text/x-python"})
+        case _:
+            return Answer(404, "no such pet")
+
+
+def called(text: str, given: Any = None, **more: Any) -> tuple[Any, Service]:
+    """What a document leaves, or faults with, that calls https://pets.org; and the service that answers instead."""
+
+    async def go() -> tuple[Any, Service]:
+        async with service(answer) as found, App("memory:") as app:
+            flow = load(text, Surroundings(stand_ins={"https://pets.org": found.url}), **more)
+            outcome = await (await app.start(flow(given))).outcome()
+            if outcome.status == "completed":
+                return outcome.value, found
+            return problem_of(getattr(outcome.error, "failure")), found  # noqa: B009
+
+    return asyncio.run(go())
+
+
+def get(path: str, more: str = "") -> str:
+    return f"- a: {{call: http, with: {{method: get, endpoint: 'https://pets.org{path}'{more}}}}}"
+
+
+def test_the_answer_is_read_and_the_address_is_filled_in() -> None:
+    found, asked = called(get("/pet/{id}"), {"id": 1})
+    assert found == {"id": 1, "name": "milou"}
+    assert called(get("/pet/1{nothing}"))[0] == {"id": 1, "name": "milou"}
+    assert [each.target for each in asked.asked] == ["/pet/1"]
+
+
+def test_an_address_may_be_an_expression_whose_value_is_not_filled_in_again() -> None:
+    text = "- a: {call: http, with: {method: get, endpoint: {uri: '%s'}}}"
+    assert called(text % '${ "https://pets.org/pet/" + .id }', {"id": "1"})[0]["id"] == 1
+    _, asked = called(text % "https://pets.org/${ .path }?a={a}", {"path": "echo", "a": "x y/{b}", "b": 2})
+    assert asked.asked[0].target == "/echo?a=x%20y%2F%7Bb%7D"
+    _, asked = called(text % "${ .path }", {"path": "https://pets.org/{id}", "id": 1})
+    assert asked.asked == [] or asked.asked[0].target == "/%7Bid%7D"
+
+
+@pytest.mark.parametrize(("value", "why"), [({"a": 1}, "is no text, number"), ("..", "is no part of a path")])
+def test_what_cannot_stand_in_an_address_is_a_fault(value: Any, why: str) -> None:
+    found, _ = called(get("/pet/{id}"), {"id": value})
+    assert (found["type"], why in found["detail"]) == (f"{ROOT}expression", True)
+
+
+def test_the_whole_answer_may_be_had() -> None:
+    found, _ = called(get("/pet/1", ", output: response, headers: {x-mine: '${ .n }'}"), {"n": 2})
+    assert found["request"] == {"method": "get", "uri": "https://pets.org/pet/1", "headers": {"x-mine": "2"}}
+    assert (found["statusCode"], found["content"]["id"]) == (200, 1)
+    assert found["headers"]["content-type"].startswith("application/json")
+
+
+def test_an_answer_is_text_bytes_or_nothing() -> None:
+    assert called(get("/text"))[0] == "words"
+    assert called(get("/nothing"))[0] is None
+    assert base64.b64decode(called(get("/bytes"))[0]) == b"\xff\x00"
+    assert base64.b64decode(called(get("/text", ", output: raw"))[0]) == b"words"
+
+
+def test_query_headers_and_body_are_sent() -> None:
+    text = """
+    - a:
+        call: http
+        with:
+          method: POST
+          endpoint: https://pets.org/echo?z=0#part
+          query: {a: [1, x], b: true, c: null}
+          headers: {x-mine: words}
+          body: {n: "${ .n }"}
+    """
+    found, _ = called(text, {"n": 1})
+    assert found["method"] == "POST"
+    assert found["query"] == {"z": ["0"], "a": ["1", "x"], "b": ["true"]}
+    assert json.loads(found["body"]) == {"n": 1}
+    assert found["headers"]["x-mine"] == "words"
+
+
+def test_a_text_is_sent_as_it_is() -> None:
+    text = "- a: {call: http, with: {method: put, endpoint: 'https://pets.org/echo', body: '${ .t }'}}"
+    assert called(text, {"t": "words"})[0]["body"] == "words"
+
+
+def test_a_status_that_means_failure_is_a_fault_of_communication() -> None:
+    found, _ = called(get("/pet/9"))
+    assert {**found, "detail": ""} == {
+        "type": f"{ROOT}communication", "status": 404, "title": "Not Found", "detail": "", "instance": "/do/0/a"
+    }  # fmt: skip
+    assert found["detail"] == "GET https://pets.org/pet/9 was answered with status 404: no such pet"
+    assert called(get("/odd"))[0]["title"] == "Status 599"
+    assert called(get("/liar"))[0]["detail"].startswith("the answer says that it is JSON")
+
+
+def test_being_led_elsewhere_is_a_fault_unless_it_is_allowed() -> None:
+    assert called(get("/away"))[0]["status"] == 302
+    assert called(get("/away", ", redirect: true"))[0] == {"id": 1, "name": "milou"}
+
+
+def test_what_is_not_public_is_not_called_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go(*allow: str | None) -> Any:
+        async with service(answer) as found, App("memory:") as app:
+            given = [found.place if each is None else each for each in allow]
+            text = f"- a: {{call: http, with: {{method: get, endpoint: '{found.url}/pet/1'}}}}"
+            if given == ["env"]:
+                monkeypatch.setenv("RIPRESA_ALLOW", f"10.0.0.0/8, {found.place}")
+                return (await (await app.start(load(text)(None))).outcome()).value
+            flow = load(text, Surroundings(allow=given))
+            return await (await app.start(flow(None))).outcome()
+
+    refused = asyncio.run(go())
+    told = problem_of(refused.error.failure)
+    assert told is not None
+    assert "not in the public internet" in told["detail"]
+    assert asyncio.run(go(None)).value["id"] == 1
+    assert asyncio.run(go("env"))["id"] == 1
+
+
+BASIC = f"Basic {base64.b64encode(b'ann:open').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("policy", "sent"),
+    [
+        ("{basic: {username: ann, password: '${ .p }'}}", BASIC),
+        ("{bearer: {token: '${ .p }'}}", "Bearer open"),
+        ("{use: mine}", BASIC),
+        ("mine", BASIC),
+        ("{basic: {use: login}}", BASIC),
+    ],
+)
+def test_who_asks_is_proved(policy: str, sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIPRESA_SECRET_LOGIN", '{"username": "ann", "password": "open"}')
+    use = {"authentications": {"mine": {"basic": {"username": "ann", "password": "open"}}}, "secrets": ["login"]}
+    endpoint = f"{{uri: 'https://pets.org/echo', authentication: {policy}}}"
+    text = f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}"
+    assert called(text, {"p": "open"}, use=use)[0]["headers"]["authorization"] == sent
+
+
+def test_a_way_to_prove_it_that_is_not_available_is_a_fault_of_configuration() -> None:
+    endpoint = "{uri: 'https://pets.org/echo', authentication: {digest: {username: a, password: b}}}"
+    assert (
+        called(f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}")[0]["type"] == f"{ROOT}configuration"
+    )
+
+
+@pytest.mark.parametrize("value", ["words", "{no json", None])
+def test_a_secret_that_is_none_is_a_fault_of_authorization(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if value is not None:
+        monkeypatch.setenv("RIPRESA_SECRET_LOGIN", value)
+        assert secret_of_environment("login") == value
+    endpoint = "{uri: 'https://pets.org/echo', authentication: {basic: {use: login}}}"
+    text = f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}"
+    found, asked = called(text, use={"secrets": ["login"]})
+    assert (found["type"], found["status"]) == (f"{ROOT}authorization", 403)
+    assert asked.asked == []
+
+
+# --- programs
+
+
+def test_a_command_is_run_by_the_shell() -> None:
+    text = """
+    - a:
+        run:
+          shell:
+            command: 'read line; echo "$line $1 $2 $WHO ${ .name }"'
+            stdin: ${ .name }
+            arguments: [one, "${ .n }"]
+            environment: {WHO: "${ .who }"}
+    """
+    assert run(text, {"name": 'a";ls', "n": 2, "who": "me"}) == 'a";ls one 2 me a";ls\n'
+
+
+def test_a_quote_in_a_command_is_read_as_the_shell_reads_it() -> None:
+    text = """
+    - a: {run: {shell: {command: '${ "" }echo "it''s \\"${ .x }\\"" \\''${ .x }'}}}
+    """
+    assert run(text, {"x": "<1>"}) == "it's \"<1>\" '<1>\n"
+
+
+def test_what_a_program_leaves_is_chosen() -> None:
+    text = "- a: {run: {shell: {command: '${ .c }'}, return: %s}}"
+    given = {"c": "echo out; echo err >&2; exit 3"}
+    assert run(text % "all", given) == {"code": 3, "stdout": "out\n", "stderr": "err\n"}
+    assert run(text % "code", given) == 3
+    found = problem(text % "stdout", given)
+    assert (found["type"], found["detail"]) == (f"{ROOT}runtime", "the program ended with status 3: err")
+    assert run(text % "stderr", {"c": "echo err >&2"}) == "err\n"
+    assert run(text % "none", {"c": "true"}) is None
+
+
+def test_arguments_are_a_list() -> None:
+    text = """- a: {run: {shell: {command: "echo '\\"quoted\\"' \\\\$ $1", arguments: '${ .a }'}}}"""
+    assert run(text, {"a": ["x"]}) == '"quoted" $ x\n'
+    assert problem(text, {"a": "x"})["detail"] == "arguments must be a list"
+
+
+def test_a_script_of_python_is_run() -> None:
+    text = "- a: {run: {script: {language: python, code: 'import sys; print(sys.argv[1:])', arguments: [x]}}}"
+    assert run(text) == "['x']\n"
+
+
+def test_a_script_of_javascript_is_run_by_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = tmp_path / "node"
+    node.write_text('#!/bin/sh\necho "${1##*.} $(cat "$1") $2"\n')
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    text = "- a: {run: {script: {language: js, code: '%s', arguments: [x]}}}"
+    assert run(text % "export {}") == "mjs export {} x\n"
+    assert run(text % "a = 1") == "cjs a = 1 x\n"
+
+
+def test_a_script_may_stand_elsewhere() -> None:
+    text = "- a: {run: {script: {language: python, source: {endpoint: 'https://pets.org/script.py'}}}}"
+    assert called(text)[0] == "from afar\n"
+
+
+# --- other workflows
+
+CHILD: dict[str, Any] = {"document": {**HEAD, "name": "child"}, "do": [{"double": {"set": {"n": "${ .n * 2 }"}}}]}
+FAILING = {"document": {**HEAD, "name": "child"}, "do": [{"no": {"set": {"n": "${ .n.m }"}}}]}
+CALLS = "- a: {run: {workflow: {namespace: test, name: child, version: %s, input: {n: '${ .n }'}}%s}}"
+
+
+def test_another_workflow_is_a_part_of_the_run() -> None:
+    surroundings = Surroundings(workflows=[CHILD])
+    assert run(CALLS % ("latest", ""), {"n": 3}, surroundings) == {"n": 6}
+    found = problem(CALLS % ("0.1.0", ""), {"n": 3}, Surroundings(workflows=[FAILING]))
+    assert (found["type"], found["instance"]) == (f"{ROOT}expression", "/do/0/no")
+
+
+def test_the_latest_version_is_the_one_with_the_highest_number() -> None:
+    later = {"document": {**CHILD["document"], "version": "0.10.0"}, "do": [{"c": {"set": {"later": True}}}]}
+    surroundings = Surroundings(workflows=[later, CHILD])
+    assert run(CALLS % ("latest", ""), {"n": 3}, surroundings) == {"later": True}
+    assert run(CALLS % ("0.1.0", ""), {"n": 3}, surroundings) == {"n": 6}
+
+
+def test_another_workflow_is_found_beside_and_may_go_on_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "child.json").write_text(json.dumps(CHILD))
+    (tmp_path / "broken.yaml").write_text("a: [")
+    (tmp_path / "other.yaml").write_text("steps: []")
+    file = tmp_path / "order.owf.json"
+    file.write_text(json.dumps(data_of(CALLS % ("0.1.0", ", await: false"))))
+
+    async def go() -> tuple[Any, Any]:
+        async with App("memory:") as app:
+            handle = await app.start(load_document(file)({"n": 3}), id="order")
+            found = await handle.result()
+            children = [each for each in (await app.runs()).runs if each.workflow == "test.child"]
+            return found, await (await app.handle(children[0].id)).result()
+
+    assert asyncio.run(go()) == ({"n": 3}, {"n": 6})
