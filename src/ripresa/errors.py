@@ -101,6 +101,8 @@ CODES: dict[str, Code] = {
     "address_refused": Code("an address is not in the public internet, and not allowed by name"),
     "certificate_refused": Code("the certificate of a service is not to be trusted"),
     "token_refused": Code("an authority gave out no token for a call"),
+    "invalid_description": Code("the description of an API cannot be used"),
+    "unknown_operation": Code("an API has no operation of that name"),
     "agent_failed": Code("an agent told of an error, or did not come to an end", retryable=True),
     "agent_asks": Code("an agent of elsewhere asks something before it goes on"),
     "invalid_agent_answer": Code("an agent of elsewhere gave what is not of its protocol, or not of the wanted type"),

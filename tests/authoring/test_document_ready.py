@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, InvalidWorkflow, Library, Maker, load_document
+from ripresa import App, InvalidConfig, InvalidWorkflow, Library, Maker, load_document
+from ripresa.steps.documents import schema_type
 from tests.steps.service import Answer, Asked, service
 
 ran = pytest.mark.parametrize
@@ -92,3 +93,9 @@ def test_a_kind_with_config_is_not_taken_for_a_type_of_that_name() -> None:
 def test_a_step_that_a_target_makes_is_named_as_the_function() -> None:
     made = flow({"type": "ripresa.steps.documents:shell", "config": {"command": ["cat"]}})
     assert made.node.children[0].name == "_shell_step"
+
+
+@ran("reference", ["http://127.0.0.1:1/x.json", "file:///etc/hostname"])
+def test_a_schema_reaches_for_nothing(reference: str) -> None:
+    with pytest.raises(InvalidConfig, match="no JSON Schema"):
+        schema_type({"$ref": reference})

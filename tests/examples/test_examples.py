@@ -27,6 +27,7 @@ SCRIPTS = {
         "the inside stays inside: address_refused",
     ],
     "web_token.py": ["['Oban', 'Brest', 'Naples'] with 1 token", "200 with the next one: 3"],
+    "open_api.py": ["/ports/St%20Ives/tides?days=2&kind=high&kind=low", "invalid_input 30 is greater than"],
     "webhooks.py": [
         "somebody else's: webhook_refused",
         "order 7 is on its way - runs: 1",

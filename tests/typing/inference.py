@@ -127,6 +127,7 @@ from ripresa.steps import (
     HttpStep,
     Incoming,
     OAuth2,
+    OpenAPIStep,
     Pages,
     ProgramStep,
     Received,
@@ -139,6 +140,7 @@ from ripresa.steps import (
     cli_agent,
     http,
     human,
+    openapi,
     python,
     shell,
 )
@@ -714,6 +716,8 @@ async def ready_made(app: App) -> None:
     assert_type(await fetched(Request({"id": "1"})), Response)
     assert_type(item, HttpStep[Item])
     token = OIDC("https://id.example", client="a", secret=key, scopes=("b",))
+    assert_type(openapi("https://a.example/api.json", "get", returns=Item, auth=token), OpenAPIStep[Item])
+    assert_type(await openapi({"openapi": "3.1.0"}, "get", server="https://a.example")({"id": 1}), Response)
     assert_type(http("GET", auth=token), HttpStep[Response])
     assert_type(http("GET", auth=OAuth2("https://id.example", client="a", client_auth="none")), HttpStep[Response])
     assert_type(await http("GET", pages=Pages(), returns=Item)(), list[Item])

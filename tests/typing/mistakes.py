@@ -88,6 +88,7 @@ from ripresa.steps import (
     cli_agent,
     http,
     human,
+    openapi,
     python,
     shell,
 )
@@ -605,6 +606,10 @@ async def teams() -> None:
     await handoff(writer, writer)("a")  # M357 the topic is that of its members
     tells(length, answer)  # M358 a receiver that is no name
     print(Meeting("tides").sayd)  # M359 a misspelt field of a meeting
+
+
+openapi("pets.yaml", "getPet", sever="https://a.example")  # M337 a misspelt option of an operation
+openapi("pets.yaml", "getPet")(3)  # M338 parameters that are a number
 
 
 async def agents_of_elsewhere() -> None:

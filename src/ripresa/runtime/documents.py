@@ -39,14 +39,17 @@ INLINE: Final = "document:"
 """How the target of a run begins whose document is no file: JSON text follows."""
 
 READY: Final[Mapping[str, str]] = {
-    name: f"ripresa.steps.documents:{name}" for name in ("llm", "http", "shell", "python", "cli_agent", "mcp", "agent")
+    name: f"ripresa.steps.documents:{name}"
+    for name in ("llm", "http", "openapi", "shell", "python", "cli_agent", "mcp", "agent")
 }
 """The ready-made step types, with where each of them is; looked for when a document names it."""
 
-FREE: Final = frozenset((READY["llm"], READY["http"]))
+FREE: Final = frozenset(READY[name] for name in ("llm", "http", "openapi"))
 """Those that a document may name whatever modules it may import from: they run no programs here."""
 
-BOUND: Final[Mapping[str, str]] = {READY["http"]: "ripresa.steps.documents:public_http"}
+BOUND: Final[Mapping[str, str]] = {
+    READY[name]: f"ripresa.steps.documents:public_{name}" for name in ("http", "openapi")
+}
 """What stands in for those of them that could reach more, where it is not granted by `modules`."""
 
 OPEN_WORKFLOW: Final = "ripresa.steps.open_workflow"

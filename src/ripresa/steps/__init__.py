@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .dialects import Dialect
     from .incoming import Incoming, Received, ToRun, WebhookEvent
     from .oauth import OIDC, OAuth2
+    from .operations import OpenAPIOptions, OpenAPIStep, openapi
     from .parts import AgentFile, AgentReply, AgentRequest
     from .people import human
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
@@ -23,6 +24,7 @@ _PLACES = {
     "dialects": ("Dialect",),
     "incoming": ("Incoming", "Received", "ToRun", "WebhookEvent"),
     "oauth": ("OIDC", "OAuth2"),
+    "operations": ("OpenAPIOptions", "OpenAPIStep", "openapi"),
     "parts": ("AgentFile", "AgentReply", "AgentRequest"),
     "people": ("human",),
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
@@ -50,6 +52,8 @@ __all__ = [
     "HttpStep",
     "Incoming",
     "OAuth2",
+    "OpenAPIOptions",
+    "OpenAPIStep",
     "Pages",
     "ProgramStep",
     "Received",
@@ -63,6 +67,7 @@ __all__ = [
     "cli_agent",
     "http",
     "human",
+    "openapi",
     "python",
     "send_webhook",
     "shell",

@@ -42,9 +42,9 @@ AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
 _NOT_KNOWN: Final = (500, 502, 504)
 """Statuses that do not say whether a request took effect."""
 
-_READS: Final = ("GET", "HEAD", "OPTIONS")
-_METHODS: Final = (*_READS, "PUT", "DELETE", "POST", "PATCH")
-_OWN: Final = frozenset(("authorization", "connection", "content-length", "cookie", "host", "transfer-encoding"))
+READS: Final = ("GET", "HEAD", "OPTIONS")
+_METHODS: Final = (*READS, "PUT", "DELETE", "POST", "PATCH")
+OWN_HEADERS: Final = frozenset(("authorization", "connection", "content-length", "cookie", "host", "transfer-encoding"))
 """Headers that data cannot set."""
 
 _PRIVATE: Final = frozenset(("set-cookie", "set-cookie2", "authorization", "proxy-authenticate", "www-authenticate"))
@@ -163,16 +163,16 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
     `InvalidConfig`.
     """
     every, own = divided(options)
-    refuse("http", *_bad(method, url, pages, own))
-    spec = _spec(method, url, pages, own)
-    if method in _READS:
+    refuse("http", *bad_options(method, url, pages, own))
+    spec = spec_of(method, url, pages, own)
+    if method in READS:
         effect: Effect = "read"
     else:
         effect = "idempotent" if spec.idempotency or method in ("PUT", "DELETE") else "irreversible"
     every.setdefault("effect", effect)
     every.setdefault("name", own_name("http", f"{method.lower()} {urlsplit(url).hostname or ''}".strip()))
     limit = None if every.get("timeout") is None else seconds(every["timeout"], "timeout")
-    run = partial(_call, spec, returns)
+    run = partial(called, spec, returns)
 
     async def call(request: Request | None = None, /) -> Any:
         return await within(limit, f"{method} {url}", run(request or Request()))
@@ -201,7 +201,8 @@ class Spec:
     patience: float
 
 
-def _spec(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> Spec:
+def spec_of(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> Spec:
+    """A call of these options, which are good."""
     return Spec(
         method,
         url,
@@ -220,7 +221,8 @@ def _spec(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> Sp
     )
 
 
-def _bad(method: object, url: str, pages: object, own: dict[str, Any]) -> list[str | None]:
+def bad_options(method: object, url: str, pages: object, own: dict[str, Any]) -> list[str | None]:
+    """What is wrong with the options of a call."""
     unknown = sorted(set(own) - set(HttpOptions.__annotations__))
     return [
         f"there is no option {', '.join(unknown)}" if unknown else None,
@@ -270,7 +272,8 @@ def bad_header(name: Any, value: Any) -> str | None:
 # --- one call
 
 
-async def _call(spec: Spec, returns: Any, request: Request) -> Any:
+async def called(spec: Spec, returns: Any, request: Request) -> Any:
+    """What a service answers to a call, as it is wanted."""
     secrets: list[str] = []
     headers = _headers(spec, request, secrets)
     url = _url(spec, request)
@@ -321,7 +324,7 @@ def _headers(spec: Spec, request: Request, secrets: list[str]) -> dict[str, str]
     for name, value in request.headers.items():
         lowered = name.lower()
         wrong = bad_header(name, value)
-        if wrong or lowered in _OWN or lowered in fixed or lowered.startswith("proxy-"):
+        if wrong or lowered in OWN_HEADERS or lowered in fixed or lowered.startswith("proxy-"):
             raise InvalidValue(wrong or f"the header {name} cannot come from a request", op="http")
         fixed[lowered] = value
     return fixed
@@ -336,13 +339,13 @@ class Bearer:
     """The token that a call is made with; each that was one is among the secrets of the call."""
 
     def __init__(self, spec: Spec, secrets: list[str]) -> None:
-        self._spec = spec
+        self.spec_of = spec
         self._secrets = secrets
         self._token = ""
 
     async def put(self, request: httpx2.Request, *, again: bool = False) -> None:
         """Give a request its token; `again`: another one than it had, which the service refused."""
-        spec = self._spec
+        spec = self.spec_of
         assert isinstance(spec.auth, OAuth2)
         stale = self._token if again else ""
         self._token = await token_of(spec.auth, spec.guard, spec.patience, stale, spec.ca)

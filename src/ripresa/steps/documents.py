@@ -24,6 +24,8 @@ from .forms import Form
 from .gateway import DEFAULT
 from .llm import PATIENT, Question, answered
 from .making import StepOptions
+from .operations import OpenAPIOptions
+from .operations import openapi as _openapi
 from .programs import ShellOptions
 from .programs import python as _python
 from .programs import shell as _shell
@@ -83,7 +85,7 @@ def schema_type(schema: dict[str, Any]) -> Any:
             hint="pip install 'ripresa[documents]'",
         ) from error
     try:
-        validator = library.validator_for(schema)
+        validator = library.validator_for(schema, offline=True)
     except ValueError as error:
         raise InvalidConfig(f"output is no JSON Schema: {error}", op="llm") from error
 
@@ -97,6 +99,9 @@ def schema_type(schema: dict[str, Any]) -> Any:
     return kind  # pyright: ignore[reportUnknownVariableType] - a type that is made here
 
 
+_ONLY_TRUSTED: Final = "not for documents that may import only some modules"
+
+
 def _http_step(method: str, url: str = "", **options: Unpack[HttpOptions]) -> Any:
     return cast("Any", _http(method, url, **read_credentials(options)))
 
@@ -107,18 +112,26 @@ def _public_http_step(method: str, url: str = "", **options: Unpack[HttpOptions]
     return _http_step(method, url, **options)
 
 
-def _bounded(kind: str, options: Mapping[str, Any]) -> None:
+def _bounded(kind: str, options: Mapping[str, Any], more: str = "") -> None:
     """Refuses what only documents may say that are trusted: addresses that are inside, secrets and files of ours."""
     refuse(
         kind,
-        *(
-            f"{name} is not for documents that may import only some modules"
-            for name in ("allow", "ca")
-            if name in options
-        ),
-        "secrets are not for documents that may import only some modules" if has_credentials(options) else None,
+        *(f"{name} is {_ONLY_TRUSTED}" for name in ("allow", "ca") if name in options),
+        f"secrets are {_ONLY_TRUSTED}" if has_credentials(options) else None,
+        f"{more} is {_ONLY_TRUSTED}" if more else None,
         hint="add 'ripresa.steps.documents' to modules, or register a step of your own in the library",
     )
+
+
+def _openapi_step(document: Any, operation: str, **options: Unpack[OpenAPIOptions]) -> Any:
+    return cast("Any", _openapi(document, operation, **read_credentials(options)))
+
+
+def _public_openapi_step(document: Any, operation: str, **options: Unpack[OpenAPIOptions]) -> Any:
+    """The same for such documents; a description of an API that is a file is not for them either."""
+    is_file = isinstance(document, str) and "://" not in document
+    _bounded("openapi", options, "document is a file, which" if is_file else "")
+    return _openapi_step(document, operation, **options)
 
 
 def _shell_step(command: list[str], **options: Unpack[ShellOptions]) -> Any:
@@ -219,6 +232,8 @@ SERVER_KEYS: Final = frozenset(
 
 http: Final = Maker(_http_step)
 public_http: Final = Maker(_public_http_step)
+openapi: Final = Maker(_openapi_step)
+public_openapi: Final = Maker(_public_openapi_step)
 shell: Final = Maker(_shell_step)
 python: Final = Maker(_python_step)
 cli_agent: Final = Maker(_cli_agent_step)
