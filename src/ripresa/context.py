@@ -22,6 +22,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 from .core.durations import Duration, microseconds
 from .core.items import Items as Items
 from .errors import RipresaError
+from .foreign import adopted
 from .messages import Approval, Query, Signal, Update
 from .reporting import NOWHERE, Reporting, Sends, SessionData
 from .reporting import Attempt as Attempt
@@ -40,6 +41,7 @@ from .requested import WaitFor as WaitFor
 from .terms import Asking, Expiry
 
 if TYPE_CHECKING:
+    from .authoring.protocols import Invocable, PydanticAgent
     from .children import Child
     from .updates import UpdateRequest
 
@@ -174,10 +176,17 @@ class StepContext(Sends):
         targets: T = self._attempt.to(kind)
         return targets
 
-    def call(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    @overload
+    def call(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def call(self, fn: PydanticAgent[str, R], prompt: str, /) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def call(self, fn: Invocable[A, R], input: A, /) -> Coroutine[Any, Any, R]: ...
+    def call(self, fn: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """A journaled call: its success is durable before this returns, and the next attempt is handed it.
 
-        Calls are told apart by function, arguments and how many equal ones came before; a failure is not kept.
+        Calls are told apart by function, arguments and how many equal ones came before; a failure is not kept. `fn` may
+        be an agent or a graph of another framework.
         """
         return _journaled(self._attempt, fn, args, kwargs, "")
 
@@ -204,7 +213,7 @@ class Holding(StepContext):
 
 
 async def _journaled(attempt: Attempt, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
-    return await attempt.record(fn, args, kwargs, key)
+    return await attempt.record(fn if callable(fn) else adopted(fn), args, kwargs, key)
 
 
 class _Outside:
@@ -558,13 +567,18 @@ class Context(Generic[S]):
         return await Awaited(AskPeople(terms.text, output, form, about, asking.name))
 
     async def map(
-        self, link: Callable[[A], Awaitable[B]], items: Items[A], /, *, concurrency: int | None = None
+        self,
+        link: Callable[[A], Awaitable[B]] | PydanticAgent[A, B] | Invocable[A, B],
+        items: Items[A],
+        /,
+        *,
+        concurrency: int | None = None,
     ) -> list[B]:
         """`link` for every item, at most `concurrency` at a time; results in the order of the items.
 
         The first failure stops the others and is raised.
         """
-        results: list[B] = await Awaited(MapOver(link, list(items), concurrency))
+        results: list[B] = await Awaited(MapOver(link if callable(link) else adopted(link), list(items), concurrency))
         return results
 
     @overload

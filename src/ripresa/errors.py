@@ -128,6 +128,7 @@ CODES: dict[str, Code] = {
     "tools_changed": Code("the tools of a server are not those that an unfinished step was told about"),
     "unknown_agent": Code("no agent of that name is registered"),
     "agent_unavailable": Code("an agent is paused, stopped or broken", retryable=True),
+    "framework_unsupported": Code("an agent framework is of a version, or an object of a kind, that is not supported"),
     "agent_limit": Code("an agent did not come to an end within what it is allowed"),
     # runs
     "run_failed": Code("a run failed"),

@@ -366,7 +366,7 @@ async def test_any_object_with_run_is_an_agent() -> None:
         assert await app.run(agent(Loose(), name="loose")("x")) == 2
         assert await app.run(Agent("boss", input=str, output=str, tools=[echo])("x")) == "Done."
     with pytest.raises(InvalidConfig, match="has no async run"):
-        agent("no agent")  # type: ignore[arg-type]
+        agent("no agent")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("given", [3, {"turns": 3}, None])

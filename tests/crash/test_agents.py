@@ -25,8 +25,17 @@ CALLS = ["look tide", "look moon", "count TIDE"]
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[subprocess.Popen[str]]:
+    yield from serving("agent_driver")
+
+
+@pytest.fixture
+def pydantic_program() -> Iterator[subprocess.Popen[str]]:
+    yield from serving("pydantic_driver")
+
+
+def serving(name: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.agent_driver"],
+        [sys.executable, "-m", f"tests.crash.{name}"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -91,4 +100,20 @@ async def test_no_recorded_call_is_made_again(where: str, program: subprocess.Po
         assert set(place.calls()) == set(CALLS)
         assert repeated <= (2 if where == "before" else 1)  # those that were under way; tools run two at a time
         assert len(server.requests) <= (4 if where == "before" else 3)
+    assert number > 5
+
+
+async def test_nor_of_an_agent_of_pydantic_ai(pydantic_program: subprocess.Popen[str], tmp_path: Path) -> None:
+    number, killed = 0, True
+    while killed:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with ModelServer(*[answer] * 9) as server:
+            place = Place(pydantic_program, folder, server)
+            killed = (await place.run("after", number))["status"] == -signal.SIGKILL
+            assert (await place.run())["results"] == ["TIDE has 4 letters."]
+        assert len(server.requests) == 3
+        assert set(place.calls()) == set(CALLS)
+        assert place.calls().total() <= len(CALLS) + 1  # two tools run at a time
     assert number > 5

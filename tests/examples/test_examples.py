@@ -35,6 +35,10 @@ SCRIPTS = {
     ],
     "coding_agent.py": ["the diff: +++ b/tide.py", "tide.py: taken", "I went on where I was: Say how", "830 tokens"],
     "approval.py": ["Publish this? {'title': 'tides'", "sent: All about tides"],
+    "adapter_pydantic_ai.py": [
+        "6.1 m in Brest",
+        "recorded: model\nrecorded: height_in\nrecorded: model",
+    ],
     "updates.py": [
         "Standing(leader='ann', amount=120, left=2)\nStanding(leader='ann', amount=120, left=2)",
         "update_refused: ",

@@ -427,7 +427,7 @@ async def test_functions_of_a_stream_cannot_journal_calls() -> None:
     async def calling(value: int) -> int:
         assert current().run
         assert current().attempt == 1
-        return await current().call(repeated_later, value)  # type: ignore[arg-type]
+        return await current().call(repeated_later, value)  # type: ignore[call-overload, no-any-return]
 
     with pytest.raises(RipresaError, match="cannot journal calls"):
         await stream(up_to).map(calling).into(OneByOne(Log()))(1)

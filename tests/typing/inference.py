@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Annotated, Any, assert_type
 
 from pydantic import BaseModel
+from pydantic_ai import Agent as PydanticAgent
 
 from ripresa import (
     Again,
@@ -807,3 +808,12 @@ async def servers() -> None:
     assert_type(files.step("read", input=Item), Step[[Item], Any])
     assert_type(await files.call("read", {"path": "a"}), Any)
     assert_type(Agent("a", input=str, output=Item, tools=[files, "b"], toolbox=Tools([files])), Agent[str, Item])
+
+
+async def frameworks(ctx: Context, counter: PydanticAgent[Item, int], teller: PydanticAgent[None, str]) -> None:
+    assert_type(chain(counter), Chain[str, int])
+    assert_type(chain(shout).then(counter), Chain[str, int])
+    assert_type(agent(counter), Step[[str], int])
+    assert_type(agent(teller, input=Item, prompt=lambda item: item.text), Step[[Item], str])
+    assert_type(await ctx.map(teller, ["a"]), list[str])
+    assert_type(await current().call(teller, "a"), str)

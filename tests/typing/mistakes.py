@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import assert_type
 
+from pydantic_ai import Agent as PydanticAgent
+
 from ripresa import (
     AfterStep,
     Again,
@@ -626,3 +628,9 @@ async def servers() -> None:
     number: str = await files.step("count", input=dict[str, str], output=int)({"a": "b"})  # M342 its result is a number
     chain(length).then(files.step("read", input=dict[str, str]))  # M343 a tool is given a number
     print(number)
+
+
+async def frameworks(counter: PydanticAgent[None, int]) -> None:
+    chain(length).then(counter)  # M345 an agent that takes a text is given a number
+    chain(counter).then(shout)  # M346 what an agent gives does not fit
+    await current().call(counter, 3)  # M347 an agent is called with a number

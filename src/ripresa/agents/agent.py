@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from typing_extensions import override
 
@@ -12,11 +12,13 @@ from ..authoring.hooks import Hook
 from ..authoring.options import bad_kind, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.pool import Pool
-from ..authoring.step import Options, Step, step
+from ..authoring.protocols import PydanticAgent
+from ..authoring.step import Effect, Options, Step, step
 from ..context import StepContext, current
 from ..core.durations import Duration, seconds
 from ..core.retry import Retry
 from ..errors import InvalidConfig
+from ..foreign import family_of
 from ..steps.asking import bad_memory, voice_of
 from ..steps.conversation import Message
 from ..steps.forms import Form
@@ -147,23 +149,78 @@ class AgentLike(Protocol[A_contra, R_co]):
         ...
 
 
+class AdaptedOptions(TypedDict, total=False):
+    """How an agent of another framework is a step; see `agent`, and `step` for those from `retry` on."""
+
+    deps: Any
+    make_deps: Callable[[], Any] | None
+    memory: Memory | None
+    stream: bool
+    model_retry: Retry | int
+    patience: Duration | None
+    retry: Retry | int | None
+    timeout: Duration | None
+    effect: Effect
+    concurrency: int | None
+    hooks: Iterable[Hook]
+    pool: Pool[Any] | str | None
+
+
+@overload
+def agent(
+    found: PydanticAgent[str, R],
+    /,
+    *,
+    input: type[A],
+    prompt: Callable[[A], str] | None = ...,
+    name: str = ...,
+    **options: Unpack[AdaptedOptions],
+) -> Step[[A], R]: ...
+@overload
+def agent(
+    found: PydanticAgent[str, R],
+    /,
+    *,
+    name: str = ...,
+    **options: Unpack[AdaptedOptions],
+) -> Step[[str], R]: ...
+@overload
+def agent(found: AgentLike[A, R], /, *, name: str = ..., **options: Any) -> Step[[A], R]: ...
+def agent(found: Any, /, *, name: str = "", **options: Any) -> Any:
+    """An agent of another making as a step: any object with `async run(input, ctx)`, or one of another framework.
+
+    Its name is its own `name`, or that of its class; the options are those of `step`. Raises `InvalidConfig` for
+    anything else, `RipresaError(framework_unsupported)` for a version of a framework that lacks what is needed.
+
+    An agent of pydantic-ai takes a text, or an `input` of another type: as JSON, or as the text that `prompt` makes of
+    it. `deps` are its dependencies, `make_deps` makes them for each attempt. Each request to its model and each call
+    of its tools is journaled; `model_retry` and `patience` are about one request. `stream` tells watchers the text as
+    it is written, `memory` is what is remembered of the session. The metadata of a tool may say `effect`, `retry` and
+    `timeout` of its calls: `metadata={"ripresa": {"effect": "irreversible"}}`.
+    """
+    if family_of(found) is not None:
+        from .adapters import adapt
+
+        return adapt(found, name, options)
+    return _own(found, name, options)
+
+
 def _run_of(found: object) -> Callable[..., Awaitable[Any]]:
     run: Any = getattr(found, "run", None)
     if callable(run):
         return cast("Callable[..., Awaitable[Any]]", run)
-    raise InvalidConfig(f"{found!r} has no async run(input, ctx)", op="agent")
+    raise InvalidConfig(
+        f"{found!r} has no async run(input, ctx)",
+        op="agent",
+        hint="give an object that has, or an agent of a framework that is known",
+    )
 
 
-def agent(found: AgentLike[A, R], /, *, name: str = "", **options: Any) -> Step[[A], R]:
-    """Any object with `async run(input, ctx)` as a step; the options are those of `step`.
-
-    Its name is its own `name`, or that of its class. Raises `InvalidConfig` for anything else.
-    """
+def _own(found: Any, name: str, options: dict[str, Any]) -> Step[[Any], Any]:
     run = _run_of(found)
 
-    async def perform(input: A) -> R:
-        result: R = await run(input, current())
-        return result
+    async def perform(input: Any) -> Any:
+        return await run(input, current())
 
     known = Parameters(run)
     first = known.names[0] if known.names else ""

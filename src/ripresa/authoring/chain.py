@@ -13,6 +13,7 @@ from ..core.nodes.sequence import Sequence
 from .flow import Built, Flow, Link, as_links, build_link
 from .options import check_name
 from .place import One, Place, distinct
+from .protocols import Invocable, PydanticAgent
 from .switches import require
 from .undo import undone_by
 
@@ -36,7 +37,7 @@ class Chain(Flow[A_contra, R_co]):
 
     def then(
         self,
-        link: Callable[[R_co], Awaitable[B]],
+        link: Callable[[R_co], Awaitable[B]] | PydanticAgent[R_co, B] | Invocable[R_co, B],
         /,
         *,
         undo: Callable[[B], Awaitable[None]] | Callable[[B, R_co], Awaitable[None]] | None = None,
@@ -65,12 +66,12 @@ class Waiting(Chain[Any, Any]):
     @overload
     def then(
         self,
-        link: Callable[[A], Awaitable[B]],
+        link: Callable[[A], Awaitable[B]] | PydanticAgent[A, B] | Invocable[A, B],
         /,
         *,
         undo: Callable[[B], Awaitable[None]] | Callable[[B, A], Awaitable[None]] | None = None,
     ) -> Chain[A, B]: ...
-    def then(self, link: Callable[[Any], Awaitable[Any]], /, *, undo: Any = None) -> Chain[Any, Any]:
+    def then(self, link: Any, /, *, undo: Any = None) -> Chain[Any, Any]:
         """See `Chain.then`."""
         longer = super().then(link, undo=undo)
         return Waiting(longer.links, name=self.name, version=self.version) if _pauses(link) else longer
@@ -84,7 +85,11 @@ def _pauses(link: object) -> bool:
 def chain(first: Pause, /, *, name: str = ..., version: str = ...) -> Waiting: ...
 @overload
 def chain(first: Link[A, B], /, *, name: str = ..., version: str = ...) -> Chain[A, B]: ...
-def chain(first: Link[Any, Any], /, *, name: str = "chain", version: str = "1") -> Chain[Any, Any]:
+@overload
+def chain(first: PydanticAgent[str, B], /, *, name: str = ..., version: str = ...) -> Chain[str, B]: ...
+@overload
+def chain(first: Invocable[A, B], /, *, name: str = ..., version: str = ...) -> Chain[A, B]: ...
+def chain(first: Any, /, *, name: str = "chain", version: str = "1") -> Chain[Any, Any]:
     """Begin a chain: `chain(search).then(map_each(fetch)).then(write)`.
 
     `version` is what unfinished runs are recognised by: give a chain of another structure another one, and both may

@@ -27,6 +27,7 @@ from ..core.nodes.sequence import Sequence
 from ..core.nodes.stateful import Stateful
 from ..core.shared import ERROR
 from ..errors import InvalidValue
+from ..foreign import adopted
 from . import running
 from .call import Call, Pending
 from .encoding import encode
@@ -236,6 +237,7 @@ def as_links(links: tuple[Any, ...], op: str, *complaints: str | None) -> tuple[
 
     Raises `InvalidConfig` that names everything that is no link, with the other complaints of the caller.
     """
+    links = tuple(map(adopted, links))
     found = [bad_link(link, index) for index, link in enumerate(links)]
     hint = "give steps, flows, workflows or functions, without calling them" if any(found) else ""
     refuse(op, *found, None if links else "there is nothing to run", *complaints, hint=hint)

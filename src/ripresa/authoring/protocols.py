@@ -3,7 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+A_contra = TypeVar("A_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Answered(Protocol[R_co]):
+    """What an agent of pydantic-ai gives."""
+
+    @property
+    def output(self) -> R_co:
+        """Its answer."""
+        ...
+
+
+class PydanticAgent(Protocol[A_contra, R_co]):
+    """An agent of pydantic-ai, which takes a text; for type checkers, which need not have it installed."""
+
+    def run(self, user_prompt: A_contra, /, *, deps: Any) -> Awaitable[Answered[R_co]]:
+        """Run to the end."""
+        ...
+
+
+class OpenAIAgent(Protocol):
+    """An agent of the OpenAI Agents SDK; for type checkers."""
+
+    name: str
+    handoffs: Any
+    model_settings: Any
+    output_type: Any
+
+
+class Invocable(Protocol[A_contra, R_co]):
+    """A runnable of LangChain, such as a compiled graph of LangGraph; for type checkers."""
+
+    def ainvoke(self, input: A_contra, /) -> Awaitable[R_co]:
+        """Run to the end."""
+        ...
 
 
 @runtime_checkable

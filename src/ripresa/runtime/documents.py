@@ -30,6 +30,7 @@ from ..authoring.rules import Rule
 from ..authoring.step import Step
 from ..core.conditions import Condition
 from ..errors import RipresaError
+from ..foreign import family_of
 from .targets import find_object, is_own, near_file
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def reaching(
         found = find_object(f"{folder / place}:{name}" if place.endswith(".py") else target)[0]
         if found is None:
             raise _refused(target, f"{place} has no {name!r}")
-        if not (as_type if isclass(found) and as_type else _is_meant(found)):
+        if not (as_type if isclass(found) and as_type else _is_meant(found, place)):
             raise _refused(target, "it is neither a step, flow or workflow nor a function or class of your own code")
         return found
 
@@ -191,7 +192,9 @@ def _is_near(path: Path, target: str, modules: tuple[str, ...], around: tuple[Pa
     return bool(around) and path.resolve().is_relative_to(around[0].parent)
 
 
-def _is_meant(found: Any) -> bool:
+def _is_meant(found: Any, place: str) -> bool:
+    if family_of(found) is not None:  # an agent or graph of another framework, which stands in somebody's own code
+        return place.endswith(".py") or is_own(place)
     origin = getattr(found, "__module__", None)
     return isinstance(found, DECLARED) or (callable(found) and isinstance(origin, str) and is_own(origin))
 

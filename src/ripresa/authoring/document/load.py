@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ...core.conditions import Condition
 from ...core.names import check_name
 from ...errors import RipresaError
+from ...foreign import adopted
 from ..chain import Chain
 from ..check import walk
 from ..choice import branch
@@ -353,11 +354,14 @@ class Loader:
         """Something that was found by a name as a link."""
         if found is None:
             return self.hole(name)
-        wrong = bad_link(found, 0)
+        adapted = self.tried(path, lambda: adopted(found))
+        if adapted is None:
+            return self.hole(name)
+        wrong = bad_link(adapted, 0)
         if wrong or isclass(found):
             self.notes.add(path, f"{name} is {found!r}, which is no step, flow or workflow", code="invalid_config")
             return self.hole(name)
-        return as_links((found,), "document")[0]
+        return as_links((adapted,), "document")[0]
 
     def callee(self, name: str, path: Path) -> Any:
         """The step, flow or workflow of this name."""

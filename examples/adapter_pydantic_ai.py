@@ -1,0 +1,54 @@
+"""An agent of pydantic-ai as a link of a chain: each of its requests and each call of its tools is journaled.
+
+python examples/adapter_pydantic_ai.py
+
+A model server on this machine answers, so no network and no key is needed.
+"""
+
+import asyncio
+
+from openai import AsyncOpenAI
+from pydantic import BaseModel
+from pydantic_ai import Agent
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from ripresa import App, chain, step
+from ripresa.testing.answers import use, value
+from ripresa.testing.model_server import ModelServer
+
+HEIGHTS = {"Oban": 3.5, "Brest": 6.1}
+
+
+class Tide(BaseModel):
+    port: str
+    height: float
+
+
+@step
+async def announce(tide: Tide) -> str:
+    return f"{tide.height} m in {tide.port}"
+
+
+async def main() -> None:
+    script = use("height_in", port="Brest"), value({"port": "Brest", "height": 6.1})
+    async with ModelServer(*script) as server, AsyncOpenAI(base_url=server.url, api_key="loopback") as client:
+        model = OpenAIChatModel("gpt-4o", provider=OpenAIProvider(openai_client=client))
+        pilot = Agent(model, name="pilot", output_type=Tide, instructions="Look heights up.")
+
+        @pilot.tool_plain(metadata={"ripresa": {"effect": "read"}})
+        def height_in(port: str) -> float:
+            """How high the tide is in a port, in metres."""
+            return HEIGHTS[port]
+
+        async with App("memory:") as app:
+            handle = await app.start(chain(pilot).then(announce)("How high is it in Brest?"))
+            print(await handle.result())
+            async for recorded in handle.events():
+                if type(recorded.event).__name__ == "CallRecorded":
+                    print("recorded:", recorded.event.key.partition(":")[0])
+            print((await handle.status()).tokens, "tokens")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,27 @@
+"""Which adapter an object of another framework is handed to; each is imported when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from ..authoring.step import Step
+from ..foreign import family_of
+from .adapting import Adapting, unsupported
+
+_OURS: Final = frozenset(each.name for each in fields(Adapting)) - {"options"}
+
+
+def adapt(found: Any, name: str, options: Mapping[str, Any]) -> Step[[Any], Any]:
+    """Something of a framework as a step. Raises `InvalidConfig` that names every bad option."""
+    ours = {key: value for key, value in options.items() if key in _OURS}
+    rest = {key: value for key, value in options.items() if key not in _OURS}
+    adapting = Adapting(**ours, options=rest).checked(name)
+    match family_of(found):
+        case "pydantic-ai":
+            from .pydantic_agents import pydantic_step
+
+            return pydantic_step(found, name, adapting)
+        case other:
+            raise unsupported(str(other), f"{found!r} cannot be run", "give what is built of it")

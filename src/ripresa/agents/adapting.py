@@ -1,0 +1,137 @@
+"""What agents of other frameworks have in common as steps: what they are given, how their calls are journaled."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Any, Final
+
+from ..authoring.options import bad_choice, bad_kind, refuse
+from ..authoring.step import Options, Step, step
+from ..context import current
+from ..core.durations import seconds
+from ..core.retry import ONCE, Retry
+from ..errors import RipresaError
+from ..steps.asking import bad_memory
+from ..steps.llm import PATIENT
+from .agent import as_text
+from .memory import Memory
+
+OURS: Final = "ripresa"
+"""The key under which the metadata of a tool of another framework says how its calls are journaled."""
+
+_EFFECTS: Final = ("pure", "read", "idempotent", "irreversible")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapting:
+    """How an agent of another framework is a step. See `agent` for what the fields mean."""
+
+    input: Any = None
+    prompt: Callable[[Any], str] | None = None
+    deps: Any = None
+    make_deps: Callable[[], Any] | None = None
+    memory: Memory | None = None
+    stream: bool = False
+    model_retry: Retry | int = PATIENT
+    patience: float | str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Those of the step as a whole."""
+
+    def checked(self, where: str) -> Adapting:
+        """The same. Raises `InvalidConfig` that names every bad option."""
+        both = self.deps is not None and self.make_deps is not None
+        refuse(
+            "agent",
+            _no_function(self.prompt, "prompt"),
+            "deps and make_deps are given: one of them says it" if both else None,
+            _no_function(self.make_deps, "make_deps"),
+            bad_memory(self.memory),
+            bad_kind(self.model_retry, "model_retry", (Retry, int), "a Retry or a number of attempts"),
+            where=where,
+        )
+        _ = self.asking
+        return self
+
+    @property
+    def asking(self) -> Options:
+        """How a request to a model is journaled."""
+        tries = self.model_retry if isinstance(self.model_retry, Retry) else Retry(attempts=self.model_retry)
+        return Options("model", tries, None if self.patience is None else seconds(self.patience, "patience"))
+
+    def said(self, value: Any) -> str:
+        """What the agent is told of its input."""
+        return as_text(value) if self.prompt is None else self.prompt(value)
+
+    async def dependencies(self) -> Any:
+        """What the agent is handed beside its prompt, made anew for each attempt if it is made."""
+        if self.make_deps is None:
+            return self.deps
+        made = self.make_deps()
+        return await made if isawaitable(made) else made
+
+    def step(self, name: str, perform: Callable[[Any], Awaitable[Any]], kind: Any, output: Any) -> Step[[Any], Any]:
+        """What `perform` does, as a step with these types."""
+
+        async def run(input: Any) -> Any:
+            return await perform(input)
+
+        run.__annotations__ = {"input": kind if self.input is None else self.input, "return": output}
+        return step(name=name, **self.options)(run)
+
+
+def _no_function(value: object, option: str) -> str | None:
+    return None if value is None or callable(value) else f"{option} is {value!r}, must be a function"
+
+
+def tool_options(name: str, metadata: Mapping[str, Any] | None) -> Options:
+    """How calls of a tool are journaled: what its metadata says under `ripresa`, or once, with the effect idempotent.
+
+    Raises `InvalidConfig` that names every bad option.
+    """
+    given: Any = (metadata or {}).get(OURS)
+    if given is None:
+        return Options(name)
+    wrong = bad_kind(given, OURS, dict, "an object of options")
+    refuse("agent", wrong, where=name)
+    unknown = sorted(set(given) - {"effect", "retry", "timeout"})
+    effect, retry, timeout = given.get("effect", "idempotent"), given.get("retry"), given.get("timeout")
+    refuse(
+        "agent",
+        f"{OURS} has {', '.join(unknown)}, may have effect, retry and timeout" if unknown else None,
+        bad_choice(effect, "effect", _EFFECTS),
+        None if retry is None else bad_kind(retry, "retry", (Retry, int), "a Retry or a number of attempts"),
+        where=name,
+    )
+    tries = ONCE if retry is None else retry if isinstance(retry, Retry) else Retry(attempts=retry)
+    return Options(name, tries, None if timeout is None else seconds(timeout, "timeout"), effect)
+
+
+def need(framework: str, wanted: str, owner: object, names: Sequence[str]) -> None:
+    """Raise `RipresaError(framework_unsupported)` where a framework does not offer what is needed of it."""
+    missing = [name for name in names if not hasattr(owner, name)]
+    if missing:
+        raise unsupported(framework, f"it has no {', '.join(missing)}", f"pip install --upgrade '{wanted}'")
+
+
+def unsupported(framework: str, why: str, hint: str) -> RipresaError:
+    """Something of a framework cannot be run."""
+    return RipresaError(f"{framework}: {why}", code="framework_unsupported", op="agent", hint=hint)
+
+
+def named(found: object, name: str, otherwise: str) -> str:
+    """The name of a step: what is given, what the object is called, or another."""
+    return name or str(getattr(found, "name", "") or otherwise)
+
+
+async def journaled(name: str, call: Callable[[Any], Awaitable[Any]], options: Options, output: Any, asked: Any) -> Any:
+    """A journaled call: told apart from others by its name and by what is asked, which must be plain data."""
+
+    async def perform(asked: Any) -> Any:
+        return await call(asked)
+
+    perform.__annotations__ = {"asked": Any, "return": output}
+    made = Step[[Any], Any](perform, options)
+    made.name = name
+    return await current().call(made, asked)
