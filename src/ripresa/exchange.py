@@ -15,7 +15,7 @@ from .core.nodes.answer import UPDATES
 from .errors import RipresaError
 from .runtime.bodies import encode_update
 from .runtime.engine import Engine
-from .runtime.inbox import refused
+from .runtime.letting import not_taken
 from .runtime.results import not_found
 from .runtime.values import Values
 
@@ -64,7 +64,8 @@ async def _update(engine: Engine, asking: Asking, follow: Follow, take: Take | N
     else:
         seq = driver.state.seq
     key = asking.id and f"{UPDATES}{asking.name}/{id}"
-    await engine.inbox.signal(run, encode_update(asking.name, asking.value, id, asking.by), key, take=take)
+    body = encode_update(asking.name, asking.value, id, asking.by)
+    await engine.inbox.signal(run, body, key, take=take, hear=False)
     async with aclosing(follow(seq)) as events:
         async for recorded in events:
             found = _answer((recorded,), asking, id)
@@ -89,7 +90,7 @@ def _answer(events: Iterable[Recorded], asking: Asking, id: str) -> UpdateAnswer
 
 def _said(engine: Engine, answer: UpdateAnswered | SignalRefused, asking: Asking) -> bytes:
     if isinstance(answer, SignalRefused):
-        raise refused(answer)
+        raise not_taken(answer)
     values = Values(engine.store.blob)
     if answer.refused:
         raise _failed(asking, f"was refused: {values.read(answer.value, str)}", code="update_refused")

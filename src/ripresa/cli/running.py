@@ -269,7 +269,8 @@ async def _asked(place: Place, asked: Ask) -> bool:
         owned = await app.store.owner(asked.run) is not None
         if not owned and asked.kind != "pause":
             return False
-        await app.engine.inbox.request(asked.run, asked.kind, reason=asked.reason, by=BY)
+        hear = asked.kind == "cancel"  # what its status forbids is known already
+        await app.engine.inbox.request(asked.run, asked.kind, reason=asked.reason, by=BY, hear=hear)
         if not owned:
             warn(f"nobody drives run {asked.run}; it will be paused when it is taken up")
             return True

@@ -43,6 +43,15 @@ POINTS: Final[dict[type[Fact], str]] = {
 """The point at which each request stands."""
 
 
+GUARDED: Final = "?hooks"
+"""Among the tags of a run at which interceptors stand that may refuse what is asked of it."""
+
+
+def is_guarded(run: RunState) -> bool:
+    """Whether interceptors may refuse something that is asked of the run."""
+    return any(point in run.points for point in POINTS.values())
+
+
 def asks_first(run: RunState, fact: Fact) -> bool:
     """Whether interceptors are to be asked before this happens."""
     point = POINTS.get(type(fact))

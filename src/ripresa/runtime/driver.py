@@ -35,6 +35,7 @@ from ..core.events import (
     Event,
     Fact,
     Failure,
+    HooksSet,
     Intercepted,
     LimitsSet,
     Requested,
@@ -49,7 +50,7 @@ from ..core.frames import OPEN, CallFrame
 from ..core.gates import is_withheld
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.approval import ASKED
-from ..core.requested import as_request, asks_first
+from ..core.requested import GUARDED, as_request, asks_first, is_guarded
 from ..core.state import RunState
 from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
@@ -485,7 +486,8 @@ class Driver:
 
     def _new_head(self) -> RunHead:
         error = self.failure.code if self.failure is not None and self.state.status == "failed" else ""
-        tags = tuple(tag for tag in self.head.tags if tag != ASKED) + ((ASKED,) if self._asks else ())
+        own = {ASKED: self._asks, GUARDED: bool(self.state.points) and is_guarded(self.state)}
+        tags = (*(tag for tag in self.head.tags if tag not in own), *(tag for tag, is_so in own.items() if is_so))
         return replace(self.head, status=self.state.status, updated_at=self.state.at, error=error, tags=tags)
 
     def _turn(self, mail: Sequence[Mail], waiting: list[asyncio.Future[None]]) -> tuple[list[Event], list[Command]]:
@@ -590,6 +592,8 @@ class Driver:
             return
         if written is not None:
             self.shared.append(written)
+        elif isinstance(fact, HooksSet):
+            self._moved = True
         elif isinstance(fact, SessionEntered):
             self.head, self._moved = replace(self.head, session=fact.session), True
         else:

@@ -156,7 +156,7 @@ async def ask_to_end(engine: Engine, parcel: Outgoing) -> None:
     """Ask a run to end, unless it has."""
     body = json.loads(parcel.body)
     with suppress(IllegalTransition, RunNotFound):
-        await engine.inbox.request(parcel.target, parcel.kind, reason=body["reason"], by=body["by"])
+        await engine.inbox.request(parcel.target, parcel.kind, reason=body["reason"], by=body["by"], hear=False)
 
 
 async def tell_not_started(engine: Engine, parcel: Outgoing) -> None:

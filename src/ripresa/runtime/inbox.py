@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.events import ContinueRequested, Fact, PauseRequested, SignalReceived, SignalRefused
+from ..core.events import ContinueRequested, PauseRequested, SignalRefused
 from ..core.lifecycle import TERMINAL
-from ..core.nodes.answer import UPDATES
 from ..core.requested import ROLLBACK
-from ..errors import InvalidValue, RipresaError, RunError
-from ..ports import Request
+from ..errors import RipresaError, RunError
+from ..ports import Request, RunHead
 from ..stores.rules import require_active
 from .bodies import encode_request, suspender
 from .driver import Driver, Mail
+from .hearing import Asking, before, heard
+from .letting import not_taken
 from .requests import checked, decode_request
 from .results import ended, not_found
 from .waking import QUICKER
@@ -31,11 +32,19 @@ class Inbox:
         self._turning: set[asyncio.Task[None]] = set()
 
     async def request(
-        self, run: str, kind: str, *, reason: str = "", by: str = "", take: Callable[[], Any] | None = None
+        self,
+        run: str,
+        kind: str,
+        *,
+        reason: str = "",
+        by: str = "",
+        take: Callable[[], Any] | None = None,
+        hear: bool = True,
     ) -> None:
         """Ask something of a run: of its driver here, by the inbox of its owner elsewhere, or taking it up oneself.
 
-        `take` takes the run up when nobody owns it. Durable on return. Raises `IllegalTransition`, `RunNotFound`.
+        `take` takes the run up when nobody owns it. Durable on return. Raises `IllegalTransition`, `RunNotFound`, and
+        what interceptors say that refuse it, wherever the run is driven, unless it need not `hear`.
         """
         driver = self._engine.drivers.get(run)
         if kind == "continue":
@@ -47,33 +56,41 @@ class Inbox:
                 decode_request(Request(0, run, kind, encode_request(reason, by)), self._engine.clock.now())
             )
             return
-        await self._check_open(run)
-        await self._engine.store.put(run, kind, encode_request(reason, by))
+        head, body = await self._open(run), encode_request(reason, by)
+        asking = await before(self._engine, head, kind, body) if hear else None
+        await self._engine.store.put(run, kind, body)
         if take is not None and not await self._engine.is_driven(run):
             try:
                 await take()
             except RunError as error:
                 if error.code not in QUICKER:  # else whoever was quicker finds the request
                     raise
+        if asking is not None:
+            await heard(self._engine, asking)
 
-    async def signal(self, run: str, body: bytes, id: str = "", *, take: Callable[[], Any] | None = None) -> bool:
+    async def signal(
+        self, run: str, body: bytes, id: str = "", *, take: Callable[[], Any] | None = None, hear: bool = True
+    ) -> bool:
         """Send a signal, durable on return; False if this run was sent one with the same `id` before.
 
-        `take` takes the run up when nobody owns it; where its code is not here, whoever has it finds the signal.
+        `take` takes the run up when nobody owns it; where its code is not here, whoever has it finds the signal. Unless
+        `hear`, what interceptors say of it elsewhere is not waited for.
         Raises `InvalidValue` if the run waits for a value of another type (as far as that is known here),
         `IllegalTransition` if it has ended, `RunNotFound`.
         """
         driver = self._engine.drivers.get(run)
+        asking: Asking | None = None
         if driver is not None:
             fact = decode_request(Request(0, run, "signal", body), self._engine.clock.now())
             fact = checked(fact, driver)
-            if not isinstance(fact, SignalReceived):
-                raise refused(fact)
+            if isinstance(fact, SignalRefused):
+                raise not_taken(fact)
             if not id:
                 await driver.durable(fact)
                 return True
         else:
-            await self._check_open(run)
+            head = await self._open(run)
+            asking = await before(self._engine, head, "signal", body) if hear else None
         if not await self._engine.store.put(run, "signal", body, id and f"signal/{id}"):
             return False
         if driver is not None:
@@ -84,6 +101,8 @@ class Inbox:
             except RipresaError as error:
                 if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
                     raise
+        if asking is not None:
+            await heard(self._engine, asking)
         return True
 
     async def answer(self, run: str, kind: str, body: bytes, *, take: Callable[[], Any] | None = None) -> None:
@@ -96,7 +115,7 @@ class Inbox:
             fact = decode_request(Request(0, run, kind, body), self._engine.clock.now())
             await driver.durable(checked(fact, driver))
             return
-        await self._check_open(run)
+        await self._open(run)
         await self._engine.store.put(run, kind, body)
         if take is not None and not await self._engine.is_driven(run):
             try:
@@ -105,12 +124,13 @@ class Inbox:
                 if error.code not in (*QUICKER, "unknown_workflow", "unknown_target"):
                     raise
 
-    async def _check_open(self, run: str) -> None:
+    async def _open(self, run: str) -> RunHead:
         head = await self._engine.store.find_run(run)
         if head is None:
             raise not_found(run)
         if head.status in TERMINAL:
             raise ended(run, head.status)
+        return head
 
     async def pending(self, driver: Driver) -> list[Mail]:
         """What waits for a run that is being taken up."""
@@ -155,9 +175,3 @@ class Inbox:
         task = self._engine.loop.create_task(turn(self._engine, driver, request), name=f"ripresa turn {driver.run}")
         self._turning.add(task)
         task.add_done_callback(self._turning.discard)
-
-
-def refused(fact: Fact) -> InvalidValue:
-    """The error for a signal that the run does not take."""
-    assert isinstance(fact, SignalRefused)
-    return InvalidValue(fact.failure.message, op="send", where=fact.name.removeprefix(UPDATES))

@@ -43,11 +43,10 @@ class Lease:
 
     async def end(self) -> None:
         """Hold it no longer. What is being written to the store is waited for."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        assert self._alarm is not None, "it is held"
+        self._alarm.cancel()
         if self._renewing is not None:
             await asyncio.wait([self._renewing])
-            assert self._alarm is not None
             self._alarm.cancel()
 
     def _renew(self) -> None:

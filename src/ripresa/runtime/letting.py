@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TypeAlias
 
-from ..core.events import Event, Intercepted, RequestRefused
-from ..errors import RipresaError
+from ..core.events import Event, Intercepted, RequestRefused, SignalRefused
+from ..core.nodes.answer import UPDATES
+from ..errors import InvalidValue, RipresaError
 
 Done: TypeAlias = asyncio.Future[None]
 
@@ -78,3 +79,8 @@ def refusal(events: Sequence[Event]) -> RipresaError | None:
             message = f"{event.point} is refused: {event.failure.message}"
             return RipresaError(message, code=event.failure.code, op=event.point)
     return None
+
+
+def not_taken(fact: SignalRefused) -> InvalidValue:
+    """The error for a signal whose value the run does not take."""
+    return InvalidValue(fact.failure.message, op="send", where=fact.name.removeprefix(UPDATES))

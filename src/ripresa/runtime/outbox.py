@@ -185,7 +185,7 @@ class Outbox:
         lease: Lease | None = None
         try:
             if parcel.kind == "signal":
-                await self._engine.inbox.signal(parcel.target, parcel.body, parcel.id)
+                await self._engine.inbox.signal(parcel.target, parcel.body, parcel.id, hear=False)
                 self._wake(parcel.target)
             elif parcel.kind == "start":
                 queued = QueuedStart.decode(parcel.body)

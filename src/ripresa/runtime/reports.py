@@ -19,6 +19,7 @@ from ..core.events import (
     Dispatched,
     Fact,
     FilesTouched,
+    HooksSet,
     Interacted,
     MessageQueued,
     RowsWritten,
@@ -246,7 +247,9 @@ def reported(report: Report, fact: Fact) -> Iterator[Fact]:
     return report.facts(at, path, attempt, completed=isinstance(fact, StepCompleted))
 
 
-SHARING: Final = frozenset((SessionWritten, SessionEntered, ArtifactSaved, MessageQueued, Dispatched, RowsWritten))
+SHARING: Final = frozenset(
+    (SessionWritten, SessionEntered, ArtifactSaved, MessageQueued, Dispatched, RowsWritten, HooksSet)
+)
 """Facts that change what runs share, or how the run shares in it."""
 
 
