@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .exits import COMPLETED, USAGE
+from .offering import a2a
 from .outbox import outbox
 
 if TYPE_CHECKING:
@@ -233,6 +234,9 @@ def reconcile(
         raise typer.BadParameter("say one of --completed, --failed and --retry")
     said = undoing.Said(run, path, completed, failed, retry, by, target)
     return undoing.reconcile(_place(store), said, quiet=quiet)
+
+
+cli.command()(a2a)
 
 
 @cli.command()

@@ -1,0 +1,1 @@
+"""Servers: what others reach the workflows of an app by, on the loopback interface unless told otherwise."""
