@@ -56,7 +56,7 @@ async def test_a_call_is_given_the_value_as_its_request() -> None:
         ("python", {"script": "1", "args": "a b"}, "[0].config.args: is 'a b', must be a list of texts: [a, b]"),
         ("http", {"method": "GET", "url": 5}, "[0].config.url: is 5, must be a text"),
         ("http", {"method": "GET", "heders": {}}, "[0].config.heders: is no key here; did you mean headers?"),
-        ("shell", {"command": ["ls"], "zzz": 1}, "[0].config.zzz: is no key here; there are command, name, "),
+        ("shell", {"command": ["ls"], "zzz": 1}, "[0].config.zzz: is no key here; there are command, returns, name, "),
         ("shell", {"comand": ["ls"]}, "[0].config: lacks command"),
         ("own", {"words": 3}, "[0].config: lacks word"),
         ("own", {"word": "x"}, "[0].config: own: not this word"),

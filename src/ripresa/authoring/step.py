@@ -77,7 +77,8 @@ class Options:
 class Step(Generic[P, R_co]):
     """A function that the engine runs at least once and records exactly once.
 
-    Calling it gives a call, for `def` and `async def` alike. `fn` is the plain function.
+    Calling it gives a call, for `def` and `async def` alike. `fn` is the plain function, `recipe` how a document makes
+    it, where one does.
     """
 
     def __init__(self, fn: Callable[P, Any], options: Options) -> None:
@@ -86,6 +87,7 @@ class Step(Generic[P, R_co]):
         self.name = options.name
         self.compensation: Any = None
         self.reconciler: Any = None
+        self.recipe: Any = None
         self.__doc__ = fn.__doc__
         self.__wrapped__ = fn
 
@@ -194,7 +196,7 @@ class Step(Generic[P, R_co]):
 
     def _twin(self, options: Options) -> Step[P, R_co]:
         twin = Step[P, R_co](self.fn, options)
-        twin.compensation, twin.reconciler = self.compensation, self.reconciler
+        twin.compensation, twin.reconciler, twin.recipe = self.compensation, self.reconciler, self.recipe
         return twin
 
 

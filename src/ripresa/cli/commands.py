@@ -572,13 +572,16 @@ def schema() -> int:
 def export(
     target: Target,
     json: Annotated[bool, typer.Option("--json", help="print JSON instead of YAML")] = False,
+    folder: Annotated[
+        str, typer.Option(help="where the document will be: files in it are named by their paths from there")
+    ] = ".",
 ) -> int:
     """Print a chain, a graph or any other flow as a document that reads back as the same definition."""
     from ..authoring.document.text import text_of
     from ..runtime.exporting import export_document
     from .inputs import load
 
-    print(text_of(export_document(load(target)), as_json=json), end="")
+    print(text_of(export_document(load(target), folder=folder), as_json=json), end="")
     return COMPLETED
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.document.flow import DocumentFlow
-from ..authoring.document.library import DOCUMENTS, Library, Maker, Reach, Shelf
+from ..authoring.document.library import DOCUMENTS, Equipped, Library, Maker, Reach, Shelf
 from ..authoring.document.load import flow_of
 from ..authoring.document.source import Document
 from ..authoring.document.text import document_of
@@ -39,24 +39,26 @@ if TYPE_CHECKING:
 INLINE: Final = "document:"
 """How the target of a run begins whose document is no file: JSON text follows."""
 
+_STEPS: Final = "ripresa.steps.documents"
+
 READY: Final[Mapping[str, str]] = {
-    name: f"ripresa.steps.documents:{name}"
-    for name in ("llm", "http", "openapi", "shell", "python", "cli_agent", "mcp", "agent")
+    name.removesuffix("_type"): f"{_STEPS}:{name}"
+    for name in (*("llm_type", "agent", "mcp", "http", "openapi", "webhook", "human", "shell", "python", "cli_agent"),)
 }
 """The ready-made step types, with where each of them is; looked for when a document names it."""
 
-FREE: Final = frozenset(READY[name] for name in ("llm", "http", "openapi"))
+FREE: Final = frozenset(
+    (*(READY[name] for name in ("llm", "http", "openapi", "human")), f"{_STEPS}:llm", f"{_STEPS}:answer")
+)
 """Those that a document may name whatever modules it may import from: they run no programs here."""
 
-BOUND: Final[Mapping[str, str]] = {
-    READY[name]: f"ripresa.steps.documents:public_{name}" for name in ("http", "openapi")
-}
+BOUND: Final[Mapping[str, str]] = {READY[name]: f"{_STEPS}:public_{name}" for name in ("http", "openapi")}
 """What stands in for those of them that could reach more, where it is not granted by `modules`."""
 
 OPEN_WORKFLOW: Final = "ripresa.steps.open_workflow"
 """What `modules` grants so that an Open Workflow document may run programs and call what is not public."""
 
-DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition, Maker)
+DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition, Maker, Equipped)
 
 
 def load_document(

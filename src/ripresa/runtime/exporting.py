@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from ..authoring.document.recipe import Recipe
 from ..authoring.document.write import document_of
 from ..authoring.flow import Flow, Runnable
 from ..authoring.function import Workflow
@@ -14,27 +17,47 @@ from ..authoring.step import Step
 from ..authoring.stream import Pumped
 from ..core.nodes.node import Node
 from ..errors import RipresaError
+from .documents import READY
 from .targets import own_modules, place_of
 
 
-def export_document(flow: Runnable[..., Any], /) -> dict[str, Any]:
+def export_document(flow: Runnable[..., Any], /, *, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
     """The document that a chain, a graph or any other flow is: plain data that reads back as the same definition.
 
-    Steps, functions and types in it are named by their targets. Raises `RipresaError(not_exportable)` that names what
+    Steps, functions and types in it are named by their targets; those in files of `folder`, where the document will
+    be, by their paths from there, all others by absolute ones. Raises `RipresaError(not_exportable)` that names what
     no document can say: a lambda, a function inside a function, a durable function or a step by itself.
     """
     if isinstance(flow, Workflow):
         raise _refused(flow.name, "it is a durable function: documents call it by its target")
     if isinstance(flow, Single | Step):
         raise _refused(flow.name, "it is a single step, no flow")
-    return document_of(flow, Named())
+    return document_of(flow, Named(None if folder is None else Path(folder).resolve()))
 
 
 class Named:
     """Finds the names of things in the modules where they were made, and in the user's own."""
 
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    def _from(self, target: str) -> str:
+        """A target as it stands in a document of the folder."""
+        place, _, name = target.rpartition(":")
+        if self._folder is None or not os.path.isabs(place) or not Path(place).is_relative_to(self._folder):
+            return target
+        return f"{Path(place).relative_to(self._folder).as_posix()}:{name}"
+
     def step(self, step: Step[..., Any]) -> tuple[str, Step[..., Any]]:
         """See `Places`."""
+        target, found = self._step(step)
+        return self._from(target), found
+
+    def thing(self, thing: Any) -> str:
+        """See `Places`."""
+        return self._from(self._thing(thing))
+
+    def _step(self, step: Step[..., Any]) -> tuple[str, Step[..., Any]]:
         target, found = _declared(step.fn)
         if isinstance(found, Step) and found is not step:
             other = _search(step)
@@ -48,8 +71,7 @@ class Named:
             return other, step
         raise _nameless(step.fn, step.name)
 
-    def thing(self, thing: Any) -> str:
-        """See `Places`."""
+    def _thing(self, thing: Any) -> str:
         target, found = _declared(thing)
         if target and found is thing:
             return target
@@ -58,18 +80,28 @@ class Named:
             return other
         raise _nameless(thing, str(getattr(thing, "name", thing)))
 
+    def made(self, recipe: Recipe) -> str:
+        """See `Places`."""
+        if recipe.kind in READY or recipe.kind.startswith("ripresa."):
+            return recipe.kind
+        try:
+            return self.thing(recipe.maker)
+        except RipresaError as error:
+            why = "what makes it stands at the top level of no module: give it a name there"
+            raise _refused(recipe.kind, why) from error
+
     def workflow(self, workflow: Any, name: str) -> str:
         """See `Places`."""
         target, found = _declared(workflow.fn)
         if target and _same(found, workflow) and workflow.name in (found.name, name):
-            return target
+            return self._from(target)
         raise _nameless(workflow.fn, workflow.name)
 
     def stream(self, node: Node[Any]) -> str:
         """See `Places`."""
         for module, name, value in _everything():
             if isinstance(value, Flow) and _is_stream_of(value, node):
-                return place_of(module, name, value)  # pyright: ignore[reportUnknownArgumentType]
+                return self._from(place_of(module, name, value))  # pyright: ignore[reportUnknownArgumentType]
         raise _refused(node.name, "it is a stream that stands under no name of its own")
 
 
@@ -124,6 +156,8 @@ def _everything() -> Iterator[tuple[str, str, Any]]:
 
 def _nameless(thing: Any, name: str) -> RipresaError:
     qualname = str(getattr(thing, "__qualname__", name))
+    if str(getattr(thing, "__module__", "")).startswith("ripresa."):  # a step that is made here, such as an agent
+        qualname = name
     what = "a lambda has no name" if "<lambda>" in qualname else "it stands at the top level of no module"
     return _refused(qualname if "<" in qualname else name, f"{what}: give it a name there")
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, assert_never, cast
@@ -30,6 +31,7 @@ from .acp_talk import AcpTalk
 from .dialects import DIALECTS, Broke, Dialect, Said, SessionSeen, Sign, Turned, Used
 from .making import StepOptions, divided, made, within
 from .process import DRAIN, PIECE, Ear, Process, Program, started, usual_environment
+from .recipes import kept
 from .secret import Secret, hide
 from .worktrees import Worktree, commit_of
 
@@ -115,7 +117,8 @@ def cli_agent(dialect: str | Dialect = "kilo", /, **options: Unpack[AgentOptions
     async def work(prompt: str, /) -> AgentWork:
         return await within(limit, known.name, _work(spec, prompt))
 
-    return made(AgentStep, work, spec, AgentWork, every)
+    again = partial(cli_agent, dialect, **cast("AgentOptions", own))
+    return kept(made(AgentStep, work, spec, AgentWork, every), "cli_agent", again, {"dialect": dialect, **own})
 
 
 @dataclass(frozen=True, slots=True)

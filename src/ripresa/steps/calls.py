@@ -23,6 +23,7 @@ from . import transport
 from .guard import Guard, bad_allow, bad_url, guard_of
 from .making import StepOptions, divided, made, own_name, within
 from .oauth import OAuth2, token_of
+from .recipes import changed, kept
 from .secret import Secret, hide, is_line, line_of
 from .transport import shown
 from .waiting import asked_by
@@ -178,7 +179,17 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
         return await within(limit, f"{method} {url}", run(request or Request()))
 
     kind = list[returns] if pages is not None else returns
-    return made(HttpStep[Any], call, (spec, returns), kind, every)
+    given = {"method": method, **({"url": url} if url else {}), **own}
+    if pages is not None:
+        given["pages"] = changed(pages)
+    again = partial(_again, method, url, returns, pages, own)
+    step = made(HttpStep[Any], call, (spec, returns), kind, every)
+    return kept(step, "http", again, given, returns=None if returns is Response else returns)
+
+
+def _again(method: str, url: str, returns: Any, pages: Pages | None, own: dict[str, Any]) -> Any:
+    more = {} if pages is None else {"pages": pages}
+    return cast("Any", http)(method, url, returns=returns, **more, **own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,41 @@
-"""The ready-made steps as documents name them: `llm` is called with its config, the others are made of it."""
+"""The ready-made steps as documents name them: `llm` and `webhook` are called with their config, others made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import Unpack
 
 from ..authoring.document.cel import rendered
-from ..authoring.document.library import Maker
+from ..authoring.document.library import Equipped, Maker
 from ..authoring.options import refuse
-from ..authoring.step import step
+from ..authoring.step import Step, step
+from ..authoring.waits import Options as Asking
 from ..errors import InvalidConfig, RipresaError
 from .agents import AgentOptions
 from .agents import cli_agent as _cli_agent
 from .asking import voice_of
-from .calls import HttpOptions
+from .calls import HttpOptions, Pages, Response
 from .calls import http as _http
 from .credentials import has_credentials, read_credentials
 from .forms import Form
 from .gateway import DEFAULT
-from .llm import PATIENT, Question, answered
+from .llm import PATIENT, Question, answered, question_of
 from .making import StepOptions
 from .operations import OpenAPIOptions
 from .operations import openapi as _openapi
-from .programs import ShellOptions
+from .people import answer_to
+from .people import human as _human
+from .programs import Completed, ShellOptions
 from .programs import python as _python
 from .programs import shell as _shell
+from .recipes import is_mapping
 from .secret import Secret
+from .webhooks import send_webhook
 
 if TYPE_CHECKING:
     from ..agents.mcp_server import McpServer
@@ -68,9 +74,48 @@ async def llm(  # noqa: PLR0913 - every key of its config
     """
     voice = voice_of(model, fallback, temperature, max_tokens, stream)
     refuse("llm", *voice.problems())
-    text = prompt if value is None else f"{prompt}\n\n{rendered(value)}"
     form = None if output is None else Form(schema_type(output))
-    return await answered(Question(voice, form), text, system)
+    return await answered(Question(voice, form), _followed(prompt, value), system)
+
+
+def _followed(prompt: str, value: Any) -> str:
+    """A prompt, followed by what the step is given."""
+    return prompt if value is None else f"{prompt}\n\n{rendered(value)}"
+
+
+def _llm_with(tools: list[Any], permissions: list[str] = []) -> Step[..., Any]:  # noqa: B006 - never changed
+    """The same with tools: a small agent, each of whose calls is journaled."""
+    from ..agents.tools import given_tools
+
+    refuse("llm", "tools of llm are named: servers are for agents" if any(map(is_mapping, tools)) else None)
+    given_tools(tools, None, permissions, "llm")
+
+    async def llm(  # noqa: PLR0913 - every key of its config
+        value: Any = None,
+        *,
+        prompt: str,
+        model: Named = DEFAULT,
+        system: str = "",
+        temperature: Temperature | None = None,
+        max_tokens: Count | None = None,
+        fallback: list[Named] = [],  # noqa: B006 - never changed
+        output: Schema | None = None,
+        stream: bool = False,
+    ) -> Any:
+        voice = voice_of(model, fallback, temperature, max_tokens, stream)
+        kind = str if output is None else schema_type(output)
+        question = question_of("llm", voice, kind, tools, permissions=permissions)
+        return await answered(question, _followed(prompt, value), system)
+
+    made: Step[..., Any] = step(retry=PATIENT)(llm)
+    return made
+
+
+@step
+async def webhook(value: Any = None, *, endpoint: str, event: str, data: Any = None) -> Any:
+    """Tell an endpoint of the app, by name, of an event, with the value if there are no other data; passes it on."""
+    send_webhook(endpoint, event, value if data is None else data)
+    return value
 
 
 def schema_type(schema: dict[str, Any]) -> Any:
@@ -102,14 +147,21 @@ def schema_type(schema: dict[str, Any]) -> Any:
 _ONLY_TRUSTED: Final = "not for documents that may import only some modules"
 
 
-def _http_step(method: str, url: str = "", **options: Unpack[HttpOptions]) -> Any:
-    return cast("Any", _http(method, url, **read_credentials(options)))
+def _http_step(
+    method: str, url: str = "", returns: Any = Response, pages: Any = None, **options: Unpack[HttpOptions]
+) -> Any:
+    given = read_credentials(options)
+    if pages is not None:
+        given["pages"] = Pages(**pages)
+    return cast("Any", _http)(method, url, returns=returns, **given)
 
 
-def _public_http_step(method: str, url: str = "", **options: Unpack[HttpOptions]) -> Any:
+def _public_http_step(
+    method: str, url: str = "", returns: Any = Response, pages: Any = None, **options: Unpack[HttpOptions]
+) -> Any:
     """The same for documents that may not say for themselves what they reach beside the public internet."""
     _bounded("http", options)
-    return _http_step(method, url, **options)
+    return _http_step(method, url, returns, pages, **options)
 
 
 def _bounded(kind: str, options: Mapping[str, Any], more: str = "") -> None:
@@ -123,27 +175,49 @@ def _bounded(kind: str, options: Mapping[str, Any], more: str = "") -> None:
     )
 
 
-def _openapi_step(document: Any, operation: str, **options: Unpack[OpenAPIOptions]) -> Any:
-    return cast("Any", _openapi(document, operation, **read_credentials(options)))
+def _openapi_step(document: Any, operation: str, returns: Any = Response, **options: Unpack[OpenAPIOptions]) -> Any:
+    return cast("Any", _openapi)(document, operation, returns=returns, **read_credentials(options))
 
 
-def _public_openapi_step(document: Any, operation: str, **options: Unpack[OpenAPIOptions]) -> Any:
+def _public_openapi_step(
+    document: Any, operation: str, returns: Any = Response, **options: Unpack[OpenAPIOptions]
+) -> Any:
     """The same for such documents; a description of an API that is a file is not for them either."""
     is_file = isinstance(document, str) and "://" not in document
     _bounded("openapi", options, "document is a file, which" if is_file else "")
-    return _openapi_step(document, operation, **options)
+    return _openapi_step(document, operation, returns, **options)
 
 
-def _shell_step(command: list[str], **options: Unpack[ShellOptions]) -> Any:
-    return _shell(*command, **options)
+def _shell_step(command: list[str], returns: Any = Completed, **options: Unpack[ShellOptions]) -> Any:
+    return cast("Any", _shell)(*command, returns=returns, **_given(options))
 
 
-def _python_step(script: str, args: list[str] = [], **options: Unpack[ShellOptions]) -> Any:  # noqa: B006 - never changed
-    return _python(script, *args, **options)
+def _python_step(
+    script: str = "",
+    args: list[str] = [],  # noqa: B006 - never changed
+    file: str = "",
+    returns: Any = Completed,
+    **options: Unpack[ShellOptions],
+) -> Any:
+    refuse("python", None if bool(script) != bool(file) else "it has either a script or a file")
+    code: Any = Path(file) if file else script
+    return cast("Any", _python)(code, *args, returns=returns, **_given(options))
 
 
 def _cli_agent_step(dialect: str = "kilo", **options: Unpack[AgentOptions]) -> Any:
-    return _cli_agent(dialect, **options)
+    return _cli_agent(dialect, **cast("AgentOptions", _given(options)))
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the secrets that the variables of their environment name."""
+    env = options.get("env")
+    read = {"env": {name: _secret(value) for name, value in env.items()}} if is_mapping(env) else {}
+    return {**options, **read}
+
+
+def _human_flow(question: str, form: Any = None, **options: Unpack[Asking]) -> Any:
+    more = {} if form is None else {"form": form}
+    return cast("Any", _human)(question, **more, **options)
 
 
 def _mcp_step(
@@ -160,34 +234,35 @@ def _mcp_step(
 
 def _agent_step(  # noqa: PLR0913 - every key of its config
     instructions: str,
-    tools: list[dict[str, Any]] = [],  # noqa: B006 - never changed
+    tools: list[Any] = [],  # noqa: B006 - never changed
     role: str = "",
     model: str = DEFAULT,
     fallback: list[str] = [],  # noqa: B006 - never changed
-    output: dict[str, Any] | None = None,
+    output: Any = None,
     permissions: list[str] = [],  # noqa: B006 - never changed
     temperature: float | None = None,
     max_tokens: int | None = None,
     turns: int = 20,
     calls: int | None = None,
     name: str = "agent",
+    input: Any = Any,
 ) -> Any:
-    """An agent whose tools are those of MCP servers; it is given the value."""
+    """An agent whose tools are steps, and those of MCP servers; it is given the value."""
     from ..agents.agent import Agent
     from ..agents.turns import AgentBounds
 
-    servers = [server_of(each) for each in tools]
-    asks = ", ".join(each.name for each in servers if each.asks)
+    given = [server_of(each) if is_mapping(each) else each for each in tools]
+    asks = ", ".join(each.name for each in given if not isinstance(each, Step) and each.asks)
     refuse("agent", f"approval of {asks} needs code: supervised(Agent(...))" if asks else None)
     return Agent(
         name,
-        input=cast("type[Any]", Any),
-        output=str if output is None else schema_type(output),
+        input=input,
+        output=str if output is None else schema_type(dict(output)) if is_mapping(output) else output,
         model=model,
         fallback=fallback,
         role=role,
         instructions=instructions,
-        tools=servers,
+        tools=given,
         permissions=permissions,
         bounds=AgentBounds(turns, calls),
         temperature=temperature,
@@ -230,12 +305,15 @@ SERVER_KEYS: Final = frozenset(
 )  # fmt: skip
 """What a document may say of an MCP server."""
 
-http: Final = Maker(_http_step)
-public_http: Final = Maker(_public_http_step)
-openapi: Final = Maker(_openapi_step)
-public_openapi: Final = Maker(_public_openapi_step)
-shell: Final = Maker(_shell_step)
-python: Final = Maker(_python_step)
-cli_agent: Final = Maker(_cli_agent_step)
+llm_type: Final = Equipped(llm, Maker(_llm_with, steps=("tools",)))
+agent: Final = Maker(_agent_step, steps=("tools",), types=("input", "output"))
 mcp: Final = Maker(_mcp_step)
-agent: Final = Maker(_agent_step)
+http: Final = Maker(_http_step, types=("returns",))
+public_http: Final = Maker(_public_http_step, types=("returns",))
+openapi: Final = Maker(_openapi_step, types=("returns",))
+public_openapi: Final = Maker(_public_openapi_step, types=("returns",))
+shell: Final = Maker(_shell_step, types=("returns",))
+python: Final = Maker(_python_step, types=("returns",))
+cli_agent: Final = Maker(_cli_agent_step)
+human: Final = Maker(_human_flow, types=("form",))
+answer: Final = Maker(answer_to, types=("form",))

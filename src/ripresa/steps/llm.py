@@ -49,14 +49,22 @@ class Question:
     memory: Memory | None = None
 
 
-def _question(name: str, voice: Voice, output: Any, tools: Sequence[Given], toolbox: Tools | None) -> Question:
+def question_of(
+    name: str,
+    voice: Voice,
+    output: Any,
+    tools: Sequence[Given],
+    toolbox: Tools | None = None,
+    permissions: Sequence[str] = (),
+) -> Question:
+    """What a step asks. Raises `InvalidConfig`, and what `given_tools` does."""
     form = None if output is str else Form(output)
     if tools in ((), []):
         return Question(voice, form)
     from ..agents.tools import given_tools
     from ..agents.turns import AgentBounds, Talker
 
-    found, sources = given_tools(tools, toolbox, (), name)
+    found, sources = given_tools(tools, toolbox, permissions, name)
     talker = Talker(name, voice, found, form, AgentBounds(), Options("model"), sources)
     asking = ", ".join((*sorted(talker.known.asking), *(source.name for source in sources if source.asks)))
     refuse(
@@ -196,7 +204,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
         else (),
         where=name,
     )
-    question = replace(_question(name, voice, output, tools, toolbox), memory=memory)
+    question = replace(question_of(name, voice, output, tools, toolbox), memory=memory)
 
     async def asked(**given: Any) -> Any:
         values = _values(given, input, state)
@@ -257,7 +265,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
 
     def wrap(write: Callable[P, str]) -> Step[P, M]:
         refuse("prompt", None if inspect.isroutine(write) else f"prompt is above {write!r}, must be above a function")
-        question = replace(_question(name or write.__name__, voice, output, tools, toolbox), memory=memory)
+        question = replace(question_of(name or write.__name__, voice, output, tools, toolbox), memory=memory)
 
         async def asked(*args: P.args, **kwargs: P.kwargs) -> Any:
             return await answered(question, write(*args, **kwargs), system)

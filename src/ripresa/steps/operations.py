@@ -29,6 +29,7 @@ from .descriptions import Description, Operation, invalid
 from .guard import Guard, bad_url
 from .making import divided, made, own_name, within
 from .placing import placed
+from .recipes import kept
 from .secret import Secret
 from .waiting import asked_by
 
@@ -123,7 +124,11 @@ def openapi(
     async def call(parameters: dict[str, Any] | None = None, /) -> Any:
         return await within(limit, operation, run(parameters or {}))
 
-    return made(OpenAPIStep[Any], call, (asked.told, returns), returns, every)
+    step = made(OpenAPIStep[Any], call, (asked.told, returns), returns, every)
+    given = {**own, **({"server": server} if server else {})}
+    again = partial(cast("Any", openapi), document, operation, returns=returns, **given)
+    what = {"document": document, "operation": operation, **given}
+    return kept(step, "openapi", again, what, returns=None if returns is Response else returns)
 
 
 def _bad_document(document: object) -> str | None:

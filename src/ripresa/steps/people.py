@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from typing_extensions import Unpack
 
 from ..authoring.chain import chain
 from ..authoring.flow import Flow
-from ..authoring.step import step
+from ..authoring.step import Step, step
 from ..authoring.waits import Options, approval
 from ..errors import StepError
 from ..messages import Approval
+from .recipes import kept
 
 T = TypeVar("T")
 
@@ -26,6 +28,16 @@ def human(question: str, /, *, form: Any = None, name: str = "human", **options:
     The same as `approval`, whose options it has, for where only the answer counts: a rejection, and a time that ran out
     (`expiry="reject"`), fail it with `rejected`. It is answered as approvals are. Raises `InvalidConfig`.
     """
+    asked: Any = (
+        approval(question, name=name, **options)
+        if form is None
+        else approval(question, form=form, name=name, **options)
+    )
+    return chain(asked, name=name).then(answer_to(question, form))
+
+
+def answer_to(question: str, form: Any = None) -> Step[..., Any]:
+    """The step that takes what was filled in out of the answer to a question."""
 
     async def answer(given: Any) -> Any:
         if given.granted:
@@ -34,11 +46,8 @@ def human(question: str, /, *, form: Any = None, name: str = "human", **options:
         who = ", ".join(given.by) or "nobody in time"
         raise StepError(f"{question!r} was answered with no by {who}{said}", code="rejected", retryable=False)
 
-    asked: Any = (
-        approval(question, name=name, **options)
-        if form is None
-        else approval(question, form=form, name=name, **options)
-    )
     kind: Any = type(None) if form is None else form
     answer.__annotations__.update({"given": Approval[kind], "return": kind})
-    return chain(asked, name=name).then(step(name="answer", effect="pure")(answer))
+    made = step(name="answer", effect="pure")(answer)
+    again = partial(answer_to, question, form)
+    return kept(made, "ripresa.steps.documents:answer", again, {"question": question}, form=form)

@@ -21,6 +21,7 @@ from ..errors import InvalidValue, StepError
 from .making import StepOptions, divided, made, own_name, within
 from .places import folder_inside
 from .process import Bounds, Ended, Program, run_program, usual_environment
+from .recipes import kept
 from .secret import Secret, hide
 
 R_co = TypeVar("R_co", covariant=True)
@@ -89,7 +90,9 @@ def shell(*argv: str, returns: Any = Completed, **options: Any) -> Any:
     refuse("shell", *bad_argv(argv))
     settings = _settings("shell", own)
     every.setdefault("name", own_name("shell", Path(argv[0]).name))
-    return _program_step(argv, settings, returns, every)
+    made = _program_step(argv, settings, returns, every)
+    again = partial(shell, *argv, returns=returns, **own)
+    return kept(made, "shell", again, {"command": argv, **own}, returns=None if returns is Completed else returns)
 
 
 @overload
@@ -108,7 +111,11 @@ def python(script: str | Path, *args: str, returns: Any = Completed, **options: 
     refuse("python", *bad_argv(argv), "script is '', must be a text or a Path" if script == "" else None)
     settings = _settings("python", own)
     every.setdefault("name", own_name("python", "python" if isinstance(script, str) else script.stem))
-    return _program_step(argv, settings, returns, every)
+    made = _program_step(argv, settings, returns, every)
+    what = {"script": script} if isinstance(script, str) else {"file": os.path.abspath(script)}
+    again = partial(python, script, *args, returns=returns, **own)
+    given = {**what, **({"args": args} if args else {}), **own}
+    return kept(made, "python", again, given, returns=None if returns is Completed else returns)
 
 
 def _program_step(argv: tuple[str, ...], settings: Settings, returns: Any, every: dict[str, Any]) -> ProgramStep[Any]:

@@ -28,7 +28,7 @@ NAMES: Final[dict[str, Any]] = {
 """The names of types that are nowhere imported from."""
 
 _DEEPEST: Final = 100
-_WORD: Final = re.compile(r"\s*([A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)?|\.\.\.|[\[\],|])")
+_WORD: Final = re.compile(r"\s*([^\[\],|:]+\.py:[A-Za-z_][\w.]*|[A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)?|\.\.\.|[\[\],|])")
 
 
 def kind_of(text: object, find: Callable[[str], object]) -> Any:
@@ -98,7 +98,7 @@ def _arguments(words: list[str], find: Callable[[str], object], text: str) -> tu
 def _bad(text: object) -> InvalidConfig:
     known = ", ".join(NAMES)
     return InvalidConfig(
-        f"{text!r} is no type: write {known}, list[...], a | b, or package.module:Class",
+        f"{text!r} is no type: write {known}, list[...], a | b, package.module:Class or file.py:Class",
         code="invalid_type",
         op="document",
     )

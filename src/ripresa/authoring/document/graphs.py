@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import TYPE_CHECKING, Any, cast
 
 from ...core.conditions import PLACES, Condition
@@ -304,7 +305,8 @@ class Wiring:
         wanted = first in parameters.required or not has_expressions(dict(written))
         if not free and explicit:
             self.loader.notes.add((*item.path, "with"), f"{link.name} has no first argument left to give it to")
-        return ((value,) if free and (explicit or wanted) else ()), named
+        args = (value,) if free and (explicit or wanted) else ()
+        return (*args, *_by_place(parameters, named)), named
 
     def _data(self, data: Any, path: Path) -> Any:
         """Data of the document with wires where expressions stand; null, and a note, in the place of what is wrong."""
@@ -425,6 +427,12 @@ def looks_at_value(condition: Condition) -> bool:
     at = str(dict(condition.arguments).get("at", ""))
     own = condition.op == "custom" or at.split(".")[0] == PLACES[0]
     return own or any(map(looks_at_value, condition.parts))
+
+
+def _by_place(parameters: Parameters, named: dict[str, Any]) -> list[Any]:
+    """Take from named arguments those that have no name for the function itself."""
+    found = parameters.signature.parameters.items()
+    return [named.pop(name) for name, one in found if one.kind is Parameter.POSITIONAL_ONLY and name in named]
 
 
 async def _never() -> Any:

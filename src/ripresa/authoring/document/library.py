@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from ...errors import InvalidConfig, RipresaError
 from ..options import check_name, refuse
+from ..parameters import Parameters
 from .shapes import KINDS
 
 T = TypeVar("T")
@@ -19,13 +20,34 @@ DOCUMENTS = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """A step type that is a function which makes a step or flow: `config` is its arguments, when a document is read."""
+    """A step type that is a function which makes a step or flow: `config` is its arguments, when a document is read.
+
+    `steps` are the arguments that are lists of steps, which a document names; `types` are those that are types.
+    """
 
     make: Callable[..., Any]
+    steps: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
     @property
     def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as functions and classes have one
         return str(getattr(self.make, "__name__", "maker"))
+
+
+@dataclass(frozen=True, slots=True)
+class Equipped:
+    """A step type that is a step; it is made by `equip` where its config has one of the keys that this takes.
+
+    All other keys of the config are arguments, as for any step.
+    """
+
+    plain: Any
+    equip: Maker
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What is no argument."""
+        return tuple(Parameters(self.equip.make).names)
 
 
 class Library:

@@ -7,6 +7,8 @@ give the same nodes. Where a part is wrong, a hole stands in its place, and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from inspect import isclass
@@ -27,7 +29,8 @@ from .annotations import kind_of
 from .cel import Asked, BadExpression, Expression, Use, has_expressions, only_expression, parts_of, position_in
 from .config import wrong_keys, wrong_values
 from .flow import DocumentFlow, built_as, is_step, passing
-from .library import Maker, Shelf
+from .library import Equipped, Maker, Shelf
+from .recipe import Recipe
 from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
 from .source import DEEPEST, Document, Notes, Path, is_list, is_object, too_deep
 
@@ -189,21 +192,27 @@ class Loader:
         kind, given = item.data.get("type"), item.data.get("config")
         if not isinstance(kind, str) or not is_object(given):
             return {}
-        found: Any = given
         if kind == "call":
-            found = found.get("arguments")
-        elif kind in KINDS or self.is_maker(kind):
+            found: Any = given.get("arguments")
+            return found if is_object(found) else {}
+        made = self._type(kind)
+        if kind in KINDS or _makes(made):
             return {}
-        return found if is_object(found) else {}
+        keys = made.keys if isinstance(made, Equipped) else ()
+        return {name: value for name, value in given.items() if name not in keys}
 
     def is_maker(self, kind: object) -> bool:
         """Whether a registered type makes its step of its config."""
+        return _makes(self._type(kind))
+
+    def _type(self, kind: object) -> Any:
+        """What a registered type is; None if there is none, or it is a kind of Ripresa's own."""
         if not isinstance(kind, str) or kind in KINDS:
-            return False
+            return None
         try:
-            return _makes(self.shelf.find(kind))
+            return self.shelf.find(kind)
         except RipresaError:
-            return False
+            return None
 
     def _conditional(self, item: graphs.Placed) -> Any:
         link = self.link(item.data if item.plain is None else item.plain, item.path, listed=True)
@@ -312,23 +321,83 @@ class Loader:
         if found is None:
             return None
         if _makes(found):
-            label = found.__name__ if ":" in kind else kind
-            return self._instance(found, given, label, name or label, path)
+            return self._instance(found, given, Called.of(kind, found, name), path)
+        if isinstance(found, Equipped):
+            keys = {key: value for key, value in given.items() if key in found.keys and value is not None}
+            found = self._instance(found.equip, keys, Called(kind, kind, kind, found), path) if keys else found.plain
+            if found is None:
+                return None
         return self.renamed(self._named(found, item.at("type"), kind), name or (None if ":" in kind else kind))
 
-    def _instance(self, maker: Any, given: Mapping[str, Any], label: str, name: str, path: Path) -> Any:
+    def made_of(self, data: Mapping[str, Any], path: Path) -> Any:
+        """The step that a type makes of its config, where it is what a call calls."""
+        made = self.config(data, MADE, path)
+        kind: str = made.get("type", "made")
+        found = self.target(kind, made.at("type")) if "type" in made else None
+        given = made.get("config", {})
+        maker = found.equip if isinstance(found, Equipped) else found
+        if maker is not None and not _makes(maker):
+            self.notes.add(path, f"{kind} makes no step of a config: name it alone", code="invalid_config")
+            maker = None
+        if maker is None:
+            return self.hole(kind)
+        called = Called(kind, kind, kind, found) if isinstance(found, Equipped) else Called.of(kind, maker, None)
+        return self._instance(maker, given, called, made.at("config")) or self.hole(kind)
+
+    def _instance(self, maker: Any, given: Mapping[str, Any], called: Called, path: Path) -> Any:
         """The step that a class or a maker makes of its config."""
         if has_expressions(given):
-            self.notes.add(path, f"{label} is made when the document is read: no expressions here")
+            self.notes.add(path, f"{called.label} is made when the document is read: no expressions here")
             return None
         if isinstance(maker, Maker) and self._is_refused(maker, given, path):
             return None
-        try:
-            made = maker.make(**given) if isinstance(maker, Maker) else maker(**given)
-        except (TypeError, ValueError, AttributeError) as error:
-            self.notes.add(path, f"{label}: {error}", code="invalid_config")
+        resolved = self._resolved(maker, given, path) if isinstance(maker, Maker) else dict(given)
+        if resolved is None:
             return None
-        return self.renamed(made, name) if isinstance(maker, Maker) else Step[..., Any](made, Options(name=name))
+        make = partial(_step_of, maker, resolved, called.label)
+        try:
+            made = make()
+        except (TypeError, ValueError, AttributeError) as error:
+            self.notes.add(path, f"{called.label}: {error}", code="invalid_config")
+            return None
+        if bad_link(made, 0) or isclass(made):
+            self.notes.add(path, f"{called.label} made {made!r}, which is no step or flow", code="invalid_config")
+            return None
+        made = as_links((made,), "document")[0]
+        if isinstance(made, Step):
+            made = copy(made)  # it may stand elsewhere, too
+            types, steps = ({key: resolved[key] for key in keys if key in given} for keys in _keys(maker))
+            plain = {key: value for key, value in given.items() if key not in (*types, *steps)}
+            made.recipe = Recipe(called.kind, make, plain.copy, types, steps, called.maker)
+        return self.renamed(made, called.name)
+
+    def _resolved(self, maker: Maker, given: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+        """A config with the steps and types that it names; None, and a note, if some are none."""
+        before = len(self.notes.problems)
+        found = dict(given)
+        for name in maker.types:
+            if isinstance(given.get(name), str):
+                found[name] = self.type(given[name], (*path, name))
+        for name in maker.steps:
+            if name in given:
+                found[name] = self._steps_in(given[name], (*path, name))
+        return None if len(self.notes.problems) > before else found
+
+    def _steps_in(self, data: Any, path: Path) -> list[Any]:
+        """The steps that a list names."""
+        if not is_list(data) or not all(isinstance(part, str) or is_object(part) for part in data):
+            self.notes.add(path, f"is {data!r}, must be a list of targets")
+            return []
+        return [self._step_in(part, (*path, index)) for index, part in enumerate(data)]
+
+    def _step_in(self, part: Any, path: Path) -> Any:
+        """A step that is named; an object is for what it is given to."""
+        if is_object(part):
+            return part
+        link = self.callee(part, path)
+        if not is_step(link):
+            self.notes.add(path, f"{part} is {link!r}, which is no step", code="invalid_config")
+        return link
 
     def _is_refused(self, maker: Maker, given: Mapping[str, Any], path: Path) -> bool:
         before = len(self.notes.problems)
@@ -354,6 +423,8 @@ class Loader:
         """Something that was found by a name as a link."""
         if found is None:
             return self.hole(name)
+        if isinstance(found, Equipped):
+            found = found.plain
         adapted = self.tried(path, lambda: adopted(found))
         if adapted is None:
             return self.hole(name)
@@ -453,6 +524,34 @@ class Loader:
 
 
 STEP_WORDS = "a step (an object with type), a list of steps, or the target of one"
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a step is called that is made of a config: by its type, in what is said of it, in paths; what makes it."""
+
+    kind: str
+    label: str
+    name: str | None
+    maker: object
+
+    @classmethod
+    def of(cls, kind: str, maker: Any, name: str | None) -> Called:
+        """As a class or a maker is called."""
+        label = str(getattr(maker, "__name__", kind)) if ":" in kind else kind
+        return cls(kind, label, name or label, maker)
+
+
+MADE = {"type": STEP["type"], "config": STEP["config"]}
+"""What stands where a call calls a step that is made of a config."""
+
+
+def _step_of(maker: Any, given: Mapping[str, Any], label: str) -> Any:
+    return maker.make(**given) if isinstance(maker, Maker) else Step[..., Any](maker(**given), Options(name=label))
+
+
+def _keys(maker: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return (maker.types, maker.steps) if isinstance(maker, Maker) else ((), ())
 
 
 def _makes(found: object) -> bool:

@@ -33,6 +33,7 @@ SORTS: Final = {
     "text": "a text",
     "type": "a type: string, integer, list[string], package.module:Class",
     "target": "a target: package.module:name or a registered name",
+    "callee": "a target, a registered name, or {type: ..., config: ...} of a type that makes a step of its config",
     "count": "a whole number from 1",
     "integer": "a whole number",
     "flag": "true or false",
@@ -66,7 +67,7 @@ _PEOPLE: Final = {
 
 KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
     "call": {
-        "step": Key("target", "the step, flow or workflow, or a function of your own", required=True),
+        "step": Key("callee", "the step, flow or workflow, a function of your own, or what makes one", required=True),
         "arguments": Key("object", "named arguments, with expressions"),
         "spread": Key("flag", "give the items of a list as the first arguments"),
     },
@@ -278,6 +279,7 @@ _FINE: Final[dict[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("text", "type", "target"), _is_text),
     **dict.fromkeys(("targets", "names"), _is_names),
     "step": _is_link,
+    "callee": lambda value: _is_text(value) or isinstance(value, Mapping),
     "count": is_count,
     "integer": _is_kind(int),
     "flag": _is_kind(bool),

@@ -43,6 +43,8 @@ from ..routing import ByName
 from ..step import Bound, Options, Spread, Step
 from ..wiring import Wires
 from .annotations import text_of
+from .recipe import Recipe
+from .source import is_object
 from .write_graph import graph_config, named_arguments
 from .write_values import asked, refused, selecting
 
@@ -58,6 +60,10 @@ class Places(Protocol):
 
     def thing(self, thing: Any) -> str:
         """The target of a function, class, workflow, hook, rule or pool."""
+        ...
+
+    def made(self, recipe: Recipe) -> str:
+        """The type that makes a step."""
         ...
 
     def workflow(self, workflow: Any, name: str) -> str:
@@ -168,7 +174,7 @@ class Writer:
         """A call of a step."""
         bound: Any = node.code
         assert isinstance(bound, Bound)
-        target, known = self.places.step(bound.step)
+        target, known = self._step(bound.step)
         config: Data = {"step": target}
         if isinstance(bound.binding, Wires):
             config["arguments"] = named_arguments(bound, self.thing)
@@ -180,6 +186,30 @@ class Writer:
             **self._options(bound.step, known),
             **self._undo(node.undo, bound, known),
         }
+
+    def _step(self, step: Step[..., Any]) -> tuple[Any, Step[..., Any]]:
+        """How a step is named, or made, and the step that this gives."""
+        recipe: Recipe | None = step.recipe
+        try:
+            return self.places.step(step)
+        except RipresaError:
+            if recipe is None:
+                raise
+        types = {name: self._type(kind) for name, kind in recipe.types.items()}
+        steps = {name: [self._tool(each) for each in found] for name, found in recipe.steps.items()}
+        return {"type": self.places.made(recipe), "config": {**recipe.config(), **types, **steps}}, recipe.make()
+
+    def _type(self, kind: Any) -> Any:
+        """A type of a config: plain data stands for itself."""
+        return kind if is_object(kind) else self.type(kind)
+
+    def _tool(self, step: Any) -> Any:
+        if is_object(step):
+            return step
+        target, known = self.places.step(step)
+        if known.options != step.options:
+            raise refused(step.name, "it is a tool with options of its own: give it a name of its own")
+        return target
 
     def _options(self, step: Step[..., Any], known: Step[..., Any]) -> Data:
         """The options of a step that its target does not have."""
