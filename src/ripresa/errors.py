@@ -121,6 +121,7 @@ CODES: dict[str, Code] = {
     "context_too_long": Code("a conversation is longer than a model can read"),
     "answer_filtered": Code("a provider of models withheld an answer"),
     "invalid_model_answer": Code("a model answered something that does not have the form that it was asked for", True),
+    "wrong_dimension": Code("vectors have another number of dimensions than the store that they are for"),
     "unknown_tool": Code("no tool of that name is registered"),
     "tool_forbidden": Code("an agent may not use a tool, or not in this way"),
     "tool_failed": Code("a tool of another server answered that it failed", retryable=True),

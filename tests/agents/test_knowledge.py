@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from ripresa.errors import StoreError
 from ripresa.testing.answers import use
 from ripresa.testing.fake_model import FakeModel
 
+anything: Any = 3
 WORDS = ["tide", "moon", "bread"]
 PAGES = [Passage("1", "The tide comes.", {"page": 3}), Passage("2", "The moon pulls."), Passage("3", "Bread is baked.")]
 
@@ -72,8 +74,9 @@ async def test_knowledge_is_the_context_of_prompts_and_a_tool_of_agents(vectors:
 
 
 async def test_vectors_of_another_size_are_refused(vectors: SQLiteVectors) -> None:
-    with pytest.raises(RipresaError, match="of 2 numbers does not fit"):
+    with pytest.raises(RipresaError, match="has 2 numbers, the store has those of 3") as refused:
         await vectors.nearest([1, 2], 1)
+    assert refused.value.code == "wrong_dimension"
 
     async def wrong(texts: Sequence[str]) -> list[list[float]]:
         return [[1.0], [1.0, 2.0]]
@@ -100,5 +103,7 @@ async def test_a_missing_extra_is_named(vectors: SQLiteVectors, monkeypatch: pyt
 async def test_bad_options_are_refused(vectors: SQLiteVectors) -> None:
     with pytest.raises(InvalidConfig, match="limit is 0"):
         Knowledge("library", vectors, embed, limit=0)
+    with pytest.raises(InvalidConfig, match="embedder is 3"):
+        Knowledge("library", vectors, anything)
     with pytest.raises(InvalidConfig, match="size is 0"):
         SQLiteVectors(":memory:", 0)

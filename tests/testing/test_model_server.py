@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from typing import Literal
 
 import openai
 import pytest
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionToolParam
 
-from ripresa.testing.answers import Answer, Fault, Received, Slow, ToolUse, use, value
+from ripresa.testing.answers import Answer, Fault, Received, Slow, ToolUse, use, value, vector_of
 from ripresa.testing.model_server import ModelServer
 
 
@@ -139,7 +140,19 @@ async def test_other_addresses_are_no_model() -> None:
     async with ModelServer() as server, client(server) as ai:
         assert [model.id async for model in ai.models.list()] == ["loopback"]
         with pytest.raises(openai.NotFoundError):
+            await ai.moderations.create(model="m", input="x")
+
+
+@pytest.mark.parametrize("form", ["float", "base64"])
+async def test_vectors_are_those_of_the_words(form: Literal["float", "base64"]) -> None:
+    async with ModelServer(faults=[Fault(status=500)]) as server, client(server) as ai:
+        with pytest.raises(openai.InternalServerError):
             await ai.embeddings.create(model="m", input="x")
+        found = await ai.embeddings.create(model="m", input="the tide", encoding_format=form, dimensions=8)
+        if form == "float":
+            assert found.data[0].embedding == vector_of("the tide", 8)
+        assert found.usage.total_tokens == 2
+    assert [request.body["input"] for request in server.embedded] == ["x", "the tide"]
 
 
 async def test_a_body_without_its_length_is_refused() -> None:

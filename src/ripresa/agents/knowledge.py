@@ -11,8 +11,12 @@ from typing import Any, Protocol, TypeAlias
 
 from ..authoring.options import bad_count, check_name, refuse
 from ..authoring.step import Step, step
+from ..context import current
 from ..core.retry import Retry
-from ..errors import InvalidValue
+from ..errors import InvalidValue, RipresaError
+from ..steps.asking import is_model
+from ..steps.embedding import batches, embedded
+from ..steps.gateway import ModelEndpoint
 from .tools import Tool, tool
 
 
@@ -38,7 +42,10 @@ Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[float]]
 
 
 class Vectors(Protocol):
-    """A store of passages by their vectors. Each method is atomic; `put` and `remove` are idempotent."""
+    """A store of passages by their vectors. Each method is atomic; `put` and `remove` are idempotent.
+
+    A store whose vectors have so many numbers says so as its `size`.
+    """
 
     async def put(self, passages: Sequence[tuple[Passage, Sequence[float]]]) -> None:
         """Keep passages with their vectors; those of the same ids are replaced."""
@@ -56,26 +63,43 @@ class Vectors(Protocol):
 class Knowledge:
     """Passages in a store, found by meaning: `learn` and `look_up` are steps, `look_up` is a tool for agents too.
 
-    `embed` gives the vectors of texts; all must be of one length. `limit` is how many passages `look_up` finds. Raises
-    `InvalidConfig`.
+    `embedder` gives the vectors of texts: an embedding model, by name as `model=` of llm steps
+    (`openai:text-embedding-3-small`, one of the app's, a `ModelEndpoint`), or an async function. What a model used
+    counts for the run. Passages are learned in batches, each journaled, so that no other attempt pays for one again.
+    `limit` is how many passages `look_up` finds. Raises `InvalidConfig`; steps fail with `wrong_dimension` where the
+    vectors do not fit the store.
     """
 
     def __init__(
-        self, name: str, vectors: Vectors, embed: Embed, *, limit: int = 5, retry: Retry | int | None = 3
+        self,
+        name: str,
+        vectors: Vectors,
+        embedder: Embed | str | ModelEndpoint,
+        *,
+        limit: int = 5,
+        retry: Retry | int | None = 3,
     ) -> None:
-        refuse("Knowledge", check_name(name, "name"), bad_count(limit, "limit"), where=str(name))
+        fine = callable(embedder) or is_model(embedder)
+        wrong = None if fine else f"embedder is {embedder!r}, must be a function or name an embedding model"
+        refuse("Knowledge", check_name(name, "name"), bad_count(limit, "limit"), wrong, where=str(name))
         self.name = name
         self._vectors = vectors
-        self._embed = embed
+        self._embedder = embedder
+
+        @step(name=f"{name}_batch")
+        async def keep(passages: list[Passage]) -> int:
+            found = await self._embedded([each.text for each in passages])
+            await vectors.put(list(zip(passages, found, strict=True)))
+            return len(passages)
 
         async def learn(passages: list[Passage]) -> int:
             """Keep passages; how many."""
-            await vectors.put(list(zip(passages, await self._embedded([each.text for each in passages]), strict=True)))
-            return len(passages)
+            parts = batches([each.text for each in passages])
+            return sum([await current().call(keep, passages[part]) for part in parts])
 
         async def look_up(text: str) -> list[Found]:
             """Find the passages that are nearest in meaning to a text."""
-            (vector,) = await self._embedded([text])
+            (vector,) = await self._embedded([text], query=True)
             return await vectors.nearest(vector, limit)
 
         async def forget(ids: list[str]) -> None:
@@ -89,12 +113,27 @@ class Knowledge:
     def __repr__(self) -> str:
         return f"<knowledge {self.name}>"
 
-    async def _embedded(self, texts: list[str]) -> Sequence[Sequence[float]]:
-        if not texts:
-            return ()
-        found = await self._embed(texts)
+    async def _embedded(self, texts: list[str], *, query: bool = False) -> Sequence[Sequence[float]]:
+        embedder = self._embedder
+        if isinstance(embedder, str | ModelEndpoint):
+            found = await embedded(embedder, texts, query=query)
+        else:
+            found = await embedder(texts)
         sizes = sorted({len(each) for each in found})
         if len(found) != len(texts) or len(sizes) > 1:
-            message = f"embed gave {len(found)} vectors, of {sizes} numbers, for {len(texts)} texts"
+            message = f"the embedder gave {len(found)} vectors, of {sizes} numbers, for {len(texts)} texts"
             raise InvalidValue(message, code="invalid_output", where=self.name)
+        wanted = getattr(self._vectors, "size", None)
+        if wanted is not None and sizes != [wanted]:
+            raise wrong_dimension(f"the embedder of {self.name} gives vectors of {sizes[0]} numbers", wanted)
         return found
+
+
+def wrong_dimension(what: str, wanted: int) -> RipresaError:
+    """The error of vectors that do not fit their store."""
+    return RipresaError(
+        f"{what}, the store has those of {wanted}",
+        code="wrong_dimension",
+        op="knowledge",
+        hint="use the embedder that the store was filled with, or learn everything anew in a store of that size",
+    )

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from ..authoring.options import bad_count, refuse
 from ..errors import RipresaError, StoreError
-from .knowledge import Found, Passage
+from .knowledge import Found, Passage, wrong_dimension
 
 T = TypeVar("T")
 
@@ -24,6 +24,7 @@ _CREATE: Final = """
         id TEXT PRIMARY KEY, vector FLOAT[{size}] distance_metric=cosine, +text TEXT, +about TEXT
     )
 """
+_MADE: Final = "SELECT sql FROM sqlite_master WHERE name = 'passages'"
 _REMOVE: Final = "DELETE FROM passages WHERE id = ?"
 _INSERT: Final = "INSERT INTO passages (id, vector, text, about) VALUES (?, ?, ?, ?)"
 _NEAREST: Final = "SELECT id, text, about, distance FROM passages WHERE vector MATCH ? AND k = ? ORDER BY distance"
@@ -79,8 +80,7 @@ class SQLiteVectors:
 
     def _text(self, vector: Sequence[float]) -> str:
         if len(vector) != self.size:
-            message = f"a vector of {len(vector)} numbers does not fit those of {self.path}, which have {self.size}"
-            raise RipresaError(message, code="invalid_input", op="vectors")
+            raise wrong_dimension(f"a vector for {self.path} has {len(vector)} numbers", self.size)
         return json.dumps([float(number) for number in vector])
 
     async def _do(self, work: Callable[[Any], T]) -> T:
@@ -104,6 +104,11 @@ class SQLiteVectors:
         connection.load_extension(extension)
         connection.enable_load_extension(False)
         connection.execute(_CREATE.format(size=self.size))
+        ((made,),) = connection.execute(_MADE).fetchall()
+        if f"FLOAT[{self.size}]" not in made:
+            connection.close()
+            there = int(made.partition("FLOAT[")[2].partition("]")[0])
+            raise wrong_dimension(f"{self.path} is opened for vectors of {self.size} numbers", there)
         return connection
 
 

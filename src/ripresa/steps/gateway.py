@@ -7,12 +7,17 @@ knows. Clients of providers are imported and made when a model is first asked, a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from ..errors import RipresaError
 from .conversation import Model
+
+if TYPE_CHECKING:
+    from .embedding import EmbeddingModel
+
+C = TypeVar("C")
 
 DEFAULT: Final = "default"
 """The name that llm steps and agents use where they name no model."""
@@ -50,7 +55,7 @@ class Gateway(Mapping[str, Any]):
 
     def __init__(self, names: Mapping[str, Named]) -> None:
         self._names = names
-        self._made: dict[tuple[ModelEndpoint, str, str], Any] = {}
+        self._made: dict[tuple[object, ModelEndpoint, str, str], Any] = {}
 
     def __getitem__(self, name: str) -> Named:
         return self._names[name]
@@ -73,6 +78,19 @@ class Gateway(Mapping[str, Any]):
             raise _none_configured()
         return self._client(found if isinstance(found, ModelEndpoint) else ModelEndpoint(found))
 
+    def embedder(self, model: Named) -> EmbeddingModel:
+        """Who gives the vectors of texts, by name as `find` looks models up. Raises the same, and `unknown_model`."""
+        found = self._meant(model)
+        if isinstance(found, str | ModelEndpoint):
+            from .embedding import ProviderEmbedder
+
+            return self._kept(found if isinstance(found, ModelEndpoint) else ModelEndpoint(found), ProviderEmbedder)
+        if not hasattr(found, "embed"):
+            raise RipresaError(
+                f"{model!r} stands for {found!r}, which gives no vectors", code="unknown_model", op="llm"
+            )
+        return cast("EmbeddingModel", found)
+
     def _meant(self, model: Named) -> Named:
         seen: dict[str, None] = {}
         while isinstance(model, str) and model not in seen:
@@ -83,15 +101,19 @@ class Gateway(Mapping[str, Any]):
         return model
 
     def _client(self, endpoint: ModelEndpoint) -> Model:
+        from .providers import ProviderModel
+
+        return self._kept(endpoint, ProviderModel)
+
+    def _kept(self, endpoint: ModelEndpoint, make: Callable[[ModelEndpoint, str, str], C]) -> C:
+        """The client of an endpoint, made once for each address and key."""
         address = endpoint.base_url or os.environ.get(BASE_URL, "")
         variable = endpoint.key_variable or ("" if endpoint.base_url else KEY)  # OpenAI's key is nobody else's
         key = os.environ.get(variable, "")
-        at = endpoint, address, key
+        at = make, endpoint, address, key
         if at not in self._made:
-            from .providers import ProviderModel
-
-            self._made[at] = ProviderModel(endpoint, address, key)
-        found: Model = self._made[at]
+            self._made[at] = make(endpoint, address, key)
+        found: C = self._made[at]
         return found
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Lock
 from typing import Any, Final
@@ -33,17 +33,17 @@ class ProviderModel:
         self._address = address
         self._key = key
         self._model: Any = None
-        self.provider, self.name = _split(endpoint, address)
+        self.provider, self.name = named_model(endpoint, address)
 
     async def answer(self, request: ModelRequest, write: Write) -> ModelAnswer:
         """See `Model`."""
         if self._model is None:  # the import takes more than a second: others go on meanwhile
-            await asyncio.to_thread(_load)
-        exceptions = _imported("pydantic_ai.exceptions")
+            await asyncio.to_thread(load_clients)
+        exceptions = imported("pydantic_ai.exceptions")
         model = self._client()
         messages = said_to(request)
         parameters, settings = _parameters(request), _settings(request)
-        direct = _imported("pydantic_ai.direct")
+        direct = imported("pydantic_ai.direct")
         options = {"model_settings": settings, "model_request_parameters": parameters}
         try:
             if request.stream:
@@ -56,7 +56,7 @@ class ProviderModel:
 
     def read(self, response: Any, request: ModelRequest) -> ModelAnswer:
         """The answer in a response."""
-        messages = _imported("pydantic_ai.messages")
+        messages = imported("pydantic_ai.messages")
         calls = [part for part in response.parts if isinstance(part, messages.ToolCallPart)]
         texts = [part.content for part in response.parts if isinstance(part, messages.TextPart)]
         raw = ""
@@ -76,16 +76,7 @@ class ProviderModel:
 
     def price(self, request: ModelRequest, input_tokens: int, output_tokens: int) -> float | None:
         """See `Model`."""
-        prices = _imported("genai_prices")
-        usage = prices.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-        provider = next((theirs for theirs, ours in PROVIDERS.items() if ours == self.provider), self.provider)
-        try:
-            found = prices.calc_price(
-                usage, self.name, provider_id=provider.removesuffix("-chat").removesuffix("-responses")
-            )
-        except LookupError:
-            return None
-        return float(found.total_price)
+        return price_of(self.provider, self.name, input_tokens, output_tokens)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -103,43 +94,13 @@ class ProviderModel:
 
     def _openai(self) -> Any:
         """OpenAI's chat completions, at OpenAI or at any server that speaks them."""
-        if not self._key and (self._endpoint.key_variable or not self._address):
-            variable = self._endpoint.key_variable or KEY
-            raise RipresaError(
-                f"there is no key for {self.provider}:{self.name}",
-                code="model_not_configured",
-                op="llm",
-                hint=f"set {variable}; for a server of your own set {BASE_URL}, or name a ModelEndpoint(base_url=...)",
-            )
-        client = _imported("openai").AsyncOpenAI(
-            base_url=self._address or None, api_key=self._key or "not-set", max_retries=0
-        )
-        models, providers = _imported("pydantic_ai.models.openai"), _imported("pydantic_ai.providers.openai")
+        client = openai_client(self._endpoint, self._address, self._key)
+        models, providers = imported("pydantic_ai.models.openai"), imported("pydantic_ai.providers.openai")
         return models.OpenAIChatModel(self.name, provider=providers.OpenAIProvider(openai_client=client))
 
     def _other(self) -> Any:
-        name = f"{self.provider}:{self.name}"
-        if self._endpoint.key_variable:  # its client would take the usual key without a word
-            raise RipresaError(
-                f"{name} cannot be given a key of its own",
-                code="model_not_configured",
-                op="llm",
-                where=name,
-                hint=f"key_variable is for openai: and servers at a base_url; {self.provider} has its own",
-            )
-        exceptions = _imported("pydantic_ai.exceptions")
-        try:
-            return _imported("pydantic_ai.models").infer_model(name)
-        except exceptions.UserError as error:
-            raise coded(error, name, self._key) from None
-        except ImportError as error:
-            raise RipresaError(
-                f"the client for {self.provider} is not installed: {error.name or error}",
-                code="extra_missing",
-                op="llm",
-                where=name,
-                hint=f"pip install 'pydantic-ai-slim[{self.provider}]'",
-            ) from None
+        infer = imported("pydantic_ai.models").infer_model
+        return other_client(self._endpoint, self.provider, self.name, self._key, infer)
 
 
 def _arguments(part: Any) -> str:
@@ -147,16 +108,67 @@ def _arguments(part: Any) -> str:
     return part.args if isinstance(part.args, str) else str(part.args_as_json_str())
 
 
+def price_of(provider: str, model: str, input_tokens: int, output_tokens: int = 0) -> float | None:
+    """What a request costs in dollars, by the price list; None where that does not know the model."""
+    prices = imported("genai_prices")
+    usage = prices.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+    theirs = next((theirs for theirs, ours in PROVIDERS.items() if ours == provider), provider)
+    try:
+        found = prices.calc_price(usage, model, provider_id=theirs.removesuffix("-chat").removesuffix("-responses"))
+    except LookupError:
+        return None
+    return float(found.total_price)
+
+
+def openai_client(endpoint: ModelEndpoint, address: str, key: str) -> Any:
+    """A client of OpenAI, or of a server that speaks like it. Raises `RipresaError(model_not_configured)`."""
+    if not key and (endpoint.key_variable or not address):
+        variable = endpoint.key_variable or KEY
+        raise RipresaError(
+            f"there is no key for {':'.join(named_model(endpoint, address))}",
+            code="model_not_configured",
+            op="llm",
+            hint=f"set {variable}; for a server of your own set {BASE_URL}, or name a ModelEndpoint(base_url=...)",
+        )
+    return imported("openai").AsyncOpenAI(base_url=address or None, api_key=key or "not-set", max_retries=0)
+
+
+def other_client(endpoint: ModelEndpoint, provider: str, model: str, key: str, make: Callable[[str], Any]) -> Any:
+    """What asks a provider that is not OpenAI. Raises `RipresaError` with the code that says why there is none."""
+    name = f"{provider}:{model}"
+    if endpoint.key_variable:  # its client would take the usual key without a word
+        raise RipresaError(
+            f"{name} cannot be given a key of its own",
+            code="model_not_configured",
+            op="llm",
+            where=name,
+            hint=f"key_variable is for openai: and servers at a base_url; {provider} has its own",
+        )
+    exceptions = imported("pydantic_ai.exceptions")
+    try:
+        return make(name)
+    except exceptions.UserError as error:
+        raise coded(error, name, key) from None
+    except ImportError as error:
+        raise RipresaError(
+            f"the client for {provider} is not installed: {error.name or error}",
+            code="extra_missing",
+            op="llm",
+            where=name,
+            hint=f"pip install 'pydantic-ai-slim[{provider}]'",
+        ) from None
+
+
 _IMPORTING: Final = Lock()
 
 
-def _load() -> None:
+def load_clients() -> None:
     """Import what asks models, one thread at a time: a module that another thread is importing is only half there."""
     with _IMPORTING:
-        _imported("pydantic_ai.direct")
+        imported("pydantic_ai.direct")
 
 
-def _imported(name: str) -> Any:
+def imported(name: str) -> Any:
     """A module of the extra `llm`."""
     from importlib import import_module
 
@@ -171,14 +183,14 @@ def _imported(name: str) -> Any:
         ) from error
 
 
-def _split(endpoint: ModelEndpoint, address: str) -> tuple[str, str]:
+def named_model(endpoint: ModelEndpoint, address: str) -> tuple[str, str]:
     """Provider and model of a name. What nobody knows is asked of the server that is configured, if one is."""
     provider, colon, name = endpoint.name.partition(":")
     if colon and not endpoint.base_url:
         return provider, name
     if endpoint.base_url:
         return "openai", name if provider == "openai" else endpoint.name
-    snapshot = _imported("genai_prices.data_snapshot").get_snapshot()
+    snapshot = imported("genai_prices.data_snapshot").get_snapshot()
     with suppress(LookupError):
         found = str(snapshot.find_provider_model(endpoint.name, None, None, None)[0].id)
         return PROVIDERS.get(found, found), endpoint.name
@@ -197,7 +209,7 @@ def _split(endpoint: ModelEndpoint, address: str) -> tuple[str, str]:
 
 def said_to(request: ModelRequest) -> list[Any]:
     """The messages of a request in the form of pydantic-ai."""
-    ai = _imported("pydantic_ai.messages")
+    ai = imported("pydantic_ai.messages")
     said: list[Any] = []
     parts: list[Any] = [ai.SystemPromptPart(request.system)] if request.system else []
     for message in request.messages:
@@ -221,7 +233,7 @@ def _response(message: Message, ai: Any) -> Any:
 
 
 def _parameters(request: ModelRequest) -> Any:
-    models = _imported("pydantic_ai.models")
+    models = imported("pydantic_ai.models")
     return models.ModelRequestParameters(
         function_tools=_tools(request.tools, "function"),
         output_tools=_tools([] if request.output is None else [request.output], "output"),
@@ -231,7 +243,7 @@ def _parameters(request: ModelRequest) -> Any:
 
 
 def _tools(specs: Iterable[ToolSpec], kind: str) -> list[Any]:
-    tools = _imported("pydantic_ai.tools")
+    tools = imported("pydantic_ai.tools")
     return [
         tools.ToolDefinition(
             name=spec.name, description=spec.description, parameters_json_schema=dict(spec.schema), kind=kind
@@ -246,7 +258,7 @@ def _settings(request: ModelRequest) -> dict[str, Any]:
 
 
 async def _streamed(opening: Any, write: Write) -> Any:
-    ai = _imported("pydantic_ai.messages")
+    ai = imported("pydantic_ai.messages")
     async with opening as stream:
         async for event in stream:
             if isinstance(event, ai.PartStartEvent) and isinstance(event.part, ai.TextPart):
@@ -261,7 +273,7 @@ async def _streamed(opening: Any, write: Write) -> Any:
 
 def coded(error: Exception, model: str, key: str = "") -> RipresaError:
     """What a client raised, as an error with a code, without its cause: that may hold what is secret."""
-    ai = _imported("pydantic_ai.exceptions")
+    ai = imported("pydantic_ai.exceptions")
     message = f"{model}: {without_secrets(str(error), key)}"
     if isinstance(error, ai.UserError):
         return RipresaError(message, code="model_not_configured", op="llm")

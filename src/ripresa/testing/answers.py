@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
+from zlib import crc32
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +128,11 @@ def next_reply(script: list[Script], request: Received) -> Reply:
         return Fault(status=400, message=f"no answer is scripted for this request to {request.model!r}")
     head = script.pop(0)
     return head(request) if callable(head) else head
+
+
+def vector_of(text: str, size: int = 64) -> list[float]:
+    """A vector of a text for tests: which words it has, so that texts of the same words are near each other."""
+    found = [0.0] * size
+    for word in re.findall(r"\w+", text.lower()):
+        found[crc32(word.encode()) % size] += 1.0
+    return found if any(found) else [1.0] * size

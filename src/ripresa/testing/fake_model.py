@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ModelError
 from ..steps.conversation import Message, ModelAnswer, ModelRequest, ToolCall, ToolSpec, Write
+from ..steps.embedding import Embedded
 from ..steps.forms import OUTPUT
-from .answers import Answer, Fault, Received, Script, Slow, next_reply
+from .answers import Answer, Fault, Received, Script, Slow, next_reply, vector_of
 
 _CODES = {401: "model_unauthorized", 404: "unknown_model", 429: "model_rate_limited"}
 
@@ -51,6 +53,11 @@ class FakeModel:
             for word in answer.text.split(" "):
                 write(word)
         return self._answered(answer, request)
+
+    async def embed(self, texts: Sequence[str], *, query: bool) -> Embedded:
+        """See `EmbeddingModel`: vectors of 64 numbers, by the words of each text; a token is a word."""
+        words = sum(len(text.split()) for text in texts)
+        return Embedded([vector_of(text) for text in texts], words, self.cost)
 
     def price(self, request: ModelRequest, input_tokens: int, output_tokens: int) -> float | None:
         """See `Model`."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
+from struct import pack
 from types import TracebackType
 from typing import Any, Final
 
-from .answers import Answer, Fault, Received, Reply, Script, Slow, ToolUse, next_reply
+from .answers import Answer, Fault, Received, Reply, Script, Slow, ToolUse, next_reply, vector_of
 
 _REASONS: Final = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 _MOST: Final = 64 * 1024 * 1024
@@ -24,12 +26,15 @@ class ModelServer:
 
     Each request takes the next of the scripted replies; `reply` adds some. A request for which there is none is
     refused with status 400. `requests` are all that were made, `url` is the base URL for clients, `env` the settings
-    that make programs use it.
+    that make programs use it. Requests for vectors need no script: they are given by the words of each text
+    (`vector_of`), after the `faults`; `embedded` are those that were made.
     """
 
-    def __init__(self, *replies: Script) -> None:
+    def __init__(self, *replies: Script, faults: Iterable[Fault] = ()) -> None:
         self.script: list[Script] = list(replies)
         self.requests: list[Received] = []
+        self.faults = list(faults)
+        self.embedded: list[Received] = []
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
@@ -106,12 +111,21 @@ class ModelServer:
         if method == "GET" and path.endswith("/models"):
             _send(writer, 200, {"object": "list", "data": [{"id": "loopback", "object": "model"}]})
             return True
+        if method == "POST" and path.endswith("/embeddings"):
+            return self._embedded(Received(path, headers, json.loads(body)), writer)
         if method != "POST" or not path.endswith("/chat/completions"):
             _send(writer, 404, _problem(f"there is no {method} {path}"))
             return True
         received = Received(path, headers, json.loads(body))
         self.requests.append(received)
         return await self._reply(next_reply(self.script, received), received, writer)
+
+    def _embedded(self, received: Received, writer: asyncio.StreamWriter) -> bool:
+        self.embedded.append(received)
+        if self.faults:
+            return _fail(self.faults.pop(0), writer, streams=False)
+        _send(writer, 200, embeddings(received))
+        return True
 
     async def _reply(self, reply: Reply, received: Received, writer: asyncio.StreamWriter) -> bool:
         if isinstance(reply, Slow):
@@ -189,6 +203,25 @@ def completion(number: str, received: Received, answer: Answer) -> dict[str, Any
     choice = {"index": 0, "message": message, "finish_reason": _finish(answer, uses)}
     whole = _whole(number, received, "chat.completion")
     return {**whole, "choices": [choice], "usage": _usage(received, answer, text, uses)}
+
+
+def embeddings(received: Received) -> dict[str, Any]:
+    """The vectors of the texts that are asked for, as OpenAI gives them: numbers, or packed where that is asked for."""
+    given = received.body.get("input", [])
+    texts: list[str] = [given] if isinstance(given, str) else list(given)
+    packed = received.body.get("encoding_format") == "base64"
+    size = int(received.body.get("dimensions") or 64)
+    data = [
+        {"object": "embedding", "index": index, "embedding": _packed(found) if packed else found}
+        for index, found in enumerate(vector_of(text, size) for text in texts)
+    ]
+    words = sum(len(text.split()) for text in texts)
+    usage = {"prompt_tokens": words, "total_tokens": words}
+    return {"object": "list", "data": data, "model": received.model, "usage": usage}
+
+
+def _packed(numbers: list[float]) -> str:
+    return b64encode(pack(f"<{len(numbers)}f", *numbers)).decode()
 
 
 def chunks(number: str, received: Received, answer: Answer) -> Iterator[dict[str, Any]]:
