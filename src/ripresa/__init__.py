@@ -111,7 +111,7 @@ if TYPE_CHECKING:
         is_retryable,
     )
     from .interactions import Interaction, sequence_diagram
-    from .messages import Approval, Query, Signal, Update
+    from .messages import Approval, Query, QueryWith, Signal, Update
     from .orchestrator import StepResult, WorkflowOrchestrator, WorkflowResult
     from .reporting import SessionData
     from .runtime.cancellation import CancelToken
@@ -181,7 +181,7 @@ _PLACES = {
         "is_retryable",
     ),
     "interactions": ("Interaction", "sequence_diagram"),
-    "messages": ("Approval", "Query", "Signal", "Update"),
+    "messages": ("Approval", "Query", "QueryWith", "Signal", "Update"),
     "orchestrator": ("StepResult", "WorkflowOrchestrator", "WorkflowResult"),
     "reporting": ("SessionData",),
     "runtime.cancellation": ("CancelToken",),
@@ -355,6 +355,7 @@ __all__ = [
     "PoolStatus",
     "Problem",
     "Query",
+    "QueryWith",
     "Recorded",
     "Redirect",
     "Refusal",

@@ -26,7 +26,7 @@ from .core.replay import lineage
 from .core.view import Change, RunView, changes, view_of
 from .errors import InvalidConfig, RipresaError
 from .interactions import Interaction, interactions_of
-from .messages import Query, Signal, Update
+from .messages import Query, QueryWith, Signal, Update
 from .runtime.bodies import encode_signal
 from .runtime.driver import Driver
 from .runtime.engine import Engine
@@ -427,19 +427,24 @@ class Handle(Generic[R_co]):
     def _after(self, seq: int) -> AsyncGenerator[Recorded, None]:
         return self.events(after=seq)
 
-    async def query(self, query: Query[R], /) -> R:
+    @overload
+    async def query(self, query: Query[R], /) -> R: ...
+    @overload
+    async def query(self, query: QueryWith[A, R], about: A, /) -> R: ...
+    async def query(self, query: Any, /, *about: Any) -> Any:
         """Ask the run something that changes nothing, as it stands in its journal; also when it sleeps or has ended.
 
         Durable functions say what they answer with `ctx.expose`. Every run answers `progress` (status, completed,
         total, percent) and, if it has one, `state`. It costs about as much as `status`.
 
         Raises `RipresaError` with `unknown_query` (naming those that there are), `query_failed`, `no_state`;
-        `InvalidValue` for an answer of another type; what needs the run's code to be known.
+        `InvalidValue` for an answer, or something asked about, of another type; what needs the run's code to be known.
         """
         from .runtime.querying import ask
 
-        text = await ask(self._engine, self.id, self._links.code, query.name)
-        return cast("R", decode(text, query.answer, where=query.name, code="invalid_output"))
+        text = encode(about[0], getattr(query, "type", Any), where=query.name, code="invalid_input") if about else None
+        answer = await ask(self._engine, self.id, self._links.code, query.name, text)
+        return decode(answer, query.answer, where=query.name, code="invalid_output")
 
     async def queries(self) -> list[str]:
         """The names of the queries that the run answers as it stands."""

@@ -23,7 +23,7 @@ from .core.durations import Duration, microseconds
 from .core.items import Items as Items
 from .errors import RipresaError
 from .foreign import adopted
-from .messages import Approval, Query, Signal, Update
+from .messages import Approval, Query, QueryWith, Signal, Update
 from .reporting import NOWHERE, Reporting, Sends, SessionData
 from .reporting import Attempt as Attempt
 from .reporting import Hold as Hold
@@ -381,8 +381,8 @@ class Clockwork(Protocol):
         """Whether the function goes by a change of its code."""
         ...
 
-    def expose(self, name: str, answer: Callable[[], Any], kind: Any) -> None:
-        """Let a query of this name be answered."""
+    def expose(self, query: Query[Any] | QueryWith[Any, Any], answer: Callable[..., Any]) -> None:
+        """Let a query be answered."""
         ...
 
     def state(self) -> Any:
@@ -458,13 +458,18 @@ class Context(Generic[S]):
         """
         return self._clockwork.patched(name)
 
-    def expose(self, query: Query[R], answer: Callable[[], R], /) -> None:
+    @overload
+    def expose(self, query: Query[R], answer: Callable[[], R], /) -> None: ...
+    @overload
+    def expose(self, query: QueryWith[A, R], answer: Callable[[A], R], /) -> None: ...
+    def expose(self, query: Any, answer: Callable[..., Any], /) -> None:
         """Let whoever asks `handle.query(query)` be told what this function returns then; it must change nothing.
 
-        Asked also when the run sleeps or has ended: the durable function is stepped along its journal, as far as it
-        had come, and thrown away. Exposing the same query again replaces the answer.
+        That of a `QueryWith` is given what is asked about: `handle.query(query, value)`. Asked also when the run sleeps
+        or has ended: the durable function is stepped along its journal, as far as it had come, and thrown away.
+        Exposing the same query again replaces the answer.
         """
-        self._clockwork.expose(query.name, answer, query.answer)
+        self._clockwork.expose(query, answer)
 
     def restart(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Begin this function anew with these arguments, in the same run, and forget what it did so far.

@@ -58,7 +58,22 @@ class Query(Generic[R]):
         _check(self)
 
 
-def _check(message: Signal[Any] | Update[Any, Any] | Query[Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class QueryWith(Generic[A, R]):
+    """A question about something: `part = QueryWith("part", int, Part)`, asked as `handle.query(part, 3)`.
+
+    Raises `InvalidConfig` for a name that is none.
+    """
+
+    name: str
+    type: type[A]
+    answer: builtins.type[R]
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _check(message: Signal[Any] | Update[Any, Any] | Query[Any] | QueryWith[Any, Any]) -> None:
     wrong = check_name(message.name, "name")
     if wrong:
         raise InvalidConfig(wrong, op=type(message).__name__)

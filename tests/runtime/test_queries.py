@@ -14,6 +14,7 @@ from ripresa import (
     InvalidConfig,
     InvalidValue,
     Query,
+    QueryWith,
     RunFailed,
     RunNotFound,
     Signal,
@@ -161,3 +162,54 @@ async def test_chains_say_their_progress_and_state() -> None:
         with pytest.raises(RipresaError) as caught:
             await blind.query(LAST)
         assert caught.value.code == "unknown_workflow"
+
+
+# --- about something
+
+PART = QueryWith("part", int, str)
+WORDS = QueryWith("words", Report, list[str])
+
+
+@workflow
+async def answers(ctx: Context, words: list[str]) -> list[str]:
+    ctx.expose(PART, lambda number: words[number])
+    ctx.expose(WORDS, lambda report: [word for word in words if word.startswith(report.title)])
+    ctx.expose(LAST, lambda: words[-1])
+    return [await shout(await ctx.wait_for(WORD))]
+
+
+async def test_a_query_is_asked_about_something_wherever_the_run_is() -> None:
+    memory = Memory()
+    flows: list[Any] = [answers, chain(answers)]
+    for code in flows:
+        async with in_memory(memory) as app, in_memory(memory) as other:
+            handle = await app.start(code(["ebb", "tide"]))
+            elsewhere = await other.handle(handle.id, code)
+            assert await handle.query(PART, 1) == await elsewhere.query(PART, 1) == "tide"
+            assert await elsewhere.query(WORDS, Report("e")) == ["ebb"]
+            await handle.send(WORD, "x")
+            await handle.result()
+            assert await handle.query(PART, 0) == "ebb"
+
+
+async def test_what_a_query_is_asked_about_is_checked() -> None:
+    async with in_memory(Memory()) as app:
+        handle: Any = await app.start(answers(["ebb"]))
+        for query, about, why in (
+            (PART, ("one",), "valid integer"),
+            (QueryWith("part", str, str), ("one",), "valid integer"),
+            (Query("part", str), (), "asked about something"),
+            (LAST, (1,), "asked about nothing"),
+            (QueryWith("last", int, str), (1,), "asked about nothing"),
+        ):
+            with pytest.raises(InvalidValue, match=why):
+                await handle.query(query, *about)
+        with pytest.raises(RipresaError, match="IndexError") as caught:
+            await handle.query(PART, 7)
+        assert caught.value.code == "query_failed"
+        with pytest.raises(RipresaError) as caught:
+            await handle.query(QueryWith("progress", int, Progress), 1)
+        assert caught.value.code == "unknown_query"
+        with pytest.raises(InvalidConfig):
+            QueryWith("", int, str)
+        await handle.cancel()

@@ -44,6 +44,7 @@ from ripresa import (
     PlannedStep,
     Pool,
     Query,
+    QueryWith,
     Recorded,
     Redirect,
     Rehearsal,
@@ -486,6 +487,7 @@ how_far = Query("how_far", Ready)
 async def queries(ctx: Context, handle: Handle[str]) -> None:
     assert_type(await handle.query(how_far), Ready)
     assert_type(await handle.query(Query("words", list[str])), list[str])
+    assert_type(await handle.query(QueryWith("word", int, Ready), 3), Ready)
     ctx.expose(how_far, lambda: Ready("a"))
 
 

@@ -27,6 +27,7 @@ from ripresa import (
     Observed,
     Pool,
     Query,
+    QueryWith,
     Redirect,
     Replace,
     RollbackStarting,
@@ -494,6 +495,7 @@ def looks() -> None: ...
 # queries
 
 how_far = Query("how_far", Ready)
+one_word = QueryWith("one_word", int, Ready)
 
 
 async def queries(ctx: Context, handle: Handle[str]) -> None:
@@ -501,6 +503,9 @@ async def queries(ctx: Context, handle: Handle[str]) -> None:
     ctx.expose("how_far", lambda: Ready("a"))  # M278 expose: a name is no query
     await announce(await handle.query(how_far))  # M279 query: an answer of another type
     handle.query(how_far)  # M280 query: not awaited
+    await handle.query(one_word, "three")  # M365 query: about a value of another type
+    await handle.query(one_word)  # M366 query: about nothing
+    ctx.expose(one_word, lambda: Ready("a"))  # M367 expose: an answer that is not told what it is about
     ctx.expose(how_far, Ready("a"))  # M281 expose: a value, not what answers
 
 

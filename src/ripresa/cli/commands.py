@@ -394,6 +394,7 @@ def update(
 def query(
     run: Run,
     name: Annotated[str, typer.Argument(help="the name of the query [default: list them]", show_default=False)] = "",
+    about: Annotated[str, typer.Argument(help="what it is asked about: JSON, @file, or -", show_default=False)] = "",
     target: Code = "",
     store: Store = "",
     json: Json = False,
@@ -401,7 +402,7 @@ def query(
     """Ask a run something that changes nothing: what it exposes, or its progress or state."""
     from . import querying
 
-    return querying.query(_place(store), run, name, target, as_json=json)
+    return querying.query(_place(store), querying.Asked(run, name, about), target, as_json=json)
 
 
 @cli.command()

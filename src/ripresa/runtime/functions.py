@@ -61,9 +61,12 @@ class Functions:
                 self._ended[path] = ended
         return fact
 
-    def exposed(self) -> dict[str, Callable[[], bytes]]:
-        """What answers queries, by name: of the functions under way or kept, the outermost first."""
-        found: dict[str, Callable[[], bytes]] = {}
+    def exposed(self) -> dict[str, Callable[[bytes | None], bytes]]:
+        """What answers queries, by name: of the functions under way or kept, the outermost first.
+
+        Given what is asked about, as JSON text; None for a query about nothing.
+        """
+        found: dict[str, Callable[[bytes | None], bytes]] = {}
         functions = {**self._ended, **self._found}
         for path in sorted(functions, key=len):
             for name in functions[path].exposed:

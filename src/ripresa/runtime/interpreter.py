@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Final, TypeAlias
 
@@ -53,6 +54,7 @@ from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
 from ..core.state import RunState
 from ..errors import InvalidConfig, InvalidValue, RipresaError
+from ..messages import Query, QueryWith
 from ..requested import AwaitChild, Outgo, SendOut, StartRun
 from ..updates import Answered, AnswerUpdate, ReadText
 from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
@@ -135,7 +137,7 @@ class Interpreter:
         self.main = Main()
         self.recorded = recorded
         """The changes that had been asked for where the function is stepped along; None where it goes on."""
-        self.exposed: dict[str, tuple[Callable[[], Any], Any]] = {}
+        self.exposed: dict[str, tuple[Query[Any] | QueryWith[Any, Any], Callable[..., Any]]] = {}
         self._patches: dict[str, bool] = {}
         self._is_cancelled = False
         self._scopes = 0
@@ -174,23 +176,24 @@ class Interpreter:
                 self.slice.patches.append(name)
         return known
 
-    def expose(self, name: str, answer: Callable[[], Any], kind: Any) -> None:
-        """Let a query of this name be answered."""
+    def expose(self, query: Query[Any] | QueryWith[Any, Any], answer: Callable[..., Any]) -> None:
+        """Let a query be answered."""
         if inspect.iscoroutinefunction(answer):
             raise RipresaError(
-                f"query {name!r} is answered by {answer!r}, must be a plain function of nothing",
+                f"query {query.name!r} is answered by {answer!r}, must be a plain function",
                 code="usage",
                 op="expose",
                 hint="ctx.expose(query, lambda: ...): it returns what is known, and awaits nothing",
             )
-        self.exposed[name] = (answer, kind)
+        self.exposed[query.name] = (query, answer)
 
-    def reply(self, name: str) -> bytes:
-        """What is answered to a query, as JSON text. Raises `RipresaError(query_failed)`."""
-        answer, kind = self.exposed[name]
+    def reply(self, name: str, about: bytes | None) -> bytes:
+        """What is answered to a query, as JSON text. Raises `RipresaError(query_failed)`, `InvalidValue`."""
+        query, answer = self.exposed[name]
+        given = _about(query, about)
         self.running = self.fiber
         try:
-            return encode(self._run(answer), kind, where=name)
+            return encode(self._run(partial(answer, *given)), query.answer, where=name)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # the border: `SystemExit` too
@@ -641,3 +644,13 @@ async def _raising(error: BaseException) -> Any:
 
 def _described(request: object) -> str:
     return "something of another event loop" if request is None else f"a {type(request).__name__}"
+
+
+def _about(query: Query[Any] | QueryWith[Any, Any], text: bytes | None) -> tuple[Any, ...]:
+    """What a query is asked about. Raises `InvalidValue`."""
+    if isinstance(query, QueryWith) and text is not None:
+        return (decode(text, query.type, where=query.name, code="invalid_input"),)
+    if isinstance(query, QueryWith) or text is not None:
+        takes = "about something" if text is None else "about nothing"
+        raise InvalidValue(f"query {query.name!r} is asked {takes}", code="invalid_input", op="query", where=query.name)
+    return ()

@@ -29,22 +29,23 @@ ALWAYS: Final = ("progress", "state")
 """What every run answers, chains and graphs too, unless its functions expose something of that name."""
 
 
-async def ask(engine: Engine, run: str, code: Code, name: str) -> bytes:
-    """The answer to a query, as JSON text.
+async def ask(engine: Engine, run: str, code: Code, name: str, about: bytes | None = None) -> bytes:
+    """The answer to a query, as JSON text; so is what it is `about`, None for one that takes nothing.
 
-    Raises `RipresaError(unknown_query, query_failed, no_state)`, `RunNotFound`, and what needs the run's code to be
-    known and to decide as it did.
+    Raises `InvalidValue` for something that the query cannot be about,
+    `RipresaError(unknown_query, query_failed, no_state)`, `RunNotFound`, and what needs the run's code to be known and
+    to decide as it did.
     """
     line = await _line(engine, run)
     try:
         exposed = await _exposed(engine, run, code, line)
     except RipresaError:
-        if name in ALWAYS:  # which needs no code
+        if name in ALWAYS and about is None:  # which needs no code
             return _always(engine, run, line, name)
         raise
     if name in exposed:
-        return exposed[name]()
-    if name in ALWAYS:
+        return exposed[name](about)
+    if name in ALWAYS and about is None:
         return _always(engine, run, line, name)
     raise RipresaError(
         f"run {run!r} answers no query {name!r}",
@@ -68,7 +69,9 @@ async def _line(engine: Engine, run: str) -> list[Recorded]:
     return lineage(await engine.history(run))
 
 
-async def _exposed(engine: Engine, run: str, code: Code, line: list[Recorded]) -> dict[str, Callable[[], bytes]]:
+async def _exposed(
+    engine: Engine, run: str, code: Code, line: list[Recorded]
+) -> dict[str, Callable[[bytes | None], bytes]]:
     """What the functions of a run expose, those of the outermost first."""
     head = await engine.store.find_run(run)
     assert head is not None, "it has a journal"
