@@ -12,10 +12,10 @@ WORKERS ?= 2
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lock demo test lint types format bench clean
+.PHONY: help setup hooks lock demo test conformance lint types format bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Make the virtual environment from the lock file
 
@@ -48,6 +48,9 @@ else
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+conformance: $(STAMP) ## Play the features of the Open Workflow Specification (OWS_HOME, else ../shared/ows)
+	@$(BIN)/python -m tests.conformance
 
 lint: $(STAMP) ## Check style, format, the direction of imports and the documents
 	$(BIN)/ruff check $(CHECKED)

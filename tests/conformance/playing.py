@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ripresa import App, RunFailed, Surroundings, load_document
+from ripresa.authoring.document.source import is_list, is_object
 from ripresa.authoring.owf.problems import problem_of
 from ripresa.core.events import StepScheduled
 
@@ -106,7 +107,8 @@ def _has_value(played: Played, step: Step, name: str) -> None:
 
 def _has_items(played: Played, step: Step, name: str, count: str) -> None:
     found = found_at(played.output, name)
-    expect(isinstance(found, list) and len(found) == int(count), f"{name} is {found!r}, not a list of {count}")
+    good = is_list(found) and len(found) == int(count)
+    expect(good, f"{name} is {found!r}, not a list of {count}")
 
 
 def _first(played: Played, step: Step, name: str) -> None:
@@ -125,7 +127,7 @@ def _after(played: Played, step: Step, name: str, other: str) -> None:
 def found_at(value: Any, path: str) -> Any:
     """What stands at a path such as `error.type`, `NOTHING` if there is nothing."""
     for name in path.split("."):
-        if not isinstance(value, dict) or name not in value:
+        if not is_object(value) or name not in value:
             return NOTHING
         value = value[name]
     return value

@@ -7,6 +7,7 @@ import base64
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -17,6 +18,27 @@ from tests.authoring.owf import HEAD, data_of, load, problem, run
 from tests.steps.service import Answer, Asked, Service, service
 
 JSON = {"content-type": "application/json; charset=utf-8"}
+
+
+API = {
+    "openapi": "3.0.0",
+    "info": {"title": "Pets", "version": "1"},
+    "servers": [{"url": "https://pets.org"}],
+    "paths": {
+        "/pet/{id}": {
+            "get": {
+                "operationId": "getPet",
+                "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}],
+            }
+        },
+        "/echo": {
+            "get": {
+                "operationId": "echo",
+                "parameters": [{"name": "n", "in": "query", "schema": {"type": "array", "items": {"type": "integer"}}}],
+            }
+        },
+    },
+}
 
 
 def answer(asked: Asked) -> Answer:
@@ -40,6 +62,22 @@ def answer(asked: Asked) -> Answer:
             return Answer(599, b"\xff")
         case _, "/script.py":
             return Answer(200, "print('from afar')", {"content-type": "text/x-python"})
+        case _:
+            return authority(asked)
+
+
+def authority(asked: Asked) -> Answer:
+    """Who gives out tokens, and describes the service; and what else there is of it."""
+    match asked.method, asked.path:
+        case "POST", "/oauth2/token" | "/tokens":
+            return Answer(200, '{"access_token": "token-of-ann", "token_type": "Bearer"}', JSON)
+        case _, "/.well-known/openid-configuration":
+            return Answer(200, '{"issuer": "https://pets.org", "token_endpoint": "https://pets.org/tokens"}', JSON)
+        case _, "/whoami":
+            caller = asked.headers.get("authorization", "").rpartition("-")[2]
+            return Answer(200, caller, {"content-type": "text/plain"})
+        case _, "/api.json":
+            return Answer(200, json.dumps(API), JSON)
         case _:
             return Answer(404, "no such pet")
 
@@ -74,8 +112,8 @@ def test_an_address_may_be_an_expression_whose_value_is_not_filled_in_again() ->
     assert called(text % '${ "https://pets.org/pet/" + .id }', {"id": "1"})[0]["id"] == 1
     _, asked = called(text % "https://pets.org/${ .path }?a={a}", {"path": "echo", "a": "x y/{b}", "b": 2})
     assert asked.asked[0].target == "/echo?a=x%20y%2F%7Bb%7D"
-    _, asked = called(text % "${ .path }", {"path": "https://pets.org/{id}", "id": 1})
-    assert asked.asked == [] or asked.asked[0].target == "/%7Bid%7D"
+    found, asked = called(text % "${ .path }", {"path": "https://pets.org/{id}", "id": 1})
+    assert (found["type"], asked.asked) == (f"{ROOT}validation", [])
 
 
 @pytest.mark.parametrize(("value", "why"), [({"a": 1}, "is no text, number"), ("..", "is no part of a path")])
@@ -155,6 +193,11 @@ def test_what_is_not_public_is_not_called_unless_it_is_allowed(monkeypatch: pyte
     assert asyncio.run(go("env"))["id"] == 1
 
 
+def proof(asked: Asked) -> str:
+    """What the service was shown."""
+    return asked.headers["authorization"]
+
+
 BASIC = f"Basic {base64.b64encode(b'ann:open').decode()}"
 
 
@@ -173,14 +216,46 @@ def test_who_asks_is_proved(policy: str, sent: str, monkeypatch: pytest.MonkeyPa
     use = {"authentications": {"mine": {"basic": {"username": "ann", "password": "open"}}}, "secrets": ["login"]}
     endpoint = f"{{uri: 'https://pets.org/echo', authentication: {policy}}}"
     text = f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}"
-    assert called(text, {"p": "open"}, use=use)[0]["headers"]["authorization"] == sent
+    found, asked = called(text, {"p": "open"}, use=use)
+    assert proof(asked.asked[0]) == sent
+    assert found["headers"]["authorization"] == sent.partition(" ")[0] + " ***"
 
 
-def test_a_way_to_prove_it_that_is_not_available_is_a_fault_of_configuration() -> None:
-    endpoint = "{uri: 'https://pets.org/echo', authentication: {digest: {username: a, password: b}}}"
-    assert (
-        called(f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}")[0]["type"] == f"{ROOT}configuration"
+OAUTH = "{oauth2: {authority: 'https://pets.org', grant: %s, client: {id: ann, secret: '${ .p }'}%s}}"
+
+
+@pytest.mark.parametrize(
+    ("policy", "path", "fields"),
+    [
+        (OAUTH % ("client_credentials", ""), "/oauth2/token", {"client_secret": "opensesame"}),
+        (OAUTH % ("client_credentials", ", scopes: [a, b], audiences: [c]"), "/oauth2/token",
+         {"scope": "a b", "audience": "c"}),
+        (OAUTH % ("password", ", username: me, password: mine, endpoints: {token: /tokens}"), "/tokens",
+         {"username": "me", "password": "mine"}),
+        (OAUTH % ("client_credentials", ", request: {encoding: application/json}"), "/oauth2/token", {"json": "yes"}),
+        ("{oidc: {authority: 'https://pets.org/.well-known/openid-configuration', grant: client_credentials, "
+         "client: {id: ann, secret: '${ .p }'}}}", "/tokens", {"client_secret": "opensesame"}),
+    ],
+)  # fmt: skip
+def test_a_token_is_asked_for(policy: str, path: str, fields: dict[str, str]) -> None:
+    endpoint = f"{{uri: 'https://pets.org/whoami', authentication: {policy}}}"
+    found, asked = called(f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}", {"p": "opensesame"})
+    assert found == "ann"
+    request = next(each for each in asked.asked if each.method == "POST")
+    assert request.path == path
+    told = (
+        {"json": "yes"}
+        if request.headers["content-type"] == "application/json"
+        else dict(parse_qsl(request.body.decode()))
     )
+    assert fields.items() <= told.items()
+
+
+@pytest.mark.parametrize("more", [", subject: {token: x, type: y}", ", actor: {}"])
+def test_what_is_not_known_of_tokens_is_a_fault_of_configuration(more: str) -> None:
+    endpoint = f"{{uri: 'https://pets.org/whoami', authentication: {OAUTH % ('client_credentials', more)}}}"
+    found, _ = called(f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}", {"p": "x"})
+    assert found["type"] == f"{ROOT}configuration"
 
 
 @pytest.mark.parametrize("value", ["words", "{no json", None])
@@ -193,6 +268,26 @@ def test_a_secret_that_is_none_is_a_fault_of_authorization(value: str | None, mo
     found, asked = called(text, use={"secrets": ["login"]})
     assert (found["type"], found["status"]) == (f"{ROOT}authorization", 403)
     assert asked.asked == []
+
+
+# --- OpenAPI
+
+OPENAPI = "- a: {call: openapi, with: {document: {endpoint: 'https://pets.org/api.json'}, operationId: %s}}"
+
+
+def test_an_operation_of_an_api_is_called_by_its_name() -> None:
+    assert called(OPENAPI % "getPet, parameters: {id: '${ .id }'}", {"id": 1})[0]["name"] == "milou"
+    found, _ = called(OPENAPI % "getPet, parameters: {id: 1}, output: response")
+    assert (found["request"]["method"], found["request"]["uri"]) == ("get", "https://pets.org/pet/1")
+    assert called(OPENAPI % "echo, parameters: {n: 3}, authentication: {bearer: {token: tok-en}}")[0]["query"] == {
+        "n": ["3"]
+    }
+
+
+def test_what_is_wrong_with_an_operation_is_a_fault() -> None:
+    assert called(OPENAPI % "getPet, parameters: {id: 9}")[0]["status"] == 404
+    assert called(OPENAPI % "getPet, parameters: {id: x}")[0]["type"] == f"{ROOT}validation"
+    assert called(OPENAPI % "nobody")[0]["type"] == f"{ROOT}configuration"
 
 
 # --- programs

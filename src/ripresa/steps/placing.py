@@ -45,16 +45,23 @@ def placed(description: Description, operation: Operation, given: Mapping[str, A
     found = Placed()
     for name, parameter in operation.parameters.items():
         if name in given:
-            wrong = description.wrong(parameter.schema, given[name])
+            value = _as_list(parameter, given[name])
+            wrong = description.wrong(parameter.schema, value)
             if wrong:
                 _wrong(operation, name, wrong)
-            _put(found, operation, parameter, given[name])
+            _put(found, operation, parameter, value)
         elif parameter.required:
             _wrong(operation, name, f"is missing; it goes to the {parameter.place}")
     if found.form:
         found.body = urlencode(found.form)
         found.headers["content-type"] = "application/x-www-form-urlencoded"
     return found
+
+
+def _as_list(parameter: Parameter, value: Any) -> Any:
+    """One value where several may stand, outside of a body, is a list of it: they are written alike."""
+    is_one = parameter.place != "body" and parameter.schema.get("type") == "array" and not is_list(value)
+    return [value] if is_one else value
 
 
 def _put(found: Placed, operation: Operation, parameter: Parameter, value: Any) -> None:

@@ -147,6 +147,8 @@ def authentication(place: Place, data: Any, path: Path) -> Template:
         reader.notes.add(path, f"must have one of {', '.join(AUTHENTICATIONS)}")
         return Plain({})
     ((kind, policy),) = found.items()
+    if kind == "digest":
+        reader.notes.add((*path, kind), "authentication by digest is not supported", "not_available", key=True)
     secret = reader.object(policy, (*path, kind)).get("use")
     if secret is not None and secret not in reader.document.secrets:
         reader.notes.add((*path, kind, "use"), f"there is no secret {secret!r} in use.secrets")

@@ -42,6 +42,9 @@ _CODES: Final[Mapping[str, str]] = {
     "too_large": "communication",
     "secret_missing": "authorization",
     "invalid_config": "configuration",
+    "unknown_operation": "configuration",
+    "invalid_description": "configuration",
+    "token_refused": "authentication",
     "invalid_input": "validation",
     "expression_failed": "expression",
 }
