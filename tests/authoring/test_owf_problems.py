@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from ripresa import InvalidWorkflow, RipresaError, load_document
+from ripresa import InvalidWorkflow, RipresaError, RunFailed, load_document
 from ripresa.authoring.owf import jq, schemas
 from ripresa.authoring.owf.durations import in_seconds, length_of
 from ripresa.authoring.owf.reading import is_open_workflow
@@ -217,7 +218,13 @@ def test_a_bounded_document_runs_no_programs_and_calls_nothing_private() -> None
     with pytest.raises(InvalidWorkflow, match="shell is not available to this document"):
         load_document(data, modules=[])
     assert load_document(data, modules=["ripresa.steps.open_workflow"]).name == "test.order"
-    assert load_document(data_of("- a: {set: {}}"), modules=[], surroundings=Surroundings(allow=["10.0.0.0/8"]))
+    flow = load_document(
+        data_of("- a: {set: '${ $secrets }'}", use={"secrets": ["key"]}),
+        modules=[],
+        surroundings=Surroundings(allow=["10.0.0.0/8"], secret=lambda name: name),
+    )
+    with pytest.raises(RunFailed, match="'key' is nothing for this document"):
+        asyncio.run(flow.invoke(None))
 
 
 def test_names_are_made_ones_that_may_stand_in_paths() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ripresa import InvalidConfig, RipresaError, StepError, is_retryable
 from ripresa.steps import Request, http
-from ripresa.steps.guard import Guard, guard_of, is_public
+from ripresa.steps.guard import Guard, bad_stand_ins, guard_of, is_public
 from ripresa.steps.transport import client
 from tests.steps.service import Answer, Asked, service
 
@@ -144,3 +144,24 @@ async def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPa
             monkeypatch.setenv(name, proxy.url)
         assert (await http("GET", found.url, allow=[found.place])()).body == "direct"
         assert proxy.asked == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        3,
+        {"https://a.b": 3},
+        {"https://a.b/c": "http://127.0.0.1"},
+        {"https://a.b": "http://127.0.0.1?x"},
+        {"a.b": "http://127.0.0.1"},
+    ],
+)
+def test_what_stands_in_for_others_is_checked(given: object) -> None:
+    assert str(bad_stand_ins(given)).startswith("stand_ins")
+
+
+def test_an_origin_is_answered_by_what_stands_in_for_it() -> None:
+    guard = guard_of([], {"https://Api.example.com/": "http://127.0.0.1:8080/api/"})
+    assert guard.answering("https://api.example.com") == "http://127.0.0.1:8080/api"
+    assert guard.answering("http://api.example.com") == ""
+    assert bad_stand_ins({"https://api.example.com": "http://127.0.0.1:8080/api"}) is None

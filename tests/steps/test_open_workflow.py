@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,6 +14,7 @@ import pytest
 
 from ripresa import App, Surroundings, load_document
 from ripresa.authoring.owf.problems import ROOT, problem_of
+from ripresa.steps import open_workflow
 from ripresa.steps.open_workflow import secret_of_environment
 from tests.authoring.owf import HEAD, data_of, load, problem, run
 from tests.steps.service import Answer, Asked, Service, service
@@ -343,6 +345,15 @@ def test_a_script_of_javascript_is_run_by_node(tmp_path: Path, monkeypatch: pyte
     text = "- a: {run: {script: {language: js, code: '%s', arguments: [x]}}}"
     assert run(text % "export {}") == "mjs export {} x\n"
     assert run(text % "a = 1") == "cjs a = 1 x\n"
+
+
+def test_without_a_node_of_the_machine_the_one_of_the_package_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_workflow, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert open_workflow._node() == "node"  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(open_workflow, "find_spec", lambda name: True)
+    monkeypatch.setattr(open_workflow, "import_module", lambda name: SimpleNamespace(ROOT_DIR="/there"))
+    assert open_workflow._node() == "/there/bin/node"  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_script_may_stand_elsewhere() -> None:

@@ -21,10 +21,13 @@ LATEST = "latest"
 
 
 def open_workflow(document: Document, folder: Path, given: Surroundings | None, *, free: bool) -> DocumentFlow:
-    """The workflow of a document in this folder; if it is not `free` it runs no programs and calls nothing private."""
+    """The workflow of a document in this folder.
+
+    If it is not `free` it runs no programs, calls nothing private, and is given no secrets.
+    """
     surroundings = given or Surroundings()
     if not free:
-        surroundings = replace(surroundings, allow=())
+        surroundings = replace(surroundings, allow=(), stand_ins={}, secret=_no_secret)
     beside = Beside(folder, surroundings, free)
     return open_workflow_of(document, beside.world)
 
@@ -63,6 +66,10 @@ class Beside:
                 document = _readable(path)
                 if document is not None and is_open_workflow(document.data):
                     yield document, str(path)
+
+
+def _no_secret(name: str) -> Any:
+    raise RipresaError(f"the secret {name!r} is nothing for this document", code="secret_missing", op="secret")
 
 
 def _readable(path: Path) -> Document | None:
