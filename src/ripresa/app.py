@@ -337,6 +337,7 @@ class App:
             limits=limits,
             parent=queued.parent,
             reports=queued.reports,
+            deadline=queued.deadline,
         )
         try:
             await self.engine.start(start)

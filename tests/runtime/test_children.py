@@ -26,10 +26,12 @@ from ripresa.core.events import ChildAwaited, ChildEnded, Dispatched
 from ripresa.errors import InvalidValue, RipresaError, StoreError
 from ripresa.ports import NEVER, Store
 from ripresa.runtime import family
+from ripresa.runtime.engine import Start
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
+from ripresa.testing.clock import START
 
-from .stage import in_memory, journal_of, turns
+from .stage import in_memory, journal_of, on_clock, turns
 
 GO = Signal("go", int)
 
@@ -244,6 +246,60 @@ async def test_a_rolled_back_run_still_closes_the_children_that_it_began_after_t
     for child in children:
         with pytest.raises(RunCancelled, match="which started it"):
             await (await app.handle(child)).result()
+
+
+@workflow(timeout=60)
+async def in_time(ctx: Context, how: Any) -> int:
+    child = await ctx.start(listener(1), id="child", on_close=how)
+    return await child.result()
+
+
+@step
+async def reads_deadline(number: int) -> int:
+    due = current().deadline
+    return 0 if due is None else round(due.timestamp() * 1_000_000)
+
+
+@workflow
+async def asks_deadline(ctx: Context) -> int:
+    return await (await ctx.start(chain(reads_deadline)(1), on_close="terminate")).result()
+
+
+@pytest.mark.parametrize("how", ["abandon", "cancel", "terminate"])
+@pytest.mark.parametrize("within", ["itself", "a chain", "a function"])
+async def test_a_child_that_is_not_to_outlive_its_parent_has_its_deadline(how: Any, within: str) -> None:
+    flows: dict[str, Any] = {"itself": in_time, "a chain": chain(in_time), "a function": around}
+    async with on_clock() as (app, clock):
+        handle = await app.start(flows[within](how), id="p", timeout=90)
+        await begun(app, ["child"])
+        child = await app.handle("child")
+        due = (await child.status()).deadline
+        whole = 90 if within == "itself" else 60
+        assert due == (0 if how == "abandon" else START + whole * 1_000_000)
+        clock.advance(89)
+        await turns(20)
+        if how == "abandon":
+            await child.send(GO, 1)
+            assert await child.result() == 2
+        clock.advance(2)
+        with pytest.raises(RunFailed, match="no time left"):
+            await handle.result()
+        assert (await child.outcome()).status in (
+            ("completed",) if how == "abandon" else ("failed", "cancelled", "terminated")
+        )
+
+
+async def test_a_child_knows_the_deadline_of_who_started_it_and_one_without_has_none() -> None:
+    async with on_clock() as (app, _):
+        assert await app.run(asks_deadline()) == 0
+        assert await app.run(asks_deadline(), timeout=30) == START + 30_000_000
+        own = Start(chain(double), b"1", timeout=5, deadline=START + 1)
+        assert (own.due(START), own.due(START + 7), Start(chain(double), b"1").due(START)) == (START + 1, START + 8, 0)
+
+
+@workflow
+async def around(ctx: Context, how: Any) -> int:
+    return await in_time(how)
 
 
 async def test_an_unknown_way_to_close_and_a_bad_id_are_refused(app: App) -> None:

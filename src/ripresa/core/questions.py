@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .commands import Ask, Resume
 from .frames import BACKOFF, OPEN, CallFrame, Frame, ScopeFrame
+from .nodes.compensation import CompensationFrame
 from .nodes.dynamic import DynamicFrame
 from .state import RunState
 
@@ -32,3 +33,14 @@ def due_of(frame: Frame) -> int:
         return 0
     due: int = getattr(frame, "due", 0)
     return due
+
+
+def ends_by(run: RunState, frame: Frame) -> int:
+    """When what this frame belongs to is out of time, the first of all that it is within; 0 for never."""
+    limits = [run.deadline] if run.deadline else []
+    scope = frame.parent
+    while scope is not None and not isinstance(scope, CompensationFrame):
+        if getattr(scope, "due", 0):
+            limits.append(scope.due)  # type: ignore[attr-defined]
+        scope = scope.parent
+    return min(limits, default=0)

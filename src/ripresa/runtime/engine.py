@@ -126,6 +126,13 @@ class Start:
     reports: bool = False
     """Whether that one is told how it ends."""
     by: str = ""
+    deadline: int = 0
+    """When it is out of time at the latest, in microseconds since 1970; 0 for never."""
+
+    def due(self, now: int) -> int:
+        """When a run that is started now is out of time, 0 for never; what is past is out of time at once."""
+        own = now + round(self.timeout * MICROSECONDS) if self.timeout else 0
+        return max(min(due for due in (own, self.deadline) if due), now + 1) if own or self.deadline else 0
 
 
 def is_count(value: object) -> bool:
@@ -234,7 +241,7 @@ class Engine:
             driver.keeper.keep(start.input),
             int.from_bytes(os.urandom(6)),
             start.target,
-            now + round(start.timeout * MICROSECONDS) if start.timeout else 0,
+            start.due(now),
             definition.expected,
             tags=start.tags,
             session=start.session,

@@ -29,8 +29,9 @@ from ..core.events import (
     RunUndone,
 )
 from ..core.lifecycle import ACTIVE, TERMINAL
-from ..core.nodes.child import Dispatch
+from ..core.nodes.child import ABANDON, Dispatch
 from ..core.nodes.dynamic import DynamicFrame
+from ..core.questions import ends_by
 from ..core.values import Value
 from ..core.view import view_of
 from ..errors import IllegalTransition, RunExists, RunNotFound, StoreError
@@ -72,7 +73,9 @@ def dispatched(driver: Driver, ask: Ask) -> Dispatched:
         driver.engine.outbox.remember(runnable)
         definition, target = runnable.definition, target_of(runnable)
         place = (id, definition.name, definition.version, definition.hash, target, text)
-        body = QueuedStart(*place, driver.run, reports=True, session=driver.head.session).encode()
+        due = 0 if wanted["close"] == ABANDON else ends_by(state, frame)  # it is to outlive this run, or not
+        queued = QueuedStart(*place, driver.run, reports=True, session=driver.head.session, deadline=due)
+        body = queued.encode()
         return Dispatched(state.at, ask.path, kind, id, id, driver.keeper.keep(body), wanted["close"])
     if kind == "signal":
         body = encode_signal(wanted["name"], text, id, driver.run)
@@ -178,7 +181,15 @@ async def begin_here(engine: Engine, known: Runnable[..., Any] | None, queued: Q
     assert known is not None, "whoever starts a run here has its code"
     with suppress(RunExists):
         await engine.start(
-            Start(known, queued.input, queued.run, queued.target, parent=queued.parent, reports=queued.reports)
+            Start(
+                known,
+                queued.input,
+                queued.run,
+                queued.target,
+                deadline=queued.deadline,
+                parent=queued.parent,
+                reports=queued.reports,
+            )
         )
     return True
 

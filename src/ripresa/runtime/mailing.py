@@ -44,6 +44,8 @@ class QueuedStart:
     reports: bool = False
     """Whether that one is told how it ends."""
     session: str = ""
+    deadline: int = 0
+    """When it is out of time with the one that starts it, in microseconds since 1970; 0 for never."""
 
     def encode(self) -> bytes:
         """As JSON text."""
