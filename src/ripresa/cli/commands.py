@@ -248,6 +248,19 @@ def worker(store: Store = "", durability: Durability = "full", quiet: Quiet = Fa
 
 
 @cli.command()
+def mcp(
+    targets: Annotated[list[str], typer.Argument(help="workflows: file.py:name, package.module:name, flow.yaml")],
+    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="serve over HTTP, on this machine alone")] = "",
+    store: Store = "",
+    durability: Durability = "full",
+) -> int:
+    """Serve workflows and runs to clients of the Model Context Protocol, over standard input and output."""
+    from . import serving
+
+    return serving.serve(_place(store, durability), targets, http)
+
+
+@cli.command()
 def cancel(run: Run, reason: Reason = "", target: Code = "", store: Store = "", quiet: Quiet = False) -> int:
     """Ask a run to stop and clean up."""
     return _ask(run, "cancel", reason, target, store, quiet)
