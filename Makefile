@@ -12,7 +12,7 @@ WORKERS ?= 2
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lock demo test conformance lint types format bench clean
+.PHONY: help setup hooks lock demo test conformance conformance-owf conformance-mcp lint types format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -49,8 +49,13 @@ test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-conformance: $(STAMP) ## Play the features of the Open Workflow Specification (OWS_HOME, else ../shared/ows)
+conformance: conformance-owf conformance-mcp ## Run the published conformance suites: Open Workflow (OWS_HOME), MCP
+
+conformance-owf: $(STAMP)
 	@$(BIN)/python -m tests.conformance
+
+conformance-mcp: $(STAMP)
+	@$(BIN)/python -m tests.conformance.mcp
 
 lint: $(STAMP) ## Check style, format, the direction of imports and the documents
 	$(BIN)/ruff check $(CHECKED)

@@ -34,6 +34,10 @@ SCRIPTS = {
         "then: of no interest",
     ],
     "coding_agent.py": ["the diff: +++ b/tide.py", "tide.py: taken", "I went on where I was: Say how", "830 tokens"],
+    "mcp_both_ways.py": [
+        "offered: cancel_run inspect_run",
+        "6.1 m, says run brest\nagain: 6.1 m, says run brest\nit was completed",
+    ],
     "approval.py": ["Publish this? {'title': 'tides'", "sent: All about tides"],
     "adapter_pydantic_ai.py": [
         "6.1 m in Brest",

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from mcp.types import ResourceTemplateReference
 from ripresa import App, Context, InvalidConfig, Signal, chain, current, step, workflow
 from ripresa.server.desk import Desk
 from ripresa.server.mcp import mcp_desk
+from ripresa.stores.memory import Memory, MemoryStore
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Report:
 async def write(topic: Topic) -> Report:
     """Write about a topic."""
     current().save_artifact("report.txt", f"about {topic.name}", media_type="text/plain")
+    current().save_artifact("picture.png", b"\x89PNG", media_type="image/png")
     return Report(f"{topic.name} {topic.depth}")
 
 
@@ -58,7 +60,7 @@ async def nothing(ctx: Context) -> str:
 
 
 @asynccontextmanager
-async def serving(*workflows: Any) -> AsyncIterator[tuple[App, Client, Desk]]:
+async def serving(*workflows: Any) -> AsyncGenerator[tuple[App, Client, Desk]]:
     async with App("memory:", workflows=workflows, patience=0.05) as app:
         desk = mcp_desk(app, workflows)
         async with Client(desk.server(), cache=None) as client:
@@ -71,8 +73,16 @@ async def called(client: Client, tool: str, **arguments: Any) -> Any:
     return result.structured_content
 
 
+async def opened(client: Client) -> Any:
+    for _ in range(500):
+        if found := (await called(client, "list_approvals"))["approvals"]:
+            return found
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody is asked")
+
+
 async def refused(client: Client, tool: str, **arguments: Any) -> str:
-    result = await client.call_tool(tool, arguments)
+    result: Any = await client.call_tool(tool, arguments)
     assert result.is_error
     return str(result.structured_content["error"]["code"])
 
@@ -103,7 +113,8 @@ async def test_a_run_is_started_once_by_its_id() -> None:
         assert await refused(client, "report", input={"nam": "winds"}) == "invalid_input"
         assert await refused(client, "report", input={"name": "a"}, wait=-1) == "invalid_input"
         assert await refused(client, "report", name="winds") == "invalid_input"
-        by_key = await client.call_tool("report", {"input": {"name": "k"}}, meta={"ripresa/idempotency-key": "key"})  # type: ignore[typeddict-unknown-key]
+        meta: Any = {"ripresa/idempotency-key": "key"}
+        by_key: Any = await client.call_tool("report", {"input": {"name": "k"}}, meta=meta)
         assert by_key.structured_content["run"] == "key"
         head = (await app.runs(limit=1)).runs[0]
         assert head.workflow == "report"
@@ -131,11 +142,7 @@ async def test_a_run_that_waits_is_signalled_and_answered() -> None:
         assert found["run"] == "r"
         assert await called(client, "signal_run", run="r", name="edited", value="text", id="1") == {"done": True}
         assert await called(client, "signal_run", run="r", name="edited", value="text", id="1") == {"done": False}
-        for _ in range(500):
-            asked = (await called(client, "list_approvals"))["approvals"]
-            if asked:
-                break
-            await asyncio.sleep(0.01)
+        asked = await opened(client)
         assert (asked[0]["question"], asked[0]["about"]) == ("Publish?", "text")
         assert (await called(client, "wait_for_run", run="r", wait=0))["waiting_for"] == ["Publish?"]
         digest = asked[0]["digest"]
@@ -156,10 +163,7 @@ async def test_a_run_is_rejected_or_cancelled() -> None:
         await called(client, "signal_run", run="b", name="edited", value="text")
         waiting = await called(client, "wait_for_run", run="b", wait=0.05)
         assert waiting["status"] in ("running", "waiting")
-        for _ in range(500):
-            if (await called(client, "list_approvals"))["approvals"]:
-                break
-            await asyncio.sleep(0.01)
+        await opened(client)
         await called(client, "answer_approval", run="b", granted=False, by="ann", comment="no")
         assert (await called(client, "wait_for_run", run="b"))["output"] == "nothing"
 
@@ -189,14 +193,24 @@ async def test_a_call_that_is_cancelled_leaves_its_run_alone() -> None:
 
 
 async def test_two_workflows_of_one_name_are_refused() -> None:
-    with pytest.raises(InvalidConfig) as caught:
-        async with serving(report, chain(fail).named("report")):
-            pass
+    async with App("memory:") as app:
+        with pytest.raises(InvalidConfig) as caught:
+            mcp_desk(app, [report, chain(fail).named("report")])
     assert caught.value.code == "duplicate_name"
     with pytest.raises(InvalidConfig) as caught:
         async with serving(chain(fail).named("list_runs")):
             pass
     assert caught.value.code == "duplicate_name"
+
+
+async def test_a_run_of_this_id_that_was_left_is_taken_up() -> None:
+    memory = Memory()
+    async with App(MemoryStore(memory), workflows=[publish], patience=0.05) as app:
+        await app.start(publish("Tides"), id="r")
+    async with App(MemoryStore(memory), patience=0.05) as app, Client(mcp_desk(app, [publish]).server()) as client:
+        await called(client, "publish", input={"title": "Tides"}, id="r", wait=0.01)
+        assert "r" in app.engine.drivers
+        await called(client, "publish", input={"title": "Tides"}, id="r", wait=0)
 
 
 # --- resources
@@ -217,6 +231,7 @@ async def test_runs_are_resources() -> None:
         assert json.loads(journal[0])["event"] == "RunStarted"
         artifact = await read(client, f"{listed.uri}/artifacts/report.txt")
         assert (artifact.text, artifact.mime_type) == ("about tides", "text/plain")
+        assert (await read(client, f"{listed.uri}/artifacts/picture.png")).blob == "iVBORw=="
         assert len((await client.list_resource_templates()).resource_templates) == 3
         for wrong in ("ripresa://runs/none", "file:///etc/passwd", f"{listed.uri}/x/y/z", f"{listed.uri}/artifacts/no"):
             with pytest.raises(MCPError):
@@ -240,7 +255,7 @@ async def test_holes_are_completed() -> None:
         where = ResourceTemplateReference(type="ref/resource", uri="ripresa://runs/{run}/artifacts/{name}")
         found = await client.complete(where, {"name": "run", "value": "run"})
         assert found.completion.values == ["run-1"]
-        found = await client.complete(where, {"name": "name", "value": ""}, {"run": "run-1"})
+        found = await client.complete(where, {"name": "name", "value": "r"}, {"run": "run-1"})
         assert found.completion.values == ["report.txt"]
         assert (await client.complete(where, {"name": "name", "value": ""})).completion.values == []
 
@@ -268,13 +283,14 @@ async def test_clients_of_before_2026_are_told_too() -> None:
         async with Client(desk.server(), mode="legacy", message_handler=hear) as client:
             uri = "ripresa://runs/r"
             await called(client, "publish", input={"title": "Tides"}, id="r", wait=0)
-            for do in (client.session.subscribe_resource, client.session.unsubscribe_resource):
-                with pytest.warns(MCPDeprecationWarning):
-                    await do(uri)  # pyright: ignore[reportDeprecated]
-                await called(client, "signal_run", run="r", name="other")
-                if do == client.session.subscribe_resource:
-                    for _ in range(200):
-                        if told:
-                            break
-                        await asyncio.sleep(0.01)
+            session: Any = client.session
+            with pytest.warns(MCPDeprecationWarning):
+                await session.subscribe_resource(uri)
+            await called(client, "signal_run", run="r", name="other")
+            for _ in range(500):
+                if told:
+                    break
+                await asyncio.sleep(0.01)
+            with pytest.warns(MCPDeprecationWarning):
+                await session.unsubscribe_resource(uri)
             assert (set(told), desk.watchers.clients) == ({uri}, {})

@@ -9,6 +9,7 @@ import typer
 from .exits import COMPLETED, USAGE
 from .offering import a2a
 from .outbox import outbox
+from .serving import mcp
 
 if TYPE_CHECKING:
     from ..authoring.flow import Runnable
@@ -237,6 +238,7 @@ def reconcile(
 
 
 cli.command()(a2a)
+cli.command()(mcp)
 
 
 @cli.command()
@@ -245,19 +247,6 @@ def worker(store: Store = "", durability: Durability = "full", quiet: Quiet = Fa
     from . import working
 
     return working.work(_place(store, durability), quiet=quiet)
-
-
-@cli.command()
-def mcp(
-    targets: Annotated[list[str], typer.Argument(help="workflows: file.py:name, package.module:name, flow.yaml")],
-    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="serve over HTTP, on this machine alone")] = "",
-    store: Store = "",
-    durability: Durability = "full",
-) -> int:
-    """Serve workflows and runs to clients of the Model Context Protocol, over standard input and output."""
-    from . import serving
-
-    return serving.serve(_place(store, durability), targets, http)
 
 
 @cli.command()

@@ -3,46 +3,74 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from sys import stderr
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ..app import App
-from ..authoring.flow import Runnable
-from ..server.mcp import address_of, mcp_desk, serve_http, serve_stdio
-from .driving import Interrupt
+import typer
+
 from .exits import COMPLETED, INTERRUPTED
-from .inputs import load
-from .places import Place
-from .telling import warn
+from .offering import Store, Targets, Token
+
+if TYPE_CHECKING:
+    from ..authoring.flow import Runnable
+    from ..server.desk import Desk
+    from ..steps.secret import Secret
+    from .places import Place
+
+Http = Annotated[
+    str,
+    typer.Option("--http", help="listen there instead: HOST:PORT, or PORT", metavar="HOST:PORT", show_default=False),
+]
 
 
-def serve(place: Place, targets: Sequence[str], http: str) -> int:
-    """Serve until the client goes, or Ctrl-C. Raises `InvalidConfig`, and what loading the targets raises."""
+def mcp(targets: Targets, http: Http = "", token: Token = "", store: Store = "") -> int:
+    """Serve workflows and runs to clients of the Model Context Protocol: over standard input and output, or HTTP."""
+    from ..server.serving import address_of, check_open
+    from ..steps.secret import Secret
+    from .inputs import load
+    from .places import Place
+
+    secret = Secret(token) if token else None
+    if secret is not None:
+        secret.read()  # one that is missing is told now, not to who asks
     if http:
-        address_of(http)
+        check_open(address_of(http), secret)
     with redirect_stdout(stderr):
         workflows = [load(target) for target in targets]
-    return asyncio.run(_serve(place, workflows, http))
+    return asyncio.run(_serve(Place(store), workflows, http, secret))
 
 
-async def _serve(place: Place, workflows: Sequence[Runnable[..., Any]], http: str) -> int:
+async def _serve(place: Place, workflows: list[Runnable[..., Any]], http: str, token: Secret | None) -> int:
+    from ..app import App
+    from ..authoring.single import Single
+    from ..server.mcp import mcp_desk
+    from .driving import Interrupt
+
     interrupt = Interrupt()
     with interrupt.heard():
-        async with App(place.store(), durability=place.durability, workflows=workflows) as app:
-            desk = mcp_desk(app, workflows)
-            serving = asyncio.create_task(serve_http(desk, http, _told) if http else serve_stdio(desk))
-            asked = asyncio.create_task(interrupt.asked.wait())
-            await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
-            ended = serving.done()
-            for task in (serving, asked):
+        known: list[Any] = [each.step if isinstance(each, Single) else each for each in workflows]
+        async with App(place.store(), workflows=known) as app:
+            talking = asyncio.create_task(_talk(mcp_desk(app, workflows), http, token))
+            others = [asyncio.create_task(app.work()), asyncio.create_task(interrupt.asked.wait())]
+            await asyncio.wait((talking, others[1]), return_when=asyncio.FIRST_COMPLETED)
+            for task in (talking, *others):
                 task.cancel()
-            await asyncio.wait({serving, asked})
-            if not serving.cancelled():
-                serving.result()
-    return COMPLETED if ended else INTERRUPTED
+            await asyncio.wait((talking, *others))
+            if not talking.cancelled():
+                talking.result()
+    return INTERRUPTED if talking.cancelled() else COMPLETED
 
 
-def _told(url: str) -> None:
-    warn(f"serving at {url}; Ctrl-C ends it")
+async def _talk(desk: Desk, http: str, token: Secret | None) -> None:
+    """Serve until the client goes; over HTTP until cancelled."""
+    from ..server.mcp import serve_stdio, served_over_http
+    from ..server.serving import address_of
+    from .telling import warn
+
+    if not http:
+        await serve_stdio(desk)
+        return
+    async with served_over_http(desk, address_of(http), token) as url:
+        warn(f"serving at {url}; Ctrl-C ends it")
+        await asyncio.Event().wait()

@@ -1,1 +1,1 @@
-"""What serves Ripresa to others: to agents of elsewhere by A2A, to clients of the Model Context Protocol."""
+"""Servers: what others reach the workflows of an app by, on the loopback interface unless told otherwise."""

@@ -1,13 +1,11 @@
-"""Ripresa as an MCP server: over standard input and output, or over HTTP on the loopback interface."""
+"""Ripresa as an MCP server: over standard input and output, or over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
-import socket
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager, closing, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -15,17 +13,18 @@ from ..app import App
 from ..authoring.flow import Runnable
 from ..authoring.single import runnable_of
 from ..core.events import Recorded
-from ..errors import InvalidConfig, RipresaError
+from ..errors import InvalidConfig
 from ..steps.mcp_line import extra_missing
 from ..steps.process import PIECE
 from .desk import Desk
 from .records import Records, uri_of
 from .runs import Runs
+from .serving import Address, Door, check_open, listening
 
 if TYPE_CHECKING:
-    import uvicorn
     from mcp.server import Server
-    from starlette.applications import Starlette
+
+    from ..steps.secret import Secret
 
 PATH: Final = "/mcp"
 
@@ -90,40 +89,25 @@ async def lines_of(descriptor: int) -> AsyncGenerator[str, None]:
             yield line.decode("utf-8", "replace")
 
 
-def http_app(desk: Desk, **handlers: Any) -> Starlette:
-    """The same over HTTP, as an ASGI app: requests whose Host or Origin is not of this machine are refused."""
-    return _server(desk, **handlers).streamable_http_app(streamable_http_path=PATH, host="127.0.0.1")
+@asynccontextmanager
+async def served_over_http(
+    desk: Desk, wanted: Address, token: Secret | None = None, **handlers: Any
+) -> AsyncGenerator[str, None]:
+    """Serve over HTTP while this is open; gives the URL. `handlers` are further ones of the MCP library.
 
-
-async def serve_http(desk: Desk, place: str, told: Callable[[str], None], **handlers: Any) -> None:
-    """Serve over HTTP at HOST:PORT until cancelled; `told` is given the URL when there are answers.
-
-    Raises `InvalidConfig` for a host that is not of this machine: whoever reaches it may do everything.
+    Whoever gets in may do everything: without a token those are programs of this machine, told by Host and Origin from
+    pages that a browser shows. Raises `InvalidConfig` for another address without a token.
     """
-    host, port = address_of(place)
-    app = http_app(desk, **handlers)
-    import uvicorn
+    check_open(wanted, token)
+    server = _server(desk, **handlers)
+    from .running import served
 
-    listening = _listening(host, port)
-    try:
-        shown = f"[{host}]" if ":" in host else host
-        told(f"http://{shown}:{listening.getsockname()[1]}{PATH}")
-        config = uvicorn.Config(app, log_level="warning", ws="none", lifespan="on", timeout_graceful_shutdown=1)
-        await _served(uvicorn.Server(config), listening)
-    finally:
-        listening.close()
-
-
-async def _served(server: uvicorn.Server, listening: socket.socket) -> None:
-    """Serve until cancelled, and then wind up; signals are heard by whoever runs this."""
-    server.__dict__["capture_signals"] = nullcontext
-    serving = asyncio.ensure_future(server.serve(sockets=[listening]))
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await asyncio.wait((serving,))
-        raise
+    opened, address = listening(wanted)
+    with closing(opened):
+        near = "127.0.0.1" if token is None else ""  # where the library checks Host and Origin
+        app = server.streamable_http_app(streamable_http_path=PATH, host=near)
+        async with server.session_manager.run(), served(Door(app, address, token), opened):
+            yield f"{address.url}{PATH}"
 
 
 def _server(desk: Desk, **handlers: Any) -> Server[Any]:
@@ -131,35 +115,3 @@ def _server(desk: Desk, **handlers: Any) -> Server[Any]:
         return desk.server(**handlers)
     except ImportError as error:
         raise extra_missing() from error
-
-
-def address_of(place: str) -> tuple[str, int]:
-    """The host and port of HOST:PORT. Raises `InvalidConfig` for others than those of this machine."""
-    host, _, number = place.rpartition(":")
-    host = host.strip("[]")
-    try:
-        near = host == "localhost" or ipaddress.ip_address(host).is_loopback
-        port = int(number)
-    except ValueError:
-        near, port = False, -1
-    if not near or not 0 <= port <= 65535:
-        raise InvalidConfig(
-            f"http is {place!r}, must be 127.0.0.1:PORT, localhost:PORT or [::1]:PORT",
-            op="mcp",
-            hint="for others, put a proxy before it that knows who they are",
-        )
-    return "127.0.0.1" if host == "localhost" else host, port
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen(128)
-    except OSError as error:
-        found.close()
-        message = f"{host}:{port} cannot be listened at: {error.strerror}"
-        raise RipresaError(message, code="not_available", op="mcp", hint="name another port, or 0") from error
-    return found
