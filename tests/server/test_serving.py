@@ -47,7 +47,11 @@ async def test_a_program_serves_whoever_started_it(tmp_path: Path) -> None:
 
 def test_a_program_that_is_asked_to_stop_does(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        command(tmp_path / "runs.db", "--http", "127.0.0.1:0"), cwd=ROOT, stderr=subprocess.PIPE, text=True
+        command(tmp_path / "runs.db", "--http", "127.0.0.1:0", "--token", "env:TOKEN"),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TOKEN": "sesame"},
     )
     assert process.stderr is not None
     with process.stderr:
@@ -58,15 +62,14 @@ def test_a_program_that_is_asked_to_stop_does(tmp_path: Path) -> None:
 
 
 async def test_over_http_only_this_machine_is_answered() -> None:
-    async with App("memory:", workflows=[doubled]) as app:
-        async with served_over_http(mcp_desk(app, [doubled]), Address()) as url:
-            async with Client(url) as client:
-                result: Any = await client.call_tool("doubled", {"input": 4})
-                assert result.structured_content["output"] == 8
-            async with httpx2.AsyncClient(trust_env=False) as http:
-                for header in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
-                    accept = {"accept": "application/json, text/event-stream", **header}
-                    assert (await http.post(url, json=INITIALIZE, headers=accept)).status_code in (403, 421)
+    async with App("memory:", workflows=[doubled]) as app, served_over_http(mcp_desk(app, [doubled]), Address()) as url:
+        async with Client(url) as client:
+            result: Any = await client.call_tool("doubled", {"input": 4})
+            assert result.structured_content["output"] == 8
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            for header in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
+                accept = {"accept": "application/json, text/event-stream", **header}
+                assert (await http.post(url, json=INITIALIZE, headers=accept)).status_code in (403, 421)
 
 
 async def test_others_need_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def scenarios(program: Path) -> dict[str, list[str]]:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
+def serving() -> Generator[str]:
     """The address of our fixture server, which runs as long as this lasts."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.conformance.mcp.served"], cwd=ROOT, stdout=subprocess.PIPE, text=True

@@ -1,8 +1,8 @@
 """The server that the published MCP conformance suite asks for, by the names that it gives, on the server layer.
 
 What it offers is the suite's; how it speaks is `ripresa.server`: the desk, its lists, calls, results, resources,
-subscriptions and completions, and the HTTP of `served_over_http`, with its check of Host and Origin. Prompts, log messages
-and questions to the client, which Ripresa's own server does not have, are handed to the MCP library beside the desk.
+subscriptions and completions, and the HTTP of `served_over_http`, with its check of Host and Origin. Prompts, log
+messages and questions to the client, which Ripresa's own server does not have, are handed to the library beside it.
 """
 
 from __future__ import annotations
@@ -269,7 +269,11 @@ async def set_level(context: Any, params: Any) -> types.EmptyResult:
 async def main(place: str) -> None:
     warnings.simplefilter("ignore")
     desk = Desk("conformance", TOOLS, Samples())
-    handlers = {"on_list_prompts": list_prompts, "on_get_prompt": get_prompt, "on_set_logging_level": set_level}
+    handlers: dict[str, Any] = {
+        "on_list_prompts": list_prompts,
+        "on_get_prompt": get_prompt,
+        "on_set_logging_level": set_level,
+    }
     async with served_over_http(desk, address_of(place), **handlers) as url:
         print(url, flush=True)
         await asyncio.Event().wait()
