@@ -62,6 +62,7 @@ from ripresa.core.events import (
 )
 from ripresa.runtime import leases
 from ripresa.stores.sqlite import SQLiteStore
+from tests.crash.document import document
 from tests.crash.episodes import EPISODES
 from tests.crash.notes import die, done, job, note
 
@@ -309,6 +310,7 @@ def workflows() -> dict[str, Any]:
         "function": function,
         "saga": chain(add).then(fallback(saga(chain(rent).then(rent).then(refuse)), add)).then(double),
         "block": block,
+        "document": document(),
     }
 
 

@@ -31,6 +31,7 @@ NAMES = [
     "watched",
     "saga",
     "block",
+    "document",
 ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .shapes import KINDS, ROOT, STEP, Key
+from .shapes import FIELD, KINDS, ROOT, STEP, Key
 
 Schema = dict[str, Any]
 
@@ -40,6 +40,7 @@ SORTS: Final[Mapping[str, Schema]] = {
     "any": {},
     "retry": {"anyOf": [_COUNT, _OBJECT]},
     "cache": {"anyOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string"}, _OBJECT]},
+    "state": {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/state"}]},
     "rules": {"type": "array", "items": {"type": ["string", "object"]}, "minItems": 1},
 }
 """What may stand under a key of each sort."""
@@ -80,6 +81,11 @@ def schema() -> Schema:
                 "properties": {"kind": SORTS["type"], "step": SORTS["step"]},
                 "required": ["kind", "step"],
                 "additionalProperties": False,
+            },
+            "state": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {"anyOf": [SORTS["type"], _object(FIELD)]},
             },
             "made": {
                 "type": "object",

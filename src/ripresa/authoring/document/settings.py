@@ -18,6 +18,7 @@ from ..undo import Taken, undone_by
 from .flow import Terms, as_flow, is_step
 from .shapes import ATTEMPTS
 from .source import is_object
+from .state import declared_state
 
 if TYPE_CHECKING:
     from .load import Config, Loader
@@ -149,7 +150,8 @@ def state_of(loader: Loader, config: Config) -> StateType[Any] | None:
     """The typed state that a document names."""
     if "state" not in config:
         return None
-    kind = loader.type(config.get("state"), config.at("state"))
+    said, path = config.get("state"), config.at("state")
+    kind = declared_state(loader, said, path) if is_object(said) else loader.type(said, path)
     if kind is None:
         return None
     if not isinstance(kind, type):

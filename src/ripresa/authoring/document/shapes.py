@@ -48,6 +48,7 @@ SORTS: Final = {
     "retry": "a number of attempts, or an object of attempts, wait, backoff, max_wait, jitter, on, never",
     "cache": "true, how long, or an object of ttl, version",
     "rules": "a list of rules",
+    "state": "the target of a class, or an object of fields: types, or objects of type, start, by, conflicts",
 }
 """Every sort of thing that may stand under a key, in words."""
 
@@ -196,6 +197,8 @@ STEP: Final[Mapping[str, Key]] = {
 ATTEMPTS: Final = ("retry", "timeout", "effect", "executor", "concurrency", "cache", "pool")
 """Of these, what is about attempts: for steps, not for what is made of steps."""
 
+_REDUCERS: Final = ("append", "extend", "add", "union", "merge", "min", "max")
+
 ROOT: Final[Mapping[str, Key]] = {
     "id": Key("text", "the name of the workflow, by which its runs are found", required=True),
     "name": Key("text", "a title for people"),
@@ -207,7 +210,7 @@ ROOT: Final[Mapping[str, Key]] = {
     "type": Key("text", "the kind of step that the whole is, instead of steps"),
     "config": Key("object", "what that type needs"),
     "returns": Key("any", "what it returns, with expressions"),
-    "state": Key("target", "the class of its typed state"),
+    "state": Key("state", "its typed state: the target of a class, or its fields"),
     "conflicts": Key("choice", "what replacing one field side by side means", choices=("error", "last_write")),
     "concurrency": _MOST,
     "keep_going": Key("flag", "a failure stops only what depends on it"),
@@ -217,6 +220,15 @@ ROOT: Final[Mapping[str, Key]] = {
     "rules": Key("rules", "what its result must keep"),
 }
 """What the document itself may say."""
+
+
+FIELD: Final[Mapping[str, Key]] = {
+    "type": Key("type", "the type of its values", required=True),
+    "start": Key("any", "what it begins with"),
+    "by": Key("choice", "the reducer that it is written by", choices=_REDUCERS),
+    "conflicts": Key("choice", "what replacing it side by side means", choices=("error", "last_write")),
+}
+"""What a field of a state may say that the document declares."""
 
 
 def complaint(key: Key, value: Any) -> str | None:
@@ -279,6 +291,7 @@ _FINE: Final[dict[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("text", "type", "target"), _is_text),
     **dict.fromkeys(("targets", "names"), _is_names),
     "step": _is_link,
+    "state": lambda value: _is_text(value) or (isinstance(value, Mapping) and bool(value)),  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
     "callee": lambda value: _is_text(value) or isinstance(value, Mapping),
     "count": is_count,
     "integer": _is_kind(int),

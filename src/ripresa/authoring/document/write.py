@@ -45,6 +45,7 @@ from ..wiring import Wires
 from .annotations import text_of
 from .recipe import Recipe
 from .source import is_object
+from .state import is_declared, state_data
 from .write_graph import graph_config, named_arguments
 from .write_values import asked, refused, selecting
 
@@ -153,7 +154,8 @@ class Writer:
 
         kind = node.code.kind
         policy = next(each for each in ("error", "last_write") if state_type(kind, each).shape == node.shape)
-        return {"state": self.thing(kind), **({} if policy == "error" else {"conflicts": policy})}
+        said = state_data(kind, self.type) if is_declared(kind) else self.thing(kind)
+        return {"state": said, **({} if policy == "error" else {"conflicts": policy})}
 
     # --- parts
 
