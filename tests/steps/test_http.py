@@ -427,6 +427,8 @@ def test_bad_options_are_refused_together() -> None:
         http("GET", "https://a.b", pages="all")  # type: ignore[call-overload]
     with pytest.raises(InvalidConfig, match="user or password"):
         http("GET", "https://ann:secret@a.b")
+    with pytest.raises(InvalidConfig, match="header x"):
+        http("GET", "https://a.b", headers={"x": "a\nb"})
 
 
 async def test_without_the_extra_it_says_which_one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,8 +129,8 @@ async def test_a_description_is_believed_for_a_while(monkeypatch: pytest.MonkeyP
         await get({"id": 1})
         await get({"id": 2})
         assert [each.path for each in found.asked].count("/pets.yaml") == 1
-        monkeypatch.setattr("ripresa.steps.operations._HELD", 0.0)
-        monkeypatch.setattr("ripresa.steps.operations._MOST", 0)
+        monkeypatch.setattr("ripresa.steps.fetching._HELD", 0.0)
+        monkeypatch.setattr("ripresa.steps.fetching._MOST", 0)
         await openapi(f"{found.url}/moved.yaml", "getPet", allow=[found.place])({"id": 1})
         await get({"id": 2})
         assert [each.path for each in found.asked].count("/pets.yaml") == 3

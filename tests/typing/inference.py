@@ -126,6 +126,7 @@ from ripresa.steps import (
     Command,
     Completed,
     Endpoint,
+    GrpcStep,
     HttpStep,
     Incoming,
     OAuth2,
@@ -140,6 +141,7 @@ from ripresa.steps import (
     WebhookEvent,
     a2a_agent,
     cli_agent,
+    grpc,
     http,
     human,
     openapi,
@@ -721,6 +723,8 @@ async def ready_made(app: App) -> None:
     token = OIDC("https://id.example", client="a", secret=key, scopes=("b",))
     assert_type(openapi("https://a.example/api.json", "get", returns=Item, auth=token), OpenAPIStep[Item])
     assert_type(await openapi({"openapi": "3.1.0"}, "get", server="https://a.example")({"id": 1}), Response)
+    assert_type(grpc("a.example", "a.B/C", proto="a.proto", returns=list[Item], auth=token), GrpcStep[list[Item]])
+    assert_type(await grpc("a.example", "a.B/C", proto="a.proto", returns=Item)({"id": 1}), Item)
     assert_type(http("GET", auth=token), HttpStep[Response])
     assert_type(http("GET", auth=OAuth2("https://id.example", client="a", client_auth="none")), HttpStep[Response])
     assert_type(await http("GET", pages=Pages(), returns=Item)(), list[Item])

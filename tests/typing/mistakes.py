@@ -89,6 +89,7 @@ from ripresa.steps import (
     Secret,
     a2a_agent,
     cli_agent,
+    grpc,
     http,
     human,
     openapi,
@@ -617,6 +618,7 @@ async def teams() -> None:
 
 openapi("pets.yaml", "getPet", sever="https://a.example")  # M337 a misspelt option of an operation
 openapi("pets.yaml", "getPet")(3)  # M338 parameters that are a number
+grpc("tides.example.com", "tides.Tides/Find")  # M339 a method without its .proto file
 
 
 async def agents_of_elsewhere() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .operations import OpenAPIOptions, OpenAPIStep, openapi
     from .parts import AgentFile, AgentReply, AgentRequest
     from .people import human
+    from .procedures import GrpcOptions, GrpcStep, grpc
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
     from .remote import A2aOptions, A2aStep, a2a_agent
     from .secret import Secret
@@ -27,6 +28,7 @@ _PLACES = {
     "operations": ("OpenAPIOptions", "OpenAPIStep", "openapi"),
     "parts": ("AgentFile", "AgentReply", "AgentRequest"),
     "people": ("human",),
+    "procedures": ("GrpcOptions", "GrpcStep", "grpc"),
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
     "remote": ("A2aOptions", "A2aStep", "a2a_agent"),
     "secret": ("Secret",),
@@ -48,6 +50,8 @@ __all__ = [
     "Completed",
     "Dialect",
     "Endpoint",
+    "GrpcOptions",
+    "GrpcStep",
     "HttpOptions",
     "HttpStep",
     "Incoming",
@@ -65,6 +69,7 @@ __all__ = [
     "WebhookEvent",
     "a2a_agent",
     "cli_agent",
+    "grpc",
     "http",
     "human",
     "openapi",

@@ -248,10 +248,8 @@ def bad_options(method: object, url: str, pages: object, own: dict[str, Any]) ->
         *(_bad_statuses(own.get(name, ()), name) for name in ("ok", "again")),
         bad_count(own.get("max_size", 1), "max_size"),
         bad_count(pages.most, "pages.most") if isinstance(pages, Pages) else None,
-        *(
-            bad_header(name, value)
-            for name, value in {**own.get("headers", {}), own.get("idempotency") or "x": ""}.items()
-        ),
+        *(bad_header(name, value) for name, value in own.get("headers", {}).items()),
+        bad_header(own["idempotency"], "") if own.get("idempotency") else None,
         bad_allow(own.get("allow", ())),
         bad_stand_ins(own.get("stand_ins", {})),
         transport.bad_ca(own.get("ca", "")),
@@ -326,7 +324,7 @@ def credentials(
         fixed["authorization"] = f"Bearer {_read(auth, secrets)}"
     elif isinstance(auth, tuple):
         user, secret = auth
-        token = base64.b64encode(f"{user}:{_read(secret, secrets)}".encode()).decode()
+        token = transport.basic(user, _read(secret, secrets))
         secrets.append(token)
         fixed["authorization"] = f"Basic {token}"
     return fixed

@@ -30,6 +30,8 @@ from .operations import OpenAPIOptions
 from .operations import openapi as _openapi
 from .people import answer_to
 from .people import human as _human
+from .procedures import GrpcOptions
+from .procedures import grpc as _grpc
 from .programs import Completed, ShellOptions
 from .programs import python as _python
 from .programs import shell as _shell
@@ -188,6 +190,12 @@ def _public_openapi_step(
     return _openapi_step(document, operation, returns, **options)
 
 
+def _grpc_step(target: str, method: str, proto: str, returns: Any = Any, **options: Unpack[GrpcOptions]) -> Any:
+    read = read_credentials({**options, "headers": options.get("metadata")})
+    read["metadata"] = read.pop("headers") or {}
+    return cast("Any", _grpc(target, method, proto=proto, returns=returns, **read))
+
+
 def _shell_step(command: list[str], returns: Any = Completed, **options: Unpack[ShellOptions]) -> Any:
     return cast("Any", _shell)(*command, returns=returns, **_given(options))
 
@@ -312,6 +320,7 @@ http: Final = Maker(_http_step, types=("returns",))
 public_http: Final = Maker(_public_http_step, types=("returns",))
 openapi: Final = Maker(_openapi_step, types=("returns",))
 public_openapi: Final = Maker(_public_openapi_step, types=("returns",))
+grpc: Final = Maker(_grpc_step, types=("returns",))
 shell: Final = Maker(_shell_step, types=("returns",))
 python: Final = Maker(_python_step, types=("returns",))
 cli_agent: Final = Maker(_cli_agent_step)

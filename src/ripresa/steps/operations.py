@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, cast, overload
+from typing import Any, Generic, cast, overload
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from pydantic_core import from_json, to_json
 from typing_extensions import TypeVar, Unpack
@@ -23,26 +20,17 @@ from ..authoring.options import refuse
 from ..authoring.step import Effect, Step
 from ..core.durations import seconds
 from ..errors import InvalidConfig, InvalidWorkflow, StepError
-from . import transport
 from .calls import READS, HttpOptions, Request, Response, Spec, bad_options, called, spec_of
 from .descriptions import Description, Operation, invalid
-from .guard import Guard, bad_url
+from .fetching import Source, fetched, held
+from .guard import bad_url
 from .making import divided, made, own_name, within
 from .placing import placed
 from .recipes import kept
 from .secret import Secret
-from .waiting import asked_by
-
-if TYPE_CHECKING:
-    import httpx2
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-_HELD: Final = 300.0
-"""Seconds for which a description that was fetched is believed."""
-
-_MOST: Final = 100
 
 
 class OpenAPIOptions(HttpOptions, total=False):
@@ -192,32 +180,12 @@ def _server(asked: _Asked, operation: Operation) -> str:
 # --- descriptions
 
 
-class _Fetched:
-    """The descriptions that were fetched, for a while."""
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[str, Guard, str], tuple[float, Description]] = {}
-
-    async def get(self, asked: _Asked) -> Description:
-        key = (asked.document, asked.spec.guard, asked.spec.ca)
-        until, description = self._held.get(key, (0.0, None))
-        if description is None or time.monotonic() >= until:
-            description = await _fetched(asked)
-            self._held.pop(key, None)
-            self._held[key] = (time.monotonic() + _HELD, description)
-            while len(self._held) > _MOST:
-                self._held.pop(next(iter(self._held)))
-        return description
-
-
-_FETCHED: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Fetched]] = WeakKeyDictionary()
-"""Those of each event loop."""
-
-
 async def _described(asked: _Asked) -> Description:
     if not asked.is_remote:
         return _read(asked)
-    return await _FETCHED.setdefault(asyncio.get_running_loop(), _Fetched()).get(asked)
+    spec = asked.spec
+    source = Source(asked.document, spec.guard, spec.ca, spec.patience, spec.max_size, spec.redirects)
+    return await held().get(("openapi", source), partial(_fetched, source))
 
 
 def _read(asked: _Asked) -> Description:
@@ -230,35 +198,9 @@ def _read(asked: _Asked) -> Description:
     return Description(_parsed(text, asked.document))
 
 
-async def _fetched(asked: _Asked) -> Description:
-    spec = asked.spec
-    async with transport.client(spec.guard, spec.patience, spec.ca) as client:
-        url = asked.document
-        for _ in range(spec.redirects + 1):
-            request = client.build_request("GET", url, headers={"accept-encoding": "identity"})
-            answer, body = await transport.fetched(client, request, spec.max_size)
-            following = answer.next_request
-            if following is None:
-                return Description(_parsed(_good(answer, body, url), url), url)
-            if (request.url.scheme, following.url.scheme) not in (
-                ("http", "http"),
-                ("http", "https"),
-                ("https", "https"),
-            ):
-                raise invalid(f"{url} gives up encryption")
-            url = str(following.url)
-    raise invalid(f"{asked.document}: more than {spec.redirects} redirects")
-
-
-def _good(answer: httpx2.Response, body: bytes, url: str) -> bytes:
-    if answer.status_code != 200:
-        raise StepError(
-            f"GET {url} was answered with status {answer.status_code}",
-            code="http_status",
-            retryable=answer.status_code >= 500 or answer.status_code in (408, 425, 429),
-            retry_after=asked_by(answer.headers.get("retry-after", "")),
-        )
-    return body
+async def _fetched(source: Source) -> Description:
+    text, url = await fetched(source)
+    return Description(_parsed(text, url), url)
 
 
 def _parsed(text: bytes, where: str) -> object:

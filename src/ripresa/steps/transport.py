@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -107,6 +108,11 @@ async def fetched(client: httpx2.AsyncClient, request: httpx2.Request, most: int
     except StepError as error:
         error.unknown = False
         raise
+
+
+def basic(user: str, password: str) -> str:
+    """The credentials of a user, as a header has them."""
+    return b64encode(f"{user}:{password}".encode()).decode()
 
 
 def shown(url: httpx2.URL) -> str:
