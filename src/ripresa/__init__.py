@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .authoring.call import Call
     from .authoring.chain import Chain, chain
     from .authoring.choice import branch, case, choose
+    from .authoring.detached import detached
     from .authoring.document.library import Library, Maker
     from .authoring.flow import Flow, Runnable, saga
     from .authoring.function import Workflow, workflow
@@ -243,6 +244,7 @@ _PLACES = {
     ),
     "authoring.chain": ("Chain", "chain"),
     "authoring.choice": ("branch", "case", "choose"),
+    "authoring.detached": ("detached",),
     "authoring.flow": ("Flow", "Runnable", "saga"),
     "authoring.function": ("Workflow", "workflow"),
     "authoring.graph": ("Graph", "Node"),
@@ -438,6 +440,7 @@ __all__ = [
     "current",
     "debate",
     "delay",
+    "detached",
     "export_document",
     "fallback",
     "first_of",

@@ -83,6 +83,7 @@ from ripresa import (
     current,
     debate,
     delay,
+    detached,
     export_document,
     fallback,
     first_of,
@@ -316,6 +317,8 @@ async def chains() -> None:
     assert_type(chain(fetch).then(map_each(summarise)), Chain[str, list[Summary]])
     assert_type(campaign_chain, Chain[str, str])
     assert_type(chain(fetch).named("other"), Chain[str, list[Item]])
+    assert_type(chain(shout).then(detached(chain(fetch))), Chain[str, str])
+    assert_type(await detached(summarise)(Item("a")), str)
     assert_type(chain(shout).then(delay("3 days")).then(length), Chain[str, int])
     assert_type(chain(polish).cleanup(announce, length), Flow[str, str])
     assert_type(await chain(fetch).invoke("tides"), list[Item])

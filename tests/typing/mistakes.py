@@ -50,6 +50,7 @@ from ripresa import (
     choose,
     current,
     delay,
+    detached,
     export_document,
     fallback,
     first_of,
@@ -470,6 +471,7 @@ Agent("a", input=str, output=Asked, tools=[len])  # M200 a tool that is no step 
 Agent("a", input=str)  # M201 an agent without an output
 llm("?", output=Asked, temprature=1)  # M202 a misspelt option of an llm step
 chain(writer).then(length)  # M203 what an agent gives does not fit the next step
+chain(length).then(detached(chain(fetch)))  # M368 a detached flow is given another input
 chain(length).then(writer)  # M204 what a step gives is no input of an agent
 agent(Item("a"))  # M205 an agent without run
 
