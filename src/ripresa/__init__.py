@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .agents.meeting import Meeting, Said
     from .agents.memory import Memory
     from .agents.registry import Agents, AgentStatus
+    from .agents.showing import as_runnable
     from .agents.supervised import supervised
     from .agents.teams import debate, group_chat, handoff, supervisor
     from .agents.telling import tells
@@ -139,6 +140,7 @@ _PLACES = {
     "agents.meeting": ("Meeting", "Said"),
     "agents.memory": ("Memory",),
     "agents.registry": ("AgentStatus", "Agents"),
+    "agents.showing": ("as_runnable",),
     "agents.supervised": ("supervised",),
     "agents.teams": ("debate", "group_chat", "handoff", "supervisor"),
     "agents.telling": ("tells",),
@@ -431,6 +433,7 @@ __all__ = [
     "agent",
     "approval",
     "approved",
+    "as_runnable",
     "before",
     "best_effort",
     "branch",

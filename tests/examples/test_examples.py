@@ -44,6 +44,10 @@ SCRIPTS = {
         "6.1 m, says run brest\nagain: 6.1 m, says run brest\nit was completed",
     ],
     "approval.py": ["Publish this? {'title': 'tides'", "sent: All about tides"],
+    "adapter_langgraph.py": [
+        "planned to Oban; loaded after 1 entry; sailed at attempt 2",
+        "supersteps recorded: 3",
+    ],
     "adapter_pydantic_ai.py": [
         "6.1 m in Brest",
         "recorded: model\nrecorded: height_in\nrecorded: model",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Annotated, Any, assert_type
 
+from langchain_core.runnables import Runnable as LangRunnable
 from pydantic import BaseModel
 from pydantic_ai import Agent as PydanticAgent
 
@@ -819,10 +820,15 @@ async def servers() -> None:
     assert_type(Agent("a", input=str, output=Item, tools=[files, "b"], toolbox=Tools([files])), Agent[str, Item])
 
 
-async def frameworks(ctx: Context, counter: PydanticAgent[Item, int], teller: PydanticAgent[None, str]) -> None:
+async def frameworks(
+    ctx: Context, counter: PydanticAgent[Item, int], teller: PydanticAgent[None, str], measuring: LangRunnable[int, str]
+) -> None:
     assert_type(chain(counter), Chain[str, int])
     assert_type(chain(shout).then(counter), Chain[str, int])
     assert_type(agent(counter), Step[[str], int])
     assert_type(agent(teller, input=Item, prompt=lambda item: item.text), Step[[Item], str])
     assert_type(await ctx.map(teller, ["a"]), list[str])
     assert_type(await current().call(teller, "a"), str)
+    assert_type(chain(counter).then(measuring), Chain[str, str])
+    assert_type(await current().call(measuring, 3), str)
+    assert_type(agent(measuring), Step[[int], str])

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import assert_type
 
+from langchain_core.runnables import Runnable as LangRunnable
 from pydantic_ai import Agent as PydanticAgent
 
 from ripresa import (
@@ -639,7 +640,9 @@ async def servers() -> None:
     print(number)
 
 
-async def frameworks(counter: PydanticAgent[None, int]) -> None:
+async def frameworks(counter: PydanticAgent[None, int], measuring: LangRunnable[int, str]) -> None:
     chain(length).then(counter)  # M345 an agent that takes a text is given a number
     chain(counter).then(shout)  # M346 what an agent gives does not fit
     await current().call(counter, 3)  # M347 an agent is called with a number
+    chain(shout).then(measuring)  # M348 a runnable that takes a number is given a text
+    agent(counter, modell_retry=3)  # M349 a misspelt option of an agent of another framework

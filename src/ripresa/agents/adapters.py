@@ -23,5 +23,9 @@ def adapt(found: Any, name: str, options: Mapping[str, Any]) -> Step[[Any], Any]
             from .pydantic_agents import pydantic_step
 
             return pydantic_step(found, name, adapting)
-        case other:
-            raise unsupported(str(other), f"{found!r} cannot be run", "give what is built of it")
+        case "langchain":
+            from .runnables import runnable_step
+
+            return runnable_step(found, name, adapting)
+        case _:
+            raise unsupported("langgraph", f"{type(found).__name__} cannot be run", "give what compile() makes of it")

@@ -29,6 +29,7 @@ class Adapting:
     """How an agent of another framework is a step. See `agent` for what the fields mean."""
 
     input: Any = None
+    output: Any = None
     prompt: Callable[[Any], str] | None = None
     deps: Any = None
     make_deps: Callable[[], Any] | None = None
@@ -77,7 +78,10 @@ class Adapting:
         async def run(input: Any) -> Any:
             return await perform(input)
 
-        run.__annotations__ = {"input": kind if self.input is None else self.input, "return": output}
+        run.__annotations__ = {
+            "input": kind if self.input is None else self.input,
+            "return": output if self.output is None else self.output,
+        }
         return step(name=name, **self.options)(run)
 
 

@@ -12,7 +12,7 @@ from ..authoring.hooks import Hook
 from ..authoring.options import bad_kind, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.pool import Pool
-from ..authoring.protocols import PydanticAgent
+from ..authoring.protocols import Invocable, PydanticAgent
 from ..authoring.step import Effect, Options, Step, step
 from ..context import StepContext, current
 from ..core.durations import Duration, seconds
@@ -185,6 +185,19 @@ def agent(
     **options: Unpack[AdaptedOptions],
 ) -> Step[[str], R]: ...
 @overload
+def agent(
+    found: Invocable[Any, Any],
+    /,
+    *,
+    input: type[A],
+    output: type[R],
+    prompt: Callable[[A], Any] | None = ...,
+    name: str = ...,
+    **options: Unpack[AdaptedOptions],
+) -> Step[[A], R]: ...
+@overload
+def agent(found: Invocable[A, R], /, *, name: str = ..., **options: Unpack[AdaptedOptions]) -> Step[[A], R]: ...
+@overload
 def agent(found: AgentLike[A, R], /, *, name: str = ..., **options: Any) -> Step[[A], R]: ...
 def agent(found: Any, /, *, name: str = "", **options: Any) -> Any:
     """An agent of another making as a step: any object with `async run(input, ctx)`, or one of another framework.
@@ -197,6 +210,9 @@ def agent(found: Any, /, *, name: str = "", **options: Any) -> Any:
     of its tools is journaled; `model_retry` and `patience` are about one request. `stream` tells watchers the text as
     it is written, `memory` is what is remembered of the session. The metadata of a tool may say `effect`, `retry` and
     `timeout` of its calls: `metadata={"ripresa": {"effect": "irreversible"}}`.
+
+    A runnable of LangChain is one step, a compiled graph of LangGraph one whose supersteps are journaled; `input` and
+    `output` are their types, `deps` the context of a graph.
     """
     if family_of(found) is not None:
         from .adapters import adapt

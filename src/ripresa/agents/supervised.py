@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 from ..authoring.encoding import decode, encode
 from ..authoring.function import Workflow, workflow
 from ..authoring.options import refuse
+from ..authoring.protocols import Invocable
 from ..authoring.step import step
 from ..context import Context
 from ..core.durations import Duration
+from ..foreign import family_of
 from ..messages import Approval
 from ..steps.conversation import ToolCall
 from ..terms import Expiry
@@ -44,23 +46,63 @@ class Asked:
     arguments: Any
 
 
+@overload
 def supervised(
     made: Agent[A, R],
     /,
     *,
+    name: str | None = ...,
+    assignees: Sequence[str] = ...,
+    quorum: int = ...,
+    timeout: Duration | None = ...,
+    expiry: Expiry = ...,
+) -> Workflow[[A], R]: ...
+@overload
+def supervised(
+    made: Invocable[A, R],
+    /,
+    *,
+    form: type[Any] | None = ...,
+    name: str | None = ...,
+    assignees: Sequence[str] = ...,
+    quorum: int = ...,
+    timeout: Duration | None = ...,
+    expiry: Expiry = ...,
+) -> Workflow[[A], R]: ...
+def supervised(
+    made: Any,
+    /,
+    *,
+    form: type[Any] | None = None,
     name: str | None = None,
     assignees: Sequence[str] = (),
     quorum: int = 1,
     timeout: Duration | None = None,
     expiry: Expiry = "fail",
-) -> Workflow[[A], R]:
+) -> Workflow[[Any], Any]:
     """The agent as a workflow that asks people before each call of a tool with `approval=`.
 
     What they reject the model is told, with their comment. The options are those of `ctx.approval`; the name is the
-    agent's. Raises `InvalidConfig` for an agent none of whose tools asks.
+    agent's. Of a compiled graph of LangGraph people are asked what it asks with `interrupt`: it goes on with what they
+    fill in where there is a `form`, else with whether they granted it.
+
+    Raises `InvalidConfig` for an agent none of whose tools asks.
     """
-    refuse("supervised", None if made.talker.asks else f"no tool of {made.name} asks for approval", where=made.name)
     options: dict[str, Any] = {"assignees": assignees, "quorum": quorum, "timeout": timeout, "expiry": expiry}
+    if hasattr(made, "checkpointer") and family_of(made) == "langchain":
+        from .langgraph_graphs import supervised_graph
+
+        return supervised_graph(made, name, form, options)
+    refuse(
+        "supervised",
+        None if isinstance(made, Agent) else f"{made!r} is no agent and no compiled graph",
+        None if form is None else f"form is {form!r}: what tools ask is answered by yes or no",
+    )
+    return _of_agent(cast("Agent[Any, Any]", made), name, options)
+
+
+def _of_agent(made: Agent[Any, Any], name: str | None, options: dict[str, Any]) -> Workflow[[Any], Any]:
+    refuse("supervised", None if made.talker.asks else f"no tool of {made.name} asks for approval", where=made.name)
 
     async def turns(talk: Talk) -> Turned:
         answer = await made.go_on(talk)
@@ -80,7 +122,7 @@ def supervised(
         return decode(turned.answer.encode(), made.output)
 
     run.__annotations__ = {"ctx": Context, "input": made.input, "return": made.output}
-    return cast("Workflow[[A], R]", workflow(name=name or made.name)(run))
+    return workflow(name=name or made.name)(run)
 
 
 async def _decided(ctx: Context, agent: str, question: str, call: ToolCall, options: dict[str, Any]) -> str:

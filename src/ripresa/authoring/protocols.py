@@ -36,10 +36,13 @@ class OpenAIAgent(Protocol):
 
 
 class Invocable(Protocol[A_contra, R_co]):
-    """A runnable of LangChain, such as a compiled graph of LangGraph; for type checkers."""
+    """A runnable of LangChain, such as a compiled graph of LangGraph; for type checkers.
 
-    def ainvoke(self, input: A_contra, /) -> Awaitable[R_co]:
-        """Run to the end."""
+    It is known by the method that no runnable overloads.
+    """
+
+    def atransform(self, input: AsyncIterator[A_contra], /) -> AsyncIterator[R_co]:
+        """Run for what comes."""
         ...
 
 

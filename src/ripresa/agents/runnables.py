@@ -1,0 +1,153 @@
+"""Runnables of LangChain as steps, and one of our flows as a runnable of LangChain.
+
+This module is imported for runnables of LangChain alone, or where one is asked for; langchain_core is imported then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, TypeVar, cast
+
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.graph import Graph as Drawing
+from typing_extensions import override
+
+from ..authoring.encoding import adapter
+from ..authoring.flow import Runnable as Flow
+from ..authoring.options import refuse
+from ..authoring.single import runnable_of
+from ..authoring.step import Step
+from ..context import current
+from ..errors import InvalidConfig, InvalidValue, RipresaError
+from .adapting import Adapting, named
+from .agent import as_text
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+RUN_ID: Final = "ripresa_run"
+"""The key under `configurable` that says the id of the run that a flow becomes."""
+
+
+def runnable_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]:
+    """A runnable of LangChain as one step; a compiled graph of LangGraph goes on from its last step."""
+    refuse("agent", "memory means nothing here" if adapting.memory is not None else None, where=name)
+    if hasattr(found, "checkpointer"):
+        from .langgraph_graphs import graph_step
+
+        return graph_step(found, name, adapting)
+    called = named(found, name, type(found).__name__)
+
+    async def perform(input: Any) -> Any:
+        given = input if adapting.prompt is None else adapting.prompt(input)
+        counter = UsageMetadataCallbackHandler()
+        config: RunnableConfig = {"callbacks": [counter]}
+        try:
+            return await (_streamed(found, given, config) if adapting.stream else found.ainvoke(given, config))
+        finally:
+            count(counter)
+
+    return adapting.step(called, perform, Any, _gives(found))
+
+
+async def _streamed(found: Any, given: Any, config: RunnableConfig) -> Any:
+    """What the pieces of an answer add up to, each told as it comes."""
+    whole: Any = None
+    async for piece in found.astream(given, config):
+        current().write(text_in(piece))
+        whole = piece if whole is None else whole + piece
+    return whole
+
+
+def text_in(piece: Any) -> str:
+    """The text of a piece of an answer: a text, a message, or anything else as JSON."""
+    return str(piece.text) if isinstance(piece, BaseMessage) else as_text(piece)
+
+
+def count(counter: UsageMetadataCallbackHandler) -> None:
+    """Count the tokens that models said they used."""
+    current().usage(tokens=sum(each["total_tokens"] for each in counter.usage_metadata.values()))
+
+
+def _gives(found: Any) -> Any:
+    """The type that a runnable says it gives, where values of it can be written as JSON."""
+    try:
+        kind = found.OutputType
+        adapter(kind)
+    except (TypeError, InvalidValue):  # it does not know it
+        return Any
+    return kind
+
+
+# --- one of ours
+
+
+class FlowRunnable(Runnable[A, R]):
+    """A flow, workflow or step as a runnable of LangChain, such as a node of a LangGraph graph takes.
+
+    With an app each call is a run of it, of the id that `config["configurable"]["ripresa_run"]` says, if it does;
+    without one it runs in memory. `stream` and `astream` give the result as one piece.
+    """
+
+    def __init__(self, flow: Flow[..., Any], app: Any = None) -> None:
+        self.flow = flow
+        self.app = app
+        self.name = flow.name
+
+    @override
+    def invoke(self, input: A, config: RunnableConfig | None = None, **kwargs: Any) -> R:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise _in_a_loop(self.flow.name, "await its ainvoke")
+        if self.app is not None:
+            raise _in_a_loop(self.flow.name, "an app belongs to one event loop: await its ainvoke there")
+        return asyncio.run(self.ainvoke(input, config))
+
+    @override
+    async def ainvoke(self, input: A, config: RunnableConfig | None = None, **kwargs: Any) -> R:
+        async def run(value: A, run_manager: Any, config: RunnableConfig) -> R:
+            if self.app is None:
+                return cast("R", await self.flow.invoke(value))
+            id = (config.get("configurable") or {}).get(RUN_ID)
+            return cast("R", await self.app.run(self.flow(value), id=id))
+
+        return await self._acall_with_config(run, input, config)
+
+    @override
+    def get_graph(self, config: RunnableConfig | None = None) -> Drawing:
+        """Its nodes in order, for LangChain to draw; `draw(flow)` knows more of them."""
+        drawing = Drawing()
+        last = drawing.add_node(self.get_input_schema(config), id="__start__")
+        for child in self.flow.definition.root.children:
+            node = drawing.add_node(self, id=child.name)
+            drawing.add_edge(last, node)
+            last = node
+        end = drawing.add_node(self.get_output_schema(config), id="__end__")
+        drawing.add_edge(last, end)
+        return drawing
+
+    @property
+    @override
+    def InputType(self) -> Any:
+        return self.flow.input_type
+
+    @property
+    @override
+    def OutputType(self) -> Any:
+        return self.flow.output_type
+
+
+def _in_a_loop(name: str, hint: str) -> RipresaError:
+    return RipresaError(f"{name} cannot be waited for here", code="usage", op="as_runnable", where=name, hint=hint)
+
+
+def shown(thing: Any, app: Any) -> FlowRunnable[Any, Any]:
+    """One of our flows, workflows or steps as a runnable. Raises `InvalidConfig` for anything else."""
+    if not isinstance(thing, Flow | Step):
+        raise InvalidConfig(f"{thing!r} is no step, flow or workflow", op="as_runnable")
+    return FlowRunnable(runnable_of(cast("Flow[..., Any]", thing)), app)
