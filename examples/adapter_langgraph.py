@@ -17,16 +17,16 @@ class Voyage(TypedDict):
     log: Annotated[list[str], operator.add]
 
 
-async def plan(voyage: Voyage) -> dict[str, Any]:
-    return {"log": [f"planned to {voyage['port']}"]}
+async def plan(state: Voyage) -> dict[str, Any]:
+    return {"log": [f"planned to {state['port']}"]}
 
 
 @step
-async def load(voyage: dict[str, Any]) -> dict[str, Any]:
-    return {"log": [f"loaded after {len(voyage['log'])} entry"]}
+async def load(state: dict[str, Any]) -> dict[str, Any]:
+    return {"log": [f"loaded after {len(state['log'])} entry"]}
 
 
-async def sail(voyage: Voyage) -> dict[str, Any]:
+async def sail(state: Voyage) -> dict[str, Any]:
     if current().attempt == 1:
         raise OSError("no wind")
     return {"log": [f"sailed at attempt {current().attempt}"]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.runnables import RunnableConfig
@@ -178,8 +178,11 @@ class Going:
 
 def _told(values: Any) -> Any:
     """The values without what says that it waits."""
-    is_state = isinstance(values, dict) and INTERRUPT in values
-    return {key: values[key] for key in values if key != INTERRUPT} if is_state else values
+    if not isinstance(values, dict) or INTERRUPT not in values:
+        return values  # pyright: ignore[reportUnknownVariableType]
+    fields = dict(cast("dict[str, Any]", values))
+    del fields[INTERRUPT]
+    return fields
 
 
 def graph_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]:
