@@ -354,7 +354,14 @@ class UnknownTypes(Runnable):  # type: ignore[type-arg]
         return input
 
 
+class NoTypes(UnknownTypes):
+    @property
+    def OutputType(self) -> Any:
+        raise TypeError("it does not say")
+
+
 async def test_a_runnable_that_says_no_type_gives_any() -> None:
+    assert agent(NoTypes()).parameters.returns is Any
     assert agent(UnknownTypes()).parameters.returns is Any
     assert agent(RunnableLambda(lambda value: value)).parameters.returns is Any
     more: RunnableLambda[int, int] = RunnableLambda(lambda value: value + 1)

@@ -75,6 +75,8 @@ def _gives(found: Any) -> Any:
     """The type that a runnable says it gives, where values of it can be written as JSON."""
     try:
         kind = found.OutputType
+        if isinstance(kind, TypeVar):
+            return Any
         adapter(kind)
     except (TypeError, InvalidValue):  # it does not know it
         return Any
