@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -180,6 +181,22 @@ async def test_an_id_of_any_kind_is_one_of_ours() -> None:
             assert (await incoming().receive(app, *message({"order": 1}, id=id))).is_new
             assert not (await incoming().receive(app, *message({"order": 1}, id=id))).is_new
         assert all(head.id.startswith("webhook.shop.") for head in (await app.runs()).runs)
+
+
+async def test_messages_of_different_services_never_have_one_id() -> None:
+    pairs = [
+        ("a", "b.c"), ("a.b", "c"), ("a", "b c"), ("a", sha256(b"b c").hexdigest()[:32]), ("a_b", "c"), ("a b", "c"),
+        ("n" * 60, "c"), ("n" * 61, "c"), ("n" * 62, "c"), ("é", "c"), ("a", "é"), ("a", "e" * 120), ("a", "e" * 121),
+    ]  # fmt: skip
+    async with App("memory:") as app:
+        for name, id in pairs:
+            got = await incoming(name=name).receive(app, *message({"order": len(id)}, id=id))
+            assert got.is_new
+            again = await incoming(name=name).receive(app, *message({"order": len(id)}, id=id))
+            assert (again.run, again.is_new) == (got.run, False)
+        runs = [head.id for head in (await app.runs()).runs]
+    assert len(set(runs)) == len(pairs)
+    assert {"webhook.a.b.c", "webhook.a_b.c"} <= set(runs)
 
 
 def test_bad_options_are_refused() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..app import App
 
 _PLAIN: Final = re.compile(r"[\w.-]{1,120}", re.ASCII)
+_SIMPLE: Final = re.compile(r"[\w-]{1,60}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,21 @@ class Incoming:
         return Received(event.id, handle.id, is_new)
 
     def _own(self, id: str) -> str:
-        """The id of a message as one of ours; the same for the same."""
-        plain = id if _PLAIN.fullmatch(id) else sha256(id.encode("utf-8", "replace")).hexdigest()[:32]
-        return f"webhook.{self.name[:60]}.{plain}"
+        """The id of a message as one of ours: the same for the same, and for no other.
+
+        A name stands before the first dot and has none in it; what has a ~ in it is a digest, and nothing else has one.
+        """
+        name = self.name if _SIMPLE.fullmatch(self.name) else f"{_unlike(self.name[:40])}~{_digest(self.name)}"
+        return f"webhook.{name}.{id if _PLAIN.fullmatch(id) else f'~{_digest(id)}'}"
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _unlike(text: str) -> str:
+    """A text without what would make a name ambiguous."""
+    return re.sub(r"[^\w-]", "_", text, flags=re.ASCII)
 
 
 def _is_signed(key: Any, body: bytes, headers: dict[str, str]) -> bool:
