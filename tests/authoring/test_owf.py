@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ripresa import App, RunFailed
+from ripresa.authoring.draw import draw
 from ripresa.authoring.owf.inbox import EVENT
 from ripresa.authoring.owf.problems import ROOT, fault_of
 from ripresa.core.events import StepScheduled
@@ -589,3 +590,65 @@ def test_other_errors_are_runtime_faults() -> None:
     assert fault_of(ValueError("no"), "/x").problem == {
         "type": f"{ROOT}runtime", "status": 500, "title": "Runtime Error", "detail": "no", "instance": "/x"
     }  # fmt: skip
+
+
+def test_a_document_is_drawn_with_its_tasks_and_the_ways_between_them() -> None:
+    text = """
+    - start: {if: .x, set: {x: 1}}
+    - choose: {switch: [{much: {when: .x > 1, then: all}}, {little: {when: .x > 0, then: end}}], then: exit}
+    - all:
+        for: {in: [1]}
+        do:
+          - some: {do: []}
+          - both:
+              fork: {branches: [{b: {wait: PT2S}}, {c: {wait: '${ .x }'}}]}
+          - first:
+              fork: {compete: true, branches: [{d: {call: f}}]}
+    - try: {try: [{e: {set: {}}}], catch: {do: [{g: {listen: {to: {any: []}}}}]}, then: all}
+    - other: {switch: [{rest: {then: listen}}]}
+    - listen: {listen: {to: {any: []}}, foreach: {item: it, do: [{h: {try: [], catch: {}}}]}}
+    """
+    assert draw(load(text, use={"functions": {"f": {"set": {}}}})) == (
+        "flowchart TD\n"
+        '    subgraph f1["test.order"]\n'
+        '        n1["start?"]\n'
+        '        n2{"choose"}\n'
+        '        n11{"other"}\n'
+        '        n12(["listen: events"])\n'
+        '        subgraph f2["all: each item"]\n'
+        '            n4{{"both: all"}}\n'
+        '            n5(["b: 2 s"])\n'
+        '            n6(["c"])\n'
+        '            n7{{"first: first to end"}}\n'
+        '            subgraph f3["some"]\n'
+        '                n3(("some"))\n'
+        "            end\n"
+        '            subgraph f4["d"]\n'
+        '                n8["f"]\n'
+        "            end\n"
+        "        end\n"
+        '        subgraph f5["try"]\n'
+        '            n9["e"]\n'
+        '            n10(["g: events"])\n'
+        "        end\n"
+        '        subgraph f6["listen: each it"]\n'
+        '            subgraph f7["h"]\n'
+        '                n13(("h"))\n'
+        "            end\n"
+        "        end\n"
+        "    end\n"
+        "    n4 --> n5\n"
+        "    n4 --> n6\n"
+        "    n7 --> n8\n"
+        "    n3 --> n4\n"
+        "    n5 --> n7\n"
+        "    n6 --> n7\n"
+        '    n9 -.->|"fails"| n10\n'
+        "    n12 --> n13\n"
+        "    n1 --> n2\n"
+        '    n2 -->|"much"| n3\n'
+        "    n8 --> n9\n"
+        "    n9 --> n3\n"
+        "    n10 --> n3\n"
+        '    n11 -->|"rest"| n12\n'
+    )

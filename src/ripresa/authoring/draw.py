@@ -122,65 +122,69 @@ class Picture:
             case Stateful():
                 return self.put(node.body, frame)
             case Delay():
-                return self._shape(f"{node.name}: {node.length / MICROSECONDS:g} s", "wait", frame)
+                return self.shape(f"{node.name}: {node.length / MICROSECONDS:g} s", "wait", frame)
             case Approval():
-                return self._shape(f"{node.name}: {node.terms.question}", "wait", frame)
+                return self.shape(f"{node.name}: {node.terms.question}", "wait", frame)
             case Wait():
-                return self._shape(f"{node.name}: signal {node.signal}", "wait", frame)
+                return self.shape(f"{node.name}: signal {node.signal}", "wait", frame)
             case Dynamic():
-                return self._shape(node.name, "function", frame)
+                known = getattr(node.code, "drawn", None)  # a durable function that goes by a document
+                return self.shape(node.name, "function", frame) if known is None else known(self, frame)
             case Assign():
-                return self._shape(node.name.partition("#")[0], "wait", frame)
+                return self.shape(node.name.partition("#")[0], "wait", frame)
             case _:
-                return self._shape(node.name, "step", frame)
+                return self.shape(node.name, "step", frame)
 
-    def _shape(self, label: str, form: str, frame: str | None) -> Ends:
+    def shape(self, label: str, form: str, frame: str | None) -> Ends:
+        """A box; see `Shape`."""
         key = f"n{len(self.shapes) + 1}"
         self.shapes.append(Shape(key, label, form, frame))
         return Ends((key,), (key,))
 
-    def _frame(self, label: str, around: str | None) -> str:
+    def frame(self, label: str, around: str | None) -> str:
+        """A box around others; its key."""
         key = f"f{len(self.frames) + 1}"
         self.frames.append(Frame(key, label, around))
         return key
 
-    def _join(self, sources: Iterable[str], targets: Iterable[str], label: str = "", dashed: bool = False) -> None:
+    def join(self, sources: Iterable[str], targets: Iterable[str], label: str = "", dashed: bool = False) -> None:
+        """Arrows from each of these to each of those."""
         targets = tuple(targets)
         self.edges.extend(Edge(source, target, label, dashed) for source in sources for target in targets)
 
     def _sequence(self, node: Sequence, frame: str | None) -> Ends:
         if not node.steps:  # passes on what it is given
-            return self._shape(node.name, "join", frame)
+            return self.shape(node.name, "join", frame)
         drawn = [self.put(step, frame) for step in node.steps]
         for before, after in pairwise(drawn):
-            self._join(before.exits, after.entries)
+            self.join(before.exits, after.entries)
         return Ends(drawn[0].entries, drawn[-1].exits)
 
     def _fork(self, node: Node[Any], label: str, arms: tuple[Node[Any], ...], frame: str | None) -> Ends:
-        start = self._shape(label, "fork", frame)
+        start = self.shape(label, "fork", frame)
         drawn = [self.put(arm, frame) for arm in arms]
         for arm in drawn:
-            self._join(start.exits, arm.entries)
+            self.join(start.exits, arm.entries)
         return Ends(start.entries, tuple(key for arm in drawn for key in arm.exits))
 
     def _choice(self, node: Branch, frame: str | None) -> Ends:
-        start = self._shape(f"{node.condition}?", "choice", frame)
+        start = self.shape(f"{node.condition}?", "choice", frame)
         exits: list[str] = []
         for arm, label in zip(node.arms, _answers(node), strict=True):
             drawn = self.put(arm, frame)
-            self._join(start.exits, drawn.entries, label)
+            self.join(start.exits, drawn.entries, label)
             exits.extend(drawn.exits)
         return Ends(start.entries, tuple(exits))
 
     def _router(self, node: Router, frame: str | None) -> Ends:
         """Every way from one link to another, or only those that are legal, if that is said."""
-        inside = self._frame(f"{node.name}: at most {node.at_most} times", frame)
+        inside = self.frame(f"{node.name}: at most {node.at_most} times", frame)
         drawn = {arm.name: self.put(arm, inside) for arm in node.arms}
         legal = node.code.ways.legal
         for source in drawn:
             for target in drawn if legal is None else legal.get(source, ()):
                 if legal is not None or source != target:
-                    self._join(drawn[source].exits, drawn[target].entries)
+                    self.join(drawn[source].exits, drawn[target].entries)
         starts = [next(iter(drawn.values()))] if node.handoff else drawn.values()
         return Ends(
             tuple(key for ends in starts for key in ends.entries),
@@ -188,31 +192,31 @@ class Picture:
         )
 
     def _framed(self, label: str, body: Node[Any], frame: str | None) -> Ends:
-        return self.put(body, self._frame(label, frame))
+        return self.put(body, self.frame(label, frame))
 
     def _fallback(self, node: Fallback, frame: str | None) -> Ends:
         drawn = [self.put(choice, frame) for choice in node.choices]
         for before, after in pairwise(drawn):
-            self._join(before.exits, after.entries, "fails", dashed=True)
+            self.join(before.exits, after.entries, "fails", dashed=True)
         return Ends(drawn[0].entries, tuple(key for choice in drawn for key in choice.exits))
 
     def _cleanup(self, node: Cleanup, frame: str | None) -> Ends:
-        inside = self._frame(node.name, frame)
+        inside = self.frame(node.name, frame)
         body = self.put(node.body, inside)
         last = body.exits
         for handler in reversed(node.handlers):
             drawn = self.put(handler, inside)
-            self._join(last, drawn.entries, "fails or is cancelled" if last == body.exits else "", dashed=True)
+            self.join(last, drawn.entries, "fails or is cancelled" if last == body.exits else "", dashed=True)
             last = drawn.exits
         return body
 
     def _graph(self, node: Graph, frame: str | None) -> Ends:
-        inside = self._frame(node.name, frame)
+        inside = self.frame(node.name, frame)
         drawn: list[Ends] = []
         for index, wire in enumerate(node.wires):
             ends = self._wired(node, index, inside)
             for need in dict.fromkeys(need for need in wire.needs() if need != INPUT):
-                self._join(drawn[need].exits, ends.entries)
+                self.join(drawn[need].exits, ends.entries)
             drawn.append(ends)
         starts = [ends for ends, wire in zip(drawn, node.wires, strict=True) if set(wire.needs()) <= {INPUT}]
         results = [drawn[source] for source in node.output.sources if source != INPUT] or drawn
@@ -224,12 +228,12 @@ class Picture:
         """A node of a graph, behind its condition if it has one."""
         child, wire, gate = node.nodes[index], node.wires[index], node.gates[index]
         if wire.first:
-            return self._shape(child.name, "join", frame)
+            return self.shape(child.name, "join", frame)
         if gate is None or not wire.conditional:
             return self.put(child, frame)
-        asked = self._shape(f"{gate.code.condition}?", "choice", frame)
+        asked = self.shape(f"{gate.code.condition}?", "choice", frame)
         drawn = self.put(child, frame)
-        self._join(asked.exits, drawn.entries, "yes")
+        self.join(asked.exits, drawn.entries, "yes")
         return Ends(asked.entries, drawn.exits)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
@@ -14,12 +14,16 @@ from ..document.flow import DocumentFlow, Terms, built_as
 from ..document.source import Document as Source
 from ..function import Workflow
 from .composites import Do, For, Fork, Function, Try
+from .drawing import drawn
 from .going import Going, Plan
 from .leaves import Perform, Switch
 from .listening import Listen
 from .reading import is_open_workflow, plan_of
 from .tasks import Block, Task
 from .world import World
+
+if TYPE_CHECKING:
+    from ..draw import Ends, Picture
 
 __all__ = ["OpenWorkflow", "is_open_workflow", "open_workflow_of"]
 
@@ -34,6 +38,10 @@ class OpenWorkflow(Workflow[[Any], Any]):
             return await Going(ctx, plan, input).whole()
 
         super().__init__(run, name, version)
+
+    def drawn(self, picture: Picture, frame: str | None) -> Ends:
+        """Its tasks, in a picture of the workflow that it is a part of."""
+        return drawn(picture, self.plan.block, frame, self.name)
 
 
 def open_workflow_of(source: Source, world: World) -> DocumentFlow:
