@@ -493,6 +493,17 @@ def test_what_is_done_with_an_event_may_end_the_workflow() -> None:
     assert run("- a: {listen: {to: {one: {with: {}}}}, foreach: {do: [{b: {set: {x: 1}}}]}}", events=[{}]) == [{"x": 1}]
 
 
+SCHEDULED = """
+schedule: {on: {one: {with: {type: go}}}, every: PT1H}
+do: [{a: {set: "${ $workflow.input[0].data }"}}]
+"""
+
+
+def test_what_events_start_waits_for_them_unless_it_is_given_them() -> None:
+    assert run(SCHEDULED, events=[{"type": "no"}, {"type": "go", "data": 1}]) == 1
+    assert run(SCHEDULED, [{"type": "go", "data": 2}]) == 2
+
+
 # --- functions, workflows
 
 

@@ -142,6 +142,8 @@ def test_what_is_wrong_with_a_task_is_said(tasks: str, why: str) -> None:
         ("document: {dsl: 1.0}\ndo: []", "lacks namespace"),
         ("document: {dsl: '0.8', namespace: a, name: b, version: c}\ndo: []", "version 1 of the language is known"),
         ("document: {dsl: '1.0', namespace: 3, name: b, version: c}\ndo: []", "is 3, must be a text"),
+        (TOP + "do: []\nschedule: {every: soon}", "must be an ISO 8601 duration"),
+        (TOP + "do: []\nschedule: {on: {}}", "must have one, any or all"),
         (TOP + "do: []\nuse: {secrets: a}", "must be a list of names"),
         (TOP + "do: []\nuse: {extensions: [a]}", "extensions are not supported"),
         (TOP + "do: []\nuse: {catalogs: {a: {}}}", "catalogs are not supported"),

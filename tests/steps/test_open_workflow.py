@@ -14,6 +14,7 @@ import pytest
 
 from ripresa import App, Surroundings, load_document
 from ripresa.authoring.owf.problems import ROOT, problem_of
+from ripresa.ports import Outgoing
 from ripresa.steps import open_workflow
 from ripresa.steps.open_workflow import secret_of_environment
 from tests.authoring.owf import HEAD, data_of, load, problem, run
@@ -348,12 +349,19 @@ def test_a_script_of_javascript_is_run_by_node(tmp_path: Path, monkeypatch: pyte
 
 
 def test_without_a_node_of_the_machine_the_one_of_the_package_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_workflow, "find_spec", lambda name: None)
+    known: list[Any] = [None, object()]
+
+    def found(name: str) -> Any:
+        return known.pop(0)
+
+    def imported(name: str) -> Any:
+        return SimpleNamespace(ROOT_DIR="/there")
+
     monkeypatch.setenv("PATH", "/nowhere")
-    assert open_workflow._node() == "node"  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr(open_workflow, "find_spec", lambda name: True)
-    monkeypatch.setattr(open_workflow, "import_module", lambda name: SimpleNamespace(ROOT_DIR="/there"))
-    assert open_workflow._node() == "/there/bin/node"  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(open_workflow, "find_spec", found)
+    monkeypatch.setattr(open_workflow, "import_module", imported)
+    nodes = [open_workflow._node() for _ in range(2)]  # pyright: ignore[reportPrivateUsage]
+    assert nodes == ["node", "/there/bin/node"]
 
 
 def test_a_script_may_stand_elsewhere() -> None:
@@ -397,3 +405,25 @@ def test_another_workflow_is_found_beside_and_may_go_on_by_itself(tmp_path: Path
             return found, await (await app.handle(children[0].id)).result()
 
     assert asyncio.run(go()) == ({"n": 3}, {"n": 6})
+
+
+# --- events
+
+
+def test_what_is_emitted_is_handed_to_a_sender_with_the_completion_of_the_task() -> None:
+    posted: list[Outgoing] = []
+    came = asyncio.Event()
+
+    async def post(parcel: Outgoing) -> None:
+        posted.append(parcel)
+        came.set()
+
+    async def go() -> Any:
+        flow = load("- a: {emit: {event: {with: {source: s, type: t, data: 1}}}}", Surroundings(events="events"))
+        async with App("memory:", senders={"events": post}) as app:
+            found = await app.run(flow(None))
+            await asyncio.wait_for(came.wait(), 30)
+            return found
+
+    found = asyncio.run(go())
+    assert [(parcel.target, json.loads(parcel.body)) for parcel in posted] == [("t", found)]

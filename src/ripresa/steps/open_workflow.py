@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,7 +22,8 @@ from urllib.parse import urlencode
 from .. import __version__
 from ..authoring.options import refuse
 from ..authoring.owf.problems import Bad
-from ..authoring.owf.world import World
+from ..authoring.owf.world import Performer, World
+from ..context import current
 from ..errors import RipresaError
 from .calls import Auth, HttpStep, Request, Response, http
 from .oauth import CONFIGURATION, OIDC, OAuth2
@@ -63,13 +65,15 @@ class Surroundings:
     commas between). `stand_ins` are origins that answer for others: `{"https://api.example.com":
     "http://127.0.0.1:8080"}`. `secret` gives a secret by name; without it those of the environment count
     (`RIPRESA_SECRET_NAME`). `workflows` are documents, as plain data, that `run: workflow` finds beside those in the
-    folder of the document.
+    folder of the document. `events` is the kind under which what documents emit is handed to `App(senders={kind:
+    ...})`, with the completion of the task; without it an event is the output of its task and nothing more.
     """
 
     allow: Iterable[str] | None = None
     stand_ins: Mapping[str, str] = field(default_factory=dict[str, str])
     secret: Callable[[str], Any] = secret_of_environment
     workflows: Iterable[Mapping[str, Any]] = ()
+    events: str = ""
 
     def allowed(self) -> list[str]:
         """The private addresses that may be called."""
@@ -81,12 +85,12 @@ class Surroundings:
 def world_of(surroundings: Surroundings, find: Find) -> World:
     """What documents are given in these surroundings; `find` finds other workflows."""
     web = Web(surroundings.allowed(), dict(surroundings.stand_ins), surroundings.secret)
-    performers = {
+    performers: dict[str, Performer] = {
         "http": web.http,
         "openapi": web.openapi,
         "shell": shell,
         "script": web.script,
-        "event": publish,
+        "event": partial(publish, surroundings.events),
     }
     runtime: dict[str, Any] = {"name": "ripresa", "version": __version__, "metadata": {}}
     return World(performers, surroundings.secret, find, runtime)
@@ -324,8 +328,10 @@ async def _ran(argv: tuple[str, ...], arguments: Mapping[str, Any], values: Mapp
 # --- events
 
 
-async def publish(event: Mapping[str, Any], data: Any) -> None:
-    """`emit`: the event is the output of its task; it is told to nobody else here."""
+async def publish(kind: str, event: Mapping[str, Any], data: Any) -> None:
+    """`emit`: hand the event to the sender of this kind, if there is to be one."""
+    if kind:
+        current().queue(kind, dict(event), target=str(event["type"]), id=str(event["id"]))
 
 
 def key_of(document: Mapping[str, Any]) -> tuple[str, str, str]:

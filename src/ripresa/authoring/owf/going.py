@@ -22,12 +22,16 @@ ROOT: Final = "/"
 
 @dataclass(frozen=True)
 class Plan:
-    """A document as it is gone through; `timeout` is in microseconds, 0 for none."""
+    """A document as it is gone through; `timeout` is in microseconds, 0 for none.
+
+    `start` listens for the events that start it, which are its input if it is given none.
+    """
 
     document: Document
     block: Block
     flow: DataFlow
     timeout: int = 0
+    start: Task | None = None
 
 
 class Going:
@@ -43,6 +47,9 @@ class Going:
 
     async def whole(self) -> Any:
         """The output of the workflow. Raises `TaskFault`."""
+        if self.plan.start is not None and self.raw is None:
+            self.raw, _ = await self.task(self.plan.start, None, {})
+            self.began = self.ctx.now()
         return (await self.bounded(self._whole(), self.plan.timeout, ROOT))[0]
 
     async def _whole(self) -> Left:

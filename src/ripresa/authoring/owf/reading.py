@@ -73,7 +73,23 @@ class Reader:
             self.block(data.get("do", []), ("do",), "/do", frozenset()),
             self._flow_of_all(data),
             self.timeout(data.get("timeout"), ("timeout",)),
+            self._start(data.get("schedule", {})),
         )
+
+    def _start(self, data: Any) -> Task | None:
+        """What listens for the events that a document is started by, if it is."""
+        from .kinds import strategy_of
+        from .listening import Listen
+
+        found = self.object(data, ("schedule",), ("every", "cron", "after", "on"))
+        for name in ("every", "after"):
+            if name in found:
+                self.duration(found[name], ("schedule", name))
+        if "on" not in found:
+            return None
+        place = Place(self, found, ("schedule",), "/schedule", frozenset())
+        listening = Listen(strategy_of(place, found["on"], ("schedule", "on")), "envelope")
+        return Task("schedule", "/schedule/on", found, self.document, listening)
 
     def _about(self, head: Mapping[str, Any]) -> None:
         self.keys(head, ("document",), ABOUT, "dsl", "namespace", "name", "version")
