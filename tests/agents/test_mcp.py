@@ -658,3 +658,32 @@ def test_a_document_that_may_import_nothing_runs_no_programs(kind: str) -> None:
     config = {"server": {"command": ["x"]}, "tool": "x"} if kind == "mcp" else {"instructions": "x"}
     with pytest.raises(InvalidWorkflow, match="may not import"):
         load_document({"id": "flow", "steps": [{"type": kind, "config": config}]}, modules=[])
+
+
+KILLED = """
+import asyncio, sys
+from ripresa import McpServer
+
+async def main():
+    server = McpServer("files", command=[sys.executable, "-I", sys.argv[1], sys.argv[2]])
+    await server.call("stay", {"note": sys.argv[3]})
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does it, on Linux")
+async def test_a_program_does_not_outlive_a_process_that_is_killed(notes: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, PROGRAM, notes, here)
+    for _ in range(2000):
+        if here.exists():
+            break
+        await asyncio.sleep(0.01)
+    process.kill()
+    await process.wait()
+    for _ in range(500):
+        if not left(notes):
+            break
+        await asyncio.sleep(0.01)
+    assert (len(begun(notes)), left(notes)) == (1, [])

@@ -332,6 +332,34 @@ async def test_task_groups_and_scopes_work_inside_steps() -> None:
 # --- what a step knows
 
 
+async def test_journaled_calls_have_keys_that_no_other_call_has() -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def inner(value: int) -> int:
+        seen.append((current().run, current().idempotency_key))
+        return value
+
+    async def around(value: int) -> int:
+        return await current().call(inner, value)
+
+    @step(retry=Retry(2, 0))
+    async def outer(value: int) -> int:
+        await current().call(inner, value)
+        await current().call(inner, value)
+        await current().call(around, value)
+        if current().attempt == 1:
+            seen.append((current().run, current().idempotency_key))
+            raise ValueError
+        return value
+
+    async with on_clock() as (app, _):
+        for run in ("r1", "r2"):
+            await app.run(chain(outer)(1), id=run)
+    assert len(seen) == 8
+    assert len({key for _, key in seen}) == 8
+    assert all(key.startswith(f"{run}/outer") for run, key in seen)
+
+
 async def test_a_step_learns_where_it_stands() -> None:
     seen: list[Any] = []
 

@@ -11,7 +11,7 @@ import pytest
 from mcp import Client, MCPDeprecationWarning, MCPError
 from mcp.types import ResourceTemplateReference
 
-from ripresa import App, Context, InvalidConfig, Signal, chain, current, step, workflow
+from ripresa import App, Context, InvalidConfig, McpServer, Retry, Signal, chain, current, step, workflow
 from ripresa.server.desk import Desk
 from ripresa.server.mcp import mcp_desk
 from ripresa.stores.memory import Memory, MemoryStore
@@ -116,8 +116,29 @@ async def test_a_run_is_started_once_by_its_id() -> None:
         meta: Any = {"ripresa/idempotency-key": "key"}
         by_key: Any = await client.call_tool("report", {"input": {"name": "k"}}, meta=meta)
         assert by_key.structured_content["run"] == "key"
+        meta = {"ripresa/idempotency-key": "k" * 300}
+        by_key = await client.call_tool("report", {"input": {"name": "k"}}, meta=meta)
+        assert len(by_key.structured_content["run"]) == 64
         head = (await app.runs(limit=1)).runs[0]
         assert head.workflow == "report"
+
+
+async def test_a_step_that_is_tried_again_starts_one_run() -> None:
+    tries: list[int] = []
+
+    @step(retry=Retry(2, 0))
+    async def ask(name: str) -> Any:
+        found = await server.call("report", {"input": {"name": name}})
+        tries.append(1)
+        if len(tries) == 1:
+            raise ConnectionError("the answer is lost")
+        return found["run"]
+
+    async with App("memory:", workflows=[report]) as app:
+        server = McpServer("ripresa", server=mcp_desk(app, [report]).server())
+        async with App("memory:") as other:
+            run = await other.run(chain(ask)("tides"), id="asks")
+        assert [head.id for head in (await app.runs()).runs] == [run] == ["asks/ask"]
 
 
 async def test_a_run_that_fails_says_why() -> None:

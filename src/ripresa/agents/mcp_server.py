@@ -321,6 +321,7 @@ class McpServer:
             "mcp",
             None if tool and self.allows(tool) else f"tool is {tool!r}, which is not allowed",
             bad_kind(fixed, "arguments", Mapping, "an object"),
+            "approval is for agents: put an approval before the step" if self.asks else None,
             where=self.name,
         )
         given.setdefault("effect", self.effect_of(ListedTool(tool)))

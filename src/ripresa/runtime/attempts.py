@@ -248,7 +248,7 @@ class Running:
         self, call: _Within | None, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str
     ) -> Any:
         """The same inside another journaled call, or inside none."""
-        scope = "" if call is None else f"{call.key}>"
+        scope = "" if call is None else f"{call.name}>"
         known = getattr(fn, "parameters", None)
         parameters = known if isinstance(known, Parameters) else Parameters(fn)
         name: object = getattr(fn, "name", None) or getattr(fn, "__qualname__", repr(fn))
@@ -375,16 +375,21 @@ class Running:
 class _Within:
     """The attempt as a journaled call sees it: the calls that it makes in turn are told apart by its own key too."""
 
-    __slots__ = ("_running", "key", "writes")
+    __slots__ = ("_running", "name", "writes")
 
-    def __init__(self, running: Running, key: str) -> None:
+    def __init__(self, running: Running, name: str) -> None:
         self._running = running
-        self.key = key
+        self.name = name
         self.writes: list[Write] = []
         """What it wrote to the typed state, with the calls that it made in turn."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._running, name)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the call: that of its step, and which of the step's calls it is."""
+        return f"{self._running.key}>{self.name}"
 
     def record(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Awaitable[Any]:
         """Perform a journaled call within this one."""

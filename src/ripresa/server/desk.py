@@ -11,6 +11,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from weakref import WeakSet
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 KEY: Final = "ripresa/idempotency-key"
 """Under which name a client may say, in `_meta`, what is the same for all tries of a call."""
 
+LONGEST: Final = 200
+"""Characters of a key that are taken as they are; of a longer one it is the digest."""
+
 NO_SUCH_RESOURCE: Final = -32002
 INVALID_PARAMS: Final = -32602
 
@@ -39,7 +43,8 @@ class Request:
     @property
     def key(self) -> str:
         """What the client says is the same for all tries of the call; empty if it says nothing."""
-        return str((self.context.meta or {}).get(KEY, ""))
+        said = str((self.context.meta or {}).get(KEY, ""))
+        return said if len(said) <= LONGEST and said.isprintable() else sha256(said.encode()).hexdigest()
 
     async def progress(self, completed: float, total: float | None = None, message: str = "") -> None:
         """Tell the client how far it is, if it wants to know."""

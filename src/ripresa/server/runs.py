@@ -125,7 +125,7 @@ class Runs:
 
         about = (runnable.__doc__ or "").strip() if _is_told(runnable) else ""
         description = f"Start the workflow {runnable.name}, durably.{f' {about}' if about else ''}"
-        return ServedTool(name, description, input_schema(runnable), call, output_schema(runnable), "idempotent")
+        return ServedTool(name, description, input_schema(runnable), call, output_schema(runnable))
 
     async def list_workflows(self) -> WorkflowsListed:
         """List the workflows that can be started, each by the tool of its name."""

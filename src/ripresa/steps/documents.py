@@ -235,9 +235,7 @@ def _mcp_step(
     **options: Unpack[StepOptions],
 ) -> Any:
     """A step that calls a tool of an MCP server; the value that it is given, an object, is added to the arguments."""
-    found = server_of(server)
-    refuse("mcp", "approval is for agents: put an approval before the step" if found.asks else None, where=found.name)
-    return found.step(tool, arguments=arguments, input=cast("type[Any]", dict[str, Any] | None), **options)
+    return server_of(server).step(tool, arguments=arguments, input=cast("type[Any]", dict[str, Any] | None), **options)
 
 
 def _agent_step(  # noqa: PLR0913 - every key of its config
