@@ -54,7 +54,7 @@ async def main() -> None:
         async for recorded in handle.events():
             if type(recorded.event).__name__ == "ApprovalRequested":
                 break
-        asked = await app.approvals()
+        asked = await handle.approvals()
         print(asked[0].question, asked[0].about["arguments"])
         await handle.approve(by="bob")
         report = await handle.result()

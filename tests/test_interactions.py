@@ -4,7 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from ripresa import App, Interaction, chain, current, sequence_diagram, step
+from ripresa.cli.screen import Lines
+from ripresa.core.events import Interacted, Recorded
 from tests.cli.program import Terminal
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -92,3 +96,10 @@ def test_the_command_line_shows_them(tmp_path: Path) -> None:
     assert "4 interactions" in terminal.here("show", "r").out
     assert "sender=planner  receiver=writer  kind=delegate" in terminal.here("events", "r").out
     assert terminal.here("show", "x", "--interactions").code == 3
+
+
+def test_they_are_told_as_they_happen(capsys: pytest.CaptureFixture[str]) -> None:
+    lines, later = Lines(), 4_000_000_000_000_000
+    for seq, (path, kind) in enumerate((("a", "delegate"), ("a", "request"), ("map/a[3]", "delegate")), 1):
+        lines.take("r", Recorded("r", seq, later, Interacted(later, path, 1, "ann", "bob", kind, b"1")))
+    assert capsys.readouterr().err == "ann → bob (delegate)\n"

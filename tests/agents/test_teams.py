@@ -11,12 +11,14 @@ from ripresa import (
     App,
     Handoff,
     InvalidConfig,
+    Limits,
     Meeting,
     RunFailed,
     Said,
     StepContext,
     chain,
     debate,
+    fallback,
     group_chat,
     handoff,
     step,
@@ -25,8 +27,8 @@ from ripresa import (
     tells,
     tool,
 )
-from ripresa.client import Handle
 from ripresa.testing.answers import Answer, use, value
+from ripresa.testing.exchanges import exchanges
 from ripresa.testing.fake_model import FakeModel
 
 
@@ -65,12 +67,6 @@ def final(content: Any) -> Answer:
     return value({"value": content})
 
 
-async def told(handle: Handle[Any]) -> list[str]:
-    """What the members said to each other."""
-    found = await handle.interactions()
-    return [f"{each.sender} {each.kind} {each.receiver}" for each in found if each.kind not in ("request", "answer")]
-
-
 # --- supervisor
 
 
@@ -80,7 +76,7 @@ async def test_a_lead_gives_tasks_until_it_has_the_answer() -> None:
     async with App("memory:", models={"leads": leads, "works": works}) as app:
         handle = await app.start(desk("Why tides?"))
         assert await handle.result() == Report("done")
-        assert await told(handle) == [
+        assert await exchanges(handle) == [
             "lead delegate researcher",
             "researcher reply lead",
             "lead delegate count",
@@ -99,6 +95,27 @@ async def test_a_lead_gives_tasks_until_it_has_the_answer() -> None:
         "count to lead: 4",
     ]
     assert works.requests[0].messages[-1]["content"] == "find"
+
+
+async def test_a_team_has_limits_like_any_workflow_and_a_worker_may_fail() -> None:
+    @step
+    async def broken(task: str) -> str:
+        raise ConnectionError(task)
+
+    @step
+    async def sorry(task: str) -> str:
+        return f"nobody could {task}"
+
+    team = supervisor(lead, fallback(broken, sorry, name="helper"))
+    models = {"leads": FakeModel(hand("helper", "help"), final({"text": "done"})), "works": FakeModel()}
+    async with App("memory:", models=models) as app:
+        handle = await app.start(team("?"))
+        assert await handle.result() == Report("done")
+        assert (await handle.interactions())[3].content == "nobody could help"
+        models["leads"].reply(hand("helper", "help"))
+        with pytest.raises(RunFailed) as caught:
+            await app.run(team.with_limits(Limits(tokens=20))("?"))
+    assert caught.value.failure.code == "limit_exceeded"
 
 
 async def test_a_lead_that_does_not_come_to_an_end_fails_the_team() -> None:
@@ -150,7 +167,7 @@ async def test_a_team_may_work_for_another_and_people_may_be_asked_in_it() -> No
                 break
         await handle.approve(by="bob")
         assert await handle.result() == "well"
-        assert await told(handle) == [
+        assert await exchanges(handle) == [
             "boss delegate desk",
             "lead delegate clerk",
             "clerk call send",
@@ -192,7 +209,7 @@ async def test_members_hand_on_until_one_answers() -> None:
     async with App("memory:", models={"triage": first, "billing": second}) as app:
         handle = await app.start(swarm("a refund"))
         assert await handle.result() == Report("refunded")
-        assert await told(handle) == ["triage handoff archive", "archive handoff billing", "billing reply desk"]
+        assert await exchanges(handle) == ["triage handoff archive", "archive handoff billing", "billing reply desk"]
     assert "- billing: who knows the bills" in first.requests[0].system
     assert "- triage\n- archive" in second.requests[0].system
     assert second.requests[0].prompt == (
@@ -250,7 +267,7 @@ async def test_speakers_take_turns_and_hear_everything() -> None:
     async with App("memory:", models={"default": model}) as app:
         handle = await app.start(chat("tides"))
         meeting = await handle.result()
-        assert await told(handle) == [
+        assert await exchanges(handle) == [
             "talker broadcast chat",
             "parrot broadcast chat",
             "counter broadcast chat",
@@ -283,7 +300,7 @@ async def test_a_chair_gives_the_floor_and_ends_the_meeting() -> None:
     async with App("memory:", models={"default": model}) as app:
         handle = await app.start(panel("tides"))
         assert await handle.result() == Report("enough")
-        assert await told(handle) == [
+        assert await exchanges(handle) == [
             "chair delegate counter",
             "counter broadcast panel",
             "chair delegate parrot",
@@ -309,8 +326,8 @@ async def test_debaters_hear_the_rounds_before_and_a_judge_answers() -> None:
     async with App("memory:", models={"for": yes, "against": no}) as app:
         handle = await app.start(debate(fors, against, judge=judge)("More ports?"))
         assert await handle.result() == ["yes", "no", "yes!", "no!"]
-        assert (await told(handle))[-1] == "judge reply debate"
-        assert sorted(await told(handle)) == [
+        assert (await exchanges(handle))[-1] == "judge reply debate"
+        assert sorted(await exchanges(handle)) == [
             "against broadcast debate",
             "against broadcast debate",
             "for broadcast debate",

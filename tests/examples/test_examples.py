@@ -12,7 +12,7 @@ from tests.cli.program import Terminal, killed, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-MODELS = {"agent.py", "llm.py"}
+MODELS = {"agent.py", "knowledge.py", "llm.py"}
 """See test_models.py."""
 
 SCRIPTS = {
@@ -43,6 +43,7 @@ SCRIPTS = {
         "offered: cancel_run inspect_run",
         "6.1 m, says run brest\nagain: 6.1 m, says run brest\nit was completed",
     ],
+    "human.py": ["How many lamps shall we order? lamps", "ordered 7 lamps: the shelf is empty"],
     "approval.py": ["Publish this? {'title': 'tides'", "sent: All about tides"],
     "adapter_langgraph.py": [
         "planned to Oban; loaded after 1 entry; sailed at attempt 2",

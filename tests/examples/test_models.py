@@ -20,6 +20,7 @@ SAID = {
         "Tides: The moon pulls at the sea.",
         "writer called look_up\nwriter called send",
     ],
+    "knowledge.py": ["learned 3 passages", "The moon pulls at the sea, page 12 says.", "tokens"],
     "teams/supervisor.py": [
         "The sentence about tides is filed.\nsequenceDiagram",
         "    p1->>p2: delegate: One sentence about tides.",
@@ -46,6 +47,7 @@ SAID = {
     ],
     "teams/classify.py": ["You will have it tomorrow.\nWe have lamps. (wants light)\n"],
 }
+OPENAI = {"vectors": "openai:text-embedding-3-small"}
 FRESH = {"teams/scatter_gather.py": ["yes, with 2 of 3 votes", "tired -> panel  vote"]}
 """Run in a process of their own: what begins with several requests at once."""
 
@@ -81,7 +83,12 @@ def test_no_team_is_left_out() -> None:
     ("variable", "value", "models", "line"),
     [
         (CONFIGURED, "openai:some", {}, f"model: openai:some ({CONFIGURED})\n"),
-        ("OPENAI_API_KEY", "k", {"default": KEYS["OPENAI_API_KEY"]}, "model: openai:"),
+        (
+            "OPENAI_API_KEY",
+            "k",
+            {"default": KEYS["OPENAI_API_KEY"], "vectors": "openai:text-embedding-3-small"},
+            "model: openai:",
+        ),
         ("ANTHROPIC_API_KEY", "k", {"default": KEYS["ANTHROPIC_API_KEY"]}, "model: anthropic:"),
     ],
 )

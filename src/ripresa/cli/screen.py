@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import events as e
 from ..core.events import Recorded
 from ..core.view import RunView
+from ..interactions import TO_MODELS
 from ..runtime.feed import Notice, StepProgressed
 from .tree import Line, duration, lines_of, message_of
 
@@ -121,6 +122,8 @@ class Lines(Screen):
                 yield f"took {choice} at {path or view.workflow} ({condition})"
             case e.TransitionTaken(path, _, source, target, reason) if not _is_item(path):
                 yield f"{path or view.workflow}: {source or 'start'} → {target or 'end'} ({reason})"
+            case e.Interacted(_, path, _, sender, receiver, kind) if kind not in TO_MODELS and not _is_item(path):
+                yield f"{sender} → {receiver} ({kind})"
             case e.Intercepted() | e.HookFailed() | e.RequestRefused():
                 yield from _of_hooks(item.event, view)
             case e.RunPausing():

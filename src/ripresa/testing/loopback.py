@@ -24,12 +24,20 @@ KEYS: Final[Mapping[str, str]] = {
 """The model that is asked where there is this key, the first of them that is set."""
 
 
+VECTORS: Final = "vectors"
+"""The name under which examples ask for an embedding model; Anthropic has none."""
+
+EMBEDDINGS: Final[Mapping[str, str]] = {"OPENAI_API_KEY": "openai:text-embedding-3-small"}
+"""The embedding model that goes with a key, of 1536 numbers. Scripted ones give 64."""
+
+
 @asynccontextmanager
 async def real_or_scripted(*replies: Script) -> AsyncGenerator[dict[str, str | ModelEndpoint], None]:
     """The models of an example, for `App(models=...)`: a real one where there is a key, else the scripted replies.
 
     Without `RIPRESA_MODELS_DEFAULT` and without a key of OpenAI or Anthropic the replies are given by a `ModelServer`
-    on the loopback interface, over HTTP. One line says what answers.
+    on the loopback interface, over HTTP. One line says what answers. Beside `default` there is an embedding model,
+    `vectors`, unless the key is one of Anthropic.
     """
     if CONFIGURED in os.environ:
         print(f"model: {os.environ[CONFIGURED]} ({CONFIGURED})")
@@ -38,8 +46,9 @@ async def real_or_scripted(*replies: Script) -> AsyncGenerator[dict[str, str | M
     for variable, name in KEYS.items():
         if os.environ.get(variable):
             print(f"model: {name} ({variable} is set)")
-            yield {DEFAULT: name}
+            yield {DEFAULT: name, **({VECTORS: EMBEDDINGS[variable]} if variable in EMBEDDINGS else {})}
             return
     async with ModelServer(*replies) as server:
         print(f"model: scripted answers at {server.url} (for a real one set {' or '.join(KEYS)})")
-        yield {DEFAULT: ModelEndpoint("scripted", server.url)}
+        scripted = ModelEndpoint("scripted", server.url)
+        yield {DEFAULT: scripted, VECTORS: scripted}
