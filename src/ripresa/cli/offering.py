@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import closing, redirect_stdout
 from sys import stderr
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +27,8 @@ Store = Annotated[
 
 def a2a(targets: Targets, http: Http = "127.0.0.1:8710", url: Url = "", token: Token = "", store: Store = "") -> int:
     """Offer workflows to agents that speak Agent2Agent, and drive what they start, until Ctrl-C."""
+    import asyncio
+
     from .inputs import load
     from .places import Place
 
@@ -37,6 +38,8 @@ def a2a(targets: Targets, http: Http = "127.0.0.1:8710", url: Url = "", token: T
 
 
 async def _offer(place: Place, workflows: list[Runnable[..., Any]], http: str, url: str, token: str) -> int:
+    import asyncio
+
     from ..app import App
     from ..authoring.single import Single
     from ..server.a2a_app import a2a_app
