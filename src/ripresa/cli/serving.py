@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import redirect_stdout
 from sys import stderr
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +25,8 @@ Http = Annotated[
 
 def mcp(targets: Targets, http: Http = "", token: Token = "", store: Store = "") -> int:
     """Serve workflows and runs to clients of the Model Context Protocol: over standard input and output, or HTTP."""
+    import asyncio
+
     from ..server.serving import address_of, check_open
     from ..steps.secret import Secret
     from .inputs import load
@@ -42,6 +43,8 @@ def mcp(targets: Targets, http: Http = "", token: Token = "", store: Store = "")
 
 
 async def _serve(place: Place, workflows: list[Runnable[..., Any]], http: str, token: Secret | None) -> int:
+    import asyncio
+
     from ..app import App
     from ..authoring.single import Single
     from ..server.mcp import mcp_desk
@@ -64,6 +67,8 @@ async def _serve(place: Place, workflows: list[Runnable[..., Any]], http: str, t
 
 async def _talk(desk: Desk, http: str, token: Secret | None) -> None:
     """Serve until the client goes; over HTTP until cancelled."""
+    import asyncio
+
     from ..server.mcp import serve_stdio, served_over_http
     from ..server.serving import address_of
     from .telling import warn
