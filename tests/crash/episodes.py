@@ -8,21 +8,30 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from ripresa import (
+    AfterStep,
+    Again,
     App,
+    CancelAsking,
     Context,
     Handle,
     Migration,
+    Replace,
     RipresaError,
     RunForm,
     Signal,
+    SignalArriving,
     Update,
+    Veto,
+    after,
     chain,
     current,
+    intercept,
     map_each,
     parallel,
     step,
@@ -31,9 +40,11 @@ from ripresa import (
 from ripresa.core.events import (
     CompensationStarted,
     Dispatched,
+    EffectsLet,
     Event,
     MessageQueued,
     Migrated,
+    Requested,
     RolledBack,
     RowsWritten,
     RunForked,
@@ -439,6 +450,64 @@ async def entered(app: App) -> list[Any]:
     return [result, written, count, total]
 
 
+# --- hooks that are asked about requests, and about what a step did
+
+
+GO = Signal("go", int)
+
+
+@after("enter")
+async def once_more(asked: AfterStep) -> Again | None:
+    await asyncio.sleep(0)
+    return Again() if asked.attempt == 1 else None
+
+
+@intercept("signal")
+async def one_more(asked: SignalArriving) -> Replace:
+    await asyncio.sleep(0)
+    return Replace(asked.value + 1)
+
+
+@intercept("cancel")
+async def never(asked: CancelAsking) -> Veto:
+    await asyncio.sleep(0)
+    return Veto("not this one")
+
+
+@workflow
+async def guarded(ctx: Context, value: int) -> int:
+    return await enter(value) + await ctx.wait_for(GO)
+
+
+async def asked_to_cancel(app: App) -> int:
+    journal = [item.event for item in await app.engine.history("guarded")]
+    return sum(isinstance(event, Requested) and event.point == "cancel" for event in journal)
+
+
+async def asked_about(app: App) -> list[Any]:
+    """Hooks that are awaited say what becomes of requests and of a result whose rows are withheld meanwhile."""
+    with sqlite3.connect(job["store"]) as tables:
+        if not tables.execute("SELECT 1 FROM sqlite_master WHERE name = 'sums'").fetchone():
+            tables.execute("CREATE TABLE entries (value)")
+            tables.execute("CREATE TABLE sums AS SELECT 0 AS total")
+    handle = await taken_up(app, guarded, guarded(1), "guarded")
+    head = await app.store.find_run("guarded")
+    if head is not None and head.status not in TERMINAL:
+        if not await asked_to_cancel(app):
+            with suppress(RipresaError):
+                await handle.cancel("now")
+        await handle.send(GO, 5, id="once")
+    result = await handle.result()
+    counts = [*await events_of(app, "guarded", EffectsLet, SignalReceived), await asked_to_cancel(app)]
+    rows = tables.execute("SELECT count(*), sum(value), total FROM entries, sums").fetchone()
+    tables.close()
+    return [result, *rows, *counts]
+
+
+def guards() -> dict[str, Any]:
+    return {"hooks": [once_more, one_more, never]}
+
+
 def moves() -> dict[str, Any]:
     return {"migrations": [Migration("moved", "1", "2")]}
 
@@ -467,5 +536,6 @@ EPISODES = {
     "suspended": Episode(suspended),
     "pruned": Episode(pruned),
     "entered": Episode(entered),
+    "asked": Episode(asked_about, guards),
 }
 """By name; what each gives stands in `test_episodes.py`."""

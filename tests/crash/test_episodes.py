@@ -1,7 +1,7 @@
 """Processes are killed while people and other runs do something to runs: it happens once, or not at all.
 
 Rollback, fork, migration, undo, updates, the outbox, reconciliation, merges at joins, suspended sessions, retention,
-rows of one's own.
+rows of one's own, hooks that are being asked.
 """
 
 import signal
@@ -23,6 +23,7 @@ EXPECTED: dict[str, list[Any]] = {
     "merged": [[1, 2, 3], 6, "xxx", 1],
     "suspended": [3, 3],
     "entered": [[3, 4, 5], 6, 6, 15],
+    "asked": [8, 1, 1, 1, 1, 1, 1],
     "pruned": [[10000, 10000], ["old", "older"], 2],
 }
 
