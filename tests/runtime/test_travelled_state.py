@@ -21,7 +21,7 @@ from ripresa import (
     step,
     workflow,
 )
-from ripresa.core.events import RunStarted, StateEdited, StepCompleted, StepReused
+from ripresa.core.events import RunStarted, StateEdited, StateOpened, StepCompleted, StepReused
 from ripresa.core.merge import Held, read
 from ripresa.core.values import text_of
 from ripresa.errors import RipresaError
@@ -210,6 +210,45 @@ async def test_branches_and_items_are_taken_over_with_what_they_wrote() -> None:
         await twin.result()
         assert done() == ["better"]
         assert (await fields_of(twin))["best"] == "a very long one"
+
+
+inner = chain(count).then(name).then(tell).with_state(Report)
+
+
+@workflow
+async def calls_inner(ctx: Context, text: str) -> str:
+    return await inner.named("inner")(text)
+
+
+def nested_graph() -> Any:
+    made = Graph("g", input=str)
+    return made.returns(made.add(inner.named("inner")(made.add(plain(made.input)).out)).out)
+
+
+@pytest.mark.parametrize(
+    ("flow", "place"),
+    [(chain(plain).then(inner.named("inner")), "count"), (nested_graph(), "inner/count"), (calls_inner, "inner/count")],
+    ids=["chain", "graph", "function"],
+)
+async def test_a_fork_holds_another_state_of_a_flow_within_from_a_place_there(flow: Any, place: str) -> None:
+    async with in_memory(Memory()) as app:
+        handle = await ended(app, flow("a b"))
+        journal = await app.engine.history(handle.id)
+        counted = next(each for each in journal if isinstance(each.event, StepCompleted) and "count" in each.event.path)
+        scope = next(each.event.path for each in journal if isinstance(each.event, StateOpened)).removesuffix("()")
+        done()
+        twin = await handle.fork(counted.seq, set={f"{scope}: state.words": 40})
+        assert await twin.result() == "40 words: a b"
+        assert done()[-2:] == ["name", "tell"]
+        edited = [each.event for each in await app.engine.history(twin.id) if isinstance(each.event, StateEdited)]
+        assert len(edited) == 1
+        for key, code in (("elsewhere: state.words", "no_state"), (f"{scope}: state.colour", "invalid_input")):
+            with pytest.raises(RipresaError) as caught:
+                await handle.fork(counted.seq, set={key: 1})
+            assert caught.value.code == code
+        with pytest.raises(RipresaError) as caught:
+            await handle.fork(set={f"{scope}: state.words": 1})  # it has ended where the run is now
+        assert caught.value.code == "no_state"
 
 
 @step(effect="pure")

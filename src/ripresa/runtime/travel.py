@@ -66,6 +66,9 @@ INPUT: Final = "input"
 STATE: Final = "state."
 """What stands before the name of a field of the run's own state."""
 
+WITHIN: Final = ": state."
+"""What stands between the path of a flow within the run and the name of a field of its state, as in a diff."""
+
 
 @dataclass(frozen=True, slots=True)
 class Back:
@@ -241,9 +244,10 @@ class Fork:
     """How a new run is made of another: from which place, and with what changed.
 
     `set` maps the path of a step, `input`, or `state.` and the name of a field to JSON text; without a place the state
-    begins with it, else it holds it from there on. `effects` says what becomes of steps that changed the world after
-    the place: `reuse` their results, do them `again`, or `refuse` to fork if there are any. With `fresh` nothing that
-    was recorded after the place is taken over.
+    begins with it, else it holds it from there on. That of a flow within the run, which must be under way at the
+    place, is named by its path before that: `inner: state.total`. `effects` says what becomes of steps that changed the
+    world after the place: `reuse` their results, do them `again`, or `refuse` to fork if there are any. With `fresh`
+    nothing that was recorded after the place is taken over.
     """
 
     at: int | str | None = None
@@ -320,13 +324,13 @@ class _Source:
                 op="fork",
                 where=missing[0],
                 hint=f"ripresa show {head.id} --steps lists them; `input` is the input of the run, `state.` and a name "
-                "a field of its state",
+                "a field of its state, `path: state.` and a name one of the state of a flow within",
             )
 
     @staticmethod
     def _is_own(path: str) -> bool:
         """Whether this stands for something of the run as a whole."""
-        return path == INPUT or path.startswith(STATE)
+        return path == INPUT or path.startswith(STATE) or WITHIN in path
 
     def _state_fields(self) -> tuple[Write, ...]:
         """What the fields of the run's own state are to hold. Raises `RipresaError(no_state)`, `InvalidValue`."""
@@ -340,21 +344,9 @@ class _Source:
                 code="no_state",
                 op="fork",
                 where=self.run,
-                hint="only the state of the run itself can be set, not that of a flow within",
+                hint="that of a flow within is set by its path, at a place within: `path: state.field`",
             )
-        kind: StateType[Any] = root.code
-        unknown = [name for name in given if name not in kind.fields]
-        if unknown:
-            raise InvalidValue(
-                f"{kind.name} has no field {', '.join(unknown)}; it has {', '.join(kind.fields)}",
-                code="invalid_input",
-                op="fork",
-                where=kind.name,
-            )
-        return tuple(
-            Write(name, SET, validated(text, kind.fields[name].kind, f"{kind.name}.{name}"))
-            for name, text in given.items()
-        )
+        return tuple(_write(root.code, name, text) for name, text in given.items())
 
     @property
     def _anew(self) -> bool:
@@ -441,10 +433,35 @@ class _Source:
         return started
 
     def edited(self, driver: Driver, now: int) -> list[Fact]:
-        """What the state is given at the place, if that is not the beginning."""
-        if self.wanted.at is None or not self._fields:
-            return []
-        return [StateEdited(now, "", tuple(kept(write, driver.keeper) for write in self._fields))]
+        """What states are given at the place, if that is not the beginning.
+
+        Raises `RipresaError(no_state)`, `InvalidValue`.
+        """
+        found: list[Fact] = []
+        if self.wanted.at is not None and self._fields:
+            found.append(StateEdited(now, "", tuple(kept(write, driver.keeper) for write in self._fields)))
+        for place, text in self.wanted.set.items():
+            path, within, name = place.rpartition(WITHIN)
+            if within:
+                scope = self._scope(driver, path)
+                kind: StateType[Any] = driver.state.frames[scope].node.code
+                found.append(StateEdited(now, scope, (kept(_write(kind, name, text), driver.keeper),)))
+        return found
+
+    def _scope(self, driver: Driver, path: str) -> str:
+        """The flow at this path that has a state and is under way at the place."""
+        scopes = {} if driver.state.shared is None else driver.state.shared.scopes
+        for scope in (path, f"{path}()"):
+            if scope in scopes:
+                return scope
+        there = [scope.removesuffix("()") for scope in scopes if scope]
+        raise RipresaError(
+            f"run {self.run!r} has no flow {path!r} with a state under way at event {self.cut}",
+            code="no_state",
+            op="fork",
+            where=path,
+            hint=f"there are: {', '.join(there)}" if there else "choose a place within that flow: --at",
+        )
 
     def reuse(self, generation: int) -> Reuse:
         """What the new run takes over. Raises `RipresaError(effects_undecided)`."""
@@ -479,3 +496,15 @@ class _Source:
 def validated(text: bytes, kind: Any, where: str) -> bytes:
     """JSON text as a value of an annotated type is written. Raises `InvalidValue`."""
     return encode(decode(text, kind), kind, where=where)
+
+
+def _write(kind: StateType[Any], name: str, text: bytes) -> Write:
+    """What a field of a state is to hold. Raises `InvalidValue`."""
+    if name not in kind.fields:
+        raise InvalidValue(
+            f"{kind.name} has no field {name}; it has {', '.join(kind.fields)}",
+            code="invalid_input",
+            op="fork",
+            where=kind.name,
+        )
+    return Write(name, SET, validated(text, kind.fields[name].kind, f"{kind.name}.{name}"))
