@@ -140,6 +140,7 @@ from ripresa.steps import (
     Response,
     Secret,
     ToRun,
+    Upload,
     WebhookEvent,
     a2a_agent,
     cli_agent,
@@ -723,6 +724,7 @@ async def ready_made(app: App) -> None:
     assert_type(await count(), Completed)
     assert_type(await parsed(Command(("a",), stdin="b")), list[int])
     assert_type(await fetched(Request({"id": "1"})), Response)
+    assert_type(await fetched(Request(form={"a": "b"}, files=(Upload.of("c", b"d"),))), Response)
     assert_type(item, HttpStep[Item])
     token = OIDC("https://id.example", client="a", secret=key, scopes=("b",))
     assert_type(openapi("https://a.example/api.json", "get", returns=Item, auth=token), OpenAPIStep[Item])

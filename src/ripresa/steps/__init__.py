@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .programs import Command, Completed, ProgramStep, ShellOptions, python, shell
     from .remote import A2aOptions, A2aStep, a2a_agent
     from .secret import Secret
+    from .uploads import Upload
     from .webhooks import Endpoint, send_webhook
 
 _PLACES = {
@@ -32,6 +33,7 @@ _PLACES = {
     "programs": ("Command", "Completed", "ProgramStep", "ShellOptions", "python", "shell"),
     "remote": ("A2aOptions", "A2aStep", "a2a_agent"),
     "secret": ("Secret",),
+    "uploads": ("Upload",),
     "webhooks": ("Endpoint", "send_webhook"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
@@ -66,6 +68,7 @@ __all__ = [
     "Secret",
     "ShellOptions",
     "ToRun",
+    "Upload",
     "WebhookEvent",
     "a2a_agent",
     "cli_agent",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast, overload
@@ -14,7 +16,7 @@ from typing_extensions import TypeVar, Unpack
 
 from ..authoring.call import Call
 from ..authoring.encoding import decode
-from ..authoring.options import bad_count, refuse
+from ..authoring.options import bad_count, bad_kind, refuse
 from ..authoring.step import Effect, Step
 from ..context import current
 from ..core.durations import Duration, seconds
@@ -26,6 +28,7 @@ from .oauth import OAuth2, token_of
 from .recipes import changed, kept
 from .secret import Secret, hide, is_line, line_of
 from .transport import shown
+from .uploads import Upload, opened
 from .waiting import asked_by
 
 if TYPE_CHECKING:
@@ -62,9 +65,9 @@ def _empty() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one call adds: values for the holes of the URL, query, headers, and a body (JSON, or text).
+    """What one call adds: values for the holes of the URL, query, headers, and a body (JSON, text, or a form).
 
-    `url` is for steps that have none of their own.
+    `url` is for steps that have none of their own. A `form` with `files` is sent as multipart/form-data.
     """
 
     path: dict[str, str] = field(default_factory=_empty)
@@ -73,6 +76,8 @@ class Request:
     json: Any = None
     body: str = ""
     url: str = ""
+    form: dict[str, str] = field(default_factory=_empty)
+    files: tuple[Upload, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ class HttpOptions(StepOptions, total=False):
     allow: Iterable[str]
     stand_ins: Mapping[str, str]
     ca: str
+    folder: str | os.PathLike[str]
     redirects: int
     max_size: int
     patience: Duration
@@ -160,7 +166,7 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
     answer for other origins, as in tests: `{"https://example.com": "http://127.0.0.1:80"}`. `ca` is a PEM file of the
     authorities whose certificates are trusted instead of the usual ones. `redirects` are followed for GET and HEAD,
     each checked, without the secrets where they lead elsewhere. `max_size` bounds an answer in bytes, `patience` the
-    waiting for a connection and for each piece.
+    waiting for a connection and for each piece. Files that a `Request` names are those in `folder`.
 
     Unless `effect` says something else, GET, HEAD and OPTIONS `read`, PUT and DELETE are `idempotent`, POST and PATCH
     `irreversible`, or `idempotent` where `idempotency` names the header that takes the step's key. Raises
@@ -213,6 +219,7 @@ class Spec:
     redirects: int
     max_size: int
     patience: float
+    folder: str
 
 
 def spec_of(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> Spec:
@@ -232,6 +239,7 @@ def spec_of(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> 
         own.get("redirects", 5),
         own.get("max_size", 10_485_760),
         seconds(own.get("patience", 30.0), "patience"),
+        str(own.get("folder", "")),
     )
 
 
@@ -253,6 +261,7 @@ def bad_options(method: object, url: str, pages: object, own: dict[str, Any]) ->
         bad_allow(own.get("allow", ())),
         bad_stand_ins(own.get("stand_ins", {})),
         transport.bad_ca(own.get("ca", "")),
+        bad_kind(own.get("folder", ""), "folder", (str, os.PathLike), "the path of a folder"),
     ]
 
 
@@ -290,27 +299,45 @@ async def called(spec: Spec, returns: Any, request: Request) -> Any:
     secrets: list[str] = []
     headers = _headers(spec, request, secrets)
     url = _url(spec, request)
-    found: list[Response] = []
-    bearer = Bearer(spec, secrets) if isinstance(spec.auth, OAuth2) else None
-    async with transport.client(spec.guard, spec.patience, spec.ca) as client:
-        sent = client.build_request(
-            spec.method,
-            _with_query(url, {**spec.query, **request.query}),
-            headers={"accept-encoding": "identity", **headers},
-            json=request.json if request.json is not None else None,
-            content=request.body or None,
-        )
-        while True:
-            answer = await _sent(spec, client, sent, secrets, bearer)
-            found.append(answer)
-            following = _next(spec, sent, answer) if spec.pages is not None else None
-            if following is None:
-                break
-            if spec.pages is not None and len(found) >= spec.pages.most:
-                raise StepError(f"there are more than {spec.pages.most} pages", code="too_large", retryable=False)
-            sent = client.build_request(spec.method, following, headers=sent.headers)
+    with ExitStack() as files:
+        async with transport.client(spec.guard, spec.patience, spec.ca) as client:
+            address = _with_query(url, {**spec.query, **request.query})
+            sent = _built(spec, client, address, headers, request, files)
+            found = await _pages(spec, client, sent, secrets)
     results = found if returns is Response else [_decoded(each, returns) for each in found]
     return results if spec.pages is not None else results[0]
+
+
+def _built(
+    spec: Spec, client: httpx2.AsyncClient, url: httpx2.URL, headers: dict[str, str], request: Request, files: ExitStack
+) -> httpx2.Request:
+    bodies = [request.json is not None, bool(request.body), bool(request.form or request.files)]
+    if sum(bodies) > 1:
+        raise InvalidValue("a request has one body: json, body, or form and files", op="http")
+    return client.build_request(
+        spec.method,
+        url,
+        headers={"accept-encoding": "identity", **headers},
+        json=request.json,
+        content=request.body or None,
+        data=request.form or None,
+        files=opened(request.files, spec.folder, files) or None,
+    )
+
+
+async def _pages(spec: Spec, client: httpx2.AsyncClient, sent: httpx2.Request, secrets: list[str]) -> list[Response]:
+    """The answer, or those of all pages."""
+    bearer = Bearer(spec, secrets) if isinstance(spec.auth, OAuth2) else None
+    found: list[Response] = []
+    while True:
+        answer = await _sent(spec, client, sent, secrets, bearer)
+        found.append(answer)
+        following = _next(spec, sent, answer) if spec.pages is not None else None
+        if following is None:
+            return found
+        if spec.pages is not None and len(found) >= spec.pages.most:
+            raise StepError(f"there are more than {spec.pages.most} pages", code="too_large", retryable=False)
+        sent = client.build_request(spec.method, following, headers=sent.headers)
 
 
 def credentials(

@@ -170,7 +170,7 @@ def _bounded(kind: str, options: Mapping[str, Any], more: str = "") -> None:
     """Refuses what only documents may say that are trusted: addresses that are inside, secrets and files of ours."""
     refuse(
         kind,
-        *(f"{name} is {_ONLY_TRUSTED}" for name in ("allow", "ca", "stand_ins") if name in options),
+        *(f"{name} is {_ONLY_TRUSTED}" for name in ("allow", "ca", "folder", "stand_ins") if name in options),
         f"secrets are {_ONLY_TRUSTED}" if has_credentials(options) else None,
         f"{more} is {_ONLY_TRUSTED}" if more else None,
         hint="add 'ripresa.steps.documents' to modules, or register a step of your own in the library",
