@@ -10,7 +10,7 @@ import pytest
 from ripresa import App, InvalidWorkflow, export_document, load_document
 from ripresa.testing.clock import ManualClock
 
-STATE = {
+STATE: dict[str, Any] = {
     "count": {"type": "integer", "start": 0, "by": "add"},
     "names": {"type": "list[string]", "start": [], "by": "append"},
     "last": {"type": "string", "conflicts": "last_write"},

@@ -371,7 +371,6 @@ def refused() -> list[tuple[Any, str]]:
         (chain(keyed.with_(name="x")), "stands at the top level of no module"),
         (chain(add_one.with_(effect="pure", cache=Cache(key=str))), "its cache has a key of its own"),
         (chain(hooked.with_(hooks=[])), "it lacks hooks that its declaration has"),
-        (chain(stream(counted).into(shout_all)), "it is a stream that stands under no name of its own"),
         (graph.returns((graph.input.title,)), "it makes an object or a tuple"),
         (compared(list[int], lambda given: given[-1] == 3), "its key is neither a text nor a number from 0"),
         (compared(int, lambda given: given & 3), "& of values that are not true or false"),

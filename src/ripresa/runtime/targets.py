@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from difflib import get_close_matches
 from functools import cache, lru_cache
+from inspect import isroutine
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -70,7 +71,10 @@ def find_object(target: str) -> tuple[Any, ModuleType, str, str]:
     """
     place, separator, name = target.rpartition(":")
     if not separator or not place or not name:
-        raise _unknown(target, "it names no object", "write file.py:name, package.module:name or a .yaml or .json file")
+        hint = "write file.py:name, package.module:name or a .yaml or .json file"
+        if target.endswith(".py") and Path(target).is_file():
+            hint = f"say which of its workflows: {target}:NAME"
+        raise _unknown(target, "it names no object", hint)
     module = _file(place, target) if place.endswith(".py") else _module(place, target)
     found: Any = module
     for part in name.split("."):
@@ -88,7 +92,9 @@ def _loaded(target: str) -> tuple[Runnable[..., Any], ModuleType | None]:
         return runnable_of(cast("Runnable[..., Any]", found)), module
     if found is None:
         raise _unknown(target, f"{place} has no {name!r}", _candidates(module, name))
-    raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", _candidates(module, name))
+    made = "put @step above it, or " if isroutine(found) else ""
+    hint = f"{made}{_candidates(module, name)}"
+    raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", hint)
 
 
 def find_target(target: str) -> Runnable[..., Any] | None:
@@ -121,10 +127,11 @@ def _file(place: str, target: str) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        error.add_note(
-            f"while {place} was imported to find {target!r}; what a script does belongs below "
-            'if __name__ == "__main__":'
-        )
+        if not isinstance(error, SyntaxError | ImportError):
+            error.add_note(
+                f"while {place} was imported to find {target!r}; what a script does belongs below "
+                'if __name__ == "__main__":'
+            )
         raise
     return module
 

@@ -20,6 +20,7 @@ from ..waits import approval, approved, wait_for
 from . import graphs
 from .flow import is_flow, passing
 from .source import is_object
+from .streams import stream_of
 
 if TYPE_CHECKING:
     from .load import Config, Loader
@@ -229,5 +230,6 @@ MAKERS: Final[dict[str, Make]] = {
     "approval": _approval,
     "approved": _approved,
     "subworkflow": _subworkflow,
+    "stream": stream_of,
 }
 """Those that stand anywhere; `set` and `first` are for graphs."""

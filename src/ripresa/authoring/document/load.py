@@ -93,7 +93,8 @@ class Loader:
         """The flow, None if something is wrong."""
         data = self.document.data
         if not is_object(data):
-            self.notes.add((), f"is {data!r}, must be an object with id and steps")
+            given = "is empty" if data is None else f"is {data!r}"
+            self.notes.add((), f"{given}, must be an object with id and steps")
             return None
         deep = too_deep(data)
         if deep is not None:

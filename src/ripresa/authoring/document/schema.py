@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .shapes import FIELD, KINDS, ROOT, STEP, Key
+from .shapes import FIELD, KINDS, ROOT, STAGES, STEP, Key
 
 Schema = dict[str, Any]
 
@@ -22,6 +22,7 @@ SORTS: Final[Mapping[str, Schema]] = {
     "steps": {"type": "array", "items": {"$ref": "#/$defs/link"}, "minItems": 1},
     "graph": {"type": "array", "items": {"$ref": "#/$defs/link"}},
     "cases": {"type": "array", "items": {"$ref": "#/$defs/case"}, "minItems": 1},
+    "stages": {"type": "array", "items": {"$ref": "#/$defs/stage"}, "minItems": 1},
     "condition": {"$ref": "#/$defs/condition"},
     "selector": {"anyOf": [{"$ref": "#/$defs/expression"}, {"$ref": "#/$defs/function"}]},
     "text": {"type": "string", "minLength": 1},
@@ -87,6 +88,7 @@ def schema() -> Schema:
                 "minProperties": 1,
                 "additionalProperties": {"anyOf": [SORTS["type"], _object(FIELD)]},
             },
+            "stage": {"anyOf": [_object(keys) for keys in STAGES.values()]},
             "made": {
                 "type": "object",
                 "properties": {"type": SORTS["target"], "config": _OBJECT},

@@ -28,6 +28,7 @@ SORTS: Final = {
     "steps": "a list of steps",
     "graph": "a list of steps",
     "cases": "a list of objects with kind and step",
+    "stages": "a list of objects such as {map: target} or {batch: 100}",
     "condition": "a ${{ expression }}, a condition as an object, {function: package.module:name}, true or false",
     "selector": "a ${{ expression }} or {function: package.module:name} that gives names",
     "text": "a text",
@@ -65,6 +66,53 @@ _PEOPLE: Final = {
     "timeout": Key("length", "how long an answer may take"),
     "expiry": Key("choice", "what it means that nobody answered in time", choices=("fail", "reject", "approve")),
 }
+
+SKIPPING: Final = ("fail", "skip")
+_ROOM: Final = {
+    "buffer": Key("count", "how many items wait before a stage"),
+    "overflow": Key(
+        "choice", "what happens to more of them", choices=("block", "drop_oldest", "drop_newest", "reject")
+    ),
+}
+_FAILS: Final = Key("choice", "what a failing item means", choices=SKIPPING)
+
+STAGES: Final[Mapping[str, Mapping[str, Key]]] = {
+    "map": {
+        "map": Key("step", "a function, step or flow that makes something of each item", required=True),
+        "concurrency": _MOST,
+        "on_error": _FAILS,
+        **_ROOM,
+    },
+    "filter": {
+        "filter": Key("target", "a function or step that says yes or no", required=True),
+        "on_error": _FAILS,
+        **_ROOM,
+    },
+    "flat_map": {
+        "flat_map": Key("target", "a function or step that gives several", required=True),
+        "on_error": _FAILS,
+        **_ROOM,
+    },
+    "batch": {
+        "batch": Key("count", "so many items as a list", required=True),
+        "within": Key("length", "how long one is open"),
+        **_ROOM,
+    },
+    "window": {
+        "window": Key("count", "the last so many items", required=True),
+        "every": Key("count", "after how many more"),
+        **_ROOM,
+    },
+    "time_window": {
+        "time_window": Key("length", "the items of so long a time", required=True),
+        "at": Key("target", "a function that gives the time of an item", required=True),
+        "every": Key("length", "how often one begins"),
+        "lateness": Key("length", "how long one is open after its end"),
+        "late": Key("choice", "what a late item means", choices=SKIPPING),
+        **_ROOM,
+    },
+}
+"""The stages of a stream, by the key that says which it is."""
 
 KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
     "call": {
@@ -158,6 +206,22 @@ KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
         **{name: key for name, key in _PEOPLE.items() if name != "form"},
     },
     "subworkflow": {"workflow": Key("target", "a durable function, or the file of a document", required=True)},
+    "stream": {
+        "source": Key("target", "the function that gives items", required=True),
+        "stages": Key("stages", "what is done to each item, one after another"),
+        "into": Key("step", "a function, step or flow that takes each item"),
+        "fold": Key("target", "a function that puts each item into a result"),
+        "start": Key("any", "the first result of a fold"),
+        "every": Key("count", "after how many items it is recorded how far it is"),
+        "durable": Key("flag", "whether it goes on in the middle"),
+        "on_error": Key("choice", "what a failing item means for the sink", choices=SKIPPING),
+        "dead_letters": Key("step", "what is given the items that were skipped"),
+        "retry": Key("retry", "how often the stream goes on by itself"),
+        **_ROOM,
+        "on_restart": Key("choice", "how a source without positions goes on", choices=("fail", "skip", "live")),
+        "at_most": Key("count", "the number of items after which it ends"),
+        "within": Key("length", "how long it may take items"),
+    },
     "set": {
         "field": Key("text", "a field of the state", required=True),
         "value": Key("any", "what is written, with expressions"),
@@ -286,7 +350,7 @@ def _is_kind(*kinds: type) -> Callable[[object], bool]:
 
 
 _FINE: Final[dict[str, Callable[[Any], bool]]] = {
-    **dict.fromkeys(("steps", "cases", "rules"), _is_list),
+    **dict.fromkeys(("steps", "cases", "rules", "stages"), _is_list),
     "graph": _is_kind(list),
     **dict.fromkeys(("text", "type", "target"), _is_text),
     **dict.fromkeys(("targets", "names"), _is_names),

@@ -36,6 +36,7 @@ from ...core.nodes.undo import Undo, Undoable
 from ...core.nodes.wait import Wait
 from ...core.retry import Retry
 from ...errors import RipresaError
+from ..expression import Constant
 from ..flow import Runnable
 from ..function import Taken
 from ..questions import ByType
@@ -47,7 +48,8 @@ from .recipe import Recipe
 from .source import is_object
 from .state import is_declared, state_data
 from .write_graph import graph_config, named_arguments
-from .write_values import asked, refused, selecting
+from .write_stream import stream_config
+from .write_values import asked, data_of, refused, selecting
 
 Data = dict[str, Any]
 
@@ -204,6 +206,23 @@ class Writer:
     def _type(self, kind: Any) -> Any:
         """A type of a config: plain data stands for itself."""
         return kind if is_object(kind) else self.type(kind)
+
+    def step(self, step: Step[..., Any]) -> Any:
+        """A step by itself: its target, or a call of it with its options."""
+        target, known = self._step(step)
+        options = {"id": step.name} if step.name != known.name else {}
+        options |= self._options(step, known)
+        if isinstance(target, str) and not options:
+            return target
+        return {"type": "call", "config": {"step": target}, "id": step.name, **options}
+
+    def retry(self, retry: Retry) -> Any:
+        """A retry policy."""
+        return retry_data(retry)
+
+    def value(self, value: Any) -> Any:
+        """A value that is there."""
+        return data_of(Constant(value))
 
     def _tool(self, step: Any) -> Any:
         if is_object(step):
@@ -397,7 +416,11 @@ def _subworkflow(writer: Writer, node: Subworkflow) -> Data:
 
 
 def _stream(writer: Writer, node: Stream) -> Data:
-    return writer.of("subworkflow", workflow=writer.places.stream(node))
+    try:
+        return writer.of("subworkflow", workflow=writer.places.stream(node))
+    except RipresaError:  # it stands under no name of its own
+        code: Any = node.code
+        return {"type": "stream", "config": stream_config(writer, code.step, node.name)}
 
 
 def _undoable(writer: Writer, node: Undoable) -> Data:
