@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -387,15 +386,9 @@ class App:
         )
 
     def _handle(self, run: str, runnable: Runnable[..., Any] | None) -> Handle[Any]:
-        from .client import Handle, Links
+        from .client import Handle
 
-        async def code() -> Runnable[..., Any]:
-            return runnable or self._code.of(await self._head(run))
-
-        def other(id: str) -> Handle[Any]:
-            return self._handle(id, runnable)
-
-        links: Links[Any] = Links(partial(self._take, run, runnable), code, other)
+        links = _Links(self, run, runnable)
         return Handle(self.engine, run, Any if runnable is None else runnable.output_type, links)
 
     @overload
@@ -536,6 +529,9 @@ class App:
             await self.engine.take(head, runnable, session=session)
         return runnable
 
+    async def _code_of(self, id: str) -> Runnable[..., Any]:
+        return self._code.of(await self._head(id))
+
     async def _head(self, id: str) -> RunHead:
         from .runtime.results import not_found
 
@@ -629,6 +625,26 @@ class App:
         from .selection import Selection, where_of
 
         return Selection(self, where_of(status, workflow, tag, created_after, created_before))
+
+
+class _Links:
+    """How the handle of a run reaches its app; see `client.Links`."""
+
+    __slots__ = ("_app", "_run", "_runnable")
+
+    def __init__(self, app: App, run: str, runnable: Runnable[..., Any] | None) -> None:
+        self._app = app
+        self._run = run
+        self._runnable = runnable
+
+    async def take(self) -> object:
+        return await self._app._take(self._run, self._runnable)  # pyright: ignore[reportPrivateUsage]
+
+    async def code(self) -> Runnable[..., Any]:
+        return self._runnable or await self._app._code_of(self._run)  # pyright: ignore[reportPrivateUsage]
+
+    def other(self, run: str) -> Handle[Any]:
+        return self._app._handle(run, self._runnable)  # pyright: ignore[reportPrivateUsage]
 
 
 def _settings(options: AppConfig, linger: Duration | None, near: Duration, **others: Any) -> Settings:

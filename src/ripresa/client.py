@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, get_args, overload
 
 from pydantic_core import to_json
 
@@ -75,23 +75,29 @@ class Checkpoint:
     undone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Links(Generic[R_co]):
-    """How a handle reaches what is above it: takes its run up, finds its code, makes a handle of another run of it."""
+class Links(Protocol):
+    """How a handle reaches what is above it."""
 
-    take: Callable[[], Awaitable[Any]]
-    code: Callable[[], Awaitable[Runnable[..., Any]]]
-    other: Callable[[str], Handle[R_co]]
+    async def take(self) -> object:
+        """Take its run up."""
+        ...
+
+    async def code(self) -> Runnable[..., Any]:
+        """Find its code."""
+        ...
+
+    def other(self, run: str) -> Handle[Any]:
+        """Make a handle of another run of that code."""
+        ...
 
 
 class Handle(Generic[R_co]):
     """A run: ask it, watch it, stop it. Handles are cheap; any number of them may be held of one run."""
 
-    def __init__(self, engine: Engine, run: str, output_type: Any, links: Links[R_co]) -> None:
+    def __init__(self, engine: Engine, run: str, output_type: Any, links: Links) -> None:
         self.id = run
         self._engine = engine
         self._output_type = output_type
-        self._take = links.take
         self._links = links
         self._last: Driver | None = engine.drivers.get(run)
 
@@ -355,7 +361,7 @@ class Handle(Generic[R_co]):
         verdict = "retry" if retry else "completed" if failed is None else "failed"
         async with self._seen() as driver:
             body, seq = answer_to(driver, path, verdict, completed if failed is None else failed, by), driver.state.seq
-        await self._engine.inbox.answer(self.id, "reconcile", to_json(body), take=self._take)
+        await self._engine.inbox.answer(self.id, "reconcile", to_json(body), take=self._links.take)
         await heard(self._engine, self.id, body, seq)
 
     @asynccontextmanager
@@ -383,7 +389,7 @@ class Handle(Generic[R_co]):
         if head.status == "paused":
             await self._request("continue", "", by)
         else:
-            await self._take()
+            await self._links.take()
 
     async def send(self, signal: Signal[T], value: T, /, *, id: str = "", by: str = "") -> bool:
         """Send the run a signal; recorded on return. False if it was sent one with the same `id` before.
@@ -392,7 +398,9 @@ class Handle(Generic[R_co]):
         recorded. Raises `InvalidValue` for a value of another type, `IllegalTransition` if the run has ended.
         """
         text = encode(value, signal.type, where=signal.name, code="invalid_input")
-        return await self._engine.inbox.signal(self.id, encode_signal(signal.name, text, id, by), id, take=self._take)
+        return await self._engine.inbox.signal(
+            self.id, encode_signal(signal.name, text, id, by), id, take=self._links.take
+        )
 
     async def update(
         self,
@@ -416,7 +424,7 @@ class Handle(Generic[R_co]):
         patience = None if timeout is None else seconds(timeout, "timeout")
         asking = exchange.Asking(self.id, update.name, text, id, by)
         try:
-            answer = await exchange.update(self._engine, asking, self._after, self._take, patience)
+            answer = await exchange.update(self._engine, asking, self._after, self._links.take, patience)
         except RipresaError as error:
             last = self._driver() or self._last
             if error.code == "update_unanswered" and last is not None and last.ended.done():
@@ -478,7 +486,7 @@ class Handle(Generic[R_co]):
         """
         asked = await approvals.find(self._engine, self.id, name)
         answer = Answer(by, roles, True, approvals.as_form(form), comment, digest)
-        return await approvals.cast(self._engine, asked, answer, self._take)
+        return await approvals.cast(self._engine, asked, answer, self._links.take)
 
     async def reject(
         self, name: str = "", *, by: str, form: object = None, comment: str = "", roles: Sequence[str] = ()
@@ -486,12 +494,12 @@ class Handle(Generic[R_co]):
         """Reject an approval; see `approve`."""
         asked = await approvals.find(self._engine, self.id, name)
         answer = Answer(by, roles, False, approvals.as_form(form), comment)
-        return await approvals.cast(self._engine, asked, answer, self._take)
+        return await approvals.cast(self._engine, asked, answer, self._links.take)
 
     async def delegate(self, name: str = "", *, by: str, to: str, roles: Sequence[str] = ()) -> bool:
         """Let `to` answer an approval instead of `by`; see `approve`."""
         asked = await approvals.find(self._engine, self.id, name)
-        return await approvals.delegate(self._engine, asked, Answer(by, roles), to, self._take)
+        return await approvals.delegate(self._engine, asked, Answer(by, roles), to, self._links.take)
 
     async def _request(self, kind: str, reason: str, by: str) -> None:
-        await self._engine.inbox.request(self.id, kind, reason=reason, by=by, take=self._take)
+        await self._engine.inbox.request(self.id, kind, reason=reason, by=by, take=self._links.take)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -115,20 +116,24 @@ class Config:
         layers = ((PRESETS.get(named, {}), f"preset {named}"), (found, place), (_environment(env), "environment"))
         return _built([*layers, (keywords, "keyword")])
 
-    @contextmanager
-    def in_force(self) -> Generator[None, None, None]:
+    def in_force(self) -> AbstractContextManager[None]:
         """Let what is written in here go by the features: a factory of one that is off raises `invalid_state`.
 
         `with config.in_force(): import flows`. It holds for the code in the block and the tasks that it starts, and
         for nobody else.
         """
-        with switching_off(frozenset(each.name for each in fields(Features) if not getattr(self.features, each.name))):
-            yield
+        off = _switched_off(self.features)
+        return switching_off(off) if off else nullcontext()
 
     def disabled(self) -> dict[str, str]:
         """The kinds of nodes that may not be used, each with the name of its feature."""
-        off = [each.name for each in fields(self.features) if not getattr(self.features, each.name)]
-        return {kind: name for name in off for kind in KINDS.get(name, ())}
+        return {kind: name for name in sorted(_switched_off(self.features)) for kind in KINDS.get(name, ())}
+
+
+@lru_cache(maxsize=16)
+def _switched_off(features: Features) -> frozenset[str]:
+    """The features that are off, by name."""
+    return frozenset(each.name for each in fields(features) if not getattr(features, each.name))
 
 
 PRESETS: Final[dict[str, Tree]] = {
@@ -335,7 +340,7 @@ def allowed(config: Config, runnable: Runnable[..., Any], in_session: bool) -> R
     """The usual settings of a run of this kind. Raises `RipresaError(invalid_state)` for what is switched off."""
     kind = _kind(runnable)
     features = config.features
-    if features != Features():
+    if _switched_off(features):
         disabled = config.disabled()
         used = {each["kind"] for each in describe(runnable.definition.root)}
         off = {disabled[each] for each in used if each in disabled}

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from ripresa import Context, RunFailed, chain, current, map_each, parallel, step, workflow
+from ripresa import Context, Handle, RunFailed, chain, current, map_each, parallel, step, workflow
 from ripresa.core.events import RunCompleted
 from ripresa.errors import RipresaError
 from ripresa.runtime.feed import Feed, StepBegan, StepProgressed, Watcher
@@ -195,6 +195,19 @@ async def test_notices_come_between_events_to_watchers_only() -> None:
     assert items[names.index("StepProgressed")] == StepProgressed(handle.id, "work", 1, 1, 10, "")
 
 
+class Unreachable:
+    """The links of a handle that needs none."""
+
+    async def take(self) -> NoReturn:
+        raise AssertionError
+
+    async def code(self) -> NoReturn:
+        raise AssertionError
+
+    def other(self, run: str) -> NoReturn:
+        raise AssertionError(run)
+
+
 async def test_asking_for_events_of_a_run_that_is_not_there_is_an_error() -> None:
     async with in_memory() as app:
         handle = await app.start(chain(add)(1))
@@ -203,12 +216,7 @@ async def test_asking_for_events_of_a_run_that_is_not_there_is_an_error() -> Non
             with pytest.raises(RipresaError) as caught:
                 await ask
             assert caught.value.code == "run_not_found"
-        from ripresa.client import Handle, Links
-
-        async def take() -> NoReturn:
-            raise AssertionError
-
-        ghost = Handle[Any](app.engine, "ghost", Any, Links(take, take, lambda _: ghost))
+        ghost = Handle[Any](app.engine, "ghost", Any, Unreachable())
         asked: tuple[Any, ...] = ghost.status(), ghost.cancel(), ghost.resume(), anext(ghost.events(after=5))
         for each in (*asked, ghost.result()):
             with pytest.raises(RipresaError) as caught:

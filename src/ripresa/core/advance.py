@@ -525,7 +525,7 @@ def _reopen(state: RunState, *, kept: bool) -> None:
     state.status = "running"
     state.kept = kept
     state.generation += 1
-    state.cleanup_failures = []
+    state.cleanup_failures = ()
     if state.allowed:
         _set_deadline(state)
     state.settled = False

@@ -419,7 +419,7 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
     state = RunState(definition)
     for name, value in zip(_STATE_FIELDS, plain, strict=True):
         setattr(state, name, value)
-    state.cleanup_failures = [failure_from(failure) for failure in failures]
+    state.cleanup_failures = tuple(map(failure_from, failures))
     for found in more:
         state.outcomes = {n: (how, _value(number, lines)) for n, (how, number) in found.get("outcomes", {}).items()}
         state.waiters = found.get("waiters", {})
@@ -429,7 +429,7 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         state.gates = _decode_gates(found.get("gates", ()), lines)
         state.refused = _decode_gates(found.get("refused", ()), lines)
         state.requests = {key: _read_fact(data, lines) for key, data in found.get("requests", ())}
-        state.granted = [_read_fact(data, lines) for data in found.get("granted", ())]
+        state.granted = tuple(_read_fact(data, lines) for data in found.get("granted", ()))
         _decode_ledger(state, found.get("ledger", (0,)), lines)
         state.parent, state.children = found.get("family", ("", {}))
     for path, parent, key, fields in frames:

@@ -29,7 +29,7 @@ class Definition:
         self.root = root
         self.version = version
         self.flows: dict[str, Node[Any]] = {}
-        self._kept: set[str] = set()
+        self._kept: frozenset[str] = frozenset()
 
     @cached_property
     def description(self) -> bytes:
@@ -54,7 +54,7 @@ class Definition:
     def for_run(self) -> Definition:
         """The same definition with room for the flows that one run's durable functions make."""
         twin = Definition.__new__(Definition)
-        twin.__dict__.update(self.__dict__, flows={}, _kept=set())
+        twin.__dict__.update(self.__dict__, watched=self.watched, flows={}, _kept=frozenset())
         return twin
 
     def flow(self, path: str, shape: str) -> Node[Any]:
@@ -77,7 +77,7 @@ class Definition:
 
     def keep(self, path: str) -> None:
         """What the flow at this path did may have to be undone: it is needed until the run ends."""
-        self._kept.add(path)
+        self._kept |= {path}
 
     def drop_flow(self, path: str) -> None:
         """The call of the flow at this path has ended."""

@@ -148,7 +148,7 @@ class ScopeFrame(Frame):
         ("shielded", "plain"),
         ("question", "plain"),
         ("about", "value"),
-        ("others", "failure list"),
+        ("others", "failures"),
         ("prefix", "plain"),
     )
 
@@ -159,5 +159,5 @@ class ScopeFrame(Frame):
         self.shielded = False
         self.question = ""
         self.about: Value = NULL
-        self.others: list[Failure] = []
+        self.others: tuple[Failure, ...] = ()
         self.prefix = f"{path}/" if path else ""

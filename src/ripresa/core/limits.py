@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ..errors import InvalidConfig
@@ -50,17 +51,22 @@ class Limits:
             raise InvalidConfig("; ".join(bad), op="Limits")
 
     def __bool__(self) -> bool:
-        return any(getattr(self, field.name) is not None for field in fields(self)[:-1])
+        return len(_given(self)) > 1
 
     @property
     def bounds(self) -> bool:
         """Whether there is a limit besides that of attempts at a time, for which nothing has to be counted."""
-        return any(getattr(self, each.name) is not None for each in fields(self)[:-2])
+        return any(name not in ("concurrency", "on_exceeded") for name in _given(self))
 
     def encode(self) -> str:
         """As JSON text; empty for no limits."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return json.dumps({name: value for name, value in found.items() if value is not None}) if self else ""
+        return json.dumps({name: getattr(self, name) for name in _given(self)}) if self else ""
+
+
+@lru_cache(maxsize=256)
+def _given(limits: Limits) -> tuple[str, ...]:
+    """The fields that say something, in order; the last is the policy, which there always is."""
+    return tuple(field.name for field in fields(limits) if getattr(limits, field.name) is not None)
 
 
 def _problems(limits: Limits) -> Any:

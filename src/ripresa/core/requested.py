@@ -88,7 +88,7 @@ def ask_again(run: RunState) -> None:
     """The run goes on after it had ended: ask about what waits still, but not about stopping what has stopped."""
     for key in [key for key, request in run.requests.items() if request.point in ("cancel", "rollback")]:
         del run.requests[key]
-    run.granted = [let for let in run.granted if not isinstance(let, CancelRequested)]
+    run.granted = tuple(let for let in run.granted if not isinstance(let, CancelRequested))
     run.commands.extend(map(Proceed, run.granted))
     for point in dict.fromkeys(request.point for request in run.requests.values()):
         _ask_next(run, point)
@@ -141,7 +141,7 @@ def _let(run: RunState, request: Requested, fact: Intercepted) -> None:
     let = as_fact(replace(request, at=run.at))
     if isinstance(let, CancelRequested) and run.status in ("cancelling", "undoing"):
         return  # it has been stopped meanwhile; kept, this would stop it when it is reopened
-    run.granted.append(let)
+    run.granted = (*run.granted, let)
     run.commands.append(Proceed(let))
 
 
@@ -157,5 +157,5 @@ def carried_out(run: RunState, fact: Any) -> None:
     """A request that was let through has happened."""
     for index, let in enumerate(run.granted):
         if type(let) is type(fact) and replace(let, at=fact.at) == fact:
-            del run.granted[index]
+            run.granted = (*run.granted[:index], *run.granted[index + 1 :])
             return

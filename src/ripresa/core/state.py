@@ -140,7 +140,7 @@ class RunState:
         self.undone = False
         self.settled = False
         self.ledger = Ledger()
-        self.cleanup_failures: list[Failure] = []
+        self.cleanup_failures: tuple[Failure, ...] = ()
         self.outcomes: dict[str, tuple[str, Value]] = {}
         self.frames: dict[str, Frame] = {}
         self.hooks: tuple[str, ...] = ()
@@ -149,7 +149,7 @@ class RunState:
         self.refused: dict[str, Gate] = {}
         self.requests: dict[str, Requested] = {}
         """What interceptors are asked about before it happens, in order; see `requested`."""
-        self.granted: list[Fact] = []
+        self.granted: tuple[Fact, ...] = ()
         """What they have let through and has not come yet."""
         self.root: ScopeFrame | None = None
         self.shared: Shared | None = None
@@ -158,7 +158,7 @@ class RunState:
         self.kept = False
         self.messages: dict[str, deque[Message]] = {}
         self.waiters: dict[str, list[str]] = {}
-        self.served: list[str] = []
+        self.served: tuple[str, ...] = ()
 
     def remember(self, path: str, status: str, value: Value = NULL) -> None:
         """Keep how a step ended, if a condition looks at it by its name or path."""
@@ -235,7 +235,7 @@ class RunState:
         """The frame waits for a message of this name, behind those that do already."""
         self.waiters.setdefault(name, []).append(frame.path)
         if name in self.messages:
-            self.served.append(name)
+            self.served = (*self.served, name)
 
     def waits_no_more(self, name: str, frame: Frame) -> None:
         """The frame gives up waiting."""
@@ -247,12 +247,13 @@ class RunState:
     def receive(self, name: str, message: Message) -> None:
         """Keep a message for the oldest frame that waits for it, now or later."""
         self.messages.setdefault(name, deque()).append(message)
-        self.served.append(name)
+        self.served = (*self.served, name)
 
     def serve(self) -> None:
         """Hand out messages that are there to the frames that wait for them (a frame that goes on may wait again)."""
         while self.served:
-            name = self.served.pop(0)
+            name, *rest = self.served
+            self.served = tuple(rest)
             while name in self.messages and name in self.waiters:
                 message = self.messages[name].popleft()
                 if not self.messages[name]:
@@ -309,7 +310,7 @@ class RunState:
             parent.node.on_failed(self, parent, frame.key, failure)  # type: ignore[attr-defined]
         else:
             if parent.phase == FAILING:
-                parent.others.append(failure)
+                parent.others = (*parent.others, failure)
             self.wind(parent)
 
     def give_up(self, root: Frame, failure: Failure) -> None:
@@ -344,7 +345,7 @@ class RunState:
         if parent is None:
             self.status = "cancelled"
             self._over()
-            self.consequences.append(RunCancelled(self.reason, tuple(self.cleanup_failures)))
+            self.consequences.append(RunCancelled(self.reason, self.cleanup_failures))
             return
         parent.active -= 1
         if parent.phase == OPEN or parent.shielded:
@@ -417,7 +418,7 @@ class RunState:
         else:
             failure = frame.failure
             assert failure is not None
-            others, frame.others = (*failure.others, *frame.others), []
+            others, frame.others = (*failure.others, *frame.others), ()
             self.fail(frame, replace(failure, others=others) if others else failure)
 
     # --- what happened is undone

@@ -178,8 +178,8 @@ class Driver:
         self.began: dict[Place, int] = {}
         self.streams: dict[str, Pump] = {}
         self._mail: list[Mail] = []
-        self._taken: list[int] = []
-        self.shared: list[Shared] = []
+        self._taken: tuple[int, ...] = ()
+        self.shared: tuple[Shared, ...] = ()
         self.written: dict[Place, Written] = {}
         """What attempts that have completed write to the store's database, until it is on its way."""
         self._woken: asyncio.Future[None] | None = None
@@ -405,7 +405,7 @@ class Driver:
         self._advance(fact, events, effects)
         self.head = self._new_head()
         if self.engine.announce is not None:
-            self.shared.extend(self.engine.announce(self.head, self.state.at, 1, events))
+            self.shared += tuple(self.engine.announce(self.head, self.state.at, 1, events))
         batch = self._first_batch(events)
         await self.engine.store.create(batch)
         hooks.follow(self)
@@ -421,7 +421,7 @@ class Driver:
 
     def heed(self, requests: Iterable[int]) -> None:
         """What these requests asked for happens with the next batch."""
-        self._taken.extend(requests)
+        self._taken += tuple(requests)
 
     def carry(self, fact: Fact, events: list[Event]) -> None:
         """Advance by a fact whose effects nobody performs here; what follows is added to the events."""
@@ -460,7 +460,7 @@ class Driver:
         self.engine.feed.publish(self.run, batch.seq, events)
 
     def _first_batch(self, events: list[Event]) -> Batch:
-        shared, self.shared = tuple(self.shared), []
+        shared, self.shared = self.shared, ()
         row = encode_events(events)
         return Batch(self.run, 1, len(events), row, self.keeper.take(), self.head, shared=shared)
 
@@ -468,9 +468,9 @@ class Driver:
         """What is to become durable together; the run's line in lists only if its status was another before."""
         row = encode_events(events)
         if self.budget is not None and self.head.session:
-            self.shared.extend(self.budget.settle(events))
+            self.shared += tuple(self.budget.settle(events))
         if self.engine.announce is not None:
-            self.shared.extend(self.engine.announce(self.head, self.state.at, first, events))
+            self.shared += tuple(self.engine.announce(self.head, self.state.at, first, events))
         asks, more = ASKED in self.state.waiters, self._taken or self.shared or self._moved
         if self.state.status == status and asks == self._asks and not more:
             return Batch(self.run, first, len(events), row, self.keeper.take() if self.keeper.blobs else ())
@@ -478,8 +478,8 @@ class Driver:
         if self.state.status != status or self._moved or asks != self._asks:
             self._asks = asks
             self.head = head = self._new_head()
-        taken, self._taken = tuple(self._taken), []
-        shared, self.shared = tuple(self.shared), []
+        taken, self._taken = self._taken, ()
+        shared, self.shared = self.shared, ()
         self._moved = False
         over = head is not None and head.status in TERMINAL
         return Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, over, shared)
@@ -488,7 +488,9 @@ class Driver:
         error = self.failure.code if self.failure is not None and self.state.status == "failed" else ""
         own = {ASKED: self._asks, GUARDED: bool(self.state.points) and is_guarded(self.state)}
         tags = (*(tag for tag in self.head.tags if tag not in own), *(tag for tag, is_so in own.items() if is_so))
-        return replace(self.head, status=self.state.status, updated_at=self.state.at, error=error, tags=tags)
+        was, run = self.head, self.state
+        place = was.id, was.workflow, was.version, run.status, was.target, was.created_at, run.at
+        return RunHead(*place, error, tags, was.session, was.wake_at)
 
     def _turn(self, mail: Sequence[Mail], waiting: list[asyncio.Future[None]]) -> tuple[list[Event], list[Command]]:
         """Advance by these facts and by the answers that they lead to."""
@@ -496,7 +498,7 @@ class Driver:
         effects: list[Command] = []
         for item in mail:
             if item.number:
-                self._taken.append(item.number)
+                self._taken += (item.number,)
             if item.done is not None:
                 waiting.append(item.done)
             fact, number, before = item.fact, self.state.seq + 1, len(events)
@@ -532,7 +534,7 @@ class Driver:
                 if may_come(self.state, ask.fact):
                     asked.extend(self._step(ask.fact, events, effects))
             elif isinstance(ask, Share):
-                self.shared.extend(shared_by(each, self.head, self.values) for each in ask.facts)
+                self.shared += tuple(shared_by(each, self.head, self.values) for each in ask.facts)
             elif isinstance(ask, Intercept):
                 self._feed(hooks.answers(self, ask, effects), events, effects, asked)
             elif awaits_answer(self.state, ask.path):
@@ -591,13 +593,13 @@ class Driver:
         if is_withheld(self.state, fact):
             return
         if written is not None:
-            self.shared.append(written)
+            self.shared += (written,)
         elif isinstance(fact, HooksSet):
             self._moved = True
         elif isinstance(fact, SessionEntered):
             self.head, self._moved = replace(self.head, session=fact.session), True
         else:
-            self.shared.append(shared_by(fact, self.head, self.values))
+            self.shared += (shared_by(fact, self.head, self.values),)
 
     def _conclude(self, events: list[Event]) -> None:
         """Keep how the run ended for whoever waits for it; a large result is stored by content."""
@@ -611,7 +613,7 @@ class Driver:
             elif isinstance(event, RunFailed):
                 self.failure = event.failure
         if self.state.parent or self.state.children:
-            self.shared.extend(family.conclude(self, events))
+            self.shared += tuple(family.conclude(self, events))
 
     def answer(self, ask: Ask) -> Fact:
         """Put a question to user code."""

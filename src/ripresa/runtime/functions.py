@@ -30,6 +30,8 @@ class Doubt(NamedTuple):
 class Functions:
     """The durable functions of one run, rebuilt when they are not there."""
 
+    __slots__ = ("_doubts", "_ended", "_found", "_keeper", "_state", "_values", "keeps_ended", "noted")
+
     def __init__(self, state: RunState, values: Values, keeper: Keeper) -> None:
         self._state = state
         self._values = values

@@ -21,6 +21,7 @@ class Values:
     """
 
     REMEMBERED = 8
+    __slots__ = ("_load", "_outcome", "_split")
 
     def __init__(self, load: Callable[[str], bytes], outcome: Callable[[str], Any] = lambda _: None) -> None:
         self._load = load
@@ -79,6 +80,8 @@ def split(text: bytes) -> list[Value]:
 
 class Keeper:
     """Takes large values out of what a run records; they are stored by content, once."""
+
+    __slots__ = ("blobs", "limit")
 
     def __init__(self, limit: int = LARGE) -> None:
         self.limit = limit

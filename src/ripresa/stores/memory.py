@@ -59,8 +59,23 @@ class _Run:
     owner: str
     epoch: int = 1
     next: int = 1
-    rows: list[Row] = field(default_factory=list[Row])
+    starts: list[int] = field(default_factory=list[int])
+    """The number of the first event of each row."""
+    rows: list[bytes] = field(default_factory=list[bytes])
     seen: set[str] = field(default_factory=set[str])
+
+    def add(self, batch: Batch) -> None:
+        """Keep the events of a batch."""
+        self.starts.append(batch.seq)
+        self.rows.append(batch.row)
+        self.next = batch.seq + batch.events
+
+    def after(self, seq: int) -> list[Row]:
+        """The rows with events after this one."""
+        first = max(0, bisect_right(self.starts, seq + 1) - 1)
+        ends = [*self.starts[first + 1 :], self.next]
+        found = zip(self.starts[first:], ends, self.rows[first:], strict=True)
+        return [Row(start, end - start, data) for start, end, data in found if end > seq + 1]
 
 
 class Memory:
@@ -138,8 +153,7 @@ class MemoryStore:
             await self.release(batch.run)
 
     def _keep(self, run: _Run, batch: Batch) -> None:
-        run.rows.append(Row(batch.seq, batch.events, batch.row))
-        run.next = batch.seq + batch.events
+        run.add(batch)
         self.memory.writes += 1
         if batch.blobs or batch.taken or batch.shared or batch.head is not None:
             self._keep_beside(run, batch)
@@ -160,9 +174,7 @@ class MemoryStore:
     async def read(self, run: str, after: int = 0, limit: int = 0) -> Sequence[Row]:
         """See `Journal.read`."""
         self._ensure_open("read")
-        rows = self.memory.runs[run].rows if run in self.memory.runs else []
-        start = max(0, bisect_right(rows, after + 1, key=lambda row: row.seq) - 1)
-        return about([row for row in rows[start:] if row.seq + row.events > after + 1], limit)
+        return about(self.memory.runs[run].after(after) if run in self.memory.runs else [], limit)
 
     def blob(self, digest: str) -> bytes:
         """See `Journal.blob`."""
@@ -460,7 +472,7 @@ class MemoryStore:
         """See `Graveyard.sweep`."""
         self._ensure_open("sweep")
         memory = self.memory
-        texts: list[bytes | str] = [row.data for run in memory.runs.values() for row in run.rows]
+        texts: list[bytes | str] = [row for run in memory.runs.values() for row in run.rows]
         texts += [request.body for request in memory.inbox.values()]
         texts += [head.content for head in memory.artifacts]
         texts += [shelved.value for shelf in memory.shelves.values() for shelved in shelf.values()]

@@ -84,5 +84,5 @@ class Cleanup(Scope[CleanupFrame]):
             run.spawn(frame, handler, f"cleanup:{handler.name}", key, frame.input)
             return
         run.consequences.append(CleanupEnded(frame.path, tuple(frame.failures)))
-        run.cleanup_failures.extend(frame.failures)
+        run.cleanup_failures = (*run.cleanup_failures, *frame.failures)
         run.close(frame)

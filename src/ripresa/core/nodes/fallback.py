@@ -69,7 +69,7 @@ class Fallback(Scope[ScopeFrame]):
         self._take(run, frame, gate.number, following, gate.failure)
 
     def _take(self, run: RunState, frame: ScopeFrame, key: int, following: int, failure: Failure) -> None:
-        frame.others.append(failure)
+        frame.others = (*frame.others, failure)
         run.drop(frame, key)
         choice = self.choices[following]
         expected = choice.expected() if run.core > 2 else 0

@@ -211,7 +211,7 @@ class Graph(Scope[GraphFrame]):
         if not self.keep_going:
             run.abort(frame, failure)
             return
-        frame.others.append(failure)
+        frame.others = (*frame.others, failure)
         self._go(run, frame)
 
     def answered(self, run: RunState, frame: GraphFrame, question: str, answer: Value) -> None:
@@ -220,7 +220,7 @@ class Graph(Scope[GraphFrame]):
 
     @override
     def reopen(self, run: RunState, frame: GraphFrame) -> None:
-        frame.others = []
+        frame.others = ()
         if frame.question == MERGE:
             frame.question = ""
         elif frame.question:
@@ -319,7 +319,8 @@ class Graph(Scope[GraphFrame]):
 
     def _end(self, run: RunState, frame: GraphFrame) -> None:
         if frame.others:
-            first, *frame.others = frame.others
+            first, *others = frame.others
+            frame.others = tuple(others)
             run.abort(frame, first)
             return
         conflict = None if run.shared is None else self._conflict(run.shared, frame)

@@ -226,7 +226,7 @@ class FanOut(Scope[FanOutFrame]):
         if frame.failures and self.join.on_error == "fail_slow":
             first, *others = frame.failures
             frame.failures = []
-            frame.others = others
+            frame.others = tuple(others)
             run.abort(frame, first)
             return
         conflict = None if run.shared is None else run.shared.conflict(frame)
