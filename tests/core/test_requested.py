@@ -56,7 +56,7 @@ def test_requests_at_one_point_are_asked_about_one_after_another() -> None:
     play.let()
     assert [event.name for event in of(play, CheckpointNamed)] == ["there"]
     play.hook(second, "skip")
-    assert (play.state.requests, play.state.granted, len(of(play, SignalReceived))) == ({}, [], 1)
+    assert (play.state.requests, play.state.granted, len(of(play, SignalReceived))) == ({}, (), 1)
     play.check_replay()
 
 
@@ -66,7 +66,7 @@ def test_what_was_let_through_is_told_apart_from_what_else_comes() -> None:
     play.signal("s", b"null", id="2")
     assert [let.id for let in play.state.granted] == ["1"]  # type: ignore[union-attr]
     play.let()
-    assert play.state.granted == []
+    assert play.state.granted == ()
 
 
 def test_a_critical_failure_refuses_everything_but_a_cancellation() -> None:
@@ -206,7 +206,7 @@ def test_a_cancellation_that_cannot_come_any_more_is_not_kept_for_a_reopened_run
     other = ask(play, "signal", "s")
     play.hook(other, "cancel", detail="by a hook")
     play.hook(late)
-    assert (play.status, play.state.granted) == ("cancelling", [])
+    assert (play.status, play.state.granted) == ("cancelling", ())
     play.check_replay()
 
 

@@ -424,9 +424,10 @@ def attempt(running: Running, *, afresh: bool = False) -> Awaitable[Fact]:
     if options.cache is not None and not afresh:
         return _cached(running, options.cache)
     child = driver.engine.processes.slot if options.executor == "process" else None
-    if child is None and options.pool is None and not driver.engine.slots.needed(driver.slot, options.concurrency):
-        return _run(running)
-    return _admitted(running, child)
+    limited = driver.budget is not None or driver.engine.slots.needed(driver.slot, options.concurrency)
+    if limited or child is not None or options.pool is not None or options.effect == "irreversible":
+        return _admitted(running, child)
+    return _run(running)
 
 
 async def _never(running: Running) -> Fact:
@@ -435,7 +436,7 @@ async def _never(running: Running) -> Fact:
 
 
 async def _admitted(running: Running, child: asyncio.Semaphore | None) -> Fact:
-    """Run an attempt when it has its slots, and a child process if it needs one."""
+    """Run an attempt that has to wait for something first: its slots, a child process, its budget, the journal."""
     driver, options = running.driver, running.bound.step.options
     try:
         async with driver.engine.slots.take(driver.slot, options.name, options.concurrency, child):
