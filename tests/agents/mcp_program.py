@@ -15,6 +15,7 @@ TOOLS = {
     "die": "ends the program",
     "stay": "never answers",
     "change": "one more tool",
+    "tell": "the value of a variable",
     "bad": "answers what is no JSON",
     "misfit": "answers what does not fit",
     "long": "answers with too long a line",
@@ -26,7 +27,9 @@ def say(message: dict[str, Any]) -> None:
 
 
 def listed() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
+    found: list[dict[str, Any]] = [
+        {"name": name, "description": os.environ.get("KEY", ""), "inputSchema": {"type": "object"}} for name in TOOLS
+    ]
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     return [{**each, "outputSchema": schema} if each["name"] == "misfit" else each for each in found]
 
@@ -47,6 +50,10 @@ def called(name: str, arguments: dict[str, Any]) -> dict[str, Any] | str:
         case "change":
             TOOLS["more"] = "new"
             say({"method": "notifications/tools/list_changed"})
+        case "tell":
+            found = os.environ[arguments["name"]]
+            texts = [{"type": "text", "text": f"it is {found}"}]
+            return {"content": texts, "structuredContent": {found: [found, 1, None]}, "isError": "fail" in arguments}
         case "bad":
             print("this is no JSON", flush=True)
         case "misfit":

@@ -339,6 +339,11 @@ async def test_a_program_is_a_server(notes: Path, monkeypatch: pytest.MonkeyPatc
         assert await asyncio.gather(*(server.call("read", {"path": str(n)}) for n in range(3))) == [
             f"text of {n}" for n in range(3)
         ]
+        assert await server.call("tell", {"name": "KEY"}) == {"***": ["***", 1, None]}
+        with pytest.raises(ToolFailed) as failed:
+            await server.call("tell", {"name": "KEY", "fail": True})
+        assert "s3cret" not in str(vars(failed.value))
+        assert {each.description for each in await server.listed()} == {"***"}
         with pytest.raises(StepError) as caught:
             await server.call("die", {"text": "s3cret-token"})
         assert (caught.value.code, caught.value.unknown) == ("tool_unavailable", True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -32,7 +32,7 @@ from ..steps.guard import Guard as AddressGuard
 from ..steps.guard import Rule, bad_allow, bad_url, rule_of
 from ..steps.making import StepOptions, made, own_name, within
 from ..steps.mcp_line import Address, Line, Lines
-from ..steps.mcp_results import as_told, failure_of, is_closed, is_session_gone, refusal_of, value_of
+from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, is_session_gone, refusal_of, value_of
 from ..steps.programs import bad_argv, bad_variables
 from ..steps.secret import Secret
 from .tools import LONGEST_NAME, Guard, Sandbox, Tool, tool_from, tools_changed
@@ -286,8 +286,10 @@ class McpServer:
         except (RuntimeError, ValueError) as error:  # what the client says of results that do not fit the schema
             message = line.hidden(f"what {tool} of {self.name} gave does not fit: {error}")
             raise InvalidValue(message, code="invalid_output") from None
+        if line.has_secrets:
+            result = cleaned(result, line.hidden)
         if result.is_error:
-            raise self._hidden(line, failure_of(result, self.name, tool))
+            raise failure_of(result, self.name, tool)
         return result
 
     def _hidden(self, line: Line, error: StepError) -> StepError:
@@ -359,7 +361,7 @@ async def _offered(line: Line) -> dict[str, ListedTool]:
         cursor: str | None = None
         for _ in range(PAGES):
             page = await client.list_tools(cursor=cursor)
-            found |= {each.name: _listed(each) for each in page.tools}
+            found |= {each.name: _listed(each, line.hidden) for each in page.tools}
             cursor = page.next_cursor
             if cursor is None:
                 return found
@@ -375,12 +377,12 @@ async def _offered(line: Line) -> dict[str, ListedTool]:
     return known
 
 
-def _listed(tool: Any) -> ListedTool:
+def _listed(tool: Any, hidden: Callable[[str], str]) -> ListedTool:
     hints = tool.annotations
     said = () if hints is None else (
         hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint, hints.open_world_hint,
     )  # fmt: skip
-    return ListedTool(tool.name, tool.description or "", tool.input_schema, tool.output_schema, *said)
+    return ListedTool(tool.name, hidden(tool.description or ""), tool.input_schema, tool.output_schema, *said)
 
 
 def _named(name: str) -> str:

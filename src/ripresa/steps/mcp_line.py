@@ -166,6 +166,11 @@ class Line:
         if not self._task.cancelled():
             self._task.exception()  # whatever it is, it was raised already, or nobody needs it
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether the server was given any."""
+        return bool(self._secrets)
+
     def hidden(self, text: str) -> str:
         """A text without the secrets that the server was given."""
         return hide(text, self._secrets)

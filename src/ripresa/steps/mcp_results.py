@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import StepError, ToolFailed
 
@@ -29,6 +30,24 @@ def value_of(result: CallToolResult) -> Any:
     if all(part["type"] == "text" for part in parts):
         return "\n".join(part["text"] for part in parts)
     return parts
+
+
+def without(value: Any, hidden: Callable[[str], str]) -> Any:
+    """A JSON value whose texts are told as `hidden` says."""
+    if isinstance(value, str):
+        return hidden(value)
+    if isinstance(value, list):
+        parts: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return [without(each, hidden) for each in parts]
+    if isinstance(value, dict):
+        return {hidden(name): without(each, hidden) for name, each in cast("dict[str, Any]", value).items()}
+    return value
+
+
+def cleaned(result: CallToolResult, hidden: Callable[[str], str]) -> CallToolResult:
+    """The same result, with texts as `hidden` tells them."""
+    plain = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return type(result).model_validate(without(plain, hidden))
 
 
 def _part(block: Any) -> dict[str, Any]:
