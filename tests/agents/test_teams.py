@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic_ai
 import pytest
+from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.models.function import FunctionModel
 
 from ripresa import (
     Agent,
@@ -16,6 +19,7 @@ from ripresa import (
     RunFailed,
     Said,
     StepContext,
+    agent,
     chain,
     debate,
     fallback,
@@ -116,6 +120,28 @@ async def test_a_team_has_limits_like_any_workflow_and_a_worker_may_fail() -> No
         with pytest.raises(RunFailed) as caught:
             await app.run(team.with_limits(Limits(tokens=20))("?"))
     assert caught.value.failure.code == "limit_exceeded"
+
+
+async def test_a_lead_may_answer_with_a_list() -> None:
+    lists = Agent("lists", input=str, output=list[str])
+    model = FakeModel(hand("count", "a"), final(["count", "a", "b"]))
+    async with App("memory:", models={"default": model}) as app:
+        assert await app.run(supervisor(lists, count)("?")) == ["count", "a", "b"]
+
+
+async def test_an_agent_of_another_framework_is_a_member() -> None:
+    foreign: Any = pydantic_ai.Agent(
+        FunctionModel(lambda messages, info: ModelResponse([TextPart("found")])), name="foreign"
+    )
+    speaks = agent(foreign, input=Meeting[str], prompt=lambda meeting: meeting.text, name="speaks")
+    model = FakeModel(hand("foreign", "look"), final("done"))
+    boss = Agent("boss", input=str, output=str)
+    async with App("memory:", models={"default": model}) as app:
+        handle = await app.start(supervisor(boss, foreign)("?"))
+        assert await handle.result() == "done"
+        assert "foreign reply boss" in await exchanges(handle)
+        meeting = await app.run(group_chat(parrot, speaks, at_most=2, name="chat")("tides"))
+    assert meeting.text == "tides\n\nparrot to chat: tides\n\nspeaks to chat: found"
 
 
 async def test_a_lead_that_does_not_come_to_an_end_fails_the_team() -> None:

@@ -21,6 +21,7 @@ from ..authoring.flow import Runnable, as_links
 from ..authoring.options import refuse
 from ..authoring.routing import Handoff
 from ..authoring.step import Step
+from ..foreign import family_of
 from ..steps.conversation import Message
 from ..steps.forms import Form
 from .agent import Agent, AgentLike, agent, as_text
@@ -49,9 +50,40 @@ class Meeting(Generic[A]):
     topic: A
     said: tuple[Said, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """All of it, for prompts: the topic, and a paragraph for each thing that was said."""
+        return "\n\n".join([as_text(self.topic), *map(_line, self.said)])
+
     def says(self, by: str, to: str, content: object) -> Meeting[A]:
         """The meeting after one more thing was said."""
         return replace(self, said=(*self.said, Said(by, to, as_text(content))))
+
+
+def _line(said: Said) -> str:
+    return f"{said.by} to {said.to}: {said.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Generic[A]):
+    """What an agent decided: a task for somebody, or its answer, where it names nobody."""
+
+    to: str = ""
+    task: str = ""
+    reason: str = ""
+    answer: A | None = None
+
+
+def decision(found: Any) -> Any:
+    """What a member decided: a `Handoff`, or its answer."""
+    if not is_decided(found):
+        return found
+    return Handoff(found.to, found.task, found.reason) if found.to else found.answer
+
+
+def is_decided(found: object) -> TypeIs[Decided[Any]]:
+    """Whether an agent decided this."""
+    return isinstance(found, Decided)
 
 
 # --- the members
@@ -89,9 +121,10 @@ def is_handoff(found: object) -> TypeIs[Handoff[Any]]:
 
 
 def _as_link(found: Any) -> Any:
-    if isinstance(found, Step | Runnable) or not callable(getattr(found, "run", None)):
+    if isinstance(found, Step | Runnable):
         return cast("Any", found)
-    return agent(cast("AgentLike[Any, Any]", found))
+    is_other = family_of(found) is not None or callable(getattr(found, "run", None))
+    return agent(cast("AgentLike[Any, Any]", found)) if is_other else found
 
 
 def _about(link: Any) -> str:
@@ -149,7 +182,7 @@ def messages_for(name: str, meeting: Meeting[Any]) -> Iterable[Message]:
             yield Message("model", f"(to {said.to}) {said.text}")
             heard = []
         else:
-            heard.append(f"{said.by} to {said.to}: {said.text}")
+            heard.append(_line(said))
     yield Message("user", "\n\n".join(heard) or GO_ON)
 
 
@@ -162,7 +195,7 @@ def speaking(member: Member, to: str, kind: str) -> Any:
 
 
 def deciding(member: Member, others: Mapping[str, str], say: str, told: Callable[[Any], Iterable[Told]]) -> Any:
-    """A member as a link that is given a meeting, and gives its answer or a `Handoff` to one of the others.
+    """A member as a link that is given a meeting, and gives its answer or names one of the others: see `decision`.
 
     An agent is asked for one of both, and told who there is.
     """
@@ -174,7 +207,8 @@ def deciding(member: Member, others: Mapping[str, str], say: str, told: Callable
         form = Form(union((choice, link.output)))
 
         def read(found: Any) -> Any:
-            return Handoff(found.to, found.task, found.reason) if isinstance(found, choice) else found
+            handed = isinstance(found, choice)
+            return Decided(found.to, found.task, found.reason) if handed else Decided(answer=found)
 
-        link = attending(link, union((Handoff[str], link.output)), form, f"{say}\n{listed}", read)
+        link = attending(link, Decided[link.output], form, f"{say}\n{listed}", read)
     return telling(link, member.name, told)

@@ -15,7 +15,7 @@ from ..authoring.routing import Handoff
 from ..context import Context
 from ..errors import RipresaError
 from .agent import Agent, AgentLike
-from .meeting import Meeting, deciding, is_handoff, members, output_of, speaking, topic_of
+from .meeting import Meeting, deciding, decision, is_handoff, members, output_of, speaking, topic_of
 from .telling import Told, telling
 
 A = TypeVar("A")
@@ -55,7 +55,7 @@ def supervisor(
     async def run(ctx: Context, topic: Any) -> Any:
         meeting = Meeting(topic)
         for left in reversed(range(at_most + 1)):
-            found = await led(meeting)
+            found = decision(await led(meeting))
             if not is_handoff(found):
                 return found
             worker = _known(found.to, working, name)
@@ -95,7 +95,7 @@ def handoff(
     async def run(ctx: Context, topic: Any) -> Any:
         meeting, active = Meeting(topic), team[0].name
         for _ in range(at_most):
-            found = await turns[active](meeting)
+            found = decision(await turns[active](meeting))
             if not is_handoff(found):
                 return found
             _known(found.to, turns, name)
@@ -161,7 +161,7 @@ def group_chat(
     async def be_led(ctx: Context, topic: Any) -> Any:
         meeting = Meeting(topic)
         for left in reversed(range(at_most + 1)):
-            given = await led(meeting)
+            given = decision(await led(meeting))
             if not is_handoff(given):
                 return given
             speaker = _known(given.to, speak, name)
@@ -215,7 +215,8 @@ def _sends(to: str, kind: str) -> Callable[[Any], Iterable[Told]]:
 def _decided(team: str, kind: str) -> Callable[[Any], Iterable[Told]]:
     """What a decision tells: a task to whom it goes, an answer to the team."""
 
-    def told(found: Any) -> Iterable[Told]:
+    def told(result: Any) -> Iterable[Told]:
+        found = decision(result)
         if is_handoff(found):
             return ((found.to, kind, found.value),)
         return ((team, "reply", found),)
