@@ -151,7 +151,12 @@ def test_an_example_runs_by_the_command_line(target: str, terminal: Terminal) ->
 
 def test_no_example_is_left_out() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == {*SCRIPTS, *MODELS, "survey.py", "document_steps.py"}
-    assert {path.name for path in EXAMPLES.glob("*.yaml")} == {"ask.yaml", "tides.yaml", "triage.yaml"}
+    assert {path.name for path in EXAMPLES.glob("*.yaml")} == {
+        "ask.yaml",
+        "order.owf.yaml",
+        "tides.yaml",
+        "triage.yaml",
+    }
 
 
 # --- documents
@@ -162,6 +167,15 @@ def test_the_tides_are_run_from_a_document(terminal: Terminal) -> None:
     told = terminal("run", f"{EXAMPLES}/tides.yaml", "--input", given, "--json")
     assert told.json["output"] == {"line": "HIGH TIDE: OBAN, BREST", "highest": 3.9}
     assert terminal.here("check", f"{EXAMPLES}/ask.yaml").code == 0
+
+
+def test_the_order_is_run_from_a_document_of_the_open_workflow_specification(terminal: Terminal) -> None:
+    given = '{"items": [{"name": "lamp", "price": 30}, {"name": "rope", "price": %d}]}'
+    told = terminal.here("run", f"{EXAMPLES}/order.owf.yaml", "--input", given % 12, "--json")
+    assert told.json["output"] == {"accepted": "lamp, rope for 42"}
+    refused = terminal.here("run", f"{EXAMPLES}/order.owf.yaml", "--input", given % 80)
+    assert refused.code == 1
+    assert '"title": "110 is too much"' in refused.err
 
 
 def test_the_triage_is_approved_and_taken_up(terminal: Terminal) -> None:

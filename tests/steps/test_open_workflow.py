@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from ripresa.authoring.owf.problems import ROOT, problem_of
 from ripresa.ports import Outgoing
 from ripresa.steps import open_workflow
 from ripresa.steps.open_workflow import secret_of_environment
+from ripresa.steps.protos import services_in
 from tests.authoring.owf import HEAD, data_of, load, problem, run
 from tests.steps.service import Answer, Asked, Service, service
 
@@ -57,6 +59,10 @@ def answer(asked: Asked) -> Answer:
             return Answer(200, "words", {"content-type": "text/plain"})
         case _, "/bytes":
             return Answer(200, b"\xff\x00", {"content-type": "image/png"})
+        case _, "/broken":
+            return Answer(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort")
+        case _, "/slow":
+            return Answer(silent=True)
         case _, "/liar":
             return Answer(200, "no json", JSON)
         case _, "/nothing":
@@ -170,6 +176,21 @@ def test_a_status_that_means_failure_is_a_fault_of_communication() -> None:
     assert found["detail"] == "GET https://pets.org/pet/9 was answered with status 404: no such pet"
     assert called(get("/odd"))[0]["title"] == "Status 599"
     assert called(get("/liar"))[0]["detail"].startswith("the answer says that it is JSON")
+
+
+def test_what_nobody_knows_of_a_call_is_a_fault_too() -> None:
+    text = "- a: {call: http, with: {method: post, endpoint: 'https://pets.org/broken'}}"
+    assert called(text)[0]["type"] == f"{ROOT}communication"
+    text = "- a: {timeout: {after: {milliseconds: 30}}, call: http, with: {method: post, endpoint: 'https://pets.org/slow'}}"
+    assert (called(text)[0]["type"], called(text)[0]["status"]) == (f"{ROOT}timeout", 408)
+
+
+def test_a_work_that_is_late_by_itself_is_not_late_here() -> None:
+    async def late() -> None:
+        raise TimeoutError("by itself")
+
+    with pytest.raises(TimeoutError, match="by itself"):
+        asyncio.run(open_workflow.within(60, late()))
 
 
 def test_being_led_elsewhere_is_a_fault_unless_it_is_allowed() -> None:
@@ -291,6 +312,60 @@ def test_what_is_wrong_with_an_operation_is_a_fault() -> None:
     assert called(OPENAPI % "getPet, parameters: {id: 9}")[0]["status"] == 404
     assert called(OPENAPI % "getPet, parameters: {id: x}")[0]["type"] == f"{ROOT}validation"
     assert called(OPENAPI % "nobody")[0]["type"] == f"{ROOT}configuration"
+
+
+# --- gRPC
+
+PROTO = """
+syntax = "proto3";
+package greet;
+service Greeter { rpc Hello (Asked) returns (Told); }
+message Asked { string name = 1; }
+message Told { string text = 1; }
+"""
+GRPC = """
+- a:
+    call: grpc
+    with:
+      proto: {endpoint: %s}
+      service: {name: greet.Greeter, host: 127.0.0.1, port: %d}
+      method: Hello
+      arguments: {name: "${ .name }"}
+"""
+
+
+async def greeting(proto: Path, place: str, modules: list[str] | None = None) -> Any:
+    """What a document leaves, or faults with, that calls a greeter on the loopback interface."""
+    library: Any = import_module("grpc")
+    method = services_in(str(proto), ()).method("greet.Greeter/Hello")
+
+    async def hello(asked: Any, context: Any) -> Any:
+        return method.gives(text=f"Hello, {asked.name}!")
+
+    handler = library.unary_unary_rpc_method_handler(
+        hello, request_deserializer=method.takes.FromString, response_serializer=method.gives.SerializeToString
+    )
+    server = library.aio.server()
+    server.add_generic_rpc_handlers((library.method_handlers_generic_handler("greet.Greeter", {"Hello": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    file = proto.parent / "greet.owf.json"
+    file.write_text(json.dumps(data_of(GRPC % (place, port))))
+    try:
+        async with App("memory:") as app:
+            flow = load_document(file, surroundings=Surroundings(allow=[f"127.0.0.1:{port}"]), modules=modules)
+            outcome = await (await app.start(flow({"name": "Ann"}))).outcome()
+            return outcome.value or problem_of(getattr(outcome.error, "failure"))  # noqa: B009
+    finally:
+        await server.stop(None)
+
+
+def test_a_method_of_a_grpc_service_is_called(tmp_path: Path) -> None:
+    proto = tmp_path / "greet.proto"
+    proto.write_text(PROTO)
+    assert asyncio.run(greeting(proto, "file://greet.proto")) == {"text": "Hello, Ann!"}
+    refused = asyncio.run(greeting(proto, "file://greet.proto", []))
+    assert (refused["type"], "nothing for this document" in refused["detail"]) == (f"{ROOT}configuration", True)
 
 
 # --- programs

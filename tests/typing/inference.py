@@ -62,6 +62,7 @@ from ripresa import (
     StepContext,
     Stream,
     StreamResult,
+    Surroundings,
     TimeWindow,
     Tools,
     UndoErring,
@@ -834,3 +835,8 @@ async def frameworks(
     assert_type(chain(counter).then(measuring), Chain[str, str])
     assert_type(await current().call(measuring, 3), str)
     assert_type(agent(measuring), Step[[int], str])
+
+
+async def open_workflows() -> None:
+    surroundings = Surroundings(allow=["10.0.0.0/8"], stand_ins={"https://a.example": "http://127.0.0.1:1"})
+    assert_type(await load_document("order.owf.yaml", surroundings=surroundings)({"items": []}), Any)

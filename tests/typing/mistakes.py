@@ -35,6 +35,7 @@ from ripresa import (
     Rule,
     Signal,
     Skip,
+    Surroundings,
     UndoEnding,
     Update,
     Veto,
@@ -646,3 +647,11 @@ async def frameworks(counter: PydanticAgent[None, int], measuring: LangRunnable[
     await current().call(counter, 3)  # M347 an agent is called with a number
     chain(shout).then(measuring)  # M348 a runnable that takes a number is given a text
     agent(counter, modell_retry=3)  # M349 a misspelt option of an agent of another framework
+
+
+def open_workflows() -> None:
+    load_document("order.owf.yaml", surroundings={"allow": []})  # M330 surroundings that are a dictionary
+    Surroundings(allow=3)  # M331 what is allowed is a number
+    Surroundings(stand_ins=["https://example.com"])  # M332 what stands in for others is a list
+    Surroundings(secret="sesame")  # M333 a secret that is written down
+    Surroundings(event="cloudevents")  # M334 a misspelt field of surroundings

@@ -38,7 +38,7 @@ class Beside:
     def __init__(self, folder: Path, surroundings: Surroundings, free: bool) -> None:
         self._folder = folder
         self._surroundings = surroundings
-        world = world_of(surroundings, self.find)
+        world = world_of(surroundings, self.find, folder if free else None)
         if not free:
             kept = {name: each for name, each in world.performers.items() if name not in ("shell", "script")}
             world = replace(world, performers=kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -17,7 +18,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from .. import __version__
 from ..authoring.options import refuse
@@ -28,6 +29,7 @@ from ..errors import RipresaError
 from .calls import Auth, HttpStep, Request, Response, http
 from .oauth import CONFIGURATION, OIDC, OAuth2
 from .operations import openapi as _openapi
+from .procedures import grpc as _grpc
 from .process import Bounds, Program, run_program, usual_environment
 from .secret import KnownSecret
 
@@ -82,18 +84,22 @@ class Surroundings:
         return [each.strip() for each in os.environ.get(ALLOW, "").split(",") if each.strip()]
 
 
-def world_of(surroundings: Surroundings, find: Find) -> World:
-    """What documents are given in these surroundings; `find` finds other workflows."""
-    web = Web(surroundings.allowed(), dict(surroundings.stand_ins), surroundings.secret)
+def world_of(surroundings: Surroundings, find: Find, folder: Path | None) -> World:
+    """What documents are given in these surroundings; `find` finds other workflows.
+
+    Files that they name are looked for in `folder`; without one there are none for them.
+    """
+    web = Web(surroundings.allowed(), dict(surroundings.stand_ins), surroundings.secret, folder)
     performers: dict[str, Performer] = {
         "http": web.http,
         "openapi": web.openapi,
+        "grpc": web.grpc,
         "shell": shell,
         "script": web.script,
         "event": partial(publish, surroundings.events),
     }
     runtime: dict[str, Any] = {"name": "ripresa", "version": __version__, "metadata": {}}
-    return World(performers, surroundings.secret, find, runtime)
+    return World(performers, within, surroundings.secret, find, runtime)
 
 
 # --- HTTP
@@ -106,6 +112,7 @@ class Web:
     allow: list[str]
     stand_ins: Mapping[str, str]
     secret: Callable[[str], Any]
+    folder: Path | None = None
 
     async def http(self, arguments: Mapping[str, Any], data: Any) -> Any:
         """`call: http`. Raises `Bad(communication)` for a status that means failure."""
@@ -122,7 +129,7 @@ class Web:
         """`call: openapi`. Raises the same."""
         redirect = bool(arguments.get("redirect"))
         step = _openapi(
-            str(arguments["document"]["endpoint"]["uri"]),
+            self._source(arguments["document"]),
             str(arguments["operationId"]),
             name="openapi",
             **self._options(arguments.get("authentication"), redirect),
@@ -130,6 +137,31 @@ class Web:
         answer = await _answered(step.fn(arguments.get("parameters") or {}), redirect)
         request: dict[str, Any] = {"method": answer.method.lower(), "uri": answer.url, "headers": {}}
         return shaped(arguments.get("output"), request, answer)
+
+    async def grpc(self, arguments: Mapping[str, Any], data: Any) -> Any:
+        """`call: grpc`: encrypted, unless the service is one that `allow` names. Raises what the step raises."""
+        service: Mapping[str, Any] = arguments["service"]
+        host, port = str(service["host"]), service.get("port")
+        target = host if port is None else f"{host}:{port}"
+        step = _grpc(
+            target,
+            f"{service['name']}/{arguments['method']}",
+            proto=self._source(arguments["proto"]),
+            name="grpc",
+            allow=self.allow,
+            tls=target not in self.allow and host not in self.allow,
+            auth=self._auth(service.get("authentication") or {}),
+        )
+        return await step.fn(arguments.get("arguments") or {})
+
+    def _source(self, resource: Mapping[str, Any]) -> str | Path:
+        """Where something is described: a URL, or a file of the document's folder. Raises `Bad(configuration)`."""
+        uri = str(resource["endpoint"]["uri"])
+        if urlsplit(uri).scheme in ("http", "https"):
+            return uri
+        if self.folder is None:
+            raise Bad("configuration", f"{uri!r} is a file, which is nothing for this document")
+        return self.folder / uri.removeprefix("file://")
 
     async def exchanged(self, asked: Asked, authentication: Mapping[str, Any] | None, redirect: bool) -> Response:
         """What a service answers; with `redirect` also by leading elsewhere. Raises `Bad(communication)`."""
@@ -323,6 +355,18 @@ async def _ran(argv: tuple[str, ...], arguments: Mapping[str, Any], values: Mapp
         raise Bad("runtime", f"the program ended with status {ended.status}: {(errors.strip() or out.strip())[-500:]}")
     every = {"code": ended.status, "stdout": out, "stderr": errors}
     return every if wanted == "all" else every.get(wanted)
+
+
+async def within(seconds: float, work: Awaitable[Any]) -> Any:
+    """What this comes to, within so many seconds. Raises `Bad(timeout)`."""
+    bound = asyncio.timeout(seconds)
+    try:
+        async with bound:
+            return await work
+    except TimeoutError as error:
+        if not bound.expired():
+            raise
+        raise Bad("timeout", f"it took longer than {seconds:g} s") from error
 
 
 # --- events

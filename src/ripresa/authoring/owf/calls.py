@@ -79,7 +79,7 @@ def _openapi(place: Place, data: Mapping[str, Any]) -> Body:
     if "authentication" in data:
         parts["authentication"] = authentication(place, data["authentication"], (*path, "authentication"))
     _options(place, data)
-    return _perform(place, "openapi", Object(parts), "idempotent")
+    return _perform(place, "openapi", Object(parts), "irreversible")
 
 
 def _grpc(place: Place, data: Mapping[str, Any]) -> Body:
@@ -97,7 +97,7 @@ def _grpc(place: Place, data: Mapping[str, Any]) -> Body:
     }
     if "authentication" in service:
         inner["authentication"] = authentication(place, service["authentication"], (*path, "service", "authentication"))
-    return _perform(place, "grpc", Object({**parts, "service": Object(inner)}), "idempotent")
+    return _perform(place, "grpc", Object({**parts, "service": Object(inner)}), "irreversible")
 
 
 SERVICES: Final[Mapping[str, Callable[[Place, Mapping[str, Any]], Body]]] = {

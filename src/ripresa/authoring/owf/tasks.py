@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Any, ClassVar, Final
 
 from ...core.names import NAME_SEPARATORS
+from ...errors import StepError
 from ..step import Effect, Options, Step
 from .durations import in_seconds
 from .jq import Template, is_true
-from .problems import Bad
+from .problems import Bad, fault_of
 from .schemas import Schema
 from .scope import Scope
 from .world import World
@@ -146,8 +147,7 @@ class Task:
     @cached_property
     def step(self) -> Step[..., Any]:
         """The step that does all of it."""
-        timeout = in_seconds(self.timeout) if self.timeout else None
-        return Step[..., Any](self._done, Options(self.label, timeout=timeout, effect=self.body.effect))
+        return Step[..., Any](self._done, Options(self.label, effect=self.body.effect))
 
     @cached_property
     def entering(self) -> Step[..., Any] | None:
@@ -188,11 +188,16 @@ class Task:
             runs, data = self.flow.enter(value, scope)
             if not runs:
                 return {"output": value, "skipped": True}
-            found = await self.body.work(data, scope)
+            work = self.body.work(data, scope)
+            found = await (self.document.world.within(in_seconds(self.timeout), work) if self.timeout else work)
             scope.values["task"]["output"] = found
             left = self.flow.leave(found, scope)
         except Bad as bad:
             raise bad.at(self.reference) from bad.__cause__
+        except StepError as error:
+            if error.unknown:  # the document has its own way to go on, nobody is to be asked
+                raise fault_of(error, self.reference) from error
+            raise
         if scope.then:
             left["then"] = scope.then
         return left if self.wraps else left["output"]

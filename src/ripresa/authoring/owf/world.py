@@ -16,10 +16,11 @@ class World:
 
     `performers` are by kind: `http`, `openapi`, `grpc`, `shell`, `script`, `resource`. `secret` gives a secret by name
     and raises `RipresaError(secret_missing)`. `workflow` gives what finds another workflow by namespace, name and
-    version, None if there is none.
+    version, None if there is none. `within` bounds a work in time, in seconds, and raises `Bad(timeout)`.
     """
 
     performers: Mapping[str, Performer]
+    within: Callable[[float, Awaitable[Any]], Awaitable[Any]]
     secret: Callable[[str], Any]
     workflow: Callable[[str, str, str], Callable[[], Any] | None]
     runtime: Mapping[str, Any]
