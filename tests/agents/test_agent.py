@@ -190,6 +190,47 @@ async def test_what_a_model_cannot_mend_ends_the_agent() -> None:
     assert caught.value.failure.code == "limit_exceeded"
 
 
+async def test_a_call_that_ends_the_agent_lets_those_beside_it_be_recorded() -> None:
+    ended = asyncio.Event()
+
+    @tool
+    async def spend() -> None:
+        raise StepError("spent", code="limit_exceeded", retryable=False)
+
+    @tool
+    async def read(name: str) -> str:
+        await ended.wait()
+        return name.upper()
+
+    both = Answer(uses=(ToolUse("spend", {}, "1"), ToolUse("read", {"name": "a"}, "2")))
+    app, _ = app_with(both)
+    async with app:
+        handle = await app.start(Agent("writer", input=str, output=str, tools=[spend, read])("x"))
+        async for each in handle.events():
+            if isinstance(each.event, CallFailed):
+                break
+        for _ in range(50):
+            await asyncio.sleep(0)
+        ended.set()
+        with pytest.raises(RunFailed) as caught:
+            await handle.result()
+        kept = [each.key for each in await journal_of(handle) if isinstance(each, CallRecorded)]
+    assert caught.value.failure.code == "limit_exceeded"
+    assert [key.partition(":")[0] for key in kept] == ["model", "read"]
+
+
+def test_a_tool_whose_results_are_to_be_kept_for_others_is_refused() -> None:
+    @step(effect="read", cache="1 day")
+    async def tide(port: str) -> str:
+        return port
+
+    with pytest.raises(InvalidConfig, match="cache"):
+        tool(effect="read", cache="1 day")(tide.fn)
+    with pytest.raises(InvalidConfig, match="cache"):
+        Agent("writer", input=str, output=str, tools=[tide])
+    Agent("writer", input=str, output=str, tools=[tide.with_(cache=False)])
+
+
 async def test_an_irreversible_call_that_ran_out_of_time_is_not_told_as_a_failure() -> None:
     @tool(effect="irreversible", timeout=0.01)
     async def pay(amount: int) -> None:

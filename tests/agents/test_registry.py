@@ -38,6 +38,28 @@ class Worker:
         self.log.append("close")
 
 
+async def test_an_agent_that_is_cancelled_is_no_worse_for_it() -> None:
+    begun = asyncio.Event()
+
+    class Slow:
+        name = "slow"
+
+        async def run(self, input: str, ctx: StepContext) -> str:
+            begun.set()
+            await asyncio.Event().wait()
+            return input
+
+    agents = Agents([Slow()])
+    async with App("memory:") as app:
+        handle = await app.start(agents.step("slow")("x"))
+        await begun.wait()
+        await handle.cancel()
+        with pytest.raises(RipresaError):
+            await handle.result()
+    (found,) = agents.status()
+    assert (found.status, found.working, found.done, found.failed) == ("ready", 0, 0, 0)
+
+
 async def test_an_agent_is_found_by_its_name_when_the_step_runs() -> None:
     log: list[str] = []
     agents = Agents([Agent("writer", input=str, output=str)])

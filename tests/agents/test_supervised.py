@@ -5,7 +5,21 @@ from typing import Any
 
 import pytest
 
-from ripresa import Agent, App, InvalidConfig, RunFailed, chain, llm, prompt, step, supervised, tool
+from ripresa import (
+    Agent,
+    App,
+    Context,
+    Graph,
+    InvalidConfig,
+    RunFailed,
+    chain,
+    llm,
+    prompt,
+    step,
+    supervised,
+    tool,
+    workflow,
+)
 from ripresa.authoring.single import runnable_of
 from ripresa.runtime.targets import target_of
 from ripresa.stores.memory import Memory, MemoryStore
@@ -94,10 +108,68 @@ async def test_arguments_that_are_no_json_are_shown_as_they_are() -> None:
     assert "no JSON" in fake.requests[1].results[0]
 
 
-async def test_without_supervision_such_a_tool_is_never_called() -> None:
-    async with App("memory:", models={"writes": FakeModel(use("send", to="bob"))}) as app:
-        with pytest.raises(RunFailed, match=r"supervised\(writer\)"):
-            await app.run(writer("go"))
+@step
+async def shout(text: str) -> str:
+    return text.upper()
+
+
+@workflow
+async def letters(ctx: Context, topic: str) -> list[str]:
+    return [await writer(topic), *await ctx.map(writer, ["again"])]
+
+
+graph = Graph("report", input=str)
+report = graph.returns(graph.add(writer(graph.input)).out)
+
+USED: list[tuple[Any, int, Any]] = [
+    (writer("go"), 1, "Done."),
+    (chain(writer).then(shout)("go"), 1, "DONE."),
+    (report("go"), 1, "Done."),
+    (letters("go"), 2, ["Done.", "Done."]),
+]
+
+
+@pytest.mark.parametrize(("call", "times", "result"), USED)
+async def test_wherever_an_agent_stands_in_a_run_people_are_asked(call: Any, times: int, result: Any) -> None:
+    script = [answer for _ in range(times) for answer in (use("send", to="bob", text="high"), "Done.")]
+    async with App("memory:", models={"writes": FakeModel(*script)}) as app:
+        handle = await app.start(call)
+        for _ in range(times):
+            (question,) = await opened(app)
+            about = {"agent": "writer", "tool": "send", "arguments": {"to": "bob", "text": "high"}}
+            assert (question.question, question.about) == ("Send this?", about)
+            await handle.approve(by="ann")
+        assert await handle.result() == result
+    assert sent == ["bob"] * times
+
+
+async def test_a_run_of_an_agent_waits_for_people_without_its_process() -> None:
+    memory = Memory()
+    async with App(MemoryStore(memory), models={"writes": FakeModel(use("send", to="bob"))}) as app:
+        await app.start(writer("go"), id="r")
+        await opened(app)
+    async with App(MemoryStore(memory), models={"writes": FakeModel("Done.")}) as app:
+        handle = await app.resume("r")
+        assert await handle.approve(by="ann")
+        assert await handle.result() == "Done."
+    async with App(MemoryStore(memory)) as app:
+        assert (await (await app.handle("r")).status()).target == f"{__name__}:writer"
+    assert sent == ["bob"]
+
+
+async def test_inside_another_step_or_agent_such_a_tool_is_never_called() -> None:
+    @step
+    async def within(topic: str) -> str:
+        return await writer(topic)
+
+    lead = Agent("lead", input=str, output=str, model="leads", tools=[writer])
+    leads = FakeModel(use("writer", input="x"), "Done.")
+    writes = FakeModel(use("send", to="bob"), use("send", to="bob"))
+    async with App("memory:", models={"writes": writes, "leads": leads}) as app:
+        with pytest.raises(RunFailed, match="people are asked about first"):
+            await app.run(within("go"))
+        assert await app.run(lead("go")) == "Done."
+    assert "people are asked about first" in leads.requests[1].results[0]
     assert sent == []
 
 

@@ -7,7 +7,9 @@ from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack, cast, overl
 
 from typing_extensions import override
 
+from ..authoring.call import Call, Pending
 from ..authoring.encoding import encode
+from ..authoring.function import Workflow
 from ..authoring.hooks import Hook
 from ..authoring.options import bad_kind, refuse
 from ..authoring.parameters import Parameters
@@ -44,7 +46,8 @@ class Agent(Step[[A], R]):
     wildcard). Every model call and every tool call is journaled: after a crash none that has ended is made again.
     `bounds` are the turns and calls it may take; `memory` is what it remembers of the session; `retry` and `patience`
     (how long it may take) are about one model call, tools have options of their own; the remaining options are those of
-    `step`, about the agent as a whole.
+    `step`, about the agent as a whole. Where a tool asks people before it is called, the agent stands in chains, graphs
+    and durable functions as `supervised(agent)`, which waits for them.
 
     Raises `InvalidConfig` that names every bad option, `RipresaError(unknown_tool)` and `tool_forbidden`.
     """
@@ -84,6 +87,7 @@ class Agent(Step[[A], R]):
         asking = Options("model", tries, None if patience is None else seconds(patience, "patience"))
         self.talker = Talker(name, voice, found, form, bounds, asking, sources)
         self.input, self.output = input, output
+        self._waiting: Workflow[[A], R] | None = None
         self.memory = memory
         self.role = role
         self.instructions = instructions
@@ -100,6 +104,25 @@ class Agent(Step[[A], R]):
     @override
     def __repr__(self) -> str:
         return f"<agent {self.name}>"
+
+    @property
+    @override
+    def stand_in(self) -> Workflow[[A], R] | None:
+        """`supervised(self)` where people may have to be asked about its tools: a step could not wait for them."""
+        if self._waiting is None and self.talker.asks:
+            from .supervised import supervised
+
+            self._waiting = supervised(self)
+            self._waiting.stands_for = self
+        return self._waiting
+
+    @override
+    def __call__(self, input: A, /) -> Call[R]:
+        """See `Step`. Run by hand, outside a run, it asks nobody and refuses to use such a tool."""
+        made = super().__call__(input)
+        if self.stand_in is None:
+            return made
+        return cast("Call[R]", Pending(self.stand_in, (input,), {}, cast("Pending", made).perform))
 
     def begin(self, input: A) -> Talk:
         """The conversation about an input, of which nothing has been said yet."""
@@ -132,7 +155,7 @@ class Agent(Step[[A], R]):
                 f"{self.name} wants to use {names}, which people are asked about first",
                 op="Agent",
                 where=self.name,
-                hint=f"use supervised({self.name}) in its place: a flow that waits for them",
+                hint="let it stand in a flow or a durable function, not inside another step or agent: there it waits",
             )
 
 

@@ -138,7 +138,7 @@ class Member:
         self._settle()
         try:
             result = await self._step.fn(input)
-        except BaseException:
+        except Exception:  # not what cancels it: that says nothing of the agent
             self.failed += 1
             raise
         else:

@@ -82,7 +82,9 @@ def supervised(
 ) -> Workflow[[Any], Any]:
     """The agent as a workflow that asks people before each call of a tool with `approval=`.
 
-    What they reject the model is told, with their comment. The options are those of `ctx.approval`; the name is the
+    They are shown the tool and the very arguments that it is called with. What they reject the model is told, with
+    their comment. An agent with such tools that is used as it is does the same, without assignees and for as long as it
+    takes; here it is said who is asked, and for how long. The options are those of `ctx.approval`; the name is the
     agent's. Of a compiled graph of LangGraph people are asked what it asks with `interrupt`: it goes on with what they
     fill in where there is a `form`, else with whether they granted it.
 
@@ -108,7 +110,10 @@ def _of_agent(made: Agent[Any, Any], name: str | None, options: dict[str, Any]) 
         answer = await made.go_on(talk)
         return Turned("" if talk.asks else encode(answer, made.output).decode(), talk)
 
-    going_on = step(name="turns", timeout=made.options.timeout, hooks=made.options.hooks, pool=made.options.pool)(turns)
+    own = made.options
+    going_on = step(name="turns", timeout=own.timeout, concurrency=own.concurrency, hooks=own.hooks, pool=own.pool)(
+        turns
+    )
 
     async def run(ctx: Context, input: Any) -> Any:
         turned = await going_on(made.begin(input))

@@ -286,6 +286,9 @@ def check_tool(made: Step[..., Any]) -> None:
         check_name(made.name, "name"),
         None if named else f"name is {made.name!r}, must have at most {LONGEST_NAME} letters, digits, - and _",
         None if here else f"executor is {made.options.executor!r}: tools run in the agent's process",
+        "cache: the calls of an agent are kept with its step alone; leave it out, or give made.with_(cache=False)"
+        if made.options.cache
+        else None,
         *_sandbox_problems(guard_of(made).sandbox, kinds, is_open=is_open(made)),
         where=made.name,
     )

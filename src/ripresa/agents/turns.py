@@ -180,9 +180,13 @@ class Talker:
             raise self._over(f"{talk.calls} calls of tools, {self.bounds.calls} are allowed")
 
     async def _use(self, talk: Talk, calls: Iterable[ToolCall], with_: Equipment) -> None:
-        talk.messages.extend(
-            await asyncio.gather(*(self._called(talk, call, str(index), with_) for index, call in enumerate(calls)))
+        found = await asyncio.gather(
+            *(self._called(talk, call, str(index), with_) for index, call in enumerate(calls)), return_exceptions=True
         )
+        for each in found:  # one that ends the agent ends it when the others have been recorded
+            if isinstance(each, BaseException):
+                raise each
+            talk.messages.append(each)
 
     async def _called(self, talk: Talk, call: ToolCall, place: str, with_: Equipment) -> Message:
         guarded = with_.tools.get(call.name)

@@ -61,6 +61,8 @@ class Runnable(Generic[P, R_co]):
     name: str
     version: str = "1"
     """What a run remembers: unfinished runs keep theirs, and several may be registered side by side."""
+    stands_for: Step[..., Any] | None = None
+    """The step in whose place it stands, and under whose name it is found."""
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
     limits: Limits | None = None
@@ -252,6 +254,8 @@ def _as_link(link: Any) -> Built:
 
 def build_link(link: Built, place: Place) -> Node[Any]:
     """The node of a link at a place."""
+    if isinstance(link, Step) and link.stand_in is not None:
+        return build_link(link.stand_in, place)
     if not isinstance(link, Step):
         node = link.build(place)
         if isinstance(link, Runnable) and link.hooks:

@@ -41,4 +41,7 @@ class Single(Runnable[..., Any]):
 
 def runnable_of(callee: Step[..., Any] | Runnable[..., Any]) -> Runnable[..., Any]:
     """What a call called, as something that can be run."""
-    return Single(callee) if isinstance(callee, Step) else callee
+    if not isinstance(callee, Step):
+        return callee
+    known: Runnable[..., Any] | None = callee.stand_in
+    return Single(callee) if known is None else known

@@ -98,6 +98,11 @@ class Step(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<step {self.name}>"
 
+    @property
+    def stand_in(self) -> Any:
+        """The workflow that stands in its place wherever it is a node of a run; None for the step itself."""
+        return None
+
     @cached_property
     def parameters(self) -> Parameters:
         """What the function takes and returns."""

@@ -169,7 +169,7 @@ def _unknown(target: str, why: str, hint: str) -> RipresaError:
 
 def target_of(runnable: Runnable[..., Any]) -> str:
     """The target that finds a runnable again from another process; empty if it stands nowhere by name."""
-    value: Any = runnable.step if isinstance(runnable, Single) else runnable
+    value: Any = runnable.step if isinstance(runnable, Single) else runnable.stands_for or runnable
     if isinstance(value, Workflow | Step):
         fn: Any = value.fn  # pyright: ignore[reportUnknownMemberType]
         found = place_of(fn.__module__, fn.__qualname__, value)  # pyright: ignore[reportUnknownArgumentType]
