@@ -11,6 +11,7 @@ from ripresa import (
     Migration,
     RunForm,
     Signal,
+    approval,
     chain,
     current,
     delay,
@@ -25,7 +26,7 @@ from ripresa.authoring.migration import path_between
 from ripresa.core.events import Migrated, RunStarted, StepReused
 from ripresa.errors import IllegalTransition, InvalidConfig, RipresaError
 from ripresa.stores.memory import Memory, MemoryStore
-from tests.runtime.stage import Failing, Tally, all_of, in_memory, journal_of, on_clock
+from tests.runtime.stage import Failing, Tally, all_of, in_memory, journal_of, on_clock, turns
 
 DONE: list[tuple[str, Any, str]] = []
 
@@ -447,6 +448,132 @@ async def numbers(count: int) -> AsyncIterator[int]:
 @step
 async def keep(items: list[int]) -> None:
     note("keep", items)
+
+
+def flow_of(version: str, *, name: str = "sign", tail: Any = None, form: Any = None) -> Any:
+    asked: Any = approval(
+        "Sign it?", name=name, form=form, assignees=["ann", "bob", "cid"], quorum=2, timeout=100, remind=30
+    )
+
+    @step
+    async def tell(decision: Any) -> str:
+        return f"{decision.granted} by {' '.join(decision.by)}"
+
+    made = chain(inc, name="flow", version=version).then(asked).then(tell)
+    return made if tail is None else made.then(tail)
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_an_open_approval_keeps_its_answers_and_its_moments(renamed: bool) -> None:
+    memory = Memory()
+    async with on_clock(memory) as (app, clock):
+        handle = await app.start(flow_of("1")(1), id="r")
+        await opened(handle)
+        assert await handle.approve(by="ann")
+        assert await handle.delegate(by="bob", to="dan")
+        clock.advance(20)
+        expires = (await handle.approvals())[0].expires
+    new = flow_of("2", name="seal" if renamed else "sign", tail=shout)
+    async with on_clock(memory, at=clock.now()) as (app, clock):
+
+        @migration("flow", from_="1", to="2")
+        def up(run: RunForm) -> None:
+            if renamed:
+                run.rename("sign", "seal")
+
+        app.migrations = (up,)
+        report = await app.migrate("r", new)
+        assert report.taken == ("inc",)
+        handle = await app.resume("r", new)
+        [asked] = await handle.approvals()
+        assert (asked.path, asked.expires) == ("seal" if renamed else "sign", expires)
+        assert [name for name, _ in asked.votes] == ["ann"]
+        with pytest.raises(RipresaError, match="not among those"):
+            await handle.approve(by="bob")
+        await handle.approve(by="dan")
+        assert await handle.result() == "TRUE BY ANN DAN"
+
+
+async def test_an_approval_that_was_given_is_not_asked_again_by_a_migration() -> None:
+    memory, tally = Memory(), Tally()
+
+    @step
+    async def slow(text: str) -> str:
+        await tally.visit()
+        return text
+
+    async with in_memory(memory) as app:
+        handle = await app.start(flow_of("1", tail=slow)(1), id="r")
+        await opened(handle)
+        await handle.approve(by="ann")
+        await handle.approve(by="bob")
+        await tally.reach(1)
+    async with in_memory(memory, migrations=[Migration("flow", "1", "2")]) as app:
+        new = flow_of("2", tail=shout)
+        assert (await app.migrate("r", new)).taken == ("inc", "tell")
+        assert await (await app.resume("r", new)).result() == "TRUE BY ANN BOB"
+
+
+async def test_an_approval_that_a_durable_function_waits_for_keeps_its_answers() -> None:
+    memory = Memory()
+
+    def versions(number: str) -> Any:
+        @workflow(name="asks", version=number)
+        async def asks(ctx: Context, value: int) -> str:
+            decision: Any = await ctx.approval("Sign it?", value, quorum=2)
+            if number == "2":
+                await inc(value)
+            return " ".join(decision.by)
+
+        return asks
+
+    async with in_memory(memory) as app:
+        handle = await app.start(versions("1")(1), id="r")
+        await opened(handle)
+        await handle.approve(by="ann")
+    async with in_memory(memory, migrations=[Migration("asks", "1", "2")]) as app:
+        await app.migrate("r", versions("2"))
+        handle = await app.resume("r", versions("2"))
+        await handle.approve(by="bob")
+        assert await handle.result() == "ann bob"
+        assert done() == [("inc", 1)]
+
+
+async def test_an_answer_that_does_not_fit_the_new_form_or_has_no_place_does_not_count() -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        handle = await app.start(flow_of("1", form=int)(1), id="r")
+        await opened(handle)
+        await handle.approve(by="ann", form=3)
+    async with in_memory(memory) as app:
+
+        @migration("flow", from_="1", to="2")
+        def same(run: RunForm) -> None:
+            pass
+
+        @migration("flow", from_="2", to="3")
+        def forgets(run: RunForm) -> None:
+            run.forget("sign")
+
+        app.migrations = (same, forgets)
+        await app.migrate("r", flow_of("2", form=list[str]))
+        handle = await app.resume("r", flow_of("2", form=list[str]))
+        assert [each.votes for each in await handle.approvals()] == [()]
+        await app.engine.drivers["r"].stop()
+        await app.migrate("r", flow_of("3", form=int))
+        handle = await app.resume("r", flow_of("3", form=int))
+        assert [each.votes for each in await handle.approvals()] == [()]
+        await handle.cancel()
+
+
+async def opened(handle: Any) -> None:
+    while not await handle.approvals():
+        await turns(1)
+
+
+@step
+async def shout(text: str) -> str:
+    return text.upper()
 
 
 async def test_a_run_with_a_stream_keeps_its_version() -> None:

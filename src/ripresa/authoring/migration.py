@@ -40,6 +40,9 @@ class RunForm:
     `state` is what the run's own typed state began with, by field, of version `state_version` of its class (0: there
     is none); `writes` are what each of the completed steps wrote to the state that it shared, by path. The new version
     begins with that state, and a step that is not run has written that.
+
+    `approvals` are those that people were asked for, by path: the path that they had in the old version, whose answers
+    they keep. Their moment in `waits` is when they were asked for.
     """
 
     workflow: str
@@ -50,17 +53,20 @@ class RunForm:
     state: dict[str, Any] = field(default_factory=dict[str, Any])
     state_version: int = 0
     writes: dict[str, list[FieldWrite]] = field(default_factory=dict[str, list[FieldWrite]])
+    approvals: dict[str, str] = field(default_factory=dict[str, str])
 
     def rename(self, old: str, new: str) -> None:
         """Let what stood at a path, and below it, stand at another one."""
         self.results = {_moved(path, old, new): result for path, result in self.results.items()}
         self.waits = {_moved(path, old, new): due for path, due in self.waits.items()}
+        self.approvals = {_moved(path, old, new): asked for path, asked in self.approvals.items()}
         self.writes = {_moved(path, old, new): writes for path, writes in self.writes.items()}
 
     def forget(self, path: str) -> None:
         """Let what stood at a path, and below it, be done anew."""
         self.results = {at: result for at, result in self.results.items() if not _is_below(at, path)}
         self.waits = {at: due for at, due in self.waits.items() if not _is_below(at, path)}
+        self.approvals = {at: asked for at, asked in self.approvals.items() if not _is_below(at, path)}
         self.writes = {at: writes for at, writes in self.writes.items() if not _is_below(at, path)}
 
     def rename_field(self, old: str, new: str) -> None:

@@ -28,6 +28,7 @@ from ..errors import IllegalTransition, InvalidValue, RipresaError
 from ..ports import RunHead
 from .driver import Driver
 from .engine import Engine
+from .requests import checked
 from .restoring import replayed
 from .reuse import Result, Reuse
 from .values import Values
@@ -45,7 +46,7 @@ _UNDERSTOOD: Final = (
     e.PauseRequested, e.ContinueRequested, e.CheckpointNamed, e.SignalReceived, e.SignalRefused, e.Restarted,
     e.RolledBack, e.RunForked, e.StepReused, e.Migrated, e.Reported, e.SessionEntered,
     e.StateGiven, e.StateMerged, e.StateEdited, e.HooksSet, e.HookFailed, e.Intercepted, e.Requested,
-    e.RunStuck,
+    e.RunStuck, e.VoteCast, e.ApprovalDelegated,
 )  # fmt: skip
 """Facts that a run may have and be migrated: what they mean is in its form, or is taken along."""
 
@@ -167,11 +168,11 @@ class _Taken:
             writes = self._writes(path, form.writes.get(path, ()))
             reuse.give(path, Result(self.driver.keeper.keep(self.given[path]), writes))
         self.driver.take_over(reuse)
-        self.facts = [self._fact(form, reuse, epoch), self._start(form), *self._along()]
+        self.facts = [self._fact(form, reuse, epoch), self._start(form), *self._along(form)]
         self.events = [e.RunTaken(self.now, epoch, self.engine.name)] if epoch else []
         self.engine.hooks_of(self.driver)
         for fact in self.facts:
-            self.driver.carry(fact, self.events)
+            self.driver.carry(checked(fact, self.driver) if isinstance(fact, e.VoteCast) else fact, self.events)
         for mail in self.engine.hooks_of(self.driver):
             self.driver.carry(mail.fact, self.events)
         self._check_effects()
@@ -258,9 +259,10 @@ class _Taken:
         opened = [item.event.path for item in self.line if isinstance(item.event, e.StateOpened)]
         return max((scope for scope in opened if path.startswith(scope.rstrip("()"))), key=len, default="")
 
-    def _along(self) -> list[Fact]:
+    def _along(self, form: RunForm) -> list[Fact]:
         """What came from outside and is still owed, and what unfinished steps had recorded."""
         found: list[Fact] = []
+        asked = {old: new for new, old in form.approvals.items()}
         calls: dict[str, dict[str, e.CallRecorded]] = {}
         answered = {item.event.path for item in self.line if isinstance(item.event, e.Intercepted)}
         for item in self.line:
@@ -269,6 +271,8 @@ class _Taken:
                     found.append(replace(item.event, at=self.now))
                 case e.Requested(_, "signal") if f"!{item.seq}" not in answered:
                     found.append(replace(item.event, at=self.now))
+                case e.VoteCast(_, path) | e.ApprovalDelegated(_, path) if path in asked:
+                    found.append(replace(item.event, at=self.now, path=asked[path]))
                 case e.CallRecorded(_, path, _, key):
                     calls.setdefault(path, {})[key] = replace(item.event, at=self.now, attempt=1)
                 case e.StepCompleted(_, path):
@@ -338,6 +342,9 @@ def _form(started: e.RunStarted, line: list[Recorded], values: Values) -> RunFor
                 form.state_version = version
             case e.TimerSet(path, due) | e.WaitStarted(path, _, due) if due:
                 form.waits[path] = due
+            case e.ApprovalRequested(path):
+                form.waits[path] = item.at
+                form.approvals[path] = path
             case _:
                 pass
     return form

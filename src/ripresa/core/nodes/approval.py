@@ -107,9 +107,10 @@ class Approval(Node[ApprovalFrame]):
     @override
     def open(self, run: RunState, frame: ApprovalFrame) -> None:
         terms = self.terms
+        asked_at = run.dues.pop(frame.path, 0) or run.at  # of a run that was migrated meanwhile
         frame.votes, frame.assignees = [], list(terms.assignees)
         frame.remind_at, frame.escalate_at, frame.expires_at = (
-            run.at + length if length else 0 for length in (terms.remind, terms.escalate, terms.timeout)
+            asked_at + length if length else 0 for length in (terms.remind, terms.escalate, terms.timeout)
         )
         self._set_due(frame)
         run.consequences.append(
