@@ -26,6 +26,7 @@ from ripresa.core.events import (
     TransitionTaken,
 )
 from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
 from ripresa.core.nodes.fallback import Fallback
@@ -37,6 +38,7 @@ from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
 from ripresa.core.nodes.router import Router
 from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.undo import Undo
 from ripresa.core.points import matches
 from ripresa.errors import RipresaError
 
@@ -539,3 +541,30 @@ def test_a_scope_that_was_cancelled_at_its_gate_is_asked_again_when_the_run_is_r
     run = play(Parallel("p", (call("a"), inner), join=Join()), hooks="stage s")
     assert run.fail("a")[-1] == Withdraw("s")
     assert Intercept("s", "stage") in run.reopen()
+
+
+# --- steps that can be undone, and what undoes them
+
+
+def undoable(name: str) -> Call:
+    return Call(name, undo=Undo(Call("take back")))
+
+
+def test_a_hook_that_forbids_another_attempt_leaves_in_doubt_what_the_last_one_did() -> None:
+    run = play(undoable("a"), hooks="error a")
+    run.lose("a")
+    run.hook("a", "veto", detail="no")
+    assert [(entry.path, entry.known) for entry in run.state.ledger.entries.values()] == [("a", False)]
+    run.check_replay()
+
+
+def test_a_cancellation_leaves_the_hook_that_is_asked_about_undoing_to_its_answer() -> None:
+    run = play(undoable("a"), call("b"), hooks="compensation *")
+    run.done("a", b"1")
+    run.fail("b")
+    (path,) = run.state.gates
+    assert not any(isinstance(effect, Withdraw) for effect in run.cancel())
+    assert list(run.state.gates) == [path]
+    run.hook(path)
+    assert run.done("a/undo:take back")[-1] == RunCancelled("enough")
+    run.check_replay()
