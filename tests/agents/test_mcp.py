@@ -189,6 +189,18 @@ async def test_servers_are_found_by_name(files: McpServer, calls: list[str]) -> 
         Agent("a", input=str, output=str, tools=["other"], toolbox=box)
 
 
+async def test_parts_of_one_server_are_listed_each_for_itself(files: McpServer, calls: list[str]) -> None:
+    fake = FakeModel(use("files_write", path="a", text=""), Fault(status=400), "Done.")
+    two = Agent("a", input=str, output=str, tools=["files/read", "files/w*"], toolbox=Tools([files]), retry=1)
+    async with App("memory:", models={"*": fake}) as app:
+        handle = await app.start(two("go"))
+        with pytest.raises(RunFailed):
+            await handle.result()
+        await handle.resume()
+        assert await handle.result() == "Done."
+    assert (fake.requests[0].tools, calls) == (["files_read", "files_write"], ["write a"])
+
+
 async def test_two_tools_of_one_name_are_refused_when_they_are_known(files: McpServer) -> None:
     @tool(name="files_read")
     def read(path: str) -> str:

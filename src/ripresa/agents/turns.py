@@ -126,13 +126,15 @@ class Talker:
         What people have granted, they have granted for the tools as they were then.
         """
         found = dict(self.known.plain)
-        for source in self.sources:
-            listed = await current().call_with_key(source.name, source.listed)
+        for index, source in enumerate(self.sources):
+            same = sum(each.name == source.name for each in self.sources[:index])  # parts of one source
+            name = f"{source.name}#{same + 1}" if same else source.name
+            listed = await current().call_with_key(name, source.listed)
             await source.check(listed)
             digest = sha256(encode(listed)).hexdigest()[:16]
-            if talk.asks and talk.offered.get(source.name, digest) != digest:
+            if talk.asks and talk.offered.get(name, digest) != digest:
                 raise tools_changed(source.name, "people were asked about others")
-            talk.offered[source.name] = digest
+            talk.offered[name] = digest
             for made in source.tools_of(listed):
                 add_tool(found, made, self.name)
         return Equipment(self.name, found)
