@@ -33,6 +33,7 @@ SCRIPTS = {
         '[{"port": "Brest", "metres": 0.0}, {"port": "Brest", "metres": 1.0}]',
         "grpc_status True",
     ],
+    "server_events.py": ["3 batches: low rising high falling low rising\nasked for what came after 0 4"],
     "webhooks.py": [
         "somebody else's: webhook_refused",
         "order 7 is on its way - runs: 1",

@@ -28,7 +28,7 @@ from ripresa import (
 )
 from ripresa.core.definition import describe
 from ripresa.runtime.targets import load_target
-from ripresa.steps import OIDC, Dialect, OAuth2, Pages, Secret, cli_agent, http, human, openapi, python, shell
+from ripresa.steps import OIDC, Dialect, OAuth2, Pages, Secret, cli_agent, grpc, http, human, openapi, python, shell
 
 HERE = Path(__file__)
 
@@ -118,6 +118,16 @@ FLOWS: list[tuple[Any, dict[str, Any]]] = [
         chain(openapi("https://x.org/api.json", "find", server="https://y.org")),
         {"type": "openapi", "config": {"document": "https://x.org/api.json", "operation": "find",
                                        "server": "https://y.org"}},
+    ),
+    (
+        chain(grpc("x.org", "a.B/C", proto="c.proto", metadata={"k": Secret("env:X")}, returns=Depth)),
+        {"type": "grpc", "config": {"target": "x.org", "method": "a.B/C", "proto": "c.proto",
+                                    "metadata": {"k": {"secret": "env:X"}},
+                                    "returns": "tests.runtime.test_exporting_ready:Depth"}},
+    ),
+    (
+        chain(http("GET", "https://x.org", stream="events", most=3)),
+        {"type": "http", "config": {"method": "GET", "url": "https://x.org", "stream": "events", "most": 3}},
     ),
     (
         chain(cli_agent("codex", model="x", args=["a"], timeout="5 min")),

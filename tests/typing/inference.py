@@ -140,6 +140,7 @@ from ripresa.steps import (
     Request,
     Response,
     Secret,
+    ServerEvent,
     ToRun,
     Upload,
     WebhookEvent,
@@ -150,6 +151,8 @@ from ripresa.steps import (
     human,
     openapi,
     python,
+    server_events,
+    server_lines,
     shell,
 )
 
@@ -725,6 +728,11 @@ async def ready_made(app: App) -> None:
     assert_type(await count(), Completed)
     assert_type(await parsed(Command(("a",), stdin="b")), list[int])
     assert_type(await fetched(Request({"id": "1"})), Response)
+    assert_type(await http("GET", stream="lines")(), list[str])
+    assert_type(await http("GET", stream="events", most=3, auth=key)(), list[ServerEvent])
+    assert_type(await http("GET", stream="lines", returns=Item)(), list[Item])
+    assert_type(stream(server_events("GET")), Stream[Request | None, ServerEvent])
+    assert_type(stream(server_lines("GET")), Stream[Request | None, str])
     assert_type(await fetched(Request(form={"a": "b"}, files=(Upload.of("c", b"d"),))), Response)
     assert_type(item, HttpStep[Item])
     token = OIDC("https://id.example", client="a", secret=key, scopes=("b",))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import AgentOptions, AgentStep, AgentWork, cli_agent
-    from .calls import HttpOptions, HttpStep, Pages, Request, Response, http
+    from .calls import CallOptions, HttpOptions, HttpStep, Pages, Request, Response, http
     from .dialects import Dialect
     from .incoming import Incoming, Received, ToRun, WebhookEvent
+    from .listening import ServerEvent, server_events, server_lines
     from .oauth import OIDC, OAuth2
     from .operations import OpenAPIOptions, OpenAPIStep, openapi
     from .parts import AgentFile, AgentReply, AgentRequest
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "agents": ("AgentOptions", "AgentStep", "AgentWork", "cli_agent"),
-    "calls": ("HttpOptions", "HttpStep", "Pages", "Request", "Response", "http"),
+    "calls": ("CallOptions", "HttpOptions", "HttpStep", "Pages", "Request", "Response", "http"),
     "dialects": ("Dialect",),
     "incoming": ("Incoming", "Received", "ToRun", "WebhookEvent"),
+    "listening": ("ServerEvent", "server_events", "server_lines"),
     "oauth": ("OIDC", "OAuth2"),
     "operations": ("OpenAPIOptions", "OpenAPIStep", "openapi"),
     "parts": ("AgentFile", "AgentReply", "AgentRequest"),
@@ -48,6 +50,7 @@ __all__ = [
     "AgentRequest",
     "AgentStep",
     "AgentWork",
+    "CallOptions",
     "Command",
     "Completed",
     "Dialect",
@@ -66,6 +69,7 @@ __all__ = [
     "Request",
     "Response",
     "Secret",
+    "ServerEvent",
     "ShellOptions",
     "ToRun",
     "Upload",
@@ -78,6 +82,8 @@ __all__ = [
     "openapi",
     "python",
     "send_webhook",
+    "server_events",
+    "server_lines",
     "shell",
 ]
 

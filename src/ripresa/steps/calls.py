@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypedDict, cast, overload
 from urllib.parse import quote, urlsplit
 
 from typing_extensions import TypeVar, Unpack
 
 from ..authoring.call import Call
 from ..authoring.encoding import decode
-from ..authoring.options import bad_count, bad_kind, refuse
+from ..authoring.options import bad_choice, bad_count, bad_kind, refuse
 from ..authoring.step import Effect, Step
 from ..context import current
 from ..core.durations import Duration, seconds
@@ -33,6 +33,8 @@ from .waiting import asked_by
 
 if TYPE_CHECKING:
     import httpx2
+
+    from .listening import ServerEvent
 
 Auth: TypeAlias = Secret | tuple[str, Secret] | OAuth2
 """Who calls: a bearer token, a user and a password, or how a token is got."""
@@ -117,8 +119,8 @@ class Pages:
     most: int = 100
 
 
-class HttpOptions(StepOptions, total=False):
-    """The options of `http`."""
+class CallOptions(TypedDict, total=False):
+    """What can be said of a call of an HTTP service; see `http`."""
 
     headers: Mapping[str, str | Secret]
     auth: Auth | None
@@ -133,6 +135,10 @@ class HttpOptions(StepOptions, total=False):
     redirects: int
     max_size: int
     patience: Duration
+
+
+class HttpOptions(StepOptions, CallOptions, total=False):
+    """The options of `http`."""
 
 
 class HttpStep(Step[..., R_co], Generic[R_co]):
@@ -153,7 +159,34 @@ def http(method: str, url: str = "", *, pages: Pages, **options: Unpack[HttpOpti
 def http(
     method: str, url: str = "", *, pages: Pages, returns: type[T], **options: Unpack[HttpOptions]
 ) -> HttpStep[list[T]]: ...
-def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | None = None, **options: Any) -> Any:
+@overload
+def http(
+    method: str, url: str = "", *, stream: Literal["lines"], most: int = ..., **options: Unpack[HttpOptions]
+) -> HttpStep[list[str]]: ...
+@overload
+def http(
+    method: str, url: str = "", *, stream: Literal["events"], most: int = ..., **options: Unpack[HttpOptions]
+) -> HttpStep[list[ServerEvent]]: ...
+@overload
+def http(
+    method: str,
+    url: str = "",
+    *,
+    stream: Literal["lines", "events"],
+    most: int = ...,
+    returns: type[T],
+    **options: Unpack[HttpOptions],
+) -> HttpStep[list[T]]: ...
+def http(
+    method: str,
+    url: str = "",
+    *,
+    returns: Any = Response,
+    pages: Pages | None = None,
+    stream: Literal["", "lines", "events"] = "",
+    most: int = 1_000,
+    **options: Any,
+) -> Any:
     """A step that calls an HTTP service: `http("GET", "https://api.example.com/tides/{port}", returns=Tides)`.
 
     A `Request` fills the holes of the URL (never its host), and adds query, headers and a body; for a step without a
@@ -161,6 +194,10 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
     it is the list of all pages. `headers` may be a `Secret`, `auth` is a bearer token, (user, password), `OAuth2` or
     `OIDC`. A status in `ok` (200 to 299) is a success, one in `again` is worth another attempt, not before what
     `Retry-After` says.
+
+    With `stream` an answer is taken piece by piece, lines or server-sent events, of which watchers are told as they
+    come; the result is the list of all, at most `most`, with `returns` each read as JSON. See `server_events` for
+    those that do not end.
 
     Only the public internet is called, and what `allow` names: hosts, "host:port", networks. `stand_ins` are URLs that
     answer for other origins, as in tests: `{"https://example.com": "http://127.0.0.1:80"}`. `ca` is a PEM file of the
@@ -173,7 +210,7 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
     `InvalidConfig`.
     """
     every, own = divided(options)
-    refuse("http", *bad_options(method, url, pages, own))
+    refuse("http", *bad_options(method, url, pages, own), *_bad_stream(stream, most, pages))
     spec = spec_of(method, url, pages, own)
     if method in READS:
         effect: Effect = "read"
@@ -182,23 +219,46 @@ def http(method: str, url: str = "", *, returns: Any = Response, pages: Pages | 
     every.setdefault("effect", effect)
     every.setdefault("name", own_name("http", f"{method.lower()} {urlsplit(url).hostname or ''}".strip()))
     limit = None if every.get("timeout") is None else seconds(every["timeout"], "timeout")
-    run = partial(called, spec, returns)
+    run, kind = _performed(spec, returns, stream, most)
 
     async def call(request: Request | None = None, /) -> Any:
         return await within(limit, f"{method} {url}", run(request or Request()))
 
-    kind = list[returns] if pages is not None else returns
-    given = {"method": method, **({"url": url} if url else {}), **own}
+    more: dict[str, Any] = {"pages": pages} if pages is not None else {}
+    if stream:
+        more = {"stream": stream, "most": most}
+    given = {"method": method, **({"url": url} if url else {}), **own, **more}
     if pages is not None:
         given["pages"] = changed(pages)
-    again = partial(_again, method, url, returns, pages, own)
-    step = made(HttpStep[Any], call, (spec, returns), kind, every)
+    again = partial(_again, method, url, returns, {**own, **more})
+    step = made(HttpStep[Any], call, (spec, returns, *more.values()) if stream else (spec, returns), kind, every)
     return kept(step, "http", again, given, returns=None if returns is Response else returns)
 
 
-def _again(method: str, url: str, returns: Any, pages: Pages | None, own: dict[str, Any]) -> Any:
-    more = {} if pages is None else {"pages": pages}
-    return cast("Any", http)(method, url, returns=returns, **more, **own)
+def _performed(
+    spec: Spec, returns: Any, stream: str, most: int
+) -> tuple[Callable[[Request], Coroutine[Any, Any, Any]], Any]:
+    """What performs a call, and the type of what it gives."""
+    if not stream:
+        return partial(called, spec, returns), returns if spec.pages is None else list[returns]
+    from .listening import ServerEvent, collected
+
+    usual: Any = str if stream == "lines" else ServerEvent
+    own = None if returns is Response else returns
+    kind: Any = own or usual
+    return partial(collected, spec, cast("Any", stream), own, most), list[kind]
+
+
+def _bad_stream(stream: object, most: object, pages: object) -> list[str | None]:
+    return [
+        bad_choice(stream, "stream", ("lines", "events")) if stream != "" else None,
+        bad_count(most, "most"),
+        "pages are not for what streams" if stream and pages is not None else None,
+    ]
+
+
+def _again(method: str, url: str, returns: Any, own: dict[str, Any]) -> Any:
+    return cast("Any", http)(method, url, returns=returns, **own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +305,7 @@ def spec_of(method: str, url: str, pages: Pages | None, own: dict[str, Any]) -> 
 
 def bad_options(method: object, url: str, pages: object, own: dict[str, Any]) -> list[str | None]:
     """What is wrong with the options of a call."""
-    unknown = sorted(set(own) - set(HttpOptions.__annotations__))
+    unknown = sorted(set(own) - set(CallOptions.__annotations__))
     return [
         f"there is no option {', '.join(unknown)}" if unknown else None,
         None if method in _METHODS else f"method is {method!r}, must be one of {', '.join(_METHODS)}",
@@ -297,15 +357,34 @@ def bad_header(name: Any, value: Any) -> str | None:
 async def called(spec: Spec, returns: Any, request: Request) -> Any:
     """What a service answers to a call, as it is wanted."""
     secrets: list[str] = []
-    headers = _headers(spec, request, secrets)
+    async with _sending(spec, request, secrets, {}) as (client, sent):
+        found = await _pages(spec, client, sent, secrets)
+    results = found if returns is Response else [_decoded(each, returns) for each in found]
+    return results if spec.pages is not None else results[0]
+
+
+@asynccontextmanager
+async def opened_answer(
+    spec: Spec, request: Request, secrets: list[str], more: Mapping[str, str]
+) -> AsyncGenerator[httpx2.Response, None]:
+    """What a service answers to a call, while it is read; `more` are headers where the call has none of these names."""
+    async with _sending(spec, request, secrets, more) as (client, sent):
+        bearer = Bearer(spec, secrets) if isinstance(spec.auth, OAuth2) else None
+        async with _answered(spec, client, sent, secrets, bearer) as answer:
+            yield answer
+
+
+@asynccontextmanager
+async def _sending(
+    spec: Spec, request: Request, secrets: list[str], more: Mapping[str, str]
+) -> AsyncGenerator[tuple[httpx2.AsyncClient, httpx2.Request], None]:
+    """A client, and the request that is to be sent; what it sends is open as long."""
+    headers = {**more, **_headers(spec, request, secrets)}
     url = _url(spec, request)
     with ExitStack() as files:
         async with transport.client(spec.guard, spec.patience, spec.ca) as client:
             address = _with_query(url, {**spec.query, **request.query})
-            sent = _built(spec, client, address, headers, request, files)
-            found = await _pages(spec, client, sent, secrets)
-    results = found if returns is Response else [_decoded(each, returns) for each in found]
-    return results if spec.pages is not None else results[0]
+            yield client, _built(spec, client, address, headers, request, files)
 
 
 def _built(
@@ -422,36 +501,40 @@ def _with_query(url: str, query: Mapping[str, str]) -> httpx2.URL:
 async def _sent(
     spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str], bearer: Bearer | None
 ) -> Response:
+    async with _answered(spec, client, request, secrets, bearer) as answer:
+        return _response(answer, await transport.body_of(answer, spec.max_size), secrets)
+
+
+@asynccontextmanager
+async def _answered(
+    spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str], bearer: Bearer | None
+) -> AsyncGenerator[httpx2.Response, None]:
+    """The answer that counts, while it is read: after redirects, and with a new token where one was refused."""
     if bearer is not None:
         await bearer.put(request)
-    for _ in range(spec.redirects + 1):
-        answer = await _exchanged(spec, client, request, secrets)
-        if isinstance(answer, Response) and bearer is not None and _is_refused(spec, request, answer):
+    left = spec.redirects
+    while True:
+        async with transport.sent(client, request) as answer:
+            following = answer.next_request if spec.redirects and request.method in ("GET", "HEAD") else None
+            refused = following is None and _is_refused(spec, request, answer)
+            if following is None and not (refused and bearer is not None):
+                if answer.status_code not in spec.ok:
+                    raise _failure(spec, _response(answer, await transport.body_of(answer, spec.max_size), secrets))
+                yield answer
+                return
+        if following is None and bearer is not None:
             await bearer.put(request, again=True)
             bearer = None
-            answer = await _exchanged(spec, client, request, secrets)
-        if not isinstance(answer, Response):
-            request = _redirected(spec, request, answer, secrets)
-            continue
-        if answer.status not in spec.ok:
-            raise _failure(spec, answer)
-        return answer
-    raise StepError(f"more than {spec.redirects} redirects", code="http_status", retryable=False)
+        elif following is None or left == 0:
+            raise StepError(f"more than {spec.redirects} redirects", code="http_status", retryable=False)
+        else:
+            left -= 1
+            request = _redirected(spec, request, following, secrets)
 
 
-def _is_refused(spec: Spec, request: httpx2.Request, answer: Response) -> bool:
+def _is_refused(spec: Spec, request: httpx2.Request, answer: httpx2.Response) -> bool:
     """Whether a service did not take the token that it was shown."""
-    return answer.status == 401 and 401 not in spec.ok and "authorization" in request.headers
-
-
-async def _exchanged(
-    spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str]
-) -> Response | httpx2.Request:
-    """The answer, or the request that it asks for instead."""
-    async with transport.sent(client, request) as answer:
-        if answer.next_request is not None and spec.redirects and request.method in ("GET", "HEAD"):
-            return answer.next_request
-        return _response(answer, await transport.body_of(answer, spec.max_size), secrets)
+    return answer.status_code == 401 and 401 not in spec.ok and "authorization" in request.headers
 
 
 def _response(answer: httpx2.Response, body: bytes, secrets: list[str]) -> Response:

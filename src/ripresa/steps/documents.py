@@ -149,8 +149,13 @@ def schema_type(schema: dict[str, Any]) -> Any:
 _ONLY_TRUSTED: Final = "not for documents that may import only some modules"
 
 
+class _HttpConfig(HttpOptions, total=False):
+    stream: str
+    most: int
+
+
 def _http_step(
-    method: str, url: str = "", returns: Any = Response, pages: Any = None, **options: Unpack[HttpOptions]
+    method: str, url: str = "", returns: Any = Response, pages: Any = None, **options: Unpack[_HttpConfig]
 ) -> Any:
     given = read_credentials(options)
     if pages is not None:
@@ -159,7 +164,7 @@ def _http_step(
 
 
 def _public_http_step(
-    method: str, url: str = "", returns: Any = Response, pages: Any = None, **options: Unpack[HttpOptions]
+    method: str, url: str = "", returns: Any = Response, pages: Any = None, **options: Unpack[_HttpConfig]
 ) -> Any:
     """The same for documents that may not say for themselves what they reach beside the public internet."""
     _bounded("http", options)

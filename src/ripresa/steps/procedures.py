@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, cast, overload
 from urllib.parse import urlsplit
 
 from pydantic_core import to_json
@@ -30,6 +30,7 @@ from .fetching import Source, fetched, held
 from .guard import Guard, bad_allow, bad_url, guard_of
 from .making import StepOptions, divided, made, own_name, within
 from .oauth import OAuth2, token_of
+from .recipes import kept
 from .secret import Secret, hide, is_line, line_of
 
 if TYPE_CHECKING:
@@ -142,7 +143,10 @@ def grpc(target: str, method: str, *, proto: str | Path, returns: Any = Any, **o
     async def call(message: Any = None, /) -> Any:
         return await within(limit, method, run(message))
 
-    return made(GrpcStep[Any], call, (asked, returns), returns, every)
+    step = made(GrpcStep[Any], call, (asked, returns), returns, every)
+    again = partial(cast("Any", grpc), target, method, proto=proto, returns=returns, **own)
+    given = {"target": target, "method": method, "proto": proto, **own}
+    return kept(step, "grpc", again, given, returns=None if returns is Any else returns)
 
 
 def _asked(target: str, method: str, proto: str | Path, own: dict[str, Any], limit: float | None) -> _Asked:
