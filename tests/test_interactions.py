@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ripresa import App, Interaction, chain, current, sequence_diagram, step
+from ripresa import App, Interaction, Retry, chain, current, sequence_diagram, step
 from ripresa.cli.screen import Lines
 from ripresa.core.events import Interacted, Recorded
 from tests.cli.program import Terminal
@@ -14,7 +14,7 @@ from tests.cli.program import Terminal
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-@step(retry=2)
+@step(retry=Retry(2, wait=0))
 async def plan(topic: str) -> str:
     current().interaction("planner", "writer", "delegate", {"topic": topic, "long": "x" * 100})
     if current().attempt == 1:

@@ -218,6 +218,20 @@ async def test_an_agent_that_would_have_to_ask_people_is_refused_as_a_lead() -> 
             await app.run(supervisor(asks, count)("?"))
 
 
+async def test_an_agent_that_is_a_tool_is_told_as_a_worker() -> None:
+    boss = Agent("boss", input=str, output=str, model="leads", tools=[researcher, count])
+    leads = FakeModel(use("researcher", input="find"), use("count", text="moon"), "done")
+    async with App("memory:", models={"leads": leads, "works": FakeModel("the moon")}) as app:
+        handle = await app.start(boss("?"))
+        assert await handle.result() == "done"
+        assert await exchanges(handle) == [
+            "boss delegate researcher",
+            "researcher reply boss",
+            "boss call count",
+            "count result boss",
+        ]
+
+
 # --- handoff
 
 
@@ -389,6 +403,28 @@ async def test_any_link_tells_to_whom_its_results_go() -> None:
                 "count -> desk  reply  5",
                 "last -> desk  reply  10",
             ]
+
+
+async def test_what_tells_can_be_undone_as_before() -> None:
+    undone: list[str] = []
+
+    @step(effect="reversible")
+    async def post(text: str) -> str:
+        return text
+
+    @post.undo
+    async def withdraw(posted: str) -> None:
+        undone.append(posted)
+
+    @step
+    async def fail(text: str) -> str:
+        raise ConnectionError(text)
+
+    async with App("memory:") as app:
+        handle = await app.start(chain(tells(post, "reader")).then(fail)("news"))
+        with pytest.raises(RunFailed):
+            await handle.result()
+        assert (undone, await exchanges(handle)) == (["news"], ["post reply reader"])
 
 
 async def double(number: int) -> int:

@@ -345,11 +345,13 @@ class Guarded(Step[[str], ToolResult]):
     def __init__(self, agent: str, made: Step[..., Any]) -> None:
         self.tool = made
 
+        sent, back = _kinds(made)
+
         async def perform(arguments: str) -> ToolResult:
             context = current()
-            context.interaction(agent, made.name, "call", arguments)
+            context.interaction(agent, made.name, sent, arguments)
             result = await _performed(made, arguments)
-            context.interaction(made.name, agent, "result", result.text)
+            context.interaction(made.name, agent, back, result.text)
             return result
 
         super().__init__(perform, made.options)
@@ -362,6 +364,11 @@ class Guarded(Step[[str], ToolResult]):
         kind = error.code if isinstance(error, RipresaError) else type(error).__name__
         text = error.message if isinstance(error, RipresaError) else str(error)
         return ToolResult(f"failed ({kind}): {text}", failed=True)
+
+
+def _kinds(made: Step[..., Any]) -> tuple[str, str]:
+    """What is sent to a tool and what comes back: another agent is given a task."""
+    return ("delegate", "reply") if hasattr(made, "talker") else ("call", "result")
 
 
 async def _performed(made: Step[..., Any], arguments: str) -> ToolResult:
