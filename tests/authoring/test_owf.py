@@ -522,6 +522,61 @@ def test_a_function_may_end_the_workflow() -> None:
     assert run(text) == {"x": 1}
 
 
+# --- extensions
+
+EXTENSIONS = """
+use:
+  extensions:
+    - counting:
+        extend: %s
+        when: $task.name != "out"
+        before: [{count: {set: {}, export: {as: '$context + { seen: ($context.seen + [$task.reference]) }'}, then: %s}}]
+        after: [{sum: {set: {}, export: {as: '$context + { left: ($context.left + [$task.set.n]) }'}, then: %s}}]
+do:
+  - a: {set: {n: 1}, then: c}
+  - b: {set: {n: 2}}
+  - c: {do: [{d: {set: {n: 3}}}, {s: {switch: [{e: {then: out}}]}}, {f: {set: {n: 4}}}, {out: {set: {n: "${ .n }"}}}]}
+  - out: {set: {seen: "${ $context.seen }", left: "${ $context.left }", n: "${ .n }"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen", "left"),
+    [
+        ("set", ["/do/0/a", "/do/2/c/do/0/d"], [1, 3]),
+        ("switch", ["/do/2/c/do/1/s"], [None]),
+        ("composite", ["/do/2/c"], [None]),
+        ("emit", None, None),
+        ("all", ["/do/0/a", "/do/2/c", "/do/2/c/do/0/d", "/do/2/c/do/1/s"], [1, 3, None, None]),
+    ],
+)
+def test_extensions_do_something_before_and_after_tasks(kind: str, seen: Any, left: Any) -> None:
+    found = run(EXTENSIONS % (kind, "continue", "exit"), {})
+    assert found == {"seen": seen, "left": left, "n": 3}
+
+
+def test_an_extension_may_stand_in_for_a_task_or_end_the_workflow() -> None:
+    text = """
+    use: {extensions: [{mock: {extend: call, before: [{it: {set: {content: mocked}, then: %s}}]}}]}
+    do: [{a: {call: http, with: {method: get, endpoint: 'https://a.b'}}}, {b: {set: {x: "${ .content }"}}}]
+    """
+    assert run(text % "exit") == {"x": "mocked"}
+    assert run(text % "end") == {"content": "mocked"}
+    assert run(EXTENSIONS % ("set", "continue", "end"), {}) == {"n": 1}
+    assert run("use: {extensions: [{e: {extend: set}}]}\ndo: [{a: {set: {x: 1}, then: end}}, {b: {set: {x: 2}}}]") == {
+        "x": 1
+    }
+
+
+def test_extensions_are_drawn_and_count_in_the_version() -> None:
+    text = EXTENSIONS % ("switch", "continue", "continue")
+    picture = draw(load(text))
+    assert '["count"]' in picture
+    assert '|"e"|' in picture
+    assert load(text).version != load(text.replace("extend: switch", "extend: emit")).version
+    assert '["a"]' in draw(load("use: {extensions: [{e: {extend: set}}]}\ndo: [{a: {set: {x: 1}}}]"))
+
+
 # --- runs
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ...core.durations import MICROSECONDS
 from .composites import Do, For, Fork, Function, Try, Wait
+from .extensions import Extended, without
 from .leaves import Switch
 from .listening import Listen
 from .tasks import CONTINUE, END, EXIT, Block, Task
@@ -34,10 +36,11 @@ def drawn(picture: Picture, block: Block, frame: str | None, label: str) -> Ends
 
 def _ways(task: Task) -> list[tuple[str, str]]:
     """Where the flow goes after a task, each way with its label."""
-    if not isinstance(task.body, Switch):
+    body = without(task).body
+    if not isinstance(body, Switch):
         return [("", task.then)]
-    cases = [(case.name, case.then) for case in task.body.cases]
-    return cases if any(case.when is None for case in task.body.cases) else [*cases, ("", task.then)]
+    cases = [(case.name, case.then) for case in body.cases]
+    return cases if any(case.when is None for case in body.cases) else [*cases, ("", task.then)]
 
 
 def _position(block: Block, then: str) -> int | None:
@@ -49,6 +52,8 @@ def _task(picture: Picture, task: Task, frame: str | None) -> Ends:
 
     name = f"{task.name}?" if task.flow.when is not None else task.name
     match task.body:
+        case Extended(before=before, after=after):
+            return _around(picture, task, before, after, picture.frame(name, frame))
         case Do(block=block):
             return drawn(picture, block, picture.frame(name, frame), name)
         case For(each=each, block=block):
@@ -77,6 +82,17 @@ def _task(picture: Picture, task: Task, frame: str | None) -> Ends:
             return Ends(heard.entries, done.exits)
         case _:
             return picture.shape(name, "step", frame)
+
+
+def _around(picture: Picture, task: Task, before: Block, after: Block, inside: str) -> Ends:
+    from ..draw import Ends
+
+    parts = [drawn(picture, before, inside, task.name)] if before.tasks else []
+    parts.append(_task(picture, without(task), inside))
+    parts += [drawn(picture, after, inside, task.name)] if after.tasks else []
+    for one, other in pairwise(parts):
+        picture.join(one.exits, other.entries)
+    return Ends(parts[0].entries, parts[-1].exits)
 
 
 def _tried(picture: Picture, inside: str, name: str, block: Block, handler: Block | None) -> Ends:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ...context import Context
 from ...core.durations import MICROSECONDS
 from ..step import Options, Step
+from .extensions import Extended
 from .inbox import Inbox
 from .problems import Bad, fault, fault_of
 from .scope import moment
@@ -82,13 +83,16 @@ class Going:
 
     async def tasks(self, block: Block, value: Any, names: Names) -> Left:
         """Go through tasks: the output of the last, and `end` if the workflow ends with it."""
+        value, then = await self.walk(block, value, names)
+        return value, END if then == END else CONTINUE
+
+    async def walk(self, block: Block, value: Any, names: Names) -> Left:
+        """The same; `exit` if that is what a task said."""
         place = 0
         while place < len(block.tasks):
             value, then = await self.task(block.tasks[place], value, names)
-            if then == END:
-                return value, END
-            if then == EXIT:
-                break
+            if then in (END, EXIT):
+                return value, then
             place = place + 1 if then == CONTINUE else block.position(then)
         return value, CONTINUE
 
@@ -101,6 +105,8 @@ class Going:
             found = await self.called(task.step, value, about, task.reference)
             return self._taken(task, found) if task.wraps else (found, task.then)
         entered: dict[str, Any] = {"input": value}
+        if isinstance(task.body, Extended):
+            return await task.body.go(self, task, entered, names)
         if task.entering is not None:
             entered = await self.called(task.entering, value, self.about(task.mentions, names), task.reference)
             if entered.get("skipped"):

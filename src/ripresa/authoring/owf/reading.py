@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
@@ -11,6 +12,7 @@ from ...errors import RipresaError
 from ..document.source import Document as Source
 from ..document.source import Notes, Path, is_list, is_object
 from .durations import length_of
+from .extensions import extended, without
 from .going import Plan
 from .jq import BadExpression, Compiler, Template
 from .schemas import Schema, schema_of
@@ -52,6 +54,7 @@ class Reader:
         self.loose = False
         self.document = Document(source.data, world)
         self._functions: list[str] = []
+        self._stands_for: Task | None = None
 
     # --- the whole
 
@@ -100,9 +103,8 @@ class Reader:
             self.notes.add(("document", "dsl"), f"is {head['dsl']!r}; version 1 of the language is known here")
 
     def _unsupported(self) -> None:
-        for name in ("extensions", "catalogs"):
-            if self.use.get(name):
-                self.notes.add(("use", name), f"{name} are not supported", "not_available", key=True)
+        if self.use.get("catalogs"):
+            self.notes.add(("use", "catalogs"), "catalogs are not supported", "not_available", key=True)
 
     def _evaluate(self, data: Any) -> None:
         found = self.object(data, ("evaluate",), ("language", "mode"))
@@ -156,8 +158,9 @@ class Reader:
         from .leaves import Switch
 
         ways = [((*path, "then"), task.then)]
-        if isinstance(task.body, Switch):
-            cases = enumerate(task.body.cases)
+        body = without(task).body
+        if isinstance(body, Switch):
+            cases = enumerate(body.cases)
             ways += [((*path, "switch", index, case.name, "then"), case.then) for index, case in cases]
         for place, then in ways:
             if then not in DIRECTIVES and then not in known:
@@ -181,7 +184,7 @@ class Reader:
         self.keys(data, path, (kind, *keys, *OF_ALL))
         place = Place(self, data, path, reference, names)
         body = make(place)
-        return Task(
+        task = Task(
             name,
             reference,
             data,
@@ -190,7 +193,18 @@ class Reader:
             self._flow(data, path, names),
             self.directive(data.get("then", CONTINUE), (*path, "then")),
             self.timeout(data.get("timeout"), (*path, "timeout")),
+            self._stands_for,
         )
+        return task if self._stands_for is not None else extended(self, task, kind)
+
+    @contextmanager
+    def standing_for(self, task: Task) -> Generator[None, None, None]:
+        """Read tasks of an extension, which are not extended themselves and see the task that they extend."""
+        self._stands_for = task
+        try:
+            yield
+        finally:
+            self._stands_for = None
 
     def _flow(self, data: Mapping[str, Any], path: Path, names: frozenset[str]) -> DataFlow:
         given = self.object(data.get("input", {}), (*path, "input"), ("schema", "from"))

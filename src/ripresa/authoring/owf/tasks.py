@@ -133,6 +133,8 @@ class Task:
     flow: DataFlow = field(default_factory=DataFlow)
     then: str = CONTINUE
     timeout: int = 0
+    stands_for: Task | None = None
+    """The task that it extends, which is `$task` for it."""
 
     @cached_property
     def label(self) -> str:
@@ -175,8 +177,9 @@ class Task:
         """Its variables; `about` is what differs from run to run, `raw` its input as it comes."""
         given = dict(about)
         given["task"] = {"input": raw, **given.get("task", {})}
+        seen = self.stands_for or self
         fixed = {
-            "task": {"name": self.name, "reference": self.reference, "definition": self.definition, **self.definition},
+            "task": {"name": seen.name, "reference": seen.reference, "definition": seen.definition, **seen.definition},
             "workflow": {"definition": self.document.data},
         }
         return Scope(given, fixed, self.document.world, self.document.secrets)

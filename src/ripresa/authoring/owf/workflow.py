@@ -15,6 +15,7 @@ from ..document.source import Document as Source
 from ..function import Workflow
 from .composites import Do, For, Fork, Function, Try
 from .drawing import drawn
+from .extensions import Extended
 from .going import Going, Plan
 from .leaves import Perform, Switch
 from .listening import Listen
@@ -76,6 +77,8 @@ def _of_task(task: Task) -> list[Any]:
 def blocks(task: Task) -> list[Block]:
     """The lists of tasks inside a task."""
     match task.body:
+        case Extended(task=inner, before=before, after=after):
+            return [Block((inner,)), before, after]
         case Do(block=block) | For(block=block):
             return [block]
         case Try(block=block, catch=catch):

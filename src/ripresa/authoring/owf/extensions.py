@@ -1,0 +1,77 @@
+"""Extensions: tasks that are done before and after others, as `use.extensions` says of which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from .jq import Template, is_true
+from .scope import ENTERING
+from .tasks import END, EXIT, Block, Composite, Left, Names, Task, mentioned
+
+if TYPE_CHECKING:
+    from .going import Going
+    from .reading import Reader
+
+COMPOSITES: Final = ("do", "fork")
+EXTENDED: Final = ("all", "call", "composite", "emit", "for", "listen", "raise", "run", "set", "switch", "try", "wait")
+"""What can be extended: kinds of tasks, those that hold others, or all."""
+
+
+@dataclass(frozen=True)
+class Extended(Composite):
+    """A task with what is done before and after it; what these leave is dropped, unless `exit` stands in for it."""
+
+    task: Task
+    when: Template | None
+    before: Block
+    after: Block
+    kind = "extended"
+
+    async def go(self, going: Going, task: Task, entered: Mapping[str, Any], names: Names) -> Left:
+        """See `Composite`; the directive is that of the task."""
+        value = entered["input"]
+        if not await self._applies(going, value, names):
+            return await going.task(self.task, value, names)
+        found, then = await going.walk(self.before, value, names)
+        if then in (EXIT, END):
+            return found, END if then == END else self.task.then
+        found, way = await going.task(self.task, value, names)
+        if way == END:
+            return found, END
+        _, then = await going.walk(self.after, found, names)
+        return found, END if then == END else way
+
+    async def _applies(self, going: Going, value: Any, names: Names) -> bool:
+        when = self.when
+        if when is None:
+            return True
+        asking = self.task.asking("extends", lambda data, scope: is_true(when.value(data, scope)))
+        return bool(await going.asked(asking, value, names, mentioned(when)))
+
+
+def extended(reader: Reader, task: Task, kind: str) -> Task:
+    """A task with the extensions that are for it around it, the first outermost."""
+    listed = reader.named(reader.use.get("extensions", []), ("use", "extensions"), "/use/extensions")
+    for _, data, path, reference in reversed(listed):
+        found = reader.object(data, path, ("extend", "when", "before", "after"), "extend")
+        meant = reader.choice(found.get("extend", "all"), (*path, "extend"), EXTENDED)
+        if meant not in ("all", kind) and not (meant == "composite" and kind in COMPOSITES):
+            continue
+        with reader.standing_for(task):
+            around = Extended(
+                task,
+                reader.whole(found.get("when"), (*path, "when"), ENTERING),
+                reader.block(found.get("before", []), (*path, "before"), f"{reference}/before", frozenset()),
+                reader.block(found.get("after", []), (*path, "after"), f"{reference}/after", frozenset()),
+            )
+        task = Task(task.name, task.reference, task.definition, task.document, around, then=task.then)
+    return task
+
+
+def without(task: Task) -> Task:
+    """The task inside its extensions."""
+    while isinstance(task.body, Extended):
+        task = task.body.task
+    return task
