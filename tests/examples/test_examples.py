@@ -59,6 +59,7 @@ SCRIPTS = {
         "update_refused: ",
         "sold to ann for 150",
     ],
+    "agents_elsewhere.py": ["then: booked: Oban", "then: nothing was booked\nruns over there: 2 ['book']"],
     "outbox.py": ["ann sits on 7", "ticket for seat 7", "letter to ann@example.org {'seat': 7}"],
     "signals.py": ["order 7 shipped from shelf 3"],
     "chain.py": ["9 words, the longest is 'twilight'", "Summary(words=9, longest='notebooks')"],

@@ -19,6 +19,15 @@ def note(*what: object) -> None:
         log.write(json.dumps(what) + "\n")
 
 
+def spent(word: str) -> float:
+    """What the session had cost before this turn; a session of `costly` turns remembers it."""
+    if word != "costly":
+        return 0.0
+    before = float(os.path.exists(LOG + ".cost"))
+    open(LOG + ".cost", "w").close()
+    return 0.75 * before
+
+
 class Fake:
     def __init__(self) -> None:
         self.client: Any = None
@@ -74,10 +83,13 @@ class Fake:
         self.write("tide.txt", "high\n")
         await self.say(session_id, "It is ")
         await self.say(session_id, f"done {os.environ.get('KEY', '')}.")
-        for amount in (0.25, 0.75):
+        before = spent(word)
+        for amount in (before + 0.25, before + 0.75):
             cost = Cost(amount=amount, currency="USD")
             update = UsageUpdate(session_update="usage_update", used=10, size=100, cost=cost)
             await self.client.session_update(session_id=session_id, update=update)
+        if word == "costly" and not before:
+            return acp.PromptResponse(stop_reason="max_tokens")
         reason: Any = word if word in ("refusal", "max_tokens") else "end_turn"
         usage = Usage(total_tokens=120, input_tokens=100, output_tokens=20)
         return acp.PromptResponse(stop_reason=reason, usage=usage)

@@ -55,6 +55,14 @@ async def test_another_attempt_loads_the_session(agent: Agent, tmp_path: Path) -
     assert [each[0] for each in noted(tmp_path)] == ["new", "prompt", "load", "prompt"]
 
 
+async def test_what_a_session_cost_before_is_counted_once(agent: Agent) -> None:
+    async with App("memory:") as app:
+        handle = await app.start(agent(retry=Retry(2, wait=0))("costly"))
+        work = await handle.result()
+        view = await handle.status()
+    assert (work.cost, view.cost) == (0.75, 1.5)
+
+
 async def test_an_agent_that_forgets_begins_anew_in_the_same_folder(agent: Agent, tmp_path: Path) -> None:
     async with App("memory:") as app:
         work = await app.run(agent("--forgetful", retry=Retry(2, wait=0))("dies"))

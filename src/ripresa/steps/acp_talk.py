@@ -93,6 +93,7 @@ class AcpTalk:
         self.text = ""
         self.tokens = 0
         self.cost = 0.0
+        self._charged = 0.0
         self._spec = spec
         self._program = replace(program, argv=(*spec.dialect.acp, *spec.args))
         self._secrets = secrets
@@ -121,7 +122,7 @@ class AcpTalk:
                 if resumed:
                     capabilities = await self._open(stack, group)
                     session = await self._take_up(capabilities, session)
-                await self._turn(session, prompt)
+                await self._counted(session, prompt)
                 await self._agent.close()
                 for task in self._tasks:
                     task.cancel()
@@ -162,9 +163,19 @@ class AcpTalk:
         place = str(self._program.cwd)
         if capabilities is not None and capabilities.load_session:
             await self._asked(self._agent.load_session(cwd=place, session_id=session, mcp_servers=[]))
+            self._charged = await _charged_before()
             return session
         made = await self._asked(self._agent.new_session(cwd=place, mcp_servers=[]))
         return str(made.session_id)
+
+    async def _counted(self, session: str, prompt: str) -> None:
+        """The turn; if it fails, what the session has cost by then is kept for the attempt that takes it up."""
+        try:
+            await self._turn(session, prompt)
+        except BaseException:
+            if self.cost:
+                await current().call_with_key(f"cost-{current().attempt}", _charged, self._charged)
+            raise
 
     async def _turn(self, session: str, prompt: str) -> None:
         import acp
@@ -228,7 +239,20 @@ class AcpTalk:
             self._used(0, float(amount) if isinstance(amount, int | float) else 0.0)
 
     def _used(self, tokens: int, cost: float) -> None:
-        """The agent used so much in all."""
-        more, dearer = max(tokens - self.tokens, 0), max(cost - self.cost, 0.0)
-        self.tokens, self.cost = self.tokens + more, self.cost + dearer
+        """The agent used so much: tokens in this turn, money in the whole session, of which some has been counted."""
+        more, dearer = max(tokens - self.tokens, 0), max(cost - self._charged, 0.0)
+        self.tokens, self.cost, self._charged = self.tokens + more, self.cost + dearer, self._charged + dearer
         current().usage(tokens=more, cost=dearer)
+
+
+async def _charged(amount: float) -> float:
+    """How much of a session's cost was counted when an attempt ended."""
+    return amount
+
+
+async def _charged_before() -> float:
+    """How much of a session's cost earlier attempts have counted; one that kept nothing has counted nothing."""
+    context, found = current(), 0.0
+    for number in range(1, context.attempt):
+        found = max(found, await context.call_with_key(f"cost-{number}", _charged, 0.0))
+    return found
