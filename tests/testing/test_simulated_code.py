@@ -20,8 +20,18 @@ from ripresa import (
     workflow,
 )
 from ripresa.authoring.routing import Handoff
+from ripresa.core.commands import Intercept
 from ripresa.core.definition import Definition
-from ripresa.core.events import ApprovalDecided, Asked, StepUndone, StreamAdvanced
+from ripresa.core.events import (
+    ApprovalDecided,
+    Asked,
+    Intercepted,
+    RequestRefused,
+    SignalReceived,
+    StepUndone,
+    StreamAdvanced,
+)
+from ripresa.core.gates import Gate
 from ripresa.core.nodes.approval import Approval, Terms
 from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.sequence import Sequence
@@ -274,3 +284,51 @@ def test_what_is_not_under_way_though_the_run_waits_for_it_is_found() -> None:
     root = Sequence("root", (Call("add"), Silent("add#2")))
     with pytest.raises(Discrepancy, match="attempt 1 of 'add#2' is not under way"):
         Simulation(Definition("s", root), STEPS, input=1, retry=STUBBORN).run()
+
+
+# --- hooks of real workflows, asked about steps and about requests
+
+
+@workflow
+async def patient(ctx: Context, value: int) -> str:
+    number, word = await add(value), await ctx.wait_for(go_on)
+    return f"{number} {word}"
+
+
+def strict(command: Intercept, gate: Gate) -> Intercepted:
+    """Nobody may cancel, another signal comes than was sent, and the first result of a step is not taken."""
+    answers = {
+        "cancel": ("veto", b"null"),
+        "signal": ("replace", b'"other"'),
+        "after": ("again" if gate.value == b"1" else "continue", b"null"),
+    }
+    answer, value = answers[command.point]
+    return Intercepted(0, command.path, command.point, answer, "strict", value)
+
+
+@pytest.mark.parametrize("flow", [patient, chain(patient)], ids=["function", "chain"])
+def test_hooks_are_asked_about_requests_and_results_of_real_code_across_crashes(flow: Any) -> None:
+    taken: list[int] = []
+
+    def adds(attempt: Attempt) -> int:
+        taken.append(attempt.number)
+        return min(attempt.number, 2)
+
+    simulation = Simulation.of(
+        flow,
+        {"add": adds},
+        input=1,
+        retry=STUBBORN,
+        requests=((1, "cancel"), (1, "signal:go_on")),
+        hooks=("after *", "cancel *", "signal *"),
+        interceptor=strict,
+    )
+    refused: list[tuple[str, str]] = []
+    for result in simulation.check(SEEDS, Faults(crash=0.2, delay=0.3, duplicate=0.3, reorder=0.5)):
+        assert (result.status, result.output) == ("completed", "2 other")
+        found = [item.event for item in result.events if isinstance(item.event, RequestRefused)]
+        assert len(found) <= 1  # none where the run has ended before the answer came
+        refused += [(each.point, each.failure.code) for each in found]
+        assert sum(isinstance(item.event, SignalReceived) for item in result.events) == 1
+    assert max(taken) > 1
+    assert set(refused) == {("cancel", "vetoed")}

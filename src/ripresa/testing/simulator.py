@@ -65,6 +65,7 @@ from ..core.lifecycle import TERMINAL
 from ..core.nodes.dynamic import Dynamic, DynamicFrame
 from ..core.nodes.node import Node
 from ..core.replay import replay
+from ..core.requested import as_request, asks_first
 from ..core.retry import ONCE, Retry, retry_after, spread_of
 from ..core.state import RunState
 from ..core.values import Value
@@ -165,7 +166,7 @@ class Simulation:
     "terminate", "pause", "continue", "resume", "undo", "signal:NAME", whose value is that name, "approve:PATH:WHO",
     "reject:PATH:WHO"), in order, each with the number of reports and timers after which it is asked; sooner where
     nothing else is left to happen. `hooks` are the points at which the `interceptor` stands, as a run records them
-    ("before *"); its answers take their time.
+    ("before *"); its answers take their time. It is asked about requests too, before they happen ("signal *").
     """
 
     definition: Definition
@@ -418,8 +419,9 @@ class _World:
 
     def _request(self, request: Request) -> None:
         before = self.state.seq
+        fact = _asked_for(request.kind, self._at())
         with suppress(IllegalTransition):
-            self._commit(_asked_for(request.kind, self._at()), taken=(request.number,))
+            self._commit(as_request(fact) if asks_first(self.state, fact) else fact, taken=(request.number,))
         if self.state.seq == before:  # refused, or nobody waits for it any more
             self.refused.add(request.number)
 
@@ -468,19 +470,20 @@ class _World:
         seq = self.state.seq
         events: list[Event] = []
         effects: list[Command] = []
-        asks: list[Ask | Resume] = []
+        asks: list[Ask | Resume | Proceed] = []
         while True:
             before = self.state.seq
             consequences, commands = advance(self.state, fact)
             if self.state.seq > before:
                 events += (fact, *consequences)
-            asks += [command for command in commands if isinstance(command, Ask | Resume)]
+            asks += [command for command in commands if isinstance(command, Ask | Resume | Proceed)]
             effects += [command for command in commands if not isinstance(command, Ask | Resume | Proceed | Share)]
             wanted = [ask for ask in asks if ask in outstanding(self.state)]
             if not wanted:
                 break
             asks = wanted[1:]
-            fact = self._answered(wanted[0])
+            first = wanted[0]
+            fact = first.fact if isinstance(first, Proceed) else self._answered(first)
         if events:
             self._boundary()
             self._append(seq + 1, events, taken)
@@ -503,6 +506,8 @@ class _World:
         for event in events:
             if isinstance(event, StepCompleted):
                 self.finished.add((event.path, self.state.generation))
+            elif isinstance(event, Intercepted) and event.answer == "again":
+                self.finished.discard((event.path, self.state.generation))
 
     def _perform(self, commands: Iterable[Command]) -> None:
         for command in commands:
