@@ -353,6 +353,24 @@ async def test_a_model_that_is_busy_is_asked_again(server: ModelServer) -> None:
     assert failed == ["model_rate_limited"]
 
 
+async def test_a_model_of_which_nobody_knows_the_price_costs_nothing(server: ModelServer) -> None:
+    server.reply("done")
+    async with App("memory:") as app:
+        handle = await app.start(chain(agent(Agent(model_at(server, "nobody"))))("?"))
+        assert await handle.result() == "done"
+        assert (await handle.status()).cost == 0
+
+
+async def test_its_run_is_given_more(server: ModelServer) -> None:
+    server.reply(use("people_of", name="Rome"))
+    limits = UsageLimits(request_limit=1)
+    with pytest.raises(RipresaError) as caught:
+        await agent(geographer(server), deps=Atlas(), run_options={"usage_limits": limits})("?")
+    assert caught.value.code == "agent_limit"
+    with pytest.raises(InvalidConfig, match="run_options has deps"):
+        agent(geographer(server), run_options={"deps": 3})
+
+
 async def test_its_own_fallback_still_has_its_say(server: ModelServer) -> None:
     server.reply(Fault(status=503), lambda request: request.model)
     told = teller(server, capabilities=[ModelFallback(model_at(server, "gpt-4o-mini"))])
@@ -388,17 +406,6 @@ async def test_limits_of_the_run_hold(server: ModelServer) -> None:
             await app.run(greedy("?"), limits=Limits(tokens=500))
     assert caught.value.failure.code == "limit_exceeded"
     assert len(server.requests) == 1
-
-
-async def test_limits_of_its_own_have_a_code(server: ModelServer) -> None:
-    class Frugal(Agent[Any, Any]):
-        async def run(self, *args: Any, **options: Any) -> Any:
-            return await super().run(*args, usage_limits=UsageLimits(request_limit=1), **options)
-
-    server.reply(value({}))
-    with pytest.raises(RipresaError) as caught:
-        await agent(Frugal(model_at(server), output_type=City))("?")
-    assert caught.value.code == "agent_limit"
 
 
 @pytest.mark.parametrize(

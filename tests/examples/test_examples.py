@@ -50,6 +50,10 @@ SCRIPTS = {
         "planned to Oban; loaded after 1 entry; sailed at attempt 2",
         "supersteps recorded: 3",
     ],
+    "adapter_openai_agents.py": [
+        "Attention: 6.1 m in Brest",
+        "desk handoff pilot\npilot call height_in",
+    ],
     "adapter_pydantic_ai.py": [
         "6.1 m in Brest",
         "recorded: model\nrecorded: height_in\nrecorded: model",

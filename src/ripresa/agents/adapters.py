@@ -23,6 +23,10 @@ def adapt(found: Any, name: str, options: Mapping[str, Any]) -> Step[[Any], Any]
             from .pydantic_agents import pydantic_step
 
             return pydantic_step(found, name, adapting)
+        case "openai-agents":
+            from .openai_agents import openai_step
+
+            return openai_step(found, name, adapting)
         case "langchain":
             from .runnables import runnable_step
 

@@ -37,6 +37,8 @@ class Adapting:
     stream: bool = False
     model_retry: Retry | int = PATIENT
     patience: float | str | None = None
+    tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    run_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Those of the step as a whole."""
 
@@ -49,6 +51,8 @@ class Adapting:
             "deps and make_deps are given: one of them says it" if both else None,
             _no_function(self.make_deps, "make_deps"),
             bad_memory(self.memory),
+            bad_kind(self.tools, "tools", Mapping, "options by the names of tools"),
+            bad_kind(self.run_options, "run_options", Mapping, "arguments by name"),
             bad_kind(self.model_retry, "model_retry", (Retry, int), "a Retry or a number of attempts"),
             where=where,
         )
@@ -89,12 +93,13 @@ def _no_function(value: object, option: str) -> str | None:
     return None if value is None or callable(value) else f"{option} is {value!r}, must be a function"
 
 
-def tool_options(name: str, metadata: Mapping[str, Any] | None) -> Options:
-    """How calls of a tool are journaled: what its metadata says under `ripresa`, or once, with the effect idempotent.
+def tool_options(name: str, given: Any, metadata: Mapping[str, Any] | None = None) -> Options:
+    """How calls of a tool are journaled: as is given, or as its metadata says under `ripresa`; else once, idempotent.
 
     Raises `InvalidConfig` that names every bad option.
     """
-    given: Any = (metadata or {}).get(OURS)
+    if given is None:
+        given = (metadata or {}).get(OURS)
     if given is None:
         return Options(name)
     wrong = bad_kind(given, OURS, dict, "an object of options")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from typing_extensions import override
@@ -14,7 +14,7 @@ from ..authoring.hooks import Hook
 from ..authoring.options import bad_kind, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.pool import Pool
-from ..authoring.protocols import Invocable, PydanticAgent
+from ..authoring.protocols import Invocable, OpenAIAgent, PydanticAgent
 from ..authoring.step import Effect, Options, Step, step
 from ..context import StepContext, current
 from ..core.durations import Duration, seconds
@@ -181,6 +181,8 @@ class AdaptedOptions(TypedDict, total=False):
     stream: bool
     model_retry: Retry | int
     patience: Duration | None
+    tools: Mapping[str, Mapping[str, Any]]
+    run_options: Mapping[str, Any]
     retry: Retry | int | None
     timeout: Duration | None
     effect: Effect
@@ -209,6 +211,18 @@ def agent(
 ) -> Step[[str], R]: ...
 @overload
 def agent(
+    found: OpenAIAgent,
+    /,
+    *,
+    input: type[A],
+    prompt: Callable[[A], str] | None = ...,
+    name: str = ...,
+    **options: Unpack[AdaptedOptions],
+) -> Step[[A], Any]: ...
+@overload
+def agent(found: OpenAIAgent, /, *, name: str = ..., **options: Unpack[AdaptedOptions]) -> Step[[str], Any]: ...
+@overload
+def agent(
     found: Invocable[Any, Any],
     /,
     *,
@@ -231,8 +245,9 @@ def agent(found: Any, /, *, name: str = "", **options: Any) -> Any:
     An agent of pydantic-ai takes a text, or an `input` of another type: as JSON, or as the text that `prompt` makes of
     it. `deps` are its dependencies, `make_deps` makes them for each attempt. Each request to its model and each call
     of its tools is journaled; `model_retry` and `patience` are about one request. `stream` tells watchers the text as
-    it is written, `memory` is what is remembered of the session. The metadata of a tool may say `effect`, `retry` and
-    `timeout` of its calls: `metadata={"ripresa": {"effect": "irreversible"}}`.
+    it is written, `memory` is what is remembered of the session. `tools` says `effect`, `retry` and `timeout` of the
+    calls of its tools: `{"pay": {"effect": "irreversible"}}`; so may the metadata of a tool, under `ripresa`.
+    `run_options` are further arguments of its own `run`. The same holds for agents of the OpenAI Agents SDK.
 
     A runnable of LangChain is one step, a compiled graph of LangGraph one whose supersteps are journaled; `input` and
     `output` are their types, `deps` the context of a graph.

@@ -7,7 +7,7 @@ and tools be wrapped. This module is imported for agents of pydantic-ai alone, w
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Union
@@ -35,6 +35,7 @@ from pydantic_ai.tools import RunContext
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool, WrapperToolset
 from typing_extensions import override
 
+from ..authoring.options import refuse
 from ..authoring.parameters import Parameters
 from ..authoring.step import Step
 from ..context import current
@@ -57,6 +58,8 @@ def pydantic_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]
     """An agent of pydantic-ai as a step that is given its prompt, and gives what the agent gives."""
     need("pydantic-ai", "pydantic-ai-slim>=2.60", AbstractCapability, ("get_wrapper_model", "get_wrapper_toolset"))
     called = named(found, name, "agent")
+    taken = sorted(set(adapting.run_options) & {"deps", "message_history", "capabilities", "infer_name"})
+    refuse("agent", f"run_options has {', '.join(taken)}, which are given already" if taken else None, where=called)
 
     async def perform(input: Any) -> Any:
         history = None
@@ -70,6 +73,7 @@ def pydantic_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]
                 message_history=history,
                 capabilities=[Journaling(called, adapting)],
                 infer_name=False,
+                **adapting.run_options,
             )
         except (wrong.AgentRunError, wrong.UserError, wrong.FallbackExceptionGroup) as error:
             raise _coded(error, called) from None
@@ -93,7 +97,7 @@ class Journaling(AbstractCapability[Any]):
 
     @override
     def get_wrapper_toolset(self, toolset: AbstractToolset[Any]) -> AbstractToolset[Any]:
-        return JournaledTools(toolset, self.agent)
+        return JournaledTools(toolset, self.agent, self.adapting.tools)
 
 
 class JournaledModel(WrapperModel):
@@ -264,6 +268,7 @@ class JournaledTools(WrapperToolset[Any]):
     """Tools whose results are recorded, and which are not called again for them."""
 
     agent: str = ""
+    known: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @override
     async def call_tool(
@@ -279,7 +284,7 @@ class JournaledTools(WrapperToolset[Any]):
             return outcome
 
         asked = {"turn": ctx.run_step, "id": ctx.tool_call_id, "arguments": arguments}
-        options = tool_options(name, tool.tool_def.metadata)
+        options = tool_options(name, self.known.get(name), tool.tool_def.metadata)
         return _given(await journaled(name, call, options, ToolOutcome, asked))
 
 

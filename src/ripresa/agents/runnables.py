@@ -33,7 +33,8 @@ RUN_ID: Final = "ripresa_run"
 
 def runnable_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]:
     """A runnable of LangChain as one step; a compiled graph of LangGraph goes on from its last step."""
-    refuse("agent", "memory means nothing here" if adapting.memory is not None else None, where=name)
+    given = {"memory": adapting.memory is not None, "tools": adapting.tools, "run_options": adapting.run_options}
+    refuse("agent", *(f"{option} means nothing here" if each else None for option, each in given.items()), where=name)
     if hasattr(found, "checkpointer"):
         from .langgraph_graphs import graph_step
 

@@ -13,7 +13,7 @@ from ..core.nodes.sequence import Sequence
 from .flow import Built, Flow, Link, as_links, build_link
 from .options import check_name
 from .place import One, Place, distinct
-from .protocols import Invocable, PydanticAgent
+from .protocols import Invocable, OpenAIAgent, PydanticAgent
 from .switches import require
 from .undo import undone_by
 
@@ -87,6 +87,8 @@ def chain(first: Pause, /, *, name: str = ..., version: str = ...) -> Waiting: .
 def chain(first: Link[A, B], /, *, name: str = ..., version: str = ...) -> Chain[A, B]: ...
 @overload
 def chain(first: PydanticAgent[str, B], /, *, name: str = ..., version: str = ...) -> Chain[str, B]: ...
+@overload
+def chain(first: OpenAIAgent, /, *, name: str = ..., version: str = ...) -> Chain[str, Any]: ...
 @overload
 def chain(first: Invocable[A, B], /, *, name: str = ..., version: str = ...) -> Chain[A, B]: ...
 def chain(first: Any, /, *, name: str = "chain", version: str = "1") -> Chain[Any, Any]:

@@ -1,0 +1,337 @@
+"""Agents of the OpenAI Agents SDK as steps: each request to a model, call of a tool and handoff is journaled.
+
+Law: what an agent has been answered is recorded before it sees it, and its next attempt, in whatever process, is
+handed that. The agents themselves stay as they are: each run is of copies whose models, tools and handoffs are wrapped.
+Nothing is traced. This module is imported for agents of the SDK alone, which is imported then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any, Final, cast
+
+import openai
+from agents import (
+    Agent,
+    AgentOutputSchemaBase,
+    FunctionTool,
+    Handoff,
+    Model,
+    ModelProvider,
+    ModelResponse,
+    RunConfig,
+    Runner,
+    Usage,
+    handoff,
+)
+from agents import exceptions as wrong
+from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEvent
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import from_json, to_json
+from typing_extensions import override
+
+from ..authoring.options import refuse
+from ..authoring.step import Options, Step
+from ..context import current
+from ..errors import InvalidConfig, ModelError, RipresaError, StepTimeout
+from ..steps.conversation import Message, ModelAnswer, ToolCall
+from ..steps.providers import timed, without_secrets
+from .adapting import Adapting, journaled, named, tool_options, unsupported
+from .agent import as_text
+
+OWN: Final = ("run_config", "context", "hooks", "max_turns", "error_handlers", "session", "conversation_id")
+"""What `run_options` may have of the arguments of `Runner.run`."""
+
+_ASKED: Final = ("system_instructions", "input", "model_settings", "tools", "output_schema", "handoffs", "tracing")
+"""The first parameters of `Model.get_response`, which may come by position."""
+
+_whole: Final = TypeAdapter(ModelResponse)
+
+
+def openai_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]:
+    """An agent of the SDK as a step that is given its prompt, and gives its final output."""
+    called = named(found, name, "agent")
+    unknown = sorted(set(adapting.run_options) - set(OWN))
+    refuse("agent", f"run_options has {', '.join(unknown)}, may have {', '.join(OWN)}" if unknown else None)
+
+    async def perform(input: Any) -> Any:
+        prompt = adapting.said(input)
+        history = [] if adapting.memory is None else await adapting.memory.recall()
+        try:
+            output = await _run(found, [*map(_item, history), {"role": "user", "content": prompt}], adapting)
+        except wrong.AgentsException as error:
+            raise _coded(error, called) from None
+        except openai.OpenAIError as error:  # a client that cannot be made
+            raise coded_error(error, called) from None
+        if adapting.memory is not None:
+            await adapting.memory.keep(prompt, as_text(output))
+        return output
+
+    return adapting.step(called, perform, str, _gives(found))
+
+
+async def _run(found: Any, asked: list[Any], adapting: Adapting) -> Any:
+    given = dict(adapting.run_options)
+    config: RunConfig = given.pop("run_config", None) or RunConfig()
+    copies = Copies(adapting)
+    provider = JournaledProvider(config.model_provider, copies)
+    model = config.model
+    wrapped = copies.model(model) if isinstance(model, Model) else model
+    config = replace(config, model_provider=provider, model=wrapped, tracing_disabled=True)
+    deps = await adapting.dependencies()
+    result = await Runner.run(copies.agent(found), asked, run_config=config, **({"context": deps} | given))
+    if result.interruptions:
+        tools = ", ".join(str(each.name) for each in result.interruptions)
+        raise unsupported(
+            "openai-agents",
+            f"people are asked about {tools} first",
+            "make the tool one of an Agent of ours: supervised",
+        )
+    return result.final_output
+
+
+def _item(message: Message) -> dict[str, str]:
+    """What was remembered, as the SDK says it."""
+    return {"role": "assistant" if message.role == "model" else "user", "content": message.text}
+
+
+@dataclass(slots=True)
+class Copies:
+    """The copies of the agents of one run, by the identity of what they are copies of, and by name."""
+
+    adapting: Adapting
+    made: dict[int, Any] = field(default_factory=dict[int, Any])
+    by_name: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def agent(self, found: Any) -> Any:
+        """The copy of an agent, whose tools, model and handoffs are wrapped."""
+        if id(found) in self.made:
+            return self.made[id(found)]
+        tools = [self._tool(each, found.name) if isinstance(each, FunctionTool) else each for each in found.tools]
+        model = self.model(found.model) if isinstance(found.model, Model) else found.model
+        copy = found.clone(tools=tools, model=model, model_settings=found.model_settings, handoffs=[])
+        self.made[id(found)] = self.made[id(copy)] = self.by_name[found.name] = copy
+        copy.handoffs = [self._handoff(each, found.name) for each in found.handoffs]
+        return copy
+
+    def model(self, found: Model, name: str = "") -> JournaledModel:
+        """A model whose answers are recorded."""
+        return JournaledModel(found, name or str(getattr(found, "model", type(found).__name__)), self.adapting)
+
+    def _tool(self, tool: FunctionTool, agent: str) -> FunctionTool:
+        async def invoke(context: Any, arguments: str) -> Any:
+            async def call(_: Any) -> str:
+                current().interaction(agent, tool.name, "call", arguments)
+                text = _written(await tool.on_invoke_tool(context, arguments))
+                current().interaction(tool.name, agent, "result", text)
+                return text
+
+            asked = {"id": context.tool_call_id, "arguments": arguments}
+            options = tool_options(tool.name, self.adapting.tools.get(tool.name))
+            return from_json(await journaled(tool.name, call, options, str, asked))
+
+        return replace(tool, on_invoke_tool=invoke)
+
+    def _handoff(self, found: Any, agent: str) -> Handoff[Any, Any]:
+        way = cast("Handoff[Any, Any]", found) if isinstance(found, Handoff) else handoff(found)
+        if isinstance(found, Agent):
+            self.agent(found)
+
+        async def invoke(context: Any, arguments: str) -> Any:
+            there: list[Any] = []
+
+            async def go(_: Any) -> str:
+                there.append(self.agent(await way.on_invoke_handoff(context, arguments)))
+                current().interaction(agent, there[0].name, "handoff", arguments)
+                return str(there[0].name)
+
+            asked = {"from": agent, "by": way.tool_name, "arguments": arguments}
+            name = await journaled("handoff", go, Options("handoff"), str, asked)
+            if not there and name not in self.by_name:  # an agent that only the handoff knows
+                self.agent(await way.on_invoke_handoff(context, arguments))
+            return there[0] if there else self.by_name[name]
+
+        return replace(way, on_invoke_handoff=invoke)
+
+
+class JournaledProvider(ModelProvider):
+    """Models by name, whose answers are recorded."""
+
+    def __init__(self, wrapped: ModelProvider, copies: Copies) -> None:
+        self.wrapped = wrapped
+        self.copies = copies
+
+    @override
+    def get_model(self, model_name: str | None) -> Model:
+        return self.copies.model(self.wrapped.get_model(model_name), model_name or "")
+
+
+class JournaledModel(Model):
+    """A model whose answers are recorded, and not asked for again."""
+
+    def __init__(self, wrapped: Model, name: str, adapting: Adapting) -> None:
+        self.wrapped = wrapped
+        self.name = name
+        self.adapting = adapting
+
+    @override
+    async def get_response(self, *args: Any, **options: Any) -> ModelResponse:
+        asked = _plain(self.name, dict(zip(_ASKED, args, strict=False)) | options)
+
+        async def ask(_: Any) -> ModelAnswer:
+            context = current()
+            context.interaction("agent", self.name, "request", _newest(asked["input"]))
+            try:
+                found = await self._answered(args, options)
+            except (openai.OpenAIError, wrong.ModelTimeoutError, wrong.ModelRefusalError, ValueError) as error:
+                raise coded_error(error, self.name) from None
+            answer = read_response(found, self.name)
+            context.usage(tokens=answer.tokens)
+            calls = [{"tool": call.name, "arguments": call.arguments} for call in answer.calls]
+            context.interaction(self.name, "agent", "answer", {"text": answer.text, "calls": calls})
+            return answer
+
+        answer = await journaled("model", ask, self.adapting.asking, ModelAnswer, asked)
+        return _whole.validate_json(answer.raw)
+
+    async def _answered(self, args: tuple[Any, ...], options: dict[str, Any]) -> ModelResponse:
+        if not self.adapting.stream:
+            return await self.wrapped.get_response(*args, **options)
+        async for event in self.wrapped.stream_response(*args, **options):
+            if isinstance(event, ResponseTextDeltaEvent):
+                current().write(event.delta)
+            elif isinstance(event, ResponseCompletedEvent):
+                used = event.response.usage
+                usage = Usage() if used is None else Usage(1, used.input_tokens, output_tokens=used.output_tokens)
+                usage.total_tokens = usage.input_tokens + usage.output_tokens
+                return ModelResponse(event.response.output, usage, event.response.id)
+        raise ValueError("the stream broke off")
+
+    @override
+    def stream_response(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        return self.wrapped.stream_response(*args, **options)
+
+
+def _plain(model: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What is asked as plain data: the same in every attempt that asks the same."""
+    asked = given["input"]
+    output: AgentOutputSchemaBase | None = given["output_schema"]
+    return {
+        "model": model,
+        "system": given["system_instructions"],
+        "input": [{"role": "user", "content": asked}] if isinstance(asked, str) else from_json(to_json(asked)),
+        "tools": [each.name for each in given["tools"]],
+        "handoffs": [each.tool_name for each in given["handoffs"]],
+        "output": "" if output is None else output.name(),
+    }
+
+
+def _newest(items: list[Any]) -> list[Any]:
+    """What is told that the model has not said or been told before."""
+    found: list[Any] = []
+    for item in reversed(items):
+        if item.get("role") == "assistant" or item.get("type") in ("function_call", "reasoning"):
+            break
+        found.append({"role": item.get("role", "tool"), "text": item.get("content") or item.get("output") or ""})
+    return found[::-1]
+
+
+def read_response(response: ModelResponse, model: str) -> ModelAnswer:
+    """What a model answered, to be recorded: in words, and whole, as JSON of the SDK's."""
+    texts = chain.from_iterable(_texts(each) for each in response.output)
+    calls = [each for each in response.output if each.type == "function_call"]
+    return ModelAnswer(
+        "".join(texts),
+        tuple(ToolCall(each.call_id, each.name, each.arguments) for each in calls),
+        "tool_call" if calls else "stop",
+        model,
+        response.usage.input_tokens,
+        response.usage.output_tokens,
+        None,
+        _whole.dump_json(response).decode(),
+    )
+
+
+def _texts(item: Any) -> Iterator[str]:
+    if item.type == "message":
+        yield from (part.text for part in item.content if part.type == "output_text")
+
+
+# --- tools
+
+
+def _written(result: Any) -> str:
+    """What a tool returned, as JSON text: as the SDK tells it to a model, where it is no plain data."""
+    several: list[Any] = [*result] if type(result) is list else [result]
+    plain = all(isinstance(each, str | int | float | bool | dict | BaseModel) for each in several)
+    return to_json(result if plain else str(result)).decode()
+
+
+# --- what an agent gives, and what goes wrong
+
+
+def _gives(found: Any) -> Any:
+    """The type of the final output, where all agents that may give it agree."""
+    seen: dict[int, Any] = {}
+    _reached(found, seen)
+    kinds = {repr(kind): kind for kind in seen.values()}
+    return next(iter(kinds.values())) if len(kinds) == 1 else Any
+
+
+def _reached(found: Any, seen: dict[int, Any]) -> None:
+    if id(found) in seen:
+        return
+    kind: Any = found.output_type
+    if isinstance(kind, AgentOutputSchemaBase):
+        kind = getattr(kind, "output_type", Any)
+    seen[id(found)] = str if kind is None else kind
+    for each in found.handoffs:
+        if isinstance(each, Agent):
+            _reached(cast("Any", each), seen)
+        else:
+            seen[id(each)] = Any  # whom it leads to is known when it is used
+
+
+def _coded(error: BaseException, where: str) -> RipresaError:
+    """What the SDK raised, as an error with a code; that of ours which is behind it, if one is."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, RipresaError):
+            return cause
+        cause = cause.__cause__
+    text = f"{where}: {without_secrets(str(error))}"
+    match error:
+        case wrong.MaxTurnsExceeded():
+            hint = 'give it more: agent(..., run_options={"max_turns": 20})'
+            return RipresaError(text, code="agent_limit", op="agent", where=where, hint=hint)
+        case wrong.ToolTimeoutError():
+            return StepTimeout(text, op="agent", where=where)
+        case wrong.ModelBehaviorError():
+            return ModelError(text, code="invalid_model_answer")
+        case wrong.UserError():
+            return InvalidConfig(text, op="agent", where=where)
+        case _:  # a guardrail
+            return RipresaError(text, code="vetoed", op="agent", where=where)
+
+
+def coded_error(error: BaseException, model: str) -> ModelError:
+    """What a client raised, as an error with a code; without its cause, which may hold what is secret."""
+    text = f"{model}: {without_secrets(str(error))}"
+    match error:
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return ModelError(text, code="model_unauthorized", hint="look at the key of the client")
+        case openai.NotFoundError():
+            return ModelError(text, code="unknown_model")
+        case openai.RateLimitError():
+            after = error.response.headers.get("retry-after", "0")
+            return timed(ModelError(text, code="model_rate_limited"), float(after) if after.isdecimal() else 0.0)
+        case openai.BadRequestError() | wrong.ModelRefusalError():
+            return ModelError(text, code="model_refused")
+        case ValueError():
+            return ModelError(text, code="invalid_model_answer")
+        case openai.APIError() | wrong.ModelTimeoutError():
+            return ModelError(text, code="model_unavailable")
+        case _:
+            return ModelError(text, code="model_not_configured")
