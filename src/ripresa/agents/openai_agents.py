@@ -135,7 +135,7 @@ class Copies:
         return replace(tool, on_invoke_tool=invoke)
 
     def _handoff(self, found: Any, agent: str) -> Handoff[Any, Any]:
-        way = cast("Handoff[Any, Any]", found) if isinstance(found, Handoff) else handoff(found)
+        way: Handoff[Any, Any] = handoff(found) if isinstance(found, Agent) else found
         if isinstance(found, Agent):
             self.agent(found)
 
@@ -266,7 +266,7 @@ def _written(result: Any) -> str:
     """What a tool returned, as JSON text: as the SDK tells it to a model, where it is no plain data."""
     several: list[Any] = [*result] if type(result) is list else [result]
     plain = all(isinstance(each, str | int | float | bool | dict | BaseModel) for each in several)
-    return to_json(result if plain else str(result)).decode()
+    return to_json(result if plain else str(result)).decode()  # pyright: ignore[reportUnknownArgumentType]
 
 
 # --- what an agent gives, and what goes wrong
