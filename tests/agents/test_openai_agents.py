@@ -317,7 +317,7 @@ async def test_what_tools_raise_keeps_its_code(server: ModelServer) -> None:
     @function_tool(timeout=0.001, timeout_behavior="raise_exception")
     async def slow() -> str:
         """Take long."""
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return ""
 
     server.reply(uses("broken", "a"), uses("slow", "b"))

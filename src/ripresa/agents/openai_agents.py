@@ -135,7 +135,7 @@ class Copies:
         return replace(tool, on_invoke_tool=invoke)
 
     def _handoff(self, found: Any, agent: str) -> Handoff[Any, Any]:
-        way: Handoff[Any, Any] = handoff(found) if isinstance(found, Agent) else found
+        way: Handoff[Any, Any] = handoff(found) if isinstance(found, Agent) else found  # pyright: ignore[reportUnknownArgumentType]
         if isinstance(found, Agent):
             self.agent(found)
 
