@@ -30,6 +30,7 @@ from ripresa import (
     step,
     steps,
 )
+from ripresa.core.definition import type_name
 from ripresa.steps import Pages, Request, Response, Secret, http
 from ripresa.steps.waiting import LONGEST, asked_by
 from tests.steps.service import Answer, Asked, Service, service
@@ -458,6 +459,12 @@ print(http("GET", "https://example.org").fn.__qualname__, cli_agent("kilo").fn._
 """
     found = {subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout for _ in range(2)}
     assert len(found) == 1
+
+
+def test_what_requests_and_answers_have_besides_changes_no_definition() -> None:
+    fields = "path:dict[str,str],query:dict[str,str],headers:dict[str,str],json:Any,body:str,url:str"
+    assert type_name(Request) == f"Request({fields})"
+    assert type_name(Response) == "Response(status:int,url:str,headers:dict[str,str],body:str,is_base64:bool)"
 
 
 @pytest.mark.parametrize("name", ["ok", "again"])

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from types import UnionType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from ..errors import DefinitionChanged
 from .ledger import Entry
@@ -190,6 +190,10 @@ def canonical(data: object) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+LATER: Final = "ripresa.later"
+"""What marks, in its metadata, a field of a class of ours that came later, with a default: it changes no definition."""
+
+
 def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
     """An annotation as text: names, type arguments, and the fields of classes that have annotated ones."""
     if kind is Any or kind is None:
@@ -226,6 +230,9 @@ def _fields(kind: Any) -> Iterator[tuple[str, Any]]:
         hints = get_type_hints(kind)
     except (NameError, TypeError, AttributeError, SyntaxError):
         hints = dict(getattr(kind, "__annotations__", {}))
-    names = [field.name for field in fields(kind)] if is_dataclass(kind) else list(getattr(kind, "model_fields", hints))
+    if is_dataclass(kind):
+        names = [field.name for field in fields(kind) if LATER not in field.metadata]
+    else:
+        names = list(getattr(kind, "model_fields", hints))
     for name in names:
         yield name, hints.get(name, Any)

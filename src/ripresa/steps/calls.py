@@ -19,6 +19,7 @@ from ..authoring.encoding import decode
 from ..authoring.options import bad_choice, bad_count, bad_kind, refuse
 from ..authoring.step import Effect, Step
 from ..context import current
+from ..core.definition import LATER
 from ..core.durations import Duration, seconds
 from ..errors import InvalidValue, StepError
 from . import transport
@@ -56,6 +57,7 @@ OWN_HEADERS: Final = frozenset(("authorization", "connection", "content-length",
 _PRIVATE: Final = frozenset(("set-cookie", "set-cookie2", "authorization", "proxy-authenticate", "www-authenticate"))
 """Headers of an answer that are not recorded."""
 
+_LATER: Final = {LATER: True}
 _HOLE: Final = re.compile(r"\{(\w+)\}")
 _TOLD: Final = 500
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -78,8 +80,8 @@ class Request:
     json: Any = None
     body: str = ""
     url: str = ""
-    form: dict[str, str] = field(default_factory=_empty)
-    files: tuple[Upload, ...] = ()
+    form: dict[str, str] = field(default_factory=_empty, metadata=_LATER)
+    files: tuple[Upload, ...] = field(default=(), metadata=_LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Response:
     headers: dict[str, str]
     body: str
     is_base64: bool = False
-    method: str = ""
+    method: str = field(default="", metadata=_LATER)
 
     @property
     def content(self) -> bytes:
