@@ -366,7 +366,6 @@ def refused() -> list[tuple[Any, str]]:
         (branch(Condition.custom("odd", is_even), add_one, double), "is a function under a name of its own"),
         (branch(~Condition.custom("odd", is_even), add_one, double), "is a function under a name of its own"),
         (chain(add_one).with_hooks(local_hook()), "it stands at the top level of no module"),
-        (chain(chain(add_one).with_rules(rule)).then(double), "a checked can stand in no document here"),
         (chain(chain(add_one).with_state(Scores)), "a stateful can stand in no document here"),
         (chain(keyed.with_(name="x")), "stands at the top level of no module"),
         (chain(add_one.with_(effect="pure", cache=Cache(key=str))), "its cache has a key of its own"),

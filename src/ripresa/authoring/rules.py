@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -32,11 +32,15 @@ Complaint: TypeAlias = Callable[[Any, Any], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a result must keep: made by the functions of this class, given to `with_rules`."""
+    """What a result must keep: made by the functions of this class, given to `with_rules`.
+
+    `said` is what it was made of: the function of this class, as `rule`, and its arguments.
+    """
 
     name: str
     severity: Severity
     complaint: Complaint = field(compare=False, repr=False)
+    said: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
 
     @staticmethod
     def required_output(at: str = "", *, severity: Severity = "error", name: str = "") -> Rule:
@@ -50,7 +54,8 @@ class Rule:
                 None if found not in (None, "", [], {}) and Condition.exists(path)(plain) else f"{at or 'it'} is empty"
             )
 
-        return _rule(name or f"required_output {at}".strip(), severity, complaint)
+        said = {"rule": "required_output", **({"at": at} if at else {})}
+        return _rule(name or f"required_output {at}".strip(), severity, complaint, said)
 
     @staticmethod
     def required_file(path: str | Callable[[Any], str], *, severity: Severity = "error", name: str = "") -> Rule:
@@ -68,7 +73,7 @@ class Rule:
                 return f"there is no file {place}"
             return None if place.stat().st_size else f"the file {place} is empty"
 
-        return _rule(name or "required_file", severity, complaint)
+        return _rule(name or "required_file", severity, complaint, {"rule": "required_file", "path": path})
 
     @staticmethod
     def quality_check(
@@ -81,7 +86,8 @@ class Rule:
             found = score(result)
             return None if found >= at_least else f"{found:g} is below {at_least:g}"
 
-        return _rule(name, severity, complaint)
+        said = {"rule": "quality_check", "check": score, "at_least": at_least}
+        return _rule(name, severity, complaint, said)
 
     @staticmethod
     def custom(name: str, check: Callable[[Any], object], *, severity: Severity = "error") -> Rule:
@@ -94,17 +100,17 @@ class Rule:
                 return said or None
             return "it does not hold" if said is False else None
 
-        return _rule(name, severity, complaint)
+        return _rule(name, severity, complaint, {"rule": "custom", "check": check})
 
 
-def _rule(name: str, severity: Severity, complaint: Complaint) -> Rule:
+def _rule(name: str, severity: Severity, complaint: Complaint, said: dict[str, Any]) -> Rule:
     refuse(
         "rule",
         check_name(name, "name"),
         f"name is {name!r}, must not be longer than {LONGEST} characters" if len(name) > LONGEST else None,
         bad_choice(severity, "severity", get_args(Severity)),
     )
-    return Rule(name, severity, complaint)
+    return Rule(name, severity, complaint, said)
 
 
 def joined(before: tuple[Rule, ...], rules: tuple[Rule, ...]) -> tuple[Rule, ...]:

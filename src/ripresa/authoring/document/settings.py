@@ -44,6 +44,7 @@ def dressed(loader: Loader, made: Any, item: Config) -> Any:
     hooks = _hooks(loader, item)
     if hooks:
         made = made.with_(hooks=(*made.options.hooks, *hooks)) if is_step(made) else made.with_hooks(*hooks)
+    made = _kept(loader, made, item)
     if "undo" not in item:
         return made
     before = len(loader.notes.problems)
@@ -54,6 +55,17 @@ def dressed(loader: Loader, made: Any, item: Config) -> Any:
     if undone is None:
         return made
     return as_flow(undone) if isinstance(undone, Taken) else undone
+
+
+def _kept(loader: Loader, made: Any, item: Config) -> Any:
+    """A link with the rules that stand beside it."""
+    if "rules" not in item:
+        return made
+    rules = rules_in(loader, item)
+    if is_step(made):
+        loader.notes.add(item.at("rules"), "rules is for what is made of steps, not for steps", key=True)
+        return made
+    return loader.tried(item.at("rules"), lambda: made.with_rules(*rules)) or made if rules else made
 
 
 def _attempts(loader: Loader, item: Config) -> dict[str, Any]:
@@ -135,7 +147,7 @@ def terms_of(loader: Loader, config: Config) -> Terms:
         None if timeout is None else seconds(timeout),
         None if limits is None else loader.tried(config.at("limits"), lambda: limits_from(limits)),
         _hooks(loader, config),
-        tuple(_rules(loader, config)),
+        tuple(rules_in(loader, config)),
     )
 
 
@@ -160,7 +172,8 @@ def state_of(loader: Loader, config: Config) -> StateType[Any] | None:
     return loader.tried(config.at("state"), lambda: state_type(kind, config.get("conflicts", "error")))
 
 
-def _rules(loader: Loader, config: Config) -> list[Rule]:
+def rules_in(loader: Loader, config: Config) -> list[Rule]:
+    """The rules that a document or a step names."""
     found: list[Rule] = []
     for index, data in enumerate(config.get("rules", [])):
         rule = _rule(loader, data, (*config.at("rules"), index))
@@ -190,6 +203,10 @@ def _rule(loader: Loader, data: Any, path: Path) -> Rule | None:
     if "check" in given:
         given["check"] = loader.function(str(given["check"]), (*path, "check"))
         if given["check"] is None:
+            return None
+    if is_object(given.get("path")):
+        given["path"] = loader.function(str(given["path"].get("function")), (*path, "path", "function"))
+        if given["path"] is None:
             return None
     return loader.tried(path, lambda: _made(str(kind), given))
 

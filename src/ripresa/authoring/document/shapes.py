@@ -255,6 +255,7 @@ STEP: Final[Mapping[str, Key]] = {
     "pool": Key("target", "the pool of which each attempt holds a member"),
     "hooks": Key("targets", "hooks that stand at it"),
     "undo": Key("step", "what undoes it"),
+    "rules": Key("rules", "what its result must keep, if it is made of steps"),
 }
 """What every step may say."""
 

@@ -6,6 +6,7 @@ Law: what no document can say is refused with its name, never left out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from pydantic_core import from_json
@@ -41,6 +42,7 @@ from ..flow import Runnable
 from ..function import Taken
 from ..questions import ByType
 from ..routing import ByName
+from ..rules import Rule
 from ..step import Bound, Options, Spread, Step
 from ..wiring import Wires
 from .annotations import text_of
@@ -87,7 +89,7 @@ def document_of(flow: Runnable[..., Any], places: Places) -> Data:
         data["version"] = flow.version
     data.update(_terms(flow, writer))
     if isinstance(node, Checked):
-        data["rules"] = [writer.thing(rule) for rule in flow.rules]
+        data["rules"] = [writer.rule(rule) for rule in flow.rules]
         node = node.body
     if isinstance(node, Stateful):
         data.update(writer.state(node))
@@ -111,20 +113,17 @@ def _check_whole(name: str, whole: Data) -> None:
 
 
 def _terms(flow: Any, writer: Writer) -> Data:
-    """What a flow that was a document says about itself."""
+    """What a flow says about itself; more of it if it was a document."""
     from .flow import DocumentFlow
 
-    if not isinstance(flow, DocumentFlow):
-        return {}
-    terms = flow.terms
-    found: Data = {"name": terms.title, "description": terms.description, "timeout": terms.timeout}
-    if terms.given is not Any:
-        found["input"] = writer.type(terms.given)
-    if terms.limits is not None:
-        from dataclasses import fields
-
-        values = {each.name: getattr(terms.limits, each.name) for each in fields(terms.limits)}
+    found: Data = {"timeout": getattr(flow, "timeout", None)}
+    if flow.limits is not None:
+        values = {each.name: getattr(flow.limits, each.name) for each in fields(flow.limits)}
         found["limits"] = {name: value for name, value in values.items() if value is not None}
+    if isinstance(flow, DocumentFlow):
+        found |= {"name": flow.terms.title, "description": flow.terms.description}
+        if flow.terms.given is not Any:
+            found["input"] = writer.type(flow.terms.given)
     return {key: value for key, value in found.items() if value not in (None, "")}
 
 
@@ -149,6 +148,23 @@ class Writer:
     def type(self, kind: Any) -> str:
         """A type."""
         return text_of(kind, self.thing)
+
+    def rule(self, rule: Rule) -> Any:
+        """A rule: its target, or what it was made of."""
+        try:
+            return self.thing(rule)
+        except RipresaError:
+            if not rule.said:
+                raise
+        said: Data = {key: self._argument(value) for key, value in rule.said.items()}
+        if "path" in said and callable(rule.said["path"]):
+            said["path"] = {"function": said["path"]}
+        usual = f"{said['rule']} {said.get('at', '')}".strip() if said["rule"] == "required_output" else said["rule"]
+        said |= {} if rule.name == usual else {"name": rule.name}
+        return said if rule.severity == "error" else {**said, "severity": rule.severity}
+
+    def _argument(self, value: Any) -> Any:
+        return self.thing(value) if callable(value) else value
 
     def state(self, node: Stateful) -> Data:
         """What a document says about its typed state."""
@@ -423,6 +439,11 @@ def _stream(writer: Writer, node: Stream) -> Data:
         return {"type": "stream", "config": stream_config(writer, code.step, node.name)}
 
 
+def _checked(writer: Writer, node: Checked) -> Data:
+    code: Any = node.code
+    return {**writer.item(node.body), "rules": [writer.rule(rule) for rule in code.rules]}
+
+
 def _undoable(writer: Writer, node: Undoable) -> Data:
     assert isinstance(node.undo, Undo)
     return {**writer.item(node.body), "undo": writer.undo_item(node.undo)}
@@ -448,6 +469,7 @@ WRITERS: Final[dict[type, Callable[[Writer, Any], Data]]] = {
     Subworkflow: _subworkflow,
     Stream: _stream,
     Undoable: _undoable,
+    Checked: _checked,
 }
 
 __all__ = ["Places", "RipresaError", "Writer", "document_of", "length_of", "retry_data"]
