@@ -9,6 +9,7 @@ import pytest
 
 from ripresa import App, InvalidWorkflow, export_document, load_document
 from ripresa.testing.clock import ManualClock
+from tests.authoring.test_document_schema import complaints
 
 STATE: dict[str, Any] = {
     "count": {"type": "integer", "start": 0, "by": "add"},
@@ -54,6 +55,7 @@ async def test_a_state_that_a_document_declares_is_written_and_read() -> None:
 def test_it_comes_back_as_it_was_declared(state: Any, more: Any) -> None:
     flow = load_document(doc(state, **more))
     data = export_document(flow)
+    assert complaints(data) == []
     assert (data["state"], data.get("conflicts")) == (state, more.get("conflicts"))
     again = load_document(json.loads(json.dumps(data)))
     assert again.definition.hash == flow.definition.hash

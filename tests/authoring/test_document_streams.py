@@ -20,6 +20,7 @@ from ripresa import (
     stream,
 )
 from ripresa.core.definition import describe
+from tests.authoring.test_document_schema import complaints
 
 HERE = __name__
 
@@ -103,6 +104,7 @@ async def test_dead_letters_go_where_a_document_says() -> None:
 
 def came_back(flow: Any) -> dict[str, Any]:
     data = export_document(flow)
+    assert complaints(data) == []
     again = load_document(json.loads(json.dumps(data)))
     assert list(describe(again.node)) == list(describe(flow.node))
     assert again.definition.hash == flow.definition.hash

@@ -29,6 +29,7 @@ from ripresa import (
 from ripresa.core.definition import describe
 from ripresa.runtime.targets import load_target
 from ripresa.steps import OIDC, Dialect, OAuth2, Pages, Secret, cli_agent, grpc, http, human, openapi, python, shell
+from tests.authoring.test_document_schema import complaints
 
 HERE = Path(__file__)
 
@@ -66,6 +67,7 @@ says = Maker(saying)
 
 def came_back(flow: Any) -> dict[str, Any]:
     data = export_document(flow)
+    assert complaints(data) == []
     again = load_document(json.loads(json.dumps(data)))
     assert list(describe(again.node)) == list(describe(flow.node))
     assert again.definition.hash == flow.definition.hash
@@ -92,6 +94,7 @@ FLOWS: list[tuple[Any, dict[str, Any]]] = [
         chain(python("print(1)", "a", returns=list[int], silence=timedelta(seconds=2), retry=Retry(2, on=(KeyError,)))),
         {"type": "python", "config": {"script": "print(1)", "args": ["a"], "silence": 2.0, "returns": "list[integer]"}},
     ),
+    (chain(http("GET", auth=None)), {"type": "http", "config": {"method": "GET", "auth": None}}),
     (chain(python(HERE)), {"type": "python", "config": {"file": str(HERE)}}),
     (
         chain(http("GET", "https://x.org/{p}", auth=("me", Secret("env:X")), pages=Pages("a.b"), returns=Depth)),

@@ -21,6 +21,7 @@ from ripresa import (
     step,
 )
 from ripresa.core.definition import describe
+from tests.authoring.test_document_schema import complaints
 
 HERE = __name__
 
@@ -48,6 +49,7 @@ plain = chain(give)
 
 def came_back(flow: Any) -> dict[str, Any]:
     data = export_document(flow)
+    assert complaints(data) == []
     again = load_document(json.loads(json.dumps(data)))
     assert list(describe(again.node)) == list(describe(flow.node))
     assert again.definition.hash == flow.definition.hash
