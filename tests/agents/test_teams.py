@@ -26,7 +26,6 @@ from ripresa import (
     group_chat,
     handoff,
     step,
-    supervised,
     supervisor,
     tells,
     tool,
@@ -182,7 +181,7 @@ async def test_a_team_may_work_for_another_and_people_may_be_asked_in_it() -> No
         """Send a text."""
         return "sent"
 
-    clerk = supervised(Agent("clerk", input=str, output=str, model="works", tools=[send]))
+    clerk = Agent("clerk", input=str, output=str, model="works", tools=[send])
     boss = Agent("boss", input=str, output=str, model="leads")
     office = supervisor(boss, supervisor(lead, clerk, name="desk"), name="office")
     leads = FakeModel(hand("desk", "tell ann"), hand("clerk", "send it"), final({"text": "it is sent"}), final("well"))
@@ -206,16 +205,20 @@ async def test_a_team_may_work_for_another_and_people_may_be_asked_in_it() -> No
     assert leads.requests[-1].messages[-1]["content"] == 'desk to boss: {"text":"it is sent"}'
 
 
-async def test_an_agent_that_would_have_to_ask_people_is_refused_as_a_lead() -> None:
+def test_an_agent_that_would_have_to_ask_people_neither_leads_nor_speaks() -> None:
     @tool(approval="Send this?")
     async def send(text: str) -> str:
         """Send a text."""
         return "sent"
 
     asks = Agent("asks", input=str, output=str, tools=[send])
-    async with App("memory:", models={"default": FakeModel(use("send", text="x"))}) as app:
-        with pytest.raises(RunFailed, match="people are asked about first"):
-            await app.run(supervisor(asks, count)("?"))
+    for make in (
+        lambda: supervisor(asks, count),
+        lambda: group_chat(asks, at_most=1),
+        lambda: handoff(asks, researcher),
+    ):
+        with pytest.raises(InvalidConfig, match="people are asked about tools of asks"):
+            make()
 
 
 async def test_an_agent_that_is_a_tool_is_told_as_a_worker() -> None:

@@ -156,7 +156,12 @@ def output_of(member: Member) -> Any:
 
 
 def attending(made: Agent[Any, Any], kind: Any, form: Form | None, system: str, read: Callable[[Any], Any]) -> Any:
-    """An agent as a step that is given a meeting, and answers in a form, which is read as a `kind`."""
+    """An agent as a step that is given a meeting, and answers in a form, which is read as a `kind`.
+
+    Raises `InvalidConfig` for one whose tools ask people: a turn is a step, which cannot wait for them.
+    """
+    asks = f"people are asked about tools of {made.name}, so it can be a worker, but neither lead nor speak"
+    refuse("team", asks if made.talker.asks else None, where=made.name)
     twin = copy(made)
     twin.talker = copy(made.talker)
     twin.talker.form = form
@@ -164,9 +169,7 @@ def attending(made: Agent[Any, Any], kind: Any, form: Form | None, system: str, 
 
     async def attend(meeting: Meeting[Any]) -> Any:
         talk = Talk(told, list(messages_for(made.name, meeting)))
-        found = await twin.go_on(talk)
-        twin.refuse_asking(talk)
-        return read(found)
+        return read(await twin.go_on(talk))
 
     attend.__annotations__ = {"meeting": Meeting[made.input], "return": kind}  # type: ignore[name-defined]
     attend.__doc__ = made.__doc__

@@ -47,8 +47,8 @@ def _no_text(value: object, option: str) -> str | None:
 def telling(link: Any, name: str, told: Callable[[Any], Iterable[Told]]) -> Any:
     """A link that tells of each of its results what it sent, under this name.
 
-    An async step tells it itself. Anything else is followed by a step of its own that does: flows, and steps whose
-    function is not called in the loop, or not each time.
+    An async step tells it itself. Anything else is followed by a step of its own that does: flows, agents that may
+    have to ask people, and steps whose function is not called in the loop, or not each time.
     """
     made = _as_step(link)
     if made is not None and _tells_itself(made):
@@ -69,7 +69,8 @@ def _as_step(link: object) -> Step[..., Any] | None:
 
 def _tells_itself(made: Step[..., Any]) -> bool:
     options = made.options
-    return inspect.iscoroutinefunction(made.fn) and options.executor == "auto" and options.cache is None
+    plain = options.executor == "auto" and options.cache is None and made.stand_in is None
+    return plain and inspect.iscoroutinefunction(made.fn)
 
 
 def _itself(made: Step[..., Any], name: str, told: Callable[[Any], Iterable[Told]]) -> Step[..., Any]:
