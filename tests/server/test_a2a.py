@@ -439,6 +439,20 @@ async def test_what_a_browser_is_made_to_send_does_not_get_in() -> None:
         assert not (await found.app.runs()).runs
 
 
+async def test_a_request_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ripresa.server.serving.LARGEST", 100)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield b" " * 99
+
+    async with offered(shout) as found:
+        rpc, headers = f"{found.address.url}/shout/rpc", {"content-type": "application/json"}
+        assert (await found.http.post(rpc, content=" " * 101, headers=headers)).status_code == 413
+        assert "result" not in (await found.http.post(rpc, content=pieces(), headers=headers)).text
+        assert not (await found.app.runs()).runs
+
+
 def test_an_address_is_read_and_others_are_kept_out() -> None:
     assert address_of("8000") == Address("127.0.0.1", 8000)
     assert address_of("[::1]:80").url == "http://[::1]:80"

@@ -95,8 +95,9 @@ async def test_it_is_permitted_once_what_can_be_permitted(
     ],
 )
 async def test_a_failure_is_coded(agent: Agent, prompt: str, message: str, code: str, again: bool) -> None:
+    silence = 1.5 if prompt == "hangs" else 60
     with pytest.raises(StepError, match=message) as caught:
-        await agent(silence=1.5, grace=0.2)(prompt)
+        await agent(silence=silence, grace=0.2)(prompt)
     assert (caught.value.code, caught.value.retryable) == (code, again)
 
 

@@ -19,6 +19,9 @@ _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 _TYPES: Final = ("application/json", "application/a2a+json")
 """Types of content that a page of another place cannot send unasked."""
 
+LARGEST: Final = 10_485_760
+"""Bytes that a request may have."""
+
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -95,13 +98,15 @@ class Door:
             refusal = self._refusal(scope["method"], _headers(scope["headers"]))
             if refusal is not None:
                 return await _answer(send, *refusal)
+            receive = _bounded(receive)
         return await self._app(scope, receive, send)
 
     def _refusal(self, method: str, headers: dict[str, str]) -> tuple[int, str] | None:
-        if self._token is not None:
-            given = headers.get("authorization", "").encode()
-            right = hmac.compare_digest(given, f"Bearer {self._token.read()}".encode())
-            return None if right else (401, "a bearer token is needed")
+        refusal = self._foreign(method, headers) if self._token is None else _unknown(self._token, headers)
+        return refusal or _too_large(headers)
+
+    def _foreign(self, method: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Why a request does not come from a program of this machine."""
         host = headers.get("host", "")
         if host.removesuffix(f":{self._address.port}") not in (*_LOCAL, self._address.host):
             return 421, "this is not the host that is meant"
@@ -109,6 +114,29 @@ class Door:
         if method == "POST" and kind not in _TYPES:
             return 415, "the content must be JSON"
         return None
+
+
+def _unknown(token: Secret, headers: dict[str, str]) -> tuple[int, str] | None:
+    given, right = headers.get("authorization", ""), f"Bearer {token.read()}"
+    return None if hmac.compare_digest(given.encode(), right.encode()) else (401, "a bearer token is needed")
+
+
+def _too_large(headers: dict[str, str]) -> tuple[int, str] | None:
+    length = headers.get("content-length", "0")
+    return (413, "the request is too large") if not length.isdecimal() or int(length) > LARGEST else None
+
+
+def _bounded(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+    """What is received of a request that does not say how long it is, until it is too much."""
+    size = 0
+
+    async def received() -> Any:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if size > LARGEST else message
+
+    return received
 
 
 def _headers(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
