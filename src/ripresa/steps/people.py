@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from typing_extensions import Unpack
 
@@ -33,7 +33,8 @@ def human(question: str, /, *, form: Any = None, name: str = "human", **options:
         if form is None
         else approval(question, form=form, name=name, **options)
     )
-    return chain(asked, name=name).then(answer_to(question, form))
+    asking: Any = cast("Any", chain)(asked, name=name)
+    return asking.then(answer_to(question, form))
 
 
 def answer_to(question: str, form: Any = None) -> Step[..., Any]:
