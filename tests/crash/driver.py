@@ -65,6 +65,7 @@ from ripresa.stores.sqlite import SQLiteStore
 from tests.crash.document import document
 from tests.crash.episodes import EPISODES
 from tests.crash.notes import die, done, job, note
+from tests.crash.open_workflow import open_workflow
 
 
 @step
@@ -311,6 +312,7 @@ def workflows() -> dict[str, Any]:
         "saga": chain(add).then(fallback(saga(chain(rent).then(rent).then(refuse)), add)).then(double),
         "block": block,
         "document": document(),
+        "open": open_workflow(),
     }
 
 

@@ -32,6 +32,7 @@ NAMES = [
     "saga",
     "block",
     "document",
+    "open",
 ]
 
 

@@ -230,6 +230,7 @@ BASIC = f"Basic {base64.b64encode(b'ann:open').decode()}"
     [
         ("{basic: {username: ann, password: '${ .p }'}}", BASIC),
         ("{bearer: {token: '${ .p }'}}", "Bearer open"),
+        ("{bearer: '${ .p }'}", "Bearer open"),
         ("{use: mine}", BASIC),
         ("mine", BASIC),
         ("{basic: {use: login}}", BASIC),
@@ -280,6 +281,23 @@ def test_what_is_not_known_of_tokens_is_a_fault_of_configuration(more: str) -> N
     endpoint = f"{{uri: 'https://pets.org/whoami', authentication: {OAUTH % ('client_credentials', more)}}}"
     found, _ = called(f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}", {"p": "x"})
     assert found["type"] == f"{ROOT}configuration"
+
+
+def test_a_secret_is_in_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIPRESA_SECRET_TOKEN", "opensesame")
+    endpoint = "{uri: 'https://pets.org/echo', authentication: {bearer: {token: '${ $secrets.token }'}}}"
+    text = f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}\n- b: {{set: {{x: '${{ . }}'}}}}"
+
+    async def go() -> tuple[Service, str]:
+        async with service(answer) as found, App("memory:") as app:
+            flow = load(text, Surroundings(stand_ins={"https://pets.org": found.url}), use={"secrets": ["token"]})
+            handle = await app.start(flow(None))
+            await handle.result()
+            return found, repr([each.event async for each in handle.events()])
+
+    asked, journal = asyncio.run(go())
+    assert proof(asked.asked[0]) == "Bearer opensesame"
+    assert "opensesame" not in journal
 
 
 @pytest.mark.parametrize("value", ["words", "{no json", None])

@@ -149,6 +149,9 @@ def authentication(place: Place, data: Any, path: Path) -> Template:
     ((kind, policy),) = found.items()
     if kind == "digest":
         reader.notes.add((*path, kind), "authentication by digest is not supported", "not_available", key=True)
+    if kind == "bearer" and isinstance(policy, str):  # the token itself
+        found = {kind: {"token": policy}}
+        policy = found[kind]
     secret = reader.object(policy, (*path, kind)).get("use")
     if secret is not None and secret not in reader.document.secrets:
         reader.notes.add((*path, kind, "use"), f"there is no secret {secret!r} in use.secrets")
