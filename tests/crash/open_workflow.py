@@ -1,4 +1,4 @@
-"""A document of the Open Workflow Specification, for the processes that are killed: a jump, branches, an error caught."""
+"""An Open Workflow document for the processes that are killed: a jump, branches, an error that is caught."""
 
 from typing import Any
 
