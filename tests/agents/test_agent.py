@@ -425,3 +425,17 @@ def test_a_memory_that_is_none_is_refused() -> None:
     ):
         with pytest.raises(InvalidConfig, match="memory is 'chat', must be a Memory"):
             make()
+
+
+async def test_what_runs_otherwise_than_an_agent_is_refused() -> None:
+    class Sync:
+        def run(self, input: str, ctx: StepContext) -> str:
+            return input
+
+    class Alone:
+        async def run(self) -> None: ...
+
+    with pytest.raises(InvalidConfig, match="run of Sync is not async"):
+        await agent(Sync())("a")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    with pytest.raises(InvalidConfig, match=r"run of Alone takes \(\), is given 2 values"):
+        chain(Alone())  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from inspect import isawaitable
 from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from typing_extensions import override
@@ -274,9 +275,19 @@ def _own(found: Any, name: str, options: dict[str, Any]) -> Step[[Any], Any]:
     run = _run_of(found)
 
     async def perform(input: Any) -> Any:
-        return await run(input, current())
+        result: Any = run(input, current())
+        if isawaitable(result):
+            return await result
+        raise InvalidConfig(
+            f"run of {type(found).__name__} is not async",
+            op="agent",
+            where=called,
+            hint="write async def run(self, input, ctx); what is not async is a @step, which runs in a thread",
+        )
 
     known = Parameters(run)
+    wrong = known.refuses(2)
+    refuse("agent", f"run of {type(found).__name__} {wrong}" if wrong else None, hint="it is given input and context")
     first = known.names[0] if known.names else ""
     perform.__annotations__ = {"input": known.hints.get(first, Any), "return": known.hints.get("return", Any)}
     called = name or str(getattr(found, "name", "") or type(found).__name__)
