@@ -347,7 +347,7 @@ async def test_a_sender_that_takes_its_time_holds_its_message_and_one_that_died_
 
     memory, clock = Memory(), ManualClock()
     failing = Disturbed(MemoryStore(memory))
-    app = App(failing, clock=clock, senders={"web": post}, patience=0.05)  # type: ignore[arg-type]
+    app = App(failing, clock=clock, senders={"web": post}, patience=0.05)
     async with app:
         await app.run(notify(), id="run")
         await turns(10)
