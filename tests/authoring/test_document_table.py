@@ -113,8 +113,9 @@ def test_every_key_of_every_kind_comes_back(kind: str, config: dict[str, Any]) -
     if kind in shapes.IN_GRAPHS:
         around = [{"id": name, "type": "pass", "needs": []} for name in ("one", "two")]
     item = {"id": "it", "type": kind, "config": config}
-    given = {"input": "tuple[string, string]"} if config.get("spread") else {}
-    came_back({"id": "flow", "state": ROOT["state"], "steps": [*around, item], **given})
+    if config.get("spread"):
+        around = [{"id": "both", "type": "parallel", "config": {"branches": TWO}}]
+    came_back({"id": "flow", "state": ROOT["state"], "steps": [*around, item]})
 
 
 def test_every_key_of_a_step_comes_back() -> None:
