@@ -323,10 +323,11 @@ class Inbox(Protocol):
 class Owners(Protocol):
     """Who may advance a run. Ownership ends with its process: there is no lease to wait out."""
 
-    async def claim(self, run: str) -> int | None:
+    async def claim(self, run: str, *, anew: bool = False) -> int | None:
         """Own the run from now on: the epoch (1, 2, …) of this ownership; None while another living owner has it.
 
-        Claiming a run that one already owns returns the same epoch. Raises `RunNotFound`.
+        Claiming a run that one already owns returns the same epoch, `anew` the next one: it is never without an owner
+        then, as it would be between releasing and claiming it. Raises `RunNotFound`.
         """
         ...
 

@@ -3,6 +3,7 @@
 import pytest
 
 from ripresa.core.advance import stuck
+from ripresa.core.bounds import TIME_IS_UP
 from ripresa.core.commands import RunStep
 from ripresa.core.events import (
     ContinueRequested,
@@ -13,8 +14,12 @@ from ripresa.core.events import (
     RunContinued,
     StepScheduled,
     StepStarted,
+    TerminateRequested,
+    UndoRequested,
 )
+from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.cleanup import Cleanup
+from ripresa.core.nodes.undo import Undo
 from ripresa.errors import IllegalTransition
 
 from .play import Play, call, calls, define, failure
@@ -123,4 +128,22 @@ def test_who_lets_only_its_own_pause_end_ends_no_other() -> None:
     assert play.feed(ContinueRequested(play.now, "x", only="session s")) == []
     play.go_on()
     assert play.status == "running"
+    play.check_replay()
+
+
+# --- runs of which nothing is left but what undoes them
+
+
+@pytest.mark.parametrize("answer", ["", "veto", "continue"])
+def test_a_limit_stops_nothing_of_a_terminated_run_that_is_undone(answer: str) -> None:
+    play = Play(define(Call("a", undo=Undo(call("x"))), call("b")), hooks=("limit *",) if answer else ())
+    play.start(b"1")
+    play.done("a")
+    play.feed(TerminateRequested(play.now, "enough"))
+    play.feed(UndoRequested(play.now))
+    play.feed(LimitReached(play.now, "", 0, "steps", 1.0, 1.0, "fail"))
+    if answer:
+        play.hook(TIME_IS_UP, answer)
+    play.done("a/undo:x", b"null")
+    assert play.status == "undone"
     play.check_replay()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -28,8 +28,10 @@ from ripresa import (
 )
 from ripresa.core.events import AttemptLost, RolledBack, RunForked, RunTaken, StepReused, StepScheduled
 from ripresa.errors import IllegalTransition, InvalidConfig, InvalidValue, RipresaError, RunExists
-from ripresa.stores.memory import Memory
-from tests.runtime.stage import Failing, Tally, all_of, in_memory, journal_of, turns
+from ripresa.ports import Store
+from ripresa.runtime.travel import Back, roll_back
+from ripresa.stores.memory import Memory, MemoryStore
+from tests.runtime.stage import Failing, Tally, Wrapped, all_of, in_memory, journal_of, turns
 
 DONE: list[tuple[str, Any, str]] = []
 
@@ -819,3 +821,57 @@ async def test_an_irreversible_call_inside_a_step_counts_like_an_irreversible_st
             with pytest.raises(RipresaError) as caught:
                 await ask
             assert (caught.value.code, caught.value.where) == ("effects_undecided", "agent")
+
+
+class Kept(Wrapped):
+    """A store that counts how often a run is given up."""
+
+    released = 0
+
+    async def release(self, run: str) -> None:
+        self.released += 1
+        await self.inner.release(run)
+
+
+@pytest.mark.parametrize("place", ["inc", 99])
+async def test_a_run_that_is_taken_back_is_never_without_an_owner_meanwhile(place: int | str) -> None:
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    store = Kept(MemoryStore())
+    async with App(cast("Store", store)) as app:
+        handle = await app.start(chain(inc).then(wait)(1), id="r")
+        await tally.reach(1)
+        turned = asyncio.gather(roll_back(app.engine, "r", chain(inc).then(wait), Back(place)), return_exceptions=True)
+        (outcome,) = await turned
+        assert isinstance(outcome, RipresaError) == (place == 99)
+        await tally.reach(1 if place == 99 else 2)
+        tally.open()
+        assert (await handle.result(), store.released) == (2, 0)
+
+
+async def test_a_run_whose_hook_forbids_to_take_it_back_is_never_without_an_owner_meanwhile() -> None:
+    tally = Tally()
+
+    @step
+    async def wait(value: int) -> int:
+        await tally.visit()
+        return value
+
+    @intercept("rollback")
+    def never(event: Any) -> Any:
+        return Veto("not now")
+
+    store, flow = Kept(MemoryStore()), chain(inc, name="flow").then(wait)
+    async with App(cast("Store", store), hooks=[never]) as app:
+        handle = await app.start(flow(1), id="r")
+        await tally.reach(1)
+        with pytest.raises(RipresaError, match="not now"):
+            await handle.rollback("inc")
+        await tally.reach(2)
+        tally.open()
+        assert (await handle.result(), store.released) == (2, 0)

@@ -76,13 +76,12 @@ def intercepted(run: RunState, frame: CallFrame | None, gate: Gate, fact: Interc
 
 def time_is_up(run: RunState, fact: Intercepted) -> None:
     """A hook has answered about the time of the run, or another limit that no attempt has reached."""
-    assert run.root is not None
     gate = run.gates.pop(TIME_IS_UP)
     if fact.answer == "cancel":
         if run.status not in ("cancelling", "undoing"):
             run.cancel_run(fact.detail)
     elif fact.answer in ("veto", "fail"):
-        if run.root.phase == OPEN:
+        if run.root is not None and run.root.phase == OPEN:
             reason = Failure("vetoed", fact.detail or "a hook forbids it", cause=gate.failure)
             run.abort(run.root, fact.failure or reason)
     else:
@@ -90,10 +89,9 @@ def time_is_up(run: RunState, fact: Intercepted) -> None:
 
 
 def _follow(run: RunState, gate: Gate, policy: str) -> None:
-    assert run.root is not None
     assert gate.failure is not None
     if policy == "fail":
-        if run.root.phase == OPEN:
+        if run.root is not None and run.root.phase == OPEN:
             run.abort(run.root, gate.failure)
     elif run.status == "running":
         run.status, run.paused = "paused", LIMIT

@@ -464,7 +464,7 @@ class Engine:
         self.drivers.pop(driver.run, None)
         self.outbox.settled()
         self.feed.end(driver.run)
-        if driver.released:
+        if driver.released or driver.run in self.turning:
             return
         async with self.gate(driver.run):
             if driver.run not in self.drivers:  # else it has been taken up again already

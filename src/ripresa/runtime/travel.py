@@ -90,26 +90,30 @@ async def roll_back(engine: Engine, run: str, code: Runnable[..., Any], back: Ba
     running = engine.drivers.get(run)
     engine.turning.add(run)
     try:
-        if running is not None:
-            await running.stop()
-        return await _rolled_back(engine, run, code, back)
-    except BaseException:
-        if running is not None and running.state.status not in TERMINAL:
-            await engine.take(running.head, code)
-        raise
+        if running is None:
+            return await _rolled_back(engine, run, code, back)
+        await running.stop()  # and keep it: nobody else is to take up what has its hooks here
+        try:
+            return await _rolled_back(engine, run, code, back, kept=not running.released)
+        except BaseException:
+            if running.state.status not in TERMINAL:
+                await engine.take(running.head, code)
+            raise
     finally:
         engine.turning.discard(run)
 
 
-async def _rolled_back(engine: Engine, run: str, code: Runnable[..., Any], back: Back) -> Driver:
+async def _rolled_back(engine: Engine, run: str, code: Runnable[..., Any], back: Back, *, kept: bool = False) -> Driver:
+    """`kept`: the run is owned here, and stays so whatever happens."""
     async with engine.gate(run):
-        epoch = await engine.store.claim(run)
+        epoch = await engine.store.claim(run, anew=kept)
         if epoch is None:
             raise await engine.owned_elsewhere(run)
         try:
             driver, effects, hooks = await _branched(engine, run, code, back, epoch)
         except BaseException:
-            await engine.release(run)
+            if not kept:
+                await engine.release(run)
             raise
         engine.rolled_back.add(run)
         engine.drive(driver, effects, hooks)

@@ -230,13 +230,13 @@ class MemoryStore:
 
     # --- owners ------------------------------------------------------------------------------------------------------
 
-    async def claim(self, run: str) -> int | None:
+    async def claim(self, run: str, *, anew: bool = False) -> int | None:
         """See `Owners.claim`."""
         self._ensure_open("claim")
         found = self._run(run, "claim")
-        if found.owner != self.name:
-            if found.owner in self.memory.alive:
-                return None
+        if found.owner != self.name and found.owner in self.memory.alive:
+            return None
+        if found.owner != self.name or anew:
             found.owner = self.name
             found.epoch += 1
         self._owned.add(run)

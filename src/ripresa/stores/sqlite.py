@@ -266,26 +266,26 @@ class SQLiteStore:
 
     # --- owners ------------------------------------------------------------------------------------------------------
 
-    async def claim(self, run: str) -> int | None:
+    async def claim(self, run: str, *, anew: bool = False) -> int | None:
         """See `Owners.claim`."""
         self._ensure_open("claim")
         self._hold()
-        if run not in self._owned:
-            owned = await self._write(lambda connection: self._take_over(connection, run))
+        if run not in self._owned or anew:
+            owned = await self._write(lambda connection: self._take_over(connection, run, anew=anew))
             if owned is None:
                 return None
             self._owned[run] = owned
         return self._owned[run].epoch
 
-    def _take_over(self, connection: sqlite3.Connection, run: str) -> Owned | None:
+    def _take_over(self, connection: sqlite3.Connection, run: str, *, anew: bool) -> Owned | None:
         sql = self._database.sql
         found = connection.execute(sql["ownership"], (run,)).fetchone()
         if found is None:
             raise not_found(run, "claim")
         key, epoch, owner, created_at, tags = found
-        if owner != self._owner.name:
-            if owner is not None and self._is_alive(owner):
-                return None
+        if owner not in (self._owner.name, None) and self._is_alive(owner):
+            return None
+        if owner != self._owner.name or anew:
             epoch += 1
             connection.execute(sql["claim"], (self._owner.name, epoch, key))
         following: int = connection.execute(sql["next_seq"], (key,)).fetchone()[0]

@@ -381,7 +381,9 @@ class StoreContract(SessionContract, ResultContract, OutboxContract, RetentionCo
         async with opened(make_store) as store, opened(make_store) as other:
             await store.create(first())
             assert [await store.claim("r"), await store.claim("r")] == [1, 1]
+            assert [await store.claim("r", anew=True), await store.claim("r")] == [2, 2]
             assert await other.claim("r") is None
+            assert await other.claim("r", anew=True) is None
             name = await store.owner("r")
             assert name is not None
             assert await other.owner("r") == name
