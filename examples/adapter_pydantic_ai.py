@@ -14,6 +14,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from ripresa import App, chain, step
+from ripresa.core.events import CallRecorded
 from ripresa.testing.answers import use, value
 from ripresa.testing.model_server import ModelServer
 
@@ -45,7 +46,7 @@ async def main() -> None:
             handle = await app.start(chain(pilot).then(announce)("How high is it in Brest?"))
             print(await handle.result())
             async for recorded in handle.events():
-                if type(recorded.event).__name__ == "CallRecorded":
+                if isinstance(recorded.event, CallRecorded):
                     print("recorded:", recorded.event.key.partition(":")[0])
             print((await handle.status()).tokens, "tokens")
 
