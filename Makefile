@@ -14,7 +14,7 @@ COMPILED := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.bytecode
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lock demo test conformance conformance-owf conformance-mcp lint types format bench clean
+.PHONY: help setup hooks lock demo test explore conformance conformance-owf conformance-mcp lint types format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ else
 test: $(STAMP)
 	$(COMPILED) $(BIN)/python -m pytest $(ARGS)
 endif
+
+explore: $(STAMP) ## Look for histories that break a promise, with examples of chance (the gate has always the same)
+	HYPOTHESIS_PROFILE=explore $(COMPILED) $(BIN)/python -m pytest -n $(WORKERS) -q tests/core $(ARGS)
 
 conformance: conformance-owf conformance-mcp ## Run the published conformance suites: Open Workflow (OWS_HOME), MCP
 

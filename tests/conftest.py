@@ -1,11 +1,15 @@
 """What every test shares: the event loop, and how hypothesis searches."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
-# A deadline measures the machine, not the code; print_blob makes a failure on the build server repeatable here.
-settings.register_profile("house", deadline=None, print_blob=True)
-settings.load_profile("house")
+# A deadline measures the machine, not the code. The gate tries the same examples each time, so that it judges what was
+# changed; `make explore` looks for others, and print_blob makes what it finds repeatable.
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
 @pytest.fixture(scope="session")

@@ -702,6 +702,13 @@ def test_a_parked_step_waits_until_somebody_knows(verdict: str, status: str) -> 
     assert seen(*lost, e.RunTerminated()).steps["a"].status == "cancelled"
 
 
+def test_an_undo_that_a_hook_lets_be_tried_later_waits_for_that_moment() -> None:
+    asked = e.Intercepted(START, "!undo", "compensation_error", "again", "h", number=START + 5)
+    assert seen(asked).timers == {"!undo": START + 5}
+    assert seen(asked, e.TimerFired(START + 5, "!undo")).timers == {}
+    assert seen(replace(asked, number=START)).timers == {}
+
+
 # --- any run
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from . import events as e
 from .events import Failure, Recorded
+from .gates import UNDOING
 from .lifecycle import TERMINAL
 from .merge import Held, writes_of
 from .nodes.call import lost_failure
@@ -288,6 +289,8 @@ class RunView:
     def _intercepted(self, event: e.Intercepted, at: int) -> None:
         """What hooks made of a step; what they made of anything else shows in the events that follow."""
         how = (event.point, event.answer)
+        if event.point in UNDOING and event.answer == "again" and event.number > at:
+            self.timers[event.path] = event.number
         if event.point == "limit" and event.answer in ("replace", "again", "skip"):
             self.limit = ""
         if event.point not in ("before", "after", "error", "limit") or event.answer in ("continue", "redirect"):
