@@ -12,7 +12,7 @@ from uuid import uuid4
 from pydantic_core import from_json
 
 from .authoring.encoding import encode
-from .core.events import DelegationTaken, VoteCounted, VoteRefused
+from .core.events import DelegationTaken, Recorded, VoteCounted, VoteRefused
 from .core.lifecycle import TERMINAL
 from .core.view import ApprovalView, view_of
 from .errors import RipresaError
@@ -58,7 +58,7 @@ class OpenApproval:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Who answers, and in which roles; both are claims that are recorded."""
+    """Who answers, and in which roles; both are claims that are recorded. One with an `id` counts once."""
 
     by: str
     roles: Sequence[str] = ()
@@ -66,6 +66,7 @@ class Answer:
     form: bytes = b"null"
     comment: str = ""
     digest: str = ""
+    id: str = ""
 
 
 Take = Callable[[], Awaitable[Any]]
@@ -115,6 +116,16 @@ async def find(engine: Engine, run: str, name: str) -> OpenApproval:
     raise RipresaError(f"{what} in run {run!r}", code="not_available", op="approve", hint=f"open: {there}")
 
 
+async def answer(engine: Engine, run: str, name: str, given: Answer, take: Take | None) -> bool:
+    """Answer the open approval of this name or path; see `find` and `cast`.
+
+    An answer whose id stands in the journal already is what it was then, whatever is open now.
+    """
+    if given.id and _is_told(await engine.history(run), given.id, "vote"):
+        return True
+    return await cast(engine, await find(engine, run, name), given, take)
+
+
 async def cast(engine: Engine, asked: OpenApproval, answer: Answer, take: Take | None) -> bool:
     """Answer an approval; False if nobody has taken the answer up yet, which is kept until somebody does.
 
@@ -122,7 +133,7 @@ async def cast(engine: Engine, asked: OpenApproval, answer: Answer, take: Take |
     """
     fields = {"granted": answer.granted, "form": answer.form.decode(), "comment": answer.comment}
     body = {"path": asked.path, "by": answer.by, "digest": answer.digest, "roles": list(answer.roles), **fields}
-    return await _sent(engine, asked.run, "vote", body, take)
+    return await _sent(engine, asked.run, "vote", body, take, answer.id)
 
 
 async def delegate(engine: Engine, asked: OpenApproval, answer: Answer, to: str, take: Take | None) -> bool:
@@ -131,19 +142,30 @@ async def delegate(engine: Engine, asked: OpenApproval, answer: Answer, to: str,
     return await _sent(engine, asked.run, "delegate", body, take)
 
 
-async def _sent(engine: Engine, run: str, kind: str, body: dict[str, Any], take: Take | None) -> bool:
-    id = uuid4().hex
+async def _sent(
+    engine: Engine, run: str, kind: str, body: dict[str, Any], take: Take | None, given: str = ""
+) -> bool:
+    id = given or uuid4().hex
     history = await engine.history(run)
-    await engine.inbox.answer(run, kind, encode_vote(**body, id=id), take=take)
-    seq = history[-1].seq
+    seq = 0 if given else history[-1].seq
+    await engine.inbox.answer(run, kind, encode_vote(**body, id=id), given, take=take)
     for _ in range(round(PATIENCE / LOOK)):
-        for recorded in await engine.history(run, seq):
-            seq, event = recorded.seq, recorded.event
-            if isinstance(event, VoteCounted | VoteRefused | DelegationTaken) and event.id == id:
-                if isinstance(event, VoteRefused):
-                    raise RipresaError(event.reason, code="vote_refused", op=kind, where=event.path)
-                return True
+        news = await engine.history(run, seq)
+        if _is_told(news, id, kind):
+            return True
+        seq = news[-1].seq if news else seq
         if not await engine.is_driven(run):
             return False
         await asyncio.sleep(LOOK)
+    return False
+
+
+def _is_told(history: Sequence[Recorded], id: str, kind: str) -> bool:
+    """Whether it is told here what an answer came to. Raises `RipresaError(vote_refused)` if it does not count."""
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, VoteCounted | VoteRefused | DelegationTaken) and event.id == id:
+            if isinstance(event, VoteRefused):
+                raise RipresaError(event.reason, code="vote_refused", op=kind, where=event.path)
+            return True
     return False

@@ -476,25 +476,33 @@ class Handle(Generic[R_co]):
         comment: str = "",
         roles: Sequence[str] = (),
         digest: str = "",
+        id: str = "",
     ) -> bool:
         """Grant an approval: the one of this name or path, or the only one that is open.
 
         `by` and `roles` are claims that are recorded. With the `digest` of what was looked at (`OpenApproval.digest`)
-        it counts for nothing else. False if nobody drives the run who could take it up; it is kept until somebody does.
+        it counts for nothing else; with an `id` it counts once, and sent again comes to what it came to the first time.
+        False if nobody drives the run who could take it up; it is kept until somebody does.
         Raises `RipresaError` with `vote_refused` (somebody else is asked, or the form is wrong), `not_available` if no
         such approval is open.
         """
-        asked = await approvals.find(self._engine, self.id, name)
-        answer = Answer(by, roles, True, approvals.as_form(form), comment, digest)
-        return await approvals.cast(self._engine, asked, answer, self._links.take)
+        answer = Answer(by, roles, True, approvals.as_form(form), comment, digest, id)
+        return await approvals.answer(self._engine, self.id, name, answer, self._links.take)
 
     async def reject(
-        self, name: str = "", *, by: str, form: object = None, comment: str = "", roles: Sequence[str] = ()
+        self,
+        name: str = "",
+        *,
+        by: str,
+        form: object = None,
+        comment: str = "",
+        roles: Sequence[str] = (),
+        digest: str = "",
+        id: str = "",
     ) -> bool:
         """Reject an approval; see `approve`."""
-        asked = await approvals.find(self._engine, self.id, name)
-        answer = Answer(by, roles, False, approvals.as_form(form), comment)
-        return await approvals.cast(self._engine, asked, answer, self._links.take)
+        answer = Answer(by, roles, False, approvals.as_form(form), comment, digest, id)
+        return await approvals.answer(self._engine, self.id, name, answer, self._links.take)
 
     async def delegate(self, name: str = "", *, by: str, to: str, roles: Sequence[str] = ()) -> bool:
         """Let `to` answer an approval instead of `by`; see `approve`."""

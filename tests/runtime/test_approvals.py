@@ -119,6 +119,30 @@ async def test_a_graph_wires_what_was_decided() -> None:
             assert await handle.result() == told
 
 
+async def test_an_answer_with_an_id_counts_once_whatever_is_open_then() -> None:
+    @workflow
+    async def twice(ctx: Context, text: str) -> str:
+        first = await ctx.approval("Publish?", text, name="publish")
+        second = await ctx.approval("Pay?", text, name="pay", assignees=["bob"])
+        return f"{first.granted} {second.granted}"
+
+    async with in_memory() as app:
+        handle = await app.start(twice("a"))
+        await turns(10)
+        for _ in range(2):
+            assert await handle.approve(by="bob", id="1")
+        assert [asked.name for asked in await handle.approvals()] == ["pay"]
+        for _ in range(2):
+            with pytest.raises(RipresaError, match="eve is not among"):
+                await handle.approve(by="eve", id="2")
+        with pytest.raises(RipresaError, match="not what was looked at"):
+            await handle.reject(by="bob", digest="other")
+        for _ in range(2):
+            assert await handle.reject("pay", by="bob", id="3")
+        assert await handle.result() == "True False"
+        assert await handle.reject("pay", by="bob", id="3")
+
+
 async def test_a_durable_function_asks_those_it_names_about_what_they_are_shown() -> None:
     async with in_memory() as app:
         handle = await app.start(careful("a"))

@@ -261,6 +261,53 @@ async def test_an_answer_may_reject(answer: str | Part) -> None:
         assert texts(await client.get_task(GetTaskRequest(id=id))) == ["not published"]
 
 
+async def test_the_same_answer_again_answers_nothing_else() -> None:
+    @workflow
+    async def pays(ctx: Context, topic: str) -> str:
+        first = await ctx.approval("Publish?", topic, name="publish")
+        second = await ctx.approval("Pay?", topic, name="pay")
+        return f"{first.granted} {second.granted} {await ctx.wait_for(said)}"
+
+    async with offered(pays) as found:
+        client = await found.client(streaming=False)
+        task = await task_of(client, "tides")
+        for _ in range(3):  # whose answers were lost, say
+            assert question(await task_of(client, "yes", task_id=task.id, message_id="m-1")) == "Pay?"
+        for other in ("nobody", ["pay"], "publish"):
+            with pytest.raises(InvalidParamsError, match="not clear"):
+                await task_of(client, new_data_part({"approval": other, "granted": True}), task_id=task.id)
+        for _ in range(2):
+            assert "'said'" in question(await task_of(client, "no", task_id=task.id, message_id="m-2"))
+        for _ in range(2):
+            assert texts(await task_of(client, "now", task_id=task.id, message_id="m-3")) == ["True False now"]
+
+
+async def test_an_answer_that_did_not_count_does_not_count_for_what_is_asked_next() -> None:
+    @workflow
+    async def narrow(ctx: Context, topic: str) -> str:
+        await ctx.approval("Publish?", topic, assignees=["ann"])
+        return await ctx.wait_for(said)
+
+    async with offered(narrow) as found:
+        client = await found.client(streaming=False)
+        task = await task_of(client, "tides")
+        with pytest.raises(InvalidParamsError, match="not among those"):
+            await task_of(client, "yes", task_id=task.id, message_id="m-1")
+        await (await found.app.handle(task.id)).approve(by="ann")
+        with pytest.raises(InvalidParamsError, match="not among those"):
+            await task_of(client, "yes", task_id=task.id, message_id="m-1")
+        assert texts(await task_of(client, "now", task_id=task.id)) == ["now"]
+
+
+async def test_a_signal_that_nobody_waits_for_is_refused() -> None:
+    async with offered(asks) as found:
+        client = await found.client(streaming=False)
+        task = await task_of(client, "tides")
+        for name in ("zzz", "said", ["said"]):
+            with pytest.raises(InvalidParamsError, match="not clear"):
+                await task_of(client, new_data_part({"signal": name, "value": "1"}), task_id=task.id)
+
+
 async def test_a_signal_is_named_where_it_is_sent() -> None:
     @workflow
     async def two(ctx: Context, topic: str) -> str:

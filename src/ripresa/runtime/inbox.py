@@ -105,19 +105,25 @@ class Inbox:
             await heard(self._engine, asking)
         return True
 
-    async def answer(self, run: str, kind: str, body: bytes, *, take: Callable[[], Any] | None = None) -> None:
+    async def answer(
+        self, run: str, kind: str, body: bytes, id: str = "", *, take: Callable[[], Any] | None = None
+    ) -> None:
         """Hand an answer to an approval to the run: durable on return. What it came to stands in the journal.
 
-        Raises `IllegalTransition` if the run has ended, `RunNotFound`.
+        One whose `id` the run was given before does nothing. Raises `IllegalTransition` if the run has ended,
+        `RunNotFound`.
         """
         driver = self._engine.drivers.get(run)
-        if driver is not None:
+        if driver is not None and not id:
             fact = decode_request(Request(0, run, kind, body), self._engine.clock.now())
             await driver.durable(checked(fact, driver))
             return
-        await self._open(run)
-        await self._engine.store.put(run, kind, body)
-        if take is not None and not await self._engine.is_driven(run):
+        if driver is None:
+            await self._open(run)
+        await self._engine.store.put(run, kind, body, id and f"{kind}/{id}")
+        if driver is not None:
+            await self.collect()
+        elif take is not None and not await self._engine.is_driven(run):
             try:
                 await take()
             except RipresaError as error:

@@ -49,7 +49,7 @@ from ..authoring.encoding import encode
 from ..authoring.flow import Runnable
 from ..cli.inputs import call_of
 from ..client import Handle
-from ..core.events import Recorded, RolledBack, StepCompleted
+from ..core.events import Recorded, RolledBack, SignalReceived, StepCompleted, VoteCounted, VoteRefused
 from ..core.lifecycle import LIVE, TERMINAL
 from ..errors import IllegalTransition, InvalidValue, RipresaError, RunExists, SessionError
 from ..messages import Signal
@@ -117,6 +117,8 @@ class Desk(RequestHandler):
         message = params.message
         if params.configuration.HasField("task_push_notification_config"):
             raise PushNotificationNotSupportedError
+        if not message.message_id.isprintable():
+            raise InvalidParamsError("the message id must be printable")
         if message.task_id:
             return await self._answered(message, _who(context))
         nothing = Question((), ())
@@ -129,8 +131,6 @@ class Desk(RequestHandler):
 
     async def _started(self, message: Message, by: str) -> Handle[Any]:
         digest = sha256(f"{self._workflow.name}\0{message.message_id}".encode()).hexdigest()[:32]
-        if not message.message_id.isprintable():
-            raise InvalidParamsError("the message id must be printable")
         context = message.context_id or digest
         if not _PLAIN.fullmatch(context):
             raise InvalidParamsError("the context id must be of letters, digits, '.', '_' and '-'")
@@ -159,25 +159,39 @@ class Desk(RequestHandler):
         seen = await self._seen(message.task_id)
         if message.context_id and message.context_id != seen.context:
             raise InvalidParamsError("the task is of another context")
+        handle = await self._app.handle(message.task_id, self._workflow)
+        if await self._is_taken(message):
+            return Begun(handle, Question((), ()))
         if not seen.question:
             raise UnsupportedOperationError(f"the task does not ask anything: its run is {seen.view.status}")
-        handle = await self._app.handle(message.task_id, self._workflow)
         try:
             await self._tell(handle, seen.question, message, by)
         except RipresaError as error:
             raise InvalidParamsError(str(error)) from None
         return Begun(handle, seen.question)
 
+    async def _is_taken(self, message: Message) -> bool:
+        """Whether the run has this answer already, whatever it asks now. Raises for one that did not count."""
+        for recorded in await self._app.engine.history(message.task_id):  # read after the question was
+            event = recorded.event
+            if isinstance(event, VoteCounted | VoteRefused | SignalReceived) and event.id == message.message_id:
+                if isinstance(event, VoteRefused):
+                    raise InvalidParamsError(event.reason)
+                return True
+        return False
+
     async def _tell(self, handle: Handle[Any], question: Question, message: Message, by: str) -> None:
         found, text = _content(message)
         data = found[0] if found else None
         named: dict[str, Any] = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
         if "signal" in named:
-            await self._send(handle, str(named["signal"]), named.get("value"), message, by)
+            if named["signal"] not in question.signals:
+                _unclear(question)
+            await self._send(handle, named["signal"], named.get("value"), message, by)
         elif "granted" in named:
-            await self._vote(handle, question, named, by)
+            await self._vote(handle, question, named, message, by)
         elif len(question.approvals) == 1:
-            await self._vote(handle, question, _vote_of(question, found, text), by)
+            await self._vote(handle, question, _vote_of(question, found, text), message, by)
         elif len(question.signals) == 1:
             await self._send(handle, question.signals[0], data if found else text, message, by)
         else:
@@ -186,14 +200,16 @@ class Desk(RequestHandler):
     async def _send(self, handle: Handle[Any], name: str, value: Any, message: Message, by: str) -> None:
         await handle.send(Signal(name, cast("type[Any]", Any)), value, id=message.message_id, by=by)
 
-    async def _vote(self, handle: Handle[Any], question: Question, vote: dict[str, Any], by: str) -> None:
-        name, comment = str(vote.get("approval", "")), str(vote.get("comment", ""))
-        if not isinstance(vote["granted"], bool):
+    async def _vote(
+        self, handle: Handle[Any], question: Question, vote: dict[str, Any], message: Message, by: str
+    ) -> None:
+        name, comment = vote.get("approval", ""), str(vote.get("comment", ""))
+        asked = [each for each in question.approvals if not name or name in (each.name, each.path)]
+        if len(asked) != 1 or not isinstance(vote["granted"], bool):
             _unclear(question)
-        if vote["granted"]:
-            await handle.approve(name, by=by, form=vote.get("form"), comment=comment)
-        else:
-            await handle.reject(name, by=by, form=vote.get("form"), comment=comment)
+        say = handle.approve if vote["granted"] else handle.reject
+        path, digest = asked[0].path, asked[0].digest
+        await say(path, by=by, form=vote.get("form"), comment=comment, digest=digest, id=message.message_id)
 
     # --- tasks
 
