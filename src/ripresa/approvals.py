@@ -142,9 +142,7 @@ async def delegate(engine: Engine, asked: OpenApproval, answer: Answer, to: str,
     return await _sent(engine, asked.run, "delegate", body, take)
 
 
-async def _sent(
-    engine: Engine, run: str, kind: str, body: dict[str, Any], take: Take | None, given: str = ""
-) -> bool:
+async def _sent(engine: Engine, run: str, kind: str, body: dict[str, Any], take: Take | None, given: str = "") -> bool:
     id = given or uuid4().hex
     history = await engine.history(run)
     seq = 0 if given else history[-1].seq
