@@ -19,6 +19,7 @@ from ripresa import (
     InvalidConfig,
     InvalidValue,
     InvalidWorkflow,
+    Retry,
     RipresaError,
     StepError,
     chain,
@@ -27,6 +28,7 @@ from ripresa import (
 )
 from ripresa.steps import OAuth2, Secret, grpc
 from ripresa.steps.protos import Method, services_in
+from tests.runtime.stage import turns
 from tests.steps.service import Answer, Asked, service
 
 library: Any = import_module("grpc")
@@ -45,6 +47,14 @@ service Tides {
 }
 message Ask { string port = 1; int64 number = 2; google.protobuf.Timestamp at = 3; }
 message Tide { string port = 1; int64 number = 2; Level level = 3; string told_by = 4; }
+"""
+HELD = """
+syntax = "proto3";
+package held;
+import "google/protobuf/any.proto";
+import "google/protobuf/timestamp.proto";
+service Holder { rpc Get (Held) returns (Held); }
+message Held { google.protobuf.Any any = 1; google.protobuf.Timestamp at = 2; }
 """
 LEVEL = 'syntax = "proto3"; package tides; message Level { double metres = 1; }'
 
@@ -184,6 +194,54 @@ async def test_a_message_that_is_too_large_is_refused(proto: str) -> None:
         with pytest.raises(StepError, match="larger than 20 bytes") as caught:
             await call(found, proto, max_size=20)({"port": "x" * 30})
         assert (caught.value.code, caught.value.retryable) == ("too_large", False)
+
+
+@ran(
+    ("answer", "code", "message"),
+    [
+        (b"\x0a\xd0\x0f" + b"x" * 2000, "too_large", "larger than 20 bytes"),
+        (b"\xff\xff\xff", "invalid_output", "the answer is no held.Held that can be read"),
+        (b"\x0a\x09\x0a\x07x.org/X", "invalid_output", "the answer is no held.Held that can be read"),
+        (b"\x12\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "invalid_output", "can be read"),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_is_not_asked_for_again(
+    tmp_path: Path, answer: bytes, code: str, message: str
+) -> None:
+    asked: list[bytes] = []
+
+    async def held(request: bytes, context: Any) -> bytes:
+        asked.append(request)
+        return answer
+
+    (tmp_path / "held.proto").write_text(HELD)
+    server = library.aio.server()
+    methods = {"Get": library.unary_unary_rpc_method_handler(held)}
+    server.add_generic_rpc_handlers((library.method_handlers_generic_handler("held.Holder", methods),))
+    place = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    get = grpc(
+        place, "held.Holder/Get", proto=tmp_path / "held.proto", tls=False, allow=[place], max_size=20, retry=Retry(3)
+    )
+    with pytest.raises(StepError, match=message) as caught:
+        await get.fn({})
+    assert (caught.value.code, caught.value.retryable, caught.value.unknown) == (code, False, True)
+    async with App("memory:") as app:
+        handle = await app.start(chain(get)({}))
+        while not (await handle.status()).parked:
+            await turns(1)
+        assert len(asked) == 2
+    await server.stop(None)
+
+
+async def test_a_request_that_is_too_large_for_a_service_is_a_status(proto: str) -> None:
+    async def then(context: Any) -> None:
+        await context.abort(library.StatusCode.RESOURCE_EXHAUSTED, "SERVER: Received message larger than max (9 vs. 4)")
+
+    async with tides(proto, then) as found:
+        with pytest.raises(StepError, match="RESOURCE_EXHAUSTED") as caught:
+            await call(found, proto)()
+    assert (caught.value.code, caught.value.unknown) == ("grpc_status", False)
 
 
 @ran("given", [{"prt": "x"}, {"number": "seven"}, ["x"], "x"])
@@ -383,6 +441,17 @@ async def test_what_a_proto_does_not_say_is_an_error(
     with pytest.raises(StepError, match=message) as caught:
         await grpc("127.0.0.1:1", method, proto=tmp_path / "tides.proto")()
     assert (caught.value.code, caught.value.retryable) == (code, False)
+
+
+async def test_a_proto_that_takes_too_long_is_an_error_without_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ripresa.steps.protos._PATIENCE", 0.001)
+    (tmp_path / "slow.proto").write_text(LEVEL)
+    with pytest.raises(StepError, match=r"slow\.proto was not compiled within 0\.001 s") as caught:
+        await grpc("127.0.0.1:1", "a/b", proto=tmp_path / "slow.proto")()
+    assert (caught.value.code, caught.value.retryable) == ("invalid_description", False)
+    assert str(tmp_path) not in str(caught.value)
 
 
 @ran(

@@ -23,6 +23,7 @@ from ripresa import (
 )
 from ripresa.steps import OAuth2, Response, Secret, openapi
 from ripresa.steps.descriptions import Description, preferred
+from ripresa.steps.placing import Placed
 from tests.steps.service import Answer, Asked, service
 
 ran = pytest.mark.parametrize
@@ -287,6 +288,7 @@ async def test_fields_of_a_form_are_sent_as_one() -> None:
     [
         ({"swagger": "2.0", "host": "a.example", "basePath": "/v1/"}, "", "https://a.example/v1"),
         ({"swagger": "2.0", "host": "a.example", "schemes": ["http"]}, "https://b.example/x", "http://a.example"),
+        ({"swagger": "2.0", "host": "a.example", "basePath": ".evil.example"}, "", "https://a.example/.evil.example"),
         ({"swagger": "2.0", "schemes": ["wss", "https"]}, "http://b.example/x", "https://b.example"),
         ({"swagger": "2.0", "basePath": "/v1"}, "http://b.example:81/x", "http://b.example:81/v1"),
         ({"swagger": "2.0", "basePath": "/v1"}, "", ""),
@@ -338,6 +340,24 @@ async def test_parameters_that_do_not_fit_are_refused_by_name(given: dict[str, A
     assert caught.value.code == "invalid_input"
 
 
+@ran("path", [".evil.example/steal", "80/steal", "@evil.example/x", "//evil.example/x", "/\\evil", "pets", ""])
+def test_a_path_that_is_none_is_refused(path: str) -> None:
+    document = described(path=path)
+    with pytest.raises(StepError, match="must begin with one /") as caught:
+        Description(document).operation("op")
+    assert (caught.value.code, caught.value.retryable) == ("invalid_description", False)
+    with pytest.raises(InvalidConfig, match="must begin with one /"):
+        openapi(document, "op", server="https://api.good.example")
+
+
+def test_what_is_called_is_the_server() -> None:
+    assert Placed(query=["a=1"]).url("https://a.example/v1", "/x/@y") == "https://a.example/v1/x/@y?a=1"
+    for path in (".evil.example/x", ":81/x", "@evil.example"):
+        with pytest.raises(StepError, match="another server") as caught:
+            Placed().url("https://a.example", path)
+        assert (caught.value.code, caught.value.retryable) == ("address_refused", False)
+
+
 @ran("value", ["", ".", ".."])
 async def test_a_value_that_is_no_part_of_a_path_is_refused(value: str) -> None:
     with pytest.raises(InvalidValue, match="is no part of a path"):
@@ -374,7 +394,10 @@ async def test_what_cannot_be_written_is_refused_by_name(document: Any, given: A
         (described(path="/pets/{a}"), "no place, or no parameter, for a"),
         (described(param("a", "path")), "no place, or no parameter, for a"),
         (described() | {"servers": {"url": "/"}}, "must be lists"),
-        ({"openapi": "3.1.0", "paths": {p: {"get": {"operationId": "op"}} for p in "ab"}}, "several operations"),
+        (
+            {"openapi": "3.1.0", "paths": {p: {"get": {"operationId": "op"}} for p in ("/a", "/b")}},
+            "several operations",
+        ),
     ],
 )
 def test_a_description_that_cannot_be_used_is_an_error_that_says_why(data: Any, message: str) -> None:

@@ -23,6 +23,9 @@ METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
 _PLACES: Final = ("path", "query", "header", "cookie", "form", "body")
 _DEEPEST: Final = 50
 _HOLE: Final = re.compile(r"\{([^{}]*)\}")
+_PATH: Final = re.compile(r"/(?!/)[^\\\x00-\x1f\x7f]*")
+"""How a path is written that stays with its server, whatever stands before it."""
+
 _IGNORED: Final = ("accept", "content-type", "authorization")
 """Headers that are no parameters, as OpenAPI says."""
 
@@ -95,6 +98,8 @@ class Description:
         if len(found) > 1:
             raise invalid(f"several operations are named {name!r}")
         said, method, path, around = found[0]
+        if not _PATH.fullmatch(path):
+            raise invalid(f"the path {path!r} must begin with one /, without backslashes")
         given = [*self._parameters(around, said), *self._body(said)]
         media = self._media(said)
         operation = Operation(name, method, self._server(said, around), path, _by_name(given), media)
@@ -198,7 +203,8 @@ class Description:
         scheme = parts.scheme or "https"
         if schemes and scheme not in schemes:
             scheme = "https" if "https" in schemes else schemes[0]
-        return f"{scheme}://{host}{self._data.get('basePath', '')}" if host else ""
+        base = str(self._data.get("basePath") or "").lstrip("/")
+        return f"{scheme}://{host}/{base}" if host else ""
 
     def _whole(self, url: str) -> str:
         whole = urljoin(self._url, url) if self._url else url

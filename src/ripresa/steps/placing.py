@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from ..authoring.document.source import is_list, is_object
 from ..errors import InvalidValue, StepError
@@ -29,10 +29,14 @@ class Placed:
     body: str = ""
 
     def url(self, server: str, path: str) -> str:
-        """The whole URL."""
+        """The whole URL. Raises `StepError(address_refused)` for one of another server."""
         for name, value in self.path.items():
             path = path.replace(f"{{{name}}}", value)
-        return f"{server}{path}{'?' if self.query else ''}{'&'.join(self.query)}"
+        url = f"{server}{path}{'?' if self.query else ''}{'&'.join(self.query)}"
+        if _origin(url) != _origin(server):
+            message = f"the path {path!r} would have another server called than {server}"
+            raise StepError(message, code="address_refused", retryable=False)
+        return url
 
 
 def placed(description: Description, operation: Operation, given: Mapping[str, Any]) -> Placed:
@@ -107,6 +111,11 @@ def _put_body(found: Placed, operation: Operation, value: Any) -> None:
             retryable=False,
         )
     found.headers["content-type"] = operation.media
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 # --- values as texts

@@ -58,6 +58,8 @@ _METHOD: Final = re.compile(r"[\w.]+/\w+", re.ASCII)
 _ROOM: Final = 8
 """How many times `max_size` is received before the connection refuses: what is between is known to be an answer."""
 _TOLD: Final = 500
+_LARGER: Final = "received message larger than max"
+"""What a connection says that refused a message because of its size; a service that refused one says SERVER: first."""
 
 
 class GrpcOptions(StepOptions, total=False):
@@ -353,7 +355,6 @@ class _Refused(Exception):
 async def _answer(
     asked: _Asked, channel: Any, method: Method, messages: list[Any], metadata: tuple[tuple[str, str], ...]
 ) -> list[dict[str, Any]]:
-    from .protos import data_of
     from .protos import grpc as library
 
     kinds = (
@@ -371,9 +372,9 @@ async def _answer(
             async for each in answers:
                 if len(each) > asked.max_size or len(found) == asked.most:
                     raise _too_large(asked, len(each))
-                found.append(data_of(method.gives.FromString(each)))
+                found.append(method.data(each))
     except library.aio.AioRpcError as error:
-        raise _Refused(error.code().name, error.details() or "") from error
+        raise _ended(asked, error.code().name, error.details() or "") from error
     finally:
         going.cancel()
     return found
@@ -385,6 +386,14 @@ async def _each(going: Any, method: Method) -> AsyncGenerator[bytes, None]:
         return
     async for each in going:
         yield each
+
+
+def _ended(asked: _Asked, status: str, details: str) -> Exception:
+    """What a status means that is none of success: one that the connection itself gave is no answer of the service."""
+    said = details.lower()
+    if status == "RESOURCE_EXHAUSTED" and _LARGER in said and not said.startswith("server:"):
+        return _too_large(asked, asked.max_size + 1)
+    return _Refused(status, details)
 
 
 def _too_large(asked: _Asked, size: int) -> StepError:

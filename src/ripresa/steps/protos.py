@@ -22,6 +22,7 @@ from .descriptions import invalid
 descriptor_pb2: Any = import_module("google.protobuf.descriptor_pb2")
 descriptor_pool: Any = import_module("google.protobuf.descriptor_pool")
 json_format: Any = import_module("google.protobuf.json_format")
+messages: Any = import_module("google.protobuf.message")
 message_factory: Any = import_module("google.protobuf.message_factory")
 grpc: Any = import_module("grpc")
 """Without types of their own."""
@@ -50,13 +51,26 @@ class Method:
         except json_format.ParseError as error:
             raise InvalidValue(str(error), op="grpc", where=self.name) from error
 
+    def data(self, answer: bytes) -> dict[str, Any]:
+        """What an answer says, by the names of the .proto file; whole numbers of 64 bits are texts.
 
-def data_of(message: Any) -> dict[str, Any]:
-    """What a message says, by the names of its .proto file; whole numbers of 64 bits are texts."""
-    found: dict[str, Any] = json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return found
+        Raises `StepError(invalid_output)` for one that cannot be read: the call was made.
+        """
+        try:
+            found: dict[str, Any] = json_format.MessageToDict(
+                self.gives.FromString(answer),
+                preserving_proto_field_name=True,
+                always_print_fields_with_no_presence=True,
+            )
+        except (messages.DecodeError, json_format.Error, TypeError, ValueError) as error:
+            raise StepError(
+                f"{self.name}: the answer is no {self.gives.DESCRIPTOR.full_name} that can be read",
+                code="invalid_output",
+                retryable=False,
+                unknown=True,
+                hint="is the .proto file the one of the service, with every type that it sends?",
+            ) from error
+        return found
 
 
 class Services:
@@ -102,22 +116,22 @@ def _compiled(path: str, folders: tuple[str, ...], changed: int) -> Services:
     within = [*folders, str(place.parent)]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.pb"
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "grpc_tools.protoc", "--include_imports", f"--descriptor_set_out={out}"),
-                *(f"--proto_path={each}" for each in within),
-                str(place),
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
-        if done.returncode != 0:
-            said = (
-                (done.stderr or done.stdout).decode("utf-8", "replace").replace(f"{place.parent}/", "").strip()[-_TOLD:]
+        command = [
+            *(sys.executable, "-m", "grpc_tools.protoc", "--include_imports", f"--descriptor_set_out={out}"),
+            *(f"--proto_path={each}" for each in within),
+            str(place),
+        ]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False
             )
-            raise invalid(f"{place.name} cannot be compiled: {said}")
+        except subprocess.TimeoutExpired:
+            raise invalid(f"{place.name} was not compiled within {_PATIENCE:g} s") from None
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).decode("utf-8", "replace")
+            for each in within:
+                said = said.replace(f"{each}/", "")
+            raise invalid(f"{place.name} cannot be compiled: {said.strip()[-_TOLD:]}")
         return Services(out.read_bytes())
 
 
