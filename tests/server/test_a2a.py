@@ -336,7 +336,7 @@ async def test_a_task_is_looked_at_listed_followed_and_cancelled() -> None:
         listed = await client.list_tasks(ListTasksRequest())
         assert [each.id for each in listed.tasks] == [other.id, task.id]
         page = await client.list_tasks(ListTasksRequest(page_size=1))
-        assert [each.id for each in page.tasks] == [other.id]
+        assert ([each.id for each in page.tasks], page.total_size) == ([other.id], 0)
         after = await client.list_tasks(ListTasksRequest(page_size=1, page_token=page.next_page_token))
         assert ([each.id for each in after.tasks], after.next_page_token) == ([task.id], "")
         assert [each.id for each in (await client.list_tasks(ListTasksRequest(context_id="c"))).tasks] == [task.id]
@@ -403,6 +403,8 @@ async def test_what_is_not_there_is_refused() -> None:
             await anext(client.send_message(request))
         with pytest.raises(InvalidParamsError):
             await client.list_tasks(ListTasksRequest(page_size=1000))
+        with pytest.raises(InvalidParamsError, match="of no list"):
+            await client.list_tasks(ListTasksRequest(page_token="garbage"))
         task = await task_of(client, "x")
         rpc = f"{found.address.url}/shout/rpc"
         for method, error in (
@@ -524,7 +526,9 @@ def test_a_place_that_is_taken_is_an_error() -> None:
 
 async def test_what_cannot_be_offered_is_refused() -> None:
     async with App("memory:") as app:
-        for workflows, url in (((), "http://localhost"), ((shout, shout), "http://localhost"), ((shout,), "localhost")):
+        local = "http://localhost"
+        wrong = (((), local), ((shout, shout), local), ((shout,), "localhost"), ((shout,), f"{local}:notaport"))
+        for workflows, url in wrong:
             with pytest.raises(InvalidConfig):
                 a2a_app(app, *workflows, url=url)
 

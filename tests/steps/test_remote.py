@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from a2a.helpers import new_data_part, new_raw_part
+from a2a.types import Artifact, Task
 from pydantic import BaseModel
 
 from ripresa import App, InvalidConfig, InvalidValue, Retry, RipresaError, StepError, chain, step
 from ripresa.core.events import CallRecorded, Interacted
 from ripresa.steps import A2aStep, AgentFile, AgentReply, AgentRequest, OAuth2, Secret, a2a_agent
+from ripresa.steps.parts import Reader
 from ripresa.stores.memory import Memory, MemoryStore
 from tests.steps.remote_agent import Remote, remote
 from tests.steps.service import Answer, service
@@ -270,6 +273,51 @@ async def test_a_token_is_fetched_for_the_place_that_it_is_for(monkeypatch: pyte
     assert {each["authorization"] for _, _, each in found.asked} == {"Bearer tok-1"}
 
 
+async def test_a_token_that_is_refused_is_got_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "sesame")
+    given: list[str] = []
+    refused = {"tok-1"}
+    told = {"result": {"message": {"messageId": "m", "role": "ROLE_AGENT", "parts": [{"text": "done by tok-2"}]}}}
+    inner = scripted(lambda call: told)
+
+    def answers(asked: Any) -> Answer:
+        if asked.path == "/oauth2/token":
+            given.append(f"tok-{len(given) + 1}")
+            return Answer(200, json.dumps({"access_token": given[-1]}), {"content-type": "application/json"})
+        if asked.headers["authorization"].removeprefix("Bearer ") in refused:
+            return Answer(401)
+        return inner(asked)
+
+    async with service(answers) as found:
+        auth = OAuth2(found.url, client="c", secret=Secret("env:SECRET"))
+        work = a2a_agent(found.url, allow=[found.place], auth=auth)
+        assert (await work("work")).text == "done by ***"
+        assert given == ["tok-1", "tok-2"]
+        refused |= {"tok-2", "tok-3"}
+        with pytest.raises(StepError, match="status 401"):
+            await work("work")
+        assert given == ["tok-1", "tok-2", "tok-3"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "data", "left"),
+    [
+        ("2026", {"n": 120265, "t": "in 2026"}, {"n": 120265, "t": "in ***"}),
+        ('pa"ss\\word', {'my pa"ss\\word': ['your pa"ss\\word']}, {"my ***": ["your ***"]}),
+        ("schlüssel", {"t": "schlüssel"}, {"t": "***"}),
+    ],
+)
+def test_secrets_are_hidden_in_the_texts_of_data(secret: str, data: Any, left: Any) -> None:
+    task = Task(artifacts=[Artifact(parts=[new_data_part(data)])])
+    assert Reader([secret]).task(task).data == (left,)
+
+
+def test_secrets_are_hidden_in_the_names_of_files() -> None:
+    part = new_raw_part(b"x", "text/sesame", "sesame.txt")
+    (file,) = Reader(["sesame"]).task(Task(artifacts=[Artifact(name="sesame", parts=[part])])).files
+    assert (file.name, file.media_type) == ("***.txt", "text/***")
+
+
 # --- it is asked something
 
 
@@ -354,6 +402,35 @@ async def test_an_agent_that_cannot_list_its_tasks_is_sent_the_same_message_id()
         work = a2a_agent(found.url, allow=[found.place], retry=Retry(2, wait=0))
         assert (await app.run(work("work"))).text == "done"
     assert len(sent) == 2
+    assert len(set(sent)) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "heard", "sends"),
+    [("COMPLETED", False, 1), ("FAILED", False, 1), ("INPUT_REQUIRED", True, 1), ("INPUT_REQUIRED", False, 2)],
+)
+async def test_an_answer_that_arrived_is_not_given_again(state: str, heard: bool, sends: int) -> None:
+    sent: list[str] = []
+
+    def answers(call: Any) -> Any:
+        now = state if len(sent) == 1 else "COMPLETED"
+        said = {"messageId": "a", "role": "ROLE_AGENT", "parts": [{"text": "well"}]}
+        task = {"id": "t", "contextId": "c", "status": {"state": f"TASK_STATE_{now}", "message": said}}
+        if call["method"] != "SendMessage":
+            history = [{"messageId": sent[0], "role": "ROLE_USER", "parts": [{"text": "Oban"}]}] if heard else []
+            return {"result": {**task, "history": history}}
+        sent.append(call["params"]["message"]["messageId"])
+        return Answer(502) if len(sent) == 1 else {"result": {"task": task}}
+
+    async with service(scripted(answers)) as found, App("memory:") as app:
+        asking = a2a_agent(found.url, allow=[found.place], asks="return", retry=Retry(2, wait=0))
+        answering = app.run(asking(AgentRequest("Oban", task="t", context="c")))
+        if state == "FAILED":
+            with pytest.raises(RipresaError, match="ended as failed: well"):
+                await answering
+        else:
+            assert (await answering).wants == ("well" if sends == 1 and heard else "")
+    assert len(sent) == sends
     assert len(set(sent)) == 1
 
 

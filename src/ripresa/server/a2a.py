@@ -51,7 +51,7 @@ from ..cli.inputs import call_of
 from ..client import Handle
 from ..core.events import Recorded, RolledBack, SignalReceived, StepCompleted, VoteCounted, VoteRefused
 from ..core.lifecycle import LIVE, TERMINAL
-from ..errors import IllegalTransition, InvalidValue, RipresaError, RunExists, SessionError
+from ..errors import IllegalTransition, InvalidValue, RipresaError, RunExists, RunNotFound, SessionError
 from ..messages import Signal
 from ..ports import RunHead
 from ..runtime.feed import StepProgressed, TextWritten
@@ -221,20 +221,23 @@ class Desk(RequestHandler):
 
     @_complete
     async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
-        """A page of tasks, the newest first."""
+        """A page of tasks, the newest first; how many there are on all pages is not counted."""
         size = params.page_size if params.HasField("page_size") else _PAGE
         if not 1 <= size <= 2 * _PAGE:
             raise InvalidParamsError(f"page_size is {size}, must be from 1 to {2 * _PAGE}")
         wanted = params.history_length if params.HasField("history_length") else None
         session = session_of(self._workflow.name, params.context_id) if params.context_id else ""
-        page = await self._app.runs(
-            workflow=self._workflow.name,
-            tag=TAG,
-            status=_statuses(params.status),
-            session=session,
-            after=params.page_token,
-            limit=size,
-        )
+        try:
+            page = await self._app.runs(
+                workflow=self._workflow.name,
+                tag=TAG,
+                status=_statuses(params.status),
+                session=session,
+                after=params.page_token,
+                limit=size,
+            )
+        except RunNotFound:
+            raise InvalidParamsError(f"the page token {params.page_token!r} is of no list") from None
         tasks: list[Task] = []
         for head in page.runs:
             seen = await self._reading.seen(head)
@@ -243,7 +246,6 @@ class Desk(RequestHandler):
         return ListTasksResponse(
             tasks=tasks,
             page_size=size,
-            total_size=len(tasks),
             next_page_token=page.runs[-1].id if page.more else "",
         )
 

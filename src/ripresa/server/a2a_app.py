@@ -11,6 +11,7 @@ from ..authoring.options import refuse
 from ..authoring.single import runnable_of
 from ..authoring.step import Step
 from ..errors import RipresaError
+from ..steps.guard import bad_url
 from ..steps.secret import Secret
 from .described import described
 from .serving import Address, Asgi, Door, check_open
@@ -35,13 +36,13 @@ def a2a_app(
 
     found = [runnable_of(each) for each in workflows]
     names = [each.name for each in found]
-    parts = urlsplit(url)
     refuse(
         "a2a_app",
         None if found else "there is no workflow to offer",
         None if len(set(names)) == len(names) else f"two workflows have one name: {', '.join(names)}",
-        None if parts.scheme in ("http", "https") and parts.hostname else f"url is {url!r}, must be a URL",
+        bad_url(url),
     )
+    parts = urlsplit(url)
     address = Address(parts.hostname or "", parts.port or 0)
     check_open(address, token)
     return Door(_routed(app, found, url.rstrip("/"), secured=token is not None), address, token)

@@ -44,8 +44,11 @@ class Terms:
     hidden: list[str]
     ca: str
 
-    async def headers_for(self, url: httpx.URL) -> Mapping[str, str]:
-        """The secret headers of a request. Raises `StepError(address_refused)` where there are some and none may go."""
+    async def headers_for(self, url: httpx.URL, stale: str = "") -> Mapping[str, str]:
+        """The secret headers of a request; `stale` is a token that was refused there.
+
+        Raises `StepError(address_refused)` where there are some and none may go.
+        """
         if not self.secrets and self.oauth is None:
             return {}
         if home_of(url.scheme, url.host, url.port) not in self.homes:
@@ -58,8 +61,9 @@ class Terms:
             )
         if self.oauth is None:
             return self.secrets
-        token = await token_of(self.oauth, self.guard, self.patience, ca=self.ca)
-        self.hidden.append(token)
+        token = await token_of(self.oauth, self.guard, self.patience, stale, self.ca)
+        if token not in self.hidden:
+            self.hidden.append(token)
         return {**self.secrets, "authorization": f"Bearer {token}"}
 
 
@@ -76,10 +80,19 @@ async def bridged(terms: Terms) -> AsyncGenerator[httpx.AsyncClient, None]:
     async with transport.client(terms.guard, terms.patience, terms.ca) as carrier:
 
         class Bridge(httpx.AsyncBaseTransport):
-            """Carries a request over."""
+            """Carries a request over; again with another token where the one that there was is refused."""
 
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 own = await terms.headers_for(request.url)
+                answer = await self._carried(request, own)
+                if answer.status_code == 401 and terms.oauth is not None:
+                    await answer.aclose()
+                    own = await terms.headers_for(request.url, own["authorization"].removeprefix("Bearer "))
+                    answer = await self._carried(request, own)
+                headers = [pair for pair in answer.headers.multi_items() if pair[0].lower() not in _PACKED]
+                return httpx.Response(answer.status_code, headers=headers, stream=Body(answer))
+
+            async def _carried(self, request: httpx.Request, own: Mapping[str, str]) -> httpx2.Response:
                 kept = [pair for pair in request.headers.multi_items() if pair[0].lower() not in _HOP]
                 sent = carrier.build_request(
                     request.method,
@@ -88,9 +101,7 @@ async def bridged(terms: Terms) -> AsyncGenerator[httpx.AsyncClient, None]:
                     content=await request.aread(),
                     extensions={"timeout": request.extensions["timeout"]},
                 )
-                answer = await _answered(carrier, sent)
-                headers = [pair for pair in answer.headers.multi_items() if pair[0].lower() not in _PACKED]
-                return httpx.Response(answer.status_code, headers=headers, stream=Body(answer))
+                return await _answered(carrier, sent)
 
         class Body(httpx.AsyncByteStream):
             """What is read of an answer, up to its limit."""

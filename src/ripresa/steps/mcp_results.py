@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import StepError, ToolFailed
+from .secret import without
 
 if TYPE_CHECKING:
     from mcp import MCPError
@@ -30,18 +31,6 @@ def value_of(result: CallToolResult) -> Any:
     if all(part["type"] == "text" for part in parts):
         return "\n".join(part["text"] for part in parts)
     return parts
-
-
-def without(value: Any, hidden: Callable[[str], str]) -> Any:
-    """A JSON value whose texts are told as `hidden` says."""
-    if isinstance(value, str):
-        return hidden(value)
-    if isinstance(value, list):
-        parts: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return [without(each, hidden) for each in parts]
-    if isinstance(value, dict):
-        return {hidden(name): without(each, hidden) for name, each in cast("dict[str, Any]", value).items()}
-    return value
 
 
 def cleaned(result: CallToolResult, hidden: Callable[[str], str]) -> CallToolResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..context import current
 from ..core.names import check_name
 from ..errors import InvalidValue
-from .secret import hide
+from .secret import hide, without
 
 if TYPE_CHECKING:
     from a2a.types import Artifact, Message, Part, Task
@@ -90,7 +89,7 @@ def _content(file: AgentFile) -> bytes:
 
 @dataclass(slots=True)
 class Reader:
-    """Reads what an agent gave, without these secrets."""
+    """Reads what an agent gave, without these secrets; only what is in a file stays as it came."""
 
     secrets: Sequence[str]
     data: list[Any] = field(default_factory=list[Any])
@@ -123,18 +122,21 @@ class Reader:
             if part.HasField("text"):
                 yield hide(part.text, self.secrets)
             elif part.HasField("data"):
-                self.data.append(json.loads(hide(json.dumps(whole(get_data_parts([part])[0])), self.secrets)))
+                self.data.append(without(whole(get_data_parts([part])[0]), self._hidden))
             else:
                 self.files.append(self._file(part, name))
 
     def _file(self, part: Part, name: str) -> AgentFile:
-        called = self._free(part.filename or name)
+        called, media_type = self._free(self._hidden(part.filename or name)), self._hidden(part.media_type)
         if part.HasField("url"):
-            return AgentFile(called, part.media_type, hide(part.url, self.secrets))
+            return AgentFile(called, media_type, self._hidden(part.url))
         if not current().run:
-            return AgentFile(called, part.media_type, content=base64.b64encode(part.raw).decode())
-        current().save_artifact(called, part.raw, media_type=part.media_type)
-        return AgentFile(called, part.media_type)
+            return AgentFile(called, media_type, content=base64.b64encode(part.raw).decode())
+        current().save_artifact(called, part.raw, media_type=media_type)
+        return AgentFile(called, media_type)
+
+    def _hidden(self, text: str) -> str:
+        return hide(text, self.secrets)
 
     def _free(self, name: str) -> str:
         """A name for a file that no other has: the last of a path, since the agent chose it."""

@@ -122,7 +122,7 @@ class Talk:
             begun, fresh = await self._begun(request, number)
             if begun.reply is not None:
                 return begun.reply
-            if fresh or await self._lives(begun.task):
+            if fresh or await self._lives(begun.task) or request.task:  # nothing else can take its answer
                 return self._reply(await self._waited(begun.task))
             number += 1
 
@@ -136,7 +136,7 @@ class Talk:
         async def begin() -> Begun:
             nonlocal fresh
             fresh = True
-            known = await self._known(id, request.context) if context.attempt > 1 else ""
+            known = await self._known(id, request) if context.attempt > 1 else ""
             if known:
                 fresh = False
                 return Begun(known)
@@ -146,13 +146,15 @@ class Talk:
 
         return await context.call_with_key(f"task-{number}", begin), fresh
 
-    async def _known(self, id: str, context: str) -> str:
-        """The task that an attempt began which did not live to record it; empty where the agent knows of none."""
+    async def _known(self, id: str, request: AgentRequest) -> str:
+        """The task that an attempt began or answered which did not live to record it; empty where none is known."""
         from a2a.types import ListTasksRequest
         from a2a.utils.errors import A2AError
 
         with suppress(A2AError):  # not every agent can list what it does
-            asked = ListTasksRequest(context_id=context, page_size=_KNOWN)
+            if request.task:
+                return request.task if _has_heard(await self._looked_at(request.task), id) else ""
+            asked = ListTasksRequest(context_id=request.context, page_size=_KNOWN)
             found = await self._client.list_tasks(asked, context=self._within(self.spec.patience))
             return next((task.id for task in found.tasks if any(id == each.message_id for each in task.history)), "")
         return ""
@@ -330,6 +332,14 @@ class Talk:
 
 _GOING: Final = ("TASK_STATE_UNSPECIFIED", "TASK_STATE_SUBMITTED", "TASK_STATE_WORKING")
 _FAILED: Final = ("TASK_STATE_FAILED", "TASK_STATE_CANCELED", "TASK_STATE_REJECTED")
+
+
+def _has_heard(task: Task, id: str) -> bool:
+    """Whether a task has the answer of this id: it tells so, or does not ask any more."""
+    from a2a.types import TaskState
+
+    asks = TaskState.Name(task.status.state) in ("TASK_STATE_INPUT_REQUIRED", "TASK_STATE_AUTH_REQUIRED")
+    return not asks or any(id == each.message_id for each in task.history)
 
 
 def _not_of_it(message: str) -> StepError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from ..errors import InvalidConfig, StepError
 
@@ -99,3 +99,15 @@ def hide(text: str, secrets: Iterable[str]) -> str:
         if len(secret) >= _SHORT:
             text = text.replace(secret, HIDDEN)
     return text
+
+
+def without(value: Any, hidden: Callable[[str], str]) -> Any:
+    """A JSON value whose texts are told as `hidden` says."""
+    if isinstance(value, str):
+        return hidden(value)
+    if isinstance(value, list):
+        parts: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return [without(each, hidden) for each in parts]
+    if isinstance(value, dict):
+        return {hidden(name): without(each, hidden) for name, each in cast("dict[str, Any]", value).items()}
+    return value
