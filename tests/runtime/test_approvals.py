@@ -211,6 +211,23 @@ async def test_open_approvals_are_listed_over_all_runs() -> None:
         assert head.tags == ("t",)
 
 
+@workflow
+async def asks_first(ctx: Context, topic: str) -> bool:
+    return (await ctx.approval(topic)).granted
+
+
+async def test_an_approval_that_is_the_first_thing_of_a_run_is_listed() -> None:
+    async with in_memory() as app:
+        assert await app.approvals() == []
+        chained = await app.start(chain(approval("Publish?"))("a"), id="a")
+        started = await app.start(asks_first("Wire the money?"), id="b")
+        assert [asked.run for asked in await app.approvals()] == ["b", "a"]
+        for handle in (chained, started):
+            await handle.approve(by="ann")
+            await handle.result()
+        assert await app.approvals() == []
+
+
 async def test_the_list_goes_on_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     async with in_memory() as app:
         for run in "abc":

@@ -403,6 +403,7 @@ class Driver:
         events: list[Event] = []
         effects: list[Command] = []
         self._advance(fact, events, effects)
+        self._asks = ASKED in self.state.waiters
         self.head = self._new_head()
         if self.engine.announce is not None:
             self.shared += tuple(self.engine.announce(self.head, self.state.at, 1, events))
@@ -439,6 +440,7 @@ class Driver:
         for earlier in before:
             self.carry(earlier, events)
         self._advance(fact, events, effects)
+        self._asks = ASKED in self.state.waiters
         self.head = self._new_head()
         batch = self._first_batch(events)
         await self.engine.store.create(batch)
