@@ -3,13 +3,15 @@
 import asyncio
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import MCPError
 from mcp.server import Server
+from mcp.types import CallToolResult, ListToolsResult
+from mcp.types import Tool as Listed
 
 from ripresa import (
     Agent,
@@ -424,8 +426,11 @@ class Remote:
         self.sessions = 0
         self.session = ""
         self.broken: list[said.Answer] = []
+        self.deaf = False
 
     def __call__(self, asked: said.Asked) -> said.Answer:
+        if asked.method == "DELETE":
+            return said.Answer(silent=self.deaf)
         if asked.method != "POST":
             return said.Answer(405)
         message = json.loads(asked.body)
@@ -435,7 +440,8 @@ class Remote:
             self.sessions += 1
             self.session = f"s{self.sessions}"
         elif message["method"] == "tools/call" and self.broken:
-            return self.broken.pop(0)
+            answer = self.broken.pop(0)
+            return replace(answer, body=str(answer.body or "").replace('"ID"', json.dumps(message["id"])))
         elif asked.headers.get("mcp-session-id") != self.session:
             return said.Answer(404)
         found = mcp_program.answer(message["method"], message.get("params") or {})
@@ -462,7 +468,7 @@ async def test_a_url_is_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
             remote.broken = [said.Answer(404)] * 2
             with pytest.raises(StepError) as caught:
                 await server.call("read", {"path": "c"})
-            assert (caught.value.code, caught.value.unknown) == ("tool_unavailable", False)
+            assert (caught.value.code, caught.value.unknown) == ("tool_unavailable", True)
             remote.broken = [said.Answer(raw=b"")]
             with pytest.raises(StepError) as caught:
                 await server.call("read", {"path": "c"})
@@ -476,6 +482,50 @@ async def test_a_url_is_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StepError) as caught:
         await server.call("read", {"path": "a"})
     assert (caught.value.code, caught.value.unknown) == ("tool_unavailable", False)
+
+
+def paid(place: said.Service) -> int:
+    return sum(b'"tools/call"' in each.body for each in place.asked)
+
+
+async def test_who_never_hears_that_a_session_ends_takes_nothing_from_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = Remote()
+    remote.deaf = True
+    monkeypatch.setattr("ripresa.steps.mcp_line.LEAVING", 60.0)
+    async with asyncio.timeout(20), said.service(remote) as place:
+        server = McpServer("far", url=f"{place.url}/mcp")
+        pay = server.step("read", output=str, timeout=5.0)
+        async with App("memory:") as app:
+            assert await app.run(pay({"path": "a"})) == "text of a"
+        assert paid(place) == 1
+        monkeypatch.setattr("ripresa.steps.mcp_line.LEAVING", 0.01)
+        assert await pay.fn({"path": "b"}) == "text of b"  # here it is waited for, so long
+        assert paid(place) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"), [("application/json", "<html>"), ("text/html", "<html>"), ("text/event-stream", "data: {\n\n")]
+)
+async def test_of_an_answer_that_cannot_be_read_nobody_knows(kind: str, body: str) -> None:
+    remote = Remote()
+    async with said.service(remote) as place:
+        server = McpServer("far", url=f"{place.url}/mcp")
+        remote.broken = [said.Answer(200, body, {"content-type": kind})]
+        with pytest.raises(StepError, match="did not answer") as caught:
+            await server.call("read", {"path": "a"})
+        assert (caught.value.code, caught.value.unknown, paid(place)) == ("tool_unavailable", True, 1)
+
+
+async def test_what_a_server_writes_does_not_make_a_call_go_twice() -> None:
+    remote = Remote()
+    async with said.service(remote) as place:
+        server = McpServer("far", url=f"{place.url}/mcp")
+        error = {"jsonrpc": "2.0", "id": "ID", "error": {"code": -32600, "message": "Session terminated"}}
+        headers = {"content-type": "application/json"}
+        remote.broken = [said.Answer(200, json.dumps(error), headers)]
+        with pytest.raises(ToolFailed, match=r"Session terminated \(-32600\)"):
+            await server.call("read", {"path": "a"})
+        assert paid(place) == 1
 
 
 async def test_a_url_leads_only_where_it_says() -> None:
@@ -541,6 +591,40 @@ async def test_a_server_that_does_not_list_its_tools_is_told() -> None:
     with pytest.raises(StepError, match="does not list its tools: out of order") as caught:
         await McpServer("f", server=Server("f", on_list_tools=refuse)).listed()
     assert caught.value.code == "tool_unavailable"
+
+
+async def test_a_server_that_never_lists_its_tools_is_told() -> None:
+    async def never(context: Any, params: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20):
+        with pytest.raises(StepError, match=r"did not list its tools within 0.3 s") as caught:
+            await McpServer("f", server=Server("f", on_list_tools=never), patience=0.3).listed()
+    assert (caught.value.code, caught.value.unknown) == ("tool_unavailable", False)
+
+
+async def test_no_secret_is_told_in_schemas_names_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret-token")
+    schema = {"type": "object", "properties": {"s3cret-token": {"type": "string", "default": "s3cret-token"}}}
+
+    async def offer(context: Any, params: Any) -> Any:
+        named = [Listed(name=each, input_schema=schema, output_schema=schema) for each in ("a", "of-s3cret-token")]
+        return ListToolsResult(tools=named)
+
+    async def work(context: Any, params: Any) -> Any:
+        await context.session.report_progress(1, 2, "with s3cret-token")
+        return CallToolResult(content=[], structured_content={})
+
+    made = Server("f", on_list_tools=offer, on_call_tool=work)
+    server = McpServer("f", server=made, env={"KEY": Secret("env:TOKEN")})
+    listed = await server.listed()
+    assert [each.name for each in listed] == ["a", "of-***"]
+    assert "s3cret" not in repr(listed)
+    async with App("memory:") as app:
+        handle = await app.start(server.step("a")({}))
+        told = [each async for each in handle.watch()]
+    assert "with ***" in [each.message for each in told if isinstance(each, StepProgressed)]
+    assert "s3cret" not in repr(told)
 
 
 async def test_a_model_is_told_values_as_json() -> None:

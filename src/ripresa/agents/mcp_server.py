@@ -6,6 +6,7 @@ whose definition is not the one that a step was told about is not called.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,8 +32,8 @@ from ..steps.conversation import ToolSpec
 from ..steps.guard import Guard as AddressGuard
 from ..steps.guard import Rule, bad_allow, bad_url, rule_of
 from ..steps.making import StepOptions, made, own_name, within
-from ..steps.mcp_line import Address, Line, Lines
-from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, is_session_gone, refusal_of, value_of
+from ..steps.mcp_line import HEARD, Address, Heard, Line, Lines
+from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, refusal_of, value_of, without
 from ..steps.programs import bad_argv, bad_variables
 from ..steps.secret import Secret
 from .tools import LONGEST_NAME, Guard, Sandbox, Tool, tool_from, tools_changed
@@ -253,7 +254,11 @@ class McpServer:
             try:
                 return await self._sent(tool, arguments, listed)
             except _SessionGone:  # nobody has looked at the request: it is made again in a new session
+                pass
+            try:
                 return await self._sent(tool, arguments, listed)
+            except _SessionGone as error:  # of what forgets each session that it has just begun nothing is known
+                raise StepError(error.message, code="tool_unavailable", unknown=True) from None
 
     async def _sent(self, tool: str, arguments: dict[str, Any], listed: ListedTool | None) -> Any:
         from mcp import MCPError
@@ -268,21 +273,24 @@ class McpServer:
         meta = cast("Any", {KEY: context.idempotency_key} if context.run else None)
 
         async def tell(progress: float, total: float | None, message: str | None) -> None:
-            context.progress(progress, total, message or "")
+            context.progress(progress, total, line.hidden(message or ""))
+
+        heard = Heard()
 
         async def ask(client: Client) -> Any:
+            HEARD.set(heard)
             return await client.call_tool(tool, arguments, progress_callback=tell, meta=meta)
 
         try:
             result = await line.use(ask)
         except MCPError as error:
-            if is_session_gone(error):
+            if heard.gone:
                 line.leave()
                 raise _SessionGone(f"{self.name} has forgotten the session", code="tool_unavailable") from None
             if is_closed(error):
                 await line.close()
                 raise line.broken(None) from None
-            raise self._hidden(line, refusal_of(error, self.name, tool)) from None
+            raise self._hidden(line, refusal_of(error, self.name, tool, unread=heard.unread)) from None
         except (RuntimeError, ValueError) as error:  # what the client says of results that do not fit the schema
             message = line.hidden(f"what {tool} of {self.name} gave does not fit: {error}")
             raise InvalidValue(message, code="invalid_output") from None
@@ -335,7 +343,8 @@ class McpServer:
             arguments = {**fixed, **_object(value, self.name)}
             if self.guard.sandbox is not None:
                 arguments = self.guard.sandbox.confined(arguments, {})
-            result = await within(limit, f"{tool} of {self.name}", self._asked(tool, arguments, None))
+            async with self.running():  # closing it takes nothing from the time of the call
+                result = await within(limit, f"{tool} of {self.name}", self._asked(tool, arguments, None))
             return _read(result, output, given["name"])
 
         call.__annotations__ = {"value": input}
@@ -370,7 +379,12 @@ async def _offered(line: Line) -> dict[str, ListedTool]:
     known: dict[str, ListedTool] | None = line.listed
     if known is None:
         try:
-            line.listed = known = await line.use(ask)
+            async with asyncio.timeout(line.patience):
+                line.listed = known = await line.use(ask)
+        except TimeoutError:
+            line.leave()
+            message = f"it did not list its tools within {line.patience:g} s"
+            raise StepError(message, code="tool_unavailable") from None
         except MCPError as error:
             line.leave()
             raise StepError(line.hidden(f"it does not list its tools: {error}"), code="tool_unavailable") from None
@@ -382,7 +396,8 @@ def _listed(tool: Any, hidden: Callable[[str], str]) -> ListedTool:
     said = () if hints is None else (
         hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint, hints.open_world_hint,
     )  # fmt: skip
-    return ListedTool(tool.name, hidden(tool.description or ""), tool.input_schema, tool.output_schema, *said)
+    texts = (tool.name, tool.description or "", tool.input_schema, tool.output_schema)
+    return ListedTool(*(without(each, hidden) for each in texts), *said)
 
 
 def _named(name: str) -> str:

@@ -7,14 +7,17 @@ closed, and of a server that was started as a program nothing is alive then.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from ..context import current
 from ..errors import RipresaError, StepError
 from .guard import Guard
 from .process import PIECE, Process, Program, started, usual_environment
@@ -22,12 +25,18 @@ from .secret import Secret, hide
 from .transport import client as http_client
 
 if TYPE_CHECKING:
+    import httpx2
     from mcp import Client
 
 T = TypeVar("T")
 
 TRIES: Final = 3
 """How often a server is tried to be reached before an attempt fails."""
+
+LEAVING: Final = 2.0
+"""Seconds that a server at a URL has to take note that a session ends; it is not waited for longer."""
+
+READABLE: Final = ("application/json", "text/event-stream")
 
 _TOLD: Final = 500
 _KEPT: Final = 16_384
@@ -57,6 +66,33 @@ class Address:
         return [each.read() for each in named]
 
 
+@dataclass(slots=True)
+class Heard:
+    """What the answer to a call of a tool was, as HTTP: an error of JSON-RPC does not tell who has made it.
+
+    `gone` says that the server knows no such session, and has not looked at the call; `unread` that what it answered is
+    nothing that the protocol knows.
+    """
+
+    gone: bool = False
+    unread: bool = False
+
+
+HEARD: Final[ContextVar[Heard | None]] = ContextVar("ripresa: heard of MCP", default=None)
+"""Where it is noted what is heard of the call that is made here."""
+
+
+async def _listen(answer: httpx2.Response) -> None:
+    heard = HEARD.get()
+    if heard is None or answer.request.method != "POST":
+        return
+    if json.loads(answer.request.content).get("method") != "tools/call":
+        return
+    kind = answer.headers.get("content-type", "").lower()
+    heard.gone = answer.status_code == 404 and "mcp-session-id" in answer.request.headers
+    heard.unread = answer.status_code < 400 and not kind.startswith(READABLE)
+
+
 def _plain(values: Mapping[str, str | Secret]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else value.read() for name, value in values.items()}
 
@@ -83,6 +119,8 @@ class Line:
             self.client = await self._opened(stack)
             self._ready.set()
             await self._stop.wait()
+            if self._address.url:
+                asyncio.get_running_loop().call_later(LEAVING, self._task.cancel)
 
     async def _opened(self, stack: AsyncExitStack) -> Client:
         from mcp import Client
@@ -92,6 +130,7 @@ class Line:
         address, where = self._address, self._address.server
         if address.url:
             http = await stack.enter_async_context(http_client(address.guard, address.patience, streams=True))
+            http.event_hooks = {"response": [_listen]}
             http.headers.update(_plain(address.headers))
             where = streamable_http_client(address.url, http_client=http)
         elif address.command:
@@ -165,6 +204,11 @@ class Line:
         await asyncio.wait((self._task,))
         if not self._task.cancelled():
             self._task.exception()  # whatever it is, it was raised already, or nobody needs it
+
+    @property
+    def patience(self) -> float:
+        """How many seconds it may take until it can be used."""
+        return self._address.patience
 
     @property
     def has_secrets(self) -> bool:
@@ -282,7 +326,10 @@ class _Switch:
 
     @asynccontextmanager
     async def held(self) -> AsyncGenerator[None, None]:
-        """Keep the connection, once it is made, for as long as this is open."""
+        """Keep the connection, once it is made, for as long as this is open.
+
+        Inside a run nobody waits until a session at a URL has ended: an attempt that has its answer is not to lose it.
+        """
         self._holders += 1
         try:
             yield
@@ -291,7 +338,10 @@ class _Switch:
             line = self._line
             if not self._holders and line is not None:
                 self._line = None
-                await line.close()
+                if self._address.url and current().run:
+                    line.leave()
+                else:
+                    await line.close()
 
     async def line(self) -> Line:
         """A connection that can be used; whoever asks holds it. Raises `StepError(tool_unavailable)`."""

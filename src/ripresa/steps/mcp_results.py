@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from mcp import MCPError
     from mcp.types import CallToolResult
 
-_SESSION_GONE: Final = "Session terminated"
 _CLOSED: Final = -32000
-_LOST: Final = (-32001, -32603)
-"""Codes of JSON-RPC that say: nobody answered in time, the server broke."""
+_LOST: Final = (-32001, -32603, -32700)
+"""Codes of JSON-RPC that say: nobody answered in time, the server broke, what was answered cannot be read."""
 
 
 def value_of(result: CallToolResult) -> Any:
@@ -82,20 +81,15 @@ def failure_of(result: CallToolResult, server: str, tool: str) -> ToolFailed:
     return error
 
 
-def is_session_gone(error: MCPError) -> bool:
-    """Whether a server has forgotten the session of a request, which it has not looked at then."""
-    return error.message == _SESSION_GONE
-
-
 def is_closed(error: MCPError) -> bool:
     """Whether the connection ended before there was an answer."""
     return error.code == _CLOSED
 
 
-def refusal_of(error: MCPError, server: str, tool: str) -> StepError:
-    """What a server answered instead of a result, as an error."""
-    if error.code in _LOST:
-        message = f"{tool} of {server} did not answer: {error.message}"
+def refusal_of(error: MCPError, server: str, tool: str, *, unread: bool = False) -> StepError:
+    """What a server answered instead of a result, as an error; of what is `unread` nobody knows what it says."""
+    if unread or error.code in _LOST:
+        message = f"{tool} of {server} did not answer: {error.message} ({error.code})"
         return StepError(message, code="tool_unavailable", unknown=True)
     message = f"{server} refused to call {tool}: {error.message} ({error.code})"
     refused = ToolFailed(message, code="tool_failed", retryable=False)
