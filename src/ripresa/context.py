@@ -267,6 +267,7 @@ OUTSIDE = StepContext(_Outside())
 _step: ContextVar[StepContext] = ContextVar("ripresa_step", default=OUTSIDE)
 _switched_off: ContextVar[frozenset[str]] = ContextVar("ripresa_switched_off", default=frozenset())
 _function: ContextVar[bool] = ContextVar("ripresa_function", default=False)
+_notes: ContextVar[object | None] = ContextVar("ripresa_notes", default=None)
 
 
 def copy_variables() -> Variables:
@@ -303,6 +304,16 @@ def _instead(context: StepContext) -> Generator[None, None, None]:
         yield
     finally:
         _step.set(before)
+
+
+def take_notes(notes: object) -> None:
+    """Let all that this task calls and starts find this by `notes`, past a library that does not hand it on."""
+    _notes.set(notes)
+
+
+def notes() -> object | None:
+    """Where whoever called this takes notes, if anybody does."""
+    return _notes.get()
 
 
 def enter_function(variables: Variables) -> None:

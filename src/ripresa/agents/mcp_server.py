@@ -23,7 +23,7 @@ from typing_extensions import Unpack
 from ..authoring.encoding import decode, encode
 from ..authoring.options import bad_kind, bad_texts, check_name, refuse
 from ..authoring.step import Effect, Step
-from ..context import current
+from ..context import current, take_notes
 from ..core.durations import Duration, seconds
 from ..core.retry import Retry
 from ..errors import InvalidValue, StepError
@@ -32,10 +32,10 @@ from ..steps.conversation import ToolSpec
 from ..steps.guard import Guard as AddressGuard
 from ..steps.guard import Rule, bad_allow, bad_url, rule_of
 from ..steps.making import StepOptions, made, own_name, within
-from ..steps.mcp_line import HEARD, Address, Heard, Line, Lines
-from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, refusal_of, value_of, without
+from ..steps.mcp_line import Address, Heard, Line, Lines
+from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, refusal_of, value_of
 from ..steps.programs import bad_argv, bad_variables
-from ..steps.secret import Secret
+from ..steps.secret import Secret, without
 from .tools import LONGEST_NAME, Guard, Sandbox, Tool, tool_from, tools_changed
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ class McpServer:
         heard = Heard()
 
         async def ask(client: Client) -> Any:
-            HEARD.set(heard)
+            take_notes(heard)
             return await client.call_tool(tool, arguments, progress_callback=tell, meta=meta)
 
         try:

@@ -10,14 +10,13 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from ..context import current
+from ..context import current, notes
 from ..errors import RipresaError, StepError
 from .guard import Guard
 from .process import PIECE, Process, Program, started, usual_environment
@@ -78,13 +77,9 @@ class Heard:
     unread: bool = False
 
 
-HEARD: Final[ContextVar[Heard | None]] = ContextVar("ripresa: heard of MCP", default=None)
-"""Where it is noted what is heard of the call that is made here."""
-
-
 async def _listen(answer: httpx2.Response) -> None:
-    heard = HEARD.get()
-    if heard is None or answer.request.method != "POST":
+    heard = notes()
+    if not isinstance(heard, Heard) or answer.request.method != "POST":
         return
     if json.loads(answer.request.content).get("method") != "tools/call":
         return
