@@ -266,7 +266,8 @@ async def test_the_same_answer_again_answers_nothing_else() -> None:
     async def pays(ctx: Context, topic: str) -> str:
         first = await ctx.approval("Publish?", topic, name="publish")
         second = await ctx.approval("Pay?", topic, name="pay")
-        return f"{first.granted} {second.granted} {await ctx.wait_for(said)}"
+        word = await ctx.wait_for(said)
+        return f"{first.granted} {second.granted} {word}"
 
     async with offered(pays) as found:
         client = await found.client(streaming=False)

@@ -11,7 +11,10 @@ import typer
 from .exits import INTERRUPTED
 
 if TYPE_CHECKING:
+    from ..app import App
     from ..authoring.flow import Runnable
+    from ..server.ending import Ending
+    from .driving import Interrupt
     from .places import Place
 
 Targets = Annotated[
@@ -38,11 +41,10 @@ def a2a(targets: Targets, http: Http = "127.0.0.1:8710", url: Url = "", token: T
 
 
 async def _offer(place: Place, workflows: list[Runnable[..., Any]], http: str, url: str, token: str) -> int:
-    import asyncio
-
     from ..app import App
     from ..authoring.single import Single
     from ..server.a2a_app import a2a_app
+    from ..server.ending import Ending
     from ..server.running import served
     from ..server.serving import address_of, check_open, listening
     from ..steps.secret import Secret
@@ -61,11 +63,25 @@ async def _offer(place: Place, workflows: list[Runnable[..., Any]], http: str, u
             opened, address = listening(wanted)
             public = url or address.url
             with closing(opened):
-                async with served(a2a_app(app, *workflows, url=public, token=secret), opened):
+                ending = Ending(a2a_app(app, *workflows, url=public, token=secret))
+                async with served(ending, opened):
                     for each in workflows:
                         warn(f"{each.name}: {public}/{each.name}/.well-known/agent-card.json")
-                    async with asyncio.TaskGroup() as group:
-                        working = group.create_task(app.work())
-                        await interrupt.asked.wait()
-                        working.cancel()
+                    await _work(app, interrupt, ending)
     return INTERRUPTED
+
+
+async def _work(app: App, interrupt: Interrupt, ending: Ending) -> None:
+    """Drive what is due until Ctrl-C, then end what is still waited for. Raises what keeps it from being driven."""
+    import asyncio
+
+    working, asked = asyncio.create_task(app.work()), asyncio.create_task(interrupt.asked.wait())
+    try:
+        await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, asked):
+            task.cancel()
+        await asyncio.wait({working, asked})
+        await ending.end()
+    if not working.cancelled():
+        working.result()
