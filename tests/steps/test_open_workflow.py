@@ -131,6 +131,39 @@ def test_what_cannot_stand_in_an_address_is_a_fault(value: Any, why: str) -> Non
     assert (found["type"], why in found["detail"]) == (f"{ROOT}expression", True)
 
 
+@pytest.mark.parametrize(
+    ("uri", "value"),
+    [
+        ("https://pets.org${ .x }", ".evil.example/steal"),
+        ("https://pets.org${ .x }", "@evil.example/steal"),
+        ("https://pets.org{x}", ".evil.example"),
+        ("https://pets.org{x}/pet/1", ".evil.example"),
+        ("https://${ .x }.pets.org/pet/1", "evil.example/"),
+        ("https://pets.${ .x }/pet/1", "evil.example#"),
+        ("https://pets.org:${ .x }", "80@evil.example"),
+    ],
+)
+def test_what_is_put_into_an_address_names_no_other_host(uri: str, value: str) -> None:
+    found, asked = called(f"- a: {{call: http, with: {{method: get, endpoint: '{uri}'}}}}", {"x": value})
+    assert (found["type"], "another host" in found["detail"]) == (f"{ROOT}expression", True)
+    assert asked.asked == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "value"),
+    [
+        ("https://pets.org${ .x }", "/pet/1"),
+        ("https://pets.org${ .x }/pet/1", ""),
+        ("https://${ .x }/pet/1", "pets.org"),
+        ("https://pets.${ .x }/pet/1", "org"),
+        ("https://pets.{x}/pet/1", "org"),
+        ("https://p${ .x }s.org/pet/1", "et"),
+    ],
+)
+def test_what_is_put_into_an_address_may_be_of_its_host_where_it_is_written_so(uri: str, value: str) -> None:
+    assert called(f"- a: {{call: http, with: {{method: get, endpoint: '{uri}'}}}}", {"x": value})[0]["id"] == 1
+
+
 def test_the_whole_answer_may_be_had() -> None:
     found, _ = called(get("/pet/1", ", output: response, headers: {x-mine: '${ .n }'}"), {"n": 2})
     assert found["request"] == {"method": "get", "uri": "https://pets.org/pet/1", "headers": {"x-mine": "2"}}

@@ -3,6 +3,7 @@
 import json
 import logging
 import ssl
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ripresa import (
     load_document,
     step,
 )
-from ripresa.steps import OAuth2, Response, Secret, openapi
+from ripresa.steps import OAuth2, Response, Secret, openapi, operations
 from ripresa.steps.descriptions import Description, preferred
 from ripresa.steps.placing import Placed
 from tests.steps.service import Answer, Asked, service
@@ -153,6 +154,39 @@ def test_a_file_is_read_when_the_step_is_made(tmp_path: Path) -> None:
     path.write_text("a: [")
     with pytest.raises(InvalidConfig, match="neither JSON nor YAML"):
         openapi(path, "getPet")
+
+
+async def test_a_description_is_read_once_until_it_changes_and_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed, reading = operations._parsed, list[bool]()  # pyright: ignore[reportPrivateUsage]
+
+    def watched(text: bytes, where: str) -> object:
+        reading.append(threading.current_thread() is threading.main_thread())
+        return parsed(text, where)
+
+    monkeypatch.setattr(operations, "_parsed", watched)
+    path = tmp_path / "api.json"
+    path.write_text(json.dumps(described(param("a", "query"))))
+    async with service(echo) as found:
+        call = openapi(path, "op", server=found.url, allow=[found.place])
+        for _ in range(2):
+            assert (await call({"a": "x"})).status == 200
+        assert reading == [True]
+        path.write_text(json.dumps(described(param("other", "query"))))
+        assert (await call({"other": "x"})).status == 200
+        assert reading == [True, False]
+        made: list[object] = []
+
+        def seen(data: object) -> Description:
+            made.append(data)
+            return Description(data)
+
+        monkeypatch.setattr(operations, "Description", seen)
+        call = openapi(described(param("a", "query")), "op", server=found.url, allow=[found.place])
+        for _ in range(2):
+            assert (await call({"a": "x"})).status == 200
+        assert len(made) == 1
 
 
 # --- where parameters go

@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
+from pydantic_core import to_json
+
 from ..authoring.document.source import is_list, is_object
 from ..errors import RipresaError, StepError
 
@@ -220,7 +222,7 @@ class Description:
         kind = library.Draft202012Validator if self._is_plain_schema else library.Draft4Validator
         own = schema if self._is_plain_schema else with_null(schema)
         try:
-            validator = kind({**self._known, "allOf": [own]}, offline=True)
+            validator = kind({**(self._known if _refers(own) else {}), "allOf": [own]}, offline=True)
         except ValueError as error:
             raise invalid(f"a schema is none: {str(error).splitlines()[0]}") from error
         found = next(iter(validator.iter_errors(value)), None)
@@ -257,6 +259,11 @@ def with_null(schema: Any) -> Any:
 def invalid(why: str, hint: str = "") -> StepError:
     """The error about a description that cannot be used."""
     return StepError(f"the description of an API: {why}", code="invalid_description", retryable=False, hint=hint)
+
+
+def _refers(schema: Object) -> bool:
+    """Whether a schema may name others: only then it is worth to hand over all of them."""
+    return b'ref"' in to_json(schema, fallback=str).lower()
 
 
 def _by_name(given: list[Parameter]) -> dict[str, Parameter]:

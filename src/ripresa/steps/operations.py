@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, cast, overload
@@ -56,6 +57,8 @@ class _Asked:
     operation: str
     server: str
     spec: Spec
+    known: Description | None = None
+    """What the data says, read when the step was made."""
 
     @property
     def is_remote(self) -> bool:
@@ -104,10 +107,11 @@ def openapi(
     spec = spec_of("GET", "", None, own)
     data = None if isinstance(document, str | Path) else document
     asked = _Asked("" if data is not None else str(document), data, operation, server, spec)
-    every.setdefault("effect", _effect(asked))
+    description = None if asked.is_remote else _at_hand(asked)
+    every.setdefault("effect", "irreversible" if description is None else _effect(asked, description))
     every.setdefault("name", own_name("openapi", operation))
     limit = None if every.get("timeout") is None else seconds(every["timeout"], "timeout")
-    run = partial(_called, asked, returns)
+    run = partial(_called, asked if data is None else replace(asked, known=description), returns)
 
     async def call(parameters: dict[str, Any] | None = None, /) -> Any:
         return await within(limit, operation, run(parameters or {}))
@@ -127,13 +131,18 @@ def _bad_document(document: object) -> str | None:
     return bad_url(document) if "://" in document else None
 
 
-def _effect(asked: _Asked) -> Effect:
-    if asked.is_remote:
-        return "irreversible"
+def _at_hand(asked: _Asked) -> Description:
+    """The description that is data or a file, which has the operation. Raises `InvalidConfig`."""
     try:
-        method = _read(asked).operation(asked.operation).method
+        found = _of_file(asked.document) if asked.data is None else Description(asked.data)
+        found.operation(asked.operation)
     except StepError as error:
         raise InvalidConfig(error.message, code=error.code, op="openapi", hint=error.hint) from error
+    return found
+
+
+def _effect(asked: _Asked, description: Description) -> Effect:
+    method = description.operation(asked.operation).method
     if method in READS:
         return "read"
     return "idempotent" if asked.spec.idempotency or method in ("PUT", "DELETE") else "irreversible"
@@ -181,25 +190,37 @@ def _server(asked: _Asked, operation: Operation) -> str:
 
 
 async def _described(asked: _Asked) -> Description:
+    if asked.known is not None:
+        return asked.known
     if not asked.is_remote:
-        return _read(asked)
+        return await asyncio.to_thread(_of_file, asked.document)
     spec = asked.spec
     source = Source(asked.document, spec.guard, spec.ca, spec.patience, spec.max_size, spec.redirects)
     return await held().get(("openapi", source), partial(_fetched, source))
 
 
-def _read(asked: _Asked) -> Description:
-    if asked.data is not None:
-        return Description(asked.data)
+def _of_file(document: str) -> Description:
+    """What a file says, read once until it changes. Raises `StepError(invalid_description)`."""
+    path = Path(document).expanduser()
     try:
-        text = Path(asked.document).expanduser().read_bytes()
+        now = path.stat()
+        return _of_file_as(str(path.resolve()), document, now.st_mtime_ns, now.st_size)
     except OSError as error:
-        raise invalid(f"{asked.document!r} cannot be read: {error.strerror}") from error
-    return Description(_parsed(text, asked.document))
+        raise invalid(f"{document!r} cannot be read: {error.strerror}") from error
+
+
+@lru_cache(maxsize=64)
+def _of_file_as(path: str, document: str, changed: int, size: int) -> Description:
+    """What a file says, as it was when it was changed and so large."""
+    return Description(_parsed(Path(path).read_bytes(), document))
 
 
 async def _fetched(source: Source) -> Description:
     text, url = await fetched(source)
+    return await asyncio.to_thread(_of_text, text, url)
+
+
+def _of_text(text: bytes, url: str) -> Description:
     return Description(_parsed(text, url), url)
 
 

@@ -11,6 +11,10 @@ from .jq import Expression, Names, Plain, Template, Text, shown
 from .problems import Bad
 
 _HOLE: Final = re.compile(r"\{([^{}]+)\}")
+_PLACE: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
+"""An address as far as its host goes, or less."""
+
+_IN_HOST: Final = re.compile(r"[A-Za-z0-9.-]*")
 _FREE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -22,9 +26,10 @@ class Uri(Template):
 
     def value(self, data: Any, names: Names) -> Any:
         """See `Template`."""
-        return "".join(
-            expanded(part, data) if isinstance(part, str) else shown(part.value(data, names)) for part in self.parts
-        )
+        pieces: list[tuple[str, bool]] = []
+        for part in self.parts:
+            pieces += expanded(part, data) if isinstance(part, str) else [(shown(part.value(data, names)), True)]
+        return _joined(pieces)
 
     def expressions(self) -> list[Expression]:
         """See `Template`."""
@@ -38,20 +43,44 @@ def uri_of(template: Template) -> Template:
     return Uri(template.parts) if isinstance(template, Text) else template
 
 
-def expanded(text: str, data: Any) -> str:
-    """The text with the fields of `data` in its holes. Raises `Bad(expression)` for what cannot stand there."""
+def expanded(text: str, data: Any) -> list[tuple[str, bool]]:
+    """The pieces of a text with the fields of `data` in its holes, each with whether it was put in.
+
+    Raises `Bad(expression)` for what cannot stand there.
+    """
     fields: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
 
-    def put(hole: re.Match[str]) -> str:
-        value = fields.get(hole[1])
+    def put(name: str) -> str:
+        value, hole = fields.get(name), f"{{{name}}}"
         if isinstance(value, Mapping | list):
-            raise Bad("expression", f"{hole[0]} in the address {text!r} is no text, number, true, false or null")
+            raise Bad("expression", f"{hole} in the address {text!r} is no text, number, true, false or null")
         put_in = shown(value)
         if put_in in (".", ".."):
-            raise Bad("expression", f"{hole[0]} in the address {text!r} is {put_in!r}, which is no part of a path")
+            raise Bad("expression", f"{hole} in the address {text!r} is {put_in!r}, which is no part of a path")
         return quoted(put_in)
 
-    return _HOLE.sub(put, text)
+    parts = _HOLE.split(text)
+    return [(put(part), True) if place % 2 else (part, False) for place, part in enumerate(parts) if part]
+
+
+def _joined(pieces: list[tuple[str, bool]]) -> str:
+    """The address of these pieces. Raises `Bad(expression)` for what is put in and would name another host."""
+    found = ""
+    for (text, is_put), (after, _) in zip(pieces, [*pieces[1:], ("", False)], strict=True):
+        if is_put and _PLACE.fullmatch(found) and not _keeps_host(found, text, after):
+            raise Bad("expression", f"{text!r} after {found!r} would have another host called")
+        found += text
+    return found
+
+
+def _keeps_host(before: str, text: str, after: str) -> bool:
+    """Whether what is put into the host of an address, or behind it, leaves the rest of the host as it is written."""
+    goes_on = after != "" and after[0] not in "/?#"
+    if before.endswith("://") and not goes_on:
+        return True  # the whole of it is put in
+    if goes_on or before[-1] in ".:-/":
+        return _IN_HOST.fullmatch(text) is not None
+    return text == "" or text[0] in "/?#"
 
 
 def quoted(text: str) -> str:
