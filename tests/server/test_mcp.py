@@ -1,6 +1,7 @@
 """Ripresa as an MCP server."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from mcp import Client, MCPDeprecationWarning, MCPError
 from mcp.types import ResourceTemplateReference
 
 from ripresa import App, Context, InvalidConfig, McpServer, Retry, Signal, chain, current, step, workflow
-from ripresa.server.desk import Desk
+from ripresa.server.desk import KEY, Desk
 from ripresa.server.mcp import mcp_desk
 from ripresa.stores.memory import Memory, MemoryStore
 
@@ -314,4 +315,66 @@ async def test_clients_of_before_2026_are_told_too() -> None:
                 await asyncio.sleep(0.01)
             with pytest.warns(MCPDeprecationWarning):
                 await session.unsubscribe_resource(uri)
-            assert (set(told), desk.watchers.clients) == ({uri}, {})
+            assert (set(told), len(desk.watchers.clients)) == ({uri}, 0)
+
+
+async def test_who_has_gone_watches_nothing_and_nobody_watches_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ripresa.server.desk.MOST_WATCHED", 3)
+    async with App("memory:", workflows=[report]) as app:
+        desk = mcp_desk(app, [report])
+        async with Client(desk.server(), mode="legacy") as client:
+            session: Any = client.session
+            for number in (0, 1, 2):
+                with pytest.warns(MCPDeprecationWarning):
+                    await session.subscribe_resource(f"ripresa://runs/{number}")
+            with pytest.warns(MCPDeprecationWarning), pytest.raises(MCPError, match="watches at most 3"):
+                await session.subscribe_resource("ripresa://runs/3")
+            assert [len(each) for each in desk.watchers.clients.values()] == [3]
+            bus = desk.watchers.bus
+            desk.server()
+            assert desk.watchers.bus is bus
+        del session, client
+        for _ in range(100):
+            gc.collect()
+            if not desk.watchers.clients:
+                break
+            await asyncio.sleep(0.01)
+        assert len(desk.watchers.clients) == 0
+
+
+async def test_one_who_cannot_be_told_keeps_it_from_nobody_else() -> None:
+    told: list[str] = []
+    heard = asyncio.Event()
+
+    class Gone:
+        async def send_resource_updated(self, uri: str) -> None:
+            raise ConnectionError("gone")
+
+    class There:
+        async def send_resource_updated(self, uri: str) -> None:
+            told.append(uri)
+            heard.set()
+
+    clients = [Gone(), There(), Gone()]
+    desk = Desk("d", [])
+    for each in clients:
+        desk.watchers.clients[each] = {"test://a"}
+    desk.watchers.changed("test://b")
+    desk.watchers.changed("test://a")
+    async with asyncio.timeout(5):
+        await heard.wait()
+    assert told == ["test://a"]
+
+
+async def test_ids_keys_and_cursors_that_are_none_are_refused() -> None:
+    async with serving(report) as (app, client, _desk):
+        for wrong in (5, ["a"], 0, False):
+            assert await refused(client, "report", input={"name": "x"}, id=wrong) == "invalid_input"
+        for key in (None, 5):
+            meta: Any = {KEY: key}
+            assert not (await client.call_tool("report", {"input": {"name": "x"}}, meta=meta)).is_error
+        ids = {each.id for each in (await app.runs()).runs}
+        assert (len(ids), ids & {"None", "5"}) == (2, set())
+        with pytest.raises(MCPError, match="no such page") as caught:
+            await client.list_resources(cursor="garbage")
+        assert caught.value.code == -32602

@@ -14,9 +14,11 @@ from mcp import Client, MCPError
 from mcp.types import CallToolResult, ImageContent, ResourceTemplateReference
 
 from ripresa import App, InvalidConfig, McpServer, RipresaError, StepError, tool
+from ripresa.cli.serving import mcp
 from ripresa.server.desk import Desk, Request, ServedTool, served
 from ripresa.server.mcp import lines_of, mcp_desk, served_over_http
-from ripresa.server.serving import Address
+from ripresa.server.running import served as answered
+from ripresa.server.serving import Address, listening
 from ripresa.steps import Secret
 from tests.server.flows import doubled
 
@@ -131,3 +133,37 @@ async def test_a_tool_may_give_what_the_library_knows() -> None:
     desk = Desk("d", [ServedTool("show", "Shows.", {"type": "object"}, shows)])
     async with Client(desk.server()) as client:
         assert (await client.call_tool("show", {})).content[0].type == "image"
+
+
+async def test_another_address_of_this_machine_is_answered() -> None:
+    desk = Desk("d", [])
+    async with served_over_http(desk, Address("127.0.0.2")) as url, httpx2.AsyncClient(trust_env=False) as http:
+        accept = {"accept": "application/json, text/event-stream"}
+        assert (await http.post(url, json=INITIALIZE, headers=accept)).status_code == 200
+        for header in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
+            assert (await http.post(url, json=INITIALIZE, headers={**accept, **header})).status_code in (403, 421)
+
+
+async def test_what_does_not_begin_to_serve_says_so() -> None:
+    opened, address = listening(Address())
+    with opened, pytest.raises(RipresaError, match="cannot listen") as caught:
+        listening(address)
+    assert caught.value.code == "not_available"
+
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        """It is never asked."""
+
+    began = False
+    with pytest.raises((OSError, ValueError)):
+        async with answered(nothing, opened):  # which is closed
+            began = True
+    assert not began
+
+
+def test_a_worker_that_dies_ends_the_server_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def die(app: App) -> None:
+        raise RipresaError("the store is gone", code="not_available", op="work")
+
+    monkeypatch.setattr(App, "work", die)
+    with pytest.raises(RipresaError, match="the store is gone"):
+        mcp([FLOWS], http="127.0.0.1:0", store="memory:")

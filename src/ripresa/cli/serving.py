@@ -55,13 +55,15 @@ async def _serve(place: Place, workflows: list[Runnable[..., Any]], http: str, t
         known: list[Any] = [each.step if isinstance(each, Single) else each for each in workflows]
         async with App(place.store(), workflows=known) as app:
             talking = asyncio.create_task(_talk(mcp_desk(app, workflows), http, token))
-            others = [asyncio.create_task(app.work()), asyncio.create_task(interrupt.asked.wait())]
-            await asyncio.wait((talking, others[1]), return_when=asyncio.FIRST_COMPLETED)
-            for task in (talking, *others):
+            working = asyncio.create_task(app.work())
+            tasks = (talking, working, asyncio.create_task(interrupt.asked.wait()))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait((talking, *others))
-            if not talking.cancelled():
-                talking.result()
+            await asyncio.wait(tasks)
+            for task in (working, talking):
+                if not task.cancelled():
+                    task.result()
     return INTERRUPTED if talking.cancelled() else COMPLETED
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from ..agents.tools import Tool, read_arguments, spec_of
 from ..authoring.encoding import adapter, encode
@@ -30,6 +30,9 @@ KEY: Final = "ripresa/idempotency-key"
 LONGEST: Final = 200
 """Characters of a key that are taken as they are; of a longer one it is the digest."""
 
+MOST_WATCHED: Final = 1_000
+"""Resources that one session may watch."""
+
 NO_SUCH_RESOURCE: Final = -32002
 INVALID_PARAMS: Final = -32602
 
@@ -43,7 +46,9 @@ class Request:
     @property
     def key(self) -> str:
         """What the client says is the same for all tries of the call; empty if it says nothing."""
-        said = str((self.context.meta or {}).get(KEY, ""))
+        said = (self.context.meta or {}).get(KEY)
+        if not isinstance(said, str):
+            return ""
         return said if len(said) <= LONGEST and said.isprintable() else sha256(said.encode()).hexdigest()
 
     async def progress(self, completed: float, total: float | None = None, message: str = "") -> None:
@@ -129,28 +134,32 @@ class Shelf:
 
 @dataclass(eq=False)
 class Watchers:
-    """Who is told when a resource has changed."""
+    """Who is told when a resource has changed; a session that has gone is forgotten with all that it watched."""
 
-    clients: dict[str, WeakSet[Any]] = field(default_factory=dict[str, WeakSet[Any]])
+    clients: WeakKeyDictionary[Any, set[str]] = field(default_factory=WeakKeyDictionary[Any, set[str]])
     _under_way: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _waiting: set[str] = field(default_factory=set[str])
     bus: Any = None
 
     def changed(self, uri: str) -> None:
         """A resource has changed; told once for all changes until then."""
-        if uri not in self._waiting and (self.bus is not None or uri in self.clients):
+        if uri not in self._waiting and (self.bus is not None or self._watching(uri)):
             self._waiting.add(uri)
             task = asyncio.get_running_loop().create_task(self._tell(uri))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
+    def _watching(self, uri: str) -> list[Any]:
+        return [client for client, watched in list(self.clients.items()) if uri in watched]
+
     async def _tell(self, uri: str) -> None:
         from mcp.server.subscriptions import ResourceUpdated
 
         self._waiting.discard(uri)
-        await self.bus.publish(ResourceUpdated(uri=uri))
-        for client in list(self.clients.get(uri, ())):
-            await client.send_resource_updated(uri)
+        if self.bus is not None:
+            await self.bus.publish(ResourceUpdated(uri=uri))
+        told = (client.send_resource_updated(uri) for client in self._watching(uri))
+        await asyncio.gather(*told, return_exceptions=True)  # one who cannot be told keeps it from nobody else
 
 
 class Desk:
@@ -176,7 +185,7 @@ class Desk:
 
         from .. import __version__
 
-        self.watchers.bus = InMemorySubscriptionBus()
+        self.watchers.bus = self.watchers.bus or InMemorySubscriptionBus()
         mine: dict[str, Any] = {
             "on_list_tools": self._list_tools,
             "on_call_tool": self._call_tool,
@@ -236,9 +245,12 @@ class Desk:
     # --- resources
 
     async def _list_resources(self, context: Any, params: Any) -> types.ListResourcesResult:
-        from mcp import types
+        from mcp import MCPError, types
 
-        found, after = await self.shelf.page(_cursor(params))
+        try:
+            found, after = await self.shelf.page(_cursor(params))
+        except RipresaError as error:
+            raise MCPError(INVALID_PARAMS, f"there is no such page: {error}", _plain(error)) from None
         resources = [
             types.Resource(uri=each.uri, name=each.name, description=each.description, mime_type=each.media_type)
             for each in found
@@ -276,18 +288,22 @@ class Desk:
         return types.ReadResourceResult(contents=[held])
 
     async def _subscribe(self, context: Any, params: Any) -> types.EmptyResult:
-        from mcp import types
+        from mcp import MCPError, types
 
-        self.watchers.clients.setdefault(str(params.uri), WeakSet()).add(_client(context))
+        watched = self.watchers.clients.setdefault(_client(context), set())
+        if len(watched) >= MOST_WATCHED:
+            raise MCPError(INVALID_PARAMS, f"a session watches at most {MOST_WATCHED:,} resources")
+        watched.add(str(params.uri))
         return types.EmptyResult()
 
     async def _unsubscribe(self, context: Any, params: Any) -> types.EmptyResult:
         from mcp import types
 
-        watching = self.watchers.clients.get(str(params.uri), WeakSet())
-        watching.discard(_client(context))
-        if not watching:
-            self.watchers.clients.pop(str(params.uri), None)
+        client = _client(context)
+        watched = self.watchers.clients.get(client, set())
+        watched.discard(str(params.uri))
+        if not watched:
+            self.watchers.clients.pop(client, None)
         return types.EmptyResult()
 
     async def _complete(self, context: Any, params: Any) -> types.CompleteResult:

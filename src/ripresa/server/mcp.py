@@ -23,6 +23,7 @@ from .serving import Address, Door, check_open, listening
 
 if TYPE_CHECKING:
     from mcp.server import Server
+    from mcp.server.transport_security import TransportSecuritySettings
 
     from ..steps.secret import Secret
 
@@ -104,10 +105,20 @@ async def served_over_http(
 
     opened, address = listening(wanted)
     with closing(opened):
-        near = "127.0.0.1" if token is None else ""  # where the library checks Host and Origin
-        app = server.streamable_http_app(streamable_http_path=PATH, host=near)
+        app = server.streamable_http_app(
+            streamable_http_path=PATH, host="", transport_security=_security(address) if token is None else None
+        )
         async with server.session_manager.run(), served(Door(app, address, token), opened):
             yield f"{address.url}{PATH}"
+
+
+def _security(address: Address) -> TransportSecuritySettings:
+    """Of which hosts and pages the library takes requests: of this machine, by the usual names and by the address."""
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    own = f"[{address.host}]" if ":" in address.host else address.host
+    hosts = [f"{each}:*" for each in dict.fromkeys(("127.0.0.1", "localhost", "[::1]", own))]
+    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"http://{each}" for each in hosts])
 
 
 def _server(desk: Desk, **handlers: Any) -> Server[Any]:

@@ -38,8 +38,12 @@ async def served(application: Any, listening: socket.socket) -> AsyncGenerator[N
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event for that
             await asyncio.sleep(0.01)
+        if serving.done():
+            serving.result()
         yield
     finally:
         server.should_exit = True
-        await serving
-        listening.close()
+        try:
+            await serving
+        finally:
+            listening.close()

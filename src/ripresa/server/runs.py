@@ -118,7 +118,7 @@ class Runs:
             if unknown:
                 raise InvalidValue(f"there is no argument {', '.join(unknown)}: put the input into 'input'", where=name)
             text = json.dumps(arguments["input"]).encode() if "input" in arguments else None
-            id = arguments.get("id") or request.key or None
+            id = _id(arguments.get("id")) or request.key or None
             handle = await self.app.start(call_of(runnable, text), id=id, by=AS)
             await self._take_up(handle)
             return await self._seen(handle, _seconds(arguments.get("wait", WAIT)), request)
@@ -270,6 +270,12 @@ def _without_request(fn: Callable[..., Any]) -> Callable[..., Any]:
 def _made(fn: Callable[..., Any], effect: Any, with_request: bool) -> ServedTool:
     made: Tool[..., Any] = tool(effect=effect)(_without_request(fn) if with_request else fn)
     return served(made, with_request=with_request)
+
+
+def _id(said: Any) -> str:
+    if said is not None and not isinstance(said, str):
+        raise InvalidValue(f"id is {said!r}, must be a text")
+    return said or ""
 
 
 def _seconds(wait: Any) -> float:

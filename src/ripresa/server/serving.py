@@ -63,6 +63,7 @@ def listening(address: Address) -> tuple[socket.socket, Address]:
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((address.host, address.port))
+        opened.listen()
     except OSError as error:
         opened.close()
         raise RipresaError(
