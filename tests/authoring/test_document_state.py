@@ -82,3 +82,25 @@ def test_what_is_wrong_with_a_state_is_told(state: Any, message: str) -> None:
         load_document(doc(state))
     told = [f"{problem.where}: {problem.message}" for problem in caught.value.problems]
     assert any(each.startswith(message) for each in told), told
+
+
+@pytest.mark.parametrize("more", [{}, {"by": "add"}])
+def test_a_misspelt_field_is_told_with_all_other_mistakes(more: Any) -> None:
+    steps = [put("cuont", 1, **more), {"id": "end", "type": "pass", "when": "${{ state.cuont > 2 }}"}]
+    data = {"id": "flow", "state": STATE, "steps": steps, "returns": "${{ state.nte }}", "zzz": 1}
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document(data)
+    told = [f"{each.where}: {each.message} [{each.code}]" for each in caught.value.problems]
+    for expected in (
+        "steps[0].config.field: State has no field 'cuont'; did you mean count? [invalid_workflow]",
+        "returns: State has no field 'nte'; did you mean note? [invalid_expression]",
+    ):
+        assert expected in told
+    assert any(each.startswith("zzz: ") for each in told)
+    assert any(each.startswith("steps[1].when: ") and "cuont" in each for each in told)
+
+
+def test_of_a_state_that_is_wrong_itself_its_users_are_not_told_that_there_is_none() -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document(doc({**STATE, "count": {"type": "intger"}}))
+    assert [each.where for each in caught.value.problems] == ["state.count.type"]

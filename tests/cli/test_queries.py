@@ -27,11 +27,19 @@ def test_a_sleeping_run_answers_from_its_journal(terminal: Terminal) -> None:
     found = terminal.here("query", "r", "words", "--json")
     assert (found.code, found.json) == (0, ["A"])
     assert "printed by the function" in found.err
-    assert terminal.here("query", "r").out.split() == ["words", "progress", "state"]
+    assert terminal.here("query", "r").out.split() == ["words", "progress"]
     assert '"percent": ' in terminal.here("query", "r", "progress").out
     unknown = terminal.here("query", "r", "other")
     assert (unknown.code, unknown.out) == (3, "")
-    assert "it answers: words, progress, state" in unknown.err
+    assert "it answers: words, progress" in unknown.err
+    assert "state" not in unknown.err
+    about = terminal.here("query", "r", "progress", "3")
+    assert "'progress' is asked about nothing" in about.err
+    assert "ripresa query r progress" in about.err
+    for command in (("query", "r", "words", "x"), ("signal", "r", "more", "hi")):
+        wrong = terminal.here(*command)
+        assert "this is no JSON" in wrong.err
+        assert "--input" not in wrong.err
     assert terminal.here("query", "nobody", "words").code == 3
     assert terminal.here("events", "r", "--json").out == events
 

@@ -71,6 +71,22 @@ def test_what_is_not_allowed_says_what_is() -> None:
         check_transition("terminated", "running")
 
 
+@pytest.mark.parametrize(
+    ("status", "helps"),
+    [
+        ("created", "it has not begun: ripresa resume r1 begins it"),
+        ("paused", "ripresa continue r1 lets it go on"),
+        ("failed", "ripresa resume r1 takes it up where it failed"),
+        ("completed", "ripresa rollback r1 does a part of it again, ripresa fork r1"),
+        ("cancelled", "ripresa rollback r1 does a part of it again, ripresa fork r1"),
+    ],
+)
+def test_what_can_become_running_in_another_way_only_is_told_that_way(status: str, helps: str) -> None:
+    with pytest.raises(IllegalTransition, match=f"is {status} and cannot become running .{helps}") as caught:
+        check_transition(status, "running", only_from="other", run="r1", op="resume")
+    assert "it can become" not in str(caught.value)
+
+
 def test_every_status_is_active_or_terminal() -> None:
     assert set(ACTIVE) | TERMINAL == set(TRANSITIONS)
     assert not set(ACTIVE) & TERMINAL

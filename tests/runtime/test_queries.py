@@ -83,7 +83,7 @@ async def test_a_run_that_is_driven_says_how_far_it_is_and_goes_on_as_if_it_had_
         before = await app.engine.history("r")
         assert await handle.query(PROGRESS) == Progress(["A"], 1)
         assert await handle.query(LAST) == "a"
-        assert await handle.queries() == ["progress", "last", "state"]
+        assert await handle.queries() == ["progress", "last"]
         assert await app.engine.history("r") == before
         await said(handle, "b")
         assert await handle.result() == ["A", "B"]
@@ -108,7 +108,7 @@ async def test_another_process_and_one_without_the_run_in_memory_are_answered_to
 async def test_what_is_not_exposed_is_a_coded_error_that_names_what_is() -> None:
     async with in_memory(Memory()) as app:
         handle = await app.start(collect(1), id="r")
-        with pytest.raises(RipresaError, match="answers: progress, state") as caught:
+        with pytest.raises(RipresaError, match="answers: progress\\)") as caught:
             await handle.query(LAST)
         assert caught.value.code == "unknown_query"
         with pytest.raises(InvalidValue):
@@ -192,6 +192,26 @@ async def test_a_query_is_asked_about_something_wherever_the_run_is() -> None:
             assert await handle.query(PART, 0) == "ebb"
 
 
+@pytest.mark.parametrize(
+    ("query", "answer", "why"),
+    [
+        ("nth", lambda: 1, "query is 'nth', must be a Query or a QueryWith"),
+        (LAST, "ebb", "query 'last' is answered by 'ebb', must be a function"),
+        (LAST, lambda word: word, "query 'last' does not fit: it is given no argument"),  # pyright: ignore[reportUnknownLambdaType]
+        (QueryWith("part", int, str), lambda: "", "it is given what it is asked about, as its one argument"),
+    ],
+)
+async def test_what_cannot_answer_is_refused_where_it_is_exposed(query: Any, answer: Any, why: str) -> None:
+    @workflow
+    async def exposing(ctx: Context) -> None:
+        ctx.expose(LAST, dict)  # which says nothing of its parameters
+        ctx.expose(query, answer)
+
+    async with in_memory(Memory()) as app:
+        with pytest.raises(RunFailed, match=f"InvalidConfig: .*{why}"):
+            await app.run(exposing())
+
+
 async def test_what_a_query_is_asked_about_is_checked() -> None:
     async with in_memory(Memory()) as app:
         handle: Any = await app.start(answers(["ebb"]))
@@ -207,9 +227,8 @@ async def test_what_a_query_is_asked_about_is_checked() -> None:
         with pytest.raises(RipresaError, match="IndexError") as caught:
             await handle.query(PART, 7)
         assert caught.value.code == "query_failed"
-        with pytest.raises(RipresaError) as caught:
+        with pytest.raises(InvalidValue, match=r"'progress' is asked about nothing \(ask it without an argument"):
             await handle.query(QueryWith("progress", int, Progress), 1)
-        assert caught.value.code == "unknown_query"
         with pytest.raises(InvalidConfig):
             QueryWith("", int, str)
         await handle.cancel()

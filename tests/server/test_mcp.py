@@ -142,6 +142,13 @@ async def test_a_step_that_is_tried_again_starts_one_run() -> None:
         assert [head.id for head in (await app.runs()).runs] == [run] == ["asks/ask"]
 
 
+async def test_a_completed_run_that_is_resumed_is_told_with_its_result() -> None:
+    async with serving(report) as (_, client, _desk):
+        found = await called(client, "report", input={"name": "winds"}, id="r")
+        assert found["status"] == "completed"
+        assert await called(client, "resume_run", run="r") == found
+
+
 async def test_a_run_that_fails_says_why() -> None:
     async with serving(broken) as (_, client, _desk):
         found = await called(client, "broken", input="winds", id="r")

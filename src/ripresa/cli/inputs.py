@@ -81,29 +81,29 @@ def _amount(text: str) -> object:
     return text
 
 
-def read_input(given: str) -> bytes:
-    """The JSON text that `--input` gives: itself, or the content of `@file`, or of standard input (`-`)."""
+def read_input(given: str, where: str = WHERE) -> bytes:
+    """The JSON text that `--input`, or what else is told, gives: itself, a `@file`, or standard input (`-`)."""
     if given == "-":
-        text, where = sys.stdin.read(), "standard input"
+        text, found = sys.stdin.read(), "standard input"
     elif given.startswith("@"):
-        text, where = _content(given[1:]), given[1:]
+        text, found = _content(given[1:], where), given[1:]
     else:
-        text, where = given, WHERE
-    _check_json(text, where)
+        text, found = given, where
+    _check_json(text, found, f"{where} " if where.startswith("-") else "")
     return text.encode()
 
 
-def _content(name: str) -> str:
+def _content(name: str, where: str) -> str:
     try:
         return Path(name).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise RipresaError(
-            f"{name} cannot be read: {reason}", code="usage", where=WHERE, hint="--input takes JSON, @file or -"
+            f"{name} cannot be read: {reason}", code="usage", where=where, hint=f"{where} takes JSON, @file or -"
         ) from error
 
 
-def _check_json(text: str, where: str) -> None:
+def _check_json(text: str, where: str, option: str) -> None:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
@@ -113,7 +113,7 @@ def _check_json(text: str, where: str) -> None:
         raise InvalidValue(
             f"this is no JSON: {error.msg} at line {error.lineno}, column {error.colno}{near}",
             where=where,
-            hint="texts are JSON too, in double quotes: --input '\"text\"'",
+            hint=f"texts are JSON too, in double quotes: {option}'\"text\"'",
         ) from error
 
 

@@ -42,7 +42,7 @@ def signal(place: Place, sent: Sent, target: str, *, quiet: bool) -> int:
 
     Raises `RunNotFound`, `IllegalTransition` for a run that has ended, `InvalidValue`.
     """
-    value = read_input(sent.value)
+    value = read_input(sent.value, "VALUE")
     head = asyncio.run(head_of(place, sent.run))
     id = sent.id or uuid4().hex
     body = encode_signal(sent.name, value, id, sent.by)
@@ -91,7 +91,7 @@ def update(place: Place, sent: Sent, target: str, *, quiet: bool) -> int:
 
     Raises what `Handle.update` raises.
     """
-    asking = Asking(sent.run, sent.name, read_input(sent.value), sent.id, sent.by)
+    asking = Asking(sent.run, sent.name, read_input(sent.value, "VALUE"), sent.id, sent.by)
     head = asyncio.run(head_of(place, sent.run))
     if asyncio.run(_asked(place, asking)):
         return COMPLETED
@@ -166,7 +166,7 @@ def approve(place: Place, vote: Vote, target: str, *, quiet: bool) -> int:
 
     Raises `RunNotFound`, `RipresaError` with `not_available`, `vote_refused`.
     """
-    form = read_input(vote.form)
+    form = read_input(vote.form, "--form")
     answer = Answer(vote.by, vote.roles, vote.granted, form, vote.comment, vote.digest)
     head = asyncio.run(head_of(place, vote.run))
     if asyncio.run(_answered(place, vote, answer)):

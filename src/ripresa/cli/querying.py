@@ -33,7 +33,7 @@ def query(place: Place, asked: Asked, target: str, *, as_json: bool) -> int:
     Raises `RipresaError(unknown_query, query_failed, no_state)`, `RunNotFound`, and what the code of the run raises.
     """
     run, name = asked.run, asked.name
-    about = read_input(asked.about) if asked.about else None
+    about = read_input(asked.about, "ABOUT") if asked.about else None
     head = asyncio.run(head_of(place, run))
     found: Runnable[..., Any] | RipresaError
     try:

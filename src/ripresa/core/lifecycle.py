@@ -44,16 +44,28 @@ LIVE: Final = (*ACTIVE, WAITING)
 """The statuses of lists in which a run has not ended."""
 
 
+_AGAIN: Final = "ripresa rollback {run} does a part of it again, ripresa fork {run} begins another from a place in it"
+
+_HELPS: Final = {
+    "created": "it has not begun: ripresa resume {run} begins it",
+    "paused": "ripresa continue {run} lets it go on",
+    "failed": "ripresa resume {run} takes it up where it failed",
+    "completed": _AGAIN,
+    "cancelled": _AGAIN,
+}
+"""What has a run of this status become running, for whoever asked for it in another way."""
+
+
 def check_transition(status: str, to: str, *, only_from: str = "", run: str = "", op: str = "") -> None:
     """Raise `IllegalTransition` unless a run of this status may go to that one (by what leads from one status only)."""
     listed, status = status, "running" if status == WAITING else status
     if to not in TRANSITIONS[status] or (only_from and status != only_from):
-        allowed = ", ".join(TRANSITIONS[status])
+        allowed = f"from {listed} it can become {', '.join(TRANSITIONS[status])}"
         raise IllegalTransition(
             f"run {run!r} is {listed} and cannot become {to}",
             run=run,
             op=op,
-            hint=f"from {listed} it can become {allowed}",
+            hint=_HELPS[status].format(run=run or "RUN") if to in TRANSITIONS[status] else allowed,
         )
 
 

@@ -178,6 +178,9 @@ class Interpreter:
 
     def expose(self, query: Query[Any] | QueryWith[Any, Any], answer: Callable[..., Any]) -> None:
         """Let a query be answered."""
+        wrong = _bad_query(query, answer)
+        if wrong:
+            raise InvalidConfig(wrong, op="expose", hint='ctx.expose(Query("name", Type), lambda: ...)')
         if inspect.iscoroutinefunction(answer):
             raise RipresaError(
                 f"query {query.name!r} is answered by {answer!r}, must be a plain function",
@@ -644,6 +647,24 @@ async def _raising(error: BaseException) -> Any:
 
 def _described(request: object) -> str:
     return "something of another event loop" if request is None else f"a {type(request).__name__}"
+
+
+def _bad_query(query: object, answer: object) -> str:
+    """What is wrong with a query or what answers it; "" if nothing is."""
+    if not isinstance(query, Query | QueryWith):
+        return f"query is {query!r}, must be a Query or a QueryWith"
+    name = str(query.name)
+    if not callable(answer):
+        return f"query {name!r} is answered by {answer!r}, must be a function"
+    about = (None,) if isinstance(query, QueryWith) else ()
+    try:
+        inspect.signature(answer).bind(*about)
+    except ValueError:  # of built-in code that says nothing of its parameters
+        return ""
+    except TypeError:
+        takes = "what it is asked about, as its one argument" if about else "no argument"
+        return f"what answers query {name!r} does not fit: it is given {takes}"
+    return ""
 
 
 def _about(query: Query[Any] | QueryWith[Any, Any], text: bytes | None) -> tuple[Any, ...]:

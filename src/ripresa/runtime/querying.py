@@ -15,7 +15,7 @@ from ..core.events import Recorded
 from ..core.merge import whole
 from ..core.replay import lineage
 from ..core.view import RunView, view_of
-from ..errors import RipresaError
+from ..errors import InvalidValue, RipresaError
 from .restoring import replayed
 from .values import Values
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Code = Callable[[], Awaitable[Runnable[..., Any]]]
 
 ALWAYS: Final = ("progress", "state")
-"""What every run answers, chains and graphs too, unless its functions expose something of that name."""
+"""What every run answers (`state`, if it has one), of any kind, unless its functions expose something of that name."""
 
 
 async def ask(engine: Engine, run: str, code: Code, name: str, about: bytes | None = None) -> bytes:
@@ -47,22 +47,32 @@ async def ask(engine: Engine, run: str, code: Code, name: str, about: bytes | No
         return exposed[name](about)
     if name in ALWAYS and about is None:
         return _always(engine, run, line, name)
+    if name in ALWAYS:
+        raise InvalidValue(
+            f"query {name!r} is asked about nothing",
+            code="invalid_input",
+            op="query",
+            where=name,
+            hint=f"ask it without an argument: ripresa query {run} {name}",
+        )
     raise RipresaError(
         f"run {run!r} answers no query {name!r}",
         code="unknown_query",
         op="query",
         where=name,
-        hint=f"it answers: {', '.join(_names(exposed))}",
+        hint=f"it answers: {', '.join(_names(exposed, line))}",
     )
 
 
 async def names(engine: Engine, run: str, code: Code) -> list[str]:
     """The queries that a run answers as it stands. Raises as `ask` does."""
-    return _names(await _exposed(engine, run, code, await _line(engine, run)))
+    line = await _line(engine, run)
+    return _names(await _exposed(engine, run, code, line), line)
 
 
-def _names(exposed: Mapping[str, Any]) -> list[str]:
-    return [*exposed, *(name for name in ALWAYS if name not in exposed)]
+def _names(exposed: Mapping[str, Any], line: list[Recorded]) -> list[str]:
+    always = ALWAYS if view_of(line).state is not None else ("progress",)
+    return [*exposed, *(name for name in always if name not in exposed)]
 
 
 async def _line(engine: Engine, run: str) -> list[Recorded]:

@@ -165,9 +165,13 @@ class Runs:
         return await self.state(handle)
 
     async def resume_run(self, request: Request, run: str, wait: float = WAIT) -> RunState:
-        """Take up a run that failed, is paused or was left; nothing that has ended is done again."""
+        """Take up a run that failed, is paused or was left; nothing that has ended is done again.
+
+        A completed run is told with its result.
+        """
         handle = await self.app.handle(run)
-        await handle.resume(by=AS)
+        if (await handle.status()).status != "completed":
+            await handle.resume(by=AS)
         return await self._seen(handle, _seconds(wait), request)
 
     async def signal_run(self, run: str, name: str, value: Any = None, id: str = "", by: str = AS) -> Done:

@@ -171,4 +171,4 @@ def _unknown(operation: Operation, parameter: Parameter) -> NoReturn:
 
 
 def _wrong(operation: Operation, name: str, why: str) -> NoReturn:
-    raise InvalidValue(why, op="openapi", where=f"{operation.name}.{name}")
+    raise InvalidValue(f"{name}: {why}", op="openapi", where=operation.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,7 @@ from ..order import check_graph
 from ..parameters import Parameters
 from ..proxy import Proxy, lift
 from ..questions import predicate_at, watched
-from ..state_type import StateType
+from ..state_type import StateField, StateType
 from ..step import Step
 from .cel import BadExpression, Use, has_expressions, only_expression
 from .config import unknown_keys
@@ -237,7 +238,8 @@ class Wiring:
                 loader.notes.add((*item.path, key), f"{key} is nothing for {kind}", key=True)
         if kind == "first":
             return self._first(item, config)
-        made = loader.tried(item.path, lambda: self._set(config))
+        field = config.at("field") if "field" in config else item.path
+        made = loader.tried(field, lambda: self._known(config)) and loader.tried(item.path, lambda: self._set(config))
         self._hand_over(item.path)
         return self._last() if made else None
 
@@ -249,16 +251,17 @@ class Wiring:
         name = name if isinstance(name, str) and "#" not in name else None
         return self.loader.tried(item.path, lambda: self.graph.first(*nodes, name=name))
 
+    def _known(self, config: Config) -> StateField | None:
+        """The field that is written, None if none is named. Raises `RipresaError` for one that is none."""
+        return self._state_field(config.get("field")) if "field" in config else None
+
     def _set(self, config: Config) -> bool:
         field, by = config.get("field"), config.get("by")
-        state = self.loader.state
-        if field is None:
-            return False
         value = self._data(config.get("value"), config.at("value"))
         if by is None:
             self.graph.assign(field, value)
             return True
-        reducer = None if state is None or field not in state.fields else state.fields[field].reducer
+        reducer = self._state_field(field).reducer
         if reducer is None or reducer.name != by:
             self.loader.notes.add(config.at("by"), f"is {by!r}, which is not the reducer of {field!r}")
             return False
@@ -348,14 +351,17 @@ class Wiring:
         return node.source
 
     def _field(self, use: Use) -> Expression:
-        state = self.loader.state
+        return Shared(self.graph, use.name, self._state_field(use.name, "invalid_expression").kind)
+
+    def _state_field(self, name: str, code: str = "invalid_workflow") -> StateField:
+        state: StateType[Any] | None = self.loader.state
         if state is None:
             raise RipresaError("the document has no state", code="no_state", op="document")
-        if use.name not in state.fields:
-            known = ", ".join(state.fields)
-            message = f"{state.name} has no field {use.name!r}; it has {known}"
-            raise RipresaError(message, code="invalid_expression", op="document")
-        return Shared(self.graph, use.name, state.fields[use.name].kind)
+        if name not in state.fields:
+            near = get_close_matches(name, state.fields, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(state.fields)}"
+            raise RipresaError(f"{state.name} has no field {name!r}; {hint}", code=code, op="document")
+        return state.fields[name]
 
     # --- whether they run
 

@@ -106,6 +106,8 @@ class Loader:
         terms = settings.terms_of(self, config)
         self.state = settings.state_of(self, config)
         body = self._body(config, name, terms.given)
+        if self.state is None and "state" in config:  # what is wrong with it is told, and no more
+            self.notes.forget("no_state")
         if self.notes.problems:
             return None
         version = config.get("version", "1")

@@ -125,6 +125,11 @@ class Notes:
         else:
             self.add(path, f"{error.message} ({error.hint})" if error.hint else error.message, error.code)
 
+    def forget(self, code: str) -> None:
+        """Leave out what was noted with a code: it only follows from something else."""
+        kept = [at for at, problem in enumerate(self.problems) if problem.code != code]
+        self.problems, self._marks = [self.problems[at] for at in kept], [self._marks[at] for at in kept]
+
     def settle(self, op: str) -> None:
         """Raise everything that was found wrong, together, in the order of the text."""
         if self.problems:
