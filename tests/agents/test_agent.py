@@ -408,6 +408,10 @@ async def test_any_object_with_run_is_an_agent() -> None:
         assert await app.run(Agent("boss", input=str, output=str, tools=[echo])("x")) == "Done."
     with pytest.raises(InvalidConfig, match="has no async run"):
         agent("no agent")  # type: ignore[call-overload]
+    with pytest.raises(InvalidConfig, match=r"agent has naem \(did you mean name\?\), may have name, retry"):
+        agent(Echo(), naem="loose")
+    with pytest.raises(InvalidConfig, match=r"Echo is a class, not an agent \(make one of it: Echo"):
+        agent(Echo)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("given", [3, {"turns": 3}, None])

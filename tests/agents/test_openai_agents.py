@@ -299,7 +299,7 @@ async def test_what_people_are_asked_first_is_refused(server: ModelServer) -> No
 
 async def test_bad_options_are_named(server: ModelServer) -> None:
     told = teller(server)
-    with pytest.raises(InvalidConfig, match="run_options has turns, may have run_config"):
+    with pytest.raises(InvalidConfig, match=r"run_options has turns.*, may have run_config"):
         agent(told, run_options={"turns": 3})
     with pytest.raises(InvalidConfig, match="tools is 3"):
         agent(told, tools=3)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
@@ -350,3 +350,18 @@ async def test_a_stream_that_breaks_off_is_no_answer() -> None:
         model = JournaledModel(silent, "gpt-4o", Adapting())
         assert [event async for event in model.stream_response()] == []
     assert caught.value.code == "invalid_model_answer"
+
+
+async def test_names_of_no_tool_are_refused_when_it_is_written(server: ModelServer) -> None:
+    helper = geographer(server)
+    bad: dict[str, Any] = {"peple_of": {"effect": "irreversible"}}
+    right: dict[str, Any] = {"people_of": {"effect": "irreversible"}}
+    for first in (helper, teller(server, handoffs=[helper]), teller(server, handoffs=[handoff(helper), helper])):
+        with pytest.raises(InvalidConfig, match=r"tools has peple_of \(did you mean people_of\?\), may have people_of"):
+            agent(first, tools=bad)
+        assert agent(first, tools=right)
+    way = handoff(helper)
+    vars(way)["_agent_ref"] = None  # whom it leads to is known when it is used
+    assert agent(teller(server, handoffs=[way]), tools=bad)
+    with pytest.raises(InvalidConfig, match="tools has any, may have none"):
+        agent(teller(server), tools={"any": {}})

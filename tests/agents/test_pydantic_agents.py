@@ -25,6 +25,7 @@ from pydantic_ai.messages import ToolReturn
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tools import DeferredToolRequests
+from pydantic_ai.toolsets import FunctionToolset
 
 from ripresa import (
     Agents,
@@ -185,8 +186,10 @@ async def test_a_document_names_it(server: ModelServer, monkeypatch: pytest.Monk
         assert await app.run(flow("a")) == "told"
 
 
-def test_its_class_is_no_agent() -> None:
-    assert adopted(Agent) is Agent
+@pytest.mark.parametrize("make", [agent, chain, adopted])
+def test_its_class_is_no_agent(make: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"Agent is a class, not an agent \(make one of it: Agent\(\.\.\.\)\)"):
+        make(Agent)
 
 
 async def test_its_input_may_be_more_than_text(server: ModelServer) -> None:
@@ -313,7 +316,9 @@ async def test_bad_metadata_of_a_tool_is_refused(server: ModelServer) -> None:
         return word
 
     server.reply(use("look", word="tide"))
-    with pytest.raises(InvalidConfig, match="has retries, may have effect, retry and timeout; effect is 'reversible'"):
+    with pytest.raises(
+        InvalidConfig, match=r"has retries .did you mean retry.., may have .*; effect of ripresa is 'reversible'"
+    ):
         await agent(told)("?")
 
 
@@ -367,7 +372,9 @@ async def test_its_run_is_given_more(server: ModelServer) -> None:
     with pytest.raises(RipresaError) as caught:
         await agent(geographer(server), deps=Atlas(), run_options={"usage_limits": limits})("?")
     assert caught.value.code == "agent_limit"
-    with pytest.raises(InvalidConfig, match="run_options has deps"):
+    with pytest.raises(InvalidConfig, match=r"run_options has usage_limit \(did you mean usage_limits\?\), may have "):
+        agent(geographer(server), run_options={"usage_limit": limits})
+    with pytest.raises(InvalidConfig, match="run_options has deps, which are given already"):
         agent(geographer(server), run_options={"deps": 3})
 
 
@@ -469,8 +476,52 @@ async def test_bad_options_are_named_together(server: ModelServer) -> None:
     assert all(name in text for name in bad)
     with pytest.raises(InvalidConfig, match="patience"):
         agent(teller(server), patience="soon")
-    with pytest.raises(TypeError, match="unknown"):
-        agent(teller(server), unknown=1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+    with pytest.raises(InvalidConfig, match=r"agent has naem \(did you mean name\?\), may have name, "):
+        agent(teller(server), naem="x")  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+async def test_names_and_values_of_tools_that_are_wrong_are_refused_when_it_is_written(server: ModelServer) -> None:
+    told = geographer(server)
+    with pytest.raises(InvalidConfig, match=r"tools has peple_of \(did you mean people_of\?\), may have people_of"):
+        agent(told, tools={"peple_of": {"effect": "irreversible"}})
+    bad: dict[str, Any] = {"a": {"effect": "reed"}, "b": {"efect": "read"}, "c": "irreversible", "d": {"timeout": "x"}}
+    with pytest.raises(InvalidConfig) as caught:
+        agent(told, tools=bad | {"e": {"retry": 0}})
+    assert "effect of tools['a'] is 'reed', must be one of" in str(caught.value)
+    assert "tools['b'] has efect (did you mean effect?)" in str(caught.value)
+    assert "tools['c'] is 'irreversible', must be options by name" in str(caught.value)
+    assert "timeout is 'x', which is no length of time (in tools['d'])" in str(caught.value)
+    assert "(in tools['e'])" in str(caught.value)
+    assert agent(told, tools={"people_of": {"effect": "irreversible", "retry": Retry(2), "timeout": "3s"}})
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+async def test_names_of_no_tool_are_refused_before_a_model_is_asked(server: ModelServer) -> None:
+    async def look(word: str) -> str:
+        """Look a word up."""
+        return word
+
+    tools = FunctionToolset[None]([look])
+    wrapped = teller(server, toolsets=[tools.prefixed("book").filtered(_never)])
+    assert agent(wrapped, tools={"book_look": {"effect": "read"}})
+    with pytest.raises(InvalidConfig, match=r"tools has look \(did you mean book_look\?\)"):
+        agent(wrapped, tools={"look": {"effect": "read"}})
+    later = teller(server, toolsets=[tools.renamed({"find": "look"})])
+    with pytest.raises(InvalidConfig, match=r"tools has fnd \(did you mean find\?\)"):
+        await agent(later, tools={"fnd": {"effect": "read"}})("?")
+    with pytest.raises(InvalidConfig, match=r"tools has loook \(did you mean look\?\)"):
+        await agent(teller(server), tools={"loook": {}}, run_options={"toolsets": [tools]})("?")
+
+    def given(ctx: RunContext[None]) -> FunctionToolset[None]:
+        return tools
+
+    made = agent(teller(server, toolsets=[given]), tools={"look": {"effect": "read"}})
+    assert server.requests == []
+    server.reply("fine")
+    assert await made("?") == "fine"
 
 
 def _count(text: str) -> int:

@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+from ..authoring.options import bad_names, refuse
 from ..authoring.step import Step
 from ..foreign import family_of
 from .adapting import Adapting, unsupported
+from .agent import OF_STEPS
 
 _OURS: Final = frozenset(each.name for each in fields(Adapting)) - {"options"}
 
 
 def adapt(found: Any, name: str, options: Mapping[str, Any]) -> Step[[Any], Any]:
     """Something of a framework as a step. Raises `InvalidConfig` that names every bad option."""
+    known = ("name", *sorted(_OURS), *OF_STEPS)
+    refuse("agent", bad_names(options, "agent", known), where=name)
     ours = {key: value for key, value in options.items() if key in _OURS}
     rest = {key: value for key, value in options.items() if key not in _OURS}
     adapting = Adapting(**ours, options=rest).checked(name)

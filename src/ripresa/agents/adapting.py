@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from ..authoring.options import bad_choice, bad_kind, refuse
+from ..authoring.options import bad_choice, bad_kind, bad_names, refuse
 from ..authoring.step import Options, Step, step
 from ..context import current
 from ..core.durations import seconds
 from ..core.retry import ONCE, Retry
-from ..errors import RipresaError
+from ..errors import InvalidConfig, RipresaError
 from ..steps.asking import bad_memory
 from ..steps.llm import PATIENT
 from .agent import as_text
@@ -22,6 +22,7 @@ OURS: Final = "ripresa"
 """The key under which the metadata of a tool of another framework says how its calls are journaled."""
 
 _EFFECTS: Final = ("pure", "read", "idempotent", "irreversible")
+_OF_TOOLS: Final = ("effect", "retry", "timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,23 @@ class Adapting:
             _no_function(self.make_deps, "make_deps"),
             bad_memory(self.memory),
             bad_kind(self.tools, "tools", Mapping, "options by the names of tools"),
+            *self._bad_tools(),
             bad_kind(self.run_options, "run_options", Mapping, "arguments by name"),
             bad_kind(self.model_retry, "model_retry", (Retry, int), "a Retry or a number of attempts"),
             where=where,
         )
         _ = self.asking
         return self
+
+    def _bad_tools(self) -> list[str]:
+        tools: Any = self.tools
+        if not isinstance(tools, Mapping):
+            return []
+        return [
+            each
+            for name, given in cast("Mapping[str, Any]", tools).items()
+            for each in _bad_tool(given, f"tools[{name!r}]")
+        ]
 
     @property
     def asking(self) -> Options:
@@ -102,19 +114,38 @@ def tool_options(name: str, given: Any, metadata: Mapping[str, Any] | None = Non
         given = (metadata or {}).get(OURS)
     if given is None:
         return Options(name)
-    wrong = bad_kind(given, OURS, dict, "an object of options")
-    refuse("agent", wrong, where=name)
-    unknown = sorted(set(given) - {"effect", "retry", "timeout"})
-    effect, retry, timeout = given.get("effect", "idempotent"), given.get("retry"), given.get("timeout")
-    refuse(
-        "agent",
-        f"{OURS} has {', '.join(unknown)}, may have effect, retry and timeout" if unknown else None,
-        bad_choice(effect, "effect", _EFFECTS),
-        None if retry is None else bad_kind(retry, "retry", (Retry, int), "a Retry or a number of attempts"),
-        where=name,
-    )
+    refuse("agent", *_bad_tool(given, OURS), where=name)
+    retry, timeout = given.get("retry"), given.get("timeout")
     tries = ONCE if retry is None else retry if isinstance(retry, Retry) else Retry(attempts=retry)
-    return Options(name, tries, None if timeout is None else seconds(timeout, "timeout"), effect)
+    limit = None if timeout is None else seconds(timeout, "timeout")
+    return Options(name, tries, limit, given.get("effect", "idempotent"))
+
+
+def _bad_tool(given: object, option: str) -> list[str]:
+    """What is wrong with how calls of a tool are to be journaled."""
+    if not isinstance(given, Mapping):
+        return [f'{option} is {given!r}, must be options by name, such as {{"effect": "irreversible"}}']
+    found = cast("Mapping[str, Any]", given)
+    effect, retry = found.get("effect", "idempotent"), found.get("retry")
+    return [
+        each
+        for each in (
+            bad_names(found, option, _OF_TOOLS),
+            bad_choice(effect, f"effect of {option}", _EFFECTS),
+            _bad_value(lambda: retry if retry is None or isinstance(retry, Retry) else Retry(attempts=retry), option),
+            _bad_value(lambda: seconds(found.get("timeout") or 0, "timeout"), option),
+        )
+        if each
+    ]
+
+
+def _bad_value(read: Callable[[], object], option: str) -> str | None:
+    """What is wrong with an option of a tool that is read so."""
+    try:
+        read()
+    except InvalidConfig as error:
+        return f"{error.message} (in {option})"
+    return None
 
 
 def need(framework: str, wanted: str, owner: object, names: Sequence[str]) -> None:

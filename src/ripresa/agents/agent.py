@@ -12,7 +12,7 @@ from ..authoring.call import Call, Pending
 from ..authoring.encoding import encode
 from ..authoring.function import Workflow
 from ..authoring.hooks import Hook
-from ..authoring.options import bad_kind, refuse
+from ..authoring.options import bad_kind, bad_names, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.pool import Pool
 from ..authoring.protocols import Invocable, OpenAIAgent, PydanticAgent
@@ -21,7 +21,7 @@ from ..context import StepContext, current
 from ..core.durations import Duration, seconds
 from ..core.retry import Retry
 from ..errors import InvalidConfig
-from ..foreign import family_of
+from ..foreign import family_of, no_object
 from ..steps.asking import bad_memory, voice_of
 from ..steps.conversation import Message
 from ..steps.forms import Form
@@ -260,7 +260,13 @@ def agent(found: Any, /, *, name: str = "", **options: Any) -> Any:
     return _own(found, name, options)
 
 
+OF_STEPS: Final = ("retry", "timeout", "effect", "executor", "concurrency", "hooks", "pool", "cache")
+"""The options of `step` that `agent` takes."""
+
+
 def _run_of(found: object) -> Callable[..., Awaitable[Any]]:
+    if isinstance(found, type):
+        raise no_object(found, "agent")
     run: Any = getattr(found, "run", None)
     if callable(run):
         return cast("Callable[..., Awaitable[Any]]", run)
@@ -273,6 +279,7 @@ def _run_of(found: object) -> Callable[..., Awaitable[Any]]:
 
 def _own(found: Any, name: str, options: dict[str, Any]) -> Step[[Any], Any]:
     run = _run_of(found)
+    refuse("agent", bad_names(options, "agent", ("name", *OF_STEPS)), where=name)
 
     async def perform(input: Any) -> Any:
         result: Any = run(input, current())

@@ -32,7 +32,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic_core import from_json, to_json
 from typing_extensions import override
 
-from ..authoring.options import refuse
+from ..authoring.options import bad_names, refuse
 from ..authoring.step import Options, Step
 from ..context import current
 from ..errors import InvalidConfig, ModelError, RipresaError, StepTimeout
@@ -53,8 +53,13 @@ _whole: Final = TypeAdapter(ModelResponse)
 def openai_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]:
     """An agent of the SDK as a step that is given its prompt, and gives its final output."""
     called = named(found, name, "agent")
-    unknown = sorted(set(adapting.run_options) - set(OWN))
-    refuse("agent", f"run_options has {', '.join(unknown)}, may have {', '.join(OWN)}" if unknown else None)
+    tools = _tools_of(found)
+    refuse(
+        "agent",
+        bad_names(adapting.run_options, "run_options", OWN),
+        None if tools is None else bad_names(adapting.tools, "tools", tools),
+        where=called,
+    )
 
     async def perform(input: Any) -> Any:
         prompt = adapting.said(input)
@@ -292,6 +297,23 @@ def _reached(found: Any, seen: dict[int, Any]) -> None:
             _reached(cast("Any", each), seen)
         else:
             seen[id(each)] = Any  # whom it leads to is known when it is used
+
+
+def _tools_of(found: Any) -> list[str] | None:
+    """The names of all function tools of the agents that may have a say; None where a handoff does not tell whom."""
+    seen: dict[int, Any] = {}
+    reached: list[Any] = [found]
+    while reached:
+        each = reached.pop()
+        if isinstance(each, Handoff):
+            whom: Any = getattr(cast("Any", each), "_agent_ref", None)
+            each = None if whom is None else whom()
+        if each is None:
+            return None
+        if id(each) not in seen:
+            seen[id(each)] = each
+            reached.extend(each.handoffs)
+    return sorted({tool.name for each in seen.values() for tool in each.tools if isinstance(tool, FunctionTool)})
 
 
 def _coded(error: BaseException, where: str) -> RipresaError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, Final, Literal, Union
 
 from pydantic import TypeAdapter, ValidationError
@@ -32,10 +33,20 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import RunContext
-from pydantic_ai.toolsets import AbstractToolset, ToolsetTool, WrapperToolset
+from pydantic_ai.toolsets import (
+    AbstractToolset,
+    ApprovalRequiredToolset,
+    CombinedToolset,
+    FilteredToolset,
+    FunctionToolset,
+    PrefixedToolset,
+    PreparedToolset,
+    ToolsetTool,
+    WrapperToolset,
+)
 from typing_extensions import override
 
-from ..authoring.options import refuse
+from ..authoring.options import bad_names, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.step import Step
 from ..context import current
@@ -48,6 +59,15 @@ from .agent import as_text
 VOLATILE: Final = ("timestamp", "run_id", "conversation_id")
 """Fields of messages that differ from attempt to attempt."""
 
+GIVEN: Final = ("deps", "message_history", "capabilities", "infer_name")
+"""Arguments of the agent's own `run` that are given already."""
+
+MORE: Final = frozenset({"toolsets", "spec"})
+"""Those that may bring further tools."""
+
+SAME_NAMES: Final = (ApprovalRequiredToolset, FilteredToolset, PreparedToolset)
+"""Toolsets whose tools are called what those within are called."""
+
 _BYTES_PER_TOKEN: Final = 4
 
 _result: Final = TypeAdapter[Any](ToolReturnContent)
@@ -58,8 +78,14 @@ def pydantic_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]
     """An agent of pydantic-ai as a step that is given its prompt, and gives what the agent gives."""
     need("pydantic-ai", "pydantic-ai-slim>=2.60", AbstractCapability, ("get_wrapper_model", "get_wrapper_toolset"))
     called = named(found, name, "agent")
-    taken = sorted(set(adapting.run_options) & {"deps", "message_history", "capabilities", "infer_name"})
-    refuse("agent", f"run_options has {', '.join(taken)}, which are given already" if taken else None, where=called)
+    tools, whole = _names_in(CombinedToolset(list(found.toolsets)))
+    whole = whole and not MORE & set(adapting.run_options)
+    refuse(
+        "agent",
+        *_bad_run_options(found, adapting.run_options),
+        bad_names(adapting.tools, "tools", sorted(tools)) if whole else None,
+        where=called,
+    )
 
     async def perform(input: Any) -> Any:
         history = None
@@ -82,6 +108,36 @@ def pydantic_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]
         return result.output
 
     return adapting.step(called, perform, str, output_of(found.output_type))
+
+
+def _bad_run_options(found: Any, given: Mapping[str, Any]) -> list[str | None]:
+    """What is wrong with further arguments of the agent's own `run`."""
+    taken = sorted(set(given) & set(GIVEN))
+    takes = signature(found.run).parameters.values()
+    known = [each.name for each in takes if each.name not in ("user_prompt", *GIVEN)]
+    free = any(each.kind is each.VAR_KEYWORD for each in takes)
+    return [
+        f"run_options has {', '.join(taken)}, which are given already" if taken else None,
+        None if free else bad_names(set(given) - set(taken), "run_options", known),
+    ]
+
+
+def _names_in(tools: AbstractToolset[Any]) -> tuple[set[str], bool]:
+    """The names of tools, as far as they are known before a run, and whether these are all."""
+    match tools:
+        case FunctionToolset():
+            return set(tools.tools), type(tools).__module__.startswith("pydantic_ai.")
+        case CombinedToolset():
+            found = [_names_in(each) for each in tools.toolsets]
+            return {name for names, _ in found for name in names}, all(whole for _, whole in found)
+        case PrefixedToolset():
+            names, whole = _names_in(tools.wrapped)
+            return {f"{tools.prefix}_{name}" for name in names}, whole
+        case WrapperToolset():
+            names, whole = _names_in(tools.wrapped)
+            return names, whole and isinstance(tools, SAME_NAMES)
+        case _:
+            return set(), False
 
 
 class Journaling(AbstractCapability[Any]):
@@ -269,6 +325,15 @@ class JournaledTools(WrapperToolset[Any]):
 
     agent: str = ""
     known: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @override
+    async def get_tools(self, ctx: RunContext[Any]) -> dict[str, ToolsetTool[Any]]:
+        """See pydantic-ai. Before a model is asked, names that are those of no tool are refused."""
+        found = await super().get_tools(ctx)
+        if self.known and ctx.run_step <= 1:
+            names = {*found, *_names_in(self.wrapped)[0]}
+            refuse("agent", bad_names(self.known, "tools", sorted(names)), where=self.agent)
+        return found
 
     @override
     async def call_tool(

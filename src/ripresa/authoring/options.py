@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any, cast
 
 from ..core.limits import Limits
@@ -17,6 +18,7 @@ __all__ = [
     "bad_int",
     "bad_kind",
     "bad_link",
+    "bad_names",
     "bad_predicate",
     "bad_texts",
     "check_name",
@@ -53,6 +55,16 @@ def bad_choice(value: object, option: str, allowed: Sequence[str]) -> str | None
 def bad_kind(value: object, option: str, kind: type | tuple[type, ...], what: str) -> str | None:
     """What is wrong with a value that must be of a class, which the complaint calls `what`."""
     return None if isinstance(value, kind) else f"{option} is {value!r}, must be {what}"
+
+
+def bad_names(given: Iterable[object], option: str, known: Iterable[str]) -> str | None:
+    """What is wrong with names of which some are not known, and what may have been meant by them."""
+    names = list(known)
+    wrong: list[str] = []
+    for each in sorted({str(each) for each in given} - set(names)):
+        near = get_close_matches(each, names, 1)
+        wrong.append(f"{each} (did you mean {near[0]}?)" if near else each)
+    return f"{option} has {', '.join(wrong)}, may have {', '.join(names) or 'none'}" if wrong else None
 
 
 def bad_texts(value: Any, option: str) -> str | None:
