@@ -4,7 +4,7 @@ import asyncio
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -204,7 +204,7 @@ async def test_a_query_is_asked_about_something_wherever_the_run_is() -> None:
 async def test_what_cannot_answer_is_refused_where_it_is_exposed(query: Any, answer: Any, why: str) -> None:
     @workflow
     async def exposing(ctx: Context) -> None:
-        ctx.expose(LAST, dict)  # which says nothing of its parameters
+        ctx.expose(LAST, cast("Any", dict))  # which says nothing of its parameters
         ctx.expose(query, answer)
 
     async with in_memory(Memory()) as app:
