@@ -18,6 +18,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
+from langgraph.errors import InvalidUpdateError
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
@@ -451,3 +452,22 @@ asyncio.run(main())
 def test_without_the_frameworks_everything_else_works() -> None:
     done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["TIDE", "extra_missing pip install langgraph"], done.stderr
+
+
+async def test_an_input_that_is_none_of_the_graph_has_a_code_and_says_what_it_takes() -> None:
+    class Counted(TypedDict):
+        number: int
+
+    def add(counted: Counted) -> Any:
+        return 3 if counted["number"] else {"number": 1}
+
+    builder: Any = StateGraph(Counted)
+    builder.add_node("add", add)
+    builder.add_edge(START, "add")
+    graph: Any = builder.compile()
+    made: Any = agent(graph)
+    with pytest.raises(RipresaError, match=r"Expected dict, got x \(it takes Counted: number\)") as caught:
+        await made("x")
+    assert caught.value.code == "invalid_input"
+    with pytest.raises(InvalidUpdateError):
+        await made({"number": 1})

@@ -365,3 +365,15 @@ async def test_names_of_no_tool_are_refused_when_it_is_written(server: ModelServ
     assert agent(teller(server, handoffs=[way]), tools=bad)
     with pytest.raises(InvalidConfig, match="tools has any, may have none"):
         agent(teller(server), tools={"any": {}})
+
+
+async def test_a_model_whose_package_is_not_installed_has_a_code() -> None:
+    class Lacking(OpenAIProvider):
+        def get_model(self, model_name: str | None) -> Any:
+            raise ImportError("`litellm` is required")
+
+    config = RunConfig(model_provider=Lacking(api_key="loopback"))
+    made = agent(Agent("teller", model="litellm/x"), run_options={"run_config": config})
+    with pytest.raises(RipresaError, match=r"`litellm` is required .*pip install 'openai-agents\[litellm\]'") as caught:
+        await made("?")
+    assert caught.value.code == "extra_missing"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,7 @@ from ripresa import (
     agent,
     chain,
     current,
+    detached,
     load_document,
     map_each,
     step,
@@ -51,6 +53,7 @@ from ripresa.agents.pydantic_agents import output_of
 from ripresa.core.events import CallFailed, CallRecorded, Interacted
 from ripresa.foreign import adopted
 from ripresa.runtime.feed import TextWritten
+from ripresa.runtime.targets import load_target
 from ripresa.testing.answers import Answer, Fault, Received, ToolUse, use, value
 from ripresa.testing.model_server import ModelServer
 from tests.runtime.stage import journal_of
@@ -568,3 +571,22 @@ async def test_a_release_that_lacks_what_is_needed_is_refused(
     with pytest.raises(RipresaError, match="get_wrapper_model") as caught:
         chain(teller(server))
     assert caught.value.code == "framework_unsupported"
+
+
+async def test_an_agent_may_be_detached_and_is_no_call(server: ModelServer) -> None:
+    told = teller(server)
+    start: Any = detached
+    assert start(told).name == "start_teller"
+    async with App("memory:") as app:
+        untyped: Any = app
+        with pytest.raises(
+            RipresaError, match=r"… is no call \(make a flow of it, and call that: chain\(agent\)"
+        ) as caught:
+            await untyped.run(told)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_target_that_is_an_agent_says_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "bare_agent.py").write_text("import pydantic_ai\n\ndesk = pydantic_ai.Agent()\n")
+    with pytest.raises(RipresaError, match=r"make a flow of it, as in flow = chain\(desk\), and name that"):
+        load_target(f"{tmp_path}/bare_agent.py:desk")

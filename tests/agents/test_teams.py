@@ -461,3 +461,25 @@ async def double(number: int) -> int:
 def test_what_is_no_team_is_refused(make: Callable[[], Any], wrong: str) -> None:
     with pytest.raises(InvalidConfig, match=wrong):
         make()
+
+
+def test_who_cannot_hear_a_meeting_is_refused_when_the_team_is_written() -> None:
+    @step
+    async def deaf(word: str) -> str:
+        return word
+
+    listed: Any = deaf
+    foreign: Any = pydantic_ai.Agent(name="teller")
+    teams: list[Callable[[], object]] = [
+        lambda: group_chat(listed, at_most=1),
+        lambda: group_chat(parrot, chair=listed, at_most=1),
+        lambda: debate(parrot, counter, judge=listed),
+        lambda: debate(parrot, listed, judge=counter),
+        lambda: handoff(lead, listed),
+        lambda: supervisor(listed, count),
+    ]
+    for make in teams:
+        with pytest.raises(InvalidConfig, match="deaf takes str, but is given a Meeting"):
+            make()
+    with pytest.raises(InvalidConfig, match="teller takes str, but is given a Meeting"):
+        group_chat(foreign, at_most=1)

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack, cast, overl
 
 from typing_extensions import override
 
-from ..authoring.call import Call, Pending
+from ..authoring.call import Call, Pending, shortened
 from ..authoring.encoding import encode
 from ..authoring.function import Workflow
 from ..authoring.hooks import Hook
@@ -271,7 +271,7 @@ def _run_of(found: object) -> Callable[..., Awaitable[Any]]:
     if callable(run):
         return cast("Callable[..., Awaitable[Any]]", run)
     raise InvalidConfig(
-        f"{found!r} has no async run(input, ctx)",
+        f"{shortened(found)} has no async run(input, ctx)",
         op="agent",
         hint="give an object that has, or an agent of a framework that is known",
     )

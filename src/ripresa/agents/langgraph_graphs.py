@@ -16,11 +16,13 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.errors import EmptyInputError
+from langgraph.constants import START
+from langgraph.errors import EmptyInputError, InvalidUpdateError
 from langgraph.types import Command
 from typing_extensions import override
 
 from ..authoring.encoding import decode, encode
+from ..authoring.fit import hints_of
 from ..authoring.function import Workflow, workflow
 from ..authoring.step import Options, Step, step
 from ..context import Context, current
@@ -167,13 +169,27 @@ class Going:
                     values = encode(_told(told)).decode()
                 else:
                     context.write(text_in(told[0]))
-        except EmptyInputError as error:
-            raise InvalidValue(str(error), code="invalid_input", where=str(graph.name)) from None
+        except (EmptyInputError, InvalidUpdateError) as error:
+            if isinstance(error, InvalidUpdateError) and not any(START in each for each in _notes(error)):
+                raise  # a node gave what cannot be
+            why = str(error).partition("\n")[0]
+            raise InvalidValue(why, code="invalid_input", where=str(graph.name), hint=_takes(graph)) from None
         finally:
             count(counter)
         state = await graph.aget_state(config)
         waits = [Wait(each.id, encode(each.value).decode()) for each in state.interrupts]
         return Superstep(saver.told[before:], values, not state.next, waits)
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What LangGraph adds to an error: in which task it was raised."""
+    return getattr(error, "__notes__", [])
+
+
+def _takes(graph: Any) -> str:
+    """What a graph takes, as far as it says."""
+    kind: Any = getattr(getattr(graph, "builder", None), "input_schema", None)
+    return "" if kind is None else f"it takes {kind.__name__}: {', '.join(hints_of(kind))}"
 
 
 def _told(values: Any) -> Any:

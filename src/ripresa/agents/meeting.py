@@ -15,8 +15,9 @@ from typing import Any, Final, Generic, Literal, cast, get_args, get_origin
 from pydantic import create_model
 from typing_extensions import TypeIs, TypeVar
 
+from ..authoring.fit import fits, union
 from ..authoring.fit import members as parts_of
-from ..authoring.fit import union
+from ..authoring.fit import named as said_of
 from ..authoring.flow import Runnable, as_links
 from ..authoring.options import refuse
 from ..authoring.routing import Handoff
@@ -189,11 +190,26 @@ def messages_for(name: str, meeting: Meeting[Any]) -> Iterable[Message]:
     yield Message("user", "\n\n".join(heard) or GO_ON)
 
 
+def _refuse_deaf(member: Member) -> None:
+    """Raise `InvalidConfig` for a member that says that it takes something that no meeting can be."""
+    link: Any = member.link
+    kind = link.parameters.input_type if isinstance(link, Step) else link.input_type
+    deaf = not fits(Meeting, kind) and not fits(dict, kind)
+    refuse(
+        "team",
+        f"{member.name} takes {said_of(kind)}, but is given a Meeting" if deaf else None,
+        where=member.name,
+        hint="let it take a Meeting; an agent of another making: agent(it, input=Meeting, prompt=lambda m: m.text)",
+    )
+
+
 def speaking(member: Member, to: str, kind: str) -> Any:
     """A member as a link that is given a meeting, and whose result is told to somebody."""
     link: Any = member.link
     if is_agent(link):
         link = attending(link, link.output, link.talker.form, "", lambda found: found)
+    else:
+        _refuse_deaf(member)
     return telling(link, member.name, lambda result: ((to, kind, result),))
 
 
@@ -214,4 +230,6 @@ def deciding(member: Member, others: Mapping[str, str], say: str, told: Callable
             return Decided(found.to, found.task, found.reason) if handed else Decided(answer=found)
 
         link = attending(link, Decided[link.output], form, f"{say}\n{listed}", read)
+    else:
+        _refuse_deaf(member)
     return telling(link, member.name, told)

@@ -170,7 +170,18 @@ class JournaledProvider(ModelProvider):
 
     @override
     def get_model(self, model_name: str | None) -> Model:
-        return self.copies.model(self.wrapped.get_model(model_name), model_name or "")
+        name = model_name or ""
+        try:
+            return self.copies.model(self.wrapped.get_model(model_name), name)
+        except ImportError as error:
+            provider = name.partition("/")[0]
+            raise RipresaError(
+                f"{name}: {error}",
+                code="extra_missing",
+                op="agent",
+                where=name,
+                hint=f"pip install 'openai-agents[{provider}]'",
+            ) from None
 
 
 class JournaledModel(Model):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from ..context import in_function
 from ..errors import RipresaError
+from ..foreign import family_of, is_agent_like
 
 R = TypeVar("R")
 
 Call: TypeAlias = Coroutine[Any, Any, R]
 """The static type of a call: exactly `Coroutine`, so that both type checkers report a forgotten await."""
+
+
+_CALL_IT: Final = "call the step or workflow: name(arguments)"
 
 
 class Pending:
@@ -61,4 +65,12 @@ def pending(call: object, op: str) -> Pending:
         raise RipresaError(
             f"{closed(call)} is a plain coroutine", code="usage", op=op, hint="make its function a @step"
         )
-    raise RipresaError(f"{call!r} is no call", code="usage", op=op, hint="call the step or workflow: name(arguments)")
+    agent = family_of(call) is not None or is_agent_like(call)
+    hint = "make a flow of it, and call that: chain(agent)(input)" if agent else _CALL_IT
+    raise RipresaError(f"{shortened(call)} is no call", code="usage", op=op, hint=hint)
+
+
+def shortened(value: object, most: int = 80) -> str:
+    """How a value shows itself, cut off where that is long: of other people's objects it may be pages."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

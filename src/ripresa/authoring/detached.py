@@ -10,6 +10,8 @@ from typing import Any, ParamSpec
 
 from ..context import current
 from ..errors import InvalidConfig
+from ..foreign import adopted
+from .call import shortened
 from .flow import Runnable
 from .function import Workflow
 from .step import Options, Step
@@ -29,8 +31,9 @@ def detached(flow: Runnable[P, Any] | Step[P, Any], /, *, name: str | None = Non
     run, or to close it with its parent, start it in a durable function: `ctx.start`. Its `name` is `start_` and that
     of the flow if none is given. Raises `InvalidConfig` for what cannot be run.
     """
+    flow = adopted(flow)
     if not isinstance(flow, Runnable | Step):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidConfig(f"{flow!r} cannot be run: give a flow, a workflow or a step", op="detached")
+        raise InvalidConfig(f"{shortened(flow)} cannot be run: give a flow, a workflow or a step", op="detached")
     parameters = flow.parameters if isinstance(flow, Step | Workflow) else None
     signature = _ONE if parameters is None else parameters.signature
     kinds = {"input": flow.input_type} if isinstance(flow, Runnable) and parameters is None else {}

@@ -23,6 +23,7 @@ from ..authoring.step import Step
 from ..core.retry import FILE_MODULE
 from ..errors import RipresaError
 from ..executors.targets import file_name
+from ..foreign import family_of, is_agent_like
 
 _OURS = f"{__name__.partition('.')[0]}."
 _log = logging.getLogger("ripresa")
@@ -93,6 +94,8 @@ def _loaded(target: str) -> tuple[Runnable[..., Any], ModuleType | None]:
     if found is None:
         raise _unknown(target, f"{place} has no {name!r}", _candidates(module, name))
     made = "put @step above it, or " if isroutine(found) else ""
+    if family_of(found) is not None or is_agent_like(found):
+        made = f"make a flow of it, as in flow = chain({name}), and name that; "
     hint = f"{made}{_candidates(module, name)}"
     raise _unknown(target, f"{name!r} is a {type(found).__name__}, which cannot be run", hint)
 
