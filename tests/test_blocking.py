@@ -10,6 +10,7 @@ from typing import assert_type
 import pytest
 
 from ripresa import Context, RipresaError, RunCancelled, RunFailed, RunView, StoreError, blocking, chain, step, workflow
+from ripresa.approvals import OpenApproval
 from ripresa.core.events import Recorded
 
 
@@ -55,6 +56,7 @@ def test_a_run_is_run_from_plain_code_with_its_types() -> None:
         assert repr(handle) == "<run a>"
         assert app.handle("a").id == "a"
         assert [head.id for head in app.runs(tag="blue").runs] == ["a"]
+        assert assert_type(app.approvals(), list[OpenApproval]) == []
 
 
 def test_what_a_run_fails_of_is_raised_where_it_is_waited_for() -> None:

@@ -201,6 +201,7 @@ class App:
         return [Handle(self.loop, handle) for handle in self.loop.wait(self.inner.resume_all())]
 
     runs = blocking(_app.App.runs)
+    approvals = blocking(_app.App.approvals)
     migrate = blocking(_app.App.migrate)
     plan = blocking(_app.App.plan)
     diff = blocking(_app.App.diff)

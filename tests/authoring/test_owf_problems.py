@@ -79,6 +79,7 @@ WRONG: list[tuple[str, str]] = [
     ("- a: {raise: {error: mine}}", "there is no 'mine' in use.errors"),
     ("- a: {switch: [{b: {when: '.x'}}]}", "lacks then"),
     ("- a: {switch: [{b: {then: end}}, {c: {then: end}}]}", "there are two cases without a condition"),
+    ("- a: {sett: {x: 1}}", "; did you mean set?"),
     ("- a: {switch: [{b: {then: c}}]}", "there is no task 'c' in this list; there are continue, exit, end, a"),
     ("- a: {emit: {event: {with: {type: a}}}}", "lacks source"),
     ("- a: {wait: {}}", "must be an ISO 8601 duration"),

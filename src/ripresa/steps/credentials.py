@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Final, cast
 
 from ..authoring.options import refuse
+from ..errors import InvalidConfig
 from .calls import Auth
 from .oauth import OIDC, OAuth2
 from .secret import Secret
@@ -40,7 +41,7 @@ def _auth(said: Any) -> Auth:
     if isinstance(said, Secret | OAuth2 | tuple):
         return cast("Auth", said)
     if isinstance(said, str):
-        return Secret(said)
+        return _secret(said, "auth: env:NAME")
     known = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
     kind = next(iter(known), "")
     if len(known) != 1 or kind not in _KINDS:
@@ -101,5 +102,9 @@ def _header(said: Any) -> Any:
     return _secret(given.get("secret"))
 
 
-def _secret(said: Any) -> Secret:
-    return said if isinstance(said, Secret) else Secret(said)
+def _secret(said: Any, form: str = "env:NAME") -> Secret:
+    try:
+        return said if isinstance(said, Secret) else Secret(said)
+    except InvalidConfig as error:
+        hint = f"write {form}, never the secret itself"
+        raise InvalidConfig(error.message, op="auth", hint=hint) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
@@ -149,6 +150,9 @@ def schema_type(schema: dict[str, Any]) -> Any:
 _ONLY_TRUSTED: Final = "not for documents that may import only some modules"
 
 
+_PAGES: Final = tuple(each.name for each in fields(Pages))
+
+
 class _HttpConfig(HttpOptions, total=False):
     stream: str
     most: int
@@ -159,6 +163,8 @@ def _http_step(
 ) -> Any:
     given = read_credentials(options)
     if pages is not None:
+        if not is_mapping(pages) or not {*pages} <= {*_PAGES}:
+            refuse("http", f"pages is {pages!r}, must be an object of {', '.join(_PAGES)}")
         given["pages"] = Pages(**pages)
     return cast("Any", _http)(method, url, returns=returns, **given)
 

@@ -109,7 +109,7 @@ class Shelf:
         self._targets = {**ready, **types}
         self._own = types
 
-    def find(self, name: str) -> Any:
+    def find(self, name: str, what: str = "step type") -> Any:
         """What a registered name or a target leads to. Raises `RipresaError(unknown_type, unknown_target)`."""
         if ":" in name or name.endswith(DOCUMENTS):
             return self._reach(name)
@@ -118,7 +118,7 @@ class Shelf:
             return found
         if name in self._targets:
             return self._reach(self._targets[name])
-        raise self._unknown(name)
+        raise self._unknown(name, what)
 
     def find_type(self, target: str) -> Any:
         """The class that a target leads to. Raises `RipresaError(unknown_target)`."""
@@ -128,10 +128,11 @@ class Shelf:
         """What conditions may name as custom."""
         return {name: entry for name, entry in self._library.entries.items() if callable(entry)}
 
-    def _unknown(self, name: str) -> RipresaError:
-        known = sorted({*KINDS, *self._library.entries, *self._targets})
+    def _unknown(self, name: str, what: str) -> RipresaError:
+        is_type = what == "step type"
+        known = sorted({*self._library.entries, *((*KINDS, *self._targets) if is_type else self._own)})
         near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        if name in KINDS:
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        if name in KINDS and is_type:
             hint = f"it is a kind of step of Ripresa's own: write {{type: {name}}}, with its config"
-        return RipresaError(f"there is no step type {name!r}", code="unknown_type", op="document", hint=hint)
+        return RipresaError(f"there is no {what} {name!r}", code="unknown_type", op="document", hint=hint)

@@ -353,6 +353,9 @@ class Loader:
             self.notes.add(path, f"{called.label} is made when the document is read: no expressions here")
             return None
         if isinstance(maker, Maker) and self._is_refused(maker, given, path):
+            unknown = {name for name, _ in wrong_keys(maker.make, given) if name}
+            if unknown:  # what is wrong with the others is told, too
+                self._instance(maker, {key: given[key] for key in given if key not in unknown}, called, path)
             return None
         resolved = self._resolved(maker, given, path) if isinstance(maker, Maker) else dict(given)
         if resolved is None:
@@ -397,7 +400,7 @@ class Loader:
         """A step that is named; an object is for what it is given to."""
         if is_object(part):
             return part
-        link = self.callee(part, path)
+        link = self._named(self.tried(path, lambda: self.shelf.find(part, "tool")), path, part)
         if not is_step(link):
             self.notes.add(path, f"{part} is {link!r}, which is no step", code="invalid_config")
         return link

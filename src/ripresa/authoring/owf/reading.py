@@ -178,7 +178,9 @@ class Reader:
             return nothing
         kind = next((each for each in KINDS if each in data), None)
         if kind is None:
-            self.notes.add(path, f"is no task: it has none of {', '.join(KINDS)}")
+            near = [each for key in data for each in get_close_matches(str(key), KINDS, 1)]
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.notes.add(path, f"is no task: it has none of {', '.join(KINDS)}{hint}")
             return nothing
         keys, make = KINDS[kind]
         self.keys(data, path, (kind, *keys, *OF_ALL))
