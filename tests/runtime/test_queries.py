@@ -197,7 +197,7 @@ async def test_a_query_is_asked_about_something_wherever_the_run_is() -> None:
     [
         ("nth", lambda: 1, "query is 'nth', must be a Query or a QueryWith"),
         (LAST, "ebb", "query 'last' is answered by 'ebb', must be a function"),
-        (LAST, lambda word: word, "query 'last' does not fit: it is given no argument"),  # pyright: ignore[reportUnknownLambdaType]
+        (LAST, str.upper, "query 'last' does not fit: it is given no argument"),
         (QueryWith("part", int, str), lambda: "", "it is given what it is asked about, as its one argument"),
     ],
 )
