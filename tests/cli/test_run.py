@@ -352,3 +352,13 @@ def test_code_is_loaded_with_the_features_of_the_settings(terminal: Terminal) ->
     refused = terminal("run", "limited.py:flow", "-i", "1", RIPRESA_CONFIG="settings.toml")
     assert refused.code != 0
     assert "chain belongs to chains, which the settings in force have switched off" in " ".join(refused.err.split())
+
+
+def test_another_input_is_offered_where_the_input_was_null_and_not_where_nothing_is_taken(terminal: Terminal) -> None:
+    terminal.write(
+        "bare.py",
+        "from ripresa import chain, step\n@step\ndef asks(port: str | None) -> int:\n    raise ValueError(port)\n"
+        "@step\ndef alone() -> int:\n    raise ValueError\nflow = chain(asks)\n",
+    )
+    assert "fork a --set input=JSON" in terminal.here("run", "bare.py:flow", "-i", "null", "--id", "a").err
+    assert "--set input" not in terminal.here("run", "bare.py:alone", "--id", "b").err

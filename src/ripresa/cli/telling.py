@@ -16,7 +16,6 @@ from ..core.events import Failure
 from ..core.lifecycle import TERMINAL, WAITING
 from ..core.nodes.answer import UPDATES
 from ..core.retry import FILE_MODULE
-from ..core.values import NULL
 from ..core.view import RunView
 from ..errors import InvalidWorkflow, Problem, RipresaError
 from .driving import Left
@@ -25,6 +24,7 @@ from .places import Place
 from .plain import amount, error_plain, moment, result_plain, value
 from .tree import duration
 
+_NO_ARGUMENTS = b"{}"
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib"))
 _FRAME = re.compile(r'  File "(.+?)", line ')
@@ -82,7 +82,7 @@ class Teller:
         """How a run that failed is taken up again. Resuming it never changes what it was given."""
         more = self._more(view) if failure.code == "limit_exceeded" else ""
         warn(f"  hint: {more or 'mend the cause, then: ' + self.place.command('resume', view.id)}")
-        if not more and view.input != NULL:
+        if not more and view.input != _NO_ARGUMENTS:
             warn(f"  or, as it keeps its input, with another: {self.place.command('fork', view.id)} --set input=JSON")
 
     def _summary(self, left: Left) -> None:
