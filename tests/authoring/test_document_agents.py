@@ -125,3 +125,9 @@ def test_what_is_wrong_with_tools_and_agents_is_told(kind: str, config: Any, mes
         load_document(data, library=TOOLS)
     told = [f"{problem.where}: {problem.message}" for problem in caught.value.problems]
     assert any(each.startswith(f"steps{message}") for each in told), told
+
+
+def test_a_model_that_stands_by_its_name_alone_lacks_its_prompt() -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document({"id": "flow", "steps": ["llm"]})
+    assert "flow/llm: takes (value, prompt, model" in str(caught.value)

@@ -34,6 +34,10 @@ class Loose(BaseModel, extra="allow"):
     pace: Pace = Pace()
 
 
+class Fixed(BaseModel, frozen=True):
+    name: str = ""
+
+
 class Careless(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -60,6 +64,8 @@ class Renamed(BaseModel):
         (Walk, '{"els": 2}', "els is no key here; did you mean else?"),
         (Walk, '{"else": 2, "name": "a"}', ""),
         (Walk | None, '{"nam": "x"}', "nam is no key here; did you mean name?"),
+        (tuple[Walk, ...], '[{"nam": "x"}]', "0.nam is no key here; did you mean name?"),
+        (set[Fixed], '[{"nam": "x"}]', ""),
         (list[Walk | int], '[1, {"nam": "x"}]', "1.Walk.nam is no key here; did you mean name?"),
         (Note, '{"txt": "x"}', "txt is no key here; it has none"),
         (Loose, '{"any": 1}', ""),

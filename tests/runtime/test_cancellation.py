@@ -244,12 +244,15 @@ async def test_a_step_that_does_not_stop_is_given_up_after_a_while(beside: bool,
     assert leftovers() == set()
 
 
-async def test_a_run_goes_on_after_it_gave_a_step_up() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_run_goes_on_after_it_gave_a_step_up(fails: bool) -> None:
     stubborn, log = Stubborn(), list[str]()
 
     @step
     async def ignore(value: int) -> int:
         await stubborn.run()
+        if fails:
+            raise ValueError("of no interest any more")
         return value
 
     @step

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -875,3 +876,21 @@ async def test_a_run_whose_hook_forbids_to_take_it_back_is_never_without_an_owne
         await tally.reach(2)
         tally.open()
         assert (await handle.result(), store.released) == (2, 0)
+
+
+async def test_a_run_that_ends_as_it_is_stopped_and_cannot_be_taken_back_stays_ended() -> None:
+    tally = Tally()
+
+    @step(effect="irreversible")
+    async def pay(value: int) -> int:
+        with suppress(asyncio.CancelledError):
+            await tally.visit()
+        return value
+
+    async with in_memory() as app:
+        handle = await app.start(chain(inc).then(pay)(1), id="r")
+        await tally.reach(1)
+        with pytest.raises(RipresaError) as caught:
+            await handle.rollback("inc")
+        assert caught.value.code == "effects_undecided"
+        assert (await handle.result(), (await handle.status()).status) == (2, "completed")

@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC110, ASYNC220, ASYNC240, ASYNC251
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -10,11 +11,12 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ripresa import StepError
-from ripresa.steps.process import Bounds, Ended, Program, find_program, run_program, started, usual_environment
+from ripresa.steps.process import Bounds, Ended, Process, Program, find_program, run_program, started, usual_environment
 
 FAMILY = textwrap.dedent("""
     import os, signal, subprocess, sys, time
@@ -251,3 +253,14 @@ async def test_a_program_ends_also_where_no_descriptor_is_left_to_watch_it(monke
     program = Program((sys.executable, "-c", "print(1)"), Path.cwd(), usual_environment())
     async with asyncio.timeout(20):
         assert (await run_program(program, b"", Bounds())).output == b"1\n"
+
+
+async def test_pipes_that_were_not_connected_yet_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(self: Process, pipe: Any) -> Any:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Process, "_reader", never)
+    with pytest.raises(asyncio.CancelledError):
+        async with started(python("pass")):
+            raise AssertionError
+    gc.collect()  # a file that is left open is told as a warning, which is an error here
