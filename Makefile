@@ -42,7 +42,7 @@ demo: $(STAMP) ## Survey a source tree, report.md is the result: make demo DIR=p
 ifeq ($(strip $(ARGS)),)
 test: lint types ## Check everything; with ARGS="tests/core -k retry" run only these tests
 	@$(BIN)/coverage erase
-	$(COMPILED) $(BIN)/coverage run -m pytest -n $(WORKERS)
+	$(COMPILED) $(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadgroup
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage json --quiet
 	@$(BIN)/python tools/coverage_gate.py

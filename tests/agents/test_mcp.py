@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from mcp import MCPError
 from mcp.server import Server
@@ -34,10 +35,12 @@ from ripresa import (
     tool,
 )
 from ripresa.agents.tools import guard_of, spec_of
+from ripresa.context import take_notes
 from ripresa.core.events import CallRecorded
 from ripresa.runtime.feed import StepProgressed
 from ripresa.steps import Secret
 from ripresa.steps.guard import Guard
+from ripresa.steps.mcp_line import Heard, _listen
 from ripresa.steps.mcp_results import as_told
 from ripresa.testing.answers import Answer, Fault, ToolUse, use, value
 from ripresa.testing.fake_model import FakeModel
@@ -788,3 +791,12 @@ async def test_a_program_does_not_outlive_a_process_that_is_killed(notes: Path, 
             break
         await asyncio.sleep(0.01)
     assert (len(begun(notes)), left(notes)) == (1, [])
+
+
+@pytest.mark.parametrize(("method", "unread"), [("tools/call", True), ("tools/list", False)])
+async def test_notes_are_taken_of_the_answers_to_calls_alone(method: str, unread: bool) -> None:
+    heard = Heard()
+    request = httpx2.Request("POST", "http://127.0.0.1/mcp", json={"method": method})
+    take_notes(heard)
+    await _listen(httpx2.Response(200, headers={"content-type": "text/html"}, request=request))
+    assert (heard.gone, heard.unread) == (False, unread)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 
 from ripresa.core.bounds import cleans_up
 from ripresa.core.codec import encode_events, encode_state
@@ -17,6 +17,7 @@ from ripresa.core.nodes.router import Router
 from ripresa.core.points import ANSWERS, UNSEEN
 from ripresa.core.view import RunView, view_of
 
+from ..searching import searched
 from .play import Play, failure
 from .test_properties import SIGNALS, Builder, History, Tape, tapes
 from .test_view import Watched
@@ -120,7 +121,7 @@ def history_of(tape: Tape, definition: Definition, play: Play | None = None, *, 
     return history.run()
 
 
-@settings(max_examples=500)
+@searched(500)
 @given(tapes)
 @example(b"")
 def test_any_history_with_interceptors(data: bytes) -> None:
@@ -133,7 +134,7 @@ def test_any_history_with_interceptors(data: bytes) -> None:
     assert encode_events(live.events) == encode_events(stored.events)
 
 
-@settings(max_examples=200)
+@searched(200)
 @given(tapes)
 def test_the_view_of_any_run_with_interceptors_says_what_the_run_is_doing(data: bytes) -> None:
     tape = Tape(data)
@@ -144,7 +145,7 @@ def test_the_view_of_any_run_with_interceptors_says_what_the_run_is_doing(data: 
     assert play.view != RunView()
 
 
-@settings(max_examples=200)
+@searched(200)
 @given(tapes)
 def test_points_that_no_node_has_change_nothing(data: bytes) -> None:
     plain, hooked = Tape(data), Tape(data)

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from random import Random
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ripresa.core.advance import outstanding
@@ -61,6 +61,7 @@ from ripresa.core.values import Value, text_of
 from ripresa.errors import StepError
 from ripresa.testing.simulator import Cancelled, Race, call, flow, resume_script, sleep, wait
 
+from ..searching import searched
 from .play import SECOND, Play, decoded, failure
 
 MOST_FACTS = 3000
@@ -545,7 +546,7 @@ def check_finished_steps_rest(definition: Definition, events: list[Event]) -> No
 tapes = st.binary(max_size=250) | st.integers(0, 2**32).map(lambda seed: Random(seed).randbytes(200))
 
 
-@settings(max_examples=1500)
+@searched(1500)
 @given(tapes)
 @example(b"")
 def test_any_history_of_any_workflow(data: bytes) -> None:
@@ -560,7 +561,7 @@ def test_any_history_of_any_workflow(data: bytes) -> None:
     assert encode_events(live.events) == encode_events(stored.events)
 
 
-@settings(max_examples=100)
+@searched(100)
 @given(tapes)
 @example(b"")
 def test_any_history_of_a_workflow_with_a_state(data: bytes) -> None:
@@ -579,7 +580,7 @@ def test_any_history_of_a_workflow_with_a_state(data: bytes) -> None:
     assert encode_state(live.state) == encode_state(stored.state)
 
 
-@settings(max_examples=50)
+@searched(50)
 @given(st.lists(st.lists(st.sampled_from(WRITES[:5]), max_size=3), min_size=1, max_size=6), st.randoms())
 def test_writes_side_by_side_come_to_the_same_in_any_order_of_completion(
     branches: list[list[Write]], random: Random

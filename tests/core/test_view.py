@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from typing_extensions import override
 
 from ripresa.core import events as e
@@ -30,6 +30,7 @@ from ripresa.core.parts import ValidationResult
 from ripresa.core.values import text_of
 from ripresa.core.view import CLEANUP, UNDO, Change, RunView, ScopeView, StepView, StreamView, changes, view_of
 
+from ..searching import searched
 from .play import SECOND, START, Effect, Play, call, calls, define, failure
 from .test_properties import Builder, History, Tape, tapes
 
@@ -769,7 +770,7 @@ class Watched(Play):
         assert timers.get("", view.deadline) == view.deadline
 
 
-@settings(max_examples=400)
+@searched(400)
 @given(tapes)
 @example(b"")
 def test_thview_of_any_run_says_what_the_run_is_doing(data: bytes) -> None:

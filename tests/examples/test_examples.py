@@ -27,7 +27,7 @@ SCRIPTS = {
         "the inside stays inside: address_refused",
     ],
     "web_token.py": ["['Oban', 'Brest', 'Naples'] with 1 token", "200 with the next one: 3"],
-    "open_api.py": ["/ports/St%20Ives/tides?days=2&kind=high&kind=low", "invalid_input 30 is greater than"],
+    "open_api.py": ["/ports/St%20Ives/tides?days=2&kind=high&kind=low", "invalid_input days: 30 is greater than"],
     "grpc_service.py": [
         "Tide(port='Oban', metres=3.5)",
         '[{"port": "Brest", "metres": 0.0}, {"port": "Brest", "metres": 1.0}]',
