@@ -131,3 +131,17 @@ def test_a_model_that_stands_by_its_name_alone_lacks_its_prompt() -> None:
     with pytest.raises(InvalidWorkflow) as caught:
         load_document({"id": "flow", "steps": ["llm"]})
     assert "flow/llm: takes (value, prompt, model" in str(caught.value)
+
+
+class Deaf:
+    """An agent that takes no context."""
+
+    async def run(self, value: str) -> str:
+        return value
+
+
+def test_what_is_no_agent_is_refused_where_a_document_names_it() -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document({"id": "flow", "steps": ["deaf", {"type": "lmm"}]}, library=Library({"deaf": Deaf()}))
+    assert "steps[0]: run of Deaf takes (value)" in str(caught.value)
+    assert "lmm" in str(caught.value)
