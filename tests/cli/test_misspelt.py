@@ -64,7 +64,7 @@ class Renamed(BaseModel):
         (Walk, '{"els": 2}', "els is no key here; did you mean else?"),
         (Walk, '{"else": 2, "name": "a"}', ""),
         (Walk | None, '{"nam": "x"}', "nam is no key here; did you mean name?"),
-        (tuple[Walk, ...], '[{"nam": "x"}]', "0.nam is no key here; did you mean name?"),
+        (tuple[Walk, ...], '[{"nam": "x"}]', ""),
         (set[Fixed], '[{"nam": "x"}]', ""),
         (list[Walk | int], '[1, {"nam": "x"}]', "1.Walk.nam is no key here; did you mean name?"),
         (Note, '{"txt": "x"}', "txt is no key here; it has none"),

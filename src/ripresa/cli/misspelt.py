@@ -47,7 +47,7 @@ def _below(value: Any, around: list[int | str]) -> Any:
     """What stands at a place of an input; None if that cannot be said."""
     found = value
     for part in around:
-        if isinstance(part, int) and (is_list(found) or isinstance(found, tuple)):
+        if is_list(found) and isinstance(part, int):
             found = found[part]
         elif is_object(found) and part in found:
             found = found[str(part)]
