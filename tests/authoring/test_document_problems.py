@@ -8,9 +8,9 @@ import pytest
 
 from ripresa import InvalidConfig, InvalidWorkflow, RipresaError
 from ripresa.authoring.document.annotations import kind_of, text_of
-from ripresa.authoring.document.cel import BadExpression, has_expressions, only_expression, parts_of
+from ripresa.authoring.document.cel import has_expressions, only_expression, parts_of
 from ripresa.authoring.document.library import Library
-from ripresa.authoring.document.source import Document, Notes, shown
+from ripresa.authoring.document.source import BadExpression, Document, Notes, shown
 from ripresa.authoring.document.text import document_of
 from tests.authoring import material
 from tests.authoring.material import at, call, load

@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import Any, Final
 
 from ...core.conditions import MISSING, Deciding, Facts
-from ...errors import InvalidConfig, RipresaError
+from ...errors import RipresaError
 from ..encoding import decode, encode
-from .source import Position, is_list, is_object
+from .source import BadExpression, Position, is_list, is_object
 
 ROOTS: Final = ("value", "input", "steps", "state", "session")
 """What an expression may begin with: what is decided about, the input of the list, results, state, session."""
@@ -65,16 +65,6 @@ def position_in(text: str, start: int) -> Position:
     """Line and column of a place in a text."""
     before = text[:start]
     return before.count("\n") + 1, start - (before.rfind("\n") + 1) + 1
-
-
-class BadExpression(InvalidConfig):
-    """An expression that cannot be understood; `within` is where in it."""
-
-    default_code = "invalid_expression"
-
-    def __init__(self, message: str, within: Position = (1, 1)) -> None:
-        super().__init__(message, op="expression")
-        self.within = within
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from ..proxy import Proxy, lift
 from ..questions import predicate_at, watched
 from ..state_type import StateField, StateType
 from ..step import Step
-from .cel import BadExpression, Use, has_expressions, only_expression
+from .cel import Use, has_expressions, only_expression
 from .config import unknown_keys
 from .flow import passing
 from .shapes import IN_GRAPHS, KINDS
-from .source import Path, is_list, is_object
+from .source import BadExpression, Path, is_list, is_object
 from .wires import About, Denied, wired, wired_text
 
 if TYPE_CHECKING:

@@ -26,13 +26,13 @@ from ..options import bad_link
 from ..step import Options, Step
 from . import graphs, kinds, settings
 from .annotations import kind_of
-from .cel import Asked, BadExpression, Expression, Use, has_expressions, only_expression, parts_of, position_in
+from .cel import Asked, Expression, Use, has_expressions, only_expression, parts_of, position_in
 from .config import wrong_keys, wrong_values
 from .flow import DocumentFlow, built_as, is_step, passing
 from .library import Equipped, Maker, Shelf
 from .recipe import Recipe
 from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
-from .source import DEEPEST, Document, Notes, Path, is_list, is_object, too_deep
+from .source import DEEPEST, BadExpression, Document, Notes, Path, is_list, is_object, too_deep
 
 T = TypeVar("T")
 

@@ -8,13 +8,24 @@ from typing import Any, TypeAlias
 
 from typing_extensions import TypeIs
 
-from ...errors import InvalidWorkflow, Problem, RipresaError
+from ...errors import InvalidConfig, InvalidWorkflow, Problem, RipresaError
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where something stands in the data: keys and indices from the outside in."""
 
 Position: TypeAlias = tuple[int, int]
 """Line and column, both from 1."""
+
+
+class BadExpression(InvalidConfig):
+    """An expression that cannot be understood; `within` is where in it."""
+
+    default_code = "invalid_expression"
+
+    def __init__(self, message: str, within: Position = (1, 1)) -> None:
+        super().__init__(message, op="expression")
+        self.within = within
+
 
 Inner: TypeAlias = tuple[int, int, int]
 """Where the content of a text begins, and by how much its other lines are indented."""

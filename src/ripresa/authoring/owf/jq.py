@@ -16,8 +16,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final, TypeAlias
 
-from ...errors import InvalidConfig, RipresaError
-from ..document.source import Position, is_list, is_object
+from ...errors import RipresaError
+from ..document.source import BadExpression, is_list, is_object
 from .problems import Bad
 
 OPEN: Final = "${"
@@ -31,16 +31,6 @@ _PRELUDE: Final = (
 
 Names: TypeAlias = Callable[[str], Any]
 """Gives the value of a variable by its name."""
-
-
-class BadExpression(InvalidConfig):
-    """An expression that cannot be understood; `within` is where in it."""
-
-    default_code = "invalid_expression"
-
-    def __init__(self, message: str, within: Position = (1, 1)) -> None:
-        super().__init__(message, op="expression")
-        self.within = within
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from ...errors import RipresaError
+from ..document.source import BadExpression, Notes, Path, is_list, is_object
 from ..document.source import Document as Source
-from ..document.source import Notes, Path, is_list, is_object
 from .durations import length_of
 from .extensions import extended, without
 from .going import Plan
-from .jq import BadExpression, Compiler, Template
+from .jq import Compiler, Template
 from .schemas import Schema, schema_of
 from .scope import ENTERING, EXPORTING, WORKFLOW, WORKING
 from .tasks import CONTINUE, DIRECTIVES, Block, Body, DataFlow, Document, Task
