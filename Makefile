@@ -14,7 +14,7 @@ COMPILED := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.bytecode
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hooks lock demo test explore conformance conformance-owf conformance-mcp lint types format bench clean
+.PHONY: help setup hooks lock demo test explore conformance conformance-owf conformance-mcp conformance-kilo lint types format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -54,13 +54,16 @@ endif
 explore: $(STAMP) ## Look for histories that break a promise, with examples of chance (the gate has always the same)
 	HYPOTHESIS_PROFILE=explore $(COMPILED) $(BIN)/python -m pytest -n $(WORKERS) -q tests/core $(ARGS)
 
-conformance: conformance-owf conformance-mcp ## Run the published conformance suites: Open Workflow (OWS_HOME), MCP
+conformance: conformance-owf conformance-mcp conformance-kilo ## Run the published suites (Open Workflow: OWS_HOME, MCP), and the real Kilo Code
 
 conformance-owf: $(STAMP)
 	@$(BIN)/python -m tests.conformance
 
 conformance-mcp: $(STAMP)
 	@$(BIN)/python -m tests.conformance.mcp
+
+conformance-kilo: $(STAMP)
+	@$(BIN)/python -m tests.conformance.kilo
 
 lint: $(STAMP) ## Check style, format, the direction of imports and the documents
 	$(BIN)/ruff check $(CHECKED)

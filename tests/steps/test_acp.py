@@ -134,7 +134,7 @@ def test_what_cannot_be_is_refused() -> None:
 KILO = os.environ.get("RIPRESA_KILO", "")
 
 
-@pytest.mark.skipif(not KILO, reason="a real Kilo Code takes most of a minute; RIPRESA_KILO names its program")
+@pytest.mark.skipif(not KILO, reason="make conformance-kilo installs the real one and names it in RIPRESA_KILO")
 async def test_the_real_kilo_code_speaks_it(repository: Path, tmp_path: Path) -> None:
     async with ModelServer(*["The tide turns."] * 4) as server:
         one = {"name": "one", "limit": {"context": 100_000, "output": 4000}, "cost": {"input": 1, "output": 2}}

