@@ -419,6 +419,20 @@ async def test_a_program_that_is_none_is_told() -> None:
         await McpServer("f", command=["sleep", "60"], patience=0.01, grace=0.01).listed()
 
 
+async def test_a_server_that_is_tried_again_says_so_to_our_log_and_nobody_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    with pytest.raises(StepError, match="cannot be reached"):
+        await McpServer("f", command=[sys.executable, "-c", "raise SystemExit(4)"]).listed()
+    told = [each for each in caplog.records if each.name.split(".")[0] in ("ripresa", "stamina", "tenacity")]
+    assert [(each.name, each.levelname, vars(each)["tries"]) for each in told] == [
+        ("ripresa.mcp", "INFO", 1),
+        ("ripresa.mcp", "INFO", 2),
+    ]
+    assert all("cannot be reached" in vars(each)["why"] for each in told)
+
+
 # --- over HTTP
 
 
@@ -546,7 +560,7 @@ async def test_a_url_leads_only_where_it_says() -> None:
 
 
 async def test_a_server_without_its_library_is_told(files: McpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "stamina", None)
+    monkeypatch.setitem(sys.modules, "tenacity", None)
     with pytest.raises(RipresaError, match=r"ripresa\[mcp\]") as caught:
         await files.listed()
     assert caught.value.code == "extra_missing"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,8 +27,11 @@ from .transport import client as http_client
 if TYPE_CHECKING:
     import httpx2
     from mcp import Client
+    from tenacity import RetryCallState
 
 T = TypeVar("T")
+
+_log = logging.getLogger("ripresa.mcp")
 
 TRIES: Final = 3
 """How often a server is tried to be reached before an attempt fails."""
@@ -348,22 +352,33 @@ class _Switch:
     async def _reached(self) -> Line:
         try:
             import_module("mcp")  # to say at once that it is not there
-            import stamina
+            import tenacity
         except ImportError as error:
             raise extra_missing() from error
-        patience = self._address.patience
-        tries = stamina.retry_context(
-            on=_may_help, attempts=TRIES, timeout=patience, wait_initial=0.1, wait_max=2.0, wait_jitter=0.1
+        tries = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(_may_help),
+            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_after_delay(self._address.patience),
+            wait=tenacity.wait_exponential(multiplier=0.1, max=2.0) + tenacity.wait_random(0, 0.1),
+            before_sleep=self._noted,
+            reraise=True,
         )
-        async for attempt in tries:
-            with attempt:
-                line = Line(self._address)
-                try:
-                    await line.open()
-                except StepError as error:
-                    raise _unreached(self._name, error) from error
-                return line
-        raise AssertionError("stamina raises the last error")  # pragma: no cover - it does
+        return await tries(self._opened)
+
+    async def _opened(self) -> Line:
+        line = Line(self._address)
+        try:
+            await line.open()
+        except StepError as error:
+            raise _unreached(self._name, error) from error
+        return line
+
+    def _noted(self, state: RetryCallState) -> None:
+        """For whoever follows along: nothing is lost yet, and an attempt that fails says why by itself."""
+        error = state.outcome and state.outcome.exception()
+        _log.info(
+            "an MCP server is tried again",
+            extra={"server": self._name, "tries": state.attempt_number, "why": str(error)},
+        )
 
 
 def extra_missing() -> RipresaError:
@@ -372,7 +387,7 @@ def extra_missing() -> RipresaError:
     return RipresaError(message, code="extra_missing", op="mcp", hint="pip install 'ripresa[mcp]'")
 
 
-def _may_help(error: Exception) -> bool:
+def _may_help(error: BaseException) -> bool:
     return isinstance(error, StepError) and error.retryable
 
 
