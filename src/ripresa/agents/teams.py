@@ -6,7 +6,7 @@ bounded, and records who sent what to whom.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, overload
 
 from ..authoring.function import Workflow, workflow
@@ -52,18 +52,7 @@ def supervisor(
     led = deciding(first, {each.name: each.about for each in others}, LEAD, _decided(name, "delegate"))
     working = {each.name: telling(each.link, each.name, _sends(first.name, "reply")) for each in others}
 
-    async def run(ctx: Context, topic: Any) -> Any:
-        meeting = Meeting(topic)
-        for left in reversed(range(at_most + 1)):
-            found = decision(await led(meeting))
-            if not is_handoff(found):
-                return found
-            worker = _known(found.to, working, name)
-            if left:
-                meeting = meeting.says(first.name, found.to, found.value)
-                meeting = meeting.says(found.to, first.name, await worker(found.value))
-        raise _endless(name, at_most)
-
+    run = _led(led, name, first.name, working, at_most)
     return _team(run, name, topic_of(first), output_of(first))
 
 
@@ -158,18 +147,7 @@ def group_chat(
         return _team(take_turns, name, topic, Meeting[topic])  # type: ignore[valid-type] # a type that is known here
     led = deciding(found[-1], {each.name: each.about for each in talking}, FLOOR, _decided(name, "delegate"))
 
-    async def be_led(ctx: Context, topic: Any) -> Any:
-        meeting = Meeting(topic)
-        for left in reversed(range(at_most + 1)):
-            given = decision(await led(meeting))
-            if not is_handoff(given):
-                return given
-            speaker = _known(given.to, speak, name)
-            if left:
-                meeting = meeting.says(found[-1].name, given.to, given.value)
-                meeting = meeting.says(given.to, name, await speaker(meeting))
-        raise _endless(name, at_most)
-
+    be_led = _led(led, name, found[-1].name, speak, at_most, aloud=True)
     return _team(be_led, name, topic_of(found[-1]), output_of(found[-1]))
 
 
@@ -208,6 +186,28 @@ def _team(run: Any, name: str, topic: Any, output: Any) -> Workflow[[Any], Any]:
     return workflow(name=name)(run)
 
 
+def _led(led: Any, team: str, lead: str, links: Mapping[str, Any], at_most: int, *, aloud: bool = False) -> Any:
+    """A lead that says who is next, until it answers.
+
+    Whoever is next is given the task and answers the lead; `aloud`: is given the meeting and speaks to the team.
+    """
+
+    async def run(ctx: Context, topic: Any) -> Any:
+        meeting = Meeting(topic)
+        for left in reversed(range(at_most + 1)):
+            found = decision(await led(meeting))
+            if not is_handoff(found):
+                return found
+            member = _known(found.to, links, team)
+            if left:
+                meeting = meeting.says(lead, found.to, found.value)
+                said = await member(meeting if aloud else found.value)
+                meeting = meeting.says(found.to, team if aloud else lead, said)
+        raise _endless(team, at_most)
+
+    return run
+
+
 def _sends(to: str, kind: str) -> Callable[[Any], Iterable[Told]]:
     return lambda result: ((to, kind, result),)
 
@@ -224,7 +224,7 @@ def _decided(team: str, kind: str) -> Callable[[Any], Iterable[Told]]:
     return told
 
 
-def _known(to: str, links: dict[str, Any], team: str) -> Any:
+def _known(to: str, links: Mapping[str, Any], team: str) -> Any:
     if to not in links:
         raise RipresaError(
             f"{team} has no member {to!r} to hand on to",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import wraps
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
@@ -23,9 +25,8 @@ from .asking import voice_of
 from .calls import HttpOptions, Pages, Response
 from .calls import http as _http
 from .credentials import has_credentials, read_credentials
-from .forms import Form
 from .gateway import DEFAULT
-from .llm import PATIENT, Question, answered, question_of
+from .llm import PATIENT, answered, question_of
 from .making import StepOptions
 from .operations import OpenAPIOptions
 from .operations import openapi as _openapi
@@ -75,15 +76,10 @@ async def llm(  # noqa: PLR0913 - every key of its config
 
     `output` is the JSON Schema of the answer, which is text without it. The rest is as for `ripresa.llm`.
     """
-    voice = voice_of(model, fallback, temperature, max_tokens, stream)
-    refuse("llm", *voice.problems())
-    form = None if output is None else Form(schema_type(output))
-    return await answered(Question(voice, form), _followed(prompt, value), system)
+    return await _asked(locals())
 
 
-def _followed(prompt: str, value: Any) -> str:
-    """A prompt, followed by what the step is given."""
-    return prompt if value is None else f"{prompt}\n\n{rendered(value)}"
+_LLM: Final = signature(llm.fn)
 
 
 def _llm_with(tools: list[Any], permissions: list[str] = []) -> Step[..., Any]:  # noqa: B006 - never changed
@@ -93,25 +89,24 @@ def _llm_with(tools: list[Any], permissions: list[str] = []) -> Step[..., Any]: 
     refuse("llm", "tools of llm are named: servers are for agents" if any(map(is_mapping, tools)) else None)
     given_tools(tools, None, permissions, "llm")
 
-    async def llm(  # noqa: PLR0913 - every key of its config
-        value: Any = None,
-        *,
-        prompt: str,
-        model: Named = DEFAULT,
-        system: str = "",
-        temperature: Temperature | None = None,
-        max_tokens: Count | None = None,
-        fallback: list[Named] = [],  # noqa: B006 - never changed
-        output: Schema | None = None,
-        stream: bool = False,
-    ) -> Any:
-        voice = voice_of(model, fallback, temperature, max_tokens, stream)
-        kind = str if output is None else schema_type(output)
-        question = question_of("llm", voice, kind, tools, permissions=permissions)
-        return await answered(question, _followed(prompt, value), system)
+    @wraps(llm.fn)
+    async def equipped(*args: Any, **config: Any) -> Any:
+        said = _LLM.bind(*args, **config)
+        said.apply_defaults()
+        return await _asked(said.arguments, tools, permissions)
 
-    made: Step[..., Any] = step(retry=PATIENT)(llm)
+    made: Step[..., Any] = step(retry=PATIENT)(equipped)
     return made
+
+
+async def _asked(said: Mapping[str, Any], tools: Sequence[Any] = (), permissions: Sequence[str] = ()) -> Any:
+    """The answer to what `llm` was called with."""
+    voice = voice_of(*(said[name] for name in ("model", "fallback", "temperature", "max_tokens", "stream")))
+    refuse("llm", *voice.problems())
+    kind = str if said["output"] is None else schema_type(said["output"])
+    question = question_of("llm", voice, kind, tools, permissions=permissions)
+    prompt, value = said["prompt"], said["value"]
+    return await answered(question, prompt if value is None else f"{prompt}\n\n{rendered(value)}", said["system"])
 
 
 @step
