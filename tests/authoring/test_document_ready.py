@@ -53,6 +53,11 @@ async def test_a_call_is_given_the_value_as_its_request() -> None:
     [
         ("shell", {"command": "ls -l"}, "[0].config.command: is 'ls -l', must be a list of texts: [ls, -l]"),
         ("shell", {"command": ["sleep", 5]}, "[0].config.command: is ['sleep', 5], must be a list of texts"),
+        ("a2a_agent", {"url": 5}, "[0].config.url: is 5, must be a text"),
+        ("a2a_agent", {"url": "https://x.org", "askz": 1}, "[0].config.askz: is no key here; did you mean asks?"),
+        ("a2a_agent", {"url": "https://x.org", "asks": "wait"}, "[0]: asks is 'wait', must be"),
+        ("a2a_agent", {"url": "https://x.org", "auth": "s3cret"}, "[0]: the reference of a secret is not 'env:NAME'"),
+        ("a2a_agent", {}, "[0].config: lacks url"),
         ("python", {"script": "1", "args": "a b"}, "[0].config.args: is 'a b', must be a list of texts: [a, b]"),
         ("http", {"method": "GET", "url": 5}, "[0].config.url: is 5, must be a text"),
         ("http", {"method": "GET", "heders": {}}, "[0].config.heders: is no key here; did you mean headers?"),

@@ -28,7 +28,21 @@ from ripresa import (
 )
 from ripresa.core.definition import describe
 from ripresa.runtime.targets import load_target
-from ripresa.steps import OIDC, Dialect, OAuth2, Pages, Secret, cli_agent, grpc, http, human, openapi, python, shell
+from ripresa.steps import (
+    OIDC,
+    Dialect,
+    OAuth2,
+    Pages,
+    Secret,
+    a2a_agent,
+    cli_agent,
+    grpc,
+    http,
+    human,
+    openapi,
+    python,
+    shell,
+)
 from tests.authoring.test_document_schema import complaints
 
 HERE = Path(__file__)
@@ -135,6 +149,15 @@ FLOWS: list[tuple[Any, dict[str, Any]]] = [
     (
         chain(cli_agent("codex", model="x", args=["a"], timeout="5 min")),
         {"type": "cli_agent", "config": {"dialect": "codex", "model": "x", "args": ["a"]}},
+    ),
+    (
+        chain(a2a_agent("https://x.org", returns=Depth, auth=Secret("env:X"), headers={"a": Secret("env:B")}, poll=3)),
+        {"type": "a2a_agent", "config": {"url": "https://x.org", "auth": "env:X", "poll": 3,
+                                         "headers": {"a": {"secret": "env:B"}}, "returns": f"{__name__}:Depth"}},
+    ),
+    (
+        chain(a2a_agent("https://x.org", name="tides", asks="return")),
+        {"type": "a2a_agent", "config": {"url": "https://x.org", "asks": "return"}},
     ),
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from a2a.helpers import new_data_part, new_raw_part
 from a2a.types import Artifact, Task
 from pydantic import BaseModel
 
-from ripresa import App, InvalidConfig, InvalidValue, Retry, RipresaError, StepError, chain, step
+from ripresa import App, InvalidConfig, InvalidValue, Retry, RipresaError, StepError, chain, load_document, step
 from ripresa.core.events import CallRecorded, Interacted
 from ripresa.steps import A2aStep, AgentFile, AgentReply, AgentRequest, OAuth2, Secret, a2a_agent
 from ripresa.steps.parts import Reader
@@ -244,6 +244,20 @@ async def test_only_allowed_addresses_are_called_whatever_the_card_says() -> Non
         assert caught.value.code == "address_refused"
         assert inner.asked == []
         assert (await agent(found, allow=[found.place, inner.place])("work")).text == "It is done"
+
+
+async def test_a_document_hands_work_to_an_agent_and_names_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "sesame")
+    async with remote() as found, App("memory:") as app:
+        config = {"url": found.url, "allow": [found.place], "auth": "env:TOKEN", "poll": 0.01}
+        made = load_document({"id": "flow", "steps": [{"id": "tides", "type": "a2a_agent", "config": config}]})
+        assert (await app.run(made("work now"))).text == "It is done"
+        assert (await app.run(made({"text": "chat"}))).text == "hello"
+        assert found.worker.sent == ["work now", "chat"]
+        assert all(each["authorization"] == "Bearer sesame" for _, path, each in found.asked if "card" not in path)
+        typed = {**config, "returns": f"{__name__}:Tide"}
+        again = load_document({"id": "flow", "steps": [{"type": "a2a_agent", "config": typed}]})
+        assert await app.run(again("data")) == Tide(port="Oban", height=3, days=[1.5])
 
 
 async def test_secrets_go_where_they_are_for_and_are_recorded_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:

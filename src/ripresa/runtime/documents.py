@@ -45,6 +45,7 @@ READY: Final[Mapping[str, str]] = {
     name.removesuffix("_type"): f"{_STEPS}:{name}"
     for name in (
         *("llm_type", "agent", "mcp", "http", "openapi", "grpc", "webhook", "human", "shell", "python", "cli_agent"),
+        "a2a_agent",
     )
 }
 """The ready-made step types, with where each of them is; looked for when a document names it."""

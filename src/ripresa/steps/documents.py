@@ -38,6 +38,8 @@ from .programs import Completed, ShellOptions
 from .programs import python as _python
 from .programs import shell as _shell
 from .recipes import is_mapping
+from .remote import A2aOptions, AgentReply
+from .remote import a2a_agent as _a2a_agent
 from .secret import Secret
 from .webhooks import send_webhook
 
@@ -222,6 +224,10 @@ def _cli_agent_step(dialect: str = "kilo", **options: Unpack[AgentOptions]) -> A
     return _cli_agent(dialect, **cast("AgentOptions", _given(options)))
 
 
+def _a2a_agent_step(url: str, returns: Any = AgentReply, **options: Unpack[A2aOptions]) -> Any:
+    return cast("Any", _a2a_agent)(url, returns=returns, **read_credentials(options))
+
+
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options with the secrets that the variables of their environment name."""
     env = options.get("env")
@@ -328,5 +334,6 @@ grpc: Final = Maker(_grpc_step, types=("returns",))
 shell: Final = Maker(_shell_step, types=("returns",))
 python: Final = Maker(_python_step, types=("returns",))
 cli_agent: Final = Maker(_cli_agent_step)
+a2a_agent: Final = Maker(_a2a_agent_step, types=("returns",))
 human: Final = Maker(_human_flow, types=("form",))
 answer: Final = Maker(answer_to, types=("form",))

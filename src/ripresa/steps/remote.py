@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final, Generic, Literal, cast, overload
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from .making import StepOptions, divided, made, own_name, within
 from .oauth import OAuth2
 from .parts import AgentReply as AgentReply
 from .parts import AgentRequest as AgentRequest
+from .recipes import kept
 from .remote_talk import Spec, Talk
 from .secret import Secret
 from .transport import bad_ca
@@ -88,7 +90,13 @@ def a2a_agent(url: str, /, *, returns: Any = AgentReply, **options: Any) -> Any:
         reply = await within(limit, spec.name, Talk(spec).hold(told))
         return reply if returns is AgentReply else _read(reply, returns)
 
-    return made(A2aStep[Any], ask, (spec, returns), returns, every)
+    step = made(A2aStep[Any], ask, (spec, returns), returns, every)
+    again = partial(_again, url, returns, own)
+    return kept(step, "a2a_agent", again, {"url": url, **own}, returns=None if returns is AgentReply else returns)
+
+
+def _again(url: str, returns: Any, own: dict[str, Any]) -> Any:
+    return cast("Any", a2a_agent)(url, returns=returns, **own)
 
 
 def _bad(url: Any, returns: Any, own: dict[str, Any]) -> list[str | None]:
