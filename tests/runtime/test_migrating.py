@@ -226,7 +226,7 @@ async def test_waits_keep_their_moment_signals_are_not_lost_and_a_paused_run_sta
     async with on_clock(memory, at=clock.now()) as (app, clock):
         app.migrations = (Migration("flow", "1", "2"),)
         report = await app.migrate("r", new)
-        assert (report.status, report.taken, report.ahead) == ("paused", ("inc",), ())
+        assert (report.status, report.taken, report.ahead) == ("paused", ("inc",), ("square",))
         handle = await app.resume("r", new)
         await handle.resume()
         await until(handle, "square")
@@ -592,7 +592,7 @@ async def test_a_run_with_a_stream_keeps_its_version() -> None:
         assert caught.value.code == "not_available"
 
 
-async def test_a_step_whose_irreversible_call_is_unknown_is_not_migrated() -> None:
+async def test_a_step_whose_irreversible_call_is_unknown_is_migrated_only_if_it_is_there_still() -> None:
     memory, tally = Memory(), Tally()
 
     @step(effect="irreversible")
@@ -610,5 +610,11 @@ async def test_a_step_whose_irreversible_call_is_unknown_is_not_migrated() -> No
         await tally.reach(1)
     async with in_memory(memory, migrations=[Migration("flow", "1", "2")]) as app:
         with pytest.raises(RipresaError) as caught:
-            await app.migrate("r", chain(agent, name="flow", version="2").then(inc))
-        assert caught.value.code == "effects_undecided"
+            await app.migrate("r", chain(inc, name="flow", version="2"))
+        assert (caught.value.code, caught.value.where) == ("effects_undecided", "agent")
+        new = chain(agent, name="flow", version="2").then(inc)
+        await app.migrate("r", new)
+        handle = await app.resume("r", new)
+        assert (await handle.status()).parked == ["agent"]
+        await handle.reconcile("agent", completed=5, by="eva")
+        assert (await handle.result(), tally.entered) == (6, 1)

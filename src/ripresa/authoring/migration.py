@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.merge import CUSTOM, SET
+from ..core.parts import Failure
 from ..errors import RipresaError
 from .flow import Runnable
 from .options import check_name, refuse
@@ -43,6 +44,8 @@ class RunForm:
 
     `approvals` are those that people were asked for, by path: the path that they had in the old version, whose answers
     they keep. Their moment in `waits` is when they were asked for.
+
+    `failures` are the steps, by path, of which somebody said that they failed (`ripresa reconcile`); they fail again.
     """
 
     workflow: str
@@ -54,6 +57,7 @@ class RunForm:
     state_version: int = 0
     writes: dict[str, list[FieldWrite]] = field(default_factory=dict[str, list[FieldWrite]])
     approvals: dict[str, str] = field(default_factory=dict[str, str])
+    failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
 
     def rename(self, old: str, new: str) -> None:
         """Let what stood at a path, and below it, stand at another one."""
@@ -61,6 +65,7 @@ class RunForm:
         self.waits = {_moved(path, old, new): due for path, due in self.waits.items()}
         self.approvals = {_moved(path, old, new): asked for path, asked in self.approvals.items()}
         self.writes = {_moved(path, old, new): writes for path, writes in self.writes.items()}
+        self.failures = {_moved(path, old, new): failure for path, failure in self.failures.items()}
 
     def forget(self, path: str) -> None:
         """Let what stood at a path, and below it, be done anew."""
@@ -68,6 +73,7 @@ class RunForm:
         self.waits = {at: due for at, due in self.waits.items() if not _is_below(at, path)}
         self.approvals = {at: asked for at, asked in self.approvals.items() if not _is_below(at, path)}
         self.writes = {at: writes for at, writes in self.writes.items() if not _is_below(at, path)}
+        self.failures = {at: failure for at, failure in self.failures.items() if not _is_below(at, path)}
 
     def rename_field(self, old: str, new: str) -> None:
         """Let a field of the state have another name."""

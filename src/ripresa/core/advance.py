@@ -444,7 +444,7 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             _hooks(state, fact)
         case Migrated():
             state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
-            state.dues = dict(zip(fact.waits, fact.dues, strict=True))
+            state.dues, state.allowed = dict(zip(fact.waits, fact.dues, strict=True)), fact.allowed
         case _:
             assert_never(fact)
 
@@ -507,8 +507,9 @@ def _start(state: RunState, fact: RunStarted) -> None:
     if fact.hooks:
         gates.set_points(state, fact.hooks)
     if fact.deadline:
-        state.allowed = fact.deadline - fact.at
-        _set_deadline(state)
+        state.allowed = state.allowed or fact.deadline - fact.at  # before it was migrated it had been more
+        state.deadline = fact.deadline
+        state.commands.append(SetTimer("", state.deadline))
     root = state.definition.root
     frame = root.frame_class("", root, None, 0, fact.input)
     assert isinstance(frame, ScopeFrame), "the root of a definition is a scope"

@@ -97,6 +97,12 @@ def started_of(line: Sequence[Recorded]) -> RunStarted:
     return event
 
 
+def began_at(line: Sequence[Recorded]) -> int:
+    """When the run of a line began, in whatever version."""
+    first = line[0].event
+    return first.created_at if isinstance(first, Migrated) else line[0].at
+
+
 def place_after(journal: Sequence[Recorded], seq: int) -> int:
     """The number of the last event that followed from the same fact as event `seq`, in a whole journal."""
     while seq < len(journal) and not is_fact(journal[seq].event):

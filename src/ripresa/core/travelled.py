@@ -57,6 +57,10 @@ class Migrated:
     waits: tuple[str, ...] = ()
     dues: tuple[int, ...] = ()
     by: str = ""
+    used: str = ""
+    """What it had used before, and what it had told, as JSON (see `usage.before`)."""
+    allowed: int = 0
+    """How long it may take in all, in microseconds; its `RunStarted` says by when."""
 
 
 @dataclass(frozen=True, slots=True)

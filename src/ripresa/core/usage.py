@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from .events import (
     ArtifactSaved,
@@ -12,12 +14,36 @@ from .events import (
     IterationStarted,
     LimitReached,
     LimitsSet,
+    Migrated,
     RunStarted,
+    StepReused,
     StepScheduled,
     UsageReported,
 )
 from .limits import NONE, Limits, decode_limits
 from .values import text_of
+
+TOLD: Final = ("artifacts", "sent", "statements")
+"""Counts of what a run did beyond itself, as its view shows them."""
+
+
+class Before(NamedTuple):
+    """What a run had used before it was migrated: counts by the names of limits, steps begun, what else it had told."""
+
+    counts: dict[str, float]
+    begun: list[str]
+    told: dict[str, int]
+
+
+def before(event: Migrated) -> Before:
+    """What such an event says."""
+    return Before(*json.loads(event.used)) if event.used else Before({}, [], {})
+
+
+def told_before(event: Migrated) -> dict[str, float]:
+    """The same as the fields of a view: see `TOLD`."""
+    counts, _, told = before(event)
+    return {"tokens": int(counts.get("tokens", 0)), "cost": counts.get("money", 0.0), **told}
 
 
 class Usage:
@@ -31,8 +57,12 @@ class Usage:
         """Take in one more event of a journal."""
         if isinstance(event, StepScheduled):
             self.begin(event.path, event.attempt, 1)
-        elif isinstance(event, LimitReached) and event.path:
+        elif isinstance(event, StepReused) or (isinstance(event, LimitReached) and event.path):  # it did not run
             self.begin(event.path, event.attempt, -1)
+        elif isinstance(event, Migrated):
+            had = before(event)
+            self.counts.update(had.counts)
+            self.first.update(dict.fromkeys(had.begun, 0))
         self.note(event)
 
     def begin(self, path: str, attempt: int, sign: int) -> None:

@@ -15,6 +15,7 @@ from .nodes.call import lost_failure
 from .parts import ValidationResult
 from .replay import lineage
 from .shared import Fields, after
+from .usage import told_before
 from .values import NULL, Value
 
 UNDER_WAY: Final = ("scheduled", "retrying")
@@ -487,7 +488,9 @@ class RunView:
                 self.children = {**dict.fromkeys(event.children, "started"), **self.children}
             case e.Migrated(_, _, _, _, epoch, created_at):
                 self._anew(created_at)
-                self.epoch = epoch
+                self.epoch, self.allowed = epoch, event.allowed
+                for name, count in told_before(event).items():
+                    setattr(self, name, count)
             case e.RunForked(at, origin, to):
                 self.origin, self.forked_at, self.created_at = origin, to, at
                 self._begun_again(at)
@@ -571,7 +574,7 @@ class RunView:
         self.deadline, self.expected, self.tags = event.deadline, event.expected, event.tags
         self.status, self.created_at, self.session = "running", self.created_at or event.at, event.session
         self._told, self.parent, self.by = event.state, event.parent, event.by
-        self.allowed = event.deadline - event.at if event.deadline else 0
+        self.allowed = self.allowed or (event.deadline - event.at if event.deadline else 0)
 
     def _anew(self, created_at: int) -> None:
         """The run begins again, with another definition."""

@@ -31,7 +31,7 @@ from ..core.events import (
 from ..core.lifecycle import TERMINAL, check_transition
 from ..core.limits import NONE, Limits
 from ..core.nodes.stateful import Stateful
-from ..core.replay import lineage
+from ..core.replay import began_at, lineage
 from ..core.state import RunState
 from ..errors import (
     IllegalTransition,
@@ -303,7 +303,7 @@ class Engine:
     async def limit_late(self, driver: Driver) -> None:
         """Give a run a budget that began without limits and has been given some; what it used until then counts."""
         line = lineage(await self.history(driver.run))
-        self.limit(driver, NONE, line[0].at, line)
+        self.limit(driver, NONE, began_at(line), line)
         assert driver.budget is not None, "it has limits or a session now"
         driver.budget.watch_time()
 

@@ -10,24 +10,25 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic_core import from_json, to_json
-
 from ..authoring.check import walk
 from ..authoring.encoding import decode, encode
 from ..authoring.flow import Runnable
 from ..authoring.migration import FieldWrite, Migration, RunForm, migrated, path_between
 from ..core import events as e
-from ..core.events import Event, Fact, Recorded, Write
+from ..core.events import Event, Fact, Migrated, Recorded, Write
 from ..core.limits import decode_limits
-from ..core.merge import CUSTOM, SET
+from ..core.merge import CUSTOM
 from ..core.nodes.stateful import Stateful
-from ..core.replay import lineage, next_generation, started_of
+from ..core.replay import began_at, lineage, next_generation, started_of
 from ..core.state import RunState
 from ..core.values import NULL
+from ..core.view import view_of
 from ..errors import IllegalTransition, InvalidValue, RipresaError
-from ..ports import RunHead
+from ..ports import RunHead, Spend
+from .carried import Carried
 from .driver import Driver
 from .engine import Engine
+from .forms import as_written, form_of, text_of, wrong_state
 from .requests import checked
 from .restoring import replayed
 from .reuse import Result, Reuse
@@ -35,7 +36,7 @@ from .values import Values
 from .views import beginning
 
 if TYPE_CHECKING:
-    from ..authoring.state_type import StateField, StateType
+    from ..authoring.state_type import StateType
 
 MIGRATABLE: Final = ("running", "waiting", "paused", "failed")
 """Statuses of runs that can be taken over to another version."""
@@ -46,7 +47,7 @@ _UNDERSTOOD: Final = (
     e.PauseRequested, e.ContinueRequested, e.CheckpointNamed, e.SignalReceived, e.SignalRefused, e.Restarted,
     e.RolledBack, e.RunForked, e.StepReused, e.Migrated, e.Reported, e.SessionEntered,
     e.StateGiven, e.StateMerged, e.StateEdited, e.HooksSet, e.HookFailed, e.Intercepted, e.Requested,
-    e.RunStuck, e.VoteCast, e.ApprovalDelegated,
+    e.RunStuck, e.VoteCast, e.ApprovalDelegated, e.LimitReached, e.LimitsSet, e.Reconciled,
 )  # fmt: skip
 """Facts that a run may have and be migrated: what they mean is in its form, or is taken along."""
 
@@ -136,7 +137,8 @@ class _Taken:
         self.facts: list[Fact] = []
         self.events: list[Event] = []
         self.values = Values(engine.store.blob)
-        limits = decode_limits(self.started.limits)
+        self.carried = Carried(self.line)
+        limits = decode_limits(self.carried.limits)
         twin = replace(head, version=self.definition.version, wake_at=0)
         self.driver = Driver(
             engine, RunState(self.definition.for_run()), twin, move.code, concurrency=limits.concurrency
@@ -160,15 +162,17 @@ class _Taken:
             )
 
     def _take(self, epoch: int) -> None:
-        old = _form(self.started, self.line, self.values)
+        old = form_of(self.started, self.line, self.values)
         form = self._migrated(old)
         reuse = Reuse(next_generation(self.journal) - 1)
         for path, result in form.results.items():
-            self.given[path] = _text(result, f"results[{path!r}]")
+            self.given[path] = text_of(result, f"results[{path!r}]")
             writes = self._writes(path, form.writes.get(path, ()))
             reuse.give(path, Result(self.driver.keeper.keep(self.given[path]), writes))
+        for path, failure in form.failures.items():
+            reuse.fail(path, replace(failure, path=path))
         self.driver.take_over(reuse)
-        self.facts = [self._fact(form, reuse, epoch), self._start(form), *self._along(form)]
+        self.facts = [self._fact(form, reuse, epoch), self._start(form), *self.carried.facts(form, self.now)]
         self.events = [e.RunTaken(self.now, epoch, self.engine.name)] if epoch else []
         self.engine.hooks_of(self.driver)
         for fact in self.facts:
@@ -176,7 +180,20 @@ class _Taken:
         for mail in self.engine.hooks_of(self.driver):
             self.driver.carry(mail.fact, self.events)
         self._check_effects()
+        if self.head.status == "paused":
+            for fact in self.carried.paused(self.driver, self.now):
+                self.driver.carry(fact, self.events)
+        self._settle()
         self.engine.describe(self.driver, self.definition)
+
+    def _settle(self) -> None:
+        """What was used before stays used, also of what the run's session has."""
+        used = self.carried.used(self.events)
+        self.events = [replace(event, used=used) if isinstance(event, Migrated) else event for event in self.events]
+        for path, attempt in self.carried.in_flight.items() if self.head.session else ():
+            first = self.carried.usage.first.get(path) == attempt
+            unheld = (("operations", 1.0), ("steps", float(first)))
+            self.driver.shared += (Spend(self.head.session, self.head.id, f"{path}#{attempt}", unheld=unheld),)
 
     def _migrated(self, form: RunForm) -> RunForm:
         way = path_between(self.move.migrations, form.workflow, form.version, self.definition.version)
@@ -191,15 +208,27 @@ class _Taken:
     def _fact(self, form: RunForm, reuse: Reuse, epoch: int) -> Fact:
         text = self.driver.keeper.keep(reuse.encode())
         waits, dues = tuple(form.waits), tuple(form.waits.values())
-        since, created_at = len(self.journal) + 1, self.journal[0].at
+        since, created_at = len(self.journal) + 1, began_at(self.journal)
         origin, by = self.started.version, self.move.by
-        return e.Migrated(self.now, origin, since, reuse.generation, epoch, created_at, text, waits, dues, by)
+        return Migrated(
+            self.now,
+            origin,
+            since,
+            reuse.generation,
+            epoch,
+            created_at,
+            text,
+            waits,
+            dues,
+            by,
+            allowed=view_of(self.line).allowed,
+        )
 
     def _start(self, form: RunForm) -> Fact:
         old = self.started
         kind = self.move.code.input_type
         try:
-            text = encode(decode(_text(form.input, "input"), kind), kind, where="input", code="invalid_input")
+            text = encode(decode(text_of(form.input, "input"), kind), kind, where="input", code="invalid_input")
         except InvalidValue as error:
             raise _unfit(self.head.id, error) from error
         return replace(
@@ -209,10 +238,16 @@ class _Taken:
             definition=self.definition.hash,
             input=self.driver.keeper.keep(text),
             state=self._beginning(form),
-            deadline=self.now + old.deadline - old.at if old.deadline else 0,
+            deadline=self._deadline(),
             expected=self.definition.expected,
             session=self.head.session,
+            limits=self.carried.limits,
         )
+
+    def _deadline(self) -> int:
+        """When the run is to have ended; one that failed has as long again."""
+        view = view_of(self.line)
+        return self.now + view.allowed if view.allowed and self.head.status == "failed" else view.deadline
 
     def _beginning(self, form: RunForm) -> tuple[Write, ...]:
         """What the state of the new version begins with."""
@@ -221,9 +256,9 @@ class _Taken:
             try:
                 return beginning(root.code, form.state, self.driver.keeper)
             except InvalidValue as error:
-                raise _wrong_state(self.head.id, f"{error.where}: {error.message}") from error
+                raise wrong_state(self.head.id, f"{error.where}: {error.message}") from error
         if form.state:
-            raise _wrong_state(self.head.id, f"it has no state to begin with {', '.join(form.state)}")
+            raise wrong_state(self.head.id, f"it has no state to begin with {', '.join(form.state)}")
         return ()
 
     def _writes(self, path: str, writes: Iterable[FieldWrite]) -> tuple[Write, ...]:
@@ -232,20 +267,20 @@ class _Taken:
 
     def _write(self, path: str, write: FieldWrite) -> Write:
         where = f"writes[{path!r}]"
-        value, operand = _text(write.value, where), _text(write.operand, where)
+        value, operand = text_of(write.value, where), text_of(write.operand, where)
         known = [kind.fields[write.field] for kind in self._kinds if write.field in kind.fields]
         if not known and self._scope_of(path) == "":
-            raise _wrong_state(self.head.id, f"{where}: it has no field {write.field!r}")
+            raise wrong_state(self.head.id, f"{where}: it has no field {write.field!r}")
         problems: list[str] = []
         for declared in known:
             try:
-                value, operand = _as_written(declared, write.op, value, operand)
+                value, operand = as_written(declared, write.op, value, operand)
                 break
             except InvalidValue as error:
                 problems.append(f"{where}: {write.field}: {error.message}")
         else:
             if problems:
-                raise _wrong_state(self.head.id, problems[0])
+                raise wrong_state(self.head.id, problems[0])
         keep = self.driver.keeper.keep
         return Write(write.field, write.op, keep(value), operand=NULL if write.op != CUSTOM else keep(operand))
 
@@ -259,46 +294,16 @@ class _Taken:
         opened = [item.event.path for item in self.line if isinstance(item.event, e.StateOpened)]
         return max((scope for scope in opened if path.startswith(scope.rstrip("()"))), key=len, default="")
 
-    def _along(self, form: RunForm) -> list[Fact]:
-        """What came from outside and is still owed, and what unfinished steps had recorded."""
-        found: list[Fact] = []
-        asked = {old: new for new, old in form.approvals.items()}
-        calls: dict[str, dict[str, e.CallRecorded]] = {}
-        answered = {item.event.path for item in self.line if isinstance(item.event, e.Intercepted)}
-        for item in self.line:
-            match item.event:
-                case e.SignalReceived():
-                    found.append(replace(item.event, at=self.now))
-                case e.Requested(_, "signal") if f"!{item.seq}" not in answered:
-                    found.append(replace(item.event, at=self.now))
-                case e.VoteCast(_, path) | e.ApprovalDelegated(_, path) if path in asked:
-                    found.append(replace(item.event, at=self.now, path=asked[path]))
-                case e.CallRecorded(_, path, _, key):
-                    calls.setdefault(path, {})[key] = replace(item.event, at=self.now, attempt=1)
-                case e.StepCompleted(_, path):
-                    calls.pop(path, None)
-                case _:
-                    pass
-        for recorded in calls.values():
-            found.extend(recorded.values())
-        if self.head.status != "paused":
-            return found
-        pauses = [item.event for item in self.line if isinstance(item.event, e.PauseRequested)]
-        return [replace(pauses[-1], at=self.now), *found]
-
     def _check_effects(self) -> None:
         """Nothing irreversible is done again because its result found no place."""
-        begun = {item.event.path for item in self.line if isinstance(item.event, e.StepStarted | e.CallStarted)}
-        completed = {item.event.path for item in self.line if isinstance(item.event, e.StepCompleted)}
-        unknown = [path for path in begun if path not in completed]
-        lost = [path for path in begun if path in self.given and path not in self.taken]
-        if unknown or lost:
+        homeless = self.carried.homeless(self.driver, self.taken, list(self.given))
+        if homeless:
             raise RipresaError(
                 f"run {self.head.id!r} did what cannot be taken back, and the new version would not know: "
-                + ", ".join(sorted({*unknown, *lost})),
+                + ", ".join(sorted(homeless)),
                 code="effects_undecided",
                 op="migrate",
-                where=(unknown or lost)[0],
+                where=homeless[0],
                 hint="let the run finish that step first, or rename its result in a migration, or forget() it there",
             )
 
@@ -325,62 +330,6 @@ class _Taken:
 
 def _is_strange(event: Event) -> bool:
     return hasattr(event, "at") and not isinstance(event, _UNDERSTOOD)
-
-
-def _form(started: e.RunStarted, line: list[Recorded], values: Values) -> RunForm:
-    """A run as plain data."""
-    form = RunForm(started.workflow, started.version, from_json(values.text(started.input)))
-    form.state = {write.field: from_json(values.text(write.value)) for write in started.state}
-    for item in line:
-        match item.event:
-            case e.StepCompleted(_, path, _, output) | e.StepReused(_, path, _, output):
-                form.results[path] = from_json(values.text(output))
-                form.writes[path] = [_field_write(write, values) for write in item.event.writes]
-                if not form.writes[path]:
-                    del form.writes[path]
-            case e.StateOpened("", _, version):
-                form.state_version = version
-            case e.TimerSet(path, due) | e.WaitStarted(path, _, due) if due:
-                form.waits[path] = due
-            case e.ApprovalRequested(path):
-                form.waits[path] = item.at
-                form.approvals[path] = path
-            case _:
-                pass
-    return form
-
-
-def _field_write(write: Write, values: Values) -> FieldWrite:
-    operand = from_json(values.text(write.operand))
-    return FieldWrite(write.field, write.op, from_json(values.text(write.value)), operand)
-
-
-def _as_written(field: StateField, op: str, value: bytes, operand: bytes) -> tuple[bytes, bytes]:
-    """Value and operand as they are written to such a field. Raises `InvalidValue` if they cannot be."""
-    if op not in (SET, field.operation):
-        raise InvalidValue(f"it is not written by {op!r}")
-    takes = field.kind if field.reducer is None else field.reducer.operand(field.kind)
-    kind = field.kind if op in (SET, CUSTOM) else takes
-    return encode(decode(value, kind), kind), encode(decode(operand, takes), takes) if op == CUSTOM else operand
-
-
-def _wrong_state(run: str, message: str) -> RipresaError:
-    return RipresaError(
-        f"the state of run {run!r} does not fit the new version: {message}",
-        code="migration_failed",
-        op="migrate",
-        where="state",
-        hint="let a migration change it: run.rename_field, run.change_field, run.drop_field",
-    )
-
-
-def _text(found: Any, where: str) -> bytes:
-    try:
-        return to_json(found)
-    except ValueError as error:
-        raise RipresaError(
-            f"{where} is no JSON after the migration: {error}", code="migration_failed", op="migrate", where=where
-        ) from error
 
 
 def _unfit(run: str, error: InvalidValue) -> RipresaError:

@@ -30,7 +30,7 @@ from ..core.events import (
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.limits import decode_limits
-from ..core.replay import feed, started_of, steps
+from ..core.replay import began_at, feed, started_of, steps
 from ..core.state import RunState
 from ..errors import DefinitionChanged
 from ..ports import RunHead
@@ -76,7 +76,7 @@ def replayed(
         raise
     driver.keeper.take()
     _restore_reuse(driver, line)
-    engine.limit(driver, limits, line[0].at, line)
+    engine.limit(driver, limits, began_at(line), line)
     return driver
 
 

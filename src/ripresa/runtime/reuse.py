@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..core.codec import failure_from, failure_plain
 from ..core.commands import RunStep
-from ..core.events import StepReused, Write
+from ..core.events import Failure, StepFailed, StepReused, Write
 from ..core.frames import OPEN, CallFrame, Frame
 from ..core.merge import read
 from ..core.values import Value
@@ -48,12 +49,17 @@ class Reuse:
     def __init__(self, generation: int = 0) -> None:
         self.generation = generation
         self._given: dict[str, Result] = {}
+        self._failed: dict[str, Failure] = {}
         self._known: dict[tuple[str, str, str], Result] = {}
         self._alike: dict[tuple[str, str], list[Result]] = {}
 
     def give(self, path: str, result: Result) -> None:
         """Let the step at this path return this, and write this."""
         self._given[path] = result
+
+    def fail(self, path: str, failure: Failure) -> None:
+        """Let the step at this path fail like this."""
+        self._failed[path] = failure
 
     def keep(self, path: str, name: str, digest: str, result: Result) -> None:
         """Let the step at this path return this if it is given the same input and sees the same."""
@@ -65,12 +71,15 @@ class Reuse:
         if all(each[2:] != result[2:] for each in alike):
             alike.append(result)
 
-    def find(self, driver: Driver, command: RunStep) -> StepReused | None:
+    def find(self, driver: Driver, command: RunStep) -> StepReused | StepFailed | None:
         """The fact that an attempt need not run, if there is a result for it."""
         frame = driver.state.frames.get(command.path)
         if type(frame) is not CallFrame or frame.phase != OPEN or frame.generation != self.generation:
             return None
         at, attempt = driver.state.at, command.attempt
+        failure = self._failed.get(command.path)
+        if failure is not None and attempt == 1:
+            return StepFailed(at, command.path, attempt, failure)
         given = self._given.get(command.path)
         if given is not None:
             return StepReused(at, command.path, attempt, given.output, True, writes=given.writes, reads=given.reads)
@@ -93,15 +102,19 @@ class Reuse:
             [[*place, *_plain(result)] for place, result in self._known.items()],
             [[*place, *_plain(result)] for place, results in self._alike.items() for result in results],
         ]
+        if self._failed:
+            data.append([[path, failure_plain(failure)] for path, failure in self._failed.items()])
         return json.dumps(data, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, text: bytes, generation: int) -> Reuse:
         """What `encode` wrote."""
         found = cls(generation)
-        given, known, alike = json.loads(text)
+        given, known, alike, *failed = json.loads(text)
         for path, *rest in given:
             found._given[path] = _result(*rest)
+        for path, failure in failed[0] if failed else ():
+            found._failed[path] = failure_from(failure)
         for path, name, digest, *rest in known:
             found._known[path, name, digest] = _result(*rest)
         for name, digest, *rest in alike:
