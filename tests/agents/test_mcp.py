@@ -755,11 +755,35 @@ async def test_a_document_has_an_agent_with_the_tools_of_a_server(notes: Path) -
     assert (fake.requests[0].tools, fake.requests[1].results) == (["files_read", "final_result"], ["text of a"])
 
 
+async def test_steps_of_a_document_use_the_servers_that_it_declares(notes: Path) -> None:
+    said = {
+        "command": [sys.executable, "-I", str(PROGRAM), str(notes)],
+        "effects": {"read": "read"},
+        "retry": {"attempts": 2},
+    }
+    fake = FakeModel(use("files_read", path="a"), "It says a.", use("files_read", path="b"), "It says b.")
+    data = {
+        "id": "flow",
+        "servers": {"files": said},
+        "steps": [
+            {"type": "llm", "config": {"prompt": "Read.", "tools": ["files/read"]}, "with": None},
+            {"type": "agent", "config": {"instructions": "Read.", "tools": ["files/r*", "files/tell"]}},
+            {"type": "mcp", "config": {"server": "files", "tool": "read", "arguments": {"path": "c"}}, "with": None},
+        ],
+    }
+    async with App("memory:", models={"*": fake}) as app:
+        assert await app.run(load_document(data)(None)) == "text of c"
+    assert [each.tools for each in fake.requests] == [["files_read"]] * 2 + [["files_read", "files_tell"]] * 2
+    assert [fake.requests[at].results for at in (1, 3)] == [["text of a"], ["text of b"]]
+    assert len(begun(notes)) == 3
+
+
 @pytest.mark.parametrize(
     ("kind", "config", "complaint"),
     [
         ("mcp", {"server": {"command": ["x"]}}, "lacks tool"),
-        ("mcp", {"server": "files", "tool": "x"}, "must be an object with command or url"),
+        ("mcp", {"server": "files", "tool": "x"}, "there is no MCP server 'files'; declare it under servers"),
+        ("mcp", {"server": 3, "tool": "x"}, "must be an object with command or url"),
         ("mcp", {"server": {"comand": ["x"]}, "tool": "x"}, "has no comand"),
         ("mcp", {"server": {"command": ["x"], "approval": "?"}, "tool": "x"}, "put an approval before"),
         ("mcp", {"server": {"command": ["x"], "deny": ["x"]}, "tool": "x"}, "not allowed"),

@@ -103,7 +103,11 @@ async def test_an_endpoint_is_told_what_a_document_tells() -> None:
         ("agent", {"tools": ["close"], "instructions": "x"}, "[0]: agent 'agent' has no permission 'ports.close'"),
         ("agent", {"toolz": ["close"]}, "[0].config.toolz: is no key here; did you mean tools?"),
         ("agent", {"instructions": "x", "tools": [3]}, "[0].config.tools: is [3], must be a list of targets"),
-        ("llm", {"prompt": "x", "tools": [{"command": ["x"]}]}, "[0]: tools of llm are named: servers are for agents"),
+        (
+            "llm",
+            {"prompt": "x", "tools": [{"command": ["x"]}]},
+            "[0]: tools of llm are named: declare the server, under",
+        ),
         ("agent", {"instructions": "x", "tools": [{"cmd": ["x"]}]}, "[0]: an MCP server has no cmd"),
         ("agent", {"output": "strng", "instructions": "x"}, "[0].config.output: 'strng' is no type"),
         (

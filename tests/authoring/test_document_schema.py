@@ -36,7 +36,9 @@ def test_the_file_in_the_package_is_the_schema() -> None:
 
 
 def test_every_sort_of_value_has_a_schema_and_words() -> None:
-    keys = [key for table in (shapes.ROOT, shapes.STEP, *shapes.KINDS.values()) for key in table.values()]
+    keys = [
+        key for table in (shapes.ROOT, shapes.STEP, shapes.SERVER, *shapes.KINDS.values()) for key in table.values()
+    ]
     assert {key.sort for key in keys} == {*SORTS, "choice"} == {*shapes.SORTS}
 
 

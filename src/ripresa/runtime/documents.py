@@ -50,6 +50,9 @@ READY: Final[Mapping[str, str]] = {
 }
 """The ready-made step types, with where each of them is; looked for when a document names it."""
 
+SERVERS: Final = f"{_STEPS}:server"
+"""What makes the MCP servers that a document declares: not one of the free ones, since a server may be a program."""
+
 FREE: Final = frozenset(
     (*(READY[name] for name in ("llm", "http", "openapi", "human")), f"{_STEPS}:llm", f"{_STEPS}:answer")
 )
@@ -153,7 +156,7 @@ def _loaded(document: Document, folder: Path, given: Given, around: tuple[Path, 
         return open_workflow(document, folder, given.surroundings, free=_may(OPEN_WORKFLOW, given.modules))
     known = given.library or Library()
     reach = reaching(folder, given.modules, known, around)
-    return flow_of(document, lambda types: Shelf(known, reach, READY, types))
+    return flow_of(document, lambda types: Shelf(known, reach, READY, types, SERVERS))
 
 
 def _may(place: str, modules: tuple[str, ...] | None) -> bool:

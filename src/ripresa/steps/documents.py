@@ -15,6 +15,8 @@ from typing_extensions import Unpack
 
 from ..authoring.document.cel import rendered
 from ..authoring.document.library import Equipped, Maker
+from ..authoring.document.settings import retry_from
+from ..authoring.document.shapes import SERVER
 from ..authoring.options import refuse
 from ..authoring.step import Step, step
 from ..authoring.waits import Options as Asking
@@ -88,7 +90,8 @@ def _llm_with(tools: list[Any], permissions: list[str] = []) -> Step[..., Any]: 
     """The same with tools: a small agent, each of whose calls is journaled."""
     from ..agents.tools import given_tools
 
-    refuse("llm", "tools of llm are named: servers are for agents" if any(map(is_mapping, tools)) else None)
+    named = "tools of llm are named: declare the server, under servers" if any(map(is_mapping, tools)) else None
+    refuse("llm", named, _asking(tools))
     given_tools(tools, None, permissions, "llm")
 
     @wraps(llm.fn)
@@ -241,7 +244,7 @@ def _human_flow(question: str, form: Any = None, **options: Unpack[Asking]) -> A
 
 
 def _mcp_step(
-    server: dict[str, Any],
+    server: Any,
     tool: str,
     arguments: dict[str, Any] = {},  # noqa: B006 - never changed
     **options: Unpack[StepOptions],
@@ -270,8 +273,7 @@ def _agent_step(  # noqa: PLR0913 - every key of its config
     from ..agents.turns import AgentBounds
 
     given = [server_of(each) if is_mapping(each) else each for each in tools]
-    asks = ", ".join(each.name for each in given if not isinstance(each, Step) and each.asks)
-    refuse("agent", f"approval of {asks} needs code: supervised(Agent(...))" if asks else None)
+    refuse("agent", _asking(given))
     return Agent(
         name,
         input=input,
@@ -288,13 +290,21 @@ def _agent_step(  # noqa: PLR0913 - every key of its config
     )
 
 
+def _asking(tools: Sequence[Any]) -> str | None:
+    """Why these can be used in no document: people are asked about what some of the servers offer."""
+    asks = ", ".join(each.name for each in tools if not isinstance(each, Step | Mapping) and each.asks)
+    return f"approval of {asks} needs code: supervised(Agent(...))" if asks else None
+
+
 def server_of(data: Any) -> McpServer:
-    """An MCP server as a document describes it: the options of `McpServer` with its `name`.
+    """An MCP server as a document describes it: the options of `McpServer` with its `name`; or one that is made.
 
     A value of `env` and `headers` may be `{secret: "env:NAME"}`. Raises `InvalidConfig`.
     """
     from ..agents.mcp_server import McpServer
 
+    if isinstance(data, McpServer):
+        return data
     if not isinstance(data, dict):
         raise InvalidConfig(f"an MCP server is {data!r}, must be an object with command or url", op="mcp")
     given = cast("dict[str, Any]", data)
@@ -304,6 +314,8 @@ def server_of(data: Any) -> McpServer:
     for key in ("env", "headers"):
         if isinstance(options.get(key), dict):
             options[key] = {each: _secret(value) for each, value in options[key].items()}
+    if "retry" in options:
+        options["retry"] = retry_from(options["retry"])
     return McpServer(str(given.get("name", "mcp")), **options)
 
 
@@ -315,17 +327,13 @@ def _secret(value: Any) -> Any:
     return cast("Any", value)
 
 
-SERVER_KEYS: Final = frozenset(
-    (
-        "name", "command", "cwd", "env", "pass_env", "grace", "url", "headers", "allow_hosts", "allow", "deny",
-        "prefix", "trust", "effects", "permission", "approval", "timeout", "retry", "patience",
-    )
-)  # fmt: skip
+SERVER_KEYS: Final = frozenset(("name", *SERVER))
 """What a document may say of an MCP server."""
 
 llm_type: Final = Equipped(llm, Maker(_llm_with, steps=("tools",)))
 agent: Final = Maker(_agent_step, steps=("tools",), types=("input", "output"))
-mcp: Final = Maker(_mcp_step)
+mcp: Final = Maker(_mcp_step, servers=("server",))
+server: Final = Maker(server_of)
 http: Final = Maker(_http_step, types=("returns",))
 public_http: Final = Maker(_public_http_step, types=("returns",))
 openapi: Final = Maker(_openapi_step, types=("returns",))

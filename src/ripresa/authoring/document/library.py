@@ -22,12 +22,14 @@ DOCUMENTS = (".yaml", ".yml", ".json")
 class Maker:
     """A step type that is a function which makes a step or flow: `config` is its arguments, when a document is read.
 
-    `steps` are the arguments that are lists of steps, which a document names; `types` are those that are types.
+    `steps` are the arguments that are lists of steps (or of MCP servers, for their tools), which a document names;
+    `types` are those that are types, `servers` those that are MCP servers.
     """
 
     make: Callable[..., Any]
     steps: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
 
     @property
     def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as functions and classes have one
@@ -103,8 +105,11 @@ class Reach(Protocol):
 class Shelf:
     """What one document may name: its own `types`, a library, ready-made types, and what targets lead to."""
 
-    def __init__(self, library: Library, reach: Reach, ready: Mapping[str, str], types: Mapping[str, str]) -> None:
+    def __init__(
+        self, library: Library, reach: Reach, ready: Mapping[str, str], types: Mapping[str, str], servers: str = ""
+    ) -> None:
         self._library = library
+        self._servers = servers
         self._reach = reach
         self._targets = {**ready, **types}
         self._own = types
@@ -123,6 +128,11 @@ class Shelf:
     def find_type(self, target: str) -> Any:
         """The class that a target leads to. Raises `RipresaError(unknown_target)`."""
         return self._reach(target, as_type=True)
+
+    def server(self, name: str, options: Mapping[str, Any]) -> Any:
+        """The MCP server that a document declares. Raises `InvalidConfig`, `RipresaError(unknown_target)`."""
+        make: Maker = self._reach(self._servers)
+        return make.make({**options, "name": name})
 
     def functions(self) -> dict[str, Any]:
         """What conditions may name as custom."""

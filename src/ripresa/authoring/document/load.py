@@ -31,6 +31,7 @@ from .config import wrong_keys, wrong_values
 from .flow import DocumentFlow, built_as, is_step, passing
 from .library import Equipped, Maker, Shelf
 from .recipe import Recipe
+from .servers import Declared, as_named, declared_servers, is_of_server, offered, server_named, used_servers
 from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
 from .source import DEEPEST, BadExpression, Document, Notes, Path, is_list, is_object, too_deep
 
@@ -85,6 +86,7 @@ class Loader:
         self._make_shelf = shelf
         self.shelf = shelf({})
         self.state: Any = None
+        self.servers: dict[str, Declared] = {}
         self._looked_at: list[tuple[str, Path, Expression | None, Use | None]] = []
 
     # --- the whole
@@ -102,6 +104,7 @@ class Loader:
             return None
         config = self.config(data, ROOT, ())
         self._take_types(config)
+        self.servers = declared_servers(self, config)
         name = self._name(config)
         terms = settings.terms_of(self, config)
         self.state = settings.state_of(self, config)
@@ -372,10 +375,17 @@ class Loader:
         made = as_links((made,), "document")[0]
         if isinstance(made, Step):
             made = copy(made)  # it may stand elsewhere, too
-            types, steps = ({key: resolved[key] for key in keys if key in given} for keys in _keys(maker))
-            plain = {key: value for key, value in given.items() if key not in (*types, *steps)}
-            made.recipe = Recipe(called.kind, make, plain.copy, types, steps, called.maker)
+            made.recipe = self._recipe(maker, given, resolved, make, called)
         return self.renamed(made, called.name)
+
+    def _recipe(self, maker: Any, given: Any, resolved: Any, make: Callable[[], Any], called: Called) -> Recipe:
+        """How a document says the step again that was made of this config."""
+        if not isinstance(maker, Maker):
+            return Recipe(called.kind, make, dict(given).copy, maker=called.maker)
+        types = {key: resolved[key] for key in maker.types if key in given}
+        steps = {key: as_named(self, given[key], resolved[key]) for key in maker.steps if key in given}
+        plain = {key: value for key, value in given.items() if key not in (*types, *steps)}
+        return Recipe(called.kind, make, plain.copy, types, steps, called.maker, used_servers(self, maker, given))
 
     def _resolved(self, maker: Maker, given: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
         """A config with the steps and types that it names; None, and a note, if some are none."""
@@ -387,7 +397,13 @@ class Loader:
         for name in maker.steps:
             if name in given:
                 found[name] = self._steps_in(given[name], (*path, name))
-        return None if len(self.notes.problems) > before else found
+        for name in maker.servers:
+            if isinstance(given.get(name), str):
+                found[name] = server_named(self, given[name], (*path, name))
+        lacks = any(found.get(name, 0) is None for name in maker.servers) or any(
+            each is None for name in maker.steps for each in found.get(name, ())
+        )
+        return None if lacks or len(self.notes.problems) > before else found
 
     def _steps_in(self, data: Any, path: Path) -> list[Any]:
         """The steps that a list names."""
@@ -397,9 +413,11 @@ class Loader:
         return [self._step_in(part, (*path, index)) for index, part in enumerate(data)]
 
     def _step_in(self, part: Any, path: Path) -> Any:
-        """A step that is named; an object is for what it is given to."""
+        """A step that is named, or a server with tools; an object is for what it is given to."""
         if is_object(part):
             return part
+        if is_of_server(self, part) or (self._type(part) is None and get_close_matches(part, self.servers, 1)):
+            return offered(self, part, path)
         link = self._named(self.tried(path, lambda: self.shelf.find(part, "tool")), path, part)
         if not is_step(link):
             self.notes.add(path, f"{part} is {link!r}, which is no step", code="invalid_config")
@@ -554,10 +572,6 @@ MADE = {"type": STEP["type"], "config": STEP["config"]}
 
 def _step_of(maker: Any, given: Mapping[str, Any], label: str) -> Any:
     return maker.make(**given) if isinstance(maker, Maker) else Step[..., Any](maker(**given), Options(name=label))
-
-
-def _keys(maker: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return (maker.types, maker.steps) if isinstance(maker, Maker) else ((), ())
 
 
 def _makes(found: object) -> bool:

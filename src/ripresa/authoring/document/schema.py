@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .shapes import FIELD, KINDS, ROOT, STAGES, STEP, Key
+from .shapes import FIELD, KINDS, ROOT, SERVER, STAGES, STEP, Key
 
 Schema = dict[str, Any]
 
@@ -41,6 +41,8 @@ SORTS: Final[Mapping[str, Schema]] = {
     "any": {},
     "retry": {"anyOf": [_COUNT, _OBJECT]},
     "cache": {"anyOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string"}, _OBJECT]},
+    "plain": {"type": "string"},
+    "servers": {"type": "object", "additionalProperties": {"$ref": "#/$defs/server"}},
     "state": {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/state"}]},
     "rules": {"type": "array", "items": {"type": ["string", "object"]}, "minItems": 1},
 }
@@ -88,6 +90,7 @@ def schema() -> Schema:
                 "minProperties": 1,
                 "additionalProperties": {"anyOf": [SORTS["type"], _object(FIELD)]},
             },
+            "server": {**_object(SERVER), "oneOf": [{"required": ["command"]}, {"required": ["url"]}]},
             "stage": {"anyOf": [_object(keys) for keys in STAGES.values()]},
             "made": {
                 "type": "object",

@@ -49,6 +49,8 @@ SORTS: Final = {
     "retry": "a number of attempts, or an object of attempts, wait, backoff, max_wait, jitter, on, never",
     "cache": "true, how long, or an object of ttl, version",
     "rules": "a list of rules",
+    "plain": "a text, which may be empty",
+    "servers": "an object of MCP servers by name: objects with command or url",
     "state": "the target of a class, or an object of fields: types, or objects of type, start, by, conflicts",
 }
 """Every sort of thing that may stand under a key, in words."""
@@ -270,6 +272,7 @@ ROOT: Final[Mapping[str, Key]] = {
     "version": Key("text", "what unfinished runs are recognised by"),
     "description": Key("text", "for people"),
     "types": Key("object", "names for step types: targets by name"),
+    "servers": Key("servers", "MCP servers by name, whose tools its steps may use"),
     "input": Key("type", "the type of its input"),
     "steps": Key("steps", "what it does: one after another, or by needs"),
     "type": Key("text", "the kind of step that the whole is, instead of steps"),
@@ -286,6 +289,28 @@ ROOT: Final[Mapping[str, Key]] = {
 }
 """What the document itself may say."""
 
+
+SERVER: Final[Mapping[str, Key]] = {
+    "command": Key("names", "the program and its arguments, which speaks by its standard input and output"),
+    "cwd": Key("text", "the folder where it runs"),
+    "env": Key("object", "variables of its environment: texts, or objects such as {secret: env:NAME}"),
+    "pass_env": Key("names", "variables of our environment that it is given"),
+    "grace": Key("length", "how long it has to end by itself"),
+    "url": Key("text", "where it is reached by HTTP, in the place of a command"),
+    "headers": Key("object", "headers of each request: texts, or objects such as {secret: env:NAME}"),
+    "allow_hosts": Key("names", "what the URL may lead to beside the public internet"),
+    "allow": Key("names", "patterns of the tools that may be used"),
+    "deny": Key("names", "patterns of those that may not"),
+    "prefix": Key("plain", "what stands before the names of its tools; without a word its own name and _"),
+    "trust": Key("flag", "believe what it says of the effects of its tools"),
+    "effects": Key("object", "the effects of its tools by patterns: {read_*: read}"),
+    "permission": Key("text", "what an agent needs for its tools"),
+    "approval": Key("text", "what people are asked before each call of a tool that does more than read"),
+    "timeout": Key("length", "how long one call may take"),
+    "retry": Key("retry", "how often a call is tried again that may be repeated"),
+    "patience": Key("length", "how long it may take until it can be used"),
+}
+"""What a document may say of an MCP server."""
 
 FIELD: Final[Mapping[str, Key]] = {
     "type": Key("type", "the type of its values", required=True),
@@ -356,6 +381,8 @@ _FINE: Final[dict[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("text", "type", "target"), _is_text),
     **dict.fromkeys(("targets", "names"), _is_names),
     "step": _is_link,
+    "plain": _is_kind(str),
+    "servers": _is_kind(Mapping),
     "state": lambda value: _is_text(value) or (isinstance(value, Mapping) and bool(value)),  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
     "callee": lambda value: _is_text(value) or isinstance(value, Mapping),
     "count": is_count,

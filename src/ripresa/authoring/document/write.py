@@ -5,7 +5,7 @@ Law: what no document can say is refused with its name, never left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final, Protocol
 
@@ -100,6 +100,8 @@ def document_of(flow: Runnable[..., Any], places: Places) -> Data:
     else:
         _check_whole(flow.name, whole)
         data.update({key: whole[key] for key in ("type", "config")})
+    if writer.servers:
+        data["servers"] = writer.servers
     if flow.hooks:
         data["hooks"] = [writer.thing(hook) for hook in flow.hooks]
     return data
@@ -140,6 +142,7 @@ class Writer:
 
     def __init__(self, places: Places) -> None:
         self.places = places
+        self.servers: dict[str, Any] = {}
 
     def thing(self, thing: Any) -> str:
         """The target of something."""
@@ -215,9 +218,15 @@ class Writer:
         except RipresaError:
             if recipe is None:
                 raise
+        self._declare(recipe.servers)
         types = {name: self._type(kind) for name, kind in recipe.types.items()}
         steps = {name: [self._tool(each) for each in found] for name, found in recipe.steps.items()}
         return {"type": self.places.made(recipe), "config": {**recipe.config(), **types, **steps}}, recipe.make()
+
+    def _declare(self, servers: Mapping[str, Any]) -> None:
+        for name, said in servers.items():
+            if self.servers.setdefault(name, dict(said)) != said:
+                raise refused(name, "two MCP servers of one name are declared")
 
     def _type(self, kind: Any) -> Any:
         """A type of a config: plain data stands for itself."""
@@ -241,7 +250,7 @@ class Writer:
         return data_of(Constant(value))
 
     def _tool(self, step: Any) -> Any:
-        if is_object(step):
+        if is_object(step) or isinstance(step, str):
             return step
         target, known = self.places.step(step)
         if known.options != step.options:

@@ -1,0 +1,98 @@
+"""MCP servers that a document declares, and the tools of them that its steps name.
+
+A step names `files` for all tools of a server, `files/read_file` for one, `files/read_*` for some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+from ...core.names import check_name
+from .cel import has_expressions
+from .library import DOCUMENTS, Maker
+from .shapes import SERVER
+from .source import is_list, is_object
+
+if TYPE_CHECKING:
+    from .load import Config, Loader
+    from .source import Path
+
+_PATTERN: Final = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a document says of a server, and the server; None if something is wrong with it, which is noted."""
+
+    said: Mapping[str, Any]
+    server: Any
+
+
+def declared_servers(loader: Loader, config: Config) -> dict[str, Declared]:
+    """The servers that a document declares, by name."""
+    found: Mapping[str, Any] = config.get("servers", {})
+    return {name: Declared(said, _server(loader, name, said, config)) for name, said in found.items()}
+
+
+def _server(loader: Loader, name: str, said: Any, config: Config) -> Any:
+    path, before = (*config.at("servers"), name), len(loader.notes.problems)
+    wrong = check_name(name, "the name of a server")
+    if name in config.get("types", {}):
+        wrong = f"{name!r} is a type of this document, too"
+    if wrong:
+        loader.notes.add(path, wrong, key=True)
+    if not is_object(said):
+        loader.notes.add(path, f"is {said!r}, must be an object with command or url")
+        return None
+    if has_expressions(said):
+        loader.notes.add(path, "a server is made when the document is read: no expressions here")
+    given = loader.config(said, SERVER, path).options(*SERVER)
+    if len(loader.notes.problems) > before:
+        return None
+    return loader.tried(path, lambda: loader.shelf.server(name, given))
+
+
+def is_of_server(loader: Loader, text: object) -> bool:
+    """Whether a text names a server, or tools of one, rather than a step."""
+    if not isinstance(text, str) or ":" in text or text.endswith(DOCUMENTS):
+        return False
+    return "/" in text or text in loader.servers
+
+
+def offered(loader: Loader, text: str, path: Path) -> Any:
+    """The server that a text names, with no other tools than it says; None, and a note, if there is none."""
+    name, _, tools = text.partition("/")
+    found = server_named(loader, name, path)
+    if found is None or not tools:
+        return found
+    if not any(char in tools for char in _PATTERN) and not found.allows(tools):
+        loader.notes.add(path, f"{name} is not allowed the tool {tools!r}", code="invalid_config")
+        return None
+    return found.only(tools)
+
+
+def server_named(loader: Loader, name: str, path: Path) -> Any:
+    """The server of this name; None, and a note, if there is none."""
+    if name in loader.servers:
+        return loader.servers[name].server
+    near = get_close_matches(name, loader.servers, 1)
+    known = f"there are {', '.join(loader.servers)}" if loader.servers else "declare it under servers"
+    hint = f"did you mean {near[0]}?" if near else known
+    loader.notes.add(path, f"there is no MCP server {name!r}; {hint}", code="unknown_type")
+    return None
+
+
+def as_named(loader: Loader, given: Any, found: Iterable[Any]) -> list[Any]:
+    """A list of steps as a document says it again: what is of a server by its name."""
+    return [said if is_of_server(loader, said) else each for said, each in zip(given, found, strict=True)]
+
+
+def used_servers(loader: Loader, maker: Maker, given: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What the document says of the servers that a config names."""
+    lists = (given[key] for key in maker.steps if is_list(given.get(key)))
+    texts = [*(part for parts in lists for part in parts), *(given.get(key) for key in maker.servers)]
+    names = (text.partition("/")[0] for text in texts if isinstance(text, str))
+    return {name: loader.servers[name].said for name in names if name in loader.servers}
