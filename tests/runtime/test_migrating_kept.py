@@ -242,6 +242,8 @@ async def test_what_was_under_way_in_a_paused_run_waits_until_it_goes_on() -> No
     async with in_memory(memory) as app:
         handle = await app.start(chained("1", inc, hold)(1), id="r")
         await tally.reach(1)
+        await handle.pause(by="ben")
+        await handle.resume()
         await handle.pause(by="eva")
     async with in_memory(memory, migrations=[UP]) as app:
         new = chained("2", inc, hold)

@@ -45,6 +45,9 @@ class RunForm:
     `approvals` are those that people were asked for, by path: the path that they had in the old version, whose answers
     they keep. Their moment in `waits` is when they were asked for.
 
+    `sent` are the places, by path, at which durable functions started runs or sent anything else: the path that each
+    had in the old version. It is not sent again.
+
     `failures` are the steps, by path, of which somebody said that they failed (`ripresa reconcile`); they fail again.
     """
 
@@ -58,6 +61,7 @@ class RunForm:
     writes: dict[str, list[FieldWrite]] = field(default_factory=dict[str, list[FieldWrite]])
     approvals: dict[str, str] = field(default_factory=dict[str, str])
     failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
+    sent: dict[str, str] = field(default_factory=dict[str, str])
 
     def rename(self, old: str, new: str) -> None:
         """Let what stood at a path, and below it, stand at another one."""
@@ -66,6 +70,7 @@ class RunForm:
         self.approvals = {_moved(path, old, new): asked for path, asked in self.approvals.items()}
         self.writes = {_moved(path, old, new): writes for path, writes in self.writes.items()}
         self.failures = {_moved(path, old, new): failure for path, failure in self.failures.items()}
+        self.sent = {_moved(path, old, new): place for path, place in self.sent.items()}
 
     def forget(self, path: str) -> None:
         """Let what stood at a path, and below it, be done anew."""
@@ -74,6 +79,7 @@ class RunForm:
         self.approvals = {at: asked for at, asked in self.approvals.items() if not _is_below(at, path)}
         self.writes = {at: writes for at, writes in self.writes.items() if not _is_below(at, path)}
         self.failures = {at: failure for at, failure in self.failures.items() if not _is_below(at, path)}
+        self.sent = {at: place for at, place in self.sent.items() if not _is_below(at, path)}
 
     def rename_field(self, old: str, new: str) -> None:
         """Let a field of the state have another name."""

@@ -445,6 +445,7 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
         case Migrated():
             state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
             state.dues, state.allowed = dict(zip(fact.waits, fact.dues, strict=True)), fact.allowed
+            note_children(state.children, fact)
         case _:
             assert_never(fact)
 

@@ -26,6 +26,8 @@ class Dispatched:
     id: str
     body: Value
     close: str = ""
+    again: bool = False
+    """Whether it was sent before the run was migrated, and is not sent now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,10 @@ class Migrated:
     """What it had used before, and what it had told, as JSON (see `usage.before`)."""
     allowed: int = 0
     """How long it may take in all, in microseconds; its `RunStarted` says by when."""
+    children: tuple[str, ...] = ()
+    """Runs that it started and that are not to outlive it."""
+    closes: tuple[str, ...] = ()
+    """What becomes of each (see `nodes.child.CLOSE`)."""
 
 
 @dataclass(frozen=True, slots=True)

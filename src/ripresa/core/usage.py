@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .events import (
     ArtifactSaved,
@@ -23,8 +23,8 @@ from .events import (
 from .limits import NONE, Limits, decode_limits
 from .values import text_of
 
-TOLD: Final = ("artifacts", "sent", "statements")
-"""Counts of what a run did beyond itself, as its view shows them."""
+TOLD: Final = ("artifacts", "sent", "statements", "children", "files")
+"""What a run did beyond itself, as its view shows it."""
 
 
 class Before(NamedTuple):
@@ -32,7 +32,7 @@ class Before(NamedTuple):
 
     counts: dict[str, float]
     begun: list[str]
-    told: dict[str, int]
+    told: dict[str, Any]
 
 
 def before(event: Migrated) -> Before:
@@ -40,7 +40,7 @@ def before(event: Migrated) -> Before:
     return Before(*json.loads(event.used)) if event.used else Before({}, [], {})
 
 
-def told_before(event: Migrated) -> dict[str, float]:
+def told_before(event: Migrated) -> dict[str, Any]:
     """The same as the fields of a view: see `TOLD`."""
     counts, _, told = before(event)
     return {"tokens": int(counts.get("tokens", 0)), "cost": counts.get("money", 0.0), **told}

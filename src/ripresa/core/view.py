@@ -552,6 +552,8 @@ class RunView:
 
     def _sent(self, event: e.Event) -> None:
         match event:
+            case e.Dispatched(again=True):
+                pass
             case e.MessageQueued() | e.Dispatched():
                 self.sent += 1
                 if event.kind == "start":

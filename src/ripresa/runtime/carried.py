@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ..core import events as e
 from ..core.events import Event, Fact, Recorded
 from ..core.frames import OPEN, PARKED, CallFrame, StreamFrame
+from ..core.nodes.child import note_children
 from ..core.usage import TOLD, Usage, other_limits, spent
 from ..core.view import view_of
+from .forms import causes
 
 if TYPE_CHECKING:
     from ..authoring.migration import RunForm
@@ -40,6 +42,12 @@ class Carried:
         """The irreversible steps (without a key) and calls of which nobody knows what they did."""
         self.done: dict[str, None] = {}
         """The irreversible steps that did what they do."""
+        self.sent: dict[str, e.Dispatched] = {}
+        """What durable functions sent out of the run, by path."""
+        self.ends: list[e.ChildEnded] = []
+        """How runs ended that it waited for, unless it failed of that."""
+        self.children: dict[str, str] = {}
+        """Runs that are not to outlive it, and what becomes of each."""
         self._reached: e.LimitReached | None = None
         self._begun: dict[str, None] = {}
         self._calls: dict[str, dict[str, e.CallRecorded]] = {}
@@ -49,6 +57,7 @@ class Carried:
             self.usage.read(item.event)
             self._heed(item.event)
             self._follow(item.event)
+            self._relate(item.event)
 
     def _heed(self, event: Event) -> None:
         """Limits, and who pauses the run."""
@@ -96,6 +105,20 @@ class Carried:
             case _:
                 pass
 
+    def _relate(self, event: Event) -> None:
+        """What it sent to other runs, and heard of them."""
+        note_children(self.children, event)
+        match event:
+            case e.Dispatched(_, path):
+                self.sent[path] = event
+            case e.ChildEnded():
+                self.ends.append(event)
+            case e.RunFailed(failure):
+                found = list(causes(failure))
+                self.ends = [end for end in self.ends if end.failure is None or end.failure not in found]
+            case _:
+                pass
+
     def _completed(self, path: str) -> None:
         if self._settle(path) | bool(self._lasting.pop(path, None)):
             self.done[path] = None
@@ -112,8 +135,8 @@ class Carried:
 
     # --- as facts of the new version
 
-    def facts(self, form: RunForm, now: int) -> Iterator[Fact]:
-        """What came from outside and is still owed, and what unfinished steps had recorded."""
+    def heard(self, form: RunForm, now: int) -> Iterator[Fact]:
+        """What came from outside and is still owed."""
         asked = {old: new for new, old in form.approvals.items()}
         answered = {item.event.path for item in self.line if isinstance(item.event, e.Intercepted)}
         for item in self.line:
@@ -124,8 +147,13 @@ class Carried:
                     yield replace(item.event, at=now)
                 case e.VoteCast(_, path) | e.ApprovalDelegated(_, path) if path in asked:
                     yield replace(item.event, at=now, path=asked[path])
+                case e.ChildEnded() if item.event in self.ends:
+                    yield replace(item.event, at=now)
                 case _:
                     pass
+
+    def attempts(self, now: int) -> Iterator[Fact]:
+        """What unfinished steps had recorded, and what nobody knows of them."""
         for recorded in self._calls.values():
             for call in recorded.values():
                 yield replace(call, at=now, attempt=1)

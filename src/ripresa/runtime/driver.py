@@ -592,7 +592,7 @@ class Driver:
     def _share(self, fact: Any) -> None:
         """What runs share changes with the batch that this fact is in."""
         written = self.written.pop((fact.path, fact.attempt)) if isinstance(fact, RowsWritten) else None
-        if is_withheld(self.state, fact):
+        if is_withheld(self.state, fact) or getattr(fact, "again", False):
             return
         if written is not None:
             self.shared += (written,)

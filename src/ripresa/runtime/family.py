@@ -34,7 +34,7 @@ from ..core.nodes.dynamic import DynamicFrame
 from ..core.questions import ends_by
 from ..core.values import Value
 from ..core.view import view_of
-from ..errors import IllegalTransition, RunExists, RunNotFound, StoreError
+from ..errors import IllegalTransition, RipresaError, RunExists, RunNotFound, StoreError
 from ..ports import NEVER, Outgoing, RunHead
 from .bodies import encode_request, encode_signal
 from .clock import sleep
@@ -67,7 +67,15 @@ def dispatched(driver: Driver, ask: Ask) -> Dispatched:
     assert isinstance(frame.parent, DynamicFrame)
     wanted, text = frame.node.wanted, driver.values.text(frame.input)
     kind: str = wanted["kind"]
-    id: str = wanted["id"] or id_of(driver.run, f"{driver.run}~{state.generation}/{frame.path}")
+    where = f"{driver.run}~{state.generation}/{frame.path}"
+    if driver.reuse is not None:
+        before = driver.reuse.sent(driver, frame.path)
+        if before is not None:
+            _require_same(driver, before, wanted, frame.key)
+            return before
+        if frame.path in driver.reuse.anew:
+            where += f"~{driver.reuse.anew[frame.path]}"
+    id: str = wanted["id"] or id_of(driver.run, where)
     if kind == "start":
         runnable: Runnable[..., Any] = driver.functions.callee(frame.parent.path, frame.key).runnable
         driver.engine.outbox.remember(runnable)
@@ -82,6 +90,25 @@ def dispatched(driver: Driver, ask: Ask) -> Dispatched:
     else:
         body = encode_request(json.loads(text), driver.run)
     return Dispatched(state.at, ask.path, kind, wanted["target"], id, driver.keeper.keep(body))
+
+
+def _require_same(driver: Driver, before: Dispatched, wanted: dict[str, Any], key: int) -> None:
+    """Raise `RipresaError(migration_failed)` if a function sends something else than before the run was migrated."""
+    sent, sends = before.target, str(wanted.get("target", ""))
+    if wanted["kind"] == "start":
+        parent = driver.state.frames[before.path].parent
+        assert parent is not None
+        sends = driver.functions.callee(parent.path, key).runnable.definition.name
+        sent = QueuedStart.decode(driver.values.text(before.body)).workflow if before.kind == "start" else sent
+    if (before.kind, sent) != (wanted["kind"], sends):
+        raise RipresaError(
+            f"at {before.path!r} run {driver.run!r} did {before.kind} {sent!r}, where its new version wants to "
+            f"{wanted['kind']} {sends!r}",
+            code="migration_failed",
+            op="migrate",
+            where=before.path,
+            hint="say in a migration where it stands now, run.rename(), or run.forget() it",
+        )
 
 
 def id_of(run: str, place: str) -> str:
@@ -210,8 +237,8 @@ def require_own(head: RunHead, queued: QueuedStart) -> None:
 
 async def look_up(driver: Driver, command: LookUp) -> None:
     """See whether a run that is waited for has ended already; if not, it will tell."""
-    found: ChildEnded | None = None
-    while not driver.ended.done():
+    found = None if driver.reuse is None else driver.reuse.ended(command.run)
+    while found is None and not driver.ended.done():
         try:
             found = await _end_of(driver.engine, driver.run, command.run)
             break

@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from ..authoring.encoding import decode, encode
 from ..authoring.migration import FieldWrite, RunForm
 from ..core import events as e
-from ..core.events import Failure, Recorded, Write
+from ..core.events import Event, Failure, Recorded, Write
 from ..core.merge import CUSTOM, SET
 from ..errors import InvalidValue, RipresaError
 from .values import Values
@@ -24,21 +24,10 @@ def form_of(started: e.RunStarted, line: list[Recorded], values: Values) -> RunF
     form = RunForm(started.workflow, started.version, from_json(values.text(started.input)))
     form.state = {write.field: from_json(values.text(write.value)) for write in started.state}
     for item in line:
+        _settled(form, item.event, values)
         match item.event:
-            case e.StepCompleted(_, path, _, output) | e.StepReused(_, path, _, output):
-                form.results[path] = from_json(values.text(output))
-                form.writes[path] = [_field_write(write, values) for write in item.event.writes]
-                if not form.writes[path]:
-                    del form.writes[path]
-            case e.Reconciled(_, path, _, "completed", output):
-                form.results[path] = from_json(values.text(output))
-            case e.Reconciled(_, path, _, "failed", _, Failure() as failure):
-                form.failures[path] = failure
-            case e.StepScheduled(path):
-                form.failures.pop(path, None)
-            case e.RunFailed(failure):
-                for cause in causes(failure):  # whoever lets the run go on wants it tried again
-                    form.failures.pop(cause.path, None)
+            case e.Dispatched(_, path):
+                form.sent[path] = path
             case e.StateOpened("", _, version):
                 form.state_version = version
             case e.TimerSet(path, due) | e.WaitStarted(path, _, due) if due:
@@ -49,6 +38,27 @@ def form_of(started: e.RunStarted, line: list[Recorded], values: Values) -> RunF
             case _:
                 pass
     return form
+
+
+def _settled(form: RunForm, event: Event, values: Values) -> None:
+    """What became of steps."""
+    match event:
+        case e.StepCompleted(_, path, _, output) | e.StepReused(_, path, _, output):
+            form.results[path] = from_json(values.text(output))
+            form.writes[path] = [_field_write(write, values) for write in event.writes]
+            if not form.writes[path]:
+                del form.writes[path]
+        case e.Reconciled(_, path, _, "completed", output):
+            form.results[path] = from_json(values.text(output))
+        case e.Reconciled(_, path, _, "failed", _, Failure() as failure):
+            form.failures[path] = failure
+        case e.StepScheduled(path):
+            form.failures.pop(path, None)
+        case e.RunFailed(failure):
+            for cause in causes(failure):  # whoever lets the run go on wants it tried again
+                form.failures.pop(cause.path, None)
+        case _:
+            pass
 
 
 def causes(failure: Failure) -> Iterator[Failure]:

@@ -47,7 +47,7 @@ _UNDERSTOOD: Final = (
     e.PauseRequested, e.ContinueRequested, e.CheckpointNamed, e.SignalReceived, e.SignalRefused, e.Restarted,
     e.RolledBack, e.RunForked, e.StepReused, e.Migrated, e.Reported, e.SessionEntered,
     e.StateGiven, e.StateMerged, e.StateEdited, e.HooksSet, e.HookFailed, e.Intercepted, e.Requested,
-    e.RunStuck, e.VoteCast, e.ApprovalDelegated, e.LimitReached, e.LimitsSet, e.Reconciled,
+    e.RunStuck, e.VoteCast, e.ApprovalDelegated, e.LimitReached, e.LimitsSet, e.Reconciled, e.Dispatched, e.ChildEnded,
 )  # fmt: skip
 """Facts that a run may have and be migrated: what they mean is in its form, or is taken along."""
 
@@ -144,6 +144,7 @@ class _Taken:
             engine, RunState(self.definition.for_run()), twin, move.code, concurrency=limits.concurrency
         )
         self.given: dict[str, bytes] = {}
+        self.sent: list[str] = []
         if self.started.definition != self.definition.hash:
             self._check()
             self._take(epoch)
@@ -171,20 +172,56 @@ class _Taken:
             reuse.give(path, Result(self.driver.keeper.keep(self.given[path]), writes))
         for path, failure in form.failures.items():
             reuse.fail(path, replace(failure, path=path))
+        self._relate(form, reuse)
         self.driver.take_over(reuse)
-        self.facts = [self._fact(form, reuse, epoch), self._start(form), *self.carried.facts(form, self.now)]
+        self.facts = [self._fact(form, reuse, epoch), self._start(form), *self.carried.heard(form, self.now)]
         self.events = [e.RunTaken(self.now, epoch, self.engine.name)] if epoch else []
         self.engine.hooks_of(self.driver)
         for fact in self.facts:
-            self.driver.carry(checked(fact, self.driver) if isinstance(fact, e.VoteCast) else fact, self.events)
+            self._carry(checked(fact, self.driver) if isinstance(fact, e.VoteCast) else fact)
+        ends: list[Fact] = [fact for fact in self.facts if isinstance(fact, e.ChildEnded)]
+        while len(ends) > len(ends := [fact for fact in ends if not self._carry(fact)]):
+            pass  # it may wait for them in another order than before
+        self._check_answers()
+        for fact in self.carried.attempts(self.now):
+            self._carry(fact)
         for mail in self.engine.hooks_of(self.driver):
             self.driver.carry(mail.fact, self.events)
         self._check_effects()
         if self.head.status == "paused":
             for fact in self.carried.paused(self.driver, self.now):
-                self.driver.carry(fact, self.events)
+                self._carry(fact)
         self._settle()
         self.engine.describe(self.driver, self.definition)
+
+    def _carry(self, fact: Fact) -> bool:
+        """Advance by a fact; whether the run waited for it."""
+        before = len(self.events)
+        self.driver.carry(fact, self.events)
+        return len(self.events) > before
+
+    def _relate(self, form: RunForm, reuse: Reuse) -> None:
+        """Take over what was sent to other runs, and how those ended."""
+        self.sent = list(form.sent)
+        for path, place in form.sent.items():
+            reuse.send(path, self.carried.sent[place])
+        since = len(self.journal) + 1
+        reuse.anew = {path: since for path in self.carried.sent if path not in form.sent.values()}
+        for end in self.carried.ends:
+            if end.status == "completed":
+                reuse.end(end)
+
+    def _check_answers(self) -> None:
+        """Raise what the new version does not agree with, if that is known already."""
+        for event in self.events:
+            if isinstance(event, e.AnswerFailed) and event.failure.code == "migration_failed":
+                raise RipresaError(
+                    event.failure.message,
+                    code="migration_failed",
+                    op="migrate",
+                    where=event.path,
+                    hint="say in a migration where it stands now, run.rename(), or run.forget() it",
+                )
 
     def _settle(self) -> None:
         """What was used before stays used, also of what the run's session has."""
@@ -222,6 +259,8 @@ class _Taken:
             dues,
             by,
             allowed=view_of(self.line).allowed,
+            children=tuple(self.carried.children),
+            closes=tuple(self.carried.children.values()),
         )
 
     def _start(self, form: RunForm) -> Fact:
@@ -309,8 +348,9 @@ class _Taken:
 
     @property
     def taken(self) -> list[str]:
-        """The steps that took a result over."""
-        return [event.path for event in self.events if isinstance(event, e.StepReused)]
+        """The steps that took a result over, and where something is that was sent before."""
+        found = [event for event in self.events if isinstance(event, e.StepReused | e.Dispatched)]
+        return [event.path for event in found if isinstance(event, e.StepReused) or event.again]
 
     def report(self, *, done: bool) -> MigrationReport:
         """What happened."""
@@ -324,7 +364,7 @@ class _Taken:
             state.status if self.facts else self.head.status,
             tuple(taken),
             tuple(path for path in scheduled if path not in taken),
-            tuple(path for path in self.given if path not in taken),
+            tuple(path for path in (*self.given, *self.sent) if path not in taken),
         )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..core.codec import failure_from, failure_plain
 from ..core.commands import RunStep
-from ..core.events import Failure, StepFailed, StepReused, Write
+from ..core.events import ChildEnded, Dispatched, Failure, StepFailed, StepReused, Write
 from ..core.frames import OPEN, CallFrame, Frame
 from ..core.merge import read
 from ..core.values import Value
@@ -50,6 +50,10 @@ class Reuse:
         self.generation = generation
         self._given: dict[str, Result] = {}
         self._failed: dict[str, Failure] = {}
+        self._sent: dict[str, tuple[str, ...]] = {}
+        self._ended: dict[str, str] = {}
+        self.anew: dict[str, int] = {}
+        """Where something is sent that was not to be taken over, and the number of the event that says so."""
         self._known: dict[tuple[str, str, str], Result] = {}
         self._alike: dict[tuple[str, str], list[Result]] = {}
 
@@ -60,6 +64,27 @@ class Reuse:
     def fail(self, path: str, failure: Failure) -> None:
         """Let the step at this path fail like this."""
         self._failed[path] = failure
+
+    def send(self, path: str, fact: Dispatched) -> None:
+        """Let what is sent at this path be what was sent before."""
+        self._sent[path] = (fact.kind, fact.target, fact.id, _text(fact.body), fact.close)
+
+    def end(self, fact: ChildEnded) -> None:
+        """Let a run that was started be known to have returned this."""
+        self._ended[fact.run] = _text(fact.output)
+
+    def sent(self, driver: Driver, path: str) -> Dispatched | None:
+        """The fact that something was sent from a path before the run was migrated."""
+        found = self._sent.get(path)
+        if found is None or driver.state.generation != self.generation:
+            return None
+        kind, target, id, body, close = found
+        return Dispatched(driver.state.at, path, kind, target, id, body.encode(), close, again=True)
+
+    def ended(self, run: str) -> ChildEnded | None:
+        """The fact that a run which was started has completed, if it was heard of before the run was migrated."""
+        output = self._ended.get(run)
+        return None if output is None else ChildEnded(0, run, "completed", output.encode())
 
     def keep(self, path: str, name: str, digest: str, result: Result) -> None:
         """Let the step at this path return this if it is given the same input and sees the same."""
@@ -102,19 +127,26 @@ class Reuse:
             [[*place, *_plain(result)] for place, result in self._known.items()],
             [[*place, *_plain(result)] for place, results in self._alike.items() for result in results],
         ]
-        if self._failed:
-            data.append([[path, failure_plain(failure)] for path, failure in self._failed.items()])
+        more = {
+            "failed": {path: failure_plain(failure) for path, failure in self._failed.items()},
+            "sent": self._sent,
+            "ended": self._ended,
+            "anew": self.anew,
+        }
+        if any(more.values()):
+            data.append({name: held for name, held in more.items() if held})
         return json.dumps(data, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, text: bytes, generation: int) -> Reuse:
         """What `encode` wrote."""
         found = cls(generation)
-        given, known, alike, *failed = json.loads(text)
+        given, known, alike, *rest = json.loads(text)
+        more: dict[str, Any] = rest[0] if rest else {}
         for path, *rest in given:
             found._given[path] = _result(*rest)
-        for path, failure in failed[0] if failed else ():
-            found._failed[path] = failure_from(failure)
+        found._failed = {path: failure_from(failure) for path, failure in more.get("failed", {}).items()}
+        found._sent, found._ended, found.anew = more.get("sent", {}), more.get("ended", {}), more.get("anew", {})
         for path, name, digest, *rest in known:
             found._known[path, name, digest] = _result(*rest)
         for name, digest, *rest in alike:

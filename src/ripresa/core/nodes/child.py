@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from typing_extensions import override
 
 from ..commands import LookUp
-from ..events import ChildAwaited, ChildEnded, Dispatched, NodeCancelled, RolledBack
+from ..events import ChildAwaited, ChildEnded, Dispatched, Migrated, NodeCancelled, RolledBack
 from ..frames import Frame, ScopeFrame
 from .node import Node, Scope
 
@@ -63,7 +63,7 @@ def note_children(children: dict[str, str], event: object) -> None:
             children[event.target] = event.close
         case ChildEnded():
             children.pop(event.run, None)
-        case RolledBack():
+        case RolledBack() | Migrated():
             children.update(zip(event.children, event.closes, strict=True))
         case _:
             pass
