@@ -494,7 +494,7 @@ def test_what_is_done_with_an_event_may_end_the_workflow() -> None:
 
 
 SCHEDULED = """
-schedule: {on: {one: {with: {type: go}}}, every: PT1H}
+schedule: {on: {one: {with: {type: go}}}, every: PT1H, after: {minutes: 0}, cron: '*/5 9-17 L * mon-fri'}
 do: [{a: {set: "${ $workflow.input[0].data }"}}]
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ripresa import InvalidWorkflow, RipresaError, RunFailed, load_document
-from ripresa.authoring.owf import jq, schemas
+from ripresa.authoring.owf import jq, schedules, schemas
 from ripresa.authoring.owf.durations import in_seconds, length_of
 from ripresa.authoring.owf.reading import is_open_workflow
 from ripresa.steps.open_workflow import Surroundings
@@ -144,6 +144,15 @@ def test_what_is_wrong_with_a_task_is_said(tasks: str, why: str) -> None:
         ("document: {dsl: '0.8', namespace: a, name: b, version: c}\ndo: []", "version 1 of the language is known"),
         ("document: {dsl: '1.0', namespace: 3, name: b, version: c}\ndo: []", "is 3, must be a text"),
         (TOP + "do: []\nschedule: {every: soon}", "must be an ISO 8601 duration"),
+        (TOP + "do: []\nschedule: {every: PT0S}", "every: must be longer than nothing"),
+        (TOP + "do: []\nschedule: {every: {week: 1}}", "'week' is no part of a duration"),
+        (TOP + "do: []\nschedule: {after: 3}", "after: is 3, must be an ISO 8601 duration"),
+        (TOP + "do: []\nschedule: {cron: '61 * * * *'}", ":3:18 schedule.cron: is '61 * * * *', must be a cron exp"),
+        (TOP + "do: []\nschedule: {cron: '0 0 12 * * ?'}", "month and day of week: bad day-of-week"),
+        (TOP + "do: []\nschedule: {cron: 0 0 31 2 *}", "bad day-of-month"),
+        (TOP + "do: []\nschedule: {cron: daily}", "wrong number of fields"),
+        (TOP + "do: []\nschedule: {cron: 5}", "is 5, must be a cron expression, such as"),
+        (TOP + "do: []\nschedule: {crn: 5}", "schedule.crn: is no key here; did you mean cron?"),
         (TOP + "do: []\nschedule: {on: {}}", "must have one, any or all"),
         (TOP + "do: []\nuse: {secrets: a}", "must be a list of names"),
         (TOP + "do: [{a: {set: {}}}]\nuse: {extensions: [a]}", "must be an object of one key"),
@@ -215,6 +224,8 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(schemas, "import_module", missing)
     with pytest.raises(InvalidWorkflow, match=r"ripresa\[owf\]"):
         load("- a: {set: {}, input: {schema: {document: {title: not seen before}}}}")
+    monkeypatch.setattr(schedules, "import_module", missing)
+    assert any("ripresa[owf]" in each for each in wrong(TOP + "do: []\nschedule: {cron: 0 0 * * *}"))
 
 
 def test_a_bounded_document_runs_no_programs_and_calls_nothing_private() -> None:

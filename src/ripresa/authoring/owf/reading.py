@@ -15,6 +15,7 @@ from .durations import length_of
 from .extensions import extended, without
 from .going import Plan
 from .jq import Compiler, Template
+from .schedules import check_schedule
 from .schemas import Schema, schema_of
 from .scope import ENTERING, EXPORTING, WORKFLOW, WORKING
 from .tasks import CONTINUE, DIRECTIVES, Block, Body, DataFlow, Document, Task
@@ -85,9 +86,7 @@ class Reader:
         from .listening import Listen
 
         found = self.object(data, ("schedule",), ("every", "cron", "after", "on"))
-        for name in ("every", "after"):
-            if name in found:
-                self.duration(found[name], ("schedule", name))
+        check_schedule(self, found)
         if "on" not in found:
             return None
         place = Place(self, found, ("schedule",), "/schedule", frozenset())
