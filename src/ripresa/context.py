@@ -264,6 +264,9 @@ def _no_state() -> RipresaError:
 
 OUTSIDE = StepContext(_Outside())
 
+IN_FUNCTION = StepContext(_Outside())
+"""Stands for the step where a durable function is stepped, which is none."""
+
 _step: ContextVar[StepContext] = ContextVar("ripresa_step", default=OUTSIDE)
 _switched_off: ContextVar[frozenset[str]] = ContextVar("ripresa_switched_off", default=frozenset())
 _function: ContextVar[bool] = ContextVar("ripresa_function", default=False)
@@ -276,8 +279,19 @@ def copy_variables() -> Variables:
 
 
 def current() -> StepContext:
-    """The context of the running step. Outside a run: attempt 1, no deadline, and calls that just run."""
-    return _step.get()
+    """The context of the running step. Outside a run: attempt 1, no deadline, and calls that just run.
+
+    Raises `RipresaError(usage)` in the body of a durable function, which is no step: it has its `Context`.
+    """
+    context = _step.get()
+    if context is IN_FUNCTION:
+        raise RipresaError(
+            "current() belongs to steps, and this is the body of a durable function",
+            code="usage",
+            op="current",
+            hint="await the @step itself, which is journaled, or ask the function's Context: ctx.run, ctx.state, ...",
+        )
+    return context
 
 
 def enter_step(variables: Variables, context: StepContext) -> None:
@@ -319,6 +333,7 @@ def notes() -> object | None:
 def enter_function(variables: Variables) -> None:
     """Make calls awaited in these context variables requests of a durable function."""
     variables.run(_function.set, True)
+    variables.run(_step.set, IN_FUNCTION)
 
 
 def switched_off() -> frozenset[str]:

@@ -13,7 +13,7 @@ from random import randint
 from types import SimpleNamespace
 from typing import Any
 
-from ripresa import Context, chain, workflow
+from ripresa import Context, chain, current, workflow
 from ripresa.authoring import check as module
 from ripresa.authoring.check import check, doubts
 from ripresa.authoring.flow import Flow
@@ -47,6 +47,7 @@ async def doubtful(ctx: Context, number: int) -> int:
     unknown = SimpleNamespace(call=print)
     unknown.call()
     (lambda: 3)()
+    await current().call(fetch, "x")
     return number
 
 
@@ -64,6 +65,7 @@ EXPECTED = [
     (14, "foreign_await", "calls time.sleep(): await ctx.sleep(...)"),
     (15, "foreign_await", "calls asyncio.sleep(): await ctx.sleep(...)"),
     (16, "foreign_await", "calls asyncio.gather(): await ctx.gather(...)"),
+    (23, "usage", "calls ripresa.context.current(): await the @step itself, or ask the function's Context"),
 ]
 
 

@@ -41,6 +41,7 @@ FORBIDDEN: Final[dict[str, tuple[str, str]]] = {
     "asyncio.sleep": ("foreign_await", "await ctx.sleep(...)"),
     "asyncio.gather": ("foreign_await", "await ctx.gather(...)"),
     "asyncio.wait": ("foreign_await", "await ctx.race(...) or ctx.gather(...)"),
+    "ripresa.context.current": ("usage", "await the @step itself, or ask the function's Context"),
     "anyio": ("foreign_await", "await steps and what the context offers"),
     "trio": ("foreign_await", "await steps and what the context offers"),
 }

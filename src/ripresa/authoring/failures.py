@@ -77,8 +77,15 @@ def error_of(failure: Failure) -> BaseException:
 
     Of the recorded class, with the recorded message and no other state; its `failure` is the whole record. The same in
     replay as live. A class that cannot be found by its name, as one that was defined inside a function, is stood in for
-    by one of that name, made of the nearest of its bases that can be.
+    by one of that name, made of the nearest of its bases that can be. What it was raised from is its `__cause__`.
     """
+    error = _without_cause(failure)
+    if failure.cause is not None:
+        error.__cause__ = error_of(failure.cause)
+    return error
+
+
+def _without_cause(failure: Failure) -> BaseException:
     if failure.code in CODES and failure.code != "step_failed":
         return _coded(failure)
     for index, name in enumerate(failure.types):

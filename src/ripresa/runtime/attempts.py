@@ -51,7 +51,7 @@ from ..errors import RipresaError, StepTimeout, asked_wait
 from ..ports import Work
 from . import caching
 from .clock import sleep, time_limit
-from .endings import failed, late_result, lost, raised, stopped
+from .endings import failed, is_closed, late_result, lost, raised, stopped
 from .feed import StepProgressed
 from .functions import moment
 from .reports import Report, reported
@@ -514,9 +514,11 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
         if _is_torn_down(running):
             raise
         return stopped(running)
-    except (KeyboardInterrupt, GeneratorExit):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # the border: whatever a step raises is data from here on, `SystemExit` too
+        if type(error) is GeneratorExit and is_closed(running):
+            raise
         return raised(running, error, limit)
 
 

@@ -621,7 +621,9 @@ class Driver:
         """Put a question to user code."""
         try:
             return answered(self, ask)
-        except Exception as error:  # the border: whatever a predicate raises is data from here on
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the border: whatever a predicate raises is data from here on, any of it
             return AnswerFailed(self.state.at, ask.path, failure_of(error, ask.path))
 
     # --- perform

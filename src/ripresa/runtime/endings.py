@@ -38,6 +38,17 @@ def raised(running: Running, error: BaseException, limit: asyncio.Timeout | None
     return failed(running, error)
 
 
+def is_closed(running: Running) -> bool:
+    """Whether a GeneratorExit comes of closing a coroutine that nobody awaits any more, and not of the step."""
+    found = running.driver.flight.under_way.get((running.path, running.number))
+    if found is None:
+        return True
+    try:
+        return asyncio.current_task() is not (found[1] or running.driver.task)
+    except RuntimeError:  # no loop runs
+        return True
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error and what it was raised from."""
     while error is not None:

@@ -484,7 +484,7 @@ def _failed(hook: Hook, error: BaseException) -> RipresaError:
 def _is_not_its_own(hook: Hook, error: BaseException) -> bool:
     """Whether an exception was meant for whoever runs the hook: Ctrl-C, or a cancellation from outside."""
     if not isinstance(error, asyncio.CancelledError):
-        return isinstance(error, KeyboardInterrupt | GeneratorExit)
+        return isinstance(error, KeyboardInterrupt) or (isinstance(error, GeneratorExit) and not hook.is_inline)
     task = None if hook.is_inline else asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -19,6 +19,7 @@ from ..core.frames import PARKED, CallFrame
 from ..core.lifecycle import TERMINAL
 from ..errors import RipresaError
 from .attempts import Running, bound_at, in_context
+from .endings import is_closed
 from .values import Values
 from .views import Sighted
 
@@ -60,7 +61,11 @@ async def found_out(running: Running) -> Fact | None:
         if driver.engine.is_torn_down and not driver.stopping:
             raise
         return None
-    except Exception as error:  # the border: what it raises is how the step failed
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the border: what it raises is how the step failed
+        if type(error) is GeneratorExit and is_closed(running):
+            raise
         failure = failure_of(error, running.path, running.number)
         return Reconciled(driver.clock.now(), running.path, running.number, "failed", failure=failure, by=step.name)
     if isinstance(result, Unknown) or result is Unknown:

@@ -50,7 +50,9 @@ class RealCode:
             return self.functions.resume(command.path, command.first)
         try:
             return answered(self._border, command)
-        except Exception as error:  # the border: whatever a condition raises is data from here on
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the border: whatever a condition raises is data from here on
             return AnswerFailed(self.state.at, command.path, failure_of(error, command.path))
 
     def text(self, value: Value) -> bytes:

@@ -1,0 +1,228 @@
+"""The border to user code: whatever it raises ends the run, with its causes, and what is no step is not taken for one."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ripresa import Context, Query, RunFailed, before, branch, chain, current, map_each, parallel, step, workflow
+from ripresa.errors import RipresaError
+from ripresa.runtime.attempts import Running
+from ripresa.runtime.endings import is_closed
+from ripresa.stores.memory import Memory
+from tests.runtime.stage import in_memory
+
+ANY = (GeneratorExit(), SystemExit(3), asyncio.CancelledError(), StopIteration(1))
+
+
+@step
+async def keep(value: int) -> int:
+    return value
+
+
+# --- whatever is raised
+
+
+@step
+async def leave(value: int) -> int:
+    raise ANY[value]
+
+
+@step
+def leave_in_a_thread(value: int) -> int:
+    raise ANY[value]
+
+
+@step
+async def leave_within_a_call(value: int) -> int:
+    return await current().call(leave.fn, value)
+
+
+def leave_deciding(value: int) -> bool:
+    raise ANY[value]
+
+
+@workflow
+async def leave_durably(ctx: Context, value: int) -> int:
+    raise ANY[value]
+
+
+FLOWS = {
+    "step": chain(leave),
+    "thread": chain(leave_in_a_thread),
+    "call": chain(leave_within_a_call),
+    "beside others": chain(keep).then(parallel(leave, keep)),
+    "condition": chain(branch(leave_deciding, keep, keep)),
+    "durable function": leave_durably,
+}
+
+
+@pytest.mark.parametrize("number", range(len(ANY)))
+@pytest.mark.parametrize("place", FLOWS)
+async def test_whatever_user_code_raises_ends_the_run_as_failed(place: str, number: int) -> None:
+    flow: Any = FLOWS[place]
+    async with in_memory() as app:
+        handle = await app.start(flow(number))
+        with pytest.raises(RunFailed):
+            await handle.result()
+        assert (await handle.status()).status == "failed"
+        assert not app.engine.drivers
+
+
+async def test_a_hook_that_raises_whatever_it_likes_is_a_failed_hook() -> None:
+    @before(critical=True)
+    def go_away(event: Any) -> None:
+        raise GeneratorExit
+
+    async with in_memory(hooks=[go_away]) as app:
+        with pytest.raises(RunFailed) as caught:
+            await app.run(chain(keep)(1))
+    assert caught.value.failure.code == "hook_failed"
+
+
+def attempt_of(task: asyncio.Task[Any] | None) -> Running:
+    flight = SimpleNamespace(under_way={("a", 1): (None, None)} if task else {})
+    driver = SimpleNamespace(flight=flight, task=task)
+    return cast("Running", SimpleNamespace(driver=driver, path="a", number=1))
+
+
+async def test_a_coroutine_that_nobody_awaits_any_more_is_told_from_a_step_that_raises() -> None:
+    mine = attempt_of(asyncio.current_task())
+    assert not is_closed(mine)
+    assert is_closed(attempt_of(None))
+    assert await asyncio.to_thread(is_closed, mine)
+
+
+# --- what it was raised from
+
+
+def raise_chained(value: int) -> int:
+    try:
+        try:
+            raise TimeoutError("innermost")
+        except TimeoutError as error:
+            raise KeyError("inner") from error
+    except KeyError as error:
+        raise ValueError("outer") from error
+
+
+@step
+def chained(value: int) -> int:
+    return raise_chained(value)
+
+
+def causes(error: BaseException) -> list[str]:
+    found, at = [], error.__cause__
+    while at is not None:
+        found.append(type(at).__name__)
+        at = at.__cause__
+    return found
+
+
+async def test_what_an_error_was_raised_from_is_seen_live_and_after_it() -> None:
+    memory = Memory()
+    async with in_memory(memory) as app:
+        handle = await app.start(chain(chained)(1), id="r")
+        with pytest.raises(RunFailed) as live:
+            await handle.result()
+    async with in_memory(memory) as app:
+        with pytest.raises(RunFailed) as later:
+            await (await app.handle("r")).result()
+    assert causes(live.value) == causes(later.value) == ["ValueError", "KeyError", "TimeoutError"]
+
+
+async def test_a_durable_function_sees_what_a_failed_call_was_raised_from() -> None:
+    @workflow
+    async def looking(ctx: Context, value: int) -> list[str]:
+        try:
+            await chained(value)
+        except ValueError as error:
+            return causes(error)
+        return []
+
+    assert await looking(1) == ["KeyError", "TimeoutError"]
+
+
+# --- current() in the body of a durable function
+
+Use = Callable[[], Coroutine[Any, Any, Any]]
+
+
+async def call() -> Any:
+    return await current().call(charge, 1)
+
+
+async def key() -> Any:
+    return current().idempotency_key
+
+
+async def plain() -> Any:
+    return await call_from_a_step.fn(1)
+
+
+charged: list[int] = []
+
+
+async def charge(value: int) -> int:
+    charged.append(value)
+    return value
+
+
+@step
+async def call_from_a_step(value: int) -> int:
+    return await current().call(charge, value)
+
+
+@pytest.mark.parametrize("use", [call, key, plain])
+async def test_a_durable_function_is_no_step_that_calls_and_has_a_key(use: Use) -> None:
+    charged.clear()
+
+    @workflow
+    async def mistaken(ctx: Context) -> Any:
+        return await use()
+
+    async with in_memory() as app:
+        with pytest.raises(RunFailed) as caught:
+            await app.run(mistaken())
+    assert caught.value.failure.code == "usage"
+    assert "await the @step itself" in caught.value.failure.message
+    assert charged == []
+
+
+async def test_a_durable_function_that_a_step_runs_is_not_taken_for_that_step() -> None:
+    @workflow
+    async def inner(ctx: Context) -> str:
+        return current().path
+
+    @step
+    async def outer(value: int) -> str:
+        return await inner()
+
+    with pytest.raises(RipresaError) as caught:
+        await chain(outer)(1)
+    assert "current() belongs to steps" in str(caught.value)
+
+
+async def test_steps_of_a_durable_function_have_their_own_context() -> None:
+    asked = Query("asked", str)
+
+    @step
+    async def where(value: int) -> str:
+        return current().path
+
+    @workflow
+    async def fine(ctx: Context) -> list[str]:
+        def answer() -> str:
+            return current().path
+
+        ctx.expose(asked, answer)
+        return [await where(1), *await ctx.map(where, [2]), *await chain(map_each(where))([3])]
+
+    async with in_memory() as app:
+        handle = await app.start(fine())
+        assert len(await handle.result()) == 3
+        with pytest.raises(RipresaError) as caught:
+            await handle.query(asked)
+    assert caught.value.code == "query_failed"
