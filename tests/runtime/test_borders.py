@@ -1,4 +1,4 @@
-"""The border to user code: whatever it raises ends the run, with its causes, and what is no step is not taken for one."""
+"""The border to user code: whatever it raises ends the run, with its causes; no durable function passes for a step."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -114,7 +114,8 @@ def chained(value: int) -> int:
 
 
 def causes(error: BaseException) -> list[str]:
-    found, at = [], error.__cause__
+    found: list[str] = []
+    at = error.__cause__
     while at is not None:
         found.append(type(at).__name__)
         at = at.__cause__
