@@ -368,16 +368,62 @@ async def test_a_router_is_sent_elsewhere_and_a_choice_of_several_narrowed() -> 
     assert (result, answers[0].answer) == ("8", "continue")  # 8 is no result of this router
 
 
-async def test_a_handoff_cannot_be_redirected() -> None:
-    @step
-    async def desk(n: int) -> Handoff[int] | str:
-        return Handoff("desk", n - 1) if n else "done"
+@step
+async def sort(n: int) -> Handoff[int] | str:
+    return Handoff("close", n, "small")
 
-    routing = chain(router(until=str, at_most=3, name="desks")(desk))
-    async with in_memory(hooks=[Hook("branch", lambda _: Redirect("desk"))]) as app:
-        handle = await app.start(routing(1))
-        assert await handle.result() == "done"
-        assert "HookFailed" in kinds(await journal_of(handle))
+
+@step
+async def close(n: int) -> Handoff[int] | str:
+    return f"closed {n}"
+
+
+@step
+async def argue(n: int) -> Handoff[int] | str:
+    return f"argued {n}"
+
+
+@step
+async def file(note: str) -> Handoff[int] | str:
+    return f"filed {note}"
+
+
+async def test_a_handoff_is_redirected_to_whoever_takes_what_is_handed_on() -> None:
+    seen: list[tuple[str, tuple[str, ...]]] = []
+
+    def other(to: str) -> Hook:
+        def choose_(asked: Any) -> Any:
+            seen.append((asked.choice, asked.choices))
+            return Redirect(to) if asked.choice == "close" else None
+
+        return Hook("branch", choose_)
+
+    desks: Any = router(until=str, at_most=4, name="desks")  # links of different inputs: not what the types promise
+    routing = desks(sort, close, argue, file)
+    result, answers = await ran(chain(double).then(routing)(2), other("argue"))
+    assert result == "argued 4"
+    assert (answers[0].answer, answers[0].detail) == ("redirect", "argue")
+    assert seen[0] == ("close", ("sort", "close", "argue"))  # a note is text, and a handoff is no result
+    assert seen[1][0] == "end"
+    for nowhere in ("end", "file"):
+        async with in_memory(hooks=[other(nowhere)]) as app:
+            handle = await app.start(chain(routing)(4))
+            assert await handle.result() == "closed 4"
+            failed = [each.failure for each in await journal_of(handle) if isinstance(each, HookFailed)]
+            assert [each.code for each in failed] == ["invalid_answer"]
+
+
+async def test_the_result_of_handoffs_is_handed_on_instead_of_being_returned() -> None:
+    @intercept("branch")
+    def once_more(asked: Any) -> Redirect | None:
+        if asked.choice == "end" and asked.input == "closed 2":
+            assert asked.choices == ("file", "end")
+            return Redirect("file")
+        return None
+
+    desks: Any = router(until=str, at_most=4, name="desks")  # links of different inputs: not what the types promise
+    routing = desks(sort, close, argue, file)
+    assert (await ran(chain(double).then(routing)(1), once_more))[0] == "filed closed 2"
 
 
 async def test_another_alternative_is_taken() -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import traceback
 from dataclasses import dataclass
+from functools import cache
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.events import Write
@@ -83,6 +86,8 @@ class Fiber:
         self.awaits = None
         self.function.running = self
         try:
+            if self.turn == 1 and inspect.getcoroutinestate(self.coroutine) != inspect.CORO_CREATED:
+                raise _awaited_twice(self.coroutine.__name__)
             request = self.function.send(self.coroutine, value, error)
             if self.sheet is not None:
                 self.sheet.check()
@@ -91,7 +96,7 @@ class Fiber:
         except KeyboardInterrupt:
             raise
         except BaseException as raised:  # the border: whatever user code raises is its outcome
-            self._end(None, raised)
+            self._end(None, _seen_from_outside(raised))
         else:
             self.awaits = self.function.begin(request, self)
 
@@ -115,6 +120,48 @@ class Fiber:
             if error is None and self.sheet is not None and self.sheet.outer is not None:
                 self.function.delta = tuple(self.sheet.writes)
             self.sink.settle(self.index, value, error)
+
+
+def _awaited_twice(name: str) -> RipresaError:
+    return RipresaError(
+        f"coroutine {name!r} runs side by side with others and is awaited elsewhere too",
+        code="usage",
+        hint="a coroutine can be awaited once: call the function again, or hand its result on",
+    )
+
+
+def _seen_from_outside(error: BaseException) -> BaseException:
+    """What a coroutine raised; Python's complaint that coroutines await each other is a deadlock."""
+    if type(error) is not ValueError or error.args != _executing():
+        return error
+    names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__) if _is_coroutine(frame)]
+    found = RipresaError(
+        f"these would wait for each other for ever: {' -> '.join(names)}",
+        code="workflow_deadlock",
+        op="await",
+        hint="let one of them return what the other needs, and await that one first",
+    )
+    found.__cause__ = error
+    return found
+
+
+def _is_coroutine(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & inspect.CO_COROUTINE)
+
+
+@cache
+def _executing() -> tuple[Any, ...]:
+    """What Python says of a coroutine that awaits itself."""
+
+    async def itself() -> None:
+        await known
+
+    known = itself()
+    try:
+        known.send(None)
+    except ValueError as error:
+        return error.args
+    raise AssertionError("a coroutine cannot await itself")  # pragma: no cover
 
 
 class Undoing:

@@ -53,7 +53,8 @@ from ..core.nodes.branch import Branch
 from ..core.nodes.choose import Choose
 from ..core.nodes.fallback import Fallback
 from ..core.nodes.graph import RUN, SKIP
-from ..core.nodes.router import FINISH, Router
+from ..core.nodes.node import Node
+from ..core.nodes.router import END, FINISH, Router
 from ..core.points import ANSWERS
 from ..core.values import NULL, Value, text_of
 from ..errors import RipresaError
@@ -163,13 +164,28 @@ class Question:
         node = self.frame.node
         if self.point == "limit":
             return get_args(Policy)
-        if isinstance(node, Router):  # to whom a handoff is made depends on what it holds
-            return () if node.handoff else (*(arm.name for arm in node.arms), FINISH)
+        if isinstance(node, Router):
+            return tuple(arm.name for arm in node.arms if self._takes(node, arm)) + self._ends(node)
         if isinstance(node, Branch | Choose):
             return tuple(arm.name for arm in node.arms)
         if isinstance(node, Fallback):
             return tuple(choice.name for choice in node.choices)
         return ("end",) if self.point in ("iteration", "iterated") else (RUN, SKIP)
+
+    def _takes(self, node: Router, arm: Node[Any]) -> bool:
+        """Whether a router's arm takes what a handoff holds; by type it is looked at when it begins."""
+        return not node.handoff or self._reads(node.handed(self.value, self.gate.number), arm.input_type)
+
+    def _ends(self, node: Router) -> tuple[str, ...]:
+        """A handoff is no result that a router could end with."""
+        return () if node.handoff and self.gate.number != END else (FINISH,)
+
+    def _reads(self, value: Value, kind: Any) -> bool:
+        try:
+            self.driver.values.read(value, kind)
+        except RipresaError:
+            return False
+        return True
 
     def _failure(self) -> Failure:
         assert self.gate.failure is not None

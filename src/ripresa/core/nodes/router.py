@@ -122,15 +122,22 @@ class Router(Scope[RouterFrame]):
             run.done(frame, fact.value)
         elif fact.answer == "redirect":
             names = [self.name_of(index) for index in range(END, len(self.arms))]
-            self._decided(run, frame, question, names.index(fact.detail) + END, "hook")
+            handed = self.handed(frame.value, arm, question)
+            self._decided(run, frame, question, names.index(fact.detail) + END, "hook", handed)
         else:
             self._decided(run, frame, question, arm, reason)
+
+    def handed(self, value: Value, arm: int, question: str = "next") -> Value:
+        """What the next arm is given where this one was chosen: a result of the router is handed on as it is."""
+        return Pick(value, HANDED) if self.handoff and question == "next" and arm != END else value
 
     def name_of(self, arm: int) -> str:
         """What a choice is called."""
         return FINISH if arm == END else self.arms[arm].name
 
-    def _decided(self, run: RunState, frame: RouterFrame, question: str, arm: int, reason: str) -> None:
+    def _decided(
+        self, run: RunState, frame: RouterFrame, question: str, arm: int, reason: str, handed: Value | None = None
+    ) -> None:
         if arm == END:
             self._note(run, frame, "", reason)
             run.done(frame, frame.value)
@@ -141,8 +148,7 @@ class Router(Scope[RouterFrame]):
             message = f"{frame.count} of its nodes have run, at most {self.at_most} may; {self.arms[arm].name} is next"
             run.abort(frame, Failure("too_many_transitions", message, path=frame.path))
         else:
-            handed = Pick(frame.value, HANDED) if question == "next" and self.handoff else frame.value
-            self._go(run, frame, arm, handed, reason)
+            self._go(run, frame, arm, self.handed(frame.value, arm, question) if handed is None else handed, reason)
 
     @override
     def on_done(self, run: RunState, frame: RouterFrame, key: int, value: Value) -> None:
