@@ -21,7 +21,6 @@ from ripresa.cli.program import run
 
 COMMAND = (sys.executable, "-m", "ripresa")
 ROOT = Path(__file__).parents[2]
-MEASURED = any(name.startswith("COVERAGE_PROCESS") for name in os.environ)
 
 
 class Ended(NamedTuple):
@@ -52,17 +51,53 @@ def server() -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         env=environment(),
+        preexec_fn=hear_ctrl_c,
     )
 
 
-def served(job: dict[str, Any]) -> int:
-    """The exit code of a command."""
+def served(job: dict[str, Any]) -> int | None:
+    """What the server answers."""
     process = server()
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(job) + "\n")
     process.stdin.flush()
-    return int(process.stdout.readline())
+    answer: int | None = json.loads(process.stdout.readline())
+    return answer
+
+
+class Begun:
+    """A command that runs in a process of its own, forked from one that has started already."""
+
+    def __init__(self, job: dict[str, Any], files: list[Path]) -> None:
+        pid = served({**job, "leave": True})
+        assert pid is not None
+        self.pid = pid
+        self.returncode: int | None = None
+        self._files = files
+
+    def told(self) -> list[str]:
+        """What it has said so far on standard output, and as an error."""
+        return [path.read_text(encoding="utf-8") for path in self._files[1:]]
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def poll(self) -> int | None:
+        """How it ended, if it has."""
+        if self.returncode is None:
+            self.returncode = served({"asked": self.pid})
+        return self.returncode
+
+    def communicate(self, timeout: float = 30.0) -> tuple[str, str]:
+        wait_for(lambda: self.poll() is not None, timeout)
+        out, err = self.told()
+        for path in self._files:
+            path.unlink()
+        return out, err
 
 
 class Terminal:
@@ -70,45 +105,36 @@ class Terminal:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._begun = 0
 
     def write(self, name: str, text: str) -> None:
         (self.directory / name).write_text(text, encoding="utf-8")
 
     def __call__(self, *args: str, input: str = "", **env: str) -> Ended:
         """A command in a process of its own, forked from one that has started already."""
-        if MEASURED:  # what is measured begins with the process
-            return self.anew(*args, input=input, **env)
-        paths = [self.directory / f".{name}" for name in ("input", "out", "err")]
-        for path, text in zip(paths, (input, "", ""), strict=True):
-            path.write_text(text, encoding="utf-8")
-        given, out, err = map(str, paths)
-        code = served(
-            {
-                "cwd": str(self.directory.resolve()),
-                "args": args,
-                "env": environment(**env),
-                "input": given,
-                "out": out,
-                "err": err,
-            }
-        )
-        told = [path.read_text(encoding="utf-8") for path in paths[1:]]
-        for path in paths:
+        begun, files = self._job("", args, input, env)
+        code = served(begun)
+        assert code is not None
+        out, err = (path.read_text(encoding="utf-8") for path in files[1:])
+        for path in files:
             path.unlink()
-        return Ended(code, *told)
+        return Ended(code, out, err)
 
-    def anew(self, *args: str, input: str = "", **env: str) -> Ended:
-        """A command in a process that is started for it."""
-        ended = subprocess.run(
-            [*COMMAND, *args],
-            cwd=self.directory,
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=environment(**env),
-        )
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
+    def start(self, *args: str) -> Begun:
+        """The same beside what comes next."""
+        self._begun += 1
+        return Begun(*self._job(str(self._begun), args, "", {}))
+
+    def _job(
+        self, mark: str, args: tuple[str, ...], input: str, env: dict[str, str]
+    ) -> tuple[dict[str, Any], list[Path]]:
+        """What the server is to do, and the files of standard input, output and errors."""
+        names = ("input", "out", "err")
+        files = [self.directory / f".{name}{mark}" for name in names]
+        for path, text in zip(files, (input, "", ""), strict=True):
+            path.write_text(text, encoding="utf-8")
+        job = {"cwd": str(self.directory.resolve()), "args": args, "env": environment(**env)}
+        return {**job, **dict(zip(names, map(str, files), strict=True))}, files
 
     def here(self, *args: str) -> Ended:
         """The same in this process, which is quicker: for what ends before anything is run."""
@@ -116,23 +142,12 @@ class Terminal:
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(self.directory)
             patch.setattr(sys, "path", [*sys.path])
+            patch.setattr(sys, "dont_write_bytecode", True)  # as in `server.py`
             patch.delenv("RIPRESA_STORE", raising=False)
             code = run(list(args))
         for stream in (out, err):
             stream.seek(0)
         return Ended(code, out.read(), err.read())
-
-    def start(self, *args: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*COMMAND, *args],
-            cwd=self.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-            preexec_fn=hear_ctrl_c,
-        )
 
 
 def hear_ctrl_c() -> None:
@@ -148,12 +163,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 30.0) -> Ended:
+def ended(process: Begun | subprocess.Popen[str], seconds: float = 30.0) -> Ended:
     out, err = process.communicate(timeout=seconds)
+    assert process.returncode is not None
     return Ended(process.returncode, out, err)
 
 
-def killed(process: subprocess.Popen[str]) -> Ended:
+def killed(process: Begun | subprocess.Popen[str]) -> Ended:
     """End a process as the loss of power would."""
     process.kill()
     return ended(process)

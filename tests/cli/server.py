@@ -1,7 +1,9 @@
 """Starts commands without starting Python for each: a process that has imported everything forks one for each.
 
-It reads jobs as lines of JSON: `cwd`, `args`, `env`, and the paths `input`, `out` and `err`; it answers with the exit
-code of the command, or minus the number of the signal that ended it.
+It reads jobs as lines of JSON. A job with `cwd`, `args`, `env`, and the paths `input`, `out` and `err` is a command:
+the answer is its exit code, or minus the number of the signal that ended it. With `leave` the answer is at once the
+number of its process, which ends as a program of its own does; a job `{"asked": number}` is then answered with how it
+ended, or with null.
 """
 
 import gc
@@ -9,16 +11,21 @@ import importlib
 import json
 import os
 import pkgutil
+import signal
 import sys
 import traceback
 from contextlib import suppress
 from typing import Any
 
+from coverage import Coverage
 from pydantic import TypeAdapter
 
 import ripresa.cli.program
 
 MAIN = os.path.join(os.path.dirname(ripresa.__file__), "__main__.py")
+
+PATIENCE = 60
+"""Seconds after which a command that hangs is ended."""
 
 
 def become(job: dict[str, Any]) -> None:
@@ -33,7 +40,7 @@ def become(job: dict[str, Any]) -> None:
         os.close(handle)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.path[0] = job["cwd"]
     sys.argv = [MAIN, *job["args"]]
     sys.modules["__main__"].__package__ = "ripresa"  # from which its help takes what it is called
@@ -62,14 +69,42 @@ def import_everything() -> None:
     gc.freeze()
 
 
+def note_what_was_covered() -> None:
+    """Where lines are counted: keep which ones this process has run until now."""
+    if counted := Coverage.current():
+        counted.save()
+
+
+def forked(job: dict[str, Any]) -> int:
+    """The number of the process that performs a job."""
+    pid = os.fork()
+    if pid:
+        return pid
+    if "leave" in job:
+        sys.exit(perform(job))
+    signal.alarm(PATIENCE)
+    code = perform(job)
+    note_what_was_covered()
+    os._exit(code)
+
+
+def done(job: dict[str, Any]) -> int | None:
+    """The answer to a job."""
+    if "leave" in job:
+        return forked(job)
+    if "asked" in job:
+        pid, status = os.waitpid(job["asked"], os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
+    return os.waitstatus_to_exitcode(os.waitpid(forked(job), 0)[1])
+
+
 def serve() -> None:
     """Do jobs until there are no more."""
     import_everything()
+    sys.dont_write_bytecode = True  # a file that a test rewrites in the same second is to be read anew
+    note_what_was_covered()
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            os._exit(perform(json.loads(line)))
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        print(json.dumps(done(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

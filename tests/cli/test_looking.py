@@ -106,9 +106,7 @@ def test_events_are_followed_from_another_process(terminal: Terminal) -> None:
     assert terminal.here("runs").out.splitlines()[1].split()[2] == "running"
     following = terminal.start("events", "a", "--follow")
     second = terminal.start("run", "flows.py:patient", "-i", "[1, 2, 3]", "--id", "a")
-    assert following.stdout is not None
-    while "map_each/slow[1]" not in following.stdout.readline():
-        pass
+    wait_for(lambda: "map_each/slow[1]" in following.told()[0])
     (terminal.directory / "go").touch()
     assert ended(following).out.rstrip().endswith("  output=[1, 2, 3]")
     assert [ended(each).code for each in (run, second)] == [0, 0]

@@ -2,14 +2,13 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from ripresa import RunFailed, blocking, chain, step
-from tests.cli.program import COMMAND, Terminal, ended, environment, killed, wait_for
+from tests.cli.program import COMMAND, Begun, Terminal, ended, environment, killed, wait_for
 
 
 @step
@@ -17,7 +16,7 @@ def boom(n: int) -> int:
     raise ValueError(n)
 
 
-def begun(terminal: Terminal, target: str, given: str, mark: str, id: str = "a") -> subprocess.Popen[str]:
+def begun(terminal: Terminal, target: str, given: str, mark: str, id: str = "a") -> Begun:
     """A run that is in the middle of a step, which has left a mark."""
     process = terminal.start("run", f"flows.py:{target}", "-i", given, "--id", id)
     wait_for((terminal.directory / mark).exists)
@@ -161,15 +160,13 @@ def test_a_run_that_nobody_drives_is_paused_when_it_is_taken_up(terminal: Termin
 def test_whoever_watches_a_run_of_another_process_may_stop_watching(terminal: Terminal) -> None:
     run = begun(terminal, "patient", "[1]", "began-1")
     second = terminal.start("run", "flows.py:patient", "-i", "[1]", "--id", "a")
-    assert second.stderr is not None
-    assert second.stderr.readline() == "watching run a, which process " + f"{run.pid} drives\n"
+    wait_for(lambda: second.told()[1] == f"watching run a, which process {run.pid} drives\n")
     second.send_signal(signal.SIGINT)
     told = ended(second)
     assert told.code == 130
     assert f"no longer watching run a, which goes on in process {run.pid}" in told.err
     third = terminal.start("run", "flows.py:patient", "-i", "[1]", "--id", "a")
-    assert third.stderr is not None
-    third.stderr.readline()
+    wait_for(lambda: third.told()[1] != "")
     killed(run)
     told = ended(third)
     assert told.code == 130

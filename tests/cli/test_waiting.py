@@ -2,13 +2,12 @@
 
 import asyncio
 import signal
-import subprocess
 
 import pytest
 
 from ripresa import App
 from ripresa.runtime.bodies import encode_signal
-from tests.cli.program import Terminal, ended, killed, wait_for
+from tests.cli.program import Begun, Terminal, ended, killed, wait_for
 
 FLOWS = '''
 """Workflows that wait."""
@@ -85,7 +84,7 @@ def prepared(terminal: Terminal) -> Terminal:
     return terminal
 
 
-def beside(terminal: Terminal) -> "subprocess.Popen[str]":
+def beside(terminal: Terminal) -> Begun:
     """A run that waits for a signal and has something else to do."""
     run = prepared(terminal).start("run", "waits.py:beside", "-i", '"tides"', "--id", "a")
     wait_for(lambda: "WaitStarted" in terminal.here("events", "a").out)

@@ -1,6 +1,7 @@
 """A process that forks the processes which are killed, and the place where their runs are kept."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,11 @@ ROOT = Path(__file__).parents[2]
 
 
 class Nursery:
-    """The program of `driver.py`."""
+    """The program of `driver.py`.
+
+    Its lines are not counted where those of a test are: what is killed could not say which it has run, and the others
+    would be slowed down for nothing.
+    """
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -22,6 +27,7 @@ class Nursery:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
         )
 
     def do(self, job: dict[str, Any]) -> dict[str, Any]:
