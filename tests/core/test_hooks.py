@@ -351,6 +351,23 @@ def test_a_condition_of_a_graph_is_decided_otherwise() -> None:
     assert gates(b"false").hook("a?", "redirect", detail="run")[0] == StepScheduled("a", 1)
 
 
+@pytest.mark.parametrize("condition", [b"true", b"false"])
+def test_a_node_with_a_condition_is_left_out(condition: bytes) -> None:
+    skipped = gates(condition)
+    assert skipped.hook("a?", "skip", value=b"7", number=1) == [NodeSkipped("a", -1), RunCompleted(b"7")]
+    skipped.check_replay()
+    assert gates(condition).hook("a?", "skip") == [NodeSkipped("a", -1), RunCompleted(b"null")]
+
+
+def test_a_node_that_a_hook_left_out_ran_in_earlier_rules() -> None:
+    wires = (Wire(sources=(INPUT,), conditional=True),)
+    graph = Graph("g", calls("a"), wires, output=Wire(sources=(0,)), questions=(None,))
+    run = Play(define(graph), hooks=("branch a",))
+    run.start(b"5", core=4)
+    run.answer("a?", b"true")
+    assert run.hook("a?", "skip", value=b"7", number=1)[0] == StepScheduled("a", 1)
+
+
 def routed(answer: bytes = b'[0,"int"]') -> Play:
     run = play(Router("r", calls("a b"), condition="c", at_most=3), call("z"), hooks="branch r")
     assert run.answer("r", answer) == [Intercept("r", "branch")]

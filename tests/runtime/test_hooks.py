@@ -336,6 +336,22 @@ async def test_the_condition_of_a_graph_is_decided_otherwise() -> None:
     assert (await ran(graph_flow(2), run))[0] == 5
 
 
+async def test_a_node_with_a_condition_is_left_out_or_stands_for_a_value() -> None:
+    graph = Graph("g", input=int)
+    first = graph.add(double(graph.input))
+    maybe = graph.add(add(first.out), when=first.out > 0)
+    graph_flow = graph.returns(graph.add(double(maybe.out)).out)
+
+    async def left_out(answer: Skip) -> Any:
+        return await ran(graph_flow(2), Hook("branch", lambda asked: answer, step="add"))
+
+    assert (await left_out(Skip(7)))[0] == 14
+    result, answers = await left_out(Skip())
+    assert (result, answers[0].answer) == (None, "skip")
+    result, answers = await left_out(Skip("seven"))
+    assert (result, answers[0].answer) == (10, "continue")  # no value of the step's type
+
+
 async def test_a_router_is_sent_elsewhere_and_a_choice_of_several_narrowed() -> None:
     seen: list[tuple[str, tuple[str, ...]]] = []
 
@@ -951,6 +967,123 @@ async def test_observers_that_fail_of_each_others_failures_come_to_an_end() -> N
         handle = await app.start(double(1))
         await handle.result()
         assert kinds(await journal_of(handle)).count("HookFailed") <= 8
+
+
+@pytest.mark.parametrize("critical", [False, True])
+@pytest.mark.parametrize("awaits", [False, True])
+async def test_what_an_observer_of_the_end_raises_is_kept(awaits: bool, critical: bool) -> None:
+    told: list[str] = []
+
+    def broken(seen: Observed) -> None:
+        raise ValueError("no disk")
+
+    async def broken_later(seen: Observed) -> None:
+        await turns(5)
+        raise ValueError("no disk")
+
+    @observe("hook")
+    def see(seen: Observed) -> None:
+        told.append(type(seen.event).__name__)
+
+    both = chain(double).then(fail)
+    fails = observe("fail", critical=critical)(broken_later if awaits else broken)
+    memory = Memory()
+    async with in_memory(memory, hooks=[fails, see]) as app:
+        handle = await app.start(both(1), id="r")
+        assert (await handle.outcome()).status == "failed"
+    async with in_memory(memory) as app:
+        handle = await app.handle("r", both)
+        assert (await handle.status()).status == "failed"
+        *_, taken, kept = await journal_of(handle)
+        assert isinstance(kept, HookFailed)
+        assert (type(taken).__name__, kept.critical, kept.point) == ("RunTaken", critical, "fail")
+        assert (await (await app.resume("r", both)).outcome()).status == "failed"  # and it can be taken up again
+        assert await (await handle.fork(set={"double": 3}, id="f")).outcome()
+    assert told == ["HookFailed"]
+
+
+async def test_a_run_that_goes_on_meanwhile_is_told_what_an_observer_of_its_end_raised() -> None:
+    tally, gate = Tally(), asyncio.Event()
+
+    @observe("fail", critical=True)
+    async def late(seen: Observed) -> None:
+        await gate.wait()
+        raise ValueError("no disk")
+
+    @step
+    async def again(value: int) -> int:
+        await tally.visit()
+        if tally.entered == 1:
+            raise ValueError("once")
+        return value
+
+    async with in_memory(hooks=[late]) as app:
+        tally.open()
+        handle = await app.start(chain(again)(1), id="r")
+        assert (await handle.outcome()).status == "failed"
+        tally._gate.clear()  # pyright: ignore[reportPrivateUsage]
+        handle = await app.resume("r", chain(again))
+        await tally.reach(2)
+        gate.set()
+        await turns(9)
+        tally.open()
+        assert await handle.result() == 1
+        (broken,) = [event for event in await journal_of(handle) if isinstance(event, HookFailed)]
+        assert not broken.critical  # it failed at an end that was none
+
+
+async def test_what_an_observer_raises_about_a_run_that_is_owned_elsewhere_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate = asyncio.Event()
+
+    @observe("complete")
+    async def late(seen: Observed) -> None:
+        await gate.wait()
+        raise ValueError("no disk")
+
+    memory = Memory()
+    async with in_memory(memory, hooks=[late]) as app, in_memory(memory) as other:
+        handle = await app.start(double(1), id="r")
+        await handle.result()
+        assert await other.engine.store.claim("r")
+        gate.set()
+        await turns(9)
+        assert "not in the journal" in caplog.text
+        assert "HookFailed" not in kinds(await journal_of(handle))
+
+
+async def test_a_hook_that_is_taken_away_is_not_waited_for_and_not_heard() -> None:
+    asked: list[str] = []
+    gate = asyncio.Event()
+
+    @before(priority=2)
+    async def stubborn(about: Any) -> Veto:
+        asked.append("stubborn")
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            asked.append("let go")
+        return Veto("too late")
+
+    @before(priority=1)
+    async def gone_too(about: Any) -> Veto:
+        raise AssertionError("it is not there any more")
+
+    @before
+    async def bigger(about: Any) -> Replace:
+        asked.append("bigger")
+        return Replace(about.input + 1)
+
+    async with in_memory(hooks=[bigger]) as app:
+        removes = [app.hooks.add(stubborn), app.hooks.add(gone_too)]
+        handle = await app.start(double(1))
+        while not asked:
+            await turns(1)
+        for remove in reversed(removes):
+            remove()
+        assert await handle.result() == 4
+    assert asked == ["stubborn", "let go", "bigger"]
 
 
 async def test_an_observer_that_keeps_failing_is_left_out() -> None:

@@ -290,6 +290,21 @@ async def test_a_rollback_is_forbidden_sent_elsewhere_or_let_be() -> None:
     assert (asked[0].place, asked[0].to) == ("1", 2)
 
 
+@pytest.mark.parametrize("answer", [None, Redirect("nowhere"), Skip()])
+async def test_a_hook_that_fails_about_the_rollback_of_an_ended_run_is_recorded(answer: Any) -> None:
+    def broken(asked: Any) -> Any:
+        if answer is None:
+            raise ValueError("no")
+        return answer
+
+    async with in_memory(hooks=[Hook("rollback", broken)]) as app:
+        handle = await app.start(flow(1), id="r")
+        await handle.result()
+        await handle.rollback(1)
+        assert await handle.result() == 4
+        assert len(await events_of(app, "r", HookFailed)) == 1
+
+
 async def test_a_rollback_asks_nobody_where_no_hook_stands() -> None:
     async with in_memory(hooks=[hook("rollback", Veto("x"), workflow="other")[0]]) as app:
         handle = await app.start(flow(1), id="r")
@@ -377,6 +392,26 @@ async def test_the_time_of_a_run_is_a_limit_too(answer: Any, code: str) -> None:
         clock.advance(5)
         outcome = await handle.outcome()
         assert (code_of(outcome), asked[0].limit, asked[0].path) == (code, "wall_time", "")
+
+
+async def test_a_step_waits_at_a_limit_only_as_often_as_its_hook_says() -> None:
+    look, asked = hook("limit", *(Again(after=5, at_most=2),) * 9)
+    memory = Memory()
+    async with on_clock(memory, hooks=[look]) as (app, clock):
+        await app.start(flow(1), id="r", limits=Limits(steps=1))
+        while not asked:
+            await turns(1)
+        await turns(5)
+        later = clock.now() + 5_000_000
+    async with on_clock(memory, later, hooks=[look]) as (app, clock):  # what it has waited is known to its journal
+        handle = await app.resume("r", flow)
+        while len(asked) < 2:
+            await turns(1)
+        await turns(5)
+        clock.advance(5)
+        assert code_of(await handle.outcome()) == "limit_exceeded"
+        answers = [event.answer for event in await events_of(app, "r", Intercepted) if event.point == "limit"]
+        assert answers == ["again", "again", "continue"]
 
 
 async def test_a_run_gets_more_time_from_a_hook() -> None:

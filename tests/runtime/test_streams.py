@@ -14,6 +14,7 @@ from ripresa import (
     App,
     At,
     BeforeStep,
+    Breaker,
     Context,
     DeadLetter,
     Graph,
@@ -21,10 +22,12 @@ from ripresa import (
     Replace,
     Retry,
     RipresaError,
+    Skip,
     StepErring,
     StreamControl,
     StreamHooks,
     StreamResult,
+    Veto,
     after,
     before,
     chain,
@@ -1175,6 +1178,64 @@ async def test_hooks_of_steps_stand_at_a_stream_as_a_whole() -> None:
         assert (await handle.result()).taken == 4
     assert (told.count(4), told.count("StreamEnded")) == (2, 2)
     assert log.batches == [[0, 1, 2, 3]] * 2
+
+
+async def summed(given: dict[str, int], position: int | None) -> AsyncIterator[At[int, int]]:
+    for number in range(position or 0, sum(given.values())):
+        yield At(number, number + 1)
+
+
+@pytest.mark.parametrize("awaits", [False, True])
+@pytest.mark.parametrize("answer", [Veto("no"), Skip(StreamResult(0, 0, 0, 0, "left out")), Replace({"a": 1, "b": 2})])
+async def test_hooks_stand_at_a_stream_whose_source_takes_a_position(answer: Any, awaits: bool) -> None:
+    asked_about: list[Any] = []
+
+    def plain(asked: BeforeStep) -> Any:
+        asked_about.append((asked.arguments, asked.input))
+        return answer
+
+    async def slow(asked: BeforeStep) -> Any:
+        return plain(asked)
+
+    log = Log()
+    async with in_memory(hooks=[before("load")(slow if awaits else plain)]) as app:
+        source = stream(summed, name="load").batch(9).into(log)
+        outcome = await (await app.start(chain(source)({"a": 5}))).outcome()
+    assert asked_about == [({"given": {"a": 5}}, {"a": 5})]
+    assert (outcome.status, log.items) == {
+        Veto: ("failed", []),
+        Skip: ("completed", []),
+        Replace: ("completed", [0, 1, 2]),
+    }[type(answer)]
+
+
+async def test_a_hook_that_cannot_be_asked_is_not_counted_as_broken() -> None:
+    @before("load", breaker=Breaker(failures=1), critical=True)
+    def guard(asked: BeforeStep) -> None:
+        """Never called at the first step, whose input is not what it takes."""
+
+    @step
+    async def number(value: Any) -> Any:
+        return value
+
+    @step(name="load")
+    async def load(value: int) -> int:
+        return value
+
+    async with in_memory(hooks=[guard]) as app:
+        outcome = await (await app.start(chain(number).then(load)("no number"))).outcome()
+        assert outcome.error is not None
+        assert "could not be asked" in str(outcome.error)
+        assert await app.run(chain(number).then(load)(4)) == 4
+
+
+async def test_a_rehearsal_goes_past_a_stream_whose_source_takes_a_position() -> None:
+    async with in_memory() as app:
+        found = await app.rehearse(chain(stream(from_position, name="load").batch(2).into(Log()))(5))
+    assert (found.status, [(one.path, dict(one.arguments)) for one in found.steps]) == (
+        "completed",
+        [("load", {"count": 5})],
+    )
 
 
 async def test_a_hook_may_answer_for_a_stream_that_failed() -> None:

@@ -44,7 +44,10 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Run the step once more, `after` a while; the attempt with the number `at_most` is the last one so granted."""
+    """Run the step once more, `after` a while; the attempt with the number `at_most` is the last one so granted.
+
+    At a limit nothing has run: there a step is let wait `at_most` times, then the limit's policy counts.
+    """
 
     after: Duration = 0
     at_most: int = 10

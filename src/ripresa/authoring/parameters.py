@@ -71,6 +71,11 @@ class Parameters:
             return None
         return parameters[0].name
 
+    @property
+    def single(self) -> str | None:
+        """The name of the parameter that stands for the whole input; that of the only one, if there is just one."""
+        return self.only
+
     def type_of(self, name: str) -> Any:
         """The annotation of a parameter, `Any` without one; a list or dict of it for `*args` and `**kwargs`."""
         kind = decodable(self.hints.get(name, Any))

@@ -221,6 +221,14 @@ class _Pumping(Parameters):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan.source.fn)
         self.returns = plan.result_type
+        if plan.source.positioned:  # only the pump gives it a position
+            first, position, *others = self.signature.parameters.values()
+            self.signature = self.signature.replace(parameters=[first, position.replace(default=None), *others])
+
+    @property
+    def single(self) -> str:
+        """What the source is given; the position is not told."""
+        return self.positional[0]
 
 
 class Stream(Generic[A_contra, T_co]):

@@ -122,7 +122,7 @@ def advance(state: RunState, fact: Fact) -> Step:
 
 def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fact
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
-    if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken | UndoRequested):
+    if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken | UndoRequested | HookFailed):
         return isinstance(fact, Requested | Intercepted) and fact.point == "rollback"
     if state.status == "created":
         return isinstance(fact, RunStarted | Migrated)
@@ -578,8 +578,7 @@ def _terminate(state: RunState, reason: str) -> None:
 
 def _broken(state: RunState, fact: HookFailed) -> None:
     """A critical observer failed: so does the run, unless it winds up already."""
-    assert state.root is not None
-    if state.root.phase == OPEN:
+    if state.root is not None and state.root.phase == OPEN:
         message = f"critical hook {fact.hook!r} failed: {fact.failure.message}"
         state.abort(state.root, Failure("hook_failed", message, path=fact.path, cause=fact.failure))
 

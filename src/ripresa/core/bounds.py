@@ -66,10 +66,19 @@ def intercepted(run: RunState, frame: CallFrame | None, gate: Gate, fact: Interc
         pass  # there are other limits now
     elif fact.answer == "skip":
         run.done(frame, fact.value)
-    elif fact.answer == "again" and fact.number > run.at:
-        frame.phase, frame.due = BACKOFF, fact.number
-        run.consequences.append(RetryScheduled(frame.path, frame.attempt, fact.number))
-        run.commands.append(SetTimer(frame.path, fact.number))
+    elif fact.answer == "again":
+        _wait(run, frame, fact.number)
+    else:
+        run.schedule(frame)
+
+
+def _wait(run: RunState, frame: CallFrame, due: int) -> None:
+    """A hook lets the attempt be tried again after a while."""
+    frame.delays += 1
+    if due > run.at:
+        frame.phase, frame.due = BACKOFF, due
+        run.consequences.append(RetryScheduled(frame.path, frame.attempt, due))
+        run.commands.append(SetTimer(frame.path, due))
     else:
         run.schedule(frame)
 

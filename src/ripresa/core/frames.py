@@ -68,10 +68,12 @@ class CallFrame(Frame):
     `written` is what its recorded calls wrote to the typed state, by their keys.
     `replaced`: its input is no longer what its node is given but the arguments of its step, as a hook said.
     `withheld` is what its attempt does beyond the run, until interceptors have let its result be.
+    `delays` is how often hooks have let it wait at a limit, since it began or was reopened.
     """
 
     __slots__ = (
-        "attempt", "base", "due", "generation", "intents", "recorded", "replaced", "started", "withheld", "written",
+        "attempt", "base", "delays", "due", "generation", "intents", "recorded", "replaced", "started", "withheld",
+        "written",
     )  # fmt: skip
     FIELDS = (
         *Frame.FIELDS,
@@ -85,6 +87,7 @@ class CallFrame(Frame):
         ("replaced", "plain"),
         ("written", "writes by key"),
         ("withheld", "facts"),
+        ("delays", "plain"),
     )
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
@@ -99,6 +102,7 @@ class CallFrame(Frame):
         self.replaced = False
         self.written: dict[str, tuple[Write, ...]] | None = None
         self.withheld: tuple[Any, ...] = ()
+        self.delays = 0
 
 
 class StreamFrame(CallFrame):

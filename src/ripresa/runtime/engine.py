@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -50,6 +50,7 @@ from .feed import Feed
 from .hooks import Switchboard, changed_points
 from .ids import new_id
 from .inbox import Inbox
+from .late_failures import LateFailures
 from .outbox import Announce, Outbox, Sender
 from .pools import Pools
 from .restoring import replayed, stopped, takeover
@@ -170,6 +171,7 @@ class Engine:
         self._look = False
         self._unreleased: set[str] = set()
         self.name = f"{os.getpid()}"
+        self.late = LateFailures(self)
         self.inbox = Inbox(self)
         self.waker = Waker(self)
         self.outbox = Outbox(self, self.settings.senders)
@@ -476,6 +478,19 @@ class Engine:
         if mail:
             self.waker.deliver_later(driver, mail)
 
+    @asynccontextmanager
+    async def owning(self, run: str) -> AsyncGenerator[int]:
+        """Own a run that nobody drives for a moment, within its gate. Raises `RunError(owned_elsewhere)`."""
+        epoch = await self.store.claim(run)
+        if epoch is None:
+            raise await self.owned_elsewhere(run)
+        self._unreleased.add(run)
+        try:
+            yield epoch
+        finally:
+            self._unreleased.discard(run)
+            await self.release(run)
+
     async def release(self, run: str) -> None:
         """Give a run up that was claimed here."""
         try:
@@ -497,6 +512,7 @@ class Engine:
         await self.outbox.close()
         await asyncio.gather(*(driver.stop() for driver in list(self.drivers.values())))
         await self.switchboard.close()
+        await self.late.close()
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait([self._poller])

@@ -45,6 +45,7 @@ from ..core.events import (
 )
 from ..core.frames import CallFrame, Frame
 from ..core.gates import is_awaited, place_of
+from ..core.lifecycle import TERMINAL
 from ..core.nodes.compensation import CompensationFrame
 from ..core.points import EVENTS, matches, plain_name
 from ..errors import RipresaError
@@ -181,6 +182,8 @@ class RunHooks:
         self.board = board
         self.asking: dict[str, asyncio.Task[None]] = {}
         self.placed: list[Placed] = []
+        self._waits: dict[asyncio.Task[Any], Hook] = {}
+        """Who waits for which hook."""
         self._asked: dict[str, list[Placed]] = {}
         self._told: dict[str, list[Placed]] = {}
         self._circuits: dict[Hook, Circuit | None] = {}
@@ -200,6 +203,9 @@ class RunHooks:
         self._asked = _by_point(one for one in found if not one.hook.observes)
         self._told = _by_point(one for one in found if one.hook.observes)
         self._circuits = {one.hook: self.board.circuit(one.hook) for one in found}
+        for task, hook in self._waits.items():
+            if hook not in self._circuits:
+                task.cancel()
 
     @property
     def observed(self) -> bool:
@@ -257,8 +263,9 @@ class RunHooks:
         circuit = self._circuits[hook]
         if circuit is not None and circuit.failures and not circuit.lets_through():
             return _left_out(hook)
+        asked = _put(hook, question)
         try:
-            answer = at_once(hook, question.asked())
+            answer = at_once(hook, asked)
             if answer is not None:
                 question.check(hook, answer)
         except BaseException as error:  # the border: whatever a hook raises is data from here on
@@ -307,7 +314,7 @@ class RunHooks:
         facts: list[Fact] = []
         for hook in hooks:
             try:
-                answer = await self._call(hook, question)
+                answer = await self._stayed(hook, question)
             except RipresaError as error:
                 if self._refused(hook, question, error, facts):
                     return facts
@@ -315,6 +322,28 @@ class RunHooks:
                 if answer is not None and question.take(hook, answer):
                     break
         return [*facts, question.fact()]
+
+    async def _stayed(self, hook: Hook, question: Question) -> Any:
+        """The answer of a hook that is still there when it has answered; one that was taken away is not waited for."""
+        task = asyncio.current_task()
+        assert task is not None
+        if hook not in self._circuits:
+            return None
+        self._waits[task] = hook
+        asked = task.cancelling()
+        try:
+            answer = await self._call(hook, question)
+        except asyncio.CancelledError:
+            if hook in self._circuits or task.cancelling() > asked + 1:
+                raise
+            answer = None
+        finally:
+            del self._waits[task]
+        if hook in self._circuits:
+            return answer
+        while task.cancelling() > asked:
+            task.uncancel()
+        return None
 
     def _refused(self, hook: Hook, question: Question, error: RipresaError, facts: list[Fact]) -> bool:
         """Note that a hook failed; whether that decides, because it is critical."""
@@ -330,8 +359,9 @@ class RunHooks:
         circuit = self._circuits.get(hook)
         if circuit is not None and not circuit.lets_through():
             return _left_out(hook)
+        asked = _put(hook, question)
         try:
-            answer = await called(hook, question.asked(), self.board.engine)
+            answer = await called(hook, asked, self.board.engine)
             question.check(hook, answer)
         except BaseException as error:  # the border: whatever a hook raises is data from here on
             if _is_not_its_own(hook, error):
@@ -390,12 +420,16 @@ class RunHooks:
         if circuit is not None:
             circuit.note(failed=True)
         _log.warning("an observer failed", exc_info=error, extra={"hook": hook.name, "run": observed.run})
-        if isinstance(observed.event, HookFailed) and not hook.critical:
+        over = self.driver.ended.done() or self.driver.state.status in TERMINAL
+        if isinstance(observed.event, HookFailed) and (over or not hook.critical):
             return
         failure = failure_of(_failed(hook, error), observed.path)
         now = self.board.engine.clock.now()
         fact = HookFailed(now, observed.path, observed.point, hook.name, failure, hook.critical)
-        self.driver.deliver_if_driven(fact)
+        if over:
+            self.board.engine.late.put(self.driver, fact)
+        else:
+            self.driver.deliver_if_driven(fact)
 
 
 # --- what the driver of a run calls
@@ -463,6 +497,15 @@ def _by_point(placed: Iterable[Placed]) -> dict[str, list[Placed]]:
     for one in placed:
         found.setdefault(one.hook.point, []).append(one)
     return {point: in_order(point, here) for point, here in found.items()}
+
+
+def _put(hook: Hook, question: Question) -> Any:
+    """What a hook is asked about. Raises `RipresaError(hook_failed)` if that cannot be read: no fault of the hook."""
+    try:
+        return question.asked()
+    except Exception as error:  # the border: a type of the user's may refuse what was recorded
+        message = f"hook {hook.name!r} could not be asked: {failure_of(error).message}"
+        raise RipresaError(message, code="hook_failed", where=question.path) from error
 
 
 def _left_out(hook: Hook) -> None:

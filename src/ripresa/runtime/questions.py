@@ -53,6 +53,7 @@ from ..core.nodes.branch import Branch
 from ..core.nodes.choose import Choose
 from ..core.nodes.fallback import Fallback
 from ..core.nodes.graph import RUN, SKIP
+from ..core.nodes.graph import Gate as Gatekeeper
 from ..core.nodes.node import Node
 from ..core.nodes.router import END, FINISH, Router
 from ..core.points import ANSWERS
@@ -215,9 +216,10 @@ class Question:
         else:
             args, kwargs = bound.binding.arguments(self.value, self.driver.values)
         parameters = bound.step.parameters
-        if parameters.only is not None:
-            default = parameters.signature.parameters[parameters.only].default
-            return {parameters.only: args[0] if args else kwargs.get(parameters.only, default)}
+        single = parameters.single
+        if single is not None:
+            default = parameters.signature.parameters[single].default
+            return {single: args[0] if args else kwargs.get(single, default)}
         return dict(parameters.signature.bind(*args, **kwargs).arguments)
 
     # --- answering
@@ -282,7 +284,8 @@ class Question:
         if self.point in ("limit", "signal", "checkpoint") or self.point in UNDOING:
             return self._encode_rarely(answer)
         if answer.value is UNSET:
-            return NULL if self.point == "iteration" else self._keep(None, self._result_kind)
+            nothing = self.point == "iteration" or isinstance(self.frame.node, Gatekeeper)
+            return NULL if nothing else self._keep(None, self._result_kind)
         if isinstance(answer, Replace) and self.point == "before":
             return self.driver.keeper.keep(self._new_arguments(answer.value))
         return self._keep(answer.value, self._result_kind if isinstance(answer, Skip) else self._kind_of_replacement)
@@ -320,11 +323,11 @@ class Question:
 
     def _new_arguments(self, value: Any) -> bytes:
         parameters = bound_at(self.driver, self.frame).step.parameters
-        if parameters.only is None and isinstance(value, dict):
+        if parameters.single is None and isinstance(value, dict):
             given: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
             return parameters.encode((), given, where=self.path)
-        if parameters.only is not None:
-            return parameters.encode((), {parameters.only: value}, where=self.path)
+        if parameters.single is not None:
+            return parameters.encode((), {parameters.single: value}, where=self.path)
         return parameters.encode((value,), {}, where=self.path)
 
     def take(self, hook: Hook, answer: Answer) -> bool:
@@ -340,9 +343,9 @@ class Question:
 
     @property
     def _tries(self) -> int:
-        """How often that has been tried which is to be tried again; waiting for a limit is no try."""
+        """How often that has been tried which is to be tried again; at a limit, how often it was let wait."""
         if self.point == "limit":
-            return 0
+            return int(self.frame.delays)
         tries: int = self.frame.tries if self.point in UNDOING else self.frame.attempt
         return tries
 

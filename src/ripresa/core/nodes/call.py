@@ -146,6 +146,7 @@ class Call(Node[CallFrame]):
     def reopen(self, run: RunState, frame: CallFrame) -> None:
         frame.attempt += 1
         frame.base = frame.attempt
+        frame.delays = 0
         run.schedule(frame)
 
     @override

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from typing_extensions import override
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 RUN, SKIP = "run", "skip"
 """What can be decided about a node with a condition."""
+
+LEAVES_OUT: Final = 5
+"""The rules of the core from which on a hook that says so leaves a node with a condition out."""
 
 INPUT = -1
 """The source that stands for the graph's own input."""
@@ -84,7 +87,7 @@ class Gate(Scope[ScopeFrame]):
     kind: ClassVar[str] = "gate"
 
     def __init__(self, name: str, wire: Wire, body: Node[Any], code: Any) -> None:
-        super().__init__(name, code=code)
+        super().__init__(name, code=code, output_type=body.output_type)
         self.wire = wire
         self.body = body
 
@@ -103,11 +106,21 @@ class Gate(Scope[ScopeFrame]):
 
     @override
     def intercepted(self, run: RunState, frame: ScopeFrame, gate: HookGate, fact: Intercepted) -> None:
-        self._decided(run, frame, fact.detail if fact.answer == "redirect" else gate.detail)
+        left_out = fact.answer == "skip" and run.core >= LEAVES_OUT
+        if left_out and fact.number:
+            run.consequences.append(self._skipped(frame))
+            run.done(frame, fact.value)
+        elif left_out:
+            self._decided(run, frame, SKIP)
+        else:
+            self._decided(run, frame, fact.detail if fact.answer == "redirect" else gate.detail)
+
+    def _skipped(self, frame: ScopeFrame) -> NodeSkipped:
+        return NodeSkipped(frame.path.removesuffix("?"), -self.body.expected())
 
     def _decided(self, run: RunState, frame: ScopeFrame, choice: str) -> None:
         if choice == SKIP:
-            run.consequences.append(NodeSkipped(frame.path.removesuffix("?"), -self.body.expected()))
+            run.consequences.append(self._skipped(frame))
             run.skipped(frame)
         elif self.wire.evaluated:
             run.ask(frame, "input", frame.input)
