@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 
+from ripresa import App, step
+from ripresa.cli.driving import Left, _with_behind  # pyright: ignore[reportPrivateUsage]
+from ripresa.core.view import RunView
 from ripresa.ports import NEVER
 from ripresa.stores.sqlite import SQLiteStore
 from tests.cli.program import Terminal
@@ -178,3 +181,74 @@ def test_what_a_run_waits_for_is_said(terminal: Terminal) -> None:
     assert "waits for run slow" in left.err
     assert "when it has ended, go on with: " in left.err
     assert "waiting for run slow" in terminal.here("show", "p").out
+
+
+DETACHED = """
+from ripresa import Context, Signal, chain, current, detached, step, workflow
+
+@step
+async def order(item: str) -> str:
+    return f"order of {item}"
+
+@workflow
+async def letter(ctx: Context, order: str) -> str:
+    return await ctx.wait_for(Signal("word", str))
+
+@step
+async def three(item: str) -> str:
+    for _ in range(7):
+        current().start(letter(item))
+    return item
+
+@workflow
+async def later(ctx: Context, item: str) -> str:
+    return await (await ctx.start(purchase(item), id="c", on_close="abandon")).result()
+
+purchase = chain(order, name="purchase").then(detached(letter))
+many = chain(three, name="many")
+"""
+
+
+def left_behind(err: str) -> str:
+    (found,) = [line for line in err.splitlines() if line.startswith("left behind: ")]
+    return found.removeprefix("left behind: ")
+
+
+def test_a_run_that_is_left_behind_is_named_with_what_takes_it_up(terminal: Terminal) -> None:
+    terminal.write("shop.py", DETACHED)
+    done = terminal.here("run", "shop.py:purchase", "--input", '"tea"', "--id", "p")
+    child = done.out.strip()
+    told, _, how = left_behind(done.err).partition("; go on with: ")
+    assert (done.code, told.partition(" (")[0]) == (0, child)
+    assert f" resume {child}  or  " in how or (" worker" in how and "not begun" in told)
+    again = terminal.here("run", "shop.py:purchase", "--input", '"tea"', "--id", "p")
+    assert child in left_behind(again.err)
+    assert "left behind" not in terminal.here("run", "shop.py:purchase", "--input", '"tea"', "--id", "p", "-q").err
+    assert "left behind" not in terminal.here("run", "shop.py:order", "--input", '"tea"').err
+
+
+def test_of_many_runs_that_are_left_behind_five_are_named(terminal: Terminal) -> None:
+    terminal.write("shop.py", DETACHED)
+    told = left_behind(terminal.here("run", "shop.py:many", "--input", '"tea"', "--id", "m").err)
+    assert told.count("m.") == 5
+    assert " and 2 more; go on with: " in told
+    gone = terminal.here("run", "shop.py:many", "--input", '"tea"', "--store", "memory:").err
+    assert left_behind(gone).endswith(" and 2 more, kept in memory and gone")
+
+
+async def test_what_else_this_process_was_driving_is_left_behind_too() -> None:
+    started = asyncio.Event()
+
+    @step
+    async def stays() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async with App("memory:") as app:
+        handle = await app.start(stays(), id="other")
+        await started.wait()
+        one, two = Left(RunView(id="one"), lambda value: b""), Left(RunView(id="two"), lambda value: b"")
+        found = await _with_behind(app, [one, two])
+        assert [each.behind for each in found] == [(), (("other", "running"),)]
+        (itself,) = await _with_behind(app, [Left(await handle.status(), one.read)])
+        assert itself.behind == ()

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..core.events import Recorded, RolledBack
 from ..core.lifecycle import TERMINAL, WAITING
 from ..core.view import RunView
 from ..errors import RipresaError
+from ..ports import NEVER
 from ..runtime.values import Values
 from .exits import INTERRUPTED
 from .places import Place
@@ -28,6 +29,9 @@ Begin = Callable[[App], Awaitable[list[Handle[Any]]]]
 """Starts runs, or takes them up, in an open app."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NOT_BEGUN = "not begun"
+"""The status of a run whose start is recorded and not delivered yet."""
+
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -36,7 +40,9 @@ class Left:
     """A run as this process leaves it.
 
     `interrupted` if it was asked to stop; `owner` is who drives the run now; `error` is what keeps it from going on.
-    `read` reads its values until the app is closed. `asleep` if it has left memory because it only waits.
+    `read` reads its values until the app is closed. `asleep` if it has left memory because it only waits. `behind` are
+    the runs that nobody goes on with now, each with its status (see `NOT_BEGUN`): those that it has started; with the
+    last run also the others that this process was driving.
     """
 
     view: RunView
@@ -45,6 +51,7 @@ class Left:
     owner: str | None = None
     error: RipresaError | None = None
     asleep: bool = False
+    behind: tuple[tuple[str, str], ...] = ()
 
 
 Tell = Callable[[list[Left]], int]
@@ -63,7 +70,8 @@ async def _drive(place: Place, shown: Screen, begin: Begin, tell: Tell) -> int:
             handles = await begin(app)
             with shown.shown():
                 await _follow_all(app, handles, shown, interrupt)
-            return tell([await _left(app, handle, shown, interrupt) for handle in handles])
+            left = [await _left(app, handle, shown, interrupt) for handle in handles]
+            return tell(await _with_behind(app, left))
 
 
 @dataclass(slots=True)
@@ -169,3 +177,31 @@ async def _left(app: App, handle: Handle[Any], shown: Screen, interrupt: Interru
         if error.code != "not_available":  # else nothing is known but that whoever drove it has gone
             return Left(view, read, error=error)
     return Left(view, read)
+
+
+async def _with_behind(app: App, left: list[Left]) -> list[Left]:
+    """The same, with the runs that are left behind."""
+    found = [replace(each, behind=await _behind(app, each)) for each in left]
+    known = {run for each in found for run in (each.view.id, *dict(each.behind))}
+    more = {run: each.state.status for run, each in app.engine.drivers.items() if run not in known}
+    others = tuple((run, status) for run, status in more.items() if status not in TERMINAL)
+    return [*found[:-1], replace(found[-1], behind=(*found[-1].behind, *others))] if others else found
+
+
+async def _behind(app: App, left: Left) -> tuple[tuple[str, str], ...]:
+    """The runs that a run has started, does not wait for, and leaves unfinished when this process ends."""
+    found = {run: await _unfinished(app, left.view.id, run) for run in left.view.children}
+    awaited = left.view.awaited.values()
+    return tuple((run, status) for run, status in found.items() if status and run not in awaited)
+
+
+async def _unfinished(app: App, parent: str, run: str) -> str:
+    """The status of a run that is not over, and of which no other process is the owner; else empty."""
+    head = await app.store.find_run(run)
+    if head is None:
+        sent = await app.store.outgoing_of(parent)
+        is_due = any(each.kind == "start" and each.target == run and each.due != NEVER for each in sent)
+        return NOT_BEGUN if is_due else ""
+    if head.status in (*TERMINAL, "paused"):
+        return ""
+    return head.status if run in app.engine.drivers or await app.store.owner(run) is None else ""

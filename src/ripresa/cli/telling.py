@@ -18,13 +18,14 @@ from ..core.nodes.answer import UPDATES
 from ..core.retry import FILE_MODULE
 from ..core.view import RunView
 from ..errors import InvalidWorkflow, Problem, RipresaError
-from .driving import Left
+from .driving import NOT_BEGUN, Left
 from .exits import INTERRUPTED, exit_of, exit_of_status, worst
 from .places import Place
 from .plain import amount, error_plain, moment, result_plain, value
 from .tree import duration
 
 _NO_ARGUMENTS = b"{}"
+_NAMED = 5
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib"))
 _FRAME = re.compile(r'  File "(.+?)", line ')
@@ -43,6 +44,7 @@ class Teller:
     def __call__(self, left: list[Left]) -> int:
         """See `driving.Tell`."""
         codes = [self._tell(run) for run in left]
+        self._behind([each for run in left for each in run.behind])
         if self.json:
             told = [self._json(run) for run in left]
             print_json(told if self.several else told[0])
@@ -77,6 +79,21 @@ class Teller:
             return exit_of_status(view.status)
         self._say(self._interrupted(left))
         return INTERRUPTED
+
+    def _behind(self, left: list[tuple[str, str]]) -> None:
+        """Runs that nobody goes on with now, in one line, with the command that takes them up."""
+        if not left:
+            return
+        names = [f"{run} ({status})" for run, status in left]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        told = f"left behind: {', '.join(names[:_NAMED])}{more}"
+        if not self._is_kept():
+            self._say(f"{told}, kept in memory and gone")
+            return
+        one = left[0][0] if len(left) == 1 else "--all"
+        begun = all(status != NOT_BEGUN for _, status in left)
+        resume = f"{self.place.command('resume', one)}  or  " if begun else ""  # what is not begun, a worker begins
+        self._say(f"{told}; go on with: {resume}{self.place.command('worker')}")
 
     def _hint(self, view: RunView, failure: Failure) -> None:
         """How a run that failed is taken up again. Resuming it never changes what it was given."""
