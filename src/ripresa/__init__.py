@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from .authoring.graph import Graph, Node
     from .authoring.hooks import Breaker, Hook, Hooks, after, before, intercept, observe, on_error
     from .authoring.loops import fold, for_range, repeat
-    from .authoring.migration import FieldWrite, Migration, RunForm, migration
+    from .authoring.migration import FieldWrite, Migration, RunForm, StreamPlace, migration
     from .authoring.patterns import best_effort, delay, fallback, first_of, first_success, map_each, n_of, parallel
     from .authoring.pool import Pool
     from .authoring.registry import Registry
@@ -262,7 +262,7 @@ _PLACES = {
         "parallel",
     ),
     "authoring.pool": ("Pool",),
-    "authoring.migration": ("FieldWrite", "Migration", "RunForm", "migration"),
+    "authoring.migration": ("FieldWrite", "Migration", "RunForm", "StreamPlace", "migration"),
     "authoring.registry": ("Registry",),
     "authoring.routing": ("Handoff", "router"),
     "authoring.rules": ("Rule",),
@@ -406,6 +406,7 @@ __all__ = [
     "Stream",
     "StreamControl",
     "StreamHooks",
+    "StreamPlace",
     "StreamResult",
     "StreamView",
     "Surroundings",

@@ -7,7 +7,7 @@ for what has not been asked for, and says what it found.
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,11 @@ from ripresa import (
     AfterStep,
     Again,
     App,
+    At,
     CancelAsking,
     Context,
     Handle,
+    Limits,
     Migration,
     Replace,
     RipresaError,
@@ -35,6 +37,7 @@ from ripresa import (
     map_each,
     parallel,
     step,
+    stream,
     workflow,
 )
 from ripresa.core.events import (
@@ -55,6 +58,8 @@ from ripresa.core.events import (
     UpdateAnswered,
 )
 from ripresa.core.lifecycle import TERMINAL
+from ripresa.core.replay import lineage
+from ripresa.core.usage import used_in
 from ripresa.ports import Outgoing
 from ripresa.reducers import add as plus
 from ripresa.reducers import reducer
@@ -311,6 +316,50 @@ async def family(app: App) -> list[Any]:
     return [*result, *results, len(page.runs)]
 
 
+async def numbers(count: int, position: int | None) -> AsyncIterator[At[int, int]]:
+    for number in range(position or 0, count):
+        yield At(number, number + 1)
+
+
+async def leaks(batch: list[int]) -> None:
+    if batch[0] == 2:
+        raise ValueError("never")
+
+
+async def holds(batch: list[int]) -> None:
+    await done()
+
+
+def carrying(version: str, sink: Any) -> Any:
+    pump = stream(numbers, name="pump").batch(2).into(sink)
+
+    @workflow(name="carried", version=version)
+    async def carried(ctx: Context, value: int) -> list[int]:
+        begun = await ctx.start(offspring(value))
+        pumped = await pump(value)
+        return [pumped.batches, pumped.taken, await begun.result()]
+
+    return carried
+
+
+async def carried(app: App) -> list[Any]:
+    """A run with a child, a stream in its middle and limits is migrated: none of it is lost, or there twice."""
+    old, new = carrying("1", leaks), carrying("2", holds)
+    if await app.store.find_run("carried") is None:
+        await (await app.start(old(5), id="carried", limits=Limits(steps=1))).outcome()
+    head = await app.store.find_run("carried")
+    assert head is not None
+    if head.version == "1" and head.status != "failed":
+        await (await app.resume("carried", old)).outcome()
+    if head.version == "1":
+        await app.migrate("carried", new)
+    handle = await app.resume("carried", new)
+    result = await handle.result()
+    line = [item.event for item in lineage(list(await app.engine.history("carried")))]
+    page = await app.runs(workflow="offspring")
+    return [*result, used_in(line)[1]["steps"], len(page.runs), *await events_of(app, "carried", Migrated)]
+
+
 # --- what nobody knows
 
 
@@ -516,6 +565,10 @@ def shifts() -> dict[str, Any]:
     return {"migrations": [Migration("shifted", "1", "2", to_total)]}
 
 
+def carries() -> dict[str, Any]:
+    return {"migrations": [Migration("carried", "1", "2")], "workflows": [offspring]}
+
+
 def raises() -> dict[str, Any]:
     return {"workflows": [offspring, parent]}
 
@@ -529,6 +582,7 @@ EPISODES = {
     "stateful travel": Episode(stateful_travel, shifts),
     "undone": Episode(undone),
     "family": Episode(family, raises),
+    "carried": Episode(carried, carries),
     "updated": Episode(updated),
     "sent": Episode(sent, delivers),
     "reconciled": Episode(reconciled),

@@ -16,6 +16,7 @@ EXPECTED: dict[str, list[Any]] = {
     "travel": [5, 21, 4, 1, 1, 1],
     "stateful travel": [3, 101, [10, 1, 2], 1, 1],
     "family": [12, 3, 3, 12, 102, 3],
+    "carried": [3, 5, 7, 1, 1, 1],
     "undone": ["again", "add", 2, 1],
     "updated": [16, "update_refused", 19, 38, 3, 3],
     "sent": [7, 8, ["delivered letter-7"], 1, 3],

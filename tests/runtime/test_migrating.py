@@ -1,6 +1,5 @@
 """Unfinished runs are taken over to another version, all or nothing, and it is said beforehand which can be."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from ripresa import (
     map_each,
     migration,
     step,
-    stream,
     wait_for,
     workflow,
 )
@@ -440,16 +438,6 @@ def test_the_shortest_way_between_versions_is_found_and_bad_migrations_are_refus
         migration("w", from_="1", to="1")
 
 
-async def numbers(count: int) -> AsyncIterator[int]:
-    for number in range(count):
-        yield number
-
-
-@step
-async def keep(items: list[int]) -> None:
-    note("keep", items)
-
-
 def flow_of(version: str, *, name: str = "sign", tail: Any = None, form: Any = None) -> Any:
     asked: Any = approval(
         "Sign it?", name=name, form=form, assignees=["ann", "bob", "cid"], quorum=2, timeout=100, remind=30
@@ -574,22 +562,6 @@ async def opened(handle: Any) -> None:
 @step
 async def shout(text: str) -> str:
     return text.upper()
-
-
-async def test_a_run_with_a_stream_keeps_its_version() -> None:
-    memory = Memory()
-    pump = stream(numbers).batch(2).into(keep)
-
-    @step(name="size")
-    async def size(found: Any) -> int:
-        return 3
-
-    old, tally = stuck(pump, size)
-    await left(memory, old, tally, 3)
-    async with in_memory(memory, migrations=[Migration("flow", "1", "2")]) as app:
-        with pytest.raises(RipresaError, match="StreamAdvanced") as caught:
-            await app.migrate("r", chain(inc, name="flow", version="2"))
-        assert caught.value.code == "not_available"
 
 
 async def test_a_step_whose_irreversible_call_is_unknown_is_migrated_only_if_it_is_there_still() -> None:

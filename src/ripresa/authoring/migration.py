@@ -31,6 +31,26 @@ class FieldWrite:
 
 
 @dataclass(slots=True)
+class StreamPlace:
+    """How far a stream is: its counts, where its source goes on, what its stages hold open there.
+
+    `held` is by the number of the stage: the items, and how many they are; `folded` the result so far of one that
+    folds; `ended` why it has ended, empty while it goes on.
+    """
+
+    batches: int
+    taken: int
+    dropped: int = 0
+    dead: int = 0
+    position: Any = None
+    held: dict[str, Any] = field(default_factory=dict[str, Any])
+    folded: Any = None
+    ended: str = ""
+    stages: tuple[str, ...] | None = None
+    flow: str = ""
+
+
+@dataclass(slots=True)
 class RunForm:
     """A run as plain data: what a migration may read and change.
 
@@ -48,6 +68,8 @@ class RunForm:
     `sent` are the places, by path, at which durable functions started runs or sent anything else: the path that each
     had in the old version. It is not sent again.
 
+    `streams` are how far streams are, by path: one whose result is not there goes on from there.
+
     `failures` are the steps, by path, of which somebody said that they failed (`ripresa reconcile`); they fail again.
     """
 
@@ -62,6 +84,7 @@ class RunForm:
     approvals: dict[str, str] = field(default_factory=dict[str, str])
     failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
     sent: dict[str, str] = field(default_factory=dict[str, str])
+    streams: dict[str, StreamPlace] = field(default_factory=dict[str, StreamPlace])
 
     def rename(self, old: str, new: str) -> None:
         """Let what stood at a path, and below it, stand at another one."""
@@ -71,6 +94,7 @@ class RunForm:
         self.writes = {_moved(path, old, new): writes for path, writes in self.writes.items()}
         self.failures = {_moved(path, old, new): failure for path, failure in self.failures.items()}
         self.sent = {_moved(path, old, new): place for path, place in self.sent.items()}
+        self.streams = {_moved(path, old, new): place for path, place in self.streams.items()}
 
     def forget(self, path: str) -> None:
         """Let what stood at a path, and below it, be done anew."""
@@ -80,6 +104,7 @@ class RunForm:
         self.writes = {at: writes for at, writes in self.writes.items() if not _is_below(at, path)}
         self.failures = {at: failure for at, failure in self.failures.items() if not _is_below(at, path)}
         self.sent = {at: place for at, place in self.sent.items() if not _is_below(at, path)}
+        self.streams = {at: place for at, place in self.streams.items() if not _is_below(at, path)}
 
     def rename_field(self, old: str, new: str) -> None:
         """Let a field of the state have another name."""

@@ -45,6 +45,7 @@ from ..core.events import (
     RunStarted,
     SessionEntered,
     SignalReceived,
+    StreamAdvanced,
 )
 from ..core.frames import OPEN, CallFrame
 from ..core.gates import is_withheld
@@ -558,10 +559,12 @@ class Driver:
         """Take over what a step returned in another run, or let it run."""
         assert self.reuse is not None
         found = self.reuse.find(self, step)
-        if found is not None:
-            return self._step(found, events, effects)
-        effects.append(step)
-        return NOTHING
+        if not found or isinstance(found[-1], StreamAdvanced):  # a stream goes on from there
+            effects.append(step)
+        asked: deque[Any] = deque()
+        for fact in found:
+            asked.extend(self._step(fact, events, effects))
+        return asked
 
     def take_over(self, reuse: Reuse) -> None:
         """From now on steps are looked up in what another run recorded before they run."""

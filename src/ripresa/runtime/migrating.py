@@ -6,7 +6,7 @@ Law: all or nothing. What a migrated run begins with is one batch: the run is as
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +32,7 @@ from .forms import as_written, form_of, text_of, wrong_state
 from .requests import checked
 from .restoring import replayed
 from .reuse import Result, Reuse
+from .stream_places import places_in
 from .values import Values
 from .views import beginning
 
@@ -48,6 +49,7 @@ _UNDERSTOOD: Final = (
     e.RolledBack, e.RunForked, e.StepReused, e.Migrated, e.Reported, e.SessionEntered,
     e.StateGiven, e.StateMerged, e.StateEdited, e.HooksSet, e.HookFailed, e.Intercepted, e.Requested,
     e.RunStuck, e.VoteCast, e.ApprovalDelegated, e.LimitReached, e.LimitsSet, e.Reconciled, e.Dispatched, e.ChildEnded,
+    e.StreamAdvanced,
 )  # fmt: skip
 """Facts that a run may have and be migrated: what they mean is in its form, or is taken along."""
 
@@ -145,6 +147,7 @@ class _Taken:
         )
         self.given: dict[str, bytes] = {}
         self.sent: list[str] = []
+        self.streams: list[str] = []
         if self.started.definition != self.definition.hash:
             self._check()
             self._take(epoch)
@@ -164,6 +167,9 @@ class _Taken:
 
     def _take(self, epoch: int) -> None:
         old = form_of(self.started, self.line, self.values)
+        if any(isinstance(item.event, e.StreamAdvanced) for item in self.line):
+            description = self.engine.store.blob(self.started.definition)
+            old.streams = places_in((item.event for item in self.line), description, self.values)
         form = self._migrated(old)
         reuse = Reuse(next_generation(self.journal) - 1)
         for path, result in form.results.items():
@@ -172,6 +178,10 @@ class _Taken:
             reuse.give(path, Result(self.driver.keeper.keep(self.given[path]), writes))
         for path, failure in form.failures.items():
             reuse.fail(path, replace(failure, path=path))
+        self.streams = list(form.streams)
+        for path, place in form.streams.items():
+            text_of(asdict(place), f"streams[{path!r}]")
+            reuse.go_on(path, place)
         self._relate(form, reuse)
         self.driver.take_over(reuse)
         self.facts = [self._fact(form, reuse, epoch), self._start(form), *self.carried.heard(form, self.now)]
@@ -214,13 +224,13 @@ class _Taken:
     def _check_answers(self) -> None:
         """Raise what the new version does not agree with, if that is known already."""
         for event in self.events:
-            if isinstance(event, e.AnswerFailed) and event.failure.code == "migration_failed":
+            if isinstance(event, e.AnswerFailed | e.StepFailed) and event.failure.code == "migration_failed":
                 raise RipresaError(
                     event.failure.message,
                     code="migration_failed",
                     op="migrate",
                     where=event.path,
-                    hint="say in a migration where it stands now, run.rename(), or run.forget() it",
+                    hint="let a migration say where it stands now (run.rename), change it, or forget it (run.forget)",
                 )
 
     def _settle(self) -> None:
@@ -352,6 +362,11 @@ class _Taken:
         found = [event for event in self.events if isinstance(event, e.StepReused | e.Dispatched)]
         return [event.path for event in found if isinstance(event, e.StepReused) or event.again]
 
+    def _waiting(self) -> list[str]:
+        """Streams that nothing goes on with yet."""
+        gone_on = {event.path for event in self.events if isinstance(event, e.StreamAdvanced)}
+        return [path for path in self.streams if path not in gone_on and path not in self.given]
+
     def report(self, *, done: bool) -> MigrationReport:
         """What happened."""
         state, taken = self.driver.state, self.taken
@@ -364,7 +379,7 @@ class _Taken:
             state.status if self.facts else self.head.status,
             tuple(taken),
             tuple(path for path in scheduled if path not in taken),
-            tuple(path for path in (*self.given, *self.sent) if path not in taken),
+            tuple(path for path in (*self.given, *self.sent, *self._waiting()) if path not in taken),
         )
 
 

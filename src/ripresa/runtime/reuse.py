@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..authoring.migration import StreamPlace
 from ..core.codec import failure_from, failure_plain
 from ..core.commands import RunStep
-from ..core.events import ChildEnded, Dispatched, Failure, StepFailed, StepReused, Write
-from ..core.frames import OPEN, CallFrame, Frame
+from ..core.events import ChildEnded, Dispatched, Fact, Failure, StepFailed, StepReused, Write
+from ..core.frames import OPEN, CallFrame, Frame, StreamFrame
 from ..core.merge import read
 from ..core.values import Value
 from .attempts import bound_at
@@ -50,6 +52,7 @@ class Reuse:
         self.generation = generation
         self._given: dict[str, Result] = {}
         self._failed: dict[str, Failure] = {}
+        self._streams: dict[str, StreamPlace] = {}
         self._sent: dict[str, tuple[str, ...]] = {}
         self._ended: dict[str, str] = {}
         self.anew: dict[str, int] = {}
@@ -64,6 +67,10 @@ class Reuse:
     def fail(self, path: str, failure: Failure) -> None:
         """Let the step at this path fail like this."""
         self._failed[path] = failure
+
+    def go_on(self, path: str, place: StreamPlace) -> None:
+        """Let the stream at this path go on from this place."""
+        self._streams[path] = place
 
     def send(self, path: str, fact: Dispatched) -> None:
         """Let what is sent at this path be what was sent before."""
@@ -96,28 +103,56 @@ class Reuse:
         if all(each[2:] != result[2:] for each in alike):
             alike.append(result)
 
-    def find(self, driver: Driver, command: RunStep) -> StepReused | StepFailed | None:
-        """The fact that an attempt need not run, if there is a result for it."""
+    def find(self, driver: Driver, command: RunStep) -> tuple[Fact, ...]:
+        """The facts by which an attempt need not run, or goes on where its stream had come to."""
         frame = driver.state.frames.get(command.path)
-        if type(frame) is not CallFrame or frame.phase != OPEN or frame.generation != self.generation:
-            return None
-        at, attempt = driver.state.at, command.attempt
-        failure = self._failed.get(command.path)
-        if failure is not None and attempt == 1:
-            return StepFailed(at, command.path, attempt, failure)
-        given = self._given.get(command.path)
+        if not isinstance(frame, CallFrame) or frame.phase != OPEN or frame.generation != self.generation:
+            return ()
+        if command.path in self._streams:
+            return self._streamed(driver, frame)
+        found = self._found(driver, frame, command.attempt) if type(frame) is CallFrame else None
+        return () if found is None else (found,)
+
+    def _streamed(self, driver: Driver, frame: CallFrame) -> tuple[Fact, ...]:
+        """What became of a stream: it has ended, goes on, or cannot."""
+        from .stream_places import fact_of, misfit
+
+        path, place = frame.path, self._streams[frame.path]
+        if frame.attempt > 1:
+            return ()
+        given = self._result_at(driver, frame, 1)
         if given is not None:
-            return StepReused(at, command.path, attempt, given.output, True, writes=given.writes, reads=given.reads)
+            return (fact_of(driver, path, place), given) if isinstance(frame, StreamFrame) else (given,)
+        why = misfit(driver, frame, place)
+        if not why:
+            return (fact_of(driver, path, place),)
+        message = f"the stream at {path!r} cannot go on after {place.taken} items: {why}"
+        return (StepFailed(driver.state.at, path, 1, Failure("migration_failed", message, path=path, attempt=1)),)
+
+    def _result_at(self, driver: Driver, frame: CallFrame, attempt: int) -> StepReused | None:
+        given = self._given.get(frame.path)
+        if given is None:
+            return None
+        return StepReused(
+            driver.state.at, frame.path, attempt, given.output, True, writes=given.writes, reads=given.reads
+        )
+
+    def _found(self, driver: Driver, frame: CallFrame, attempt: int) -> Fact | None:
+        at, path = driver.state.at, frame.path
+        failure = self._failed.get(path)
+        if failure is not None and attempt == 1:
+            return StepFailed(at, path, attempt, failure)
+        given = self._result_at(driver, frame, attempt)
+        if given is not None:
+            return given
         name = bound_at(driver, frame).step.options.name
-        digest = digest_of_input(driver.values.text, command.input)
+        digest = digest_of_input(driver.values.text, frame.input)
         if driver.state.core < SAYS_WHAT_IT_READ and shares_state(driver, frame):
             return None
-        known = self._known.get((command.path, name, digest))
+        known = self._known.get((path, name, digest))
         for result in (*(() if known is None else (known,)), *self._alike.get((name, digest), ())):
             if digest_of_state(driver, frame, result.reads) == result.seen:
-                return StepReused(
-                    at, command.path, attempt, result.output, writes=result.writes, reads=result.reads
-                )  # fmt: skip
+                return StepReused(at, path, attempt, result.output, writes=result.writes, reads=result.reads)
         return None
 
     def encode(self) -> bytes:
@@ -129,6 +164,7 @@ class Reuse:
         ]
         more = {
             "failed": {path: failure_plain(failure) for path, failure in self._failed.items()},
+            "streams": {path: asdict(place) for path, place in self._streams.items()},
             "sent": self._sent,
             "ended": self._ended,
             "anew": self.anew,
@@ -146,6 +182,7 @@ class Reuse:
         for path, *rest in given:
             found._given[path] = _result(*rest)
         found._failed = {path: failure_from(failure) for path, failure in more.get("failed", {}).items()}
+        found._streams = {path: StreamPlace(**place) for path, place in more.get("streams", {}).items()}
         found._sent, found._ended, found.anew = more.get("sent", {}), more.get("ended", {}), more.get("anew", {})
         for path, name, digest, *rest in known:
             found._known[path, name, digest] = _result(*rest)
