@@ -379,7 +379,7 @@ class Handle(Generic[R_co]):
         try:
             yield driver
         finally:
-            driver.functions.close()
+            driver.close()
 
     async def resume(self, *, by: str = "") -> None:
         """Let a paused run go on, or take up a failed or abandoned one from its first unfinished steps."""

@@ -46,6 +46,8 @@ def test_a_query_is_served_by_what_it_says(name: str) -> None:
     used = set()
     for step in plan:
         assert "TEMP B-TREE" not in step
+        if "VIRTUAL TABLE" in step:  # a list that the statement is given
+            continue
         if found := re.match(r"(?:SEARCH|SCAN) (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step):
             alias = {"t": "tags", "r": "runs", "i": "inbox"}.get(found[1], found[1])
             used.add(found[2] or alias)

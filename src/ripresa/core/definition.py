@@ -51,8 +51,15 @@ class Definition:
         """The steps, by name or path, whose ends are kept because conditions look at them."""
         return watched_by(self.root)
 
+    @cached_property
+    def is_dynamic(self) -> bool:
+        """Whether durable functions belong to it, which call what they like."""
+        return any(part.kind == "dynamic" for _, part in _placed(self.root, ""))
+
     def for_run(self) -> Definition:
-        """The same definition with room for the flows that one run's durable functions make."""
+        """The same definition with room for the flows that one run's durable functions make, if it has any."""
+        if not self.is_dynamic:
+            return self
         twin = Definition.__new__(Definition)
         twin.__dict__.update(self.__dict__, watched=self.watched, flows={}, _kept=frozenset())
         return twin

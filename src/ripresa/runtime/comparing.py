@@ -69,5 +69,5 @@ def inputs(engine: Engine, head: RunHead, code: Runnable[..., Any], line: list[R
         if type(frame) is CallFrame:
             found[frame.path] = read(frame.input)
 
-    replayed(engine, head, code, line, told=told).functions.close()
+    replayed(engine, head, code, line, told=told).close()
     return found

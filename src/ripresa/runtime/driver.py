@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.failures import failure_of
 from ..authoring.flow import Runnable
+from ..authoring.hooks import Hook, Placed
 from ..core.advance import advance, awaits_answer, may_come
 from ..core.codec import encode_events
 from ..core.commands import (
@@ -68,7 +68,7 @@ from .idle import Idle, deadlock
 from .letting import Done, Letting, key_of
 from .reports import SHARING, shared_by
 from .results import ended, interrupted
-from .values import Keeper, Values, stored
+from .values import Keeper, RunValues
 
 if TYPE_CHECKING:
     from .budget import Budget
@@ -103,9 +103,11 @@ class Driver:
 
     __slots__ = (
         "__weakref__",
+        "_alarms",
         "_asks",
         "_broken",
         "_flying",
+        "_functions",
         "_left",
         "_mail",
         "_moved",
@@ -113,7 +115,6 @@ class Driver:
         "_questions",
         "_taken",
         "_woken",
-        "alarms",
         "asleep",
         "began",
         "budget",
@@ -123,7 +124,6 @@ class Driver:
         "failure",
         "flight",
         "fresh",
-        "functions",
         "head",
         "hooks",
         "idle",
@@ -161,8 +161,8 @@ class Driver:
         self.head = head
         self.run = head.id
         self.keeper = Keeper()
-        self.values = Values(partial(stored, self.keeper, engine.store), state.outcomes.get)
-        self.functions = Functions(state, self.values, self.keeper)
+        self.values = RunValues(engine.blob, self.keeper, state.outcomes)
+        self._functions: Functions | None = None
         self.reuse: Reuse | None = None
         self.fresh = False
         """Whether nothing of what the run wants done can have been begun: it was migrated and not taken up since."""
@@ -184,14 +184,33 @@ class Driver:
         self.written: dict[Place, Written] = {}
         """What attempts that have completed write to the store's database, until it is on its way."""
         self._woken: asyncio.Future[None] | None = None
-        self.flight = Flight(self)
+        self.flight = Flight()
         self._flying = self.flight.under_way
-        self.alarms = Alarms(engine.clock, self.deliver_if_driven)
+        self._alarms: Alarms | None = None
         self._pump: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._asks = ASKED in head.tags
         self.idle = Idle(allowed=engine.settings.linger is not None)
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def functions(self) -> Functions:
+        """The durable functions of the run: made when the first is stepped."""
+        if self._functions is None:
+            self._functions = Functions(self.state, self.values, self.keeper)
+        return self._functions
+
+    @property
+    def noted(self) -> Mapping[tuple[str, Hook], Placed]:
+        """Hooks of what its durable functions have called."""
+        return {} if self._functions is None else self._functions.noted
+
+    @property
+    def alarms(self) -> Alarms:
+        """The timers of the run: made when the first is set."""
+        if self._alarms is None:
+            self._alarms = Alarms(self.clock, self.deliver_if_driven)
+        return self._alarms
 
     # --- facts come in
 
@@ -243,7 +262,9 @@ class Driver:
         error: BaseException | None = None
         try:
             self._mail.extend(mail)
-            await self._loop(effects)
+            loop = self._loop(effects)
+            effects = mail = ()  # for as long as the run lasts nothing is kept that has been dealt with
+            await loop
         except asyncio.CancelledError:
             error = self._broken or (None if self.stopping else interrupted(self.run))
         except RipresaError as failed:
@@ -283,14 +304,18 @@ class Driver:
                     mail = [*map(Mail, alone.reported(fact)), Mail(fact), *self._take_mail()]
                     effects = await self._commit(mail)
                 else:
-                    effects = await self._record(fact)
+                    alone = None  # nothing of it is kept while the commits of many runs are waited for
+                    batch, events, effects = self._alone(fact)
+                    if batch is not None:
+                        await self.engine.store.append(batch)
+                        self._kept(batch, events)
             alone = self._perform(effects)
 
     async def _next_mail(self) -> list[Mail]:
         while not self._mail:
             if self.idle.enough or (self.stopping and not self._flying):
                 return []
-            if not self._flying and not self.alarms and not self.stopping:
+            if not self._flying and not self._alarms and not self.stopping:
                 fact = deadlock(self)
                 if fact is not None:
                     return [Mail(fact)]
@@ -387,17 +412,13 @@ class Driver:
                 done.set_result(None)
         return effects
 
-    async def _record(self, fact: Fact) -> list[Command]:
-        """Make one fact durable that nobody waits for, with what follows from it: the whole turn of a serial run."""
+    def _alone(self, fact: Fact) -> tuple[Batch | None, list[Event], list[Command]]:
+        """The turn of a serial run: a fact that nobody waits for, with what follows, as one batch and its effects."""
         first, status = self.state.seq + 1, self.state.status
         events: list[Event] = []
         effects: list[Command] = []
         self._advance(fact, events, effects)
-        if events:
-            batch = self._batch(first, events, status)
-            await self.engine.store.append(batch)
-            self._kept(batch, events)
-        return effects
+        return self._batch(first, events, status) if events else None, events, effects
 
     async def create(self, fact: RunStarted) -> list[Command]:
         """Make the run durable with its first events; returns what is to be performed."""
@@ -542,7 +563,7 @@ class Driver:
                 self._feed(hooks.answers(self, ask, effects), events, effects, asked)
             elif awaits_answer(self.state, ask.path):
                 answer = self.answer(ask) if isinstance(ask, Ask) else self.functions.resume(ask.path, ask.first)
-                if self.functions.noted:
+                if self.noted:
                     self._feed(hooks.changed_points(self), events, effects, asked)
                 asked.extend(self._step(answer, events, effects))
                 if self.budget is not None and self.state.shared is not None and isinstance(ask, Resume):
@@ -643,7 +664,7 @@ class Driver:
                 if wanted and (command.path, command.attempt) not in self._flying:
                     starts.append(Running(self, command))
             elif isinstance(command, CancelStep):
-                self.flight.cancel(command)
+                self.flight.cancel(self, command)
             elif isinstance(command, SetTimer):
                 self.alarms.set(command)
             elif isinstance(command, ClearTimer):
@@ -659,14 +680,16 @@ class Driver:
     # --- the end
 
     async def _leave(self, error: BaseException | None) -> None:
-        self.alarms.close()
-        await self.flight.abandon()
+        if self._alarms is not None:
+            self._alarms.close()
+            self._alarms = None
+        await self.flight.abandon(self.engine.patience)
         if self.hooks is not None:
             await self.hooks.close()
         self._left = True
         if self.letting is not None:
             self.letting.close(self._too_late(error))
-        self.functions.close()
+        self.close()
         late = self._take_mail()
         if not self.asleep or self.stopping:
             for mail in late:
@@ -682,6 +705,11 @@ class Driver:
                 self.ended.exception()
             else:
                 self.ended.set_result(None)
+
+    def close(self) -> None:
+        """Throw the coroutines of its functions away."""
+        if self._functions is not None:
+            self._functions.close()
 
     def go_on_without(self, running: Running, fact: Fact) -> None:
         """Go on after an attempt was given up: in another task, if it holds the run's own."""

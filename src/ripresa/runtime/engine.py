@@ -148,6 +148,8 @@ class Engine:
         self, store: Store, clock: Clock, settings: Settings | None = None, hooks: Hooks | None = None
     ) -> None:
         self.store = store
+        self.blob = store.blob
+        """Gives the large value of a digest."""
         self.clock = clock
         self.settings = settings or Settings()
         self.loop = asyncio.get_running_loop()
@@ -264,7 +266,7 @@ class Engine:
         try:
             effects = await driver.create(fact)
         except BaseException as error:
-            driver.functions.close()
+            driver.close()
             if not isinstance(error, RunExists | SessionError):
                 await self.release(driver.run)  # the store may have kept it nevertheless
             raise
@@ -410,7 +412,7 @@ class Engine:
             mail = [*takeover(driver, epoch, await self.inbox.pending(driver)), *map(Mail, entering)]
             await driver.commit_takeover(mail)
         except BaseException:
-            driver.functions.close()
+            driver.close()
             raise
         return driver
 

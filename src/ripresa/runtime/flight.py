@@ -20,12 +20,15 @@ Place: TypeAlias = tuple[str, int]
 
 
 class Flight:
-    """What is under way, by place; an attempt without a task of its own runs in the task of its run."""
+    """What is under way, by place; an attempt without a task of its own runs in the task of its run.
 
-    __slots__ = ("_driver", "under_way")
+    It does not hold the driver that it belongs to, so that a run that has ended leaves memory at once and nothing to
+    the garbage collector.
+    """
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    __slots__ = ("under_way",)
+
+    def __init__(self) -> None:
         self.under_way: dict[Place, tuple[Running, asyncio.Task[None] | None]] = {}
 
     @property
@@ -35,11 +38,11 @@ class Flight:
 
     def begin(self, running: Running, how: Callable[[Running], Awaitable[Fact | None]] = attempt) -> None:
         """Do something about an attempt in a task of its own."""
-        task = self._driver.engine.loop.create_task(self._beside(running, how))
+        task = running.driver.engine.loop.create_task(self._beside(running, how))
         self.under_way[running.path, running.number] = (running, task)
 
     async def _beside(self, running: Running, how: Callable[[Running], Awaitable[Fact | None]]) -> None:
-        driver = self._driver
+        driver = running.driver
         try:
             fact = await how(running)
         except RipresaError:  # its journal was closed to it, which the run's own task has been told too
@@ -62,8 +65,8 @@ class Flight:
         if not running.given_up:
             place = (running.path, running.number)
             self.under_way.pop(place, None)
-            if self._driver.began:
-                self._driver.began.pop(place, None)
+            if running.driver.began:
+                running.driver.began.pop(place, None)
 
     def interrupt_all(self, *, cancelling: bool = False) -> None:
         """Ask every attempt to stop; `cancelling` says that the run does not want them any more."""
@@ -71,11 +74,11 @@ class Flight:
             running.cancelling = running.cancelling or cancelling
             self._interrupt(running, task)
 
-    def cancel(self, command: CancelStep) -> None:
+    def cancel(self, driver: Driver, command: CancelStep) -> None:
         """Ask one attempt to stop, or say that it never began."""
         found = self.under_way.get((command.path, command.attempt))
         if found is None:
-            self._driver.hand_in(never_began(self._driver, command))
+            driver.hand_in(never_began(driver, command))
             return
         running, task = found
         running.cancelling = True
@@ -83,10 +86,10 @@ class Flight:
 
     def _interrupt(self, running: Running, task: asyncio.Task[None] | None) -> None:
         """Ask an attempt to stop; one that does not within the engine's patience is given up."""
-        engine = self._driver.engine
+        engine = running.driver.engine
         if running.patience is None:
             running.patience = engine.loop.call_later(engine.patience, self._give_up, running)
-        target = task or self._driver.task
+        target = task or running.driver.task
         if running.started and target is not None:
             target.cancel()
 
@@ -94,14 +97,17 @@ class Flight:
         """Go on without an attempt that does not stop. The run leaves its task to it if it holds that one."""
         running.given_up = True
         self.under_way.pop((running.path, running.number), None)
-        self._driver.go_on_without(running, stopped(running))
+        running.driver.go_on_without(running, stopped(running))
 
-    async def abandon(self) -> None:
-        """Stop whatever is still under way without recording anything (after termination, or a lost journal)."""
+    async def abandon(self, patience: float) -> None:
+        """Stop whatever is still under way without recording anything (after termination, or a lost journal).
+
+        What does not stop within `patience` seconds is left to itself.
+        """
         beside = [(running, task) for running, task in self.under_way.values() if task is not None]
         for running, task in beside:
             running.cancelling = True
             task.cancel()
         if beside:
-            await asyncio.wait([task for _, task in beside], timeout=self._driver.engine.patience)
+            await asyncio.wait([task for _, task in beside], timeout=patience)
         self.under_way.clear()

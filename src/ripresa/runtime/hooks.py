@@ -125,8 +125,7 @@ class Switchboard:
 
     def of_run(self, driver: Driver) -> RunHooks | None:
         """The hooks of a run; None if no hook concerns it, so that nothing need be done for it."""
-        noted = driver.functions.noted
-        if not len(self.hooks) and not noted and not placed_in(driver.state.definition.root):
+        if not len(self.hooks) and not driver.noted and not placed_in(driver.state.definition.root):
             return None
         found = RunHooks(driver, self)
         return found if found.placed else None
@@ -198,7 +197,7 @@ class RunHooks:
         everywhere = [
             one for one in placed_everywhere(self.board.hooks) if matches(one.hook.workflow, workflow, workflow)
         ]
-        found = [*everywhere, *placed_in(state.definition.root), *self.driver.functions.noted.values()]
+        found = [*everywhere, *placed_in(state.definition.root), *self.driver.noted.values()]
         self.placed = found
         self._asked = _by_point(one for one in found if not one.hook.observes)
         self._told = _by_point(one for one in found if one.hook.observes)

@@ -105,7 +105,7 @@ async def migrate(engine: Engine, head: RunHead, move: Move, *, dry_run: bool = 
     if dry_run:
         journal = await engine.history(head.id)
         taken = _Taken(engine, head, move, journal, epoch=0)
-        taken.driver.functions.close()
+        taken.driver.close()
         return taken.report(done=False)
     async with engine.gate(head.id):
         epoch = None if head.id in engine.drivers else await engine.store.claim(head.id)
@@ -121,7 +121,7 @@ async def migrate(engine: Engine, head: RunHead, move: Move, *, dry_run: bool = 
                     await taken.driver.keep(taken.events, len(journal) + 1)
                     engine.rolled_back.add(head.id)
             finally:
-                taken.driver.functions.close()
+                taken.driver.close()
             return taken.report(done=True)
         finally:
             await engine.release(head.id)
@@ -419,7 +419,7 @@ def missing(head: RunHead, version: str) -> RipresaError:
 
 def fits(engine: Engine, head: RunHead, code: Runnable[..., Any], line: list[Recorded]) -> None:
     """Replay a line against another definition. Raises where that decides otherwise."""
-    replayed(engine, head, code, line, checked=False).functions.close()
+    replayed(engine, head, code, line, checked=False).close()
 
 
 # --- plan

@@ -93,7 +93,7 @@ async def _exposed(
     try:
         return driver.functions.exposed()
     finally:
-        driver.functions.close()
+        driver.close()
 
 
 def _always(engine: Engine, run: str, line: list[Recorded], name: str) -> bytes:

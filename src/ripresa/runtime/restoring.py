@@ -72,7 +72,7 @@ def replayed(
                 driver.functions.replay(fact.event, strict=fact.seq > mended)
             feed(driver.state, fact, recorded)
     except BaseException:
-        driver.functions.close()
+        driver.close()
         raise
     driver.keeper.take()
     _restore_reuse(driver, line)

@@ -141,7 +141,7 @@ async def _branched(
         driver.heed(request.number for request in await engine.store.pending([run]) if request.kind == ROLLBACK)
         return driver, await driver.branch_off(before, len(journal) + 1, fact), hooks
     except BaseException:
-        driver.functions.close()
+        driver.close()
         raise
 
 
@@ -197,7 +197,7 @@ async def _let(
             await driver.keep(events, len(journal) + 1)
             raise refused
     finally:
-        driver.functions.close()
+        driver.close()
     answer = events[-1]
     sent = answer.detail if isinstance(answer, Intercepted) and answer.answer == "redirect" else ""
     return find_place(journal, sent) if sent else to, events
@@ -219,7 +219,7 @@ def _changing(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: 
             case _:
                 pass
 
-    replayed(engine, head, code, lineage(journal), told=told).functions.close()
+    replayed(engine, head, code, lineage(journal), told=told).close()
     return list(found)
 
 
@@ -290,7 +290,7 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
             before: list[Fact] = [RunReopened(now)] if driver.state.status == "failed" else []
             effects = await driver.begin_fork(events, [*before, *edited], fact)
         except BaseException:
-            driver.functions.close()
+            driver.close()
             raise
         engine.drive(driver, effects, hooks)
     return driver
@@ -391,7 +391,7 @@ class _Source:
                 raise
             return  # the code has been mended behind the place: what it did there before is not taken over
         self._check_given(driver)
-        driver.functions.close()
+        driver.close()
 
     def _check_given(self, driver: Driver) -> None:
         """Encode what is given for the steps that are under way here, as their type says."""

@@ -77,7 +77,7 @@ async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo
         assert head is not None
         driver = replayed(engine, head, code, lineage(await engine.history(run)))
         if driver.state.status == "undone" and not driver.state.ledger.after(after):
-            driver.functions.close()
+            driver.close()
             await engine.release(run)
             return None
         now = engine.clock.now()
@@ -86,7 +86,7 @@ async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo
             undo = Mail(UndoRequested(now, after, asked.reason, asked.by))
             await driver.commit_takeover([taken, *engine.hooks_of(driver), undo])
         except BaseException:
-            driver.functions.close()
+            driver.close()
             raise
     except BaseException:
         await engine.release(run)

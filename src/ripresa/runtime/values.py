@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -10,7 +10,6 @@ from pydantic_core import from_json, to_json
 from ..authoring.encoding import decode
 from ..core.values import LARGE, Pick, Value, by_content, digest_of, is_inline, text_of
 from ..errors import InvalidValue, RipresaError
-from ..ports import Store
 
 
 class Values:
@@ -21,23 +20,26 @@ class Values:
     """
 
     REMEMBERED = 8
-    __slots__ = ("_load", "_outcome", "_split")
+    __slots__ = ("_load", "_split")
 
-    def __init__(self, load: Callable[[str], bytes], outcome: Callable[[str], Any] = lambda _: None) -> None:
+    def __init__(self, load: Callable[[str], bytes]) -> None:
         self._load = load
-        self._outcome = outcome
         self._split: dict[int, tuple[Value, list[Value]]] = {}
 
     def text(self, value: Value) -> bytes:
         """The whole value as JSON text."""
         if isinstance(value, bytes):
             digest = digest_of(value)
-            return value if digest is None else self._load(digest)
+            return value if digest is None else self.large(digest)
         if isinstance(value, Pick):
             return self.text(self.items(value.source)[value.index])
         if is_inline(value):
             return text_of(value)
         return b"[" + b",".join(map(self.text, value)) + b"]"
+
+    def large(self, digest: str) -> bytes:
+        """The large value of this digest."""
+        return self._load(digest)
 
     def read(self, value: Value, kind: Any) -> Any:
         """The value decoded by the annotation `kind`, a new object each time."""
@@ -50,9 +52,8 @@ class Values:
         raise RipresaError(f"nothing here has a state to read {name} of", code="no_state", op="state")
 
     def outcome(self, step: str) -> tuple[str, Value] | None:
-        """See `Reader`."""
-        found: tuple[str, Value] | None = self._outcome(step)
-        return found
+        """See `Reader`: nothing is known here of how steps ended."""
+        return None
 
     def items(self, value: Value) -> list[Value]:
         """The items of a list value, undecoded. Raises `InvalidValue` if it is no list."""
@@ -104,6 +105,20 @@ class Keeper:
         return taken
 
 
-def stored(keeper: Keeper, store: Store, digest: str) -> bytes:
-    """A large value: one that waits to be appended, or a stored one."""
-    return keeper.blobs.get(digest) or store.blob(digest)
+class RunValues(Values):
+    """The values of one run: those that wait to be appended too, and how its steps ended."""
+
+    __slots__ = ("_keeper", "_outcomes")
+
+    def __init__(self, load: Callable[[str], bytes], keeper: Keeper, outcomes: Mapping[str, tuple[str, Value]]) -> None:
+        super().__init__(load)
+        self._keeper = keeper
+        self._outcomes = outcomes
+
+    def outcome(self, step: str) -> tuple[str, Value] | None:
+        """See `Reader`."""
+        return self._outcomes.get(step)
+
+    def large(self, digest: str) -> bytes:
+        """A large value: one that waits to be appended, or a stored one."""
+        return self._keeper.blobs.get(digest) or self._load(digest)

@@ -255,7 +255,8 @@ class SQLiteStore:
         self._ensure_open("pending")
         if runs is None:
             return [Request(*row) for row in self._database.select("pending")]
-        found = [Request(*row) for run in set(runs) for row in self._database.select("pending_of", (run,))]
+        wanted = json.dumps(list(dict.fromkeys(runs)))
+        found = [Request(*row) for row in self._database.select("pending_of", (wanted,))]
         return sorted(found, key=lambda request: request.number)
 
     def changed(self) -> bool:

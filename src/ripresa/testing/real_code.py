@@ -20,7 +20,7 @@ from ..core.values import Value
 from ..ports import RunHead
 from ..runtime.asking import answered
 from ..runtime.functions import Functions
-from ..runtime.values import Keeper, Values
+from ..runtime.values import Keeper, RunValues
 
 NEVER_LARGE = 1 << 60
 
@@ -31,7 +31,7 @@ class RealCode:
     def __init__(self, flow: Runnable[..., Any], head: RunHead) -> None:
         self.state = RunState(flow.definition.for_run())
         keeper = Keeper(NEVER_LARGE)
-        self.values = Values(partial(_not_there, head.id), self.state.outcomes.get)
+        self.values = RunValues(partial(_not_there, head.id), keeper, self.state.outcomes)
         self.functions = Functions(self.state, self.values, keeper)
         self._border: Any = SimpleNamespace(
             run=head.id, head=head, state=self.state, values=self.values, keeper=keeper, engine=None

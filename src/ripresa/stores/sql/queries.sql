@@ -63,8 +63,10 @@ INSERT OR IGNORE INTO seen (run, dedup) SELECT key, ? FROM runs WHERE id = ?;
 SELECT i.number, r.id, i.kind, i.body FROM inbox i CROSS JOIN runs r ON r.key = i.run ORDER BY i.number;
 
 -- name: pending_of
--- index: sqlite_autoindex_runs_1, inbox_run
-SELECT i.number, r.id, i.kind, i.body FROM runs r CROSS JOIN inbox i ON i.run = r.key WHERE r.id = ? ORDER BY i.number;
+-- index: inbox, sqlite_autoindex_runs_1, inbox_run
+SELECT i.number, r.id, i.kind, i.body
+FROM json_each(?) w CROSS JOIN runs r ON r.id = w.value CROSS JOIN inbox i ON i.run = r.key
+WHERE EXISTS (SELECT 1 FROM inbox WHERE number > 0);
 
 -- name: ownership
 -- index: sqlite_autoindex_runs_1
