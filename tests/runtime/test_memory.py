@@ -11,7 +11,8 @@ from ripresa import Context, RunCancelled, RunFailed, StepError, chain, current,
 from ripresa.core.events import CancelRequested, RunCompleted, TerminateRequested
 from ripresa.errors import InvalidValue, RipresaError
 from ripresa.runtime import attempts
-from ripresa.runtime.driver import Driver, Mail
+from ripresa.runtime.driver import Driver
+from ripresa.runtime.mail import Mail
 from tests.runtime.stage import Tally, leftovers, turns
 
 

@@ -40,8 +40,6 @@ from ..core.events import (
     LimitsSet,
     Requested,
     RowsWritten,
-    RunCompleted,
-    RunFailed,
     RunStarted,
     SessionEntered,
     SignalReceived,
@@ -51,12 +49,11 @@ from ..core.frames import OPEN, CallFrame
 from ..core.gates import is_withheld
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.approval import ASKED
-from ..core.requested import GUARDED, as_request, asks_first, is_guarded
+from ..core.requested import as_request, asks_first
 from ..core.state import RunState
-from ..core.values import is_inline, text_of
 from ..errors import Fenced, IllegalTransition, RipresaError, StoreError
 from ..ports import Batch, RunHead, Shared, Written
-from . import family, hooks, rare
+from . import hooks, rare
 from .alarms import Alarms
 from .asking import answered
 from .attempts import Running, attempt
@@ -64,10 +61,12 @@ from .endings import late
 from .feed import Notice, StepBegan
 from .flight import Flight, Place
 from .functions import Functions
+from .heads import listed
 from .idle import Idle, deadlock
 from .letting import Done, Letting, key_of
+from .mail import Mail
 from .reports import SHARING, shared_by
-from .results import ended, interrupted
+from .results import conclude, ended, interrupted
 from .values import Keeper, RunValues
 
 if TYPE_CHECKING:
@@ -85,17 +84,6 @@ LIMITING: Final = frozenset((LimitsSet, SessionEntered))
 
 NOTHING: Final[deque[Any]] = deque(maxlen=0)
 """No question."""
-
-
-class Mail:
-    """A fact on its way into a run: who waits for it to be durable, and which inbox row it came from."""
-
-    __slots__ = ("done", "fact", "number")
-
-    def __init__(self, fact: Fact, done: asyncio.Future[None] | None = None, number: int = 0) -> None:
-        self.fact = fact
-        self.done = done
-        self.number = number
 
 
 class Driver:
@@ -509,12 +497,8 @@ class Driver:
         return Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, over, shared)
 
     def _new_head(self) -> RunHead:
-        error = self.failure.code if self.failure is not None and self.state.status == "failed" else ""
-        own = {ASKED: self._asks, GUARDED: bool(self.state.points) and is_guarded(self.state)}
-        tags = (*(tag for tag in self.head.tags if tag not in own), *(tag for tag, is_so in own.items() if is_so))
-        was, run = self.head, self.state
-        place = was.id, was.workflow, was.version, run.status, was.target, was.created_at, run.at
-        return RunHead(*place, error, tags, was.session, was.wake_at)
+        failure = self.failure if self.state.status == "failed" else None
+        return listed(self.head, self.state, asks=self._asks, error="" if failure is None else failure.code)
 
     def _turn(self, mail: Sequence[Mail], waiting: list[asyncio.Future[None]]) -> tuple[list[Event], list[Command]]:
         """Advance by these facts and by the answers that they lead to."""
@@ -570,7 +554,7 @@ class Driver:
                     outgrown = self.budget.state_outgrown(self.state.at)
                     asked.extend(NOTHING if outgrown is None else self._step(outgrown, events, effects))
         if self.state.status in TERMINAL:
-            self._conclude(events)
+            conclude(self, events)
 
     def _feed(self, facts: list[Fact], events: list[Event], effects: list[Command], asked: deque[Any]) -> None:
         for fact in facts:
@@ -626,20 +610,6 @@ class Driver:
             self.head, self._moved = replace(self.head, session=fact.session), True
         else:
             self.shared += (shared_by(fact, self.head, self.values),)
-
-    def _conclude(self, events: list[Event]) -> None:
-        """Keep how the run ended for whoever waits for it; a large result is stored by content."""
-        for index, event in enumerate(events):
-            if isinstance(event, RunCompleted):
-                output = event.output
-                if not isinstance(output, bytes) and is_inline(output):
-                    output = self.keeper.keep(text_of(output))
-                    events[index] = RunCompleted(output)
-                self.output = output
-            elif isinstance(event, RunFailed):
-                self.failure = event.failure
-        if self.state.parent or self.state.children:
-            self.shared += tuple(family.conclude(self, events))
 
     def answer(self, ask: Ask) -> Fact:
         """Put a question to user code."""

@@ -44,13 +44,14 @@ from ..errors import (
 )
 from ..ports import Clock, Executor, RunHead, Store
 from ..stores.rules import require_active
-from .driver import Driver, Mail
+from .driver import Driver
 from .family import PARENT
 from .feed import Feed
 from .hooks import Switchboard, changed_points
 from .ids import new_id
 from .inbox import Inbox
 from .late_failures import LateFailures
+from .mail import Mail
 from .outbox import Announce, Outbox, Sender
 from .pools import Pools
 from .restoring import replayed, stopped, takeover

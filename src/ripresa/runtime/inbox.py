@@ -13,9 +13,10 @@ from ..errors import RipresaError, RunError
 from ..ports import Request, RunHead
 from ..stores.rules import require_active
 from .bodies import encode_request, suspender
-from .driver import Driver, Mail
+from .driver import Driver
 from .hearing import Asking, before, heard
 from .letting import not_taken
+from .mail import Mail
 from .requests import checked, decode_request
 from .results import ended, not_found
 from .waking import QUICKER

@@ -35,8 +35,9 @@ from ..core.state import RunState
 from ..errors import DefinitionChanged
 from ..ports import RunHead
 from .attempts import bound_at
-from .driver import Driver, Mail
+from .driver import Driver
 from .endings import lost_attempt
+from .mail import Mail
 
 if TYPE_CHECKING:
     from .engine import Engine

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.failures import error_of
-from ..core.events import Failure
-from ..core.values import NULL, Value
+from ..core import events as facts
+from ..core.events import Event, Failure
+from ..core.values import NULL, Value, is_inline, text_of
 from ..errors import IllegalTransition, RunCancelled, RunError, RunFailed, RunNotFound
+from . import family
 
 if TYPE_CHECKING:
     from ..core.view import RunView
+    from .driver import Driver
     from .values import Values
 
 
@@ -80,3 +83,18 @@ def not_found(run: str) -> RunNotFound:
     return RunNotFound(
         f"there is no run {run!r} in this store", run=run, hint="ripresa runs lists those that there are"
     )
+
+
+def conclude(driver: Driver, events: list[Event]) -> None:
+    """Keep how a run ended for whoever waits for it; a large result is stored by content."""
+    for index, event in enumerate(events):
+        if isinstance(event, facts.RunCompleted):
+            output = event.output
+            if not isinstance(output, bytes) and is_inline(output):
+                output = driver.keeper.keep(text_of(output))
+                events[index] = facts.RunCompleted(output)
+            driver.output = output
+        elif isinstance(event, facts.RunFailed):
+            driver.failure = event.failure
+    if driver.state.parent or driver.state.children:
+        driver.shared += tuple(family.conclude(driver, events))

@@ -47,11 +47,12 @@ from ..core.state import RunState
 from ..errors import InvalidValue, Nondeterminism, RipresaError
 from ..ports import RunHead
 from .attempts import bound_at
-from .driver import Driver, Mail
+from .driver import Driver
 from .engine import Engine
 from .hooks import standing
 from .ids import new_id
 from .letting import key_of, refusal
+from .mail import Mail
 from .restoring import replayed
 from .reuse import ANYWHERE, CHANGING, Result, Reuse, digest_of_input, digest_of_state
 from .views import kept

@@ -12,8 +12,9 @@ from ..core.lifecycle import check_transition
 from ..core.places import find_place
 from ..core.replay import lineage
 from ..core.view import view_of
-from .driver import Driver, Mail
+from .driver import Driver
 from .engine import Engine
+from .mail import Mail
 from .restoring import replayed
 from .results import not_found
 

@@ -17,7 +17,8 @@ from ..core.durations import MICROSECONDS
 from ..core.events import RunStarted
 from ..errors import RipresaError, StoreError
 from ..ports import Alarm, RunHead
-from .driver import Driver, Mail
+from .driver import Driver
+from .mail import Mail
 
 if TYPE_CHECKING:
     from .engine import Engine

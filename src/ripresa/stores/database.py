@@ -469,9 +469,9 @@ class Database:
 
 def join_tags(tags: Sequence[str]) -> str:
     """Tags as one column."""
-    return json.dumps(tags)
+    return json.dumps(tags) if tags else "[]"
 
 
 def split_tags(text: str) -> tuple[str, ...]:
     """What `join_tags` joined."""
-    return tuple(json.loads(text))
+    return tuple(json.loads(text)) if text != "[]" else ()
