@@ -147,13 +147,18 @@ def test_a_paused_run_waits_and_goes_on_where_it_is_continued(terminal: Terminal
     assert (told.code, told.out.split()) == (0, ["[", "1,", "2,", "3", "]"])
 
 
-def test_a_run_that_nobody_drives_is_paused_when_it_is_taken_up(terminal: Terminal) -> None:
+def test_a_run_that_nobody_drives_is_paused_by_whoever_asks(terminal: Terminal) -> None:
     run = begun(terminal, "patient", "[1, 2, 3]", "began-2")
     killed(run)
-    told = terminal.here("pause", "a")
-    assert (told.code, told.err) == (0, "nobody drives run a; it will be paused when it is taken up\n")
+    told = terminal.here("pause", "a", "--target", "elsewhere.py:patient")
+    assert (told.code, told.err.partition(";")[0]) == (0, "nobody drives run a, and its code is not here")
+    assert "unknown_target" in told.err
+    (terminal.directory / "began-2").unlink()
+    assert terminal("pause", "a").code == 0
+    assert " paused " in terminal.here("runs", "--status", "paused").out
+    assert not (terminal.directory / "began-2").exists()
     go(terminal)
-    assert terminal("resume", "--all").code == 5
+    assert terminal("resume", "--all").err.startswith("nothing to resume")
     assert terminal("resume", "a", "-q").out.split() == ["[", "1,", "2,", "3", "]"]
 
 

@@ -262,9 +262,9 @@ def terminate(run: Run, reason: Reason = "", target: Code = "", store: Store = "
 
 
 @cli.command()
-def pause(run: Run, reason: Reason = "", store: Store = "", quiet: Quiet = False) -> int:
+def pause(run: Run, reason: Reason = "", target: Code = "", store: Store = "", quiet: Quiet = False) -> int:
     """Let a run start nothing new; what is in flight ends."""
-    return _ask(run, "pause", reason, "", store, quiet)
+    return _ask(run, "pause", reason, target, store, quiet)
 
 
 @cli.command("continue", epilog=EXIT_CODES)

@@ -250,7 +250,13 @@ def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
         check_transition(head.status, AIMS[asked.kind], only_from=only_from, run=asked.run, op=asked.kind)
     if asyncio.run(_asked(place, asked)):
         return COMPLETED
-    workflow = code_of(head, asked.target)
+    try:
+        workflow = code_of(head, asked.target)
+    except RipresaError as error:
+        if asked.kind != "pause":
+            raise
+        asyncio.run(_left_for_later(place, asked, error))
+        return COMPLETED
 
     async def begin(app: App) -> list[Handle[Any]]:
         handle = await app.handle(asked.run, workflow)
@@ -266,17 +272,20 @@ def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
 async def _asked(place: Place, asked: Ask) -> bool:
     """Leave the request for the run's owner and see it taken up; False if the run has to be taken up for it."""
     async with place.app() as app:
-        owned = await app.store.owner(asked.run) is not None
-        if not owned and asked.kind != "pause":
+        if await app.store.owner(asked.run) is None:
             return False
         hear = asked.kind == "cancel"  # what its status forbids is known already
         await app.engine.inbox.request(asked.run, asked.kind, reason=asked.reason, by=BY, hear=hear)
-        if not owned:
-            warn(f"nobody drives run {asked.run}; it will be paused when it is taken up")
-            return True
         status = await _wait(app, asked)
         warn(f"run {asked.run} is {status}" if status else f"asked; run {asked.run} will take it up")
     return True
+
+
+async def _left_for_later(place: Place, asked: Ask, why: RipresaError) -> None:
+    """Leave the request for whoever has the code of a run that nobody drives."""
+    async with place.app() as app:
+        await app.engine.inbox.request(asked.run, asked.kind, reason=asked.reason, by=BY, hear=False)
+    warn(f"nobody drives run {asked.run}, and its code is not here; it will be paused when it is taken up ({why})")
 
 
 async def _wait(app: App, asked: Ask) -> str:

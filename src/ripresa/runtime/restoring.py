@@ -12,9 +12,11 @@ from ..core.events import (
     ApprovalDelegated,
     Asked,
     AttemptLost,
+    ContinueRequested,
     Fact,
     LimitsSet,
     Migrated,
+    PauseRequested,
     Raised,
     Recorded,
     Restarted,
@@ -118,7 +120,9 @@ def takeover(driver: Driver, epoch: int, pending: list[Mail]) -> list[Mail]:
         void = [mail for mail in pending if mail not in signals]  # asked of the run before it failed
         return [*taken, *void, Mail(RunReopened(now, kept=True)), *hooks, *signals]
     lost = () if driver.fresh else _lost(driver, now)
-    return [*taken, *hooks, *map(Mail, lost), *pending]
+    first = [mail for mail in pending if isinstance(mail.fact, PauseRequested | ContinueRequested)]
+    rest = [mail for mail in pending if mail not in first]  # a run that is to pause begins none of its attempts anew
+    return [*taken, *hooks, *first, *map(Mail, lost), *rest]
 
 
 def _allows(mail: Mail) -> bool:
