@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ripresa import Context, chain, step, workflow
+from ripresa.cli.inputs import load
 from ripresa.errors import RipresaError
-from ripresa.runtime.targets import find_target, load_target, target_of
+from ripresa.runtime.targets import find_target, is_own, load_target, target_of
 
 
 @step
@@ -120,3 +121,53 @@ def test_a_worker_is_told_what_it_cannot_import(tmp_path: Path, caplog: pytest.L
     (tmp_path / "broken.py").write_text("1 / 0", encoding="utf-8")
     assert find_target(f"{tmp_path}/broken.py:flow") is None
     assert "cannot be imported" in caplog.text
+
+
+def package(folder: Path, name: str) -> Path:
+    """A package with a workflow in one of its modules."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "__init__.py").touch()
+    (folder / name / "flows.py").write_text("from ripresa import chain\nflow = chain(lambda value: value)\n")
+    return folder
+
+
+def forget(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As another process would begin."""
+    for known in (name, f"{name}.flows"):
+        monkeypatch.delitem(sys.modules, known)
+    is_own.cache_clear()
+
+
+def test_a_module_of_the_working_directory_is_found_from_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    there = package(tmp_path / "there", "recorded_with_folder")
+    monkeypatch.chdir(there)
+    load("recorded_with_folder.flows:flow")
+    target = target_of(load_target("recorded_with_folder.flows:flow"))
+    assert target == f"{there.as_posix()}/recorded_with_folder.flows:flow"
+    monkeypatch.chdir(tmp_path)
+    forget(monkeypatch, "recorded_with_folder")
+    sys.path.remove(str(there))
+    assert target_of(load_target(target)) == target
+    forget(monkeypatch, "recorded_with_folder")
+    elsewhere = "/no/such/folder/recorded_with_folder.flows:flow"  # on another machine, it is where Python finds it
+    assert target_of(load_target(elsewhere)) == "recorded_with_folder.flows:flow"
+    forget(monkeypatch, "recorded_with_folder")
+
+
+def test_what_stands_elsewhere_than_in_the_working_directory_is_named_by_its_module_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = package(tmp_path / "there", "found_by_the_path")
+    monkeypatch.setattr(sys, "path", [str(there), *sys.path])
+    monkeypatch.chdir(tmp_path)
+    assert target_of(load("found_by_the_path.flows:flow")) == "found_by_the_path.flows:flow"
+    forget(monkeypatch, "found_by_the_path")
+
+
+def test_a_folder_without_the_module_is_told() -> None:
+    with pytest.raises(RipresaError) as caught:
+        load_target(f"{Path(__file__).parent.as_posix()}/no_such_module:flow")
+    assert f"looked in {Path(__file__).parent} and sys.path" in caught.value.hint

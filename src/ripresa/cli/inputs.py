@@ -20,7 +20,7 @@ from ..config import Config
 from ..core.limits import Limits
 from ..core.values import Value, text_of
 from ..errors import InvalidConfig, InvalidValue, RipresaError
-from ..runtime.targets import load_target, load_version
+from ..runtime.targets import load_target, load_version, remember_folder
 from ..runtime.values import split
 from .exits import UserCodeFailed
 from .misspelt import decode_strictly
@@ -37,7 +37,9 @@ def load(target: str, version: str = "") -> Runnable[..., Any]:
     """
     try:
         with Config.load().in_force():
-            return load_version(target, version) if version else load_target(target)
+            found = load_version(target, version) if version else load_target(target)
+            remember_folder(target)
+            return found
     except (RipresaError, KeyboardInterrupt):
         raise
     except SystemExit as error:

@@ -1,4 +1,8 @@
-"""From the text that names a workflow's code to the code, and back: `file.py:name`, `package.module:name`, a file."""
+"""From the text that names a workflow's code to the code, and back: `file.py:name`, `package.module:name`, a file.
+
+`FOLDER/package.module:name` is what runs record of a module that the command line found in its working directory; where
+there is no such folder, as on another machine, the module is looked for as if none were named.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,9 @@ from ..foreign import family_of, is_agent_like
 
 _OURS = f"{__name__.partition('.')[0]}."
 _log = logging.getLogger("ripresa")
+_FOLDER = "__ripresa_folder__"
+"""Under which the package of a target says in which folder it stands."""
+
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -140,14 +147,47 @@ def _file(place: str, target: str) -> ModuleType:
 
 
 def _module(place: str, target: str) -> ModuleType:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    name, folder = Path(place).name, Path(place).expanduser().parent.resolve()
+    known = folder.is_dir()
+    where = str(folder) if known else os.getcwd()
+    if where not in sys.path:
+        sys.path.insert(0, where)
     try:
-        return importlib.import_module(place)
+        found = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name and (place == error.name or place.startswith(error.name + ".")):
-            raise _unknown(target, f"there is no module {place}", f"looked in {Path.cwd()} and sys.path") from None
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise _unknown(target, f"there is no module {name}", f"looked in {where} and sys.path") from None
         raise
+    if known and place != name:
+        _remember(found, folder)
+    return found
+
+
+def remember_folder(target: str) -> None:
+    """Let runs record the working directory with a target of `package.module:name` that stands there.
+
+    Another process, in another directory, finds it then.
+    """
+    place = target.rpartition(":")[0]
+    module = sys.modules.get(place)
+    if module is not None:
+        _remember(module, Path.cwd())
+
+
+def _remember(module: ModuleType, folder: Path) -> None:
+    """Note with the package of a module, unless it is installed, that it stands in this folder."""
+    top = module.__name__.partition(".")[0]
+    within = (folder / f"{top}.py", folder / top)
+    file = Path(str(getattr(module, "__file__", None))).resolve()
+    if is_own(module.__name__) and any(each == file or each in file.parents for each in within):
+        vars(sys.modules[top])[_FOLDER] = folder.as_posix()
+
+
+def _with_folder(place: str) -> str:
+    """A target with the folder that was noted for it."""
+    top = sys.modules.get(place.partition(":")[0].partition(".")[0])
+    folder = None if top is None else vars(top).get(_FOLDER)
+    return f"{folder.rstrip('/')}/{place}" if folder else place
 
 
 def _candidates(module: ModuleType, wanted: str) -> str:
@@ -177,11 +217,11 @@ def target_of(runnable: Runnable[..., Any]) -> str:
         fn: Any = value.fn  # pyright: ignore[reportUnknownMemberType]
         found = place_of(fn.__module__, fn.__qualname__, value)  # pyright: ignore[reportUnknownArgumentType]
         if found or not fn.__module__.startswith(_OURS):  # those that are made here stand where they are named
-            return found
+            return _with_folder(found)
     known: str | None = value.__dict__.get("_target")
     if known is None:
         known = value.__dict__["_target"] = _search(value)  # pyright: ignore[reportUnknownArgumentType]
-    return known
+    return _with_folder(known)
 
 
 def _search(runnable: object) -> str:
