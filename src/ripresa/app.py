@@ -401,23 +401,27 @@ class App:
         return self._handle(id, workflow)
 
     @overload
-    async def resume(self, id: str, *, session: str | None = None) -> Handle[Any]: ...
+    async def resume(self, id: str, *, session: str | None = None, again: bool = False) -> Handle[Any]: ...
     @overload
-    async def resume(self, id: str, workflow: Runnable[..., R] | None, *, session: str | None = None) -> Handle[R]: ...
     async def resume(
-        self, id: str, workflow: Runnable[..., Any] | None = None, *, session: str | None = None
+        self, id: str, workflow: Runnable[..., R] | None, *, session: str | None = None, again: bool = False
+    ) -> Handle[R]: ...
+    async def resume(
+        self, id: str, workflow: Runnable[..., Any] | None = None, *, session: str | None = None, again: bool = False
     ) -> Handle[Any]:
         """Take up a run that failed or was left by its process, from its first unfinished steps.
 
         Its code is `workflow`, or the registered workflow of its name, or what its recorded target names. A run that
         is being driven here, or has completed, is left as it is. With `session` it goes on in that session, which it
         can if it was left, failed or is paused. Raises `RunNotFound`, `RunError(owned_elsewhere)`,
-        `DefinitionChanged`, `Nondeterminism`, `IllegalTransition` for one that was cancelled or terminated.
+        `DefinitionChanged`, `Nondeterminism`, `IllegalTransition` for one that was cancelled or terminated, and
+        `RipresaError(effects_undecided)` for a failed one that begins anew, for what it did was undone, and would do
+        what nothing can undo once more, unless `again` says that it may.
         """
         head = await self._head(id)
         if head.status == "completed":
             return self._handle(id, workflow or self._code.find(head))
-        runnable = await self._take(id, workflow, session or "")
+        runnable = await self._take(id, workflow, session or "", again=again)
         return self._handle(id, runnable)
 
     async def resume_all(self) -> list[Handle[Any]]:
@@ -518,7 +522,9 @@ class App:
             found.extend(page.runs)
         return found
 
-    async def _take(self, id: str, workflow: Runnable[..., Any] | None, session: str = "") -> Runnable[..., Any]:
+    async def _take(
+        self, id: str, workflow: Runnable[..., Any] | None, session: str = "", *, again: bool
+    ) -> Runnable[..., Any]:
         from .core.lifecycle import check_transition
 
         head = await self._head(id)
@@ -526,7 +532,7 @@ class App:
             check_transition(head.status, "running", only_from="failed", run=id, op="resume")
         with self.config.in_force():
             runnable = workflow or self._code.of(head)
-            await self.engine.take(head, runnable, session=session)
+            await self.engine.take(head, runnable, session=session, again=again)
         return runnable
 
     async def _code_of(self, id: str) -> Runnable[..., Any]:
@@ -637,8 +643,8 @@ class _Links:
         self._run = run
         self._runnable = runnable
 
-    async def take(self) -> object:
-        return await self._app._take(self._run, self._runnable)  # pyright: ignore[reportPrivateUsage]
+    async def take(self, *, again: bool = False) -> object:
+        return await self._app._take(self._run, self._runnable, again=again)  # pyright: ignore[reportPrivateUsage]
 
     async def code(self) -> Runnable[..., Any]:
         return self._runnable or await self._app._code_of(self._run)  # pyright: ignore[reportPrivateUsage]

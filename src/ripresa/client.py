@@ -16,6 +16,7 @@ from .approvals import Answer, OpenApproval
 from .authoring.encoding import decode, encode
 from .authoring.flow import Runnable
 from .core.branches import FanOutEvents, fan_outs
+from .core.changes import Change, changes
 from .core.durations import Duration, seconds
 from .core.events import Recorded
 from .core.lifecycle import TERMINAL, WAITING
@@ -23,7 +24,7 @@ from .core.limits import Limits
 from .core.merge import whole
 from .core.places import event_at, places, written_by
 from .core.replay import lineage
-from .core.view import Change, RunView, changes, view_of
+from .core.view import RunView, view_of
 from .errors import InvalidConfig, RipresaError
 from .interactions import Interaction, interactions_of
 from .messages import Query, QueryWith, Signal, Update
@@ -78,7 +79,7 @@ class Checkpoint:
 class Links(Protocol):
     """How a handle reaches what is above it."""
 
-    async def take(self) -> object:
+    async def take(self, *, again: bool = False) -> object:
         """Take its run up."""
         ...
 
@@ -381,15 +382,19 @@ class Handle(Generic[R_co]):
         finally:
             driver.close()
 
-    async def resume(self, *, by: str = "") -> None:
-        """Let a paused run go on, or take up a failed or abandoned one from its first unfinished steps."""
+    async def resume(self, *, again: bool = False, by: str = "") -> None:
+        """Let a paused run go on, or take up a failed or abandoned one from its first unfinished steps.
+
+        Raises `RipresaError(effects_undecided)` if a failed one begins anew, for what it did was undone, and would do
+        what nothing can undo once more, unless `again` says that it may.
+        """
         head = await self._engine.store.find_run(self.id)
         if head is None:
             raise not_found(self.id)
         if head.status == "paused":
             await self._request("continue", "", by)
         else:
-            await self._links.take()
+            await self._links.take(again=again)
 
     async def send(self, signal: Signal[T], value: T, /, *, id: str = "", by: str = "") -> bool:
         """Send the run a signal; recorded on return. False if it was sent one with the same `id` before.

@@ -633,6 +633,30 @@ def undone_and_reconciled() -> tuple[Definition, Callable[[Play], None]]:
     return define(hotel, call("charge"), Saga("trip", Sequence("trip", (flight,)))), history
 
 
+def what_nothing_can_undo() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'"trip"')
+        play.done("hotel", b'"room 7"')
+        play.feed(StepStarted(play.now, "mail", 1))
+        play.done("mail", b'"sent"')
+        play.feed(StepStarted(play.now, "p/pay", 1))
+        play.feed(CallStarted(play.now, "p/tell", 1, "sms:1"))
+        play.feed(CallRecorded(play.now, "p/tell", 1, "sms:1", b'"sent"'))
+        play.feed(CallStarted(play.now, "p/tell", 1, "sms:2"))
+        play.feed(CallFailed(play.now, "p/tell", 1, "sms:2", failure("no network")))
+        play.fail("p/tell")
+        play.lose("p/pay", "parked")
+        play.done("hotel/undo:cancel", b"null")
+        play.reopen()
+        play.done("hotel", b'"room 8"')
+        play.feed(StepStarted(play.now, "mail", 1))
+        play.fail("mail")
+        play.done("hotel/undo:cancel", b"null")
+
+    hotel = Call("hotel", undo=Undo(call("cancel")))
+    return define(hotel, call("mail"), Parallel("p", calls("pay tell"), join=Join())), history
+
+
 def starts_another_run() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b"1", parent="p", reports=True)
@@ -683,6 +707,7 @@ WORKFLOWS = {
         a_step_that_sends,
         limits_reached,
         undone_and_reconciled,
+        what_nothing_can_undo,
         a_step_that_writes,
         what_is_withheld,
         starts_another_run,
@@ -719,6 +744,7 @@ ENDS = {
     "a_step_that_sends": "completed",
     "limits_reached": "completed",
     "undone_and_reconciled": "undone",
+    "what_nothing_can_undo": "failed",
     "starts_another_run": "completed",
     "a_step_that_writes": "completed",
     "what_is_withheld": "completed",

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from ripresa.core import events as e
 from ripresa.core import merge
+from ripresa.core.changes import Change, changes
 from ripresa.core.definition import Definition
 from ripresa.core.events import CallSpec, Event, Fact, Failure, Recorded
 from ripresa.core.frames import BACKOFF, CallFrame
@@ -28,7 +29,7 @@ from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.parts import ValidationResult
 from ripresa.core.values import text_of
-from ripresa.core.view import CLEANUP, UNDO, Change, RunView, ScopeView, StepView, StreamView, changes, view_of
+from ripresa.core.view import CLEANUP, UNDO, RunView, ScopeView, StepView, StreamView, view_of
 
 from ..searching import searched
 from .play import SECOND, START, Effect, Play, call, calls, define, failure
@@ -700,7 +701,7 @@ def test_a_parked_step_waits_until_somebody_knows(verdict: str, status: str) -> 
     assert (seen(*lost).parked, seen(*lost).waiting) == (["a"], True)
     view = seen(*lost, e.Reconciled(START, "a", 1, verdict, b"1", BOOM))
     assert (view.parked, view.steps["a"].status) == ([], status)
-    assert seen(*lost, e.RunTerminated()).steps["a"].status == "cancelled"
+    assert seen(*lost, e.RunTerminated()).steps["a"].status == "unknown"
 
 
 def test_an_undo_that_a_hook_lets_be_tried_later_waits_for_that_moment() -> None:

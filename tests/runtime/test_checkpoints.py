@@ -9,8 +9,9 @@ import pytest
 
 from ripresa import App, Context, RunView, chain, map_each, step, workflow
 from ripresa.client import Checkpoint
+from ripresa.core.changes import Change
 from ripresa.core.events import CheckpointNamed, StepFailed
-from ripresa.core.view import Change, view_of
+from ripresa.core.view import view_of
 from ripresa.errors import IllegalTransition, RipresaError, RunNotFound
 from ripresa.stores.memory import Memory
 from ripresa.testing.clock import START

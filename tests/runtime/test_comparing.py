@@ -3,7 +3,7 @@
 import pytest
 
 from ripresa import App, chain, step
-from ripresa.core.view import Change
+from ripresa.core.changes import Change
 from ripresa.errors import RunNotFound
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import in_memory

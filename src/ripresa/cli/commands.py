@@ -161,6 +161,7 @@ def resume(
     limit: Annotated[
         list[str] | None, typer.Option(help="what the run may use from here on, such as steps=100; may be repeated")
     ] = None,
+    again: Annotated[bool, typer.Option("--again", help="also if what nothing can undo is done again")] = False,
     store: Store = "",
     durability: Durability = "full",
     json: Json = False,
@@ -171,13 +172,13 @@ def resume(
 
     if bool(run) == all:
         raise typer.BadParameter("give the id of a run, or --all")
-    if all and (target or limit):
-        raise typer.BadParameter("--target and --limit are for one run")
+    if all and (target or limit or again):
+        raise typer.BadParameter("--target, --limit and --again are for one run")
     limits = inputs.limits_from(limit or (), "")
     place = _place(store, durability)
     if all:
         return running.resume_all(place, as_json=json, quiet=quiet)
-    return running.resume(place, run, target, limits, as_json=json, quiet=quiet)
+    return running.resume(place, running.Resumed(run, target, limits, again), as_json=json, quiet=quiet)
 
 
 @cli.command()

@@ -11,12 +11,13 @@ from typing import Any, cast
 from pydantic_core import from_json
 
 from ..approvals import OpenApproval
+from ..core.changes import Change
 from ..core.events import CallSpec, Failure, Recorded, ValidationResult, Write
 from ..core.limits import Limits
 from ..core.merge import Held, whole
 from ..core.merge import read as read_held
 from ..core.values import Pick, Value, digest_of
-from ..core.view import Change, RunView, StateView, StepView
+from ..core.view import RunView, StateView, StepView
 from ..errors import InvalidWorkflow, RipresaError
 from ..interactions import Interaction, interactions_of
 from ..ports import NEVER, Outgoing, RunHead

@@ -108,23 +108,34 @@ async def _take_up_if_left(app: App, handle: Handle[Any]) -> None:
 # --- resume
 
 
-def resume(place: Place, id: str, target: str, limits: Limits | None = None, *, as_json: bool, quiet: bool) -> int:
-    """Take a run up, with `limits` instead of its own of the same names, and see it to its end.
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A run that is to be taken up, as it stands on the command line, perhaps with `limits` of other numbers."""
 
-    Raises `RunNotFound`, `IllegalTransition` for one that was cancelled.
+    run: str
+    target: str = ""
+    limits: Limits | None = None
+    again: bool = False
+
+
+def resume(place: Place, asked: Resumed, *, as_json: bool, quiet: bool) -> int:
+    """Take a run up, with limits instead of its own of the same names, and see it to its end.
+
+    Raises `RunNotFound`, `IllegalTransition` for one that was cancelled, `RipresaError(effects_undecided)`.
     """
+    id, target, limits = asked.run, asked.target, asked.limits
     head = asyncio.run(head_of(place, id))
     workflow = None if head.status == "completed" else code_of(head, target)
 
     async def begin(app: App) -> list[Handle[Any]]:
         if limits is not None and head.status != "completed":
-            return [await _allowed(app, head, workflow, limits)]
-        return [await _taken(app, id, workflow)]
+            return [await _allowed(app, head, workflow, limits, again=asked.again)]
+        return [await _taken(app, id, workflow, again=asked.again)]
 
     return driven(place, begin, Teller(place, as_json, quiet))
 
 
-async def _taken(app: App, id: str, workflow: Runnable[..., Any] | None) -> Handle[Any]:
+async def _taken(app: App, id: str, workflow: Runnable[..., Any] | None, *, again: bool) -> Handle[Any]:
     head = await app.store.find_run(id)
     if head is not None and head.status == "paused":
         handle = await app.handle(id, workflow)
@@ -132,16 +143,18 @@ async def _taken(app: App, id: str, workflow: Runnable[..., Any] | None) -> Hand
             handle = await app.resume(id, workflow)
         await handle.resume()
         return handle
-    return await app.resume(id, workflow)
+    return await app.resume(id, workflow, again=again)
 
 
-async def _allowed(app: App, head: RunHead, workflow: Runnable[..., Any] | None, more: Limits) -> Handle[Any]:
+async def _allowed(
+    app: App, head: RunHead, workflow: Runnable[..., Any] | None, more: Limits, *, again: bool
+) -> Handle[Any]:
     limits, _ = used_in(item.event for item in lineage(await app.engine.history(head.id)))
     given = {name: value for name, value in asdict(more).items() if value is not None and name != "on_exceeded"}
     limits = replace(limits, **given)
     if head.status == "failed":  # it finds them as it is taken up
         await app.store.put(head.id, "limits", encode_request(limits.encode(), BY))
-        return await app.resume(head.id, workflow)
+        return await app.resume(head.id, workflow, again=again)
     handle = await app.handle(head.id, workflow)
     await handle.allow(limits, by=BY)
     return handle

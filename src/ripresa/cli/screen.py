@@ -32,6 +32,7 @@ MARKS = {
     "waiting": ("◌", "blue"),
     "paused": ("◌", "blue"),
     "parked": ("?", "yellow"),
+    "unknown": ("?", "red"),
     "held": ("◌", "blue"),
     "undoing": ("↶", "yellow"),
     "undone": ("↶", "yellow"),

@@ -12,7 +12,7 @@ from typing import Any, cast
 from ..app import App
 from ..authoring.flow import Runnable
 from ..client import Effects, Handle
-from ..core.view import Change
+from ..core.changes import Change
 from ..errors import RipresaError
 from ..ports import RunHead
 from ..runtime import comparing

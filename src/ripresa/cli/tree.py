@@ -177,7 +177,18 @@ def _counted(branch: Branch) -> str:
     return f"[{done}/{max(branch.count, len(branch.items))}]"
 
 
-_STATUSES = ("running", "parked", "held", "retrying", "failed", "completed", "undone", "skipped", "cancelled")
+_STATUSES = (
+    "running",
+    "parked",
+    "held",
+    "retrying",
+    "unknown",
+    "failed",
+    "completed",
+    "undone",
+    "skipped",
+    "cancelled",
+)
 """The statuses of steps: the first of those that occur is that of several together."""
 
 
@@ -214,7 +225,7 @@ def _attempt(step: StepView) -> str:
     return f"attempt {step.attempt}" if step.attempt > 1 else ""
 
 
-_TROUBLED = ("failed", "retrying", "parked")
+_TROUBLED = ("failed", "retrying", "parked", "unknown")
 
 
 def _trouble(step: StepView) -> str:

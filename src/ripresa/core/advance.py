@@ -363,7 +363,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             question, scope.question = scope.question, ""
             scope.node.answered(state, scope, question, fact.answer)
         case StepFailed():
-            _call(state, fact.path).failed(state, state.frames[fact.path], fact.failure, fact.retry_at)
+            _call(state, fact.path).raised(state, state.frames[fact.path], fact.failure, fact.retry_at)
         case AttemptLost():
             _call(state, fact.path).lost(state, state.frames[fact.path], fact.reason, fact.retry_at, began=fact.began)
         case TimerFired():
@@ -379,7 +379,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
         case CallRecorded() | CallStarted() | CallFailed():
             _journaled(state, fact)
         case StepStarted():
-            _call(state, fact.path).started(state.frames[fact.path])
+            _call(state, fact.path).started(state, state.frames[fact.path])
         case StreamAdvanced():
             _stream(state, fact.path).advanced(state, state.frames[fact.path], fact)
         case StateGiven():
@@ -494,9 +494,10 @@ def _journaled(state: RunState, fact: CallRecorded | CallStarted | CallFailed) -
         case CallRecorded():
             node.record(frame, fact)
         case CallStarted():
-            node.intend(frame, fact.key)
+            node.intend(state, frame, fact.key)
         case _:
             node.report(frame, fact.key)
+            state.ledger.did_nothing(fact.path, fact.key)
 
 
 def _start(state: RunState, fact: RunStarted) -> None:

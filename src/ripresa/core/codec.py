@@ -22,7 +22,7 @@ from .definition import Definition
 from .events import CallSpec, Event, Failure, Intercepted, Recorded, ValidationResult, Write
 from .frames import ENDED, Frame, ScopeFrame
 from .gates import Gate, set_points
-from .ledger import Entry
+from .ledger import Entry, Lasting
 from .merge import CUSTOM, Held, held_of, writes_of
 from .nodes.compensation import COMPENSATION, MARK
 from .nodes.dynamic import Outcome
@@ -431,6 +431,8 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         state.requests = {key: _read_fact(data, lines) for key, data in found.get("requests", ())}
         state.granted = tuple(_read_fact(data, lines) for data in found.get("granted", ()))
         _decode_ledger(state, found.get("ledger", (0,)), lines)
+        for path, key, number, seq, calls in found.get("lasting", ()):
+            state.ledger.lasting[path, key] = Lasting(path, key, number, seq, tuple(map(tuple, calls)))
         state.parent, state.children = found.get("family", ("", {}))
     for path, parent, key, fields in frames:
         _decode_frame(state, path, parent, key, fields, lines)
@@ -466,8 +468,10 @@ def _decode_gates(data: list[Any], lines: list[bytes]) -> dict[str, Gate]:
 
 def _encode_ledger(state: RunState, lines: list[bytes]) -> dict[str, Any]:
     """What could be undone, if anything ever could."""
-    entries = [_entry_plain(entry, lines) for entry in state.ledger.entries.values()]
-    return {"ledger": [state.ledger.last, *entries]} if state.ledger.last else {}
+    ledger = state.ledger
+    entries = [_entry_plain(entry, lines) for entry in ledger.entries.values()]
+    found: dict[str, Any] = {"ledger": [ledger.last, *entries]} if ledger.last else {}
+    return found | {"lasting": list(ledger.lasting.values())} if ledger.lasting else found
 
 
 def _decode_ledger(state: RunState, data: Any, lines: list[bytes]) -> None:

@@ -109,12 +109,13 @@ class RunStarted:
     """Microseconds since 1970, or 0."""
     expected: int = 0
     """How many steps the definition lets expect; later events correct it."""
-    core: int = 5
+    core: int = 6
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
     again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
     expected, and restored a state in the order in which its fields had been written; with 3 other limits ended every
     pause, and what an attempt does beyond the run was not withheld while interceptors were asked about its result;
-    with 4 a node of a graph that a hook left out ran as its condition said."""
+    with 4 a node of a graph that a hook left out ran as its condition said; with 5 a reopened run did again what an
+    irreversible step may have done, and it was not said what nothing can undo."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""
@@ -674,12 +675,16 @@ class UndoFailed:
 
 @dataclass(frozen=True, slots=True)
 class CompensationEnded:
-    """The compensation of a scope ended: `complete`, `partial` or `failed`; so many calls were undone."""
+    """The compensation of a scope ended: `complete`, `partial` or `failed`; so many calls were undone.
+
+    `irreversible` are the paths of the steps that did, or may have done, what nothing can undo.
+    """
 
     path: str
     report: str
     undone: int
     failures: tuple[Failure, ...] = ()
+    irreversible: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

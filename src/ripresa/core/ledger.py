@@ -2,14 +2,19 @@
 
 Law: only a step that declares what undoes it leaves an entry, once it has succeeded or once nobody can say whether it
 did. An entry goes when its undo is recorded; one whose undo failed stays, marked, and is not tried again by itself.
+What nothing can undo is kept beside that, from when it begins until it is known that it did nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 from .values import NULL, Value
+
+KEEPS_WHAT_LASTS: Final = 6
+"""The rules of the core from which on it is kept what a run did that nothing can undo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +40,28 @@ class Entry:
     stuck: bool = False
 
 
+class Lasting(NamedTuple):
+    """An irreversible step that began (or, with a `key`, a call inside one), and did or may have done what it does.
+
+    `calls` are the calls of durable functions that it is a part of: the path of each function, the number of the call.
+    """
+
+    path: str
+    key: str
+    number: int
+    seq: int
+    calls: tuple[tuple[str, int], ...] = ()
+
+
 class Ledger:
     """The entries of a run by their numbers; `last` is the latest that was given."""
 
-    __slots__ = ("entries", "last")
+    __slots__ = ("entries", "last", "lasting")
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
         self.last = 0
+        self.lasting: dict[tuple[str, str], Lasting] = {}
 
     def add(self, entry: Entry) -> None:
         """Keep an entry; what was kept of earlier attempts with the same key is what it says now."""
@@ -61,10 +80,29 @@ class Ledger:
 
         Only those after number `since`.
         """
-        heads = tuple(prefixes)
-        whole = tuple(head[:-1] for head in heads if head)
+        heads, whole = _heads(prefixes)
         found = [e.number for e in self._latest(since) if not e.stuck and (e.path.startswith(heads) or e.path in whole)]
         return found[::-1]
+
+    def began(self, path: str, key: str, seq: int, calls: tuple[tuple[str, int], ...]) -> None:
+        """What nothing can undo is about to happen."""
+        self.last += 1
+        self.lasting.pop((path, key), None)
+        self.lasting[path, key] = Lasting(path, key, self.last, seq, calls)
+
+    def did_nothing(self, path: str, key: str) -> None:
+        """It is known that it has not happened."""
+        self.lasting.pop((path, key), None)
+
+    def lasting_below(self, prefixes: Iterable[str], since: int = 0) -> list[str]:
+        """The paths of what nothing can undo, as `below` says."""
+        heads, whole = _heads(prefixes)
+        found = [e for e in self.lasting.values() if e.path.startswith(heads) or e.path in whole]
+        return list(dict.fromkeys(entry.path for entry in found if entry.number > since))
+
+    def lasting_after(self, seq: int) -> list[str]:
+        """The paths of what nothing can undo and began after this event."""
+        return list(dict.fromkeys(entry.path for entry in self.lasting.values() if entry.seq > seq))
 
     def after(self, seq: int) -> list[int]:
         """All entries of events after this one, the stuck ones too."""
@@ -88,6 +126,12 @@ class Ledger:
             if entry.number <= since:
                 return
             yield entry
+
+
+def _heads(prefixes: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """How paths below these prefixes begin, and which are those of the prefixes themselves."""
+    heads = tuple(prefixes)
+    return heads, tuple(head[:-1] for head in heads if head)
 
 
 def _same(one: Entry, other: Entry) -> bool:

@@ -45,7 +45,7 @@ from .frames import (
     StreamFrame,
 )
 from .gates import Gate
-from .ledger import Entry, Ledger
+from .ledger import KEEPS_WHAT_LASTS, Entry, Ledger
 from .nodes.compensation import COMPENSATION, MARK, CompensationFrame
 from .nodes.dynamic import DynamicFrame
 from .values import NULL, Value
@@ -435,12 +435,25 @@ class RunState:
             place = (self.ledger.last + 1, self.seq + 1, frame.path, number, generation, *found)
             self.ledger.add(Entry(*place, frame.input, output, known))
 
+    def lasts(self, frame: Frame, key: str = "") -> None:
+        """Keep that what nothing can undo is about to happen. What a compensation does is not among that."""
+        calls: list[tuple[str, int]] = []
+        child, scope = frame, frame.parent
+        while scope is not None and self.core >= KEEPS_WHAT_LASTS:
+            if isinstance(scope, CompensationFrame):
+                return
+            if isinstance(scope, DynamicFrame):
+                calls.append((scope.path, child.key))
+            child, scope = scope, scope.parent
+        if self.core >= KEEPS_WHAT_LASTS:
+            self.ledger.began(frame.path, key, self.seq + 1, tuple(calls))
+
     def compensate(self, scope: ScopeFrame, prefixes: tuple[str, ...], since: int = 0) -> bool:
         """Undo what happened below these prefixes, if anything did, before the scope goes on (see `compensated`)."""
         numbers = self.ledger.below(prefixes, since) if self.ledger.entries else []
         if not numbers:
             return False
-        self._begin_undo(scope, scope.path, numbers)
+        self._begin_undo(scope, scope.path, numbers, self.ledger.lasting_below(prefixes, since))
         return True
 
     def compensated(self, frame: CompensationFrame) -> None:
@@ -478,7 +491,7 @@ class RunState:
 
     def undo(self, after: int) -> None:
         """Take back what a run did that has ended: all that can be undone and happened after event number `after`."""
-        self._begin_undo(None, "", self.ledger.after(after))
+        self._begin_undo(None, "", self.ledger.after(after), self.ledger.lasting_after(after))
 
     def begin_anew(self, frame: ScopeFrame) -> None:
         """Let a scope begin again with its input, as if it had never run."""
@@ -507,18 +520,23 @@ class RunState:
             return False
         root.phase, root.failure = phase, failure
         self._clear_deadline()
-        self._begin_undo(root, "", numbers, whole=True)
+        self._begin_undo(root, "", numbers, self.ledger.lasting_below(("",)), whole=True)
         return True
 
-    def _begin_undo(self, scope: ScopeFrame | None, path: str, numbers: list[int], *, whole: bool = False) -> None:
-        """Open the compensation of a scope (None: of a run that has ended) for these entries of the ledger."""
+    def _begin_undo(
+        self, scope: ScopeFrame | None, path: str, numbers: list[int], lasting: list[str], *, whole: bool = False
+    ) -> None:
+        """Open the compensation of a scope (None: of a run that has ended) for these entries of the ledger.
+
+        `lasting` are the paths of what happened there and cannot be undone.
+        """
         frame = CompensationFrame(path + MARK, COMPENSATION, scope, UNDO_KEY, NULL)
         frame.whole = whole
         self.frames[frame.path] = frame
         if scope is not None:
             scope.children[frame.key] = frame
             scope.active += 1
-        COMPENSATION.begin(self, frame, numbers)
+        COMPENSATION.begin(self, frame, numbers, lasting)
 
     def _origin(self, frame: Frame) -> tuple[str, str, str] | None:
         """Where in the definition it is found what undoes a frame; None inside a compensation."""

@@ -10,11 +10,11 @@ from . import events as e
 from .events import Failure, Recorded
 from .gates import UNDOING
 from .lifecycle import TERMINAL
-from .merge import Held, writes_of
+from .merge import Held
 from .nodes.call import lost_failure
 from .parts import ValidationResult
 from .replay import lineage
-from .shared import Fields, after
+from .shared import after
 from .usage import told_before
 from .values import NULL, Value
 
@@ -27,6 +27,9 @@ COUNTED: Final = ("completed", "skipped")
 CLEANUP: Final = "!"
 """What stands behind the path of a scope's clean-up, which is no node of its own, in `RunView.scopes`."""
 
+UNKNOWN: Final = "nobody knows whether it did what cannot be undone"
+"""Why a step that was stopped is not undone."""
+
 UNDO: Final = "!undo"
 """The same for its compensation."""
 
@@ -36,7 +39,7 @@ class StepView:
     """A step as it stands. Moments are in microseconds.
 
     `status`: scheduled, retrying, held (by a limit), parked (nobody knows what it did), completed, undone, failed,
-    cancelled, skipped (by a hook).
+    cancelled, unknown (an irreversible one that was stopped: nobody knows what it did), skipped (by a hook).
 
     `due` is when the next attempt is, 0 if there is none; `failure` the last attempt that failed, also once a later
     one succeeded.
@@ -197,6 +200,8 @@ class RunView:
     reached: e.LimitReached | None = None
     """What was used of the limit that was reached last, what was allowed, and of which session it is, if of one."""
     _told: tuple[e.Write, ...] = ()
+    _begun: set[str] = field(default_factory=set[str], repr=False, compare=False)
+    """The irreversible steps that began and have not reported."""
     _counted: set[str] = field(default_factory=set[str], repr=False, compare=False)
     """What was not foreseen when the run began, and is expected by now."""
 
@@ -256,10 +261,12 @@ class RunView:
                 self._scheduled(path, attempt, at)
             case e.StepCompleted(_, path, _, output) | e.StepReused(_, path, _, output):
                 self._told = getattr(recorded.event, "writes", ())
+                self._begun.discard(path)
                 self._ended(path, "completed", at)
                 self.steps[path].output = output
                 self.completed += 1
             case e.StepFailed(_, path, _, failure, retry_at):
+                self._begun.discard(path)
                 self._failed(path, "failed", failure, retry_at, at)
             case e.AttemptLost(_, path, attempt, reason, retry_at):
                 status = "cancelled" if reason == "cancelled" else "failed"
@@ -349,8 +356,12 @@ class RunView:
 
     def _undoing(self, event: e.Event) -> None:
         match event:
+            case e.StepStarted(_, path):
+                self._begun.add(path)
             case e.StepParked(path):
+                self._begun.add(path)
                 self.steps[path].status = "parked"
+                self.not_undone.pop(path, None)
             case e.Reconciled():
                 self._reconciled(event)
             case e.CompensationStarted(path, count):
@@ -364,7 +375,9 @@ class RunView:
                     self.completed -= 1
             case e.UndoFailed(path, failure):
                 self.not_undone[path] = failure
-            case e.CompensationEnded(path, report, undone, failures):
+            case e.CompensationEnded(path, report, undone, failures, irreversible):
+                for each in irreversible:
+                    self.not_undone.setdefault(each, Failure("irreversible", "nothing can undo it", path=each))
                 scope = self.scopes[path + UNDO]
                 scope.status, scope.completed, scope.failed, scope.detail = "ended", undone, len(failures), report
             case e.RunUndoing(reason):
@@ -440,6 +453,7 @@ class RunView:
                 self._lifecycle(event)
 
     def _reconciled(self, event: e.Reconciled) -> None:
+        self._begun.discard(event.path)
         if event.verdict == "completed":
             self._ended(event.path, "completed", event.at)
             self.steps[event.path].output = event.output
@@ -642,6 +656,9 @@ class RunView:
 
     def _ended(self, path: str, status: str, at: int) -> None:
         step = self.steps[path]
+        if status == "cancelled" and path in self._begun:
+            status = "unknown"
+            self.not_undone[path] = Failure("outcome_unknown", UNKNOWN, path=path, attempt=step.attempt)
         step.status, step.ended_at, step.due = status, at, 0
 
 
@@ -651,44 +668,3 @@ def view_of(journal: list[Recorded]) -> RunView:
     for recorded in lineage(journal):
         view.apply(recorded)
     return view
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What differs between two views of a run: a field of the run, or a step by its path. None: it was not there.
-
-    A field of a state is `state.` and its name, behind the scope's path and a colon if it is not the run's own; what it
-    holds is `merge.Held`.
-    """
-
-    what: str
-    before: object
-    after: object
-
-
-def changes(before: RunView, after: RunView) -> list[Change]:
-    """The differences of two views: status and counts of the run, its states, then status and output of each step."""
-    found = [
-        Change(name, getattr(before, name), getattr(after, name))
-        for name in ("status", "completed", "expected", "output", "failure", "reason")
-        if getattr(before, name) != getattr(after, name)
-    ]
-    for path in {**before.states, **after.states}:
-        then, now = (_fields(view.states.get(path)) for view in (before, after))
-        for name in {**then, **now}:
-            held, holds = then.get(name), now.get(name)
-            if held is None or holds is None or writes_of(held) != writes_of(holds):
-                found.append(Change(f"{path}: state.{name}" if path else f"state.{name}", held, holds))
-    for path in {**before.steps, **after.steps}:
-        old, new = _shown(before.steps.get(path)), _shown(after.steps.get(path))
-        if old != new:
-            found.append(Change(path, old, new))
-    return found
-
-
-def _fields(state: StateView | None) -> Fields:
-    return {} if state is None else state.fields
-
-
-def _shown(step: StepView | None) -> tuple[str, int, Value | None] | None:
-    return None if step is None else (step.status, step.attempt, step.output)

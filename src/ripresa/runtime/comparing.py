@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..authoring.flow import Runnable
+from ..core.changes import Change, changes
 from ..core.definition import differences
 from ..core.events import Recorded
 from ..core.frames import CallFrame
 from ..core.replay import lineage, started_of
-from ..core.view import Change, changes, view_of
+from ..core.view import view_of
 from ..errors import RipresaError
 from ..ports import RunHead
 from .driver import Driver

@@ -54,7 +54,7 @@ from .late_failures import LateFailures
 from .mail import Mail
 from .outbox import Announce, Outbox, Sender
 from .pools import Pools
-from .restoring import replayed, stopped, takeover
+from .restoring import refuse_repeats, replayed, stopped, takeover
 from .results import not_found
 from .slots import Slots
 from .views import beginning
@@ -341,11 +341,14 @@ class Engine:
 
     # --- runs are taken up
 
-    async def take(self, head: RunHead, runnable: Runnable[..., Any], *, session: str = "") -> Driver:
+    async def take(
+        self, head: RunHead, runnable: Runnable[..., Any], *, session: str = "", again: bool = False
+    ) -> Driver:
         """Take an unfinished or failed run up: replay its journal, report lost attempts, go on, perhaps in a `session`.
 
         Raises `RunError(owned_elsewhere)` while another living owner has it, `DefinitionChanged` naming the nodes
-        that differ, `Nondeterminism`, `SessionError` for a failed run whose session is not active.
+        that differ, `Nondeterminism`, `SessionError` for a failed run whose session is not active, and
+        `RipresaError(effects_undecided)` for a failed one that would do `again` what nothing can undo.
         """
         async with self.gate(head.id):
             running = self.drivers.get(head.id)
@@ -358,7 +361,7 @@ class Engine:
             if epoch is None:
                 raise await self.owned_elsewhere(head.id)
             try:
-                driver = await self._restored(head.id, runnable, session, epoch)
+                driver = await self._restored(head.id, runnable, session, epoch, again=again)
             except BaseException:
                 await self.release(head.id)
                 raise
@@ -402,7 +405,9 @@ class Engine:
         paused = driver.state.status == "paused"
         return [SessionEntered(now, session), *([ContinueRequested(now)] if paused else [])]
 
-    async def _restored(self, run: str, runnable: Runnable[..., Any], session: str, epoch: int) -> Driver:
+    async def _restored(
+        self, run: str, runnable: Runnable[..., Any], session: str, epoch: int, *, again: bool
+    ) -> Driver:
         head = await self.store.find_run(run)
         assert head is not None
         if head.status in TERMINAL:  # by whoever had it just before
@@ -410,6 +415,8 @@ class Engine:
         driver = replayed(self, head, runnable, lineage(await self.history(run)))
         entering = self._entering(driver, session) if session not in ("", head.session) else []
         try:
+            if not again:
+                refuse_repeats(driver.state)
             mail = [*takeover(driver, epoch, await self.inbox.pending(driver)), *map(Mail, entering)]
             await driver.commit_takeover(mail)
         except BaseException:

@@ -32,9 +32,10 @@ from ..core.events import (
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
 from ..core.limits import decode_limits
+from ..core.repeating import repeats
 from ..core.replay import began_at, feed, started_of, steps
 from ..core.state import RunState
-from ..errors import DefinitionChanged
+from ..errors import DefinitionChanged, RipresaError
 from ..ports import RunHead
 from .attempts import bound_at
 from .driver import Driver
@@ -123,6 +124,20 @@ def takeover(driver: Driver, epoch: int, pending: list[Mail]) -> list[Mail]:
     first = [mail for mail in pending if isinstance(mail.fact, PauseRequested | ContinueRequested)]
     rest = [mail for mail in pending if mail not in first]  # a run that is to pause begins none of its attempts anew
     return [*taken, *hooks, *first, *map(Mail, lost), *rest]
+
+
+def refuse_repeats(state: RunState) -> None:
+    """Raise `RipresaError(effects_undecided)` for a failed run that, reopened, would do again what nothing can undo."""
+    paths = repeats(state) if state.status == "failed" else []
+    if paths:
+        raise RipresaError(
+            f"run {state.run!r} begins anew what was undone, and would do again what cannot be: {', '.join(paths)}",
+            code="effects_undecided",
+            op="resume",
+            where=paths[0],
+            hint="say that it may be done again (again=True, --again), or go on in a new run that takes its results "
+            f"over where inputs are the same: ripresa fork {state.run} --effects reuse",
+        )
 
 
 def _allows(mail: Mail) -> bool:

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..authoring.flow import Runnable
-from ..core.events import Failure, Reconciled, Recorded, RunTaken, StepFailed, StepStarted, UndoRequested
+from ..core.events import (
+    CallFailed,
+    CallRecorded,
+    CallStarted,
+    Failure,
+    Reconciled,
+    Recorded,
+    RunTaken,
+    StepFailed,
+    StepStarted,
+    UndoRequested,
+)
 from ..core.lifecycle import check_transition
 from ..core.places import find_place
 from ..core.replay import lineage
@@ -100,13 +111,25 @@ async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo
 def report_of(journal: list[Recorded]) -> UndoReport:
     """What a whole journal says of what was undone."""
     view = view_of(journal)
-    begun: dict[str, None] = {}
+    begun: dict[tuple[str, str], None] = {}
+    done: set[tuple[str, str]] = set()
     for recorded in lineage(journal):
         match recorded.event:
             case StepStarted(_, path):
-                begun[path] = None
-            case StepFailed(_, path) | Reconciled(_, path, _, "failed" | "retry"):
-                begun.pop(path, None)
+                begun[path, ""] = None
+            case CallStarted(_, path, _, key):
+                begun[path, key] = None
+            case CallRecorded(_, path, _, key) if (path, key) in begun:
+                done.add((path, key))
+            case CallFailed(_, path, _, key):
+                begun.pop((path, key), None)
+            case StepFailed(_, path):
+                begun.pop((path, ""), None)
+            case Reconciled(_, path, _, "failed" | "retry"):
+                for place in [place for place in begun if place[0] == path and place not in done]:
+                    del begun[place]
             case _:
                 pass
-    return UndoReport(tuple(view.undone), dict(view.not_undone), tuple(begun))
+    irreversible = tuple(dict.fromkeys(path for path, _ in begun))
+    failed = {path: failure for path, failure in view.not_undone.items() if path not in irreversible}
+    return UndoReport(tuple(view.undone), failed, irreversible)

@@ -12,6 +12,7 @@ from ..commands import CancelStep, ClearTimer, Reconcile, SetTimer
 from ..events import CallRecorded, Failure, Intercepted, NodeCancelled, Reconciled, RetryScheduled, StepParked
 from ..frames import BACKOFF, CANCELLING, HELD, OPEN, PARKED, CallFrame, Frame
 from ..gates import Gate, drop_effects, gated, let_effects
+from ..ledger import KEEPS_WHAT_LASTS
 from ..values import NULL
 from .node import Node
 from .undo import Undo, undo_policy
@@ -62,8 +63,18 @@ class Call(Node[CallFrame]):
         if not run.points or not gated(run, frame, Gate("before", frame.input)):
             run.schedule(frame)
 
+    def raised(self, run: RunState, frame: Any, failure: Failure, retry_at: int) -> None:
+        """The attempt raised: an irreversible one did nothing."""
+        if frame.started and self.undo is None:
+            self._did_nothing(run, frame)
+        self.failed(run, frame, failure, retry_at)
+
+    def _did_nothing(self, run: RunState, frame: CallFrame) -> None:
+        frame.started = 0
+        run.ledger.did_nothing(frame.path, "")
+
     def failed(self, run: RunState, frame: Any, failure: Failure, retry_at: int) -> None:
-        """The attempt raised; the next one is due at `retry_at`, or there is none (0)."""
+        """The attempt failed; the next one is due at `retry_at`, or there is none (0)."""
         if frame.phase == CANCELLING:
             self.doubt(run, frame)
             run.cancelled(frame)
@@ -97,10 +108,10 @@ class Call(Node[CallFrame]):
 
     def lost(self, run: RunState, frame: Any, reason: str, retry_at: int, *, began: bool = True) -> None:
         """The attempt ended without a report. A `parked` one is not repeated: it waits for who knows what it did."""
+        if reason == "parked" and not frame.intents and self.undo is None:
+            frame.started = frame.attempt
         if reason == "parked" and frame.phase == OPEN:
-            frame.phase = PARKED
-            run.consequences.append(StepParked(frame.path, frame.attempt))
-            run.commands.append(Reconcile(frame.path, frame.attempt, frame.input))
+            self._park(run, frame)
             return
         if began and self.undo is not None:
             frame.started = frame.attempt
@@ -119,17 +130,28 @@ class Call(Node[CallFrame]):
             frame.written = {**(frame.written or {}), key: fact.writes}
         self.report(frame, key)
 
-    def intend(self, frame: Any, key: str) -> None:
+    def _park(self, run: RunState, frame: CallFrame) -> None:
+        frame.phase = PARKED
+        run.consequences.append(StepParked(frame.path, frame.attempt))
+        run.commands.append(Reconcile(frame.path, frame.attempt, frame.input))
+
+    def intend(self, run: RunState, frame: Any, key: str) -> None:
         """A call inside the step is about to do what cannot be taken back."""
         frame.intents = (*frame.intents, key)
+        run.lasts(frame, key)
 
     def report(self, frame: Any, key: str) -> None:
         """It is known how a call inside the step ended."""
         frame.intents = tuple(intent for intent in frame.intents if intent != key)
 
-    def started(self, frame: Any) -> None:
+    def started(self, run: RunState, frame: Any) -> None:
         """The attempt of an irreversible step is about to run."""
         frame.started = frame.attempt
+        run.lasts(frame)
+
+    def in_doubt(self, frame: CallFrame) -> bool:
+        """Whether an attempt of an irreversible step began of which nobody knows what it did."""
+        return frame.started == frame.attempt and self.undo is None
 
     @override
     def cancel(self, run: RunState, frame: CallFrame) -> None:
@@ -144,6 +166,9 @@ class Call(Node[CallFrame]):
 
     @override
     def reopen(self, run: RunState, frame: CallFrame) -> None:
+        if run.core >= KEEPS_WHAT_LASTS and self.in_doubt(frame):
+            self._park(run, frame)
+            return
         frame.attempt += 1
         frame.base = frame.attempt
         frame.delays = 0
@@ -151,6 +176,8 @@ class Call(Node[CallFrame]):
 
     @override
     def rewind(self, run: RunState, frame: CallFrame) -> None:
+        if frame.phase == PARKED and run.core >= KEEPS_WHAT_LASTS:
+            return  # it is asked about what it did with the key that it had
         frame.generation = run.generation
         frame.base = frame.attempt
         frame.started = 0
@@ -165,12 +192,16 @@ class Call(Node[CallFrame]):
         """Somebody knows what the attempt did."""
         if fact.verdict == "completed":
             run.done(frame, fact.output)
-        elif fact.verdict == "retry":
+            return
+        for key in ("", *frame.intents):
+            run.ledger.did_nothing(frame.path, key)
+        if fact.verdict == "retry":
             frame.base += 1
             frame.intents = ()
             self._again(run, frame, run.at)
         else:
             assert fact.failure is not None
+            frame.started = 0
             run.fail(frame, fact.failure)
 
     def doubt(self, run: RunState, frame: CallFrame) -> None:

@@ -29,12 +29,13 @@ MARK = "!undo"
 class CompensationFrame(ScopeFrame):
     """What is left to be undone (numbers in the ledger, the next one last), how much was, and what failed.
 
-    `generation` is that of what is undone now; `whole`: the run is to end as soon as all of it is undone; `waits`: it
-    has not begun, for calls that are being stopped may still do what is to be undone; `due`: when an undo that failed
-    is tried once more (0: none is); `tries` is how often the present one has been begun.
+    `lasting` are the paths of what cannot be undone; `generation` is that of what is undone now; `whole`: the run is to
+    end as soon as all of it is undone; `waits`: it has not begun, for calls that are being stopped may still do what is
+    to be undone; `due`: when an undo that failed is tried once more (0: none is); `tries` is how often the present one
+    has been begun.
     """
 
-    __slots__ = ("due", "failures", "generation", "left", "tries", "undone", "waits", "whole")
+    __slots__ = ("due", "failures", "generation", "lasting", "left", "tries", "undone", "waits", "whole")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("generation", "plain"),
@@ -45,6 +46,7 @@ class CompensationFrame(ScopeFrame):
         ("waits", "plain"),
         ("due", "plain"),
         ("tries", "plain"),
+        ("lasting", "plain list"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -58,6 +60,7 @@ class CompensationFrame(ScopeFrame):
         self.waits = False
         self.due = 0
         self.tries = 0
+        self.lasting: list[str] = []
 
 
 class Compensation(Scope[CompensationFrame]):
@@ -84,11 +87,11 @@ class Compensation(Scope[CompensationFrame]):
         others = [child for child in frame.parent.children.values() if child is not frame and child.phase not in ENDED]
         if at_once or not any(f"{child.path}/".startswith(heads) for child in others):
             frame.waits = False
-            self.begin(run, frame, run.ledger.below(heads))
+            self.begin(run, frame, run.ledger.below(heads), run.ledger.lasting_below(heads))
 
-    def begin(self, run: RunState, frame: CompensationFrame, numbers: list[int]) -> None:
+    def begin(self, run: RunState, frame: CompensationFrame, numbers: list[int], lasting: list[str]) -> None:
         """Undo the entries of these numbers, the last one first."""
-        frame.left = numbers
+        frame.left, frame.lasting = numbers, lasting
         run.consequences.append(CompensationStarted(frame.path.removesuffix(MARK), len(numbers)))
         self._next(run, frame)
 
@@ -187,9 +190,11 @@ class Compensation(Scope[CompensationFrame]):
         run.consequences.append(UndoFailed(entry.path, failure))
 
     def _end(self, run: RunState, frame: CompensationFrame) -> None:
-        report = "complete" if not frame.failures else "partial" if frame.undone else "failed"
+        failures, lasting = tuple(frame.failures), tuple(frame.lasting)
+        report = "partial" if frame.undone or not failures else "failed"
+        report = report if failures or lasting else "complete"
         path = frame.path.removesuffix(MARK)
-        run.consequences.append(CompensationEnded(path, report, frame.undone, tuple(frame.failures)))
+        run.consequences.append(CompensationEnded(path, report, frame.undone, failures, lasting))
         run.compensated(frame)
 
 

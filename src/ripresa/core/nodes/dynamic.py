@@ -271,6 +271,17 @@ class Dynamic(Scope[DynamicFrame]):
         latest = [index for index in told if index >= frame.delivered]
         return next(iter((*raised, *latest)), -1)
 
+    def goes_back_to(self, frame: DynamicFrame) -> tuple[int, int]:
+        """How many calls it had asked for before it failed; and before what was undone since, if anything was.
+
+        It asks anew for all calls after the second when the run is reopened.
+        """
+        return self._goes_back(frame, self._died_of(frame))
+
+    def _goes_back(self, frame: DynamicFrame, index: int) -> tuple[int, int]:
+        asked = frame.outcomes[index].asked if index < len(frame.outcomes) else frame.asked
+        return asked, min((since for key, since in frame.undone.items() if key > asked), default=asked)
+
     def _died_of(self, frame: DynamicFrame) -> int:
         """The index of the cancellation, if one was thrown in; else of the fatal outcome; else the end."""
         for index, outcome in enumerate(frame.outcomes):
@@ -280,9 +291,8 @@ class Dynamic(Scope[DynamicFrame]):
 
     def _take_back(self, run: RunState, frame: DynamicFrame, index: int) -> None:
         """Forget the outcome of this index and what followed from it; tell the function the slice before it again."""
-        asked = frame.outcomes[index].asked if index < len(frame.outcomes) else frame.asked
+        asked, since = self._goes_back(frame, index)
         later = frame.outcomes[index + 1 :]
-        since = min((since for key, since in frame.undone.items() if key > asked), default=asked)
         if since < asked:
             index = next((i for i, outcome in enumerate(frame.outcomes[:index]) if outcome.asked > since), index)
             later = frame.outcomes[index:]
