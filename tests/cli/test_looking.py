@@ -1,10 +1,12 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ripresa.core.retry import FILE_MODULE
 from tests.cli.program import Terminal, ended, environment, wait_for
 
 
@@ -48,7 +50,56 @@ def test_a_run_is_shown_with_its_tree_or_its_steps(terminal: Terminal) -> None:
         assert part in shown or part == "5 of 6", part
     listed = terminal.here("show", "a", "--steps").out
     assert "completed  map_each/double[3]" in listed
-    assert listed.rstrip().splitlines()[-1].endswith("  12")
+    assert "  given 3  6" in listed
+    assert listed.rstrip().splitlines()[-1].endswith("  given [0, 2, 4, 6]  12")
+    steps = terminal.here("show", "a", "--steps", "--json").json["steps"]
+    assert [each["input"] for each in steps if each["name"] == "total"] == [[0, 2, 4, 6]]
+    assert "input" not in terminal.here("show", "a", "--json").json["steps"][0]
+
+
+FUNCTION = """
+from ripresa import Context, Signal, step, workflow
+
+@step
+async def double(number: int, times: int = 2) -> int:
+    return times * number
+
+@step
+async def nothing() -> None:
+    pass
+
+@step
+async def stays(number: int) -> int:
+    raise ValueError(number)
+
+@workflow
+async def flow(ctx: Context, number: int) -> int:
+    print("printed by the function")
+    await nothing()
+    return await stays(await double(number, times=3))
+"""
+
+
+def test_what_steps_were_given_follows_from_the_code_that_is_here(terminal: Terminal) -> None:
+    terminal.write("given.py", FUNCTION)
+    terminal.here("run", "given.py:flow", "-i", "2", "--id", "a")
+    shown = terminal.here("show", "a", "--steps")
+    assert 'given {"number": 2, "times": 3}  6' in shown.out
+    assert "  given 6  " in shown.out
+    assert "printed" not in shown.out
+    assert next(each for each in shown.out.splitlines() if "nothing" in each).endswith("null")
+    for source, why in (
+        (FUNCTION.replace("@workflow", "@workflow(version='2')"), "the structure of workflow 'flow' changed"),
+        ("1 / 0", "its code cannot be imported: division by zero"),
+        ("flow = 1", "'flow'"),
+    ):
+        for name in [each for each in sys.modules if each.startswith(FILE_MODULE)]:
+            del sys.modules[name]
+        terminal.write("given.py", source)
+        shown = terminal.here("show", "a", "--steps")
+        assert shown.code == 0
+        assert re.search(f"what steps were given is not shown: .*({why})", shown.err), shown.err
+        assert "  given " not in shown.out
 
 
 def test_a_run_is_shown_as_json_with_everything_about_it(terminal: Terminal) -> None:

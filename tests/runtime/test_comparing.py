@@ -1,5 +1,7 @@
 """Two runs are compared: structure, input, what steps were given and returned, how they ended."""
 
+import asyncio
+
 import pytest
 
 from ripresa import App, chain, step
@@ -68,3 +70,21 @@ async def test_runs_of_other_structure_are_compared_and_those_without_code_too()
     async with in_memory(memory) as app:
         app.workflows.register(chain(double, name="line", version="9"))
         assert (await app.diff("a", "b")).inputs is None
+
+
+async def test_what_a_step_was_given_that_is_under_way_is_compared_too() -> None:
+    began = asyncio.Event()
+
+    @step
+    async def stays(value: int) -> int:
+        began.set()
+        await asyncio.Event().wait()
+        return value
+
+    slow = chain(inc, name="slow").then(stays)
+    async with in_memory(workflows=[slow]) as app:
+        for number in (1, 2):
+            began.clear()
+            await app.start(slow(number), id=f"r{number}")
+            await began.wait()
+        assert (await app.diff("r1", "r2")).inputs == (Change("inc", b"1", b"2"), Change("stays", b"2", b"3"))

@@ -126,7 +126,7 @@ def runs(
 @cli.command()
 def show(
     run: Run,
-    steps: Annotated[bool, typer.Option("--steps", help="every step with its result, not the tree")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="every step, what it was given, its result; no tree")] = False,
     interactions: Annotated[bool, typer.Option("--interactions", help="who sent what to whom, only")] = False,
     diagram: Annotated[bool, typer.Option("--diagram", help="the same as a Mermaid sequence diagram")] = False,
     store: Store = "",

@@ -6,11 +6,13 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any, cast
 
 from ..app import App
+from ..authoring.flow import Runnable
 from ..client import Handle
 from ..core.events import Failure, Recorded
 from ..core.lifecycle import ACTIVE, LISTED, TERMINAL, WAITING
@@ -23,7 +25,7 @@ from ..interactions import sequence_diagram
 from ..ports import NEVER, Outgoing, RunFilter, RunHead
 from ..runtime.results import not_found
 from ..runtime.values import Values
-from .exits import COMPLETED
+from .exits import COMPLETED, UserCodeFailed
 from .places import Place
 from .plain import (
     amount,
@@ -105,28 +107,35 @@ def _clock(microseconds: int) -> str:
 
 
 def show_run(place: Place, run: str, *, as_json: bool, steps: bool) -> int:
-    """Print everything about a run. Raises `RunNotFound`."""
-    return asyncio.run(_show(place, run, as_json, steps))
+    """Print everything about a run; with `steps` what each was given, if its code is here. Raises `RunNotFound`."""
+    return asyncio.run(_show(place, run, as_json, given_to_steps(place, run) if steps else None))
 
 
-async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
+async def _show(place: Place, run: str, as_json: bool, given: Given | None) -> int:
     refuse_empty(place, run)
     async with place.app() as app:
         handle: Handle[Any] = await app.handle(run)
         view, read = await handle.status(), Values(app.store.blob).text
         owner = await app.store.owner(run)
         waiting = await app.store.outgoing_of(run) if view.sent else ()
-        limits, used = used_in(item.event for item in lineage(await app.engine.history(run)))
+        history = lineage(await app.engine.history(run))
+        limits, used = used_in(item.event for item in history)
+        inputs = await given(app, history) if given is not None else {}
         if as_json:
             limited = {"limits": limits_plain(limits), "used": used}
-            print_json(run_plain(view, read, owner) | limited | {"outbox": [parcel_plain(each) for each in waiting]})
+            told: dict[str, Any] = (
+                run_plain(view, read, owner) | limited | {"outbox": [parcel_plain(each) for each in waiting]}
+            )
+            for step in told["steps"] if given is not None else ():
+                step["input"] = inputs.get(step["path"])
+            print_json(told)
             return COMPLETED
         for name, text in _facts(view, read, owner):
             print(f"{name + ':':<10} {text}")
         if limits:
             print(f"{'limits:':<10} {_told_limits(limits, used, view)}")
-        if steps:
-            _print_steps(view, read)
+        if given is not None:
+            _print_steps(view, read, inputs)
         else:
             _print_tree(view)
         for line in (*_told_rules(view), *map(_told_parcel, waiting)):
@@ -136,6 +145,38 @@ async def _show(place: Place, run: str, as_json: bool, steps: bool) -> int:
         for line in told_failure(view.failure) if view.failure is not None and view.status == "failed" else ():
             print(line)
     return COMPLETED
+
+
+Given = Callable[[App, list[Recorded]], Awaitable[dict[str, Any]]]
+"""Gives what each step of a run was given, by path; nothing, and a line that says why, if that cannot be known."""
+
+
+def given_to_steps(place: Place, run: str) -> Given:
+    """What finds it: inputs are not recorded, they follow from the code, which is loaded before an event loop runs."""
+    from ..runtime.comparing import inputs
+    from .running import code_of, head_of
+
+    head, why = asyncio.run(head_of(place, run)), ""
+    code: Runnable[..., Any] | None = None
+    try:
+        code = code_of(head, "")
+    except RipresaError as error:
+        why = error.message
+    except UserCodeFailed as error:
+        why = f"its code cannot be imported: {error.__cause__}"
+
+    async def given(app: App, line: list[Recorded]) -> dict[str, Any]:
+        reason = why
+        if code is not None:
+            try:
+                with redirect_stdout(sys.stderr):  # durable functions are gone through again
+                    return {path: json.loads(text) for path, text in inputs(app.engine, head, code, line).items()}
+            except RipresaError as error:
+                reason = error.message
+        warn(f"what steps were given is not shown: {' '.join(reason.split())}")
+        return {}
+
+    return given
 
 
 def show_interactions(place: Place, run: str, *, as_json: bool, diagram: bool) -> int:
@@ -255,13 +296,14 @@ def _print_tree(view: RunView) -> None:
     console.print(picture(view, now))
 
 
-def _print_steps(view: RunView, read: Any) -> None:
+def _print_steps(view: RunView, read: Any, inputs: Mapping[str, Any]) -> None:
     for step in view.steps.values():
         took = duration(step.ended_at - step.scheduled_at) if step.ended_at else ""
         tried = f"attempt {step.attempt}" if step.attempt > 1 else ""
+        given = f"given {short(inputs[step.path])}" if inputs.get(step.path, {}) != {} else ""
         output = short(value(step.output, read)) if step.output is not None else ""
         why = f"{step.failure.code}: {step.failure.message}" if step.failure and step.status != "completed" else ""
-        print("  ".join(filter(None, (step.status, step.path, took, tried, output, why))))
+        print("  ".join(filter(None, (step.status, step.path, took, tried, given, output, why))))
 
 
 # --- events

@@ -61,7 +61,10 @@ async def compare(engine: Engine, one: RunHead, other: RunHead, code: Code) -> R
 
 
 def inputs(engine: Engine, head: RunHead, code: Runnable[..., Any], line: list[Recorded]) -> dict[str, bytes]:
-    """What each step that has ended was given, by path, as JSON text."""
+    """What each step was given, by path, as JSON text; also those that are under way.
+
+    Raises what the replay of a run does: its code is another one, or decides otherwise.
+    """
     found: dict[str, bytes] = {}
     read = Values(engine.store.blob).text
 
@@ -70,5 +73,7 @@ def inputs(engine: Engine, head: RunHead, code: Runnable[..., Any], line: list[R
         if type(frame) is CallFrame:
             found[frame.path] = read(frame.input)
 
-    replayed(engine, head, code, line, told=told).close()
-    return found
+    driver = replayed(engine, head, code, line, told=told)
+    under_way = {frame.path: read(frame.input) for frame in driver.state.frames.values() if type(frame) is CallFrame}
+    driver.close()
+    return {**found, **under_way}
