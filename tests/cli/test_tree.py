@@ -124,6 +124,18 @@ def test_the_streams_of_a_map_are_counted_together() -> None:
     assert "20 items, 2 batches" in line.facts
 
 
+def test_what_runs_side_by_side_says_how_many_and_how_they_ended() -> None:
+    begun = (e.FanOutStarted("g", 3, how="graph"), e.StepScheduled("g/a", 1))
+    assert lines(*begun)[0] == Line(0, "running", "g", ("3 side by side", "9.0s"))
+    assert lines(e.FanOutStarted("gather", 2, how="gather", branches=("a", "b"))) == [
+        Line(0, "running", "gather", ("2 side by side",))
+    ]
+    ended = (*begun, e.StepCompleted(3 * SECOND, "g/a", 1, b"1"), e.FanOutEnded("g", 1, 2, 0))
+    assert lines(*ended)[0].facts[0] == "1 of 3 completed, 2 failed"
+    root = (e.FanOutStarted("", 2, how="graph"), e.StepScheduled("a", 1))
+    assert lines(*root) == [Line(0, "running", "a", ("9.0s",))]
+
+
 def test_a_choice_that_was_made_often_says_no_single_one() -> None:
     events = [e.BranchTaken(f"map_each/case[{n}]", "A | B", "left") for n in range(2)]
     assert lines(e.FanOutStarted("map_each", 2, 2), *events)[0].facts == ("[0/2]",)

@@ -4,8 +4,18 @@ from typing import Any
 
 import pytest
 
+from ripresa.core.branches import fan_outs
 from ripresa.core.commands import Ask, CancelStep, RunStep
-from ripresa.core.events import NodeSkipped, RunCancelled, RunCompleted, RunFailed, StepScheduled
+from ripresa.core.events import (
+    BranchTaken,
+    FanOutEnded,
+    FanOutStarted,
+    NodeSkipped,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    StepScheduled,
+)
 from ripresa.core.nodes.graph import INPUT, Graph, Wire
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.sequence import Sequence
@@ -35,7 +45,7 @@ def test_nodes_begin_when_everything_they_need_has_returned() -> None:
     assert ran(play.start(b"0")) == [("a", (b"0",)), ("b", (b"0",))]
     assert play.done("a", b"1") == []
     assert ran(play.done("b", b"2")) == [("c", (b"2", b"1"))]
-    assert play.done("c", b"3") == [RunCompleted(b"3")]
+    assert play.done("c", b"3") == [FanOutEnded("", 3, 0, 0), RunCompleted(b"3")]
     play.check_replay()
 
 
@@ -57,7 +67,7 @@ def test_what_is_ready_begins_in_the_order_of_writing() -> None:
     for path in "dbc":
         effects = play.done(path, path.encode())
     assert effects == [Ask("", "returns", (b"b", b"c", b"d"))]
-    assert play.answer("", b'"all"') == [RunCompleted(b'"all"')]
+    assert play.answer("", b'"all"') == [FanOutEnded("", 4, 0, 0), RunCompleted(b'"all"')]
 
 
 def test_no_more_nodes_are_under_way_than_the_window_allows() -> None:
@@ -85,7 +95,8 @@ WHEN = Wire(sources=(0,), tests=(0, INPUT), conditional=True)
 def test_a_condition_is_asked_about_sources_and_tests_and_the_node_is_given_its_sources() -> None:
     play = graph("a b", FROM_INPUT, WHEN)
     assert play.done("a", b"1") == [Ask("b?", "when", (b"1", b"1", b"0"))]
-    assert play.answer("b?", b"true") == [StepScheduled("b", 1), RunStep("b", 1, (b"1",))]
+    taken = BranchTaken("b", "", "run")
+    assert play.answer("b?", b"true") == [taken, StepScheduled("b", 1), RunStep("b", 1, (b"1",))]
     assert play.done("b", b"2") == [RunCompleted(b"2")]
     play.check_replay()
 
@@ -123,7 +134,8 @@ def test_input_that_is_made_by_user_code_is_asked_for() -> None:
 def test_the_condition_comes_before_the_input() -> None:
     play = graph("a b", FROM_INPUT, Wire((0,), tests=(0,), conditional=True, evaluated=True))
     play.done("a", b"1")
-    assert play.answer("b?", b"true") == [Ask("b?", "input", (b"1", b"1"))]
+    taken = BranchTaken("b", "a > 0", "run")
+    assert play.answer("b?", b'[true,"a > 0"]') == [taken, Ask("b?", "input", (b"1", b"1"))]
     assert ran(play.answer("b?", b"[2]")) == [("b", b"[2]")]
 
 
@@ -182,7 +194,7 @@ def test_first_of_nothing_is_skipped() -> None:
 def test_the_first_failure_stops_the_others() -> None:
     play = graph("a b", FROM_INPUT, FROM_INPUT)
     assert play.fail("a") == [CancelStep("b", 1)]
-    assert play.lose("b", "cancelled") == [RunFailed(failure(path="a", attempt=1))]
+    assert play.lose("b", "cancelled") == [FanOutEnded("", 0, 1, 1), RunFailed(failure(path="a", attempt=1))]
 
 
 def test_what_does_not_depend_on_a_failed_node_goes_on_if_it_is_to() -> None:
@@ -190,7 +202,8 @@ def test_what_does_not_depend_on_a_failed_node_goes_on_if_it_is_to() -> None:
     assert play.fail("a", "first") == []
     assert ran(play.done("b", b"2")) == [("d", (b"2",))]
     second = failure("second", path="d", attempt=1)
-    assert play.fail("d", "second") == [RunFailed(failure("first", path="a", attempt=1, others=(second,)))]
+    failed = RunFailed(failure("first", path="a", attempt=1, others=(second,)))
+    assert play.fail("d", "second") == [FanOutEnded("", 1, 2, 0), failed]
     assert play.reopen() == [
         StepScheduled("a", 2),
         StepScheduled("d", 2),
@@ -199,7 +212,7 @@ def test_what_does_not_depend_on_a_failed_node_goes_on_if_it_is_to() -> None:
     ]
     play.done("a", b"1")
     play.done("d", b"4")
-    assert play.done("c", b"3") == [RunCompleted(b"4")]
+    assert play.done("c", b"3") == [FanOutEnded("", 4, 0, 0), RunCompleted(b"4")]
     play.check_replay()
 
 
@@ -232,3 +245,50 @@ def test_a_cancelled_graph_begins_nothing_more() -> None:
     play = graph("a b", FROM_INPUT, Wire((0,)))
     play.cancel("stop")
     assert play.done("a") == [RunCancelled("stop")]
+
+
+# --- what runs side by side is told of
+
+
+def started(play: Play) -> list[FanOutStarted]:
+    return [each.event for each in play.journal if isinstance(each.event, FanOutStarted)]
+
+
+def test_a_graph_whose_nodes_wait_for_each_other_tells_of_no_branches() -> None:
+    line = graph("a b c", FROM_INPUT, Wire((0,)), Wire((0, 1)))
+    assert started(line) == []
+    assert started(graph("a b", FROM_INPUT, FROM_INPUT, window=1)) == []
+    assert line.done("a") + line.done("b")
+    assert line.done("c", b"3") == [RunCompleted(b"3")]
+
+
+def test_a_graph_with_nodes_side_by_side_sums_them_up_once_for_each_time_it_ends() -> None:
+    play = graph((*calls("a b c"), PLACE), FROM_INPUT, WHEN, FROM_INPUT, Wire((1, 2), first=True))
+    assert started(play) == [FanOutStarted("", 3, how="graph")]
+    play.done("a")
+    play.answer("b?", b'[false,"a"]')
+    play.fail("c")
+    play.reopen()
+    assert play.done("c", b"3") == [FanOutEnded("", 2, 0, 0), RunCompleted(b"3")]
+    ended = [each.event for each in play.journal if isinstance(each.event, FanOutEnded)]
+    assert [(each.completed, each.failed, each.cancelled) for each in ended] == [(1, 1, 0), (2, 0, 0)]
+    found = fan_outs(play.journal)[""]
+    assert list(found.branches) == ["a", "c", "b"]
+    assert found.summary == ended[-1]
+    play.check_replay()
+
+
+def test_a_node_that_does_not_run_says_by_which_condition() -> None:
+    play = graph("a b", FROM_INPUT, WHEN)
+    play.done("a", b"1")
+    assert play.answer("b?", b'[false,"a > 1"]')[0] == NodeSkipped("b", -1, "a > 1")
+    play.check_replay()
+
+
+def test_a_graph_of_earlier_rules_tells_neither() -> None:
+    play = Play(define(Graph("g", calls("a b"), (FROM_INPUT, Wire((), conditional=True)), output=Wire((0,)))))
+    play.start(b"0", core=4)
+    assert play.answer("b?", b'[true,"x"]')[0] == StepScheduled("b", 1)
+    play.done("b")
+    assert play.done("a", b"1") == [RunCompleted(b"1")]
+    play.check_replay()

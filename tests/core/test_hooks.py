@@ -346,9 +346,10 @@ def gates(answer: bytes) -> Play:
 
 
 def test_a_condition_of_a_graph_is_decided_otherwise() -> None:
-    assert gates(b"true").hook("a?")[0] == StepScheduled("a", 1)
-    assert gates(b"true").hook("a?", "redirect", detail="skip")[0] == NodeSkipped("a", -1)
-    assert gates(b"false").hook("a?", "redirect", detail="run")[0] == StepScheduled("a", 1)
+    yes, no, taken = b'[true,"n > 1"]', b'[false,"n > 1"]', BranchTaken("a", "n > 1", "run")
+    assert gates(yes).hook("a?")[:2] == [taken, StepScheduled("a", 1)]
+    assert gates(yes).hook("a?", "redirect", detail="skip")[0] == NodeSkipped("a", -1, "n > 1")
+    assert gates(no).hook("a?", "redirect", detail="run")[:2] == [taken, StepScheduled("a", 1)]
 
 
 @pytest.mark.parametrize("condition", [b"true", b"false"])
@@ -584,4 +585,38 @@ def test_a_cancellation_leaves_the_hook_that_is_asked_about_undoing_to_its_answe
     assert list(run.state.gates) == [path]
     run.hook(path)
     assert run.done("a/undo:take back")[-1] == RunCancelled("enough")
+    run.check_replay()
+
+
+def side_by_side(hooks: str, window: int = 0) -> Play:
+    wires = (Wire(sources=(INPUT,)),) * 3
+    return play(Graph("g", calls("a b c"), wires, output=Wire(sources=(0,)), window=window), call("z"), hooks=hooks)
+
+
+def test_the_nodes_of_a_graph_are_asked_about_before_they_begin_and_when_they_have_ended() -> None:
+    run = side_by_side("fork g, join g", window=2)
+    assert run.hook("g", "narrow", number=1)[::2] == [StepScheduled("g/a", 1)]
+    assert run.done("g/a", b"1")[0] == StepScheduled("g/b", 1)
+    run.done("g/b")
+    assert run.done("g/c") == [FanOutEnded("g", 3, 0, 0), Intercept("g", "join")]
+    assert run.hook("g", "replace", value=b"7") == run_step("z", input=b"7")
+    run.check_replay()
+
+
+def test_a_graph_is_left_out_or_forbidden_before_and_after() -> None:
+    assert side_by_side("fork g").hook("g", "skip", value=b"0") == [
+        FanOutEnded("g", 0, 0, 0),
+        *run_step("z", input=b"0"),
+    ]
+    run = side_by_side("fork g")
+    assert run.hook("g", "veto", detail="no") == [FanOutEnded("g", 0, 0, 0), vetoed("g")]
+    assert run.reopen() == [Intercept("g", "fork")]
+    assert len(run.hook("g", "narrow", number=5)) == 6
+    run = side_by_side("join g")
+    for name in "abc":
+        effects = run.done(f"g/{name}")
+    assert effects[-1] == Intercept("g", "join")
+    assert run.hook("g", "veto", detail="no") == [vetoed("g")]
+    assert run.reopen() == [Intercept("g", "join")]
+    assert RunCancelled("enough") in run.cancel()
     run.check_replay()

@@ -46,7 +46,7 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.codec import EVENTS as RECORDED
-from ripresa.core.events import HookFailed, HooksSet, Intercepted, RunStarted
+from ripresa.core.events import FanOutEnded, HookFailed, HooksSet, Intercepted, RunStarted
 from ripresa.core.points import ANSWERS, EVENTS
 from ripresa.errors import InvalidConfig, RipresaError
 from ripresa.stores.memory import Memory, MemoryStore
@@ -440,6 +440,32 @@ async def test_the_result_of_handoffs_is_handed_on_instead_of_being_returned() -
     desks: Any = router(until=str, at_most=4, name="desks")  # links of different inputs: not what the types promise
     routing = desks(sort, close, argue, file)
     assert (await ran(chain(double).then(routing)(1), once_more))[0] == "filed closed 2"
+
+
+async def test_the_nodes_of_a_graph_side_by_side_are_asked_about_told_of_and_summed_up() -> None:
+    graph = Graph("pair", input=int)
+    left = graph.add(double(graph.input))
+    right = graph.add(add(graph.input), when=graph.input > 1)
+    pair = graph.returns((left.out, right.out))
+    seen: list[Any] = []
+    told: list[str] = []
+
+    def fork(asked: Any) -> Any:
+        seen.append((asked.count, asked.window, asked.input))
+        return Narrow(1)
+
+    def taken(told_of: Any) -> None:
+        told.append(f"{told_of.path}: {told_of.event.condition} {told_of.event.choice}")
+
+    hooks = [Hook("fork", fork), Hook("join", lambda asked: Replace((asked.output[0], 0))), observe("branch")(taken)]
+    async with in_memory(hooks=hooks) as app:
+        handle = await app.start(chain(pair)(4))
+        assert await handle.result() == (8, 0)
+        found = (await handle.fan_outs())["pair"]
+        assert list(found.branches) == ["double", "add"]
+        assert found.summary == FanOutEnded("pair", 2, 0, 0)
+    assert seen == [(2, 2, 4)]
+    assert told == ["pair/add: input > 1 run"]
 
 
 async def test_another_alternative_is_taken() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..core.values import Value
 from ..errors import InvalidValue
@@ -147,6 +147,10 @@ class Condition:
         return " and ".join([*texts, f"not ({self.unless})"] if self.unless is not None else texts)
 
 
+LONGEST: Final = 200
+"""So many characters of a condition are recorded with what was decided by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """The code of a gate: whether its node runs, and what it is given if that must be made first.
@@ -161,12 +165,12 @@ class Question:
     input_type: Any
 
     def answer(self, question: str, about: Value, reader: Reader) -> object:
-        """To "when" a bool, to "input" the node's input, which is to be encoded by `input_type`."""
+        """To "when" whether it holds and its text, to "input" the node's input, to be encoded by `input_type`."""
         there = len(reader.items(about))
         environment = Environment.of(self.sources[:there], about, reader)
         if question == "when":
             condition = self.condition if there == len(self.sources) else Condition(self.condition.when)
-            return condition.holds(environment)
+            return [condition.holds(environment), str(self.condition)[:LONGEST]]
         assert self.made is not None
         return self.made.value(environment, self.input_type)
 

@@ -115,8 +115,8 @@ class Lines(Screen):
                 yield _again(path, attempt, message_of(failure), retry_at - item.at)
             case e.AttemptLost(_, path, attempt, reason, retry_at):
                 yield _again(path, attempt, f"lost: {reason}", retry_at - item.at)
-            case e.FanOutStarted(path, count):
-                yield f"started {path or view.workflow}: {count} items"
+            case e.FanOutStarted(path, count, _, how):
+                yield f"started {path or view.workflow}: {count} {'side by side' if how else 'items'}"
             case e.LoopEnded(path, iterations, reason):
                 yield f"completed {path or view.workflow}: {iterations} times ({reason})"
             case e.BranchTaken(path, condition, choice) if not _is_item(path):

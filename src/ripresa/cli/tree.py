@@ -20,6 +20,9 @@ SHOWN_ITEMS = 3
 _COUNTER = re.compile(r"(\[\d+\]|#\d+)+$")
 _UNNAMED = "map_each"
 WAITING = "waiting"
+SIDES = ("graph", "gather", "race", "map")
+"""Kinds of scopes whose branches have lines of their own, beside theirs or below it."""
+BESIDE = "side by side"
 
 
 @dataclass(slots=True)
@@ -105,6 +108,11 @@ def _put_scope(root: Branch, scope: ScopeView) -> None:
         return
     if scope.kind == "undo":
         here.detail = f"undone: {scope.detail}" if scope.detail else "undoing"
+        return
+    if scope.kind in SIDES:
+        failed = f", {scope.failed} failed" if scope.failed else ""
+        done = f"{scope.completed} of {scope.count} completed{failed}"
+        here.detail = done if scope.status == "ended" else f"{scope.count} {BESIDE}"
         return
     several = bool(here.kind)
     here.kind = scope.kind
@@ -196,6 +204,8 @@ def _status(branch: Branch, steps: list[StepView]) -> str:
     if not steps:
         if branch.skipped:
             return "skipped"
+        if branch.detail.endswith(BESIDE):
+            return "running"
         return "waiting" if branch.detail.startswith(WAITING) else "completed"
     found = {_step_status(step) for step in steps}
     return next(status for status in _STATUSES if status in found)

@@ -109,13 +109,14 @@ class RunStarted:
     """Microseconds since 1970, or 0."""
     expected: int = 0
     """How many steps the definition lets expect; later events correct it."""
-    core: int = 6
+    core: int = 7
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
     again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
     expected, and restored a state in the order in which its fields had been written; with 3 other limits ended every
     pause, and what an attempt does beyond the run was not withheld while interceptors were asked about its result;
     with 4 a node of a graph that a hook left out ran as its condition said; with 5 a reopened run did again what an
-    irreversible step may have done, and it was not said what nothing can undo."""
+    irreversible step may have done, and it was not said what nothing can undo; 6 did not tell what graphs and durable
+    functions run side by side, nor which gates of a graph let their nodes run."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""
@@ -552,16 +553,22 @@ class RulesChecked:
 
 @dataclass(frozen=True, slots=True)
 class FanOutStarted:
-    """A map or parallel node begins `count` branches."""
+    """A map or parallel node begins `count` branches; so does what `how` names: graph, gather, race or map.
+
+    `branches` are how the paths of the branches of a durable function begin, in order, for they do not lie below this
+    one: `fetch`, and `helper.` for what the coroutine `helper` calls. Those of its map are told apart by their index.
+    """
 
     path: str
     count: int
     expected: int = 0
+    how: str = ""
+    branches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FanOutEnded:
-    """A map or parallel node joined: one summary of all its branches."""
+    """What had branches joined, or was stopped: one summary of all of them."""
 
     path: str
     completed: int
@@ -612,10 +619,11 @@ class StreamEnded:
 
 @dataclass(frozen=True, slots=True)
 class NodeSkipped:
-    """A node of a graph does not run: its condition is false or something it needs was skipped."""
+    """A node of a graph does not run: its `condition` is false or something it needs was skipped."""
 
     path: str
     expected: int = 0
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True)

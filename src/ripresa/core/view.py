@@ -321,9 +321,9 @@ class RunView:
 
     def _scope(self, event: e.Event) -> None:
         match event:
-            case e.FanOutStarted(path, count, expected):
-                chosen = self.scopes.get(path)
-                self.scopes[path] = ScopeView(path, "fan-out", count=count, detail=chosen.detail if chosen else "")
+            case e.FanOutStarted(path, count, expected, how):
+                chosen, kind = self.scopes.get(path), how or "fan-out"
+                self.scopes[path] = ScopeView(path, kind, count=count, detail=chosen.detail if chosen else "")
                 self.expected += expected
             case e.FanOutEnded(path, completed, failed):  # stopped by a hook, it may not have begun
                 scope = self.scopes.setdefault(path, ScopeView(path, "fan-out"))

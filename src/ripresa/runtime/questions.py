@@ -116,7 +116,7 @@ class Question:
             case "branch":
                 return BranchChoosing(*place, gate.detail, self.choices, self._read())
             case "fork":
-                return ForkStarting(*place, gate.number, frame.node.window, self._read())
+                return ForkStarting(*place, gate.number, frame.node.window or gate.number, self._read())
             case "join":
                 return JoinEnding(*place, self._read())
             case "loop_start" | "iteration" | "iterated" | "loop_end":

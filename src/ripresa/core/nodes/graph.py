@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from pydantic_core import from_json, to_json
 from typing_extensions import override
 
-from ..events import Failure, NodeSkipped
-from ..frames import OPEN, Frame, ScopeFrame
+from ..events import BranchTaken, Failure, FanOutEnded, FanOutStarted, NodeSkipped
+from ..frames import CANCELLED, DONE, FAILED, OPEN, Frame, ScopeFrame
 from ..gates import Gate as HookGate
 from ..gates import gated
 from ..shared import ALL, MERGE
 from ..values import NULL, Value, text_of
 from .node import Node, Scope
+from .stateful import Assign
 
 if TYPE_CHECKING:
     from ..events import Intercepted, Write
@@ -27,6 +30,9 @@ RUN, SKIP = "run", "skip"
 
 LEAVES_OUT: Final = 5
 """The rules of the core from which on a hook that says so leaves a node with a condition out."""
+
+TELLS_SIDES: Final = 7
+"""The rules of the core from which on what runs side by side is told of, and which gates let their nodes run."""
 
 INPUT = -1
 """The source that stands for the graph's own input."""
@@ -62,15 +68,19 @@ class Wire:
 
 
 class GraphFrame(ScopeFrame):
-    """Results by node, those that were skipped, and how many things each of the others still waits for."""
+    """Results by node, those that were skipped, and how many things each of the others still waits for.
 
-    __slots__ = ("ready", "results", "skipped", "waiting")
+    `narrow` is the window that a hook asked for (0: none did).
+    """
+
+    __slots__ = ("narrow", "ready", "results", "skipped", "waiting")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("results", "optional values"),
         ("skipped", "plain list"),
         ("waiting", "plain list"),
         ("ready", "plain list"),
+        ("narrow", "plain"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -79,6 +89,7 @@ class GraphFrame(ScopeFrame):
         self.skipped: list[bool] = []
         self.waiting: list[int] = []
         self.ready: list[int] = []
+        self.narrow = 0
 
 
 class Gate(Scope[ScopeFrame]):
@@ -96,11 +107,13 @@ class Gate(Scope[ScopeFrame]):
         run.ask(frame, "when" if self.wire.conditional else "input", frame.input)
 
     def answered(self, run: RunState, frame: ScopeFrame, question: str, answer: Value) -> None:
-        """Whether the node runs (`when`), and with what (`input`)."""
+        """Whether the node runs (`when`: yes or no, and by which condition), and with what (`input`)."""
         if question == "input":
             run.replace(frame, self.body, answer)
             return
-        choice = RUN if answer == b"true" else SKIP
+        holds, condition = _answer(answer)
+        choice = RUN if holds else SKIP
+        frame.about = condition
         if not run.points or not gated(run, frame, HookGate("branch", frame.input, detail=choice)):
             self._decided(run, frame, choice)
 
@@ -108,25 +121,40 @@ class Gate(Scope[ScopeFrame]):
     def intercepted(self, run: RunState, frame: ScopeFrame, gate: HookGate, fact: Intercepted) -> None:
         left_out = fact.answer == "skip" and run.core >= LEAVES_OUT
         if left_out and fact.number:
-            run.consequences.append(self._skipped(frame))
+            run.consequences.append(self._skipped(run, frame))
             run.done(frame, fact.value)
         elif left_out:
             self._decided(run, frame, SKIP)
         else:
             self._decided(run, frame, fact.detail if fact.answer == "redirect" else gate.detail)
 
-    def _skipped(self, frame: ScopeFrame) -> NodeSkipped:
-        return NodeSkipped(frame.path.removesuffix("?"), -self.body.expected())
+    def _skipped(self, run: RunState, frame: ScopeFrame) -> NodeSkipped:
+        return NodeSkipped(frame.path.removesuffix("?"), -self.body.expected(), self._condition(run, frame))
+
+    def _condition(self, run: RunState, frame: ScopeFrame) -> str:
+        condition: str = from_json(text_of(frame.about)) if run.core >= TELLS_SIDES else ""
+        return condition
 
     def _decided(self, run: RunState, frame: ScopeFrame, choice: str) -> None:
         if choice == SKIP:
-            run.consequences.append(self._skipped(frame))
+            run.consequences.append(self._skipped(run, frame))
             run.skipped(frame)
-        elif self.wire.evaluated:
+            return
+        if run.core >= TELLS_SIDES:
+            taken = BranchTaken(frame.path.removesuffix("?"), self._condition(run, frame), RUN)
+            run.consequences.append(taken)
+        if self.wire.evaluated:
             run.ask(frame, "input", frame.input)
         else:
             graph: Any = frame.parent
             run.replace(frame, self.body, graph.node.values(graph, self.wire.sources))
+
+
+def _answer(answer: Value) -> tuple[bool, bytes]:
+    """What was said of a condition, and its text as JSON, if it was told."""
+    said: Any = from_json(text_of(answer))
+    holds, condition = (said[0], said[1]) if isinstance(said, list) else (said, "")  # pyright: ignore[reportUnknownVariableType]
+    return holds is True, to_json(condition)
 
 
 class Graph(Scope[GraphFrame]):
@@ -188,7 +216,48 @@ class Graph(Scope[GraphFrame]):
         frame.skipped = [False] * count
         frame.waiting = [sum(need != INPUT for need in wire.needs()) for wire in self.wires]
         frame.ready = [index for index in range(count) if frame.waiting[index] == 0]
+        if self._tells(run):
+            width = len(self.work)
+            run.consequences.append(FanOutStarted(frame.path, width, how="graph"))
+            if run.points and gated(run, frame, HookGate("fork", frame.input, width)):
+                return
         self._go(run, frame)
+
+    @override
+    def intercepted(self, run: RunState, frame: GraphFrame, gate: HookGate, fact: Intercepted) -> None:
+        if gate.point == "join":
+            run.done(frame, fact.value if fact.answer == "replace" else gate.value)
+        elif fact.answer == "skip":
+            self._summary(run, frame)
+            run.done(frame, fact.value)
+        else:
+            frame.narrow = fact.number if fact.answer == "narrow" else 0
+            self._go(run, frame)
+
+    @cached_property
+    def work(self) -> tuple[int, ...]:
+        """The nodes that are work of their own, in the order of writing."""
+        found = zip(self.nodes, self.wires, strict=True)
+        return tuple(i for i, (node, wire) in enumerate(found) if not wire.first and not isinstance(node, Assign))
+
+    @cached_property
+    def forks_out(self) -> bool:
+        """Whether some of its nodes run side by side: they do not wait for each other."""
+        return self.window != 1 and any(a not in self.ancestors[b] for a, b in pairwise(self.work))
+
+    def _tells(self, run: RunState) -> bool:
+        return run.core >= TELLS_SIDES and self.forks_out
+
+    def _summary(self, run: RunState, frame: GraphFrame) -> None:
+        phases = [child.phase for child in frame.children.values()]
+        completed = sum(frame.results[index] is not None for index in self.work) + phases.count(DONE)
+        run.consequences.append(FanOutEnded(frame.path, completed, phases.count(FAILED), phases.count(CANCELLED)))
+
+    @override
+    def wound(self, run: RunState, frame: GraphFrame) -> None:
+        if self._tells(run):
+            self._summary(run, frame)
+        run.close(frame)
 
     @cached_property
     def ancestors(self) -> tuple[tuple[int, ...], ...]:
@@ -229,7 +298,7 @@ class Graph(Scope[GraphFrame]):
 
     def answered(self, run: RunState, frame: GraphFrame, question: str, answer: Value) -> None:
         """The answer is the graph's result."""
-        run.done(frame, answer)
+        self._joined(run, frame, answer)
 
     @override
     def reopen(self, run: RunState, frame: GraphFrame) -> None:
@@ -284,7 +353,8 @@ class Graph(Scope[GraphFrame]):
             self._end(run, frame)
 
     def _has_room(self, frame: GraphFrame) -> bool:
-        full = self.window and frame.active >= self.window
+        window = min(frame.narrow, self.window or frame.narrow) if frame.narrow else self.window
+        full = window and frame.active >= window
         return bool(frame.ready) and frame.phase == OPEN and not full and frame.question != MERGE
 
     def _must_merge(self, run: RunState, frame: GraphFrame, index: int) -> bool:
@@ -350,8 +420,15 @@ class Graph(Scope[GraphFrame]):
     def _return(self, run: RunState, frame: GraphFrame) -> None:
         sources = self.output.sources
         if self._lacks(frame, sources):
-            run.done(frame, NULL)
+            self._joined(run, frame, NULL)
         elif self.output.evaluated:
             run.ask(frame, "returns", self.values(frame, sources))
         else:
-            run.done(frame, next(iter(self.values(frame, sources)), NULL))
+            self._joined(run, frame, next(iter(self.values(frame, sources)), NULL))
+
+    def _joined(self, run: RunState, frame: GraphFrame, value: Value) -> None:
+        if self._tells(run):
+            self._summary(run, frame)
+            if run.points and gated(run, frame, HookGate("join", value)):
+                return
+        run.done(frame, value)
