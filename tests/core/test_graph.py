@@ -287,7 +287,7 @@ def test_a_node_that_does_not_run_says_by_which_condition() -> None:
 
 def test_a_graph_of_earlier_rules_tells_neither() -> None:
     play = Play(define(Graph("g", calls("a b"), (FROM_INPUT, Wire((), conditional=True)), output=Wire((0,)))))
-    play.start(b"0", core=5)
+    play.start(b"0", core=6)
     assert play.answer("b?", b'[true,"x"]')[0] == StepScheduled("b", 1)
     play.done("b")
     assert play.done("a", b"1") == [RunCompleted(b"1")]
