@@ -37,6 +37,7 @@ CODES: dict[str, Code] = {
     "unknown_type": Code("a document names a step type that is not registered"),
     "unknown_step": Code("a document looks at a step that it does not have"),
     "not_exportable": Code("a workflow holds what no document can say"),
+    "effect_exceeded": Code("a step that says that it changes nothing calls one that does"),
     "not_speculable": Code("something is to be run in several copies that may be run once only"),
     # values
     "invalid_input": Code("a value does not have the type that was declared for it"),

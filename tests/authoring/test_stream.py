@@ -98,6 +98,15 @@ async def coroutine(count: int) -> Iterable[int]:
 async def charge(item: int) -> None: ...
 
 
+@step
+def booked(item: int) -> int:
+    return item
+
+
+@booked.undo
+def unbook(item: int) -> None: ...
+
+
 @step(executor="process")
 def crunch(item: int) -> int:
     return item
@@ -123,6 +132,13 @@ def crunch(item: int) -> int:
         (lambda: stream(numbers).map(chain(double).then(charge)), "whose 'charge' is irreversible"),
         (lambda: stream(numbers).fold(chain(double), 0), "must be a plain function"),
         (lambda: stream(numbers).map(charge), "fn is <step charge>, which is irreversible"),
+        (lambda: stream(numbers).map(chain(double).then(booked)), "whose 'booked' is reversible"),
+        (
+            lambda: stream(numbers).map(chain(double).then(chain(double, name="inner"), undo=keep)),
+            "is reversible: what",
+        ),
+        (lambda: stream(numbers).map(booked), "fn is <step booked>, which is reversible"),
+        (lambda: stream(numbers).into(booked), "sink is <step booked>, which is reversible: what is done for items"),
         (lambda: stream(numbers).map(crunch), "runs in a process of its own"),
         (lambda: stream(numbers).map(add, concurrency=0), "concurrency is 0"),
         (lambda: stream(numbers).filter(bool, on_error="stop", buffer=-1), "on_error is 'stop'"),

@@ -1,13 +1,13 @@
 """Dry runs: what a workflow would do is listed, and nothing is done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
 import pytest
 
-from ripresa import Context, Graph, chain, delay, step, workflow
+from ripresa import At, BeforeStep, Context, Graph, Replace, before, chain, delay, step, stream, workflow
 from ripresa.runtime.rehearsing import PlannedStep, placeholder
 from ripresa.stores.memory import Memory
 
@@ -77,6 +77,29 @@ async def test_a_rehearsal_may_fail_of_what_was_made_up() -> None:
     async with in_memory() as app:
         found = await app.rehearse(chain(send).then(check)("a"))
     assert (found.status, found.error) == ("failed", "check: nothing was sent")
+
+
+def numbers(count: int, position: int | None) -> Iterator[At[int, int]]:
+    yield from (At(number, number + 1) for number in range(position or 0, count))
+
+
+async def test_a_stream_whose_source_takes_a_position_is_rehearsed_and_hooked_by_its_one_argument() -> None:
+    async def keep(number: int) -> None:
+        DONE.append(f"keep {number}")
+
+    @before
+    def fewer(asked: BeforeStep) -> Replace:
+        assert asked.arguments == {"count": 9}
+        return Replace(2)
+
+    flow = chain(stream(numbers, name="s").into(keep))
+    async with in_memory() as app:
+        found = await app.rehearse(flow(9))
+    assert (found.status, found.steps) == ("completed", (PlannedStep("s", "idempotent", {"count": 9}, False),))
+    assert DONE == []
+    async with in_memory(hooks=[fewer]) as app:
+        assert (await app.run(flow(9))).taken == 2
+    assert DONE == ["keep 0", "keep 1"]
 
 
 async def test_a_rehearsal_does_not_wait() -> None:

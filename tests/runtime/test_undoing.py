@@ -15,11 +15,14 @@ from ripresa import (
     RunCancelled,
     RunError,
     RunNotFound,
+    StepError,
     before,
     chain,
+    current,
     step,
     workflow,
 )
+from ripresa.core.events import StepParked
 from ripresa.errors import RipresaError, StoreError
 from ripresa.stores.memory import Memory, MemoryStore
 
@@ -83,6 +86,60 @@ async def test_a_finished_run_is_undone_last_first(flow: Any) -> None:
     assert (view.status, view.reason, report.complete, caught.value.code) == ("undone", "rained", True, "undone")
     assert list(report.undone) == view.undone
     assert report.irreversible == (("pay",) if flow is trip else ())
+
+
+@step
+async def paying(what: str) -> str:
+    paid = await current().call(pay, what)
+    with suppress(ValueError):
+        await current().call(refuse, what)
+    return paid
+
+
+@workflow
+async def paid(ctx: Context, what: str) -> str:
+    return await paying(what)
+
+
+@pytest.mark.parametrize("flow", [chain(paying), paid], ids=["chain", "durable function"])
+async def test_an_irreversible_call_inside_a_step_is_named(flow: Any) -> None:
+    async with in_memory() as app:
+        handle = await finished(app, flow("a"))
+        report = await handle.undo()
+    assert report.irreversible == ("paying",)
+
+
+@pytest.mark.parametrize(
+    ("said", "named"), [({"completed": "sent"}, True), ({"failed": "no"}, False), ({"retry": True}, False)]
+)
+async def test_an_irreversible_call_of_which_nobody_knew_is_named_unless_somebody_says_it_did_not_happen(
+    said: dict[str, Any], named: bool
+) -> None:
+    left = True
+
+    @step(effect="irreversible", timeout=1)
+    async def send(what: str) -> str:
+        if left:
+            raise StepError("no answer", unknown=True)
+        raise ValueError("refused")
+
+    @step
+    async def sending(what: str) -> str:
+        try:
+            return await current().call(send, what)
+        except ValueError:
+            return "not sent"
+
+    async with in_memory() as app:
+        handle = await app.start(chain(sending)("a"), id="r")
+        async for recorded in handle.watch():
+            if isinstance(getattr(recorded, "event", None), StepParked):
+                break
+        left = False
+        await handle.reconcile("sending", by="eva", **said)
+        await handle.outcome()
+        report = await handle.undo()
+    assert bool(report.irreversible) is named
 
 
 async def test_what_happened_up_to_a_place_stays() -> None:

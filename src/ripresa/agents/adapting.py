@@ -8,7 +8,7 @@ from inspect import isawaitable
 from typing import Any, Final, cast
 
 from ..authoring.options import bad_choice, bad_kind, bad_names, refuse
-from ..authoring.step import Options, Step, step
+from ..authoring.step import Options, Share, Step, step
 from ..context import current
 from ..core.durations import seconds
 from ..core.retry import ONCE, Retry
@@ -165,13 +165,24 @@ def named(found: object, name: str, otherwise: str) -> str:
     return name or str(getattr(found, "name", "") or otherwise)
 
 
-async def journaled(name: str, call: Callable[[Any], Awaitable[Any]], options: Options, output: Any, asked: Any) -> Any:
-    """A journaled call: told apart from others by its name and by what is asked, which must be plain data."""
+async def journaled(
+    name: str,
+    call: Callable[[Any], Awaitable[Any]],
+    options: Options,
+    output: Any,
+    asked: Any,
+    *,
+    kind: type[Step[..., Any]] = Share,
+) -> Any:
+    """A journaled call: told apart from others by its name and by what is asked, which must be plain data.
+
+    It is a share of the agent's step, or (with `Step` as its kind) has an effect of its own.
+    """
 
     async def perform(asked: Any) -> Any:
         return await call(asked)
 
     perform.__annotations__ = {"asked": Any, "return": output}
-    made = Step[[Any], Any](perform, options)
+    made = kind(perform, options)
     made.name = name
     return await current().call(made, asked)

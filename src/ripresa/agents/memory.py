@@ -13,7 +13,7 @@ from typing import Final
 from pydantic_core import to_json
 
 from ..authoring.options import bad_count, check_name, refuse
-from ..authoring.step import Options, Step
+from ..authoring.step import Options, Share
 from ..context import current
 from ..reporting import SessionData
 from ..steps.asking import Voice, ask, is_model
@@ -71,7 +71,7 @@ class Memory:
 
         Raises `RipresaError(not_available)` in a run without a session.
         """
-        step = Step[[], Remembered](self._read, Options("recall"))
+        step = Share[[], Remembered](self._read, Options("recall"))
         found = await current().call(step)
         notes = [Message("user", f"Notes of what was said before:\n{found.summary}")] if found.summary else []
         return [*notes, *found.messages]
@@ -122,7 +122,7 @@ class Memory:
         if not old:
             return
         if self.summary:
-            step = Step[[list[Message]], str](self._summed_up, Options("sum_up"))
+            step = Share[[list[Message]], str](self._summed_up, Options("sum_up"))
             notes = Message("user", f"Notes so far:\n{session.get(self._notes, str, '')}")
             said = [message for _, each in old for message in each]
             session.set(self._notes, await current().call(step, [notes, *said]))

@@ -135,7 +135,7 @@ class Copies:
 
             asked = {"id": context.tool_call_id, "arguments": arguments}
             options = tool_options(tool.name, self.adapting.tools.get(tool.name))
-            return from_json(await journaled(tool.name, call, options, str, asked))
+            return from_json(await journaled(tool.name, call, options, str, asked, kind=Step))
 
         return replace(tool, on_invoke_tool=invoke)
 

@@ -350,7 +350,7 @@ class JournaledTools(WrapperToolset[Any]):
 
         asked = {"turn": ctx.run_step, "id": ctx.tool_call_id, "arguments": arguments}
         options = tool_options(name, self.known.get(name), tool.tool_def.metadata)
-        return _given(await journaled(name, call, options, ToolOutcome, asked))
+        return _given(await journaled(name, call, options, ToolOutcome, asked, kind=Step))
 
 
 def _arguments(ctx: RunContext[Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..authoring.encoding import encode
 from ..authoring.options import bad_count
-from ..authoring.step import Options, Step
+from ..authoring.step import Options, Share, Step
 from ..context import current
 from ..errors import InvalidValue, ModelError, RipresaError
 from ..steps.asking import Voice, ask, name_of
@@ -92,7 +92,7 @@ class Talker:
         self.bounds = bounds
         self.sources = sources
         self.known = Equipment(name, tools)
-        self.model = Step[[ModelRequest], ModelAnswer](self._asked, options)
+        self.model = Share[[ModelRequest], ModelAnswer](self._asked, options)
 
     @property
     def asks(self) -> bool:

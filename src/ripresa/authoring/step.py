@@ -205,6 +205,10 @@ class Step(Generic[P, R_co]):
         return twin
 
 
+class Share(Step[P, R_co]):
+    """A share of the work of the step that journals it, which is known by that step's effect alone."""
+
+
 _NO_UNDO = ("pure", "read", "irreversible")
 
 

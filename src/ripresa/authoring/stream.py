@@ -544,6 +544,13 @@ def _bad_source(source: Any) -> str | None:
     return None if count in (1, 2) else f"source takes {count} values, must take one, or one and a position"
 
 
+_NO_ITEMS: Final = {
+    "irreversible": "irreversible: items may be repeated after a crash",
+    "reversible": "reversible: what is done for items is not undone; do it in a step behind the stream",
+}
+"""Effects of what cannot be a stage or sink, and why."""
+
+
 def _bad_function(fn: Any, option: str, *, plain: bool = False) -> str | None:
     """What is wrong with the function, step or flow of a stage or sink."""
     if isinstance(fn, Runnable) and not plain:
@@ -552,8 +559,8 @@ def _bad_function(fn: Any, option: str, *, plain: bool = False) -> str | None:
         if plain:
             return f"{option} is {fn!r}, must be a plain function"
         options = fn.options
-        if options.effect == "irreversible":
-            return f"{option} is {fn!r}, which is irreversible: items may be repeated after a crash"
+        if options.effect in _NO_ITEMS:
+            return f"{option} is {fn!r}, which is {_NO_ITEMS[options.effect]}"
         return f"{option} is {fn!r}, which runs in a process of its own" if options.executor == "process" else None
     if isinstance(fn, Runnable | Pending) or not callable(fn):
         wanted = "a plain function" if plain else "a step, a flow or a function"
@@ -570,8 +577,10 @@ def _bad_flow(flow: Runnable[..., Any], option: str) -> str | None:
     for node in walk(flow.definition.root):
         if node.kind in OUTSIDE:
             return f"{option} is {flow!r}, whose {node.name!r} waits for what does not come there, or is a stream"
-        if isinstance(node.code, Bound) and node.code.step.options.effect == "irreversible":
-            return f"{option} is {flow!r}, whose {node.name!r} is irreversible: items may be repeated after a crash"
+        effect = node.code.step.options.effect if isinstance(node.code, Bound) else ""
+        effect = "reversible" if node.undo is not None else effect
+        if effect in _NO_ITEMS:
+            return f"{option} is {flow!r}, whose {node.name!r} is {_NO_ITEMS[effect]}"
     return None
 
 

@@ -10,14 +10,14 @@ from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.cache import Cache
 from ..authoring.encoding import encode
 from ..authoring.failures import failure_of
 from ..authoring.parameters import Parameters
 from ..authoring.pool import Pool
-from ..authoring.step import Bound, Named, Options, Step, run_plainly
+from ..authoring.step import Bound, Named, Options, Share, Step, run_plainly
 from ..context import (
     Hold,
     Holding,
@@ -63,6 +63,12 @@ if TYPE_CHECKING:
     from .values import Values
 
 _PLAIN = Options(name="call")
+
+_NO_MORE_THAN: Final[dict[str, tuple[str, ...]]] = {"pure": ("pure",), "read": ("pure", "read")}
+"""Effects of the steps that a step of an effect may call; one that is not here may call any.
+
+A plain function that is called belongs to the step itself.
+"""
 
 
 class Running:
@@ -252,11 +258,15 @@ class Running:
         known = getattr(fn, "parameters", None)
         parameters = known if isinstance(known, Parameters) else Parameters(fn)
         name: object = getattr(fn, "name", None) or getattr(fn, "__qualname__", repr(fn))
+        caller = self.step if call is None else call.caller
+        if isinstance(fn, Step) and not isinstance(fn, Share):
+            self._refuse_stronger(fn, caller, self.path)
+            caller = fn
         text = parameters.encode(args, kwargs, where=f"{self.path}/{name}")
         key = self._call_key(f"{scope}{name}", text, key)
         found = (self.frame.recorded or {}).get(key)
         if found is None:
-            found, writes = await self._perform(fn, parameters, args, kwargs, key)
+            found, writes = await self._perform(fn, parameters, args, kwargs, _Within(self, key, caller))
         else:
             writes = (self.frame.written or {}).get(key, ())
             if writes:
@@ -264,6 +274,20 @@ class Running:
         if call is not None:
             call.writes.extend(writes)
         return self.driver.values.read(found, parameters.returns)
+
+    @staticmethod
+    def _refuse_stronger(called: Step[..., Any], caller: Step[..., Any], where: str) -> None:
+        """Raise `effect_exceeded` where a step that changes nothing makes a call that does."""
+        effect = caller.options.effect
+        allowed = _NO_MORE_THAN.get(effect)
+        if allowed is not None and called.options.effect not in allowed:
+            raise RipresaError(
+                f"{caller.name} says that it is {effect}, but calls {called.name}, which is {called.options.effect}",
+                code="effect_exceeded",
+                op="call",
+                where=where,
+                hint=f"give {caller.name} the effect of all that it does, or call only what is {' or '.join(allowed)}",
+            )
 
     def _call_key(self, name: str, text: bytes, key: str) -> str:
         if key:
@@ -274,14 +298,14 @@ class Running:
         return base if count == 1 else f"{base}#{count}"
 
     async def _perform(
-        self, fn: Any, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], key: str
+        self, fn: Any, parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any], call: _Within
     ) -> tuple[Value, tuple[Write, ...]]:
-        options = fn.options if isinstance(fn, Step) else _PLAIN
+        options, key = fn.options if isinstance(fn, Step) else _PLAIN, call.name
         self._refuse_unknown(options, key)
         tries = 0
         while True:
             tries += 1
-            call = _Within(self, key)
+            call.writes.clear()
             try:
                 async with self.lent(options.pool):
                     await self._intend(options, key)
@@ -375,11 +399,13 @@ class Running:
 class _Within:
     """The attempt as a journaled call sees it: the calls that it makes in turn are told apart by its own key too."""
 
-    __slots__ = ("_running", "name", "writes")
+    __slots__ = ("_running", "caller", "name", "writes")
 
-    def __init__(self, running: Running, name: str) -> None:
+    def __init__(self, running: Running, name: str, caller: Step[..., Any]) -> None:
         self._running = running
         self.name = name
+        self.caller = caller
+        """The step that says what it may do: what is called, or what calls a plain function."""
         self.writes: list[Write] = []
         """What it wrote to the typed state, with the calls that it made in turn."""
 
