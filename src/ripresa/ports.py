@@ -76,7 +76,8 @@ class Spend(NamedTuple):
     """What a run used of its session: `used` is added up by name.
 
     A `place` releases what it has reserved, `*` whatever the run has; with `keep` reserved steps and operations are
-    used then, or those of `unheld` if nothing was reserved (the process died before it could).
+    used then, or those of `unheld` if nothing was reserved (the process died before it could). A place that goes on
+    (`part`) keeps what it once began with and releases what it has reserved beyond that, of which nothing is used.
     """
 
     session: str
@@ -85,6 +86,7 @@ class Spend(NamedTuple):
     used: tuple[tuple[str, float], ...] = ()
     keep: bool = True
     unheld: tuple[tuple[str, float], ...] = ()
+    part: bool = False
 
 
 class Outgoing(NamedTuple):
@@ -375,12 +377,13 @@ class Sessions(Protocol):
         ...
 
     async def reserve(
-        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int
+        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int, *, more: bool = False
     ) -> tuple[str, float, float] | None:
         """Hold amounts for a place of a run, added to what it holds, if the session's limits leave so much.
 
         Else the limit that does not: its name, what is used or held by others, what is allowed; `concurrency` if there
-        are as many places as may be. `steps` and `operations` of a place are held once, however often they are asked.
+        are as many places as may be. `steps` and `operations` of a place are held once, however often they are asked,
+        unless it asks for `more` of them.
         """
         ...
 

@@ -13,6 +13,7 @@ from ripresa.core.events import (
     FanOutStarted,
     HookFailed,
     IterationStarted,
+    LimitReached,
     LoopEnded,
     NodeCancelled,
     NodeSkipped,
@@ -367,6 +368,14 @@ def test_a_node_that_a_hook_left_out_ran_in_earlier_rules() -> None:
     run.start(b"5", core=4)
     run.answer("a?", b"true")
     assert run.hook("a?", "skip", value=b"7", number=1)[0] == StepScheduled("a", 1)
+
+
+def test_a_wait_at_a_limit_that_is_over_already_is_none() -> None:
+    run = play(call("a"), hooks="limit a")
+    run.feed(LimitReached(run.now, "a", 1, "steps", 1, 1, "fail"))
+    assert run.hook("a", "again", number=0) == run_step("a")
+    frame: Any = run.state.frames["a"]
+    assert frame.delays == 1
 
 
 def routed(answer: bytes = b'[0,"int"]') -> Play:

@@ -1,7 +1,7 @@
 """Limits of runs and sessions: what they count, that they hold side by side, what happens when they are reached."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 
 from ripresa import (
     App,
+    At,
     Context,
     Handle,
     IllegalTransition,
@@ -20,8 +21,10 @@ from ripresa import (
     current,
     fallback,
     map_each,
+    parallel,
     repeat,
     step,
+    stream,
     workflow,
 )
 from ripresa.core import events as e
@@ -460,3 +463,178 @@ async def test_limits_that_a_session_is_given_hold_for_runs_that_are_under_way(a
     gate.set()
     with pytest.raises(RunFailed, match="limit of steps of session 's' is reached"):
         await handle.result()
+
+
+# --- streams
+
+
+async def spend(batch: list[int]) -> None:
+    current().usage(tokens=100, cost=1)
+    ran.extend(batch)
+
+
+def numbers(count: int, position: int | None) -> Iterator[At[int, int]]:
+    return (At(number, number + 1) for number in range(position or 0, count))
+
+
+pumping = stream(numbers, name="load").batch(1).into(spend)
+
+
+@pytest.mark.parametrize(
+    ("limits", "name", "done"),
+    [
+        (Limits(tokens=300), "tokens", 3),
+        (Limits(money=2), "money", 2),
+        (Limits(operations=4), "operations", 3),  # one of them is the attempt of the stream itself
+    ],
+)
+@pytest.mark.parametrize("whose", ["run", "session"])
+async def test_a_limit_ends_a_stream_in_the_middle(app: App, limits: Limits, name: str, done: int, whose: str) -> None:
+    if whose == "session":
+        await app.sessions.create("s", limits=limits)
+        handle = await app.start(chain(pumping)(50), session="s")
+    else:
+        handle = await app.start(chain(pumping)(50), limits=limits)
+    outcome = await handle.outcome()
+    assert (outcome.status, ran) == ("failed", list(range(done)))
+    (reached,) = [event for event in await journal_of(handle) if isinstance(event, e.LimitReached)]
+    assert (reached.limit, reached.session) == (name, "s" if whose == "session" else "")
+    if whose == "session":
+        assert (await app.sessions.used("s"))["tokens"] == 100 * done
+
+
+async def test_a_stream_that_uses_exactly_what_it_may_completes(app: App) -> None:
+    assert (await app.run(chain(pumping)(3), limits=Limits(tokens=300, operations=4, money=3))).batches == 3
+
+
+async def test_a_stream_that_paused_at_a_limit_goes_on_where_it_stood(app: App) -> None:
+    handle = await app.start(chain(pumping)(6), limits=Limits(tokens=200, on_exceeded="pause"))
+    await becomes(handle, "paused")
+    assert ran == [0, 1]
+    await handle.allow(Limits(tokens=1000))
+    assert (await handle.result()).batches == 6
+    assert ran == list(range(6))
+
+
+async def test_streams_side_by_side_share_what_a_run_and_a_session_may_do(app: App) -> None:
+    several = chain(parallel(*(pumping.named(f"s{number}") for number in range(4))))
+    given: Any
+    for given in ({"limits": Limits(operations=14)}, {"session": "s"}):
+        ran.clear()
+        if "session" in given:
+            await app.sessions.create("s", limits=Limits(operations=14))
+        outcome = await (await app.start(several(50), **given)).outcome()
+        assert outcome.status == "failed"
+        assert len(ran) < 14  # an attempt that ends at a limit is not counted, it is to be run again
+
+
+async def test_calls_that_are_recorded_in_groups_are_counted_one_by_one(app: App) -> None:
+    many = stream(numbers, name="load").map(lambda n: [n]).into(spend, every=4)
+    for whose in ("run", "session"):
+        ran.clear()
+        limits = Limits(operations=7)
+        if whose == "session":
+            await app.sessions.create("s", limits=limits)
+        given: Any = {"limits": limits} if whose == "run" else {"session": "s"}
+        handle = await app.start(chain(many)(50), **given)
+        assert (await handle.outcome()).status == "failed"
+        assert ran == list(range(6))
+    assert (await app.sessions.used("s"))["operations"] == 6  # its attempt was to be run again, and does not count
+
+
+@pytest.mark.parametrize("whose", ["run", "session"])
+async def test_what_a_sink_reserves_is_free_again_when_its_batch_is_recorded(app: App, whose: str) -> None:
+    async def careful(batch: int) -> None:
+        await current().reserve(tokens=100)
+        current().usage(tokens=50)
+        ran.append(batch)
+
+    every = stream(numbers, name="load").into(careful, every=3)
+    limits = Limits(tokens=500)
+    if whose == "session":
+        await app.sessions.create("s", limits=limits)
+    given: Any = {"limits": limits} if whose == "run" else {"session": "s"}
+    outcome = await (await app.start(chain(every)(50), **given)).outcome()
+    assert outcome.status == "failed"
+    assert 8 <= len(ran) <= 10
+
+
+async def test_a_limit_is_reached_by_stages_whose_items_come_to_no_sink(app: App) -> None:
+    async def costly(number: int) -> bool:
+        current().usage(tokens=10)
+        ran.append(number)
+        return False
+
+    for source in (numbers, slow_numbers):
+        ran.clear()
+        idle = stream(source, name="load", buffer=2).filter(costly).batch(1).into(spend)
+        handle = await app.start(chain(idle)(500), limits=Limits(tokens=100))
+        assert (await handle.outcome()).status == "failed"
+        assert len(ran) < 30
+        folding = stream(source, name="load", buffer=2).filter(costly).fold(lambda so_far, _: so_far, 0)
+        assert (await (await app.start(chain(folding)(500), limits=Limits(tokens=100))).outcome()).status == "failed"
+
+
+async def slow_numbers(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        await turns(3)
+        yield number
+
+
+async def test_folds_and_streams_that_record_nothing_are_held_to_limits_too(app: App) -> None:
+    def count(so_far: int, number: int) -> int:
+        return so_far + 1
+
+    async def costly(number: int) -> int:
+        current().usage(tokens=10)
+        return number
+
+    folding = stream(numbers, name="load").fold(count, 0, every=2)
+    handle = await app.start(chain(folding)(50), limits=Limits(operations=3, on_exceeded="pause"))
+    await becomes(handle, "paused")
+    await handle.allow(Limits(operations=100))
+    assert await handle.result() == 50
+    using = stream(numbers, name="load").map(costly).fold(count, 0, every=1)
+    assert (await (await app.start(chain(using)(500), limits=Limits(tokens=100))).outcome()).status == "failed"
+    unrecorded = stream(numbers, name="load").batch(1).into(spend, durable=False)
+    assert (await (await app.start(chain(unrecorded)(50), limits=Limits(tokens=300))).outcome()).status == "failed"
+    assert ran == [0, 1, 2]
+
+
+async def test_no_dead_letter_hides_that_a_limit_is_reached(app: App) -> None:
+    async def careful(batch: int) -> None:
+        await current().reserve(tokens=100)
+        current().usage(tokens=100)
+        ran.append(batch)
+
+    skipping = stream(numbers, name="load").into(careful, on_error="skip")
+    outcome = await (await app.start(chain(skipping)(50), limits=Limits(tokens=250))).outcome()
+    assert (outcome.status, ran) == ("failed", [0, 1])
+
+
+@pytest.mark.parametrize("whose", ["run", "session"])
+async def test_room_for_artifacts_is_held_before_they_are_kept(app: App, whose: str) -> None:
+    tally = Tally()
+
+    @step
+    async def save(number: int) -> None:
+        current().save_artifact(f"a{number}", b"x" * 60)
+        await tally.visit()
+
+    tally.open()
+    limits = Limits(storage=100)
+    if whose == "session":
+        await app.sessions.create("s", limits=limits)
+    given: Any = {"limits": limits} if whose == "run" else {"session": "s"}
+    handle = await app.start(chain(map_each(save))([1, 2, 3]), **given)
+    assert (await handle.outcome()).status == "failed"
+    saved = [event for event in await journal_of(handle) if isinstance(event, e.ArtifactSaved)]
+    assert len(saved) == 1
+    if whose == "session":
+        assert (await app.sessions.used("s"))["storage"] == 60
+
+
+async def test_a_stream_that_cleans_up_is_never_refused(app: App) -> None:
+    flow = chain(work).then(one_more).cleanup(pumping.named("tidy"))
+    outcome = await (await app.start(flow(5), limits=Limits(steps=1))).outcome()
+    assert (outcome.status, ran) == ("failed", [5, *range(5)])

@@ -18,6 +18,7 @@ from .events import (
     RunStarted,
     StepReused,
     StepScheduled,
+    StreamAdvanced,
     UsageReported,
 )
 from .limits import NONE, Limits, decode_limits
@@ -95,6 +96,8 @@ def spent(event: Event) -> tuple[tuple[str, float], ...]:
         return (("operations", 1),)
     if isinstance(event, IterationStarted):
         return (("iterations", 1),)
+    if isinstance(event, StreamAdvanced) and not event.ended:
+        return (("operations", event.group),)
     return ()
 
 

@@ -19,6 +19,7 @@ from ..core.events import (
     Recorded,
     StepCompleted,
     StepFailed,
+    StreamAdvanced,
     UsageReported,
     Write,
 )
@@ -55,6 +56,10 @@ class Budget:
         self._held: dict[str, dict[str, float]] = {}
         self._usage = Usage()
         self._said: dict[str, dict[str, float]] = {}
+        self._calls: dict[str, int] = {}
+        """Calls of the sinks of streams that may be made and are not recorded."""
+        self._granted: dict[str, int] = {}
+        """Those of them that the session has granted and that are still to be made."""
         self._growing: dict[str, int] = {}
         """What attempts have written to the typed state that is not durable yet, in bytes."""
 
@@ -75,9 +80,16 @@ class Budget:
             if isinstance(event, UsageReported):
                 self.use(f"{event.path}#{event.attempt}", -event.tokens, -event.cost)
             elif isinstance(event, ENDS):
-                self._held.pop(f"{event.path}#{event.attempt}", None)
+                self._settled(f"{event.path}#{event.attempt}")
                 self._said.pop(f"{event.path}#{event.attempt}", None)
                 self._growing.pop(f"{event.path}#{event.attempt}", None)
+            elif isinstance(event, StreamAdvanced | LimitReached):
+                self._settled(f"{event.path}#{event.attempt}")
+
+    def _settled(self, place: str) -> None:
+        """What an attempt has used of what it holds is recorded."""
+        for held in (self._held, self._calls, self._granted):
+            held.pop(place, None)
 
     def use(self, place: str, tokens: int, money: float) -> None:
         """An attempt says what it used; it counts from now on, before it is recorded."""
@@ -96,8 +108,9 @@ class Budget:
         total = dict(self._usage.counts)
         for place in {**self._held, **self._said}:
             held, said = self._held.get(place, {}), self._said.get(place, {})
-            for name in ("tokens", "money"):
+            for name in ("tokens", "money", "storage"):
                 total[name] = total.get(name, 0) + max(held.get(name, 0), said.get(name, 0))
+        total["operations"] = total.get("operations", 0) + sum(self._calls.values())
         return total
 
     # --- what may begin
@@ -124,7 +137,13 @@ class Budget:
 
     async def reserve(self, running: Running, tokens: int, money: float) -> None:
         """Hold tokens and money for an attempt until it ends. Raises `RipresaError(limit_exceeded)`."""
-        asked: dict[str, float] = {"tokens": tokens, "money": money}
+        await self._hold(running, {"tokens": tokens, "money": money})
+
+    async def store(self, running: Running, size: int) -> None:
+        """Hold room for an artifact until it is recorded. Raises `RipresaError(limit_exceeded)`."""
+        await self._hold(running, {"storage": size})
+
+    async def _hold(self, running: Running, asked: dict[str, float]) -> None:
         self.require(running, asked)
         held = self._held.setdefault(running.place, {})
         for name, amount in asked.items():
@@ -138,6 +157,38 @@ class Budget:
         held = self._held.get(running.place, {})
         more = max(0, tokens - int(held.get("tokens", 0))), max(0.0, money - held.get("money", 0))
         await self.reserve(running, *more)
+
+    def require_left(self, running: Running) -> None:
+        """Raise `RipresaError(limit_exceeded)` if a stream has used up what it may report."""
+        self.require(running, {"operations": 0})
+
+    async def call(self, running: Running, group: int) -> None:
+        """Let a stream call its sink once more; it records `group` calls at a time.
+
+        Raises `RipresaError(limit_exceeded)` if nothing is left.
+        """
+        self.require(running, {"operations": 1})
+        place = running.place
+        session = self._driver.head.session
+        if session and not self._granted.get(place) and self._is_limited(session):
+            self._granted[place] = await self._grant(running, group)
+        self._calls[place] = self._calls.get(place, 0) + 1
+        if place in self._granted:
+            self._granted[place] -= 1
+
+    def _is_limited(self, session: str) -> bool:
+        head = self._driver.engine.store.find_session(session)
+        return head is not None and bool(head.limits)
+
+    async def _grant(self, running: Running, group: int) -> int:
+        """How many calls of a sink the session lets be made: a whole group if it has so much left, else one."""
+        refused = await self._reserve(running, {"operations": group}, more=True)
+        if refused is not None and group > 1:
+            group = 1
+            refused = await self._reserve(running, {"operations": 1}, more=True)
+        if refused is not None:
+            raise self._refuse(running, refused, self._driver.head.session)
+        return group
 
     def require(self, running: Running, asked: dict[str, float]) -> None:
         """Raise `RipresaError(limit_exceeded)` unless so much more may be used."""
@@ -166,12 +217,12 @@ class Budget:
         size = held + sum(self._growing.values()) + more
         return ("state_size", size, most) if size > most else None
 
-    async def _reserve(self, running: Running, asked: dict[str, float]) -> Refusal | None:
+    async def _reserve(self, running: Running, asked: dict[str, float], *, more: bool = False) -> Refusal | None:
         driver = self._driver
         while driver.head.session:
             now = driver.clock.now()
             store = driver.engine.store
-            refused = await store.reserve(driver.head.session, driver.run, running.place, asked, now)
+            refused = await store.reserve(driver.head.session, driver.run, running.place, asked, now, more=more)
             if refused is None or refused[0] != "concurrency":
                 return refused
             await sleep(driver.clock, WAIT)
@@ -219,6 +270,8 @@ class Budget:
             if isinstance(event, (*ENDS, LimitReached)) and event.path:
                 place = f"{event.path}#{event.attempt}"
                 yield Spend(session, run, place, keep=not isinstance(event, LimitReached), unheld=self._unheld(event))
+            elif isinstance(event, StreamAdvanced):
+                yield Spend(session, run, f"{event.path}#{event.attempt}", part=True)
         if total:
             yield Spend(session, run, "", tuple(total.items()))
         if self._driver.state.status in TERMINAL:

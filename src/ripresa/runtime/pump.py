@@ -51,6 +51,19 @@ class Records(Protocol):
         """Whether the call that the sink returned from asked for anything that is recorded with its batch."""
         ...
 
+    @property
+    def bounded(self) -> bool:
+        """Whether there may be limits to what the stream uses."""
+        ...
+
+    def may_take(self) -> None:
+        """Raise `RipresaError(limit_exceeded)` if the source is to give nothing more."""
+        ...
+
+    async def may_give(self, pump: Pump) -> None:
+        """Raise `RipresaError(limit_exceeded)` if the sink is not to be called once more."""
+        ...
+
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """The sink acknowledged a batch, or `pump.unrecorded` of them."""
         ...
@@ -158,7 +171,7 @@ class Pump:
         except ExceptionGroup as group:
             error = first_of(group)
             self.records.begin()
-            await self._record()
+            await self.record()
             self._tell("error", failure_of(error, self.path))
             raise error from error.__cause__
         finally:
@@ -182,7 +195,7 @@ class Pump:
     async def item_failed(self, stage: str, policy: str, item: Any, error: Exception) -> None:
         """See `stages.Failures`."""
         failure = failure_of(error, f"{self.path}/{stage}" if self.path else stage)
-        if policy == "fail":
+        if policy == "fail" or getattr(error, "code", "") == "limit_exceeded":
             error.add_note(f"in stage {stage!r} of the stream")
             raise error
         self.dead += 1
@@ -293,6 +306,8 @@ class Pump:
             items = list(islice(found, min(CHUNK, left, buffer.capacity, 1 if hook else CHUNK)))
             if not items:
                 return
+            if self.records.bounded:
+                self.records.may_take()
             begin = self.taken + 1
             marks: Any = range(begin, begin + len(items))
             if self.plan.source.positioned:
@@ -323,6 +338,8 @@ class Pump:
             if skips:
                 skips -= 1
                 continue
+            if self.records.bounded:
+                self.records.may_take()
             self.taken += 1
             mark: Any = self.taken
             if positioned:
@@ -359,13 +376,15 @@ class Pump:
         due = 0
         while (taken := await inbox.take(1, due)) is not None:
             for item, mark in zip(*taken, strict=True):
+                if self.records.bounded:
+                    await self.records.may_give(self)
                 self.mark = mark
                 await self._give(call, item)
                 self.batches += 1
                 self.unrecorded += 1
                 self.start = mark
             if self.unrecorded >= sink.every or self.records.asks or (due and clock.now() >= due):
-                await self._record()
+                await self.record()
                 due = 0
             elif not due:
                 due = clock.now() + RECORDED
@@ -377,10 +396,10 @@ class Pump:
             await call(item)
         except Exception as error:
             self.records.begin()
-            await self._record()
+            await self.record()
             await self.item_failed(self.plan.sink.name, self.plan.sink.on_error, item, error)
 
-    async def _record(self) -> None:
+    async def record(self) -> None:
         """Record what the sink acknowledged and is not recorded yet; once, for what it asked for goes with it."""
         if self.unrecorded:
             try:
@@ -393,11 +412,15 @@ class Pump:
         fn: Any = sink.fn
         since = 0
         while (taken := await inbox.take()) is not None:
+            if self.records.bounded:
+                self.records.may_take()
             folded = self.folded
             for item, mark in zip(*taken, strict=True):
                 folded = fn(folded, item)
                 since += 1
                 if since == sink.every:
+                    if self.records.bounded:
+                        await self.records.may_give(self)
                     self.folded, since = folded, 0
                     self.batches += 1
                     await self.records.advanced(self, mark)

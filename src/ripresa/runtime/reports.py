@@ -205,7 +205,7 @@ class Report:
                 digests.append(digest)
                 await self._driver.engine.store.put_blobs(((digest, piece),))
             if self._driver.budget is not None:
-                self._driver.budget.require(self._running, {"storage": size + sum(each[3] for each in self.artifacts)})
+                await self._driver.budget.store(self._running, size)
             content = self._driver.keeper.keep(json.dumps(digests).encode())
             self.artifacts.append((name, media_type, whole.hexdigest(), size, content))
 

@@ -18,6 +18,7 @@ from ..authoring.encoding import decode, encode
 from ..authoring.fit import list_of
 from ..authoring.stream import Plan, Pumped, StreamResult
 from ..context import Attempt, StepContext, Variables, copy_variables, enter_step
+from ..core.bounds import cleans_up
 from ..core.durations import MICROSECONDS
 from ..core.events import StreamAdvanced
 from ..core.frames import StreamFrame
@@ -52,9 +53,15 @@ class _Nothing:
         """See `Records`."""
         return copy_variables()
 
-    asks = False
+    asks = bounded = False
 
     def begin(self) -> None:
+        """See `Records`."""
+
+    def may_take(self) -> None:
+        """See `Records`."""
+
+    async def may_give(self, pump: Pump) -> None:
         """See `Records`."""
 
     async def advanced(self, pump: Pump, mark: Any) -> None:
@@ -209,6 +216,32 @@ class _Recorded:
     def asks(self) -> bool:
         """See `Records`."""
         return self.running.report is not None and self.running.report.asks
+
+    @property
+    def bounded(self) -> bool:
+        """See `Records`."""
+        return self.running.driver.budget is not None and not cleans_up(self.running.frame)
+
+    def may_take(self) -> None:
+        """See `Records`."""
+        assert self.running.driver.budget is not None
+        self.running.driver.budget.require_left(self.running)
+
+    async def may_give(self, pump: Pump) -> None:
+        """See `Records`."""
+        budget, sink = self.running.driver.budget, self.plan.sink
+        assert budget is not None
+        if not sink.durable:  # its calls are not counted, for they are not recorded
+            budget.require_left(self.running)
+            return
+        try:
+            await budget.call(self.running, sink.every if sink.kind == "into" else 1)
+        except RipresaError:
+            if not pump.unrecorded:
+                raise
+            self.running.refused = None
+            await pump.record()  # what the calls before have reserved and not used is free again
+            await budget.call(self.running, 1)
 
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """See `Records`."""

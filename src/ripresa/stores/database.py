@@ -22,7 +22,7 @@ from ..errors import RipresaError, StoreError
 from ..ports import ArtifactSave, Batch, Outgoing, RunHead, Shared, Spend, Statement, Written
 from .failures import VALUE_ERRORS, damage, store_error, value_error
 from .jobs import Append, Change, Job, Owned
-from .rules import Held, spent
+from .rules import Held, begun_with, spent
 from .statements import TransactionLost, broken_link, links_kept, tables_in
 from .statements import apply as apply_statements
 from .statements import select as select_rows
@@ -379,6 +379,10 @@ class Database:
     def _spend(self, spend: Spend) -> None:
         held = self.held(spend.session)
         keys = [key for key in held if key[0] == spend.run and spend.place in ("*", key[1])]
+        if spend.part:
+            for key in keys:
+                self.writer.execute(self.sql["hold"], (spend.session, *key, json.dumps(begun_with(held[key]))))
+            return
         for key in keys:
             self.writer.execute(self.sql["unreserve"], (spend.session, *key))
         (used,) = self.writer.execute(self.sql["session_used"], (spend.session,)).fetchone()

@@ -35,6 +35,7 @@ from ..ports import (
 from .rules import (
     Held,
     about,
+    begun_with,
     closed,
     exists,
     first_head,
@@ -304,13 +305,13 @@ class MemoryStore:
         return {each: shelf[each] for each in sorted(shelf) if not name or each == name}
 
     async def reserve(
-        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int
+        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int, *, more: bool = False
     ) -> tuple[str, float, float] | None:
         """See `Sessions.reserve`."""
         self._ensure_open("reserve")
         head = require_session(session, self.memory.sessions.get(session), "reserve")
         held = self.memory.held.setdefault(session, {})
-        found = reserved(head, held, (run, place), asked, now)
+        found = reserved(head, held, (run, place), asked, now, more=more)
         if isinstance(found, tuple):
             return found
         held[run, place] = found
@@ -319,6 +320,9 @@ class MemoryStore:
     def _spend(self, spend: Spend) -> None:
         held = self.memory.held.setdefault(spend.session, {})
         keys = [key for key in held if key[0] == spend.run and spend.place in ("*", key[1])]
+        if spend.part:
+            held.update({key: begun_with(held[key]) for key in keys})
+            return
         released = [held.pop(key) for key in keys]
         head = self.memory.sessions[spend.session]
         self.memory.sessions[spend.session] = replace(head, used=spent(head.used, spend, released))

@@ -120,7 +120,7 @@ Held: TypeAlias = dict[tuple[str, str], dict[str, float]]
 
 
 def reserved(
-    head: SessionHead, held: Held, key: tuple[str, str], asked: Mapping[str, float], now: int
+    head: SessionHead, held: Held, key: tuple[str, str], asked: Mapping[str, float], now: int, *, more: bool = False
 ) -> dict[str, float] | Refusal:
     """What a place holds after a reservation, or the limit of the session that does not let it."""
     limits, mine = decode_limits(head.limits), held.get(key, {})
@@ -129,9 +129,14 @@ def reserved(
     seconds: Any = limits.wall_time
     if seconds is not None and now - head.created_at > seconds * 1_000_000:
         return "wall_time", (now - head.created_at) / 1_000_000, seconds
-    more = {name: amount for name, amount in asked.items() if name not in ONCE or name not in mine}
-    refused = refusal(limits, added(json.loads(head.used), *held.values()), more)
-    return refused or added(mine, more)
+    beyond = {name: amount for name, amount in asked.items() if more or name not in ONCE or name not in mine}
+    refused = refusal(limits, added(json.loads(head.used), *held.values()), beyond)
+    return refused or added(mine, beyond)
+
+
+def begun_with(held: Mapping[str, float]) -> dict[str, float]:
+    """What a place that goes on still holds after it has recorded how far it is."""
+    return {name: min(held[name], 1) for name in ONCE if name in held}
 
 
 def added(*amounts: Mapping[str, float]) -> dict[str, float]:

@@ -363,14 +363,14 @@ class SQLiteStore:
         return {row[0]: Shelved(*row[1:]) for row in self._database.select("session_values", (session,))}
 
     async def reserve(
-        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int
+        self, session: str, run: str, place: str, asked: Mapping[str, float], now: int, *, more: bool = False
     ) -> tuple[str, float, float] | None:
         """See `Sessions.reserve`."""
         self._ensure_open("reserve")
 
         def make(connection: sqlite3.Connection) -> tuple[str, float, float] | None:
             head = require_session(session, self._session(connection, session), "reserve")
-            found = reserved(head, self._database.held(session), (run, place), asked, now)
+            found = reserved(head, self._database.held(session), (run, place), asked, now, more=more)
             if isinstance(found, tuple):
                 return found
             connection.execute(self._database.sql["hold"], (session, run, place, json.dumps(found)))

@@ -177,6 +177,23 @@ class SessionContract:
             with pytest.raises(SessionError):
                 await store.reserve("unknown", "r", "a", step, 1000)
 
+    async def test_a_place_that_goes_on_releases_what_it_has_recorded(self, make_store: Make) -> None:
+        """It may ask for more operations than the one that it began with, and goes back to that one."""
+        async with opened(make_store) as store:
+            await store.create_session(a_session(limits='{"operations":5,"tokens":100}'))
+            await store.create(first(session="s"))
+            assert await store.reserve("s", "r", "a", {"steps": 1, "operations": 1}, 1000) is None
+            assert await store.reserve("s", "r", "a", {"operations": 4, "tokens": 50}, 1000, more=True) is None
+            assert await store.reserve("s", "r", "a", {"operations": 1}, 1000, more=True) == ("operations", 5, 5)
+            part, used = Spend("s", "r", "a", part=True), Spend("s", "r", "", (("operations", 3), ("tokens", 40)))
+            await store.append(then(2, shared=(part, used)))
+            assert await store.reserve("s", "r", "b", {"operations": 1, "tokens": 60}, 1000) is None
+            assert await store.reserve("s", "r", "a", {"operations": 1}, 1000, more=True) == ("operations", 5, 5)
+            await store.append(then(3, shared=(Spend("s", "r", "a"), Spend("s", "r", "*", (), False))))
+            found = store.find_session("s")
+            assert found is not None
+            assert json.loads(found.used) == {"steps": 1, "operations": 4, "tokens": 40}
+
     async def test_the_time_of_a_session_is_counted_from_its_creation(self, make_store: Make) -> None:
         """In seconds, though moments are in microseconds."""
         async with opened(make_store) as store:
