@@ -353,12 +353,28 @@ _STATE_FIELDS: Final = (
 )  # fmt: skip
 
 
+_FRAMES: Final[dict[type[Frame], tuple[Callable[[Frame], tuple[Any, ...]], tuple[tuple[int, str], ...]]]] = {}
+"""By class of frame: what reads its fields, and where those stand that are not plain."""
+
+
+def _write_frame(frame: Frame, lines: list[bytes]) -> list[Any]:
+    kind = type(frame)
+    if kind not in _FRAMES:
+        special = tuple((index, how) for index, (_, how) in enumerate(kind.FIELDS) if how != "plain")
+        _FRAMES[kind] = attrgetter(*(name for name, _ in kind.FIELDS)), special
+    read, special = _FRAMES[kind]
+    fields = [*read(frame)]
+    for index, how in special:
+        fields[index] = _write(how, fields[index], lines)
+    return fields
+
+
 def encode_state(state: RunState) -> bytes:
     """The state of a run as one row: it can be thrown away, the journal gives it back."""
     lines: list[bytes] = []
     frames: list[list[Any]] = []
     for frame in state.frames.values():
-        fields = [_write(kind, getattr(frame, name), lines) for name, kind in frame.FIELDS]
+        fields = _write_frame(frame, lines)
         frames.append([frame.path, frame.parent.path if frame.parent else None, frame.key, fields])
     plain = [getattr(state, name) for name in _STATE_FIELDS]
     failures = [failure_plain(failure) for failure in state.cleanup_failures]
@@ -501,7 +517,7 @@ def _decode_frame(
         node = state.definition.root if parent is None else parent.node.child_node(state, parent, key, path)
     frame: Frame = node.frame_class(path, node, parent, key, b"null")
     for (name, kind), data in zip(frame.FIELDS, fields, strict=True):
-        setattr(frame, name, _read(kind, data, lines))
+        setattr(frame, name, data if kind == "plain" else _read(kind, data, lines))
     state.frames[path] = frame
     if parent is None and path:
         return
