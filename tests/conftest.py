@@ -1,5 +1,6 @@
 """What every test shares: the event loop, and how hypothesis searches."""
 
+import gc
 import os
 
 import pytest
@@ -10,6 +11,11 @@ from hypothesis import settings
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: the garbage collector need not look at it each time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

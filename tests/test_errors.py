@@ -4,7 +4,7 @@ import ast
 import copy
 import pickle
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,8 +27,9 @@ from ripresa.errors import (
     ToolFailed,
     is_retryable,
 )
+from tests.sources import TOGETHER, trees
 
-SOURCE = Path(errors.__file__).parent
+pytestmark = TOGETHER
 
 #: Codes of which the source has no literal where they are raised, each with the reason.
 NAMED_ELSEWHERE: dict[str, str] = {
@@ -88,16 +89,18 @@ def codes_in(tree: ast.AST) -> Iterator[str]:  # noqa: C901 - one arm for each p
                 pass
 
 
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
-USED = {code: path.relative_to(SOURCE).as_posix() for path, tree in TREES.items() for code in codes_in(tree)}
+@cache
+def used() -> dict[str, str]:
+    """A file in which each code stands."""
+    return {code: name for name, tree in trees().items() for code in codes_in(tree)}
 
 
 def test_every_code_that_is_used_stands_in_the_table() -> None:
-    assert {code: place for code, place in USED.items() if code not in CODES} == {}
+    assert {code: place for code, place in used().items() if code not in CODES} == {}
 
 
 def test_every_code_in_the_table_is_used_or_has_a_reason() -> None:
-    assert [code for code in CODES if code not in USED] == [code for code in CODES if code in NAMED_ELSEWHERE]
+    assert [code for code in CODES if code not in used()] == [code for code in CODES if code in NAMED_ELSEWHERE]
     assert NAMED_ELSEWHERE.keys() <= CODES.keys()
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import SOURCE, TOGETHER, trees
+
 ROOT = Path(__file__).parent.parent
-SOURCE = ROOT / "src" / "ripresa"
-FILES = sorted(SOURCE.rglob("*.py"))
-TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+pytestmark = TOGETHER
 
 #: The only files that may catch any exception of code that is not ours, each with the reason.
 MAY_CATCH_EVERYTHING = {
@@ -105,10 +105,10 @@ def catches_everything(tree: ast.Module) -> Iterator[int]:
 
 
 def test_everything_public_says_what_it_is_for() -> None:
-    silent = [f"{file}: module" for file, tree in TREES.items() if not ast.get_docstring(tree)]
+    silent = [f"{file}: module" for file, tree in trees().items() if not ast.get_docstring(tree)]
     silent += [
         f"{file}:{node.lineno}: {name}"
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for name, node in public_definitions(tree.body)
         if not ast.get_docstring(node) and not says_nothing_new(node)
     ]
@@ -118,7 +118,7 @@ def test_everything_public_says_what_it_is_for() -> None:
 def test_only_the_borders_catch_every_exception() -> None:
     found = [
         f"{file}:{line}"
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         if file not in MAY_CATCH_EVERYTHING
         for line in catches_everything(tree)
     ]
@@ -126,7 +126,7 @@ def test_only_the_borders_catch_every_exception() -> None:
 
 
 def test_each_of_the_borders_is_one() -> None:
-    assert [file for file in MAY_CATCH_EVERYTHING if not list(catches_everything(TREES[file]))] == []
+    assert [file for file in MAY_CATCH_EVERYTHING if not list(catches_everything(trees()[file]))] == []
 
 
 @pytest.mark.parametrize(
@@ -145,19 +145,19 @@ def test_a_handler_that_swallows_everything_is_seen(code: str, lines: list[int])
 
 
 def test_nothing_is_left_unimplemented() -> None:
-    assert [file for file, tree in TREES.items() if mentions(tree, "NotImplementedError")] == []
+    assert [file for file, tree in trees().items() if mentions(tree, "NotImplementedError")] == []
 
 
 def test_every_module_is_named_for_what_is_in_it() -> None:
-    words = {file: {part.lstrip("_") for part in Path(file).with_suffix("").parts} for file in TREES}
-    assert [file for file in TREES if EMPTY_WORDS & words[file]] == []
+    words = {file: {part.lstrip("_") for part in Path(file).with_suffix("").parts} for file in trees()}
+    assert [file for file in trees() if EMPTY_WORDS & words[file]] == []
 
 
 def test_no_module_and_no_function_is_long() -> None:
-    modules = {file: len((SOURCE / file).read_text(encoding="utf-8").splitlines()) for file in TREES}
+    modules = {file: len((SOURCE / file).read_text(encoding="utf-8").splitlines()) for file in trees()}
     functions = {
         f"{file}:{node.lineno}: {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
@@ -180,7 +180,8 @@ def long_sleeps(tree: ast.Module) -> Iterator[int]:
 
 
 def test_tests_do_not_sleep() -> None:
-    found = {file: list(long_sleeps(ast.parse(path.read_text(encoding="utf-8")))) for file, path in TESTS.items()}
+    texts = {file: path.read_text(encoding="utf-8") for file, path in TESTS.items()}
+    found = {file: list(long_sleeps(ast.parse(text))) for file, text in texts.items() if "sleep" in text}
     assert {file: lines for file, lines in found.items() if lines and file not in MAY_SLEEP} == {}
 
 
