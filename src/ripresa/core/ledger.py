@@ -94,6 +94,11 @@ class Ledger:
         """It is known that it has not happened."""
         self.lasting.pop((path, key), None)
 
+    def covered(self, prefixes: Iterable[str], since: int) -> None:
+        """What stands for all that happened there can be undone as a whole."""
+        below = set(self.lasting_below(prefixes, since))
+        self.lasting = {place: entry for place, entry in self.lasting.items() if entry.path not in below}
+
     def lasting_below(self, prefixes: Iterable[str], since: int = 0) -> list[str]:
         """The paths of what nothing can undo, as `below` says."""
         heads, whole = _heads(prefixes)

@@ -35,20 +35,20 @@ from ..core.events import (
     StepStarted,
     Write,
 )
-from ..core.frames import CallFrame
 from ..core.lifecycle import REWINDABLE, TERMINAL, check_transition
 from ..core.merge import SET
 from ..core.nodes.child import note_children
 from ..core.nodes.stateful import Stateful
 from ..core.places import find_place
+from ..core.repeating import repeats
 from ..core.replay import lineage, next_generation, place_after
 from ..core.requested import ROLLBACK
 from ..core.state import RunState
 from ..errors import InvalidValue, Nondeterminism, RipresaError
 from ..ports import RunHead
-from .attempts import bound_at
 from .driver import Driver
 from .engine import Engine
+from .happened import TakenBack, changing, step_at, under_way
 from .hooks import standing
 from .ids import new_id
 from .letting import key_of, refusal
@@ -59,7 +59,6 @@ from .views import kept
 
 if TYPE_CHECKING:
     from ..authoring.state_type import StateType
-    from ..authoring.step import Step
 
 INPUT: Final = "input"
 """What stands for the run's own input where a step's path would stand for its output."""
@@ -129,9 +128,14 @@ async def _branched(
     assert head is not None
     _check_status(head)
     to, before = await _let(engine, head, code, journal, back, epoch)
-    if not back.again:
-        _refuse_repeats(_changing(engine, head, code, journal, to), run, to)
+    changed = [] if back.again else changing(engine, head, code, journal, to)
     driver = replayed(engine, head, code, lineage(journal[:to]))
+    try:
+        _refuse_repeats(changed if back.again else [*changed, *under_way(driver.state)], run, to)
+        TakenBack(journal).refuse(driver.state, "rollback", to)
+    except BaseException:
+        driver.close()
+        raise
     hooks = engine.hooks_of(driver)
     now, since = max(engine.clock.now(), journal[-1].at), len(journal) + len(before)
     later = _begun_after(lineage(journal), driver.state.children)
@@ -161,8 +165,11 @@ def may_go_back(engine: Engine, head: RunHead, code: Runnable[..., Any], journal
     """The place that a run may be taken back to. Raises what `roll_back` does, as far as that is known beforehand."""
     _check_status(head)
     to = find_place(journal, back.to)
-    if not back.again:
-        _refuse_repeats(_changing(engine, head, code, journal, to), head.id, to)
+    changed = [] if back.again else changing(engine, head, code, journal, to)
+    driver = replayed(engine, head, code, lineage(journal[:to]))
+    driver.close()
+    _refuse_repeats(changed if back.again else [*changed, *under_way(driver.state)], head.id, to)
+    TakenBack(journal).refuse(driver.state, "rollback", to)
     return to
 
 
@@ -204,36 +211,10 @@ async def _let(
     return find_place(journal, sent) if sent else to, events
 
 
-def _changing(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], to: int) -> list[str]:
-    """The steps that changed the world after a place."""
-    before = {recorded.seq for recorded in lineage(journal[:to])}
-    found: dict[str, None] = {}
-
-    def told(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
-        match fact.event:
-            case StepCompleted(_, path) | StepStarted(_, path) if fact.seq not in before:
-                step = _step(driver, path)
-                if step is not None and step.options.effect in CHANGING:
-                    found[path] = None
-            case CallStarted(_, path) if fact.seq not in before:
-                found[path] = None
-            case _:
-                pass
-
-    replayed(engine, head, code, lineage(journal), told=told).close()
-    return list(found)
-
-
-def _step(driver: Driver, path: str) -> Step[..., Any] | None:
-    """The step that is under way at a path; None for a stream, whose items are no results."""
-    frame = driver.state.frames.get(path)
-    return bound_at(driver, frame).step if type(frame) is CallFrame else None
-
-
 def _refuse_repeats(paths: list[str], run: str, to: int) -> None:
     if paths:
         raise RipresaError(
-            f"run {run!r} did after event {to} what would be done again: {', '.join(paths)}",
+            f"run {run!r} did after event {to} what would be done again: {', '.join(dict.fromkeys(paths))}",
             code="effects_undecided",
             op="rollback",
             where=paths[0],
@@ -280,15 +261,21 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
     twin = replace(head, id=run, status="created", created_at=now, updated_at=now, wake_at=0, error="", tags=tags)
     events = source.events(run)
     driver = replayed(engine, twin, code, [Recorded(run, n, _at(e), e) for n, e in enumerate(events, 1)])
-    reuse = source.reuse(driver.state.generation)
+    before: list[Fact] = [RunReopened(now)] if driver.state.status == "failed" else []
+    generation = driver.state.generation + len(before)
+    try:
+        again = [*(repeats(driver.state) if before else ()), *under_way(driver.state)]
+        reuse = source.reuse(generation, again)
+    except BaseException:
+        driver.close()
+        raise
     driver.take_over(reuse)
     hooks = engine.hooks_of(driver)
     edited = source.edited(driver, now)
     async with engine.gate(run):
         try:
             value = driver.keeper.keep(reuse.encode())
-            fact = RunForked(now, origin, source.cut, driver.state.generation, value, wanted.by)
-            before: list[Fact] = [RunReopened(now)] if driver.state.status == "failed" else []
+            fact = RunForked(now, origin, source.cut, generation, value, wanted.by)
             effects = await driver.begin_fork(events, [*before, *edited], fact)
         except BaseException:
             driver.close()
@@ -314,6 +301,7 @@ class _Source:
         self.line = lineage(journal[:upto])
         whole = lineage(journal)
         self._later = whole if not wanted.fresh and whole[: len(self.line)] == self.line else self.line
+        self._undone = TakenBack(journal)
         self._results: list[tuple[int, str, str, str, str, Result]] = []
         self._begun: list[str] = []
         self._given: dict[str, bytes] = {}
@@ -321,6 +309,12 @@ class _Source:
         self.kept = self._kept()
         self.cut = self.line[self.kept - 1].seq
         self._read(engine, head)
+        if self._undone:
+            there = replayed(engine, head, code, self.line[: self.kept])
+            there.close()
+            self._undone.refuse(there.state, "fork", self.cut)
+        if self._later is not whole:
+            self._begun.extend(changing(engine, head, code, journal, self.cut))
         missing = [path for path in wanted.set if not self._is_own(path) and path not in self._given]
         if missing:
             raise RipresaError(
@@ -373,7 +367,7 @@ class _Source:
 
         def told(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
             event = fact.event
-            step = _step(driver, event.path) if isinstance(event, StepCompleted | StepReused) else None
+            step = step_at(driver, event.path) if isinstance(event, StepCompleted | StepReused) else None
             if isinstance(event, StepCompleted | StepReused) and step is not None:
                 frame, options = driver.state.frames[event.path], step.options
                 digest = digest_of_input(driver.values.text, frame.input)
@@ -381,7 +375,7 @@ class _Source:
                 seen = digest_of_state(driver, frame, event.reads)
                 result = Result(event.output, event.writes, event.reads, seen)
                 self._results.append((fact.seq, event.path, options.name, digest, options.effect, result))
-            elif isinstance(event, StepStarted | CallStarted) and fact.seq in changed:
+            elif isinstance(event, StepStarted | CallStarted) and self._stands(fact, changed):
                 self._begun.append(event.path)
             self._check_given(driver)
 
@@ -394,10 +388,14 @@ class _Source:
         self._check_given(driver)
         driver.close()
 
+    def _stands(self, fact: Recorded, changed: set[int]) -> bool:
+        """Whether what an attempt began happened after the place and was not undone since."""
+        return fact.seq in changed and not self._undone.has(getattr(fact.event, "path", ""), fact.seq)
+
     def _check_given(self, driver: Driver) -> None:
         """Encode what is given for the steps that are under way here, as their type says."""
         for path, text in self.wanted.set.items():
-            step = None if path in self._given else _step(driver, path)
+            step = None if path in self._given else step_at(driver, path)
             if step is not None:
                 self._given[path] = validated(text, step.parameters.returns, path)
 
@@ -468,28 +466,31 @@ class _Source:
             hint=f"there are: {', '.join(there)}" if there else "choose a place within that flow: --at",
         )
 
-    def reuse(self, generation: int) -> Reuse:
-        """What the new run takes over. Raises `RipresaError(effects_undecided)`."""
+    def reuse(self, generation: int, repeated: list[str]) -> Reuse:
+        """What the new run takes over; it would also do again what is `repeated`.
+
+        Raises `RipresaError(effects_undecided)`.
+        """
         found = Reuse(generation)
         for path, output in self._given.items():
             found.give(path, Result(output))
-        changing = [path for path in self._begun if path not in self.wanted.set]
+        changed = [path for path in (*repeated, *self._begun) if path not in self.wanted.set]
         for seq, path, name, digest, effect, result in self._results:
             if effect in ANYWHERE and ANY not in result.reads:
                 found.keep_anywhere(name, digest, result)
-            if seq <= self.cut or path in self.wanted.set:
+            if (seq <= self.cut and path not in repeated) or path in self.wanted.set or self._undone.has(path, seq):
                 continue
             if effect in CHANGING:
-                changing.append(path)
+                changed.append(path)
             if ANY not in result.reads and (effect not in CHANGING or self.wanted.effects == "reuse"):
                 found.keep(path, name, digest, result)
-        if changing and self.wanted.effects == "refuse":
-            self._refuse(list(dict.fromkeys(changing)))
+        if changed and self.wanted.effects == "refuse":
+            self._refuse(list(dict.fromkeys(changed)))
         return found
 
     def _refuse(self, paths: list[str]) -> None:
         raise RipresaError(
-            f"run {self.run!r} changed the world after event {self.cut}: {', '.join(paths)}",
+            f"run {self.run!r} changed the world, and a fork at event {self.cut} would again: {', '.join(paths)}",
             code="effects_undecided",
             op="fork",
             where=paths[0],

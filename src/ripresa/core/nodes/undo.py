@@ -79,6 +79,7 @@ class Undoable(Scope[UndoableFrame]):
     @override
     def on_done(self, run: RunState, frame: UndoableFrame, key: int, value: Value) -> None:
         run.ledger.drop(run.ledger.below((frame.prefix,), frame.since))
+        run.ledger.covered((frame.prefix,), frame.since)
         run.record(frame, value)
         run.done(frame, value)
 
