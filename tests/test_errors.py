@@ -173,7 +173,11 @@ def test_an_invalid_workflow_lists_everything_that_is_wrong_with_it() -> None:
 
 def test_the_only_problem_is_the_error() -> None:
     error = InvalidWorkflow([Problem("g", "a and b need each other", "cycle")])
-    assert (error.code, error.where, str(error)) == ("cycle", "g", "[cycle] g: a and b need each other")
+    assert (error.code, error.where, str(error)) == (
+        "cycle",
+        "g",
+        "[cycle] g: a and b need each other (take one of these dependencies away)",
+    )
     assert InvalidWorkflow([Problem("g", "x", "cycle")], where="file.py").where == "file.py"
 
 

@@ -270,6 +270,7 @@ IN_FUNCTION = StepContext(_Outside())
 _step: ContextVar[StepContext] = ContextVar("ripresa_step", default=OUTSIDE)
 _switched_off: ContextVar[frozenset[str]] = ContextVar("ripresa_switched_off", default=frozenset())
 _function: ContextVar[bool] = ContextVar("ripresa_function", default=False)
+_checked_later: ContextVar[bool] = ContextVar("ripresa_checked_later", default=False)
 _notes: ContextVar[object | None] = ContextVar("ripresa_notes", default=None)
 
 
@@ -349,6 +350,21 @@ def switching_off(features: frozenset[str]) -> Generator[None, None, None]:
         yield
     finally:
         _switched_off.reset(token)
+
+
+def checked_later() -> bool:
+    """Whether what is wrong with a flow is said when it is used, and not already when it is written."""
+    return _checked_later.get()
+
+
+@contextmanager
+def checking_later() -> Generator[None, None, None]:
+    """Let flows that cannot be built be written, for all that is wrong with them to be said together."""
+    token = _checked_later.set(True)
+    try:
+        yield
+    finally:
+        _checked_later.reset(token)
 
 
 def in_function() -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,16 @@ def _rebuild(kind: type[RipresaError], args: tuple[Any, ...], fields: dict[str, 
     return error
 
 
+ADVICE: Final = {
+    "type_mismatch": "let it take what it is given, or put a step between that makes one of the other",
+    "duplicate_name": 'give one of them another name: name="..."',
+    "unknown_dependency": "add it to the graph before, or leave it away",
+    "cycle": "take one of these dependencies away",
+    "no_undo": "say what undoes it: @step_name.undo",
+}
+"""What to do about problems of definitions whose message does not say it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a definition: the path of the node, what it is, its code."""
@@ -203,6 +213,11 @@ class Problem:
     where: str
     message: str
     code: str = "invalid_workflow"
+
+    @property
+    def hint(self) -> str:
+        """What to do about it; empty where the message says so."""
+        return ADVICE.get(self.code, "")
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message} [{self.code}]" if self.where else f"{self.message} [{self.code}]"
@@ -220,7 +235,7 @@ class InvalidWorkflow(RipresaError):
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         only = str(self.problems[0].message) if len(self.problems) == 1 else f"{len(self.problems)} problems\n{lines}"
         place = where or (self.problems[0].where if len(self.problems) == 1 else "")
-        super().__init__(only, code=code, op=op, where=place, hint=hint)
+        super().__init__(only, code=code, op=op, where=place, hint=hint or ADVICE.get(code, ""))
 
 
 class InvalidConfig(RipresaError):

@@ -191,6 +191,34 @@ def test_everything_that_is_wrong_with_a_workflow_is_listed(terminal: Terminal) 
     assert terminal.here("check", "flows.py:sums", "--json").json["ok"] is True
 
 
+def test_what_is_wrong_with_one_chain_is_listed_whole_and_what_is_wrong_beside_it_is_not(terminal: Terminal) -> None:
+    terminal.write(
+        "bad.py",
+        "from ripresa import chain\n\n\ndef a(n: int) -> str: ...\n\n\ndef b(n: int) -> int: ...\n\n\n"
+        'one = chain(a, name="one").then(a).then(b)\n'
+        'two = chain(a, name="two").then(b)\n'
+        'three = chain(b, name="three").then(b)\n',
+    )
+    found = terminal.here("check", "bad.py:one").err.splitlines()
+    assert [line.partition(":")[0] for line in found[1:3]] == [
+        "error [type_mismatch] one/a#2",
+        "error [type_mismatch] one/b",
+    ]
+    assert found[0].endswith("line 10")
+    assert found[3] == "  hint: let it take what it is given, or put a step between that makes one of the other"
+    told = terminal.here("check", "bad.py:two", "--json")
+    assert (told.json["workflow"], told.json["kind"], told.err) == (
+        "two",
+        "chain",
+        "error [type_mismatch] two/b: takes int, is given str\n" + found[3] + "\n",
+    )
+    assert told.json["problems"][0]["hint"]
+    beside = terminal.here("check", "bad.py:three")  # it could not be imported to be run
+    assert (beside.code, "one/a#2" in beside.err) == (2, True)
+    nowhere = terminal.here("check", "bad.py:four", "--json")
+    assert (nowhere.json["workflow"], nowhere.json["kind"]) == ("one", "")
+
+
 def test_a_workflow_is_drawn(terminal: Terminal) -> None:
     assert terminal.here("draw", "flows.py:sums").out.startswith("flowchart TD\n")
     assert terminal.here("draw", "flows.py:sums", "--format", "dot").out.startswith("digraph {\n")

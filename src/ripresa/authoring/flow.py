@@ -15,7 +15,7 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
-from ..context import Items
+from ..context import Items, checked_later
 from ..core.definition import Definition
 from ..core.events import Recorded
 from ..core.limits import Limits
@@ -204,7 +204,8 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
 
     def _check(self) -> None:
         """Build once, so that what is wrong is said where it was written."""
-        _ = self.node
+        if not checked_later():
+            _ = self.node
 
 
 def in_batches(link: Callable[[A], Awaitable[B]], inputs: Items[A], concurrency: int | None) -> Call[list[B]]:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .exits import COMPLETED, USAGE
+from .exits import COMPLETED
 from .offering import a2a
 from .outbox import outbox
 from .serving import mcp
 
 if TYPE_CHECKING:
-    from ..authoring.flow import Runnable
     from .places import Place
 
 EXIT_CODES = (
@@ -523,27 +522,9 @@ def migrate(
 @cli.command()
 def check(target: Target, json: Json = False) -> int:
     """Say everything that is wrong with a workflow, before it runs."""
-    from ..authoring.check import check as problems_of
-    from ..errors import InvalidWorkflow, Problem
-    from .inputs import load
-    from .telling import print_json, tell_problem, tell_users_line
+    from .checking import check
 
-    kind: str
-    problems: list[Problem]
-    try:
-        runnable = load(target)
-        name, kind, problems = runnable.name, _kind(runnable), problems_of(runnable)
-    except InvalidWorkflow as error:
-        name, kind, problems = error.op, "", list(error.problems)
-        tell_users_line(error)
-    if json:
-        found = [{"where": problem.where, "message": problem.message, "code": problem.code} for problem in problems]
-        print_json({"target": target, "workflow": name, "kind": kind, "ok": not problems, "problems": found})
-    for problem in problems:
-        tell_problem(problem)
-    if not problems and not json:
-        print(f"{kind} {name!r} is valid")
-    return USAGE if problems else COMPLETED
+    return check(target, as_json=json)
 
 
 @cli.command()
@@ -587,13 +568,6 @@ def export(
 
     print(text_of(export_document(load(target), folder=folder), as_json=json), end="")
     return COMPLETED
-
-
-def _kind(runnable: Runnable[..., Any]) -> str:
-    from ..authoring.registry import kind_of
-    from ..authoring.single import Single
-
-    return "step" if isinstance(runnable, Single) else kind_of(runnable)
 
 
 def _place(store: str, durability: str = "full") -> Place:

@@ -8,7 +8,7 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -209,19 +209,22 @@ def tell_error(error: RipresaError) -> None:
     """An error of ours, as it is printed: `error [code] where: message`, and what to do about it."""
     if isinstance(error, InvalidWorkflow):
         tell_users_line(error)
-        for problem in error.problems:
-            tell_problem(problem)
-    else:
-        place = f" {error.where}:" if error.where else ":"
-        warn(f"error [{error.code}]{place} {error.message}")
+        tell_problems(error.problems, error.hint)
+        return
+    place = f" {error.where}:" if error.where else ":"
+    warn(f"error [{error.code}]{place} {error.message}")
     if error.hint:
         warn(f"  hint: {error.hint}")
 
 
-def tell_problem(problem: Problem) -> None:
-    """One thing that is wrong with a workflow: `error [code] where: message`."""
-    place = f" {problem.where}:" if problem.where else ":"
-    warn(f"error [{problem.code}]{place} {problem.message}")
+def tell_problems(problems: Sequence[Problem], hint: str = "") -> None:
+    """What is wrong with a workflow, `error [code] where: message` each, and what to do about it, said once."""
+    for problem in problems:
+        place = f" {problem.where}:" if problem.where else ":"
+        warn(f"error [{problem.code}]{place} {problem.message}")
+    for each in dict.fromkeys([problem.hint for problem in problems] + [hint]):
+        if each:
+            warn(f"  hint: {each}")
 
 
 def tell_users_line(error: InvalidWorkflow) -> None:
