@@ -66,7 +66,7 @@ class RunForm:
     they keep. Their moment in `waits` is when they were asked for.
 
     `sent` are the places, by path, at which durable functions started runs or sent anything else: the path that each
-    had in the old version. It is not sent again.
+    had in the old version. It is not sent again. `origins` are the paths that results had there.
 
     `streams` are how far streams are, by path: one whose result is not there goes on from there.
 
@@ -85,6 +85,7 @@ class RunForm:
     failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
     sent: dict[str, str] = field(default_factory=dict[str, str])
     streams: dict[str, StreamPlace] = field(default_factory=dict[str, StreamPlace])
+    origins: dict[str, str] = field(default_factory=dict[str, str])
 
     def rename(self, old: str, new: str) -> None:
         """Let what stood at a path, and below it, stand at another one."""
@@ -95,6 +96,7 @@ class RunForm:
         self.failures = {_moved(path, old, new): failure for path, failure in self.failures.items()}
         self.sent = {_moved(path, old, new): place for path, place in self.sent.items()}
         self.streams = {_moved(path, old, new): place for path, place in self.streams.items()}
+        self.origins = {_moved(path, old, new): origin for path, origin in self.origins.items()}
 
     def forget(self, path: str) -> None:
         """Let what stood at a path, and below it, be done anew."""
@@ -105,6 +107,7 @@ class RunForm:
         self.failures = {at: failure for at, failure in self.failures.items() if not _is_below(at, path)}
         self.sent = {at: place for at, place in self.sent.items() if not _is_below(at, path)}
         self.streams = {at: place for at, place in self.streams.items() if not _is_below(at, path)}
+        self.origins = {at: origin for at, origin in self.origins.items() if not _is_below(at, path)}
 
     def rename_field(self, old: str, new: str) -> None:
         """Let a field of the state have another name."""

@@ -452,7 +452,7 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
 
 def _completed(state: RunState, fact: StepCompleted | StepReused) -> None:
     frame: Any = state.frames[fact.path]
-    if frame.node.undo is not None and isinstance(fact, StepCompleted):
+    if frame.node.undo is not None and (isinstance(fact, StepCompleted) or fact.own):
         state.record(frame, fact.output)
     asks = state.points and frame.phase == OPEN and gates.gated(state, frame, Gate("after", fact.output))
     if state.shared is not None:

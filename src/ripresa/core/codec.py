@@ -69,7 +69,8 @@ class _Layout:
         )
         self.writes = next((index for index, name in enumerate(names, 1) if annotations[name] == _WRITES), 0)
         self.is_plain = not self.special and not self.writes
-        self.says_reads = names[-1:] == ["reads"]
+        self.says_own = names[-1:] == ["own"]
+        self.says_reads = "reads" in names[-2 if self.says_own else -1 :]
 
     def _read(self, event: Any) -> tuple[Any, ...]:
         """The values of no field, or of one."""
@@ -297,6 +298,8 @@ def _item(layout: _Layout, event: Event, lines: list[bytes]) -> list[Any]:
     for index, kind in layout.special:
         item[index] = _line(item[index], lines) if kind == "value" else _write(kind, item[index], lines)
     if layout.writes:
+        if layout.says_own and not item[-1]:
+            del item[-1]
         if layout.says_reads and not item[-1]:
             del item[-1]
         _put_writes(item, layout.writes, lines)

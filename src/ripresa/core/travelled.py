@@ -97,3 +97,5 @@ class StepReused:
     """What it wrote to the state there."""
     reads: tuple[str, ...] = ()
     """The fields of the state that it looked at there, which hold here what they held there."""
+    own: bool = False
+    """Whether the run did it itself, before it was migrated: it is undone with the rest."""

@@ -6,6 +6,7 @@ Law: what was recorded is kept. What has no place in the new version is refused 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,8 @@ from ..core.frames import OPEN, PARKED, CallFrame, StreamFrame
 from ..core.nodes.child import note_children
 from ..core.usage import TOLD, Usage, other_limits, spent
 from ..core.view import view_of
-from .forms import causes
+from .forms import Begun, causes
+from .stream_places import prefix_of
 
 if TYPE_CHECKING:
     from ..authoring.migration import RunForm
@@ -29,8 +31,14 @@ _AGAIN: Final = (e.IterationStarted, e.CallRecorded)
 class Carried:
     """What the line of a run tells that its results do not."""
 
-    def __init__(self, line: Sequence[Recorded]) -> None:
+    def __init__(self, line: Sequence[Recorded], begun: Begun) -> None:
         self.line = line
+        self.own: dict[str, bool] = {}
+        """The steps that it did itself, and whether that stands: else it was undone."""
+        self._called: set[str] = set()
+        self._heard: Counter[str] = Counter()
+        """How many signals of a name it had taken before it began anew."""
+        self._taken: Counter[str] = Counter()
         self.usage = Usage()
         self.limits = ""
         """What it may use by now, as JSON."""
@@ -58,6 +66,9 @@ class Carried:
             self._heed(item.event)
             self._follow(item.event)
             self._relate(item.event)
+            self._undo(item.event)
+            if item.seq == begun.since - 1:
+                self._begin_anew()
 
     def _heed(self, event: Event) -> None:
         """Limits, and who pauses the run."""
@@ -119,6 +130,30 @@ class Carried:
             case _:
                 pass
 
+    def _undo(self, event: Event) -> None:
+        """What it did itself, and what of that was undone."""
+        match event:
+            case e.StepCompleted(_, path):
+                self.own[path] = True
+            case e.StepReused(_, path):
+                self.own.pop(path, None)
+                if event.own:
+                    self.own[path] = True
+            case e.StepUndone(path) if path in self.own:
+                self.own[path] = False
+            case e.Asked(_, path, calls):
+                self._called.update(prefix_of(path) + spec.segment for spec in calls)
+            case e.SignalTaken(_, name):
+                self._taken[name] += 1
+            case _:
+                pass
+
+    def _begin_anew(self) -> None:
+        """Forget what the run has forgotten."""
+        self._heard = Counter(self._taken)
+        for before in (self.done, self.own, self.sent, self.ends, self._calls, self._begun):
+            before.clear()
+
     def _completed(self, path: str) -> None:
         if self._settle(path) | bool(self._lasting.pop(path, None)):
             self.done[path] = None
@@ -139,8 +174,11 @@ class Carried:
         """What came from outside and is still owed."""
         asked = {old: new for new, old in form.approvals.items()}
         answered = {item.event.path for item in self.line if isinstance(item.event, e.Intercepted)}
+        taken = Counter(self._heard)
         for item in self.line:
             match item.event:
+                case e.SignalReceived(_, name) if taken[name] > 0:
+                    taken[name] -= 1
                 case e.SignalReceived():
                     yield replace(item.event, at=now)
                 case e.Requested(_, "signal") if f"!{item.seq}" not in answered:
@@ -184,13 +222,19 @@ class Carried:
         told = {name: getattr(view, name) for name in TOLD}
         return json.dumps([_some(counts), begun, _some(told)])
 
-    def homeless(self, driver: Driver, taken: Sequence[str], given: Sequence[str]) -> list[str]:
-        """What was done, or may have been, that cannot be taken back and of which the new version does not know."""
+    def homeless(self, driver: Driver, taken: Sequence[str], given: dict[str, str]) -> list[str]:
+        """What was done and cannot be taken back, or was undone, and of which the new version would not know.
+
+        `given` are the paths of results by those that they had.
+        """
         frames: Any = driver.state.frames
         unknown = [path for path, key in self.unknown if not _knows(frames.get(path), key)]
-        lost = [path for path in self.done if path in given and path not in taken]
+        lost = [path for path in self.done if path in given and given[path] not in taken]
+        undone = [
+            path for path, stands in self.own.items() if not stands and path in given and path not in self._called
+        ]
         calls = [path for path, keys in self._lasting.items() if keys - _recorded(frames.get(path))]
-        return list(dict.fromkeys((*unknown, *lost, *calls)))
+        return list(dict.fromkeys((*unknown, *lost, *calls, *undone)))
 
 
 def _some(counts: dict[str, float]) -> dict[str, float]:

@@ -28,7 +28,7 @@ from ..ports import RunHead, Spend
 from .carried import Carried
 from .driver import Driver
 from .engine import Engine
-from .forms import as_written, form_of, text_of, wrong_state
+from .forms import as_written, begun, form_of, text_of, wrong_state
 from .requests import checked
 from .restoring import replayed
 from .reuse import Result, Reuse
@@ -139,13 +139,15 @@ class _Taken:
         self.facts: list[Fact] = []
         self.events: list[Event] = []
         self.values = Values(engine.store.blob)
-        self.carried = Carried(self.line)
+        self.begun = begun(self.line)
+        self.carried = Carried(self.line, self.begun)
         limits = decode_limits(self.carried.limits)
         twin = replace(head, version=self.definition.version, wake_at=0)
         self.driver = Driver(
             engine, RunState(self.definition.for_run()), twin, move.code, concurrency=limits.concurrency
         )
         self.given: dict[str, bytes] = {}
+        self.origins: dict[str, str] = {}
         self.sent: list[str] = []
         self.streams: list[str] = []
         if self.started.definition != self.definition.hash:
@@ -166,12 +168,15 @@ class _Taken:
             )
 
     def _take(self, epoch: int) -> None:
-        old = form_of(self.started, self.line, self.values)
-        if any(isinstance(item.event, e.StreamAdvanced) for item in self.line):
+        old = form_of(self.started, self.line, self.begun, self.values)
+        recent = [item.event for item in self.line if item.seq >= self.begun.since]
+        if any(isinstance(event, e.StreamAdvanced) for event in recent):
             description = self.engine.store.blob(self.started.definition)
-            old.streams = places_in((item.event for item in self.line), description, self.values)
+            old.streams = places_in(recent, description, self.values)
         form = self._migrated(old)
-        reuse = Reuse(next_generation(self.journal) - 1)
+        reuse = Reuse(next_generation(self.journal) - (not self.begun.again))
+        self.origins = {form.origins.get(path, path): path for path in form.results}
+        reuse.own = {path for origin, path in self.origins.items() if self.carried.own.get(origin)}
         for path, result in form.results.items():
             self.given[path] = text_of(result, f"results[{path!r}]")
             writes = self._writes(path, form.writes.get(path, ()))
@@ -345,7 +350,7 @@ class _Taken:
 
     def _check_effects(self) -> None:
         """Nothing irreversible is done again because its result found no place."""
-        homeless = self.carried.homeless(self.driver, self.taken, list(self.given))
+        homeless = self.carried.homeless(self.driver, self.taken, self.origins)
         if homeless:
             raise RipresaError(
                 f"run {self.head.id!r} did what cannot be taken back, and the new version would not know: "

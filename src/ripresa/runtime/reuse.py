@@ -55,6 +55,8 @@ class Reuse:
         self._streams: dict[str, StreamPlace] = {}
         self._sent: dict[str, tuple[str, ...]] = {}
         self._ended: dict[str, str] = {}
+        self.own: set[str] = set()
+        """The steps that the run did itself, and that would be undone with it."""
         self.anew: dict[str, int] = {}
         """Where something is sent that was not to be taken over, and the number of the event that says so."""
         self._known: dict[tuple[str, str, str], Result] = {}
@@ -133,9 +135,10 @@ class Reuse:
         given = self._given.get(frame.path)
         if given is None:
             return None
+        at, own = driver.state.at, frame.path in self.own
         return StepReused(
-            driver.state.at, frame.path, attempt, given.output, True, writes=given.writes, reads=given.reads
-        )
+            at, frame.path, attempt, given.output, True, writes=given.writes, reads=given.reads, own=own
+        )  # fmt: skip
 
     def _found(self, driver: Driver, frame: CallFrame, attempt: int) -> Fact | None:
         at, path = driver.state.at, frame.path
@@ -167,6 +170,7 @@ class Reuse:
             "streams": {path: asdict(place) for path, place in self._streams.items()},
             "sent": self._sent,
             "ended": self._ended,
+            "own": sorted(self.own),
             "anew": self.anew,
         }
         if any(more.values()):
@@ -183,6 +187,7 @@ class Reuse:
             found._given[path] = _result(*rest)
         found._failed = {path: failure_from(failure) for path, failure in more.get("failed", {}).items()}
         found._streams = {path: StreamPlace(**place) for path, place in more.get("streams", {}).items()}
+        found.own = set(more.get("own", ()))
         found._sent, found._ended, found.anew = more.get("sent", {}), more.get("ended", {}), more.get("anew", {})
         for path, name, digest, *rest in known:
             found._known[path, name, digest] = _result(*rest)

@@ -34,7 +34,7 @@ def places_in(line: Iterable[Event], description: bytes, values: Values) -> dict
     flows: dict[str, str] = {}
     for event in line:
         if isinstance(event, Asked):
-            prefix = _prefix(event.path)
+            prefix = prefix_of(event.path)
             flows.update((prefix + spec.segment, spec.shape) for spec in event.calls if spec.shape)
         elif isinstance(event, StreamAdvanced):
             found[event.path] = _place(event, values)
@@ -44,7 +44,7 @@ def places_in(line: Iterable[Event], description: bytes, values: Values) -> dict
     return found
 
 
-def _prefix(path: str) -> str:
+def prefix_of(path: str) -> str:
     """What stands before the calls of a durable function."""
     head = path.rstrip("()")
     return f"{head}/" if head else ""
