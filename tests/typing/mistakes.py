@@ -23,6 +23,7 @@ from ripresa import (
     Library,
     LimitReaching,
     Limits,
+    Maker,
     McpServer,
     Meeting,
     Observed,
@@ -655,3 +656,9 @@ def open_workflows() -> None:
     Surroundings(stand_ins=["https://example.com"])  # M332 what stands in for others is a list
     Surroundings(secret="sesame")  # M333 a secret that is written down
     Surroundings(event="cloudevents")  # M334 a misspelt field of surroundings
+
+
+def document_types() -> None:
+    Maker(length, servers="server")  # M380 one text in the place of the keys that are servers
+    Maker(length, server=("server",))  # M381 a misspelt option of what makes a step type
+    Maker("length")  # M382 what makes a step is a text
