@@ -78,6 +78,7 @@ class _Layout:
 
 
 _LAYOUTS: Final = {kind: _Layout(kind) for kind in EVENTS.values()}
+_NAMED: Final = {name: _LAYOUTS[kind] for name, kind in EVENTS.items()}
 
 
 def _encode(data: Any) -> bytes:
@@ -330,7 +331,7 @@ def decode_events(row: bytes, run: str = "", seq: int = 1) -> Iterator[Recorded]
             if isinstance(item, int):
                 at = item
                 continue
-            layout = _LAYOUTS[EVENTS[item[0]]]
+            layout = _NAMED[item[0]]
             for index, kind in layout.special:
                 if index < len(item):
                     item[index] = _read(kind, item[index], lines)
@@ -425,7 +426,7 @@ def _write_fact(fact: Any, lines: list[bytes]) -> list[Any]:
 
 def _read_fact(data: list[Any], lines: list[bytes]) -> Any:
     at, name, *fields = data
-    layout = _LAYOUTS[EVENTS[name]]
+    layout = _NAMED[name]
     for index, kind in layout.special:
         fields[index - 1] = _read(kind, fields[index - 1], lines)
     return layout.kind(at, *fields)

@@ -23,7 +23,9 @@ from .events import (
 )
 from .state import RunState
 
-FACTS: Final = get_args(Fact)
+FACTS: Final = frozenset(get_args(Fact))
+_TURNS: Final = frozenset((RolledBack, Migrated))
+"""Where the line of a journal goes on from somewhere else."""
 _HINT: Final = (
     "the workflow decides otherwise than when the run was recorded; restore its definition or start a new run"
 )
@@ -31,7 +33,7 @@ _HINT: Final = (
 
 def is_fact(event: Event) -> bool:
     """Whether an event came from outside (else it follows from those that did)."""
-    return isinstance(event, FACTS)
+    return type(event) in FACTS
 
 
 def replay(state: RunState, journal: Iterable[Recorded]) -> RunState:
@@ -54,8 +56,9 @@ def lineage(journal: Sequence[Recorded]) -> list[Recorded]:
     first = journal[0].seq
     rolled_back = False
     for seq, recorded in enumerate(journal, first):
-        _check_place(recorded, seq)
-        rolled_back = rolled_back or isinstance(recorded.event, RolledBack | Migrated)
+        if recorded.seq != seq:
+            _check_place(recorded, seq)
+        rolled_back = rolled_back or type(recorded.event) in _TURNS
     return _line(journal, first) if rolled_back else list(journal)
 
 
@@ -115,7 +118,7 @@ def steps(line: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded]]]
     fact: Recorded | None = None
     consequences: list[Recorded] = []
     for recorded in line:
-        if not is_fact(recorded.event):
+        if type(recorded.event) not in FACTS:
             consequences.append(recorded)
             continue
         if fact is not None:
@@ -127,7 +130,7 @@ def steps(line: Iterable[Recorded]) -> Iterator[tuple[Recorded, list[Recorded]]]
 
 def feed(state: RunState, fact: Recorded, recorded: list[Recorded]) -> None:
     """Advance by one recorded fact and compare what follows with what was recorded."""
-    if not isinstance(fact.event, RolledBack | Migrated):
+    if type(fact.event) not in _TURNS:
         _check_place(fact, state.seq + 1)
     try:
         consequences, _ = advance(state, fact.event)  # type: ignore[arg-type]

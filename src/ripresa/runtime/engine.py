@@ -298,7 +298,7 @@ class Engine:
 
     def limit(self, driver: Driver, limits: Limits, began_at: int, line: Sequence[Recorded]) -> None:
         """Give the run a budget if it has limits, or a session, which may be given some at any time."""
-        changed = any(isinstance(item.event, LimitsSet) for item in line)
+        changed = any(type(item.event) is LimitsSet for item in line)
         if limits.bounds or changed or driver.head.session:
             from .budget import Budget
 
@@ -434,7 +434,9 @@ class Engine:
             raise not_found(run)
         found: list[Recorded] = []
         while rows:
-            found.extend(item for row in rows for item in decode_events(row.data, run, row.seq) if item.seq > after)
+            for row in rows:
+                items = decode_events(row.data, run, row.seq)
+                found.extend(items if row.seq > after else [item for item in items if item.seq > after])
             if sum(row.events for row in rows) < PAGE:
                 break
             after = found[-1].seq

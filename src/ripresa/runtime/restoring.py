@@ -45,6 +45,11 @@ from .mail import Mail
 if TYPE_CHECKING:
     from .engine import Engine
 
+_MENDED: Final = frozenset((RunReopened, RunFailed))
+_FRESH: Final = frozenset((Migrated, RunTaken, RunForked))
+SLICES: Final = (Asked, Returned, Raised, Restarted)
+"""What a durable function has done, as facts."""
+
 MESSAGES: Final = (SignalReceived, SignalRefused, VoteCast, ApprovalDelegated)
 """Facts that are for the run as it goes on, also when it had failed before they came."""
 
@@ -67,12 +72,12 @@ def replayed(
         _check_definition(engine, started, definition, head.id)
     limits = decode_limits(started.limits)
     driver = Driver(engine, RunState(definition.for_run()), head, runnable, concurrency=limits.concurrency)
-    mended = max((item.seq for item in line if isinstance(item.event, RunReopened | RunFailed)), default=0)
+    mended = max((item.seq for item in line if type(item.event) in _MENDED), default=0)
     try:
         for fact, recorded in steps(line):
             if told is not None:
                 told(driver, fact, recorded)
-            if isinstance(fact.event, Asked | Returned | Raised | Restarted):
+            if isinstance(fact.event, SLICES):
                 driver.functions.replay(fact.event, strict=fact.seq > mended)
             feed(driver.state, fact, recorded)
     except BaseException:
@@ -88,6 +93,8 @@ def _restore_reuse(driver: Driver, line: list[Recorded]) -> None:
     """A fork or migrated run goes on taking over results after it was taken up again."""
     for recorded in line:
         event = recorded.event
+        if type(event) not in _FRESH:
+            continue
         if isinstance(event, Migrated | RunTaken):
             driver.fresh = isinstance(event, Migrated)
         if isinstance(event, RunForked | Migrated):
