@@ -176,10 +176,12 @@ def cancel(run: RunState, frame: Any) -> bool:
     if run.gates[frame.path].point in UNDOING:
         return False
     gate = _withdraw(run, frame)
-    if gate.point == "after" or gate.point == "join":  # the work is done: it is taken as it is
+    if gate.point == "join":  # the work is done: it is taken as it is
         run.refused.pop(frame.path)
-        if isinstance(frame, CallFrame):
-            let_effects(run, frame)
+        frame.node.intercepted(run, frame, gate, Intercepted(run.at, frame.path, gate.point, "continue"))
+    elif gate.point == "after":
+        run.refused.pop(frame.path)
+        let_effects(run, frame)
         run.done(frame, gate.value)
     elif isinstance(frame, CallFrame):
         run.consequences.append(NodeCancelled(frame.path))

@@ -55,13 +55,13 @@ class ValidationResult:
 class CallSpec:
     """One call that a durable function asks for.
 
-    `key` is its number within the function, from 1; `kind` is `step`, `flow`, `sleep`, `wait`, `answer`, `refuse` or
-    `undo`; `segment` names it in paths; `input` is what it is called with (for `sleep` and `wait`: microseconds as
-    JSON, 0 for ever; for `undo`: the number of calls before the first that may be undone, then how the paths of those
-    begin; for `refuse` the reason); `shape` is the definition hash of a flow, the name of the signal that is
-    waited for, the name and id of the update that is answered; `undo` the hash of what undoes a step. Of kind `patch`,
-    before the others and with key 0, it is no call: it says that the function goes by the change of its code that
-    `segment` names.
+    `key` is its number within the function, from 1; `kind` is `step`, `flow`, `sleep`, `wait`, `answer`, `refuse`,
+    `undo`, or `fork` and `join` (see `nodes.sides`); `segment` names it in paths; `input` is what it is called with
+    (for `sleep` and `wait`: microseconds as JSON, 0 for ever; for `undo`: the number of calls before the first that may
+    be undone, then how the paths of those begin; for `refuse` the reason); `shape` is the definition hash of a flow,
+    the name of the signal that is waited for, the name and id of the update that is answered; `undo` the hash of what
+    undoes a step. Of kind `patch`, before the others and with key 0, it is no call: it says that the function goes by
+    the change of its code that `segment` names.
     """
 
     key: int

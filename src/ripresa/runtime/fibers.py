@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.events import Write
 from ..errors import RipresaError
+from .sides import Sides, ended, stopped
 from .views import Sheet, SheetMark
 
 if TYPE_CHECKING:
@@ -181,12 +182,18 @@ class Undoing:
         self.delta: tuple[Write, ...] = ()
         self.held: SheetMark | None = None
         """What the fiber's typed state goes back to."""
+        self.joining: Joining | None = None
+        """What ran side by side, if losers of that are undone."""
 
     def settle(self, index: int, value: Any, error: BaseException | None) -> None:
         """It is undone, as far as it could be."""
         self.fiber.awaits = None
         self.fiber.function.delta = self.delta
-        self.fiber.settle(0, self.value, error if error is not None else self.error)
+        found = error if error is not None else self.error
+        if self.joining is not None:
+            self.joining.finish(self.value, found)
+            return
+        self.fiber.settle(0, self.value, found)
         if self.held is not None and self.fiber.sheet is not None:
             self.fiber.sheet.back_to(self.held)
 
@@ -214,7 +221,12 @@ class Main:
 class Joining:
     """Several things side by side for one fiber: all of them (`gather`, `map`) or the first to end (`race`)."""
 
-    def __init__(self, fiber: Fiber, units: list[Any], labels: list[str], *, window: int, race: bool) -> None:
+    def __init__(
+        self, fiber: Fiber, units: list[Any], labels: list[str], *, window: int, race: bool, sides: Sides | None = None
+    ) -> None:
+        self.sides = sides
+        self.counts = [0, 0, 0]
+        """How many have completed, failed and been stopped."""
         self.function = fiber.function
         self.fiber = fiber
         self.units = units
@@ -237,7 +249,8 @@ class Joining:
             self.next += 1
             unit, self.units[index] = self.units[index], None
             self.awaits[index] = None
-            awaits = self.function.start(unit, self, index, self.labels[index])
+            segment = self.sides.segments[index] if self.sides is not None and self.sides.segments else ""
+            awaits = self.function.start(unit, self, index, self.labels[index], segment)
             if index in self.awaits:  # else it could not be begun, and has ended
                 self.awaits[index] = awaits
         if not self.units:
@@ -249,6 +262,7 @@ class Joining:
         if delta and error is None:
             self.deltas = {index: delta} if self.race else {**self.deltas, index: delta}
         self.awaits.pop(index, None)
+        self.counts[error is not None] += 1
         self.left -= 1
         self.results[index] = value
         if self.race or error is not None:
@@ -260,8 +274,15 @@ class Joining:
 
     def give_up(self) -> None:
         """Let go of all that are under way; those that have not begun never will."""
+        begun = not self.ended
+        self._stop()
+        if begun and self.sides is not None:
+            stopped(self, self.sides)
+
+    def _stop(self) -> None:
         if not self.ended:
             self.function.leave_scope()
+            self.counts[2] = len(self.awaits)
         self.ended = True
         waiting, self.awaits = self.awaits, {}
         for awaits in waiting.values():
@@ -284,7 +305,7 @@ class Joining:
         undoes = self.function.can_undo(losers, self.seen)
         if undoes:
             self.function.enter_scope()
-        self.give_up()
+        self._stop()
         if error is None and self.deltas and self.fiber.sheet is not None:
             try:
                 self.function.delta = self.fiber.sheet.joined([self.deltas[index] for index in sorted(self.deltas)])
@@ -293,6 +314,14 @@ class Joining:
         if undoes:
             self.undoing = Undoing(self.fiber, "race", losers, self.asked, self.seen)
             self.undoing.value, self.undoing.error, self.undoing.delta = value, error, self.function.take_delta()
+            self.undoing.joining = self
             self.fiber.awaits = self.function.undo(self.undoing)
         else:
+            self.finish(value, error)
+
+    def finish(self, value: Any, error: BaseException | None) -> None:
+        """The fiber goes on, when it has been told how they ended."""
+        if self.sides is None:
             self.fiber.settle(0, value, error)
+        else:
+            ended(self, self.sides, value, error)

@@ -11,7 +11,7 @@ import inspect
 import json
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
@@ -52,15 +52,18 @@ from ..core.nodes.compensation import MARK
 from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
+from ..core.nodes.sides import JOIN
 from ..core.state import RunState
 from ..errors import InvalidConfig, InvalidValue, RipresaError
 from ..messages import Query, QueryWith
 from ..requested import AwaitChild, Outgo, SendOut, StartRun
 from ..updates import Answered, AnswerUpdate, ReadText
+from .exposing import about_of, bad_query
 from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
 from .ids import checked_id
 from .no_loop import NO_LOOP, foreign
 from .results import child_error
+from .sides import Forking, Sides, sides_of, tells
 from .values import Keeper, Values
 from .views import Sheet, SheetMark, Targets, View, kept, no_state, sheet_within
 
@@ -178,7 +181,7 @@ class Interpreter:
 
     def expose(self, query: Query[Any] | QueryWith[Any, Any], answer: Callable[..., Any]) -> None:
         """Let a query be answered."""
-        wrong = _bad_query(query, answer)
+        wrong = bad_query(query, answer)
         if wrong:
             raise InvalidConfig(wrong, op="expose", hint='ctx.expose(Query("name", Type), lambda: ...)')
         if inspect.iscoroutinefunction(answer):
@@ -193,7 +196,7 @@ class Interpreter:
     def reply(self, name: str, about: bytes | None) -> bytes:
         """What is answered to a query, as JSON text. Raises `RipresaError(query_failed)`, `InvalidValue`."""
         query, answer = self.exposed[name]
-        given = _about(query, about)
+        given = about_of(query, about)
         self.running = self.fiber
         try:
             return encode(self._run(partial(answer, *given)), query.answer, where=name)
@@ -256,6 +259,9 @@ class Interpreter:
         ended = self.main.ended and not self.fibers and not self.reported
         if ended and done.patches:  # they must be known before it is said how it ended
             return Asked(at, self.path, tuple(CallSpec(0, PATCH, name, shape=AGAIN) for name in done.patches))
+        told = [call for call in done.calls if call.kind == JOIN]
+        if ended and told and len(told) == len(done.calls):  # it must be known before, too
+            return Asked(at, self.path, tuple(told), tuple(done.dropped), self._written())
         if ended:  # nobody is left to hear of what it asked for just before
             self.reported = True
             return self._end(at)
@@ -302,9 +308,9 @@ class Interpreter:
             case Pending():
                 return self._call(request, fiber, 0, fiber.label)
             case Sleep(length):
-                return self._ask("sleep", None, self._segment("sleep", fiber.label), b"%d" % length, fiber, 0)
+                return self._ask("sleep", None, self.segment("sleep", fiber.label), b"%d" % length, fiber, 0)
             case WaitFor(signal, _, length):
-                segment = self._segment(signal.removeprefix(UPDATES), fiber.label)
+                segment = self.segment(signal.removeprefix(UPDATES), fiber.label)
                 return self._ask("wait", request, segment, b"%d" % length, fiber, 0)
             case AskPeople():
                 return self._ask_people(request, fiber)
@@ -330,19 +336,19 @@ class Interpreter:
             case StartRun():
                 return self._start_run(request, fiber)
             case AwaitChild(_, name):
-                return self._ask("child", request, self._segment(f"{name}_result", fiber.label), b"null", fiber, 0)
+                return self._ask("child", request, self.segment(f"{name}_result", fiber.label), b"null", fiber, 0)
             case SendOut():
                 return self._send_out(request, fiber)
             case _:
                 fiber.settle(0, None, foreign(_described(request)))
                 return None
 
-    def start(self, unit: Any, sink: Sink, index: int, label: str) -> Awaits:
+    def start(self, unit: Any, sink: Sink, index: int, label: str, segment: str = "") -> Awaits:
         """Start one of several things side by side; returns what is waited for."""
         if isinstance(unit, _Item):
             unit = _applied(unit)
         if isinstance(unit, Pending):
-            return self._call(unit, sink, index, label)
+            return self._call(unit, sink, index, label, segment)
         if not inspect.iscoroutine(unit):
             sink.settle(index, None, foreign(_described(unit)))
             return None
@@ -415,13 +421,13 @@ class Interpreter:
         if not possible:
             undoing.settle(0, None, None)
             return
-        name = undoing.name and self._segment(undoing.name, undoing.fiber.label)
+        name = undoing.name and self.segment(undoing.name, undoing.fiber.label)
         segment = (name or undoing.heads[0].removesuffix(".")) + MARK
         text = json.dumps([undoing.asked, *undoing.heads], ensure_ascii=False).encode()
         self._ask("undo", None, segment, text, undoing, 0)
 
     def _enter(self, fiber: Fiber) -> None:
-        label = self._segment("saga", fiber.label) + "."
+        label = self.segment("saga", fiber.label) + "."
         scope = Scope(label, fiber.label, *self.enter_scope())
         if fiber.sheet is not None:
             self._held[label] = fiber.sheet.mark()
@@ -481,9 +487,9 @@ class Interpreter:
 
     # --- requests
 
-    def _call(self, call: Pending, sink: Sink, index: int, label: str) -> Awaits:
+    def _call(self, call: Pending, sink: Sink, index: int, label: str, segment: str = "") -> Awaits:
         callee: Step[..., Any] | Runnable[..., Any] = call.callee
-        segment = self._segment(callee.name, label)
+        segment = segment or self.segment(callee.name, label)
         try:
             if isinstance(callee, Step):
                 text = callee.parameters.encode(call.args, call.kwargs, where=self.prefix + segment)
@@ -530,7 +536,7 @@ class Interpreter:
         return self.definition.add_flow(path, node)
 
     def _ask_people(self, request: AskPeople, fiber: Fiber) -> Awaits:
-        segment = self._segment(request.name, fiber.label)
+        segment = self.segment(request.name, fiber.label)
         try:
             text = encode(request.about, where=self.prefix + segment, code="invalid_input")
         except RipresaError as error:
@@ -550,7 +556,7 @@ class Interpreter:
             return None
         wanted = {"kind": "start", "id": id, "close": request.close, "workflow": runnable.name}
         outgo = Outgo(json.dumps(wanted, ensure_ascii=False), runnable)
-        return self._ask("dispatch", outgo, self._segment(runnable.name, fiber.label), text, fiber, 0)
+        return self._ask("dispatch", outgo, self.segment(runnable.name, fiber.label), text, fiber, 0)
 
     def _send_out(self, request: SendOut, fiber: Fiber) -> Awaits:
         try:
@@ -563,7 +569,7 @@ class Interpreter:
             return None
         wanted = {"kind": request.kind, "id": id, "target": request.target, "name": request.name}
         shape, name = json.dumps(wanted, ensure_ascii=False), f"send_{request.name}"
-        segment = self._segment(name if request.kind == "signal" else request.kind, fiber.label)
+        segment = self.segment(name if request.kind == "signal" else request.kind, fiber.label)
         return self._ask("dispatch", Outgo(shape), segment, text, fiber, 0)
 
     def _on_update(self, request: AnswerUpdate | ReadText, fiber: Fiber) -> Awaits:
@@ -571,7 +577,7 @@ class Interpreter:
             if isinstance(request, ReadText):
                 fiber.settle(0, decode(request.text, request.type), None)
                 return None
-            segment = self._segment(f"answer_{request.name}", fiber.label)
+            segment = self.segment(f"answer_{request.name}", fiber.label)
             text = encode(request.value, request.type, where=self.prefix + segment)
         except RipresaError as error:
             fiber.settle(0, None, error)
@@ -584,7 +590,9 @@ class Interpreter:
             fiber.settle(0, None, RipresaError("a race of nothing has no winner", code="usage", op="race"))
             return None
         labels = [self._label(unit, fiber.label) for unit in units]
-        return self._begin(Joining(fiber, units, labels, window=window, race=race))
+        told = units and tells(self.state_of_run)
+        sides = sides_of(self, units, labels, fiber.label, race=race) if told else None
+        return self._begin(Joining(fiber, units, labels, window=window, race=race, sides=sides))
 
     def _map(self, fiber: Fiber, link: Any, items: list[Any], concurrency: int | None) -> Awaits:
         try:
@@ -594,19 +602,38 @@ class Interpreter:
         except RipresaError as error:
             fiber.settle(0, None, error)
             return None
-        name = self._segment(getattr(link, "__name__", "map").strip("<>"), fiber.label)
+        name = self.segment(getattr(link, "__name__", "map").strip("<>"), fiber.label)
         labels = [f"{name}[{index}]." for index in range(len(items))]
         units: list[Any] = [_Item(link, item) for item in items]
-        return self._begin(Joining(fiber, units, labels, window=concurrency or WINDOW, race=False))
+        told = items and tells(self.state_of_run)
+        sides = Sides("map", name, (f"{name}[",), (), list[Any]) if told else None
+        return self._begin(Joining(fiber, units, labels, window=concurrency or WINDOW, race=False, sides=sides))
 
     def _begin(self, joining: Joining) -> Awaits:
+        if joining.sides is not None:
+            return Forking(joining, joining.sides).begin()
+        return self.begin_joining(joining)
+
+    def tell(self, spec: CallSpec, sink: Sink) -> int | None:
+        """Tell of what runs side by side; the number of the call, whose answer comes at once unless hooks are asked."""
+        if self.asked == MOST_CALLS:
+            sink.settle(0, None, _too_long(self.workflow))
+            return None
+        self.asked += 1
+        self.slice.calls.append(replace(spec, key=self.asked))
+        self.waiting[self.asked] = Waiting(spec.kind, sink, 0, Any, self.prefix + spec.segment)
+        return self.asked
+
+    def begin_joining(self, joining: Joining) -> Awaits:
+        """Begin what runs side by side; what its fiber waits for."""
         joining.begin()
         return joining.undoing or joining
 
     def _label(self, unit: Any, label: str) -> str:
-        return self._segment(str(unit.__name__), label) + "." if inspect.iscoroutine(unit) else label
+        return self.segment(str(unit.__name__), label) + "." if inspect.iscoroutine(unit) else label
 
-    def _segment(self, name: str, label: str) -> str:
+    def segment(self, name: str, label: str) -> str:
+        """A part of a path that nothing else in this function has."""
         full = label + name
         count = self._names.get(full, 0) + 1
         self._names[full] = count
@@ -647,31 +674,3 @@ async def _raising(error: BaseException) -> Any:
 
 def _described(request: object) -> str:
     return "something of another event loop" if request is None else f"a {type(request).__name__}"
-
-
-def _bad_query(query: object, answer: object) -> str:
-    """What is wrong with a query or what answers it; "" if nothing is."""
-    if not isinstance(query, Query | QueryWith):
-        return f"query is {query!r}, must be a Query or a QueryWith"
-    name = str(query.name)
-    if not callable(answer):
-        return f"query {name!r} is answered by {answer!r}, must be a function"
-    about = (None,) if isinstance(query, QueryWith) else ()
-    try:
-        inspect.signature(answer).bind(*about)
-    except ValueError:  # of built-in code that says nothing of its parameters
-        return ""
-    except TypeError:
-        takes = "what it is asked about, as its one argument" if about else "no argument"
-        return f"what answers query {name!r} does not fit: it is given {takes}"
-    return ""
-
-
-def _about(query: Query[Any] | QueryWith[Any, Any], text: bytes | None) -> tuple[Any, ...]:
-    """What a query is asked about. Raises `InvalidValue`."""
-    if isinstance(query, QueryWith) and text is not None:
-        return (decode(text, query.type, where=query.name, code="invalid_input"),)
-    if isinstance(query, QueryWith) or text is not None:
-        takes = "about something" if text is None else "about nothing"
-        raise InvalidValue(f"query {query.name!r} is asked {takes}", code="invalid_input", op="query", where=query.name)
-    return ()

@@ -17,6 +17,7 @@ from .child import ChildResult, Dispatch
 from .compensation import COMPENSATION, CompensationFrame
 from .delay import Delay
 from .node import Node, Scope
+from .sides import FORK, JOIN, is_failed_join, node_of
 from .undo import Undo
 from .wait import Wait
 
@@ -133,6 +134,7 @@ class Dynamic(Scope[DynamicFrame]):
     def asked(self, run: RunState, frame: Any, fact: Asked) -> None:
         """The function asks for calls, which begin, and gives others up, which are stopped."""
         self._write(run, frame, fact.writes)
+        frame.fatal = self._latest(frame) if any(map(is_failed_join, fact.calls)) else -1
         self._answered(run, frame)
         patches = [spec for spec in fact.calls if spec.kind == PATCH]
         calls = fact.calls[len(patches) :]
@@ -173,7 +175,8 @@ class Dynamic(Scope[DynamicFrame]):
         """The function raised; calls that nobody awaited are stopped."""
         self._write(run, frame, fact.writes)
         if frame.phase == OPEN:
-            frame.fatal = self._fatal(frame, fact.failure)
+            found = self._fatal(frame, fact.failure)
+            frame.fatal = found if found >= 0 else frame.fatal
             self._finished(frame)
             run.abort(frame, fact.failure)
         else:
@@ -268,8 +271,12 @@ class Dynamic(Scope[DynamicFrame]):
             cause = cause.cause
         told = [index for index, outcome in enumerate(frame.outcomes) if outcome.failure and outcome.key in frame.calls]
         raised = [index for index in told if frame.outcomes[index].failure in chain]
-        latest = [index for index in told if index >= frame.delivered]
-        return next(iter((*raised, *latest)), -1)
+        return raised[0] if raised else self._latest(frame)
+
+    def _latest(self, frame: DynamicFrame) -> int:
+        """The index of the first failure told since the function's last answer, -1 if there is none."""
+        told = enumerate(frame.outcomes[frame.delivered :], frame.delivered)
+        return next((index for index, outcome in told if outcome.failure and outcome.key in frame.calls), -1)
 
     def goes_back_to(self, frame: DynamicFrame) -> tuple[int, int]:
         """How many calls it had asked for before it failed; and before what was undone since, if anything was.
@@ -363,6 +370,8 @@ class Dynamic(Scope[DynamicFrame]):
             return Dispatch(spec.segment, spec.shape)
         if spec.kind == "child":
             return ChildResult(spec.segment, spec.shape)
+        if spec.kind in (FORK, JOIN):
+            return node_of(spec)
         if spec.kind == "wait":
             return Wait(spec.segment, spec.shape, timeout=int(text_of(spec.input)))
         return run.definition.flow(frame.prefix + spec.segment, spec.shape)
