@@ -120,6 +120,7 @@ class Sessions:
         who = suspender(id)
         session = await self._move(id, "active", "resume", encode_request(by=who, only=who), "continue")
         await self._engine.inbox.collect()
+        self._engine.outbox.look_again()
         return session
 
     async def allow(self, id: str, limits: Limits) -> Session:

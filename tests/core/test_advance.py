@@ -12,6 +12,7 @@ from ripresa.core.events import (
     CheckpointNamed,
     ContinueRequested,
     Fact,
+    NodeCancelled,
     PauseRequested,
     RetryScheduled,
     RunCancelled,
@@ -27,6 +28,7 @@ from ripresa.core.events import (
     StepCompleted,
     StepScheduled,
     TerminateRequested,
+    TimerSet,
     UndoRequested,
 )
 from ripresa.core.lifecycle import ACTIVE, TERMINAL, TRANSITIONS, check_transition
@@ -218,7 +220,47 @@ def test_a_paused_run_still_hears_and_its_timers_run() -> None:
     assert play.fail("a", retry_in=SECOND) == [RetryScheduled("a", 2, due), SetTimer("a", due)]
     assert play.fire("a") == []
     assert play.fire("d") == []
-    assert play.go_on() == [RunContinued(), StepScheduled("a", 2), RunStep("a", 2, b'"in"')]
+    assert play.go_on() == [RunContinued(), StepScheduled("a", 2), RunStep("a", 2, b'"in"'), SetTimer("d", due)]
+    play.done("a", b"1")
+    assert play.fire("d")[-1] == RunCompleted((b"1", b'"in"'))
+    play.check_replay()
+
+
+def delayed(core: int = 8) -> Play:
+    play = Play(define(call("a"), Delay("d", SECOND)))
+    play.start(core=core)
+    play.pause()
+    return play
+
+
+def test_a_delay_of_a_paused_run_begins_when_it_goes_on() -> None:
+    play = delayed()
+    assert play.done("a", b"1") == []
+    assert outstanding(play.state) == []
+    due = play.now + SECOND
+    assert play.go_on() == [RunContinued(), TimerSet("d", due), SetTimer("d", due)]
+    assert play.fire("d") == [RunCompleted(b"1")]
+    play.check_replay()
+
+
+def test_a_delay_that_a_pause_holds_is_cancelled_and_taken_back() -> None:
+    play = delayed()
+    play.done("a", b"1")
+    assert NodeCancelled("d") in play.cancel()
+    assert play.state.status == "cancelled"
+    play = delayed()
+    play.done("a", b"1")
+    due = play.now + SECOND
+    assert play.roll_back(play.state.seq) == [TimerSet("d", due), SetTimer("d", due)]
+
+
+def test_the_delays_of_a_paused_run_ended_in_earlier_rules() -> None:
+    play = delayed(core=7)
+    due = play.now + SECOND
+    assert play.done("a", b"1") == [TimerSet("d", due), SetTimer("d", due)]
+    assert play.go_on() == [RunContinued()]
+    play.pause()
+    assert play.fire("d") == [RunCompleted(b"1")]
 
 
 def test_a_paused_run_may_end() -> None:

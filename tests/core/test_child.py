@@ -9,7 +9,9 @@ from ripresa.core.events import (
     Dispatched,
     NodeCancelled,
     RunCompleted,
+    RunContinued,
     RunFailed,
+    RunStuck,
 )
 from ripresa.core.nodes.child import DISPATCH, note_children
 from ripresa.core.nodes.dynamic import Dynamic
@@ -156,3 +158,35 @@ def test_a_rollback_keeps_what_becomes_of_the_children_that_were_begun_after_the
     assert list(play.state.children) == ["r.1"]
     note_children(children, ChildEnded(play.now, "r.1", "completed"))
     assert children == {"r.2": "terminate"}
+
+
+def test_a_paused_run_sends_nothing_until_it_goes_on() -> None:
+    play = function()
+    play.pause()
+    assert play.asked("", start(1)) == []
+    assert play.go_on() == [RunContinued(), Ask("child", DISPATCH, b'"in"')]
+    play.dispatched("child", "start", "r.1")
+    assert play.returned("", b"7") == [RunCompleted(b"7")]
+    play.check_replay()
+
+
+def test_what_a_pause_holds_back_is_sent_by_a_run_that_was_taken_back_or_reopened() -> None:
+    play = function()
+    play.pause()
+    play.asked("", start(1))
+    assert play.roll_back(play.state.seq) == [Ask("child", DISPATCH, b'"in"')]
+    play = function()
+    play.pause()
+    play.asked("", start(1))
+    play.feed(RunStuck(play.now, "child"))
+    play.returned("", b"0")
+    assert play.state.status == "failed"
+    assert Ask("child", DISPATCH, b'"in"') in play.reopen()
+
+
+def test_a_paused_run_began_others_in_earlier_rules() -> None:
+    play = Play(define(Dynamic("f", workflow="f", version="1")))
+    play.start(core=7)
+    play.pause()
+    assert play.asked("", start(1)) == [Ask("child", DISPATCH, b'"in"')]
+    assert play.go_on() == [RunContinued()]

@@ -12,12 +12,14 @@ from ripresa import (
     App,
     Child,
     Context,
+    Graph,
     InvalidConfig,
     RunCancelled,
     RunFailed,
     Signal,
     chain,
     current,
+    delay,
     step,
     workflow,
 )
@@ -31,7 +33,7 @@ from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
 from ripresa.testing.clock import START
 
-from .stage import in_memory, journal_of, on_clock, turns
+from .stage import Tally, in_memory, journal_of, on_clock, turns
 
 GO = Signal("go", int)
 
@@ -624,3 +626,77 @@ async def test_a_parent_stays_in_memory_while_its_child_is_under_way_here(tmp_pa
         await (await app.handle("child")).terminate()
         with pytest.raises(RunFailed, match="was terminated"):
             await handle.result()
+
+
+# --- pauses
+
+
+async def test_a_paused_run_begins_nothing_not_even_a_delay_or_another_run() -> None:
+    tally = Tally()
+
+    @step
+    async def held(number: int) -> int:
+        await tally.visit()
+        return number
+
+    @workflow
+    async def sleeps(ctx: Context, number: int) -> int:
+        await held(number)
+        await ctx.sleep("1s")
+        return 5
+
+    @workflow
+    async def starts(ctx: Context, number: int) -> int:
+        await held(number)
+        return await (await ctx.start(double(number), id="kid")).result()
+
+    graph = Graph("g", input=int)
+    first = graph.add(held(graph.input))
+    flows: list[Any] = [sleeps, starts, chain(held).then(delay("1s"))]
+    flows.append(graph.returns(graph.add(delay("1s")(first.out)).out))
+    async with on_clock() as (app, clock):
+        handles = [await app.start(flow(1), id=f"r{number}") for number, flow in enumerate(flows)]
+        await tally.reach(4)
+        for handle in handles:
+            await handle.pause()
+        tally.open()
+        await turns(20)
+        clock.advance(60)
+        await turns(20)
+        assert [(await handle.status()).status for handle in handles] == ["paused"] * 4
+        assert len((await app.runs()).runs) == 4
+        for handle in handles:
+            await handle.resume()
+        await turns(20)
+        clock.advance(1)
+        assert [await handle.result() for handle in handles] == [5, 2, 1, 1]
+
+
+async def test_a_run_that_a_suspended_session_does_not_let_begin_begins_when_it_is_resumed(app: App) -> None:
+    outbox, gate = app.engine.outbox, asyncio.Event()
+    begin = outbox.begin
+
+    async def slowly(*queued: Any) -> bool:
+        await gate.wait()
+        return await begin(*queued)
+
+    @workflow
+    async def parent(ctx: Context, number: int) -> int:
+        return await (await ctx.start(double(number), id=f"kid{number}")).result()
+
+    outbox.begin = slowly
+    for number in range(2):
+        await app.sessions.create(f"s{number}")
+    handles = [await app.start(parent(number), session=f"s{number}") for number in range(2)]
+    while len(await app.outbox.list()) < 2:
+        await turns(1)
+    for number in range(2):
+        await app.sessions.suspend(f"s{number}")
+    gate.set()
+    while outbox.expects("nobody", "nobody"):
+        await turns(1)
+    assert [(found.tries, found.error) for found in await app.outbox.list()] == [(0, "")] * 2
+    await app.sessions.resume("s1")
+    assert await handles[1].result() == 2
+    assert [found.target for found in await app.outbox.list()] == ["kid0"]
+    assert (await handles[0].status()).status == "paused"

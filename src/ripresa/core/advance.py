@@ -85,6 +85,7 @@ from .lifecycle import TERMINAL, asks_for_more, check_transition, not_a_place
 from .nodes.approval import Approval, ApprovalFrame
 from .nodes.call import Call
 from .nodes.child import CHILD, DISPATCH, ChildResult, Dispatch, note_children
+from .nodes.delay import DelayFrame
 from .nodes.dynamic import Dynamic, DynamicFrame
 from .nodes.stateful import STATE, Stateful
 from .nodes.stream import Stream
@@ -256,7 +257,9 @@ def _awaited(state: RunState, path: str) -> int:
     if path == "":
         return state.deadline
     frame = state.frames.get(path)
-    return 0 if frame is None or frame.phase in ENDED else due_of(frame)
+    if frame is None or frame.phase in ENDED or (isinstance(frame, DelayFrame) and bounds.holds(state)):
+        return 0
+    return due_of(frame)
 
 
 RunFact: TypeAlias = (

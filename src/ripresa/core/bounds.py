@@ -30,6 +30,9 @@ TIME_IS_UP: Final = "!limit"
 TELLS_PAUSES_APART: Final = 4
 """The rules of the core from which on other limits do not end a pause that somebody asked for."""
 
+HOLDS: Final = 8
+"""The rules of the core from which on a paused run neither lets its delays end nor sends anything."""
+
 LIMIT: Final = "\0limit"
 """Who has paused a run that reached a limit: what allows it more ends that pause, and no other."""
 
@@ -128,6 +131,11 @@ def limits_set(run: RunState, fact: LimitsSet) -> None:
 def pauses_at_limit(run: RunState) -> bool:
     """Whether it is only a limit that holds the run, so that somebody may pause it beyond that."""
     return run.status == "paused" and run.paused == LIMIT and run.core >= TELLS_PAUSES_APART
+
+
+def holds(run: RunState) -> bool:
+    """Whether nothing new is to begin, not even a delay or another run."""
+    return run.status == "paused" and run.core >= HOLDS
 
 
 def pause(run: RunState, by: str) -> None:

@@ -109,14 +109,15 @@ class RunStarted:
     """Microseconds since 1970, or 0."""
     expected: int = 0
     """How many steps the definition lets expect; later events correct it."""
-    core: int = 7
+    core: int = 8
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
     again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
     expected, and restored a state in the order in which its fields had been written; with 3 other limits ended every
     pause, and what an attempt does beyond the run was not withheld while interceptors were asked about its result;
     with 4 a node of a graph that a hook left out ran as its condition said; with 5 a reopened run did again what an
     irreversible step may have done, and it was not said what nothing can undo; 6 did not tell what graphs and durable
-    functions run side by side, nor which gates of a graph let their nodes run."""
+    functions run side by side, nor which gates of a graph let their nodes run; with 7 the delays of a paused run ended,
+    and it began others."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""

@@ -200,12 +200,14 @@ class RunState:
         self.commands.append(RunStep(frame.path, frame.attempt, frame.input))
 
     def release(self) -> None:
-        """Schedule the attempts that were held while the run was paused, and let streams go on."""
+        """Schedule the attempts that were held while the run was paused; let streams, timers and what is sent go on."""
         for frame in list(self.frames.values()):
             if isinstance(frame, CallFrame) and frame.phase == HELD:
                 self.schedule(frame)
             elif isinstance(frame, StreamFrame) and frame.phase == OPEN:
                 self.commands.append(HoldStream(frame.path, frame.attempt, on=False))
+            elif frame.phase == OPEN:
+                frame.node.release(self, frame)
 
     def hold(self) -> None:
         """Let streams take nothing more from their sources."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from ..authoring.flow import Runnable
 from ..core.durations import MICROSECONDS
 from ..core.events import Event
-from ..errors import Fenced, RipresaError, StepError, StoreError, asked_wait
+from ..errors import Fenced, RipresaError, SessionError, StepError, StoreError, asked_wait
 from ..ports import NEVER, Alarm, Outgoing, RunHead, Shared
 from .family import ask_to_end, look_up, tell_end, tell_not_started
 from .leases import Lease
@@ -91,6 +91,11 @@ class Outbox:
         self._again = True
         if self._task is None:
             self._task = self._engine.loop.create_task(self._work(), name="ripresa outbox")
+
+    def look_again(self) -> None:
+        """What could not be delivered may be delivered now: a session goes on."""
+        self._left_alone.clear()
+        self.look()
 
     def expects(self, parent: str, child: str) -> bool:
         """Whether a run that is waited for is under way here: to be begun, driven, or about to tell of its end.
@@ -209,11 +214,17 @@ class Outbox:
         except StoreError:
             raise
         except Exception as error:  # the border: a sender is user code, and so is what a run waits with
+            if isinstance(error, SessionError) and self._is_suspended(error.session):
+                return False  # until the session is resumed, however long that takes
             final = _is_final(error, own=parcel.kind in KINDS)
             await self._failed(parcel if lease is None else lease.parcel, error, final=final)
         else:
             await self._engine.store.delivered(parcel.number)
         return True
+
+    def _is_suspended(self, session: str) -> bool:
+        head = self._engine.store.find_session(session)
+        return head is not None and head.status == "suspended"
 
     def _wake(self, run: str) -> None:
         """What was put down for a run makes it due, if it is asleep."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from pydantic_core import from_json, to_json
 from typing_extensions import override
 
+from ..bounds import holds
 from ..commands import LookUp
 from ..events import ChildAwaited, ChildEnded, Dispatched, Migrated, NodeCancelled, RolledBack
 from ..frames import Frame, ScopeFrame
@@ -47,7 +48,21 @@ class Dispatch(Scope[ScopeFrame]):
 
     @override
     def open(self, run: RunState, frame: ScopeFrame) -> None:
-        run.ask(frame, DISPATCH, frame.input)
+        if not holds(run):  # else it is sent when the run goes on
+            run.ask(frame, DISPATCH, frame.input)
+
+    @override
+    def release(self, run: RunState, frame: ScopeFrame) -> None:
+        if not frame.question:
+            self.open(run, frame)
+
+    @override
+    def rewind(self, run: RunState, frame: ScopeFrame) -> None:
+        self.release(run, frame)
+
+    @override
+    def reopen(self, run: RunState, frame: ScopeFrame) -> None:
+        self.open(run, frame)
 
     def dispatched(self, run: RunState, frame: ScopeFrame, fact: Dispatched) -> None:
         """It is on its way."""

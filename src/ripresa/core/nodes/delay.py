@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from ..bounds import HOLDS, holds
 from ..commands import ClearTimer, SetTimer
 from ..events import NodeCancelled, TimerSet
 from ..frames import Frame
@@ -42,6 +43,8 @@ class Delay(Node[DelayFrame]):
 
     @override
     def open(self, run: RunState, frame: DelayFrame) -> None:
+        if holds(run):
+            return  # it begins when the run goes on, see `release`
         frame.due = run.dues.pop(frame.path, 0) or run.at + self.length
         self._set(run, frame)
 
@@ -54,15 +57,30 @@ class Delay(Node[DelayFrame]):
         run.done(frame, frame.input)
 
     @override
+    def release(self, run: RunState, frame: DelayFrame) -> None:
+        if run.core < HOLDS:
+            return
+        if frame.due:
+            run.commands.append(SetTimer(frame.path, frame.due))
+        else:
+            self.open(run, frame)
+
+    @override
+    def rewind(self, run: RunState, frame: DelayFrame) -> None:
+        if not frame.due:
+            self.open(run, frame)
+
+    @override
     def cancel(self, run: RunState, frame: DelayFrame) -> None:
-        run.commands.append(ClearTimer(frame.path))
+        if frame.due:
+            run.commands.append(ClearTimer(frame.path))
         run.consequences.append(NodeCancelled(frame.path))
         run.cancelled(frame)
 
     @override
     def reopen(self, run: RunState, frame: DelayFrame) -> None:
         """It is due when it was (in journals of the first version it began anew)."""
-        if run.kept:
+        if run.kept and frame.due:
             self._set(run, frame)
         else:
             self.open(run, frame)

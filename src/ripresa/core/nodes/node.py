@@ -79,6 +79,9 @@ class Node(Generic[F]):
     def rewind(self, run: RunState, frame: F) -> None:
         """The run goes on from here after a rollback; what is outstanding is commanded anew anyway."""
 
+    def release(self, run: RunState, frame: F) -> None:
+        """The run was paused and goes on."""
+
     def intercepted(self, run: RunState, frame: F, gate: Gate, fact: Intercepted) -> None:
         """Go on as interceptors answered at the gate (neither a veto nor a cancellation)."""
         raise RipresaError(f"no hook can stand at {gate.point!r} here", code="not_available", where=frame.path)
