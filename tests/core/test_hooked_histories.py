@@ -79,7 +79,7 @@ class HookedHistory(History):
             self.play.let()
             return
         play, gates = self.play, list(self.play.ledger.gates.values())
-        nothing_else = not play.ledger.steps and not play.ledger.timers
+        nothing_else = not play.ledger.steps and not self.timers()
         if play.state.limit and nothing_else and not gates and not play.ledger.parked:
             play.feed(LimitsSet(play.now, ("{}", "")[self.tape.pick(2)]))
         elif gates and (nothing_else or self.tape.pick(2)):

@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ripresa.core.advance import outstanding
+from ripresa.core.bounds import holds
 from ripresa.core.codec import encode_events, encode_state
-from ripresa.core.commands import Ask, RunStep
+from ripresa.core.commands import Ask, RunStep, SetTimer
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
     AttemptLost,
@@ -37,7 +38,7 @@ from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.checked import Checked
 from ripresa.core.nodes.choose import Choose
 from ripresa.core.nodes.cleanup import Cleanup
-from ripresa.core.nodes.delay import Delay
+from ripresa.core.nodes.delay import Delay, DelayFrame
 from ripresa.core.nodes.dynamic import Dynamic, DynamicFrame
 from ripresa.core.nodes.fallback import Fallback
 from ripresa.core.nodes.graph import INPUT, Graph, Wire
@@ -426,7 +427,7 @@ class History:
 
     def report(self) -> None:
         play, tape = self.play, self.tape
-        steps, timers = list(play.ledger.steps.values()), list(play.ledger.timers.values())
+        steps, timers = list(play.ledger.steps.values()), self.timers()
         parked = list(play.ledger.parked.values())
         if parked and tape.pick(2) + (not steps and not timers):
             chosen = parked[tape.pick(len(parked))]
@@ -444,6 +445,11 @@ class History:
             self.keep(TimerFired(max(play.now, timers[number - len(steps)].due), timers[number - len(steps)].path))
         else:
             self.outcome(steps[number])
+
+    def timers(self) -> list[SetTimer]:
+        """Those that may fire: a pause holds the delays."""
+        state, timers = self.play.state, list(self.play.ledger.timers.values())
+        return [each for each in timers if not (holds(state) and isinstance(state.frames.get(each.path), DelayFrame))]
 
     def outcome(self, step: RunStep) -> None:
         now, path, attempt, pick = self.play.now, step.path, step.attempt, self.tape.pick
