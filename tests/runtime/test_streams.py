@@ -18,6 +18,7 @@ from ripresa import (
     Context,
     DeadLetter,
     Graph,
+    Limits,
     Observed,
     Replace,
     Retry,
@@ -39,7 +40,7 @@ from ripresa import (
     stream,
     workflow,
 )
-from ripresa.core.events import StreamAdvanced, StreamEnded
+from ripresa.core.events import Failure, PauseRequested, StreamAdvanced, StreamEnded
 from ripresa.errors import RunCancelled, RunFailed, StoreError
 from ripresa.runtime.feed import StreamProgressed
 from ripresa.stores.memory import Memory, MemoryStore
@@ -1116,14 +1117,84 @@ async def test_a_hook_may_pause_the_stream_and_somebody_else_lets_it_go_on() -> 
             handle = await app.start(stream(source).batch(1).into(log, hooks=StreamHooks(item=pause))(10))
             await turns(100)
             assert len(log.items) == 4
-            await handle.pause()
-            await handle.resume()
-            await turns(50)
-            assert len(log.items) == 4
-            found[-1].go_on()
+            assert (await handle.status()).status == "paused"
+            found[-1].go_on() if source is slowly else await handle.resume()
             await handle.result()
             assert len(log.items) == 10
             log.batches.clear()
+
+
+async def test_a_stream_that_its_hook_paused_is_paused_after_a_crash_too() -> None:
+    def pause(control: StreamControl, value: int) -> None:
+        if value == 3 and len(log.items) == 0:
+            control.pause()
+
+    log, memory = Log(), Memory()
+    pausing = stream(from_position, name="load").batch(1).into(log, hooks=StreamHooks(item=pause))
+    async with in_memory(memory) as app:
+        handle = await app.start(pausing(6), id="r")
+        while (await handle.status()).status != "paused" or len(log.items) < 4:
+            await turns(1)
+    async with in_memory(memory) as app:
+        handle = await app.resume("r", pausing)
+        await turns(20)
+        assert len(log.items) == 4
+        assert (await handle.status()).status == "paused"
+        await handle.resume()
+        assert (await handle.result()).batches == 6
+
+
+async def test_a_hook_lets_a_stream_that_fails_wait_until_it_is_resumed() -> None:
+    def pause(control: StreamControl, failure: Failure) -> None:
+        control.pause()
+
+    log = Log(3)
+    async with in_memory() as app:
+        failing = stream(from_position, name="load").batch(1).into(log, hooks=StreamHooks(error=pause))
+        handle = await app.start(chain(failing)(5))
+        while (await handle.status()).status != "paused":
+            await turns(1)
+        await turns(20)
+        await handle.resume()
+        assert (await handle.result()).batches == 5
+        assert log.items == [0, 1, 2, 3, 4]
+        (asked,) = [event for event in await journal_of(handle) if isinstance(event, PauseRequested)]
+        assert (asked.reason, asked.by) == ("a hook of the stream paused it: call 3", "stream load")
+
+
+async def test_a_hook_ends_a_stream_that_fails() -> None:
+    told: list[str] = []
+
+    def stop(control: StreamControl, failure: Failure) -> None:
+        told.append(failure.message)
+        control.stop("gave up")
+
+    for limited in (False, True):
+        told.clear()
+        log = Log(3)
+        failing = stream(from_position, name="load").batch(1).into(log, hooks=StreamHooks(error=stop))
+        async with in_memory() as app:
+            if limited:  # what nobody may use is not a hook's to excuse
+                outcome = await (await app.start(chain(failing)(5), limits=Limits(operations=2))).outcome()
+                assert outcome.status == "failed"
+            else:
+                result = await app.run(chain(failing)(5))
+                assert (result.reason, result.batches, result.position) == ("gave up", 2, 2)
+                assert told == ["call 3"]
+    folding = stream(up_to).map(broken).fold(lambda so_far, item: so_far + item, 0, hooks=StreamHooks(error=stop))
+    assert isinstance(await folding(10), int)
+
+
+async def test_hooks_are_told_of_items_that_become_dead_letters_and_may_stop_there() -> None:
+    told: list[str] = []
+
+    def stop(control: StreamControl, failure: Failure) -> None:
+        told.append(failure.message)
+        control.stop("bad item")
+
+    hooks = StreamHooks(error=stop)
+    result = await stream(slowly).map(broken, on_error="skip").into(OneByOne(Log()), hooks=hooks)(100)
+    assert (told, result.reason, result.dead) == (["no 3"], "bad item", 1)
 
 
 async def test_a_stream_can_be_stopped_before_it_begins_and_twice() -> None:

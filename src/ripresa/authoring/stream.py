@@ -105,7 +105,7 @@ class StreamControl(Protocol):
         ...
 
     def pause(self) -> None:
-        """Take nothing more from the source until `go_on`."""
+        """Take nothing more from the source until `go_on`, or until the run, which pauses with it, is resumed."""
         ...
 
     def go_on(self) -> None:
@@ -121,7 +121,9 @@ class StreamControl(Protocol):
 class StreamHooks:
     """Plain functions that are told what a stream does, and may pause or stop it. What they raise is only logged.
 
-    `item` is told every item that is taken, `backpressure` the stage whose buffer is full (once, until it has room).
+    `item` is told every item that is taken, `backpressure` the stage whose buffer is full (once, until it has room),
+    `error` of items that become dead letters, and of what ends the stream: one that is paused then is tried again from
+    the last recorded batch when it is resumed, one that is stopped ends there without failing.
     """
 
     start: Callable[[StreamControl], object] | None = None

@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from .driver import Driver
 
 
+class StreamHeld(RipresaError):
+    """A stream that failed was paused by its hook: its attempt is run again when the run goes on."""
+
+
 def raised(running: Running, error: BaseException, limit: asyncio.Timeout | None) -> Fact:
     """What it is that an attempt raised this."""
+    if isinstance(error, StreamHeld):
+        return lost(running, "interrupted")
     if isinstance(error, RipresaError):
         irreversible = running.step.options.effect == "irreversible"
         if error.code == "limit_exceeded" and running.refused is not None and not irreversible:

@@ -64,6 +64,10 @@ class Records(Protocol):
         """Raise `RipresaError(limit_exceeded)` if the sink is not to be called once more."""
         ...
 
+    def paused(self, why: str, *, on: bool) -> None:
+        """A hook has paused the stream, or lets it go on."""
+        ...
+
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """The sink acknowledged a batch, or `pump.unrecorded` of them."""
         ...
@@ -98,6 +102,9 @@ class Pump:
         self.paused = False
         self.stopped = False
         self.holds: set[str] = set()
+        self.trouble = ""
+        """What went wrong of which the hook is being told that ends the stream, unless it says otherwise."""
+        self.waits = False
         self._go = asyncio.Event()
         self._entered: deque[tuple[int, int]] = deque(maxlen=256)
         self._source: asyncio.Task[None] | None = None
@@ -126,12 +133,14 @@ class Pump:
         return self.taken, self.batches, self.dropped, self.dead
 
     def pause(self) -> None:
-        """Take nothing more from the source until `go_on`."""
+        """Take nothing more from the source until `go_on`, or until somebody lets the run go on."""
         self.hold("hook", on=True)
+        self.records.paused(self.trouble, on=True)
 
     def go_on(self) -> None:
         """Take items again."""
         self.hold("hook", on=False)
+        self.records.paused("", on=False)
 
     def hold(self, who: str, *, on: bool) -> None:
         """One of those who may pause a stream does, or does no longer."""
@@ -172,12 +181,31 @@ class Pump:
             error = first_of(group)
             self.records.begin()
             await self.record()
-            self._tell("error", failure_of(error, self.path))
-            raise error from error.__cause__
+            if not self._excused(error):
+                raise error from error.__cause__
         finally:
             self._source = None
             self.buffers[-1].close()
         self._tell("end")
+
+    def _excused(self, error: Exception) -> bool:
+        """Tell the hook what ends the stream; whether it lets it end as one that was stopped there.
+
+        If it pauses the stream, the attempt `waits` to be run again from the last recorded batch.
+        """
+        failure = failure_of(error, self.path)
+        stopped, held = self.stopped, "hook" in self.holds
+        self.trouble = failure.message
+        self._tell("error", failure)
+        self.trouble = ""
+        if failure.code == "limit_exceeded":
+            return False
+        self.waits = "hook" in self.holds and not held
+        if self.waits or stopped or not self.stopped:
+            return False
+        if self.plan.sink.kind == "into":
+            self.last = self.start
+        return True
 
     def _lines(self) -> list[Line]:
         lines: list[Line] = []
@@ -198,6 +226,7 @@ class Pump:
         if policy == "fail" or getattr(error, "code", "") == "limit_exceeded":
             error.add_note(f"in stage {stage!r} of the stream")
             raise error
+        self._tell("error", failure)
         self.dead += 1
         if len(self.failures) < KEPT_FAILURES:
             self.failures.append(failure)

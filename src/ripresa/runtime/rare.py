@@ -16,6 +16,8 @@ def perform(driver: Driver, command: Command) -> None:
     if isinstance(command, HoldStream):
         if command.path in driver.streams:
             driver.streams[command.path].hold("run", on=command.on)
+            if not command.on:
+                driver.streams[command.path].hold("hook", on=False)
     elif isinstance(command, Reconcile):
         from . import reconciling
 

@@ -20,13 +20,14 @@ from ..authoring.stream import Plan, Pumped, StreamResult
 from ..context import Attempt, StepContext, Variables, copy_variables, enter_step
 from ..core.bounds import cleans_up
 from ..core.durations import MICROSECONDS
-from ..core.events import StreamAdvanced
+from ..core.events import ContinueRequested, PauseRequested, StreamAdvanced
 from ..core.frames import StreamFrame
 from ..core.values import NULL
 from ..errors import RipresaError
 from ..ports import Clock
 from ..reporting import Reporting, Transaction
 from .clock import SystemClock
+from .endings import StreamHeld
 from .feed import StreamProgressed
 from .marks import Cut, number_of
 from .pump import Pump
@@ -62,6 +63,9 @@ class _Nothing:
         """See `Records`."""
 
     async def may_give(self, pump: Pump) -> None:
+        """See `Records`."""
+
+    def paused(self, why: str, *, on: bool) -> None:
         """See `Records`."""
 
     async def advanced(self, pump: Pump, mark: Any) -> None:
@@ -243,6 +247,13 @@ class _Recorded:
             await pump.record()  # what the calls before have reserved and not used is free again
             await budget.call(self.running, 1)
 
+    def paused(self, why: str, *, on: bool) -> None:
+        """The run pauses with its stream, so that it is seen, outlasts the process, and can be ended from outside."""
+        now, who = self.clock.now(), f"stream {self.running.path}"
+        reason = f"a hook of the stream paused it{why and ': ' + why}"
+        fact = PauseRequested(now, reason, who) if on else ContinueRequested(now, who, who)
+        self.running.driver.deliver_if_driven(fact)
+
     async def advanced(self, pump: Pump, mark: Any) -> None:
         """See `Records`."""
         if self.plan.sink.durable:
@@ -339,6 +350,10 @@ async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:
     pump.hold("run", on=driver.state.status == "paused")
     try:
         await pump.run()
+    except Exception as error:
+        if pump.waits:
+            raise StreamHeld(f"a hook paused the stream: {error}", code="interrupted", where=running.path) from error
+        raise
     finally:
         driver.streams.pop(running.path, None)
     await running.record_progress(records.fact(pump, pump.last, pump.reason))
