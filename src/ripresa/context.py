@@ -300,6 +300,13 @@ def enter_step(variables: Variables, context: StepContext) -> None:
     variables.run(_step.set, context)
 
 
+def returns(text: bytes) -> None:
+    """Tell the journaled call that runs what the step that it wraps has returned, as JSON text."""
+    tell = getattr(_step.get()._attempt, "returns", None)  # pyright: ignore[reportPrivateUsage]
+    if tell is not None:
+        tell(text)
+
+
 def holding(hold: Hold) -> AbstractContextManager[None]:
     """Let `current()` know that the running code, and what it begins, holds a member of a pool."""
     before = _step.get()

@@ -16,8 +16,10 @@ from ripresa.core.definition import Definition
 from ripresa.core.events import (
     ApprovalDelegated,
     ArtifactSaved,
+    CallBegan,
     CallFailed,
     CallRecorded,
+    CallReturned,
     CallSpec,
     CallStarted,
     CheckpointNamed,
@@ -657,6 +659,41 @@ def what_nothing_can_undo() -> tuple[Definition, Callable[[Play], None]]:
     return define(hotel, call("mail"), Parallel("p", calls("pay tell"), join=Join())), history
 
 
+def calls_that_are_undone() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.start(b'"trip"')
+        began(play, "hotel", "room")
+        began(play, "hotel", "room>bed")
+        play.feed(CallReturned(play.now, "hotel", 1, "room>bed", b'"soft"'))
+        play.feed(CallReturned(play.now, "hotel", 1, "room", b'"room 7"'))
+        play.feed(CallRecorded(play.now, "hotel", 1, "room", b'"room 7"'))
+        began(play, "hotel", "taxi")
+        play.feed(CallFailed(play.now, "hotel", 1, "taxi", failure("no taxi")))
+        began(play, "hotel", "plane")
+        play.feed(CallFailed(play.now, "hotel", 1, "plane", failure("no answer"), play.now, unknown=True))
+        began(play, "hotel", "plane")
+        play.feed(CallFailed(play.now, "hotel", 1, "plane", failure("no seat")))
+        began(play, "hotel", "boat", takes_unknown=True)
+        play.done("hotel", b'"trip"')
+        began(play, "p/whole", "part")
+        play.feed(CallReturned(play.now, "p/whole", 1, "part", b"1"))
+        play.done("p/whole", b"2")
+        play.fail("p/pay")
+        play.done("p/whole/undo:back", b"null")
+        play.done("hotel>boat/undo:back", b"null")
+        began(play, "hotel>room/undo:back", "inside")
+        play.feed(CallReturned(play.now, "hotel>room/undo:back", 1, "inside", b"1"))
+        play.done("hotel>room/undo:back", b"null")
+
+    whole = Call("whole", undo=Undo(call("back")))
+    return define(call("hotel"), Parallel("p", (whole, call("pay")), join=Join())), history
+
+
+def began(play: Play, path: str, key: str, *, takes_unknown: bool = False) -> None:
+    """A step is about to make a call that can be undone."""
+    play.feed(CallBegan(play.now, path, 1, key, "back", "call it@m", b'"trip"', takes_unknown))
+
+
 def starts_another_run() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b"1", parent="p", reports=True)
@@ -708,6 +745,7 @@ WORKFLOWS = {
         limits_reached,
         undone_and_reconciled,
         what_nothing_can_undo,
+        calls_that_are_undone,
         a_step_that_writes,
         what_is_withheld,
         starts_another_run,
@@ -745,6 +783,7 @@ ENDS = {
     "limits_reached": "completed",
     "undone_and_reconciled": "undone",
     "what_nothing_can_undo": "failed",
+    "calls_that_are_undone": "failed",
     "starts_another_run": "completed",
     "a_step_that_writes": "completed",
     "what_is_withheld": "completed",

@@ -143,6 +143,8 @@ SILENT: list[Event] = [
     e.Restarted(START, "()", b"1"),
     e.CallRecorded(START, "a", 1, "key", b"1"),
     e.CallStarted(START, "a", 1, "key"),
+    e.CallBegan(START, "a", 1, "key", "undo", "call it@m"),
+    e.CallReturned(START, "a", 1, "key", b"1"),
     e.CallFailed(START, "a", 1, "key", BOOM),
     e.CancelRequested(START),
     e.TerminateRequested(START),

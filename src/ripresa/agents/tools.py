@@ -25,7 +25,8 @@ from ..authoring.encoding import adapter, decode, encode
 from ..authoring.options import bad_texts, refuse
 from ..authoring.pool import Pool
 from ..authoring.step import Effect, Options, Step, step
-from ..context import current
+from ..authoring.undo import Doable, called_undo
+from ..context import current, returns
 from ..core.durations import Duration
 from ..core.names import check_name
 from ..core.retry import Retry
@@ -344,6 +345,8 @@ class Guarded(Step[[str], ToolResult]):
 
     def __init__(self, agent: str, made: Step[..., Any]) -> None:
         self.tool = made
+        if made.options.effect == "reversible":
+            called_undo(made)
 
         sent, back = _kinds(made)
 
@@ -355,6 +358,14 @@ class Guarded(Step[[str], ToolResult]):
             return result
 
         super().__init__(perform, made.options)
+
+    def wraps(self, arguments: str) -> Doable | None:
+        """What is undone of a call; None where the arguments do not fit, for then nothing is done."""
+        try:
+            given = _given(self.tool, arguments)
+        except RipresaError:
+            return None
+        return Doable(self.tool, self.tool.parameters.encode((), given, where=self.tool.name), wrapped=True)
 
     def settle(self, error: Exception) -> ToolResult:
         """What a call that failed for good is recorded as: the failure, for the model to read."""
@@ -371,16 +382,23 @@ def _kinds(made: Step[..., Any]) -> tuple[str, str]:
     return ("delegate", "reply") if hasattr(made, "talker") else ("call", "result")
 
 
-async def _performed(made: Step[..., Any], arguments: str) -> ToolResult:
+def _given(made: Step[..., Any], arguments: str) -> dict[str, Any]:
+    """The arguments that a tool is given. Raises `InvalidValue`, and `StepError` for what its sandbox forbids."""
     given = read_arguments(made, arguments)
     sandbox = guard_of(made).sandbox
-    if sandbox is not None:
-        given = sandbox.confined(given, {name: made.parameters.hints.get(name) for name in given})
+    if sandbox is None:
+        return given
+    return sandbox.confined(given, {name: made.parameters.hints.get(name) for name in given})
+
+
+async def _performed(made: Step[..., Any], arguments: str) -> ToolResult:
+    given = _given(made, arguments)
     parameters = made.parameters.signature.parameters.items()
     first = [given.pop(name) for name, each in parameters if each.kind is each.POSITIONAL_ONLY and name in given]
     result: Any = made.fn(*first, **given) if made.is_async else await asyncio.to_thread(made.fn, *first, **given)
     result = await result if inspect.isawaitable(result) else result
     text = encode(result, made.parameters.returns, where=made.name)
+    returns(text)
     told = made.told if isinstance(made, Tool) else None
     if told is not None:
         return ToolResult(told(result))

@@ -33,6 +33,7 @@ from .call import Call, Pending
 from .encoding import Reader
 from .parameters import Parameters
 from .pool import Pool
+from .undoable import declare
 
 if TYPE_CHECKING:
     from .hooks import Hook
@@ -147,7 +148,10 @@ class Step(Generic[P, R_co]):
         if cache is not None:
             given["cache"] = cache_of(cache)
         changed = {name: value for name, value in given.items() if value is not None or name == "cache"}
-        return self._twin(_checked(replace(self.options, **changed)))
+        twin = self._twin(_checked(replace(self.options, **changed)))
+        if twin.compensation is not None:
+            declare(twin)
+        return twin
 
     @overload
     def undo(self, fn: Callable[[R_co], Awaitable[None] | None], /) -> Step[[R_co], None]: ...
@@ -165,6 +169,7 @@ class Step(Generic[P, R_co]):
         compensation = self._undoing(fn)
         self.compensation = compensation
         self.options = replace(self.options, effect="reversible")
+        declare(self)
         return compensation
 
     def reconcile(self, fn: Callable[P, Awaitable[R_co | Unknown] | R_co | Unknown], /) -> Callable[P, Any]:
@@ -187,6 +192,7 @@ class Step(Generic[P, R_co]):
         """The same step with another undo; see `undo`."""
         twin = self._twin(replace(self.options, effect="reversible"))
         twin.compensation = self._undoing(fn, again=True)
+        declare(twin)
         return twin
 
     def _undoing(self, fn: Any, *, again: bool = False) -> Any:

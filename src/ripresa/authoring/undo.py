@@ -12,6 +12,7 @@ from ..core.nodes.call import Call as CallNode
 from ..core.nodes.node import Node
 from ..core.nodes.undo import Undo, Undoable
 from ..core.values import Value
+from ..errors import InvalidConfig
 from .encoding import Reader
 from .fit import fits, known, members, named
 from .parameters import Parameters
@@ -94,6 +95,38 @@ def direct_undo(step: Step[..., Any]) -> Undo | None:
         settle(place, step.name)
         step.__dict__["direct_undo"] = known_undo
     return known_undo
+
+
+def called_undo(step: Step[..., Any]) -> Undo:
+    """What undoes a step that another journals. Raises `InvalidWorkflow` if it does not fit, or is a flow."""
+    undo = direct_undo(step)
+    if undo is None or not isinstance(undo.body, CallNode):
+        raise InvalidConfig(
+            f"what undoes {step.name} is a flow, which cannot undo a call that a step journals",
+            op="call",
+            where=step.name,
+            hint="let a function or a step undo it, or call it from a flow or a durable function",
+        )
+    return undo
+
+
+@dataclass(frozen=True, slots=True)
+class Doable:
+    """A step with an undo that is called, and its arguments; `wrapped`: by something that makes a text of them."""
+
+    step: Step[..., Any]
+    arguments: bytes
+    wrapped: bool = False
+
+
+def undoable(called: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Doable | None:
+    """What is done by a journaled call of a reversible step, None if it cannot be done. Raises as `called_undo`."""
+    wraps = getattr(called, "wraps", None)
+    if wraps is not None:
+        found: Doable | None = wraps(*args, **kwargs)
+        return found
+    called_undo(called)
+    return Doable(called, called.parameters.encode(args, kwargs, where=called.name))
 
 
 def declare_undo(definition: Definition, step: Step[..., Any], path: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias, assert_never
 
 from ..errors import IllegalTransition
-from . import bounds, gates, requested
+from . import bounds, gates, journaled, requested
 from .commands import CancelStep, Command, LookUp, Proceed, Reconcile, RunStep, SetTimer
 from .events import (
     Answered,
@@ -18,8 +18,10 @@ from .events import (
     ApprovalDelegated,
     Asked,
     AttemptLost,
+    CallBegan,
     CallFailed,
     CallRecorded,
+    CallReturned,
     CallStarted,
     CancelRequested,
     CheckpointNamed,
@@ -316,6 +318,8 @@ _OF_ATTEMPTS: Final = (
     AttemptLost,
     CallRecorded,
     CallStarted,
+    CallBegan,
+    CallReturned,
     CallFailed,
     StepStarted,
     StepReused,
@@ -379,7 +383,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _dynamic(state, fact.path).restarted(state, state.frames[fact.path], fact)
         case AnswerFailed():
             state.abort(_scope(state, fact.path), fact.failure)
-        case CallRecorded() | CallStarted() | CallFailed():
+        case CallRecorded() | CallStarted() | CallFailed() | CallBegan() | CallReturned():
             _journaled(state, fact)
         case StepStarted():
             _call(state, fact.path).started(state, state.frames[fact.path])
@@ -491,16 +495,22 @@ def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet | Requeste
                 _broken(state, fact)
 
 
-def _journaled(state: RunState, fact: CallRecorded | CallStarted | CallFailed) -> None:
+def _journaled(state: RunState, fact: CallRecorded | CallStarted | CallFailed | CallBegan | CallReturned) -> None:
     node, frame = _call(state, fact.path), state.frames[fact.path]
+    assert isinstance(frame, CallFrame)
     match fact:
         case CallRecorded():
             node.record(frame, fact)
         case CallStarted():
             node.intend(state, frame, fact.key)
+        case CallBegan():
+            journaled.began(state, frame, fact)
+        case CallReturned():
+            journaled.returned(state, frame, fact)
         case _:
             node.report(frame, fact.key)
             state.ledger.did_nothing(fact.path, fact.key)
+            journaled.failed(state, frame, fact)
 
 
 def _start(state: RunState, fact: RunStarted) -> None:

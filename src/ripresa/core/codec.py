@@ -502,12 +502,13 @@ def _decode_ledger(state: RunState, data: Any, lines: list[bytes]) -> None:
 
 def _entry_plain(entry: Entry, lines: list[bytes]) -> list[Any]:
     place = [entry.number, entry.seq, entry.path, entry.attempt, entry.generation, entry.base, entry.shape, entry.place]
-    return [*place, _line(entry.input, lines), _line(entry.output, lines), entry.known, entry.stuck]
+    plain = [*place, _line(entry.input, lines), _line(entry.output, lines), entry.known, entry.stuck]
+    return [*plain, entry.undo, entry.takes_unknown, entry.doubted] if entry.undo else plain
 
 
 def _entry_from(data: list[Any], lines: list[bytes]) -> Entry:
     entry: Any = Entry
-    result: Entry = entry(*data[:-4], _value(data[-4], lines), _value(data[-3], lines), *data[-2:])
+    result: Entry = entry(*data[:8], _value(data[8], lines), _value(data[9], lines), *data[10:])
     return result
 
 

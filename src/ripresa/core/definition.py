@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from ..errors import DefinitionChanged
 from .ledger import Entry
+from .nodes.call import Call
 from .nodes.node import Node
 from .nodes.undo import Undo
 
@@ -98,7 +99,9 @@ class Definition:
         return _undoable(owner)[1][id(node)]
 
     def undo(self, entry: Entry) -> Undo:
-        """What undoes an entry of the ledger."""
+        """What undoes an entry of the ledger; of a call that a step journaled, it is found where it is asked."""
+        if entry.undo:
+            return Undo(Call(entry.undo), takes_input=True, takes_unknown=entry.takes_unknown)
         owner = self.flow(entry.base, entry.shape) if entry.shape else self.root
         found: Any = _undoable(owner)[0][entry.place].undo if entry.place else owner
         assert isinstance(found, Undo)

@@ -315,6 +315,37 @@ class CallFailed:
     key: str
     failure: Failure
     retry_at: int = 0
+    unknown: bool = False
+    """Whether nobody knows if it did its work, of one that can be undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallBegan:
+    """A step is about to make a call through `current().call` that can be undone, with this input.
+
+    `undo` is the name of what undoes it, `callee` says who is called; `takes_unknown`: it may be asked, too, where
+    nobody knows whether the call did its work.
+    """
+
+    at: int
+    path: str
+    attempt: int
+    key: str
+    undo: str
+    callee: str
+    input: Value = NULL
+    takes_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallReturned:
+    """A call that can be undone did its work: this is what its undo is given."""
+
+    at: int
+    path: str
+    attempt: int
+    key: str
+    output: Value = NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,6 +474,8 @@ Fact: TypeAlias = (
     | VoteCast
     | ApprovalDelegated
     | CallStarted
+    | CallBegan
+    | CallReturned
     | CallFailed
     | Restarted
     | RolledBack

@@ -24,6 +24,9 @@ class Entry:
     `generation` is part of its idempotency key. What undoes it is found at `place` in the definition, or (with a
     `shape`) in the flow that a durable function called at the path `base`. `known` is false where nobody knows whether
     the step did its work; then there is no output. `stuck`: its undo has failed.
+
+    A call that a step journaled names what undoes it (`undo`): `base` is the path of the step, and `place` says who was
+    called. `doubted`: an earlier try of it may have done its work.
     """
 
     number: int
@@ -38,6 +41,14 @@ class Entry:
     output: Value = NULL
     known: bool = True
     stuck: bool = False
+    undo: str = ""
+    takes_unknown: bool = False
+    doubted: bool = False
+
+    @property
+    def step(self) -> str:
+        """The path of the step that did it."""
+        return self.base if self.undo else self.path
 
 
 class Lasting(NamedTuple):
@@ -81,7 +92,7 @@ class Ledger:
         Only those after number `since`.
         """
         heads, whole = _heads(prefixes)
-        found = [e.number for e in self._latest(since) if not e.stuck and (e.path.startswith(heads) or e.path in whole)]
+        found = [e.number for e in self._latest(since) if not e.stuck and (e.step.startswith(heads) or e.step in whole)]
         return found[::-1]
 
     def began(self, path: str, key: str, seq: int, calls: tuple[tuple[str, int], ...]) -> None:
@@ -112,6 +123,15 @@ class Ledger:
     def after(self, seq: int) -> list[int]:
         """All entries of events after this one, the stuck ones too."""
         return [entry.number for entry in self.entries.values() if entry.seq > seq]
+
+    def called_below(self, prefixes: Iterable[str]) -> bool:
+        """Whether steps below these prefixes made calls that can be undone."""
+        heads, whole = _heads(prefixes)
+        return any(e.undo and (e.step.startswith(heads) or e.step in whole) for e in self.entries.values())
+
+    def drop_calls(self, path: str) -> None:
+        """What did these calls is undone as a whole."""
+        self.drop([each.number for each in self.entries.values() if each.undo and each.path.startswith(f"{path}>")])
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Let entries go."""

@@ -432,6 +432,8 @@ class RunState:
         """
         found = self._origin(frame)
         if found is not None:
+            if known:
+                self.ledger.drop_calls(frame.path)
             number = frame.attempt if isinstance(frame, CallFrame) else 1
             generation = frame.generation if isinstance(frame, CallFrame) else self.generation
             place = (self.ledger.last + 1, self.seq + 1, frame.path, number, generation, *found)

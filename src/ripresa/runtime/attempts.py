@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..authoring.cache import Cache
 from ..authoring.encoding import encode
@@ -18,6 +18,8 @@ from ..authoring.failures import failure_of
 from ..authoring.parameters import Parameters
 from ..authoring.pool import Pool
 from ..authoring.step import Bound, Named, Options, Share, Step, run_plainly
+from ..authoring.undo import Doable, called_undo, undoable
+from ..authoring.undoable import home_of
 from ..context import (
     Hold,
     Holding,
@@ -33,8 +35,10 @@ from ..core.commands import RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import (
     ANY,
+    CallBegan,
     CallFailed,
     CallRecorded,
+    CallReturned,
     CallStarted,
     Fact,
     LimitReached,
@@ -43,6 +47,7 @@ from ..core.events import (
     Write,
 )
 from ..core.frames import CANCELLING, CallFrame, ScopeFrame, StreamFrame
+from ..core.journaled import path_of_call
 from ..core.nodes.compensation import CompensationFrame
 from ..core.nodes.dynamic import DynamicFrame
 from ..core.retry import retry_after, spread_of
@@ -50,6 +55,7 @@ from ..core.values import Value
 from ..errors import RipresaError, StepTimeout, asked_wait
 from ..ports import Work
 from . import caching
+from .callees import undo_at
 from .clock import sleep, time_limit
 from .endings import failed, is_closed, late_result, lost, raised, stopped
 from .feed import StepProgressed
@@ -260,8 +266,9 @@ class Running:
         name: object = getattr(fn, "name", None) or getattr(fn, "__qualname__", repr(fn))
         caller = self.step if call is None else call.caller
         if isinstance(fn, Step) and not isinstance(fn, Share):
-            self._refuse_stronger(fn, caller, self.path)
-            caller = fn
+            called: Step[..., Any] = fn  # pyright: ignore[reportUnknownVariableType]
+            self._refuse_stronger(called, caller, self.path)
+            caller = called
         text = parameters.encode(args, kwargs, where=f"{self.path}/{name}")
         key = self._call_key(f"{scope}{name}", text, key)
         found = (self.frame.recorded or {}).get(key)
@@ -302,13 +309,16 @@ class Running:
     ) -> tuple[Value, tuple[Write, ...]]:
         options, key = fn.options if isinstance(fn, Step) else _PLAIN, call.name
         self._refuse_unknown(options, key)
+        if options.effect == "reversible":
+            call.undoable = undoable(cast("Step[..., Any]", fn), args, kwargs)
         tries = 0
         while True:
             tries += 1
             call.writes.clear()
+            call.output = None
             try:
                 async with self.lent(options.pool):
-                    await self._intend(options, key)
+                    await self._intend(options, key, call.undoable)
                     with within(call):
                         result = await self._limited(fn, options, args, kwargs)
                 break
@@ -328,6 +338,8 @@ class Running:
             for each in self.report.facts(now, self.path, self.number, completed=False):
                 self.driver.deliver_if_driven(each)
         writes = tuple(kept(write, self.driver.keeper) for write in call.writes)
+        if call.undoable is not None:
+            self._returned(call, text, now)
         await self.driver.durable(CallRecorded(now, self.path, self.number, key, value, writes))
         return value, writes
 
@@ -343,10 +355,24 @@ class Running:
             )
             raise self.unknown
 
-    async def _intend(self, options: Options, key: str) -> None:
-        """Append that an irreversible call begins, when it has what it needs."""
+    async def _intend(self, options: Options, key: str, undoable: Doable | None) -> None:
+        """Append that a call begins that can be undone or is irreversible, when it has what it needs."""
+        driver, now = self.driver, self.driver.clock.now()
         if options.effect == "irreversible":
-            await self.driver.durable(CallStarted(self.driver.clock.now(), self.path, self.number, key))
+            await driver.durable(CallStarted(now, self.path, self.number, key))
+        elif undoable is not None:
+            driver.engine.callees.note(driver.run, path_of_call(self.path, key), undoable.step)
+            given, undo = driver.keeper.keep(undoable.arguments), called_undo(undoable.step)
+            home = home_of(undoable.step)
+            place = (now, self.path, self.number, key, undo.body.name, home, given, undo.takes_unknown)
+            await driver.durable(CallBegan(*place))
+
+    def _returned(self, call: _Within, text: bytes, now: int) -> None:
+        """Hand in what a call returned that can be undone; of one that wraps a step, what that returned, if it did."""
+        output = call.output if call.undoable is not None and call.undoable.wrapped else text
+        if output is not None:
+            fact = CallReturned(now, self.path, self.number, call.name, self.driver.keeper.keep(output))
+            self.driver.deliver_if_driven(fact)
 
     async def _failed_call(self, options: Options, error: Exception, key: str, tries: int) -> float | None:
         """Record that a try of a call raised; seconds to wait before the next, or None.
@@ -361,7 +387,8 @@ class Running:
         wait = retry_after(options.retry, tries, failure, spread_of(self.driver.state.seed, key, tries))
         wait = wait if wait is None else max(wait, asked_wait(error))
         retry_at = 0 if wait is None else now + round(wait * MICROSECONDS)
-        await self.driver.durable(CallFailed(now, self.path, self.number, key, failure, retry_at))
+        in_doubt = unknown and options.effect == "reversible"
+        await self.driver.durable(CallFailed(now, self.path, self.number, key, failure, retry_at, in_doubt))
         return wait
 
     async def _limited(self, fn: Any, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -399,13 +426,16 @@ class Running:
 class _Within:
     """The attempt as a journaled call sees it: the calls that it makes in turn are told apart by its own key too."""
 
-    __slots__ = ("_running", "caller", "name", "writes")
+    __slots__ = ("_running", "caller", "name", "output", "undoable", "writes")
 
     def __init__(self, running: Running, name: str, caller: Step[..., Any]) -> None:
         self._running = running
         self.name = name
         self.caller = caller
         """The step that says what it may do: what is called, or what calls a plain function."""
+        self.undoable: Doable | None = None
+        self.output: bytes | None = None
+        """What a step that it wraps returned; see `returns`."""
         self.writes: list[Write] = []
         """What it wrote to the typed state, with the calls that it made in turn."""
 
@@ -416,6 +446,10 @@ class _Within:
     def key(self) -> str:
         """The idempotency key of the call: that of its step, and which of the step's calls it is."""
         return f"{self._running.key}>{self.name}"
+
+    def returns(self, text: bytes) -> None:
+        """Take what a step that it wraps has returned: that is what its undo is given."""
+        self.output = text
 
     def record(self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Awaitable[Any]:
         """Perform a journaled call within this one."""
@@ -436,6 +470,8 @@ def bound_at(driver: Driver, frame: CallFrame) -> Bound:
     if isinstance(code, Bound):
         return Bound(code.step, Named(code.step.parameters)) if frame.replaced else code
     parent = frame.parent
+    if isinstance(parent, CompensationFrame):
+        return undo_at(driver, driver.state.ledger.entries[frame.key])
     assert isinstance(parent, DynamicFrame)
     found: Step[..., Any] = driver.functions.callee(parent.path, frame.key)
     return Bound(found, Named(found.parameters))

@@ -44,6 +44,7 @@ from ..errors import (
 )
 from ..ports import Clock, Executor, RunHead, Store
 from ..stores.rules import require_active
+from .callees import Callees
 from .driver import Driver
 from .family import PARENT
 from .feed import Feed
@@ -178,6 +179,7 @@ class Engine:
         self.inbox = Inbox(self)
         self.waker = Waker(self)
         self.outbox = Outbox(self, self.settings.senders)
+        self.callees = Callees()
 
     @property
     def gateway(self) -> Gateway:

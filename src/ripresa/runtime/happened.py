@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..authoring.flow import Runnable
 from ..core.events import (
     Asked,
+    CallBegan,
     CallStarted,
     Recorded,
     RolledBack,
@@ -20,6 +21,7 @@ from ..core.events import (
     StepUndone,
 )
 from ..core.frames import CANCELLING, OPEN, CallFrame
+from ..core.journaled import path_of_call
 from ..core.nodes.call import Call
 from ..core.replay import lineage
 from ..core.state import RunState
@@ -82,6 +84,8 @@ def _follow(recorded: Recorded, before: set[int], undoable: set[str], found: dic
             pass
         case StepStarted(_, path) | CallStarted(_, path):
             found[path] = None
+        case CallBegan(_, path, _, key):
+            found[path_of_call(path, key)] = None
         case StepCompleted(_, path) if path in undoable:
             found[path] = None
         case StepUndone(path):
@@ -159,4 +163,4 @@ def _bare(path: str) -> str:
 
 def _covers(undone: str, path: str) -> bool:
     """Whether what was undone is what happened at a path, or a flow that it was a part of."""
-    return path == undone or path.startswith(f"{_bare(undone)}/")
+    return path == undone or path.startswith((f"{_bare(undone)}/", path_of_call(undone, "")))

@@ -49,7 +49,7 @@ from ..core.events import Asked, CallSpec, Failure, Raised, Restarted, Returned,
 from ..core.nodes.answer import UPDATES
 from ..core.nodes.child import CLOSE
 from ..core.nodes.compensation import MARK
-from ..core.nodes.dynamic import AGAIN, PATCH, Dynamic, DynamicFrame, Outcome
+from ..core.nodes.dynamic import AGAIN, CALLS, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
 from ..core.nodes.sides import JOIN
@@ -398,7 +398,23 @@ class Interpreter:
     def can_undo(self, heads: Iterable[str], seen: int) -> bool:
         """Whether something that can be undone was called below these prefixes since so many of the reversible."""
         below = tuple(heads)
-        return any(f"{segment}/".startswith(below) for segment in self._reversible[seen:])
+        return any(f"{segment}/".startswith(below) for segment in self._reversible[seen:]) or self._called(below)
+
+    def _called(self, below: tuple[str, ...]) -> bool:
+        """Whether steps below these prefixes journaled what can be undone: the journal says so, as of a patch."""
+        if not below:
+            return False
+        name = f"{CALLS}{below[0]}"
+        if name in self._patches:
+            return True
+        if self.recorded is not None:
+            found = name in self.recorded
+        else:
+            found = self.state_of_run.ledger.called_below(self.prefix + head for head in below)
+        if found:
+            self._patches[name] = True
+            self.slice.patches.append(name)
+        return found
 
     def undo(self, undoing: Undoing) -> Undoing:
         """Undo as soon as no fiber is still at its end there; then the scope has ended."""

@@ -17,6 +17,7 @@ from ..core.advance import advance
 from ..core.commands import Intercept
 from ..core.events import (
     ANY,
+    CallBegan,
     CallStarted,
     Event,
     Fact,
@@ -35,6 +36,7 @@ from ..core.events import (
     StepStarted,
     Write,
 )
+from ..core.journaled import path_of_call
 from ..core.lifecycle import REWINDABLE, TERMINAL, check_transition
 from ..core.merge import SET
 from ..core.nodes.child import note_children
@@ -375,7 +377,7 @@ class _Source:
                 seen = digest_of_state(driver, frame, event.reads)
                 result = Result(event.output, event.writes, event.reads, seen)
                 self._results.append((fact.seq, event.path, options.name, digest, options.effect, result))
-            elif isinstance(event, StepStarted | CallStarted) and self._stands(fact, changed):
+            elif isinstance(event, StepStarted | CallStarted | CallBegan) and self._stands(fact, changed):
                 self._begun.append(event.path)
             self._check_given(driver)
 
@@ -390,7 +392,9 @@ class _Source:
 
     def _stands(self, fact: Recorded, changed: set[int]) -> bool:
         """Whether what an attempt began happened after the place and was not undone since."""
-        return fact.seq in changed and not self._undone.has(getattr(fact.event, "path", ""), fact.seq)
+        event = fact.event
+        path = path_of_call(event.path, event.key) if isinstance(event, CallBegan) else getattr(event, "path", "")
+        return fact.seq in changed and not self._undone.has(path, fact.seq)
 
     def _check_given(self, driver: Driver) -> None:
         """Encode what is given for the steps that are under way here, as their type says."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ..state import RunState
 
 
+CALLS: Final = "!calls below "
+"""What stands before a prefix in the name of the patch that says: steps below it journaled what can be undone."""
+
 PATCH: Final = "patch"
 """The kind of call that only says: from here on the function goes by this change of its code."""
 
