@@ -111,8 +111,13 @@ class Handle(Generic[R_co]):
         """Wait for the run's end; its result.
 
         Raises `RunFailed` (its cause is the step's own exception), `RunCancelled`, or what keeps this process from
-        driving the run on (`StoreError`, `Fenced`, `Nondeterminism`). Cancelling the waiting does not cancel the run.
+        driving the run on (`StoreError`, `Fenced`, `Nondeterminism`); in a step, `RipresaError(workflow_deadlock)` if
+        the run could never end, for it needs what the step holds. Cancelling the waiting does not cancel the run.
         """
+        with self._engine.waits.for_run(self.id):
+            return await self._result()
+
+    async def _result(self) -> R_co:
         driver = self._driver()
         if driver is not None:
             await asyncio.shield(driver.ended)

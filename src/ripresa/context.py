@@ -295,6 +295,12 @@ def current() -> StepContext:
     return context
 
 
+def in_step() -> tuple[Attempt, tuple[Hold, ...]]:
+    """The attempt whose code runs, which is that of no run outside one, and what it holds of pools."""
+    context = _step.get()
+    return context._attempt, context.holds  # pyright: ignore[reportPrivateUsage]
+
+
 def enter_step(variables: Variables, context: StepContext) -> None:
     """Make `current()` answer with this context in these context variables."""
     variables.run(_step.set, context)

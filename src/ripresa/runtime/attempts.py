@@ -153,7 +153,9 @@ class Running:
 
     def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
         """Hold a member of a pool while holding these."""
-        return self.driver.engine.pools.take(pool, self.who, holds)
+        engine = self.driver.engine
+        slots = engine.waits.slots_of(self.run, self.path)
+        return engine.pools.take(pool, self.who, (*slots, *holds), self.run)
 
     @property
     def step(self) -> Step[..., Any]:
@@ -500,8 +502,14 @@ async def _never(running: Running) -> Fact:
 async def _admitted(running: Running, child: asyncio.Semaphore | None) -> Fact:
     """Run an attempt that has to wait for something first: its slots, a child process, its budget, the journal."""
     driver, options = running.driver, running.bound.step.options
+    stack = AsyncExitStack()
     try:
-        async with driver.engine.slots.take(driver.slot, options.name, options.concurrency, child):
+        slots = driver.engine.slots.take(driver.slot, options.name, options.concurrency, child, running)
+        try:
+            await stack.enter_async_context(slots)
+        except RipresaError as error:  # they could never be had
+            return failed(running, error)
+        async with stack:
             return await (_run(running) if options.pool is None else _pooled(running, options.pool))
     except asyncio.CancelledError:
         if _is_torn_down(running):
@@ -533,7 +541,7 @@ async def _pooled(running: Running, pool: Pool[Any] | str) -> Fact:
     """Run an attempt that holds a member of a pool. That there is none to be had is a failure of the attempt."""
     stack = AsyncExitStack()
     try:
-        hold = await stack.enter_async_context(running.driver.engine.pools.take(pool, running.who))
+        hold = await stack.enter_async_context(running.checkout(pool, ()))
     except Exception as error:  # the border: a health check is user code
         return failed(running, error)
     async with stack:

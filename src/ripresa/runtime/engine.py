@@ -59,6 +59,7 @@ from .restoring import refuse_repeats, replayed, stopped, takeover
 from .results import not_found
 from .slots import Slots
 from .views import beginning
+from .waits import Waits
 from .waking import Waker
 
 if TYPE_CHECKING:
@@ -155,8 +156,9 @@ class Engine:
         self.clock = clock
         self.settings = settings or Settings()
         self.loop = asyncio.get_running_loop()
-        self.slots = Slots(self.settings.max_concurrency)
-        self.pools = Pools(self.settings.pools)
+        self.waits = Waits()
+        self.slots = Slots(self.settings.max_concurrency, self.waits)
+        self.pools = Pools(self.settings.pools, self.waits)
         self.patience = self.settings.patience
         self.announce = self.settings.announce
         self.feed = Feed()

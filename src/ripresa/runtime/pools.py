@@ -1,8 +1,7 @@
 """Lends the members of an app's pools to attempts, in order of arrival, and refuses to wait for what can never come.
 
-Law: an attempt takes the member of its step's own pool after all its slots (see `slots`), so that only what is taken
-inside steps can close a cycle. A wait is stuck if every member is held by somebody who waits, while holding it, for
-something that is stuck in turn; only a new wait can make one, so it is enough to look when one begins.
+Law: an attempt takes the member of its step's own pool after all its slots (see `slots`), so that only what is taken,
+or waited for, inside steps can close a cycle (see `waits`).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 from ..authoring.pool import Pool
 from ..context import Hold
 from ..errors import InvalidConfig, RipresaError
+from .waits import Wait, Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,6 @@ class PoolStatus:
     waiting: int
 
 
-@dataclass(slots=True, eq=False)
-class Wait:
-    """Somebody in the queue of a pool: who, what they hold meanwhile, and the member that they will be given."""
-
-    state: State
-    who: str
-    holds: tuple[Hold, ...]
-    given: asyncio.Future[Any]
-
-
 class State:
     """The members of one pool: free, held, or set aside because they are not well; and who waits for one."""
 
@@ -49,14 +39,20 @@ class State:
         self.free: deque[Any] = deque(pool.members)
         self.holds: dict[Hold, None] = {}
         self.aside = 0
-        self.waits: deque[Wait] = deque()
+        self.waits: deque[asyncio.Future[Any]] = deque()
+        """The queue: the members that will be given."""
+
+    @property
+    def name(self) -> str:
+        """See `Scarce`."""
+        return self.pool.name
 
     def give_back(self, member: Any) -> None:
         """Lend a member to the first in the queue, or keep it free."""
         while self.waits:
-            wait = self.waits.popleft()
-            if not wait.given.done():
-                wait.given.set_result(member)
+            given = self.waits.popleft()
+            if not given.done():
+                given.set_result(member)
                 return
         self.free.append(member)
 
@@ -68,7 +64,8 @@ class State:
 class Pools:
     """The pools of one app, by name."""
 
-    def __init__(self, declared: Iterable[Pool[Any]] = ()) -> None:
+    def __init__(self, declared: Iterable[Pool[Any]] = (), waits: Waits | None = None) -> None:
+        self._waits = Waits() if waits is None else waits
         self._states: dict[str, State] = {}
         for pool in declared:
             self._known(pool)
@@ -81,13 +78,15 @@ class Pools:
         ]
 
     @asynccontextmanager
-    async def take(self, pool: Pool[Any] | str, who: str, holds: tuple[Hold, ...] = ()) -> AsyncGenerator[Hold, None]:
-        """Hold a member; `holds` is what `who` goes on holding meanwhile.
+    async def take(
+        self, pool: Pool[Any] | str, who: str, holds: tuple[Hold, ...] = (), run: str = ""
+    ) -> AsyncGenerator[Hold, None]:
+        """Hold a member; `holds` is what `who`, in this run, goes on holding meanwhile.
 
         Raises `RipresaError` with the codes `unknown_pool`, `pool_unhealthy` or `workflow_deadlock`.
         """
         state = self._find(pool)
-        hold = Hold(state.pool.name, await self._checkout(state, who, holds), who)
+        hold = Hold(state.pool.name, await self._checkout(Wait(state, who, run, holds), state), who)
         state.holds[hold] = None
         try:
             yield hold
@@ -118,12 +117,12 @@ class Pools:
             )
         return state
 
-    async def _checkout(self, state: State, who: str, holds: tuple[Hold, ...]) -> Any:
+    async def _checkout(self, wait: Wait, state: State) -> Any:
         """A member that is well. Those that are not are kept back until this ends, in whatever way."""
         sick: list[Any] = []
         try:
             while True:
-                member = state.free.popleft() if state.free else await self._wait(state, who, holds)
+                member = state.free.popleft() if state.free else await self._wait(wait, state)
                 try:
                     fine, member = await state.pool.well(member)
                 except BaseException:
@@ -140,59 +139,18 @@ class Pools:
             for member in sick:
                 state.give_back(member)
 
-    async def _wait(self, state: State, who: str, holds: tuple[Hold, ...]) -> Any:
-        wait = Wait(state, who, holds, asyncio.get_running_loop().create_future())
-        state.waits.append(wait)
+    async def _wait(self, wait: Wait, state: State) -> Any:
+        given: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        state.waits.append(given)
         try:
-            if holds:
-                self._refuse_cycle(wait)
-            return await wait.given
+            with self._waits.waiting(wait):
+                return await given
         except BaseException:
-            if wait.given.done() and not wait.given.cancelled():  # it was given a member and cannot take it any more
-                state.give_back(wait.given.result())
-            elif wait in state.waits:
-                state.waits.remove(wait)
+            if given.done() and not given.cancelled():  # it was given a member and cannot take it any more
+                state.give_back(given.result())
+            elif given in state.waits:
+                state.waits.remove(given)
             raise
-
-    # --- who waits for whom
-
-    def _refuse_cycle(self, wait: Wait) -> None:
-        stuck = self._stuck()
-        if wait in stuck:
-            raise RipresaError(
-                f"this would wait for ever: {'; '.join(_cycle(wait, stuck))}",
-                code="workflow_deadlock",
-                op="pool",
-                hint="take pools in the same order everywhere, or give one back before taking the other",
-            )
-
-    def _stuck(self) -> dict[Wait, None]:
-        """The waits that can never end: what is left when all those that can have been taken out, again and again."""
-        waits = [wait for state in self._states.values() for wait in state.waits]
-        while True:
-            blocked = {hold for wait in waits for hold in wait.holds}
-            left = [wait for wait in waits if _is_stuck(wait.state, blocked)]
-            if len(left) == len(waits):
-                return dict.fromkeys(left)
-            waits = left
-
-
-def _is_stuck(state: State, blocked: set[Hold]) -> bool:
-    return len(state.holds) + state.aside == state.size and all(hold in blocked for hold in state.holds)
-
-
-def _cycle(wait: Wait, stuck: dict[Wait, None]) -> list[str]:
-    """The cycle that a stuck wait is in, or leads to, in words."""
-    seen: dict[Wait, None] = {}
-    while wait not in seen:
-        seen[wait] = None
-        hold = next(iter(wait.state.holds))
-        wait = next(other for other in stuck if hold in other.holds)
-    chain = list(seen)
-    return [
-        f"{item.who} holds {', '.join(repr(hold.pool) for hold in item.holds)} and waits for {item.state.pool.name!r}"
-        for item in chain[chain.index(wait) :]
-    ]
 
 
 def _unhealthy(state: State) -> RipresaError:

@@ -10,14 +10,49 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
+
+from ..context import Hold
+from .waits import Wait, Waits
+
+
+class Who(Protocol):
+    """The attempt that takes slots."""
+
+    @property
+    def run(self) -> str:
+        """The id of its run."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Where it stands."""
+        ...
+
+    @property
+    def who(self) -> str:
+        """The attempt in words."""
+        ...
+
+
+class Cap(asyncio.Semaphore):
+    """So many slots of one kind, and who holds them."""
+
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__(size)
+        self.name = name
+        self.size = size
+        self.aside = 0
+        self.holds: dict[Hold, None] = {}
 
 
 class Slots:
     """The caps of one app."""
 
-    def __init__(self, app: int | None = None) -> None:
-        self._app = asyncio.Semaphore(app) if app else None
-        self._steps: dict[str, asyncio.Semaphore] = {}
+    def __init__(self, app: int | None = None, waits: Waits | None = None) -> None:
+        self._waits = Waits() if waits is None else waits
+        self._app = Cap("max_concurrency", app) if app else None
+        self._steps: dict[str, Cap] = {}
 
     def needed(self, run: asyncio.Semaphore | None, concurrency: int | None) -> bool:
         """Whether an attempt has to take any slot."""
@@ -25,25 +60,53 @@ class Slots:
 
     @asynccontextmanager
     async def take(
-        self, run: asyncio.Semaphore | None, step: str, concurrency: int | None, child: asyncio.Semaphore | None = None
+        self,
+        run: asyncio.Semaphore | None,
+        step: str,
+        concurrency: int | None,
+        child: asyncio.Semaphore | None = None,
+        who: Who | None = None,
     ) -> AsyncGenerator[None, None]:
-        """Hold the slots of one attempt, and a child process if it needs one, waiting for them in order of arrival."""
+        """Hold the slots of one attempt, and a child process if it needs one, waiting for them in order of arrival.
+
+        Raises `RipresaError(workflow_deadlock)` if what it waits for could never come.
+        """
+        held: tuple[Hold, ...] = ()
         async with AsyncExitStack() as stack:
-            for semaphore in (run, self._step(step, concurrency), self._app, child):
-                if semaphore is not None:
-                    await stack.enter_async_context(semaphore)
+            if run is not None:
+                await stack.enter_async_context(run)
+            for cap in (self._step(step, concurrency), self._app):
+                if cap is not None:
+                    held = (*held, await self._enter(stack, cap, held, who))
+            if child is not None:
+                await stack.enter_async_context(child)
+            if held and who is not None:
+                stack.enter_context(self._waits.holding(who.run, who.path, held))
             yield
+
+    async def _enter(self, stack: AsyncExitStack, cap: Cap, held: tuple[Hold, ...], who: Who | None) -> Hold:
+        """Take one slot, and know who has it."""
+        if who is not None and cap.locked():
+            with self._waits.waiting(Wait(cap, who.who, who.run, held)):
+                await cap.acquire()
+        else:
+            await cap.acquire()
+        stack.callback(cap.release)
+        hold = Hold(cap.name, None, "" if who is None else who.who)
+        cap.holds[hold] = None
+        stack.callback(cap.holds.pop, hold)
+        return hold
 
     def of_step(self, name: str, concurrency: int) -> asyncio.Semaphore:
         """The slots of one step, for work inside an attempt that holds all others."""
-        semaphore = self._step(name, concurrency)
-        assert semaphore is not None
-        return semaphore
+        cap = self._step(name, concurrency)
+        assert cap is not None
+        return cap
 
-    def _step(self, name: str, concurrency: int | None) -> asyncio.Semaphore | None:
+    def _step(self, name: str, concurrency: int | None) -> Cap | None:
         if concurrency is None:
             return None
         key = f"{name}/{concurrency}"
         if key not in self._steps:
-            self._steps[key] = asyncio.Semaphore(concurrency)
+            self._steps[key] = Cap(f"concurrency of {name}", concurrency)
         return self._steps[key]
