@@ -238,3 +238,19 @@ def test_the_installed_program_names_itself_as_it_was_called(terminal: Terminal)
     command[0] = "bin/ripresa"
     told = subprocess.run(command, cwd=terminal.directory, capture_output=True, text=True, env=environment())
     assert "look into it: bin/ripresa show a" in told.stderr
+
+
+def test_store_and_log_are_what_the_settings_say(terminal: Terminal) -> None:
+    (terminal.directory / "ours.toml").write_text(
+        '[app]\nstore = "sqlite:mine.db"\ndurability = "normal"\n[observability]\nlog = "info"\n'
+    )
+    settings = {"RIPRESA_CONFIG": "ours.toml"}
+    ran = terminal("run", "flows.py:sums", "-i", "4", "--id", "a", "-q", **settings)
+    assert "INFO RunCompleted run=a seq=" in ran.err
+    assert (terminal.directory / "mine.db").exists()
+    assert not (terminal.directory / ".ripresa").exists()
+    named = {**settings, "RIPRESA_APP_STORE": "sqlite:other.db"}
+    assert terminal("runs", **named).err.endswith("other.db\n")
+    wrong = terminal("runs", RIPRESA_APP_DURABILITY="none")
+    assert wrong.code == 2
+    assert "error [invalid_config]" in wrong.err

@@ -157,7 +157,7 @@ def test_the_store_is_the_option_else_the_environment_else_the_working_directory
         (("cancel", "no"), 3, "error [run_not_found]"),
         (("run", "no.where:sums"), 3, "error [unknown_target]"),
         (("resume",), 2, "give the id of a run, or --all"),
-        (("resume", "--all", "--target", "x"), 2, "--target and --limit are for one run"),
+        (("resume", "--all", "--target", "x"), 2, "--target, --limit and --again are for one run"),
         (("runs", "--status", "bogus"), 2, "error [usage] --status: there is no status bogus"),
     ],
 )

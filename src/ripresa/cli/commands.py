@@ -38,7 +38,13 @@ Store = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the result and errors only")]
-Durability = Annotated[str, typer.Option(help="full: survives loss of power; normal: survives the end of the process")]
+Durability = Annotated[
+    str,
+    typer.Option(
+        help="full: survives loss of power; normal: the end of the process [default: RIPRESA_APP_DURABILITY or full]",
+        show_default=False,
+    ),
+]
 Code = Annotated[str, typer.Option("--target", help="where the code is, if it moved since the run began")]
 AT = "a place: the number of an event, the name of a checkpoint, or the path of a step (after it returned)"
 Reason = Annotated[str, typer.Option(help="why; recorded with the run")]
@@ -76,7 +82,7 @@ def run(
         str | None, typer.Option(help="the run's id: a second run of the same gives the recorded one")
     ] = None,
     store: Store = "",
-    durability: Durability = "full",
+    durability: Durability = "",
     concurrency: Annotated[int | None, typer.Option(min=1, help="attempts of this run at a time")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="a tag to list the run by; may be repeated")] = None,
     session: Annotated[str, typer.Option(help="the session that the run belongs to")] = "",
@@ -162,7 +168,7 @@ def resume(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="also if what nothing can undo is done again")] = False,
     store: Store = "",
-    durability: Durability = "full",
+    durability: Durability = "",
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -242,7 +248,7 @@ cli.command()(mcp)
 
 
 @cli.command()
-def worker(store: Store = "", durability: Durability = "full", quiet: Quiet = False) -> int:
+def worker(store: Store = "", durability: Durability = "", quiet: Quiet = False) -> int:
     """Drive runs that are due, and those that their process left, until Ctrl-C."""
     from . import working
 
@@ -570,7 +576,7 @@ def export(
     return COMPLETED
 
 
-def _place(store: str, durability: str = "full") -> Place:
+def _place(store: str, durability: str = "") -> Place:
     from .places import Place
 
     return Place(store, durability)

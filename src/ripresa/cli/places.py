@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..app import App, default_store
+from ..config import Config
+from ..core.events import Recorded
 from ..ports import Store
 from ..stores import open_store
 from .called import program
@@ -17,23 +21,42 @@ NEAR = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The store of a command: `given` is what `--store` says, empty for the default."""
+    """The store of a command.
+
+    `given` and `synced` are what `--store` and `--durability` say, empty for what the settings say (see `Config`), as
+    in an `App` without them.
+    """
 
     given: str = ""
-    durability: str = "full"
+    synced: str = ""
 
     @property
     def address(self) -> str:
         """The address of the store."""
-        return self.given or default_store()
+        return self.given or Config.load().app.store or default_store()
+
+    @property
+    def durability(self) -> str:
+        """What a recorded step survives."""
+        return self.synced or Config.load().app.durability
 
     def store(self) -> Store:
-        """The store, not opened yet. Raises `StoreError` for an address that names none."""
+        """The store, not opened yet. Raises `StoreError` for an address that names none, `InvalidConfig`."""
         return open_store(self.address, self.durability)
 
     def app(self) -> App:
-        """An app over this store, not opened yet."""
-        return App(self.store(), durability=self.durability, linger=0.0, near=NEAR)
+        """An app for one command, not opened yet: it waits for what is due soon and for nothing else."""
+        return self._made(linger=0.0, near=NEAR)
+
+    def worker(self, *listeners: Callable[[Recorded], None]) -> App:
+        """An app that goes on until it is told not to, not opened yet."""
+        return self._made(listeners=listeners)
+
+    def _made(self, **options: Any) -> App:
+        app = App(self.store(), durability=self.durability, **options)
+        if app.config.observability.log != "off":
+            _log_events()
+        return app
 
     @property
     def file(self) -> Path | None:
@@ -57,3 +80,15 @@ class Place:
         """A command line that means the same store."""
         store = ("--store", self.given) if self.given else ()
         return f"{program()} {shlex.join([*words, *store])}"
+
+
+def _log_events() -> None:
+    """Write the log of events to stderr, a line each, unless somebody has it already."""
+    import logging
+
+    log = logging.getLogger("ripresa.events")
+    if not log.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s run=%(run)s seq=%(seq)s path=%(path)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.DEBUG)

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import redirect_stdout
 from sys import stderr
 
-from ..app import App
 from ..core.events import Event, Recorded, RunCancelled, RunCompleted, RunFailed, RunTaken, RunTerminated
 from .driving import Interrupt
 from .exits import INTERRUPTED
@@ -37,7 +36,7 @@ async def _work(place: Place, quiet: bool) -> int:
 
     interrupt = Interrupt()
     with interrupt.heard():
-        async with App(place.store(), durability=place.durability, listeners=() if quiet else (tell,)) as app:
+        async with place.worker(*(() if quiet else (tell,))) as app:
             warn(f"working in {place.shown}; Ctrl-C ends it")
             working = asyncio.create_task(app.work())
             asked = asyncio.create_task(interrupt.asked.wait())
