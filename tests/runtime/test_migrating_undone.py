@@ -298,3 +298,42 @@ async def test_what_is_not_understood_is_refused_by_name(monkeypatch: pytest.Mon
         with pytest.raises(RipresaError, match="StepCompleted") as caught:
             await app.migrate("r", chained("2", hold))
         assert caught.value.code == "not_available"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("inside", [False, True], ids=["a step", "a call of a step"])
+async def test_what_cannot_be_undone_is_known_after_any_number_of_migrations(times: int, inside: bool) -> None:
+    memory, tally = Memory(), Tally()
+    hold = held(tally)
+
+    @step(name="agent")
+    async def agent(value: int) -> int:
+        paid = await current().call(pay, value)
+        if not inside:
+            return paid
+        await tally.visit()
+        return paid
+
+    def flow(version: str) -> Any:
+        made = chain(book, name="flow", version=version).then(agent if inside else pay).then(hold)
+        return made if version == "1" else made.then(fails.with_(name=f"fails{version}"))
+
+    async with in_memory(memory) as app:
+        await app.start(flow("1")(1), id="r")
+        await tally.reach(1)
+    BROKEN.append("fails")
+    tally.open()
+    steps = [Migration("flow", "1", "2"), Migration("flow", "2", "3")]
+    last = str(times + 1)
+    async with in_memory(memory, migrations=steps) as app:
+        for version in range(2, times + 2):
+            await app.migrate("r", flow(str(version)))
+        with pytest.raises(RipresaError) as caught:
+            await app.migrate("r", chain(book, name="flow", version="9").then(hold))
+        assert caught.value.code == "migration_missing"
+        handle = await app.resume("r", flow(last))
+        await handle.outcome()
+        assert LOG == ["book r", "pay", "unbook 2"]
+        with pytest.raises(RipresaError) as caught:
+            await app.resume("r", flow(last))
+        assert caught.value.code == "effects_undecided"

@@ -49,7 +49,9 @@ class Carried:
         self.unknown: dict[tuple[str, str], bool] = {}
         """The irreversible steps (without a key) and calls of which nobody knows what they did."""
         self.done: dict[str, None] = {}
-        """The irreversible steps that did what they do."""
+        """The irreversible steps that did what they do, and are not to do it again."""
+        self.lasting: dict[str, None] = {}
+        """All that ever did."""
         self.sent: dict[str, e.Dispatched] = {}
         """What durable functions sent out of the run, by path."""
         self.ends: list[e.ChildEnded] = []
@@ -156,7 +158,7 @@ class Carried:
 
     def _completed(self, path: str) -> None:
         if self._settle(path) | bool(self._lasting.pop(path, None)):
-            self.done[path] = None
+            self.done[path] = self.lasting[path] = None
         for of_attempts in (self._calls, self._begun):
             of_attempts.pop(path, None)
 
@@ -192,8 +194,10 @@ class Carried:
 
     def attempts(self, now: int) -> Iterator[Fact]:
         """What unfinished steps had recorded, and what nobody knows of them."""
-        for recorded in self._calls.values():
-            for call in recorded.values():
+        for path, recorded in self._calls.items():
+            for key, call in recorded.items():
+                if key in self._lasting.get(path, ()):
+                    yield e.CallStarted(now, path, 1, key)
                 yield replace(call, at=now, attempt=1)
         for path, key in self.unknown:
             yield e.CallStarted(now, path, 1, key) if key else e.StepStarted(now, path, 1)

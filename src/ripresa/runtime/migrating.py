@@ -176,6 +176,7 @@ class _Taken:
         form = self._migrated(old)
         reuse = Reuse(next_generation(self.journal) - (not self.begun.again))
         self.origins = {form.origins.get(path, path): path for path in form.results}
+        reuse.lasting = {path for origin, path in self.origins.items() if origin in self.carried.lasting}
         reuse.own = {path for origin, path in self.origins.items() if self.carried.own.get(origin)}
         for path, result in form.results.items():
             self.given[path] = text_of(result, f"results[{path!r}]")

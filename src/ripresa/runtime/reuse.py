@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..authoring.migration import StreamPlace
 from ..core.codec import failure_from, failure_plain
 from ..core.commands import RunStep
-from ..core.events import ChildEnded, Dispatched, Fact, Failure, StepFailed, StepReused, Write
+from ..core.events import ChildEnded, Dispatched, Fact, Failure, StepFailed, StepReused, StepStarted, Write
 from ..core.frames import OPEN, CallFrame, Frame, StreamFrame
 from ..core.merge import read
 from ..core.values import Value
@@ -57,6 +57,8 @@ class Reuse:
         self._ended: dict[str, str] = {}
         self.own: set[str] = set()
         """The steps that the run did itself, and that would be undone with it."""
+        self.lasting: set[str] = set()
+        """The steps that did what cannot be undone."""
         self.anew: dict[str, int] = {}
         """Where something is sent that was not to be taken over, and the number of the event that says so."""
         self._known: dict[tuple[str, str, str], Result] = {}
@@ -113,7 +115,10 @@ class Reuse:
         if command.path in self._streams:
             return self._streamed(driver, frame)
         found = self._found(driver, frame, command.attempt) if type(frame) is CallFrame else None
-        return () if found is None else (found,)
+        if found is None:
+            return ()
+        begun = isinstance(found, StepReused) and found.given and command.path in self.lasting
+        return (StepStarted(found.at, command.path, command.attempt), found) if begun else (found,)
 
     def _streamed(self, driver: Driver, frame: CallFrame) -> tuple[Fact, ...]:
         """What became of a stream: it has ended, goes on, or cannot."""
@@ -171,6 +176,7 @@ class Reuse:
             "sent": self._sent,
             "ended": self._ended,
             "own": sorted(self.own),
+            "lasting": sorted(self.lasting),
             "anew": self.anew,
         }
         if any(more.values()):
@@ -187,7 +193,7 @@ class Reuse:
             found._given[path] = _result(*rest)
         found._failed = {path: failure_from(failure) for path, failure in more.get("failed", {}).items()}
         found._streams = {path: StreamPlace(**place) for path, place in more.get("streams", {}).items()}
-        found.own = set(more.get("own", ()))
+        found.own, found.lasting = set(more.get("own", ())), set(more.get("lasting", ()))
         found._sent, found._ended, found.anew = more.get("sent", {}), more.get("ended", {}), more.get("anew", {})
         for path, name, digest, *rest in known:
             found._known[path, name, digest] = _result(*rest)
