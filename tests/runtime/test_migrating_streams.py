@@ -24,6 +24,7 @@ from ripresa import (
 )
 from ripresa.core.events import StreamAdvanced
 from ripresa.core.replay import lineage
+from ripresa.core.usage import used_in
 from ripresa.errors import RipresaError, RunFailed
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import Tally, in_memory, turns
@@ -155,7 +156,9 @@ async def test_an_open_stream_goes_on_from_where_it_stood(form: Any, source: Any
         dry = await app.migrate("r", new, dry_run=True)
         assert (dry.taken, dry.ahead, dry.unused) == (("inc",), ("pump",), ())
         assert [(run.verdict, run.why) for run in await app.plan(new)] == [("migrate", "by migration")]
+        before = used_in(await line(app))[1]
         await app.migrate("r", new)
+        assert used_in(await line(app))[1] == {**before, "operations": before["operations"] + 1}  # it is begun again
         handle = await app.resume("r", new)
         assert await handle.result() == "5 of 10"
         assert SEEN == [[4, 5], [6, 7], [8, 9]]

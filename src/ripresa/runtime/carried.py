@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..authoring.migration import RunForm
     from .driver import Driver
 
-_AGAIN: Final = (e.IterationStarted, e.CallRecorded)
+_AGAIN: Final = (e.IterationStarted, e.CallRecorded, e.StreamAdvanced)
 """Events that tell of a use and come again as a migrated run is brought to where it was."""
 
 
