@@ -152,7 +152,7 @@ async def test_an_execution_is_cancelled(tmp_path: Path) -> None:
             await here.resume(waiting.run_id)
 
 
-async def test_executions_are_listed_by_user(tmp_path: Path) -> None:
+async def test_executions_are_listed_by_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with orchestrator(tmp_path) as here:
         for user in ("ann", "bob", "ann"):
             await here.execute_workflow(document(call("shout")), user, input=user)
@@ -160,6 +160,10 @@ async def test_executions_are_listed_by_user(tmp_path: Path) -> None:
         assert len(await here.list()) == 4
         assert len(await here.list("ann")) == 3
         assert [head.session for head in await here.list("ann", limit=1)] == ["other"]
+        last = await here.execute_workflow(document(call("shout")), "ann", input="y")
+        monkeypatch.setattr("ripresa.orchestrator.PAGE", 1)
+        assert [head.id for head in await here.list("ann", limit=1)] == [last.run_id]
+        assert [head.session for head in await here.list("ann", limit=2)] == ["user:ann", "other"]
         assert await here.list("bob", status="failed") == []
         with pytest.raises(SessionError):
             await here.execute_workflow(document(call("shout")), "bob", input="x", session_id="other")

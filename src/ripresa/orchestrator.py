@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic_core import from_json
 
@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 NEAR = 60.0
 """Seconds for which an execution stays with a run that waits for time to pass."""
+
+PAGE: Final = 200
+"""How many sessions of a user are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +155,15 @@ class WorkflowOrchestrator:
             return await _result(app, await app.handle(run_id))
 
     async def list(self, user_id: str = "", *, status: str | Iterable[str] = (), limit: int = 50) -> list[RunHead]:
-        """The newest executions, of a user's sessions if one is named."""
+        """The newest executions, of all of a user's sessions if one is named."""
         async with self._opened() as app:
             if not user_id:
                 return [*(await app.runs(status=status, limit=limit)).runs]
             found: list[RunHead] = []
-            for session in await app.sessions.list(owner=user_id, limit=limit):
-                found.extend((await app.runs(status=status, session=session.id, limit=limit)).runs)
-            return sorted(found, key=lambda head: head.created_at, reverse=True)[:limit]
+            async for session in _sessions_of(app, user_id):
+                found.extend((await app.runs(status=status, session=session, limit=limit)).runs)
+                found = sorted(found, key=lambda head: (head.created_at, head.id), reverse=True)[:limit]
+            return found
 
     async def cancel(self, run_id: str, reason: str = "", *, user_id: str = "") -> WorkflowResult:
         """Ask a run to stop and clean up, and see that it has. Raises `RunNotFound`, `IllegalTransition`."""
@@ -207,6 +211,15 @@ class WorkflowOrchestrator:
         if self._lock is None:
             self._lock = asyncio.Lock()
         return self._lock
+
+
+async def _sessions_of(app: App, user_id: str) -> AsyncGenerator[str]:
+    """The ids of all sessions of a user: a run that is new may stand in one that is old."""
+    page = await app.sessions.list(owner=user_id, limit=PAGE)
+    while page:
+        for session in page:
+            yield session.id
+        page = await app.sessions.list(owner=user_id, after=page[-1].id, limit=PAGE) if len(page) == PAGE else ()
 
 
 async def _session(app: App, user_id: str, session_id: str | None) -> str | None:

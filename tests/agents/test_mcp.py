@@ -690,6 +690,11 @@ async def test_a_sandbox_holds_for_steps_and_agents(tmp_path: Path) -> None:
     assert caught.value.failure.code == "outside_workspace"
 
 
+def test_a_sandbox_of_a_server_that_would_confine_nothing_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="sandbox has a root and confines no argument"):
+        McpServer("f", server=fixture(), sandbox=Sandbox(root="box"))
+
+
 async def test_progress_is_told_and_the_key_is_given(files: McpServer) -> None:
     async with App("memory:") as app:
         handle = await app.start(files.step("steps", output=str)({"count": 2}))

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from ripresa import Agent, App, InvalidConfig, Retry, RipresaError, Sandbox, Step, Tools, step, tool
+from ripresa import Agent, App, InvalidConfig, Retry, RipresaError, Sandbox, Step, Tools, chain, step, tool
 from ripresa.agents.tools import Guarded, Tool, guard_of, read_arguments, spec_of, tool_from
 from ripresa.steps.conversation import ToolSpec
 from ripresa.testing.answers import use
@@ -211,6 +212,51 @@ async def test_no_path_within_an_argument_leads_out_of_the_sandbox(place: Path, 
     assert str(place / "work" / "in.txt") in inside
     with pytest.raises(InvalidConfig, match="no root"):
         tool(sandbox=Sandbox())(look)
+
+
+class Place(BaseModel):
+    path: Path
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "kind", "said"),
+    [
+        (Sandbox(root="box"), str, "confines no argument"),
+        (Sandbox(root="box"), Place, "confines no argument"),
+        (Sandbox(root="box", urls=("where",), hosts=("a.test",)), str, "confines no argument"),
+        (Sandbox(hosts=("a.test",)), str, "hosts and no urls"),
+        (Sandbox(root="box"), str | Path, "where may be a Path or any text"),
+        (Sandbox(root="box"), Any | Path, "where may be a Path or any text"),
+        (Sandbox(root="box"), list[str | Path | None], "where may be a Path or any text"),
+    ],
+)
+def test_a_sandbox_that_would_confine_nothing_is_refused(sandbox: Sandbox, kind: Any, said: str) -> None:
+    def look(where: Any) -> str:
+        return str(where)
+
+    look.__annotations__["where"] = kind
+    with pytest.raises(InvalidConfig, match=said):
+        tool(sandbox=sandbox)(look)
+
+
+def test_a_sandbox_that_names_its_paths_confines_texts_too(tmp_path: Path) -> None:
+    def look(where: str | Path, more: dict[str, Path]) -> str:
+        return f"{where}{more}"
+
+    sandbox = Sandbox(tmp_path, paths=("where",))
+    tool(sandbox=sandbox)(look)
+    for outside in ("/etc/passwd", Path("../x")):
+        with pytest.raises(RipresaError, match="outside"):
+            sandbox.confined({"where": outside}, {"where": str | Path})
+
+
+def test_a_whole_workflow_is_no_tool() -> None:
+    with pytest.raises(InvalidConfig, match="a whole workflow") as caught:
+        Agent("a", input=str, output=str, tools=[chain(read, name="c")])  # type: ignore[list-item]
+    assert "before or after" in caught.value.hint
+    with pytest.raises(InvalidConfig, match="which is no step") as caught:
+        Agent("a", input=str, output=str, tools=[len])  # type: ignore[list-item]
+    assert "@tool" in caught.value.hint
 
 
 @pytest.mark.parametrize("option", ["paths", "urls", "hosts"])

@@ -48,6 +48,9 @@ async def test_a_call_is_given_the_value_as_its_request() -> None:
         assert (await app.run(plain(None))).body == "/all"
 
 
+LLM_KEYS = "value, prompt, model, system, temperature, max_tokens, fallback, output, stream, tools, permissions"
+
+
 @ran(
     ("kind", "config", "message"),
     [
@@ -61,6 +64,7 @@ async def test_a_call_is_given_the_value_as_its_request() -> None:
         ("python", {"script": "1", "args": "a b"}, "[0].config.args: is 'a b', must be a list of texts: [a, b]"),
         ("http", {"method": "GET", "url": 5}, "[0].config.url: is 5, must be a text"),
         ("http", {"method": "GET", "heders": {}}, "[0].config.heders: is no key here; did you mean headers?"),
+        ("llm", {"prompt": "x", "zzz": 1}, f"[0].config.zzz: is no key here; there are {LLM_KEYS}"),
         ("shell", {"command": ["ls"], "zzz": 1}, "[0].config.zzz: is no key here; there are command, returns, name, "),
         ("shell", {"comand": ["ls"]}, "[0].config: lacks command"),
         ("own", {"words": 3}, "[0].config: lacks word"),

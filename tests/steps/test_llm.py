@@ -406,3 +406,26 @@ def test_models_of_an_app_have_names(given: Any) -> None:
 def test_what_is_no_model_is_refused_with_its_name() -> None:
     with pytest.raises(InvalidConfig, match="models has 3 for 'default', which is no model"):
         App("memory:", models={"default": 3})
+
+
+async def test_an_llm_step_is_given_the_permissions_of_its_tools() -> None:
+    @tool(permission="files.read", effect="read")
+    def read(name: str) -> str:
+        return f"text of {name}"
+
+    @prompt(output=str, tools=[read], permissions=["files.*"])
+    def ask(name: str) -> str:
+        return name
+
+    asked = llm("x {input}", input=str, output=str, tools=[read], permissions=["files.read"])
+    fake = FakeModel(use("read", name="a"), "One.", use("read", name="b"), "Two.")
+    async with App("memory:", models={"*": fake}) as app:
+        assert [await app.run(asked("a")), await app.run(ask("b"))] == ["One.", "Two."]
+    with pytest.raises(RipresaError, match="no permission") as caught:
+        llm("x", output=str, tools=[read])
+    assert caught.value.code == "tool_forbidden"
+
+
+def test_an_option_that_llm_does_not_have_is_named_with_what_may_be_meant() -> None:
+    with pytest.raises(InvalidConfig, match=r"llm has timeuot \(did you mean timeout\?\)"):
+        llm("x", output=str, timeuot=3)  # type: ignore[call-overload]

@@ -662,3 +662,7 @@ def document_types() -> None:
     Maker(length, servers="server")  # M380 one text in the place of the keys that are servers
     Maker(length, server=("server",))  # M381 a misspelt option of what makes a step type
     Maker("length")  # M382 what makes a step is a text
+
+
+def permitted() -> None:
+    llm("x", output=str, permissions=3)  # M415 permissions that are a number

@@ -36,7 +36,7 @@ from ..steps.mcp_line import Address, Heard, Line, Lines
 from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, refusal_of, value_of
 from ..steps.programs import bad_argv, bad_variables
 from ..steps.secret import Secret, without
-from .tools import LONGEST_NAME, Guard, Sandbox, Tool, tool_from, tools_changed
+from .tools import LONGEST_NAME, Guard, Sandbox, Tool, sandbox_problems, tool_from, tools_changed
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -136,6 +136,7 @@ class McpServer:
             bad_texts(allow, "allow"),
             bad_texts(deny, "deny"),
             *_bad_effects(effects or {}),
+            *sandbox_problems(sandbox, {}, is_open=True),
             where=str(name),
         )
         self.name = name

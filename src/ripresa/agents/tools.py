@@ -14,7 +14,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, cast, get_args, overload
+from types import UnionType
+from typing import Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, Union, cast, get_args, get_origin, overload
 from urllib.parse import urlsplit
 
 from typing_extensions import ParamSpec, override
@@ -290,26 +291,42 @@ def check_tool(made: Step[..., Any]) -> None:
         "cache: the calls of an agent are kept with its step alone; leave it out, or give made.with_(cache=False)"
         if made.options.cache
         else None,
-        *_sandbox_problems(guard_of(made).sandbox, kinds, is_open=is_open(made)),
+        *sandbox_problems(guard_of(made).sandbox, kinds, is_open=is_open(made)),
         where=made.name,
     )
 
 
-def _sandbox_problems(sandbox: Sandbox | None, kinds: Mapping[str, Any], *, is_open: bool) -> list[str | None]:
+def sandbox_problems(sandbox: Sandbox | None, kinds: Mapping[str, Any], *, is_open: bool) -> list[str | None]:
+    """What is wrong with the sandbox of a tool that takes arguments of these types, or by any name."""
     if sandbox is None:
         return []
     unknown = [each for each in (*sandbox.paths, *sandbox.urls) if each not in kinds]
     has_paths = bool(sandbox.paths) or any(map(_holds_path, kinds.values()))
+    blurred = [name for name, kind in kinds.items() if name not in sandbox.paths and _blurs(kind)]
     return [
         f"sandbox names {', '.join(unknown)}, which the tool does not take" if unknown and not is_open else None,
         "sandbox has no root for the paths" if has_paths and not sandbox.root else None,
         "sandbox has no hosts for the urls" if sandbox.urls and not sandbox.hosts else None,
+        "sandbox has a root and confines no argument: annotate one as Path, or name it in paths=(...)"
+        if sandbox.root and not has_paths
+        else None,
+        "sandbox has hosts and no urls: name the arguments that hold addresses, urls=(...)"
+        if sandbox.hosts and not sandbox.urls
+        else None,
+        f"sandbox: {', '.join(blurred)} may be a Path or any text: name it in paths=(...)" if blurred else None,
     ]
 
 
 def _holds_path(kind: Any) -> bool:
     """Whether a path may stand in a value of a type: `Path`, `Path | None`, `list[Path]`."""
     return kind is Path or any(map(_holds_path, get_args(kind)))
+
+
+def _blurs(kind: Any) -> bool:
+    """Whether a type takes a path as a text that is not known for one: `str | Path`."""
+    parts = get_args(kind)
+    either = get_origin(kind) in (Union, UnionType) and (str in parts or Any in parts)
+    return (either and any(map(_holds_path, parts))) or any(map(_blurs, parts))
 
 
 def is_open(made: Step[..., Any]) -> bool:
@@ -513,11 +530,23 @@ def given_tools(
             sources.append(made)
             continue
         if not isinstance(made, Step):
-            raise InvalidConfig(f"tools has {made!r}, which is no step: put @tool above it", op="Agent", where=agent)
+            raise _no_tool(made, agent)
         check_tool(made)
         add_tool(found, made, agent)
         _check_permission(guard_of(made), f"tool {made.name!r}", permissions, agent)
     return found, tuple(sources)
+
+
+def _no_tool(made: object, agent: str) -> InvalidConfig:
+    """What is said of something that is no tool, and what to do about it."""
+    from ..authoring.flow import Runnable
+
+    if isinstance(made, Runnable):
+        message = f"tools has {made!r}, a whole workflow: a tool is one step, whose calls stand in the agent's step"
+        hint = "let it stand before or after the agent, or have a team with this agent in it"
+    else:
+        message, hint = f"tools has {made!r}, which is no step", "put @tool above a function, or name one in toolbox"
+    return InvalidConfig(message, op="Agent", where=agent, hint=hint)
 
 
 def add_tool(found: dict[str, Step[..., Any]], made: Step[..., Any], agent: str) -> None:

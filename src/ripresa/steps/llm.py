@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, get_type_hints
 
 from ..authoring.encoding import encode
 from ..authoring.hooks import Hook
-from ..authoring.options import refuse
+from ..authoring.options import bad_names, refuse
 from ..authoring.pool import Pool
 from ..authoring.step import Options, Step, StepDecorator, step
 from ..context import current
@@ -36,6 +36,9 @@ PATIENT: Final = Retry(attempts=3, wait=1.0, max_wait=60.0)
 
 REPAIRS: Final = 2
 """How often a model is told what is wrong with the form of its answer before the attempt fails."""
+
+OF_STEPS: Final = ("timeout", "effect", "executor", "concurrency", "hooks", "pool", "cache")
+"""The options of `step` that `llm` takes beside its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ def llm(
     stream: bool = ...,
     tools: Sequence[Given] = ...,
     toolbox: Tools | None = ...,
+    permissions: Sequence[str] = ...,
     memory: Memory | None = ...,
     name: str = ...,
     retry: Retry | int | None = ...,
@@ -151,6 +155,7 @@ def llm(
     stream: bool = ...,
     tools: Sequence[Given] = ...,
     toolbox: Tools | None = ...,
+    permissions: Sequence[str] = ...,
     memory: Memory | None = ...,
     name: str = ...,
     retry: Retry | int | None = ...,
@@ -174,6 +179,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     stream: bool = False,
     tools: Sequence[Given] = (),
     toolbox: Tools | None = None,
+    permissions: Sequence[str] = (),
     memory: Memory | None = None,
     name: str = "llm",
     retry: Retry | int | None = PATIENT,
@@ -187,8 +193,9 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     that misses it is told what is wrong. `model` is a name of the app's (`App(models=...)`), `provider:model`, a model
     of the price list, a `ModelEndpoint` or a `Model`; those of `fallback` are asked in order where it is not available.
     `stream` tells watchers the text as it is written. What it used counts for the run. With `tools` (steps, or names in
-    `toolbox`) it is a small agent: each of its calls is journaled. `memory` is what it remembers of the session. The
-    other options are those of `step`; without `retry` it is tried three times.
+    `toolbox`) it is a small agent: each of its calls is journaled; `permissions` are those that its tools may need.
+    `memory` is what it remembers of the session. The other options are those of `step`; without `retry` it is tried
+    three times.
 
     Raises `InvalidConfig` that names every bad option.
     """
@@ -199,12 +206,13 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
         "llm",
         *voice.problems(),
         bad_memory(memory),
+        bad_names(options, "llm", OF_STEPS),
         *(unknown_places(each, names, option) for each, option in zip(templates, ("prompt", "system"), strict=True))
         if names is not None
         else (),
         where=name,
     )
-    question = replace(question_of(name, voice, output, tools, toolbox), memory=memory)
+    question = replace(question_of(name, voice, output, tools, toolbox, permissions), memory=memory)
 
     async def asked(**given: Any) -> Any:
         values = _values(given, input, state)
@@ -248,6 +256,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     stream: bool = False,
     tools: Sequence[Given] = (),
     toolbox: Tools | None = None,
+    permissions: Sequence[str] = (),
     memory: Memory | None = None,
     name: str | None = None,
     retry: Retry | int | None = PATIENT,
@@ -265,7 +274,8 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
 
     def wrap(write: Callable[P, str]) -> Step[P, M]:
         refuse("prompt", None if inspect.isroutine(write) else f"prompt is above {write!r}, must be above a function")
-        question = replace(question_of(name or write.__name__, voice, output, tools, toolbox), memory=memory)
+        asks = question_of(name or write.__name__, voice, output, tools, toolbox, permissions)
+        question = replace(asks, memory=memory)
 
         async def asked(*args: P.args, **kwargs: P.kwargs) -> Any:
             return await answered(question, write(*args, **kwargs), system)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -20,9 +20,12 @@ def wrong_keys(make: Callable[..., Any], given: Mapping[str, Any]) -> Iterator[t
             yield "", f"lacks {name}"
 
 
-def unknown_keys(parameters: Parameters, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys that a function with these parameters does not take, and what may have been meant."""
+def unknown_keys(
+    parameters: Parameters, given: Mapping[str, Any], more: Sequence[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """The keys that a function with these parameters does not take, and what may have been meant; `more` stand too."""
     known = _known(parameters)
+    known = None if known is None else [*known, *more]
     for name in given:
         if known is not None and name not in known:
             near = get_close_matches(name, known, 1)

@@ -301,7 +301,7 @@ class Wiring:
             if named:
                 self.loader.notes.add(at, f"{link.name} takes one value, no arguments by name")
             return (value,), {}
-        for name, message in unknown_keys(parameters, named):
+        for name, message in unknown_keys(parameters, named, self.loader.keys_of(item.data.get("type"))):
             self.loader.notes.add((*at, name), message, "type_mismatch", key=True)
         first = next(iter(parameters.names), None)
         free = first is not None and first not in named

@@ -204,8 +204,13 @@ class Loader:
         made = self._type(kind)
         if kind in KINDS or _makes(made):
             return {}
-        keys = made.keys if isinstance(made, Equipped) else ()
+        keys = self.keys_of(kind)
         return {name: value for name, value in given.items() if name not in keys}
+
+    def keys_of(self, kind: object) -> tuple[str, ...]:
+        """The keys in the config of a registered type that are no arguments of its step."""
+        made = self._type(kind)
+        return made.keys if isinstance(made, Equipped) else ()
 
     def is_maker(self, kind: object) -> bool:
         """Whether a registered type makes its step of its config."""
