@@ -112,11 +112,12 @@ class StepContext(Sends):
         """The values of the session that the run belongs to. Raises `RipresaError(not_available)` if it has none."""
         return self._attempt.reporting().session()
 
-    def usage(self, *, tokens: int = 0, cost: float = 0.0) -> None:
+    def usage(self, *, tokens: int = 0, cost: float | None = 0.0) -> None:
         """Say what was used; it adds up, over the run and its session, also if the attempt fails.
 
         It is recorded with the end of the attempt, or with the journaled call that was made next. Outside a run it is
-        forgotten.
+        forgotten. A `cost` of None says that nobody knows the price: it counts as 0, and where money is limited that is
+        recorded and logged.
         """
         self._attempt.reporting().use(tokens, cost)
 

@@ -98,8 +98,8 @@ class Reporting(Protocol):
         """The session of the run. Raises `RipresaError(not_available)` if it has none."""
         ...
 
-    def use(self, tokens: int, cost: float) -> None:
-        """The step used so much."""
+    def use(self, tokens: int, cost: float | None) -> None:
+        """The step used so much; the cost is None where nobody knows the price."""
         ...
 
     def touch(self, path: str | PathLike[str]) -> None:
@@ -296,7 +296,7 @@ class Nowhere:
         """See `Reporting`."""
         raise no_session("outside a run there is no session")
 
-    def use(self, tokens: int, cost: float) -> None:
+    def use(self, tokens: int, cost: float | None) -> None:
         """See `Reporting`."""
         return
 

@@ -204,7 +204,7 @@ class JournaledModel(Model):
             except (openai.OpenAIError, wrong.ModelTimeoutError, wrong.ModelRefusalError, ValueError) as error:
                 raise coded_error(error, self.name) from None
             answer = read_response(found, self.name)
-            context.usage(tokens=answer.tokens)
+            context.usage(tokens=answer.tokens, cost=None)
             calls = [{"tool": call.name, "arguments": call.arguments} for call in answer.calls]
             context.interaction(self.name, "agent", "answer", {"text": answer.text, "calls": calls})
             return answer

@@ -223,7 +223,7 @@ class JournaledModel(WrapperModel):
         else:
             response = await self.wrapped.request(asking.messages, asking.settings, asking.parameters)
         answer = read_response(response, self.model_id)
-        context.usage(tokens=answer.tokens, cost=answer.cost or 0.0)
+        context.usage(tokens=answer.tokens, cost=answer.cost)
         calls = [{"tool": call.name, "arguments": call.arguments} for call in answer.calls]
         context.interaction(self.model_id, self.agent, "answer", {"text": answer.text, "calls": calls})
         return answer

@@ -69,7 +69,8 @@ def text_in(piece: Any) -> str:
 
 def count(counter: UsageMetadataCallbackHandler) -> None:
     """Count the tokens that models said they used."""
-    current().usage(tokens=sum(each["total_tokens"] for each in counter.usage_metadata.values()))
+    tokens = sum(each["total_tokens"] for each in counter.usage_metadata.values())
+    current().usage(tokens=tokens, cost=None if tokens else 0.0)
 
 
 def _gives(found: Any) -> Any:

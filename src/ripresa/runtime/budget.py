@@ -176,6 +176,14 @@ class Budget:
         if place in self._granted:
             self._granted[place] -= 1
 
+    def limits_money(self) -> bool:
+        """Whether money is limited, for the run or for its session."""
+        if self.limits.money is not None:
+            return True
+        session = self._driver.head.session
+        head = self._driver.engine.store.find_session(session) if session else None
+        return head is not None and decode_limits(head.limits).money is not None
+
     def _is_limited(self, session: str) -> bool:
         head = self._driver.engine.store.find_session(session)
         return head is not None and bool(head.limits)

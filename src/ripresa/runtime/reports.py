@@ -7,6 +7,7 @@ it used and touched is kept, since that has happened. Usable from any thread.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 
 CHUNK = 1_048_576
 """Bytes of an artifact that are held in memory, and stored, at a time."""
+
+UNPRICED: Final = "nobody knows the price of what was used: it counts as 0, and the limit of money does not hold it"
+
+_log = logging.getLogger("ripresa")
 
 Source = bytes | os.PathLike[str]
 
@@ -85,8 +90,11 @@ class Report:
             self._session = StepSession(self._driver, session_of(self._driver))
         return self._session
 
-    def use(self, tokens: int, cost: float) -> None:
+    def use(self, tokens: int, cost: float | None) -> None:
         """See `StepContext.usage`."""
+        if cost is None:
+            cost = 0.0
+            self._unpriced(tokens)
         bad = [
             f"{name} is {value!r}, must be {what} from 0"
             for name, value, fits, what in (
@@ -101,6 +109,13 @@ class Report:
         self.cost += cost
         if self._driver.budget is not None:
             self._driver.budget.use(self._running.place, tokens, cost)
+
+    def _unpriced(self, tokens: int) -> None:
+        """Something was used at a price that nobody knows: no limit of money can count it, and that is recorded."""
+        driver, running = self._driver, self._running
+        if driver.budget is not None and driver.budget.limits_money():
+            _log.warning(UNPRICED, extra={"run": driver.run, "path": running.path})
+            self.tell(running.path, "limits", "unpriced", {"tokens": tokens, "said": UNPRICED})
 
     def touch(self, path: str | os.PathLike[str]) -> None:
         """See `StepContext.touched`."""

@@ -149,7 +149,7 @@ class Reading:
         """To be read."""
         return ReadSession(self._driver, session_of(self._driver))
 
-    def use(self, tokens: int, cost: float) -> None:
+    def use(self, tokens: int, cost: float | None) -> None:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("usage")
 

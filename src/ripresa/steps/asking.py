@@ -110,7 +110,7 @@ async def _one(context: StepContext, model: Model, request: ModelRequest) -> Mod
         price = model.price(request, expected, request.max_tokens)
         await context.ensure(tokens=expected + request.max_tokens, cost=price or 0.0)
     answer = await model.answer(request, context.write)
-    context.usage(tokens=answer.tokens, cost=answer.cost or 0.0)
+    context.usage(tokens=answer.tokens, cost=answer.cost)
     if answer.finish == "content_filter" and not answer.text and not answer.calls:
         raise ModelError(f"{request.model} withheld its answer", code="answer_filtered")
     return answer

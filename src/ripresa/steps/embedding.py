@@ -86,7 +86,7 @@ async def embedded(model: Named, texts: Sequence[str], *, query: bool) -> Sequen
     try:
         await context.ensure(tokens=sum(len(text.encode()) for text in texts) // 4 + 1)
         found = await gateway.embedder(model).embed(texts, query=query)
-        context.usage(tokens=found.tokens, cost=found.cost or 0.0)
+        context.usage(tokens=found.tokens, cost=found.cost)
     finally:
         if gateway is not known:
             await gateway.close()
