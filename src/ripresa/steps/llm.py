@@ -194,8 +194,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     of the price list, a `ModelEndpoint` or a `Model`; those of `fallback` are asked in order where it is not available.
     `stream` tells watchers the text as it is written. What it used counts for the run. With `tools` (steps, or names in
     `toolbox`) it is a small agent: each of its calls is journaled; `permissions` are those that its tools may need.
-    `memory` is what it remembers of the session. The other options are those of `step`; without `retry` it is tried
-    three times.
+    `memory` is what it remembers of the session. The rest are options of `step`; without `retry` it is tried thrice.
 
     Raises `InvalidConfig` that names every bad option.
     """
