@@ -51,6 +51,14 @@ async def test_the_store_is_named_or_in_the_environment_or_in_the_working_direct
         App(store)
 
 
+def test_everything_that_is_wrong_with_what_an_app_is_given_is_named_together() -> None:
+    anything: Any = {"max_concurrency": 0, "durability": "zz", "near": "q", "linger": -1, "pools": [4], "hooks": [3]}
+    with pytest.raises(InvalidConfig) as caught:
+        App(**{"store": 3, "models": 7, **anything})
+    for name in ("store", "models", "linger", "near", "pools", "max_concurrency", "durability", "hook"):
+        assert name in caught.value.message
+
+
 @pytest.mark.parametrize(
     "options",
     [{"durability": "none"}, {"patience": -1}, {"max_concurrency": 0}, {"threads": 0}, {"processes": True}],

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .authoring.call import Call, pending
 from .authoring.flow import Runnable
-from .authoring.hooks import Hook, Hooks
+from .authoring.hooks import Hook
 from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
@@ -106,12 +107,9 @@ class App:
         webhooks: Iterable[Endpoint] = (),
     ) -> None:
         from .runtime.code import Code
-        from .runtime.given import check_models, check_providers, outlets, store_of
+        from .runtime.given import Given, outlets
 
-        store = store_of(store)
-        check_providers(stores, executors, senders)
-        if models != {}:
-            check_models(models)
+        pools = tuple(pools)
         given = {
             "store": store if isinstance(store, str) else None,
             "durability": durability,
@@ -120,18 +118,19 @@ class App:
             "processes": processes,
             "patience": patience,
         }
-        self.config = configured(config, {name: value for name, value in given.items() if value is not None})
+        named = {name: value for name, value in given.items() if value is not None}
+        others = Given(store, stores, executors, senders, models, pools, {"linger": linger, "near": near})
+        store, self.config, self.hooks = others.checked(partial(configured, config, named), hooks)
         options = self.config.app
         self._address: str | Store = (store or options.store) if store is None or isinstance(store, str) else store
         self._durability = options.durability
         self._clock = clock
         told, announce = outlets(senders, webhooks)
-        shared = {"pools": tuple(pools), "executors": dict(executors), "models": {**self.config.models, **models}}
+        shared = {"pools": pools, "executors": dict(executors), "models": {**self.config.models, **models}}
         self._settings = _settings(options, linger, near, senders=told, announce=announce, **shared)
         self._stores = dict(stores)
         self._engine: Engine | None = None
         self._listeners = (*log_listener(self.config.observability.log), *listeners)
-        self.hooks = Hooks(hooks)
         self.migrations = tuple(migrations)
         self.workflows = Registry()
         self._code = Code(self.workflows)

@@ -42,7 +42,7 @@ def test_everything_that_is_wrong_is_said_together() -> None:
         "steps[1].id: there are two steps 'a' [duplicate_name]",
         "steps[0].type: there is no step type 'shot' (did you mean shout?) [unknown_type]",
         "steps[1].neds: is no key here; did you mean needs? [invalid_workflow]",
-        "steps[1]: attempts is 0, must be a whole number from 1 (the first try counts) [invalid_config]",
+        "steps[1]: retry is 0, must be a Retry or a number of attempts from 1 (the first counts) [invalid_config]",
         "steps[2].config.on_error: is 'never', must be one of fail_fast, fail_slow, best_effort [invalid_workflow]",
         "steps[2].config.branches[0]: lacks step: what is run for every item of a list [invalid_workflow]",
         "steps[3].id: id is 'c/d', must not contain '/' [invalid_workflow]",
@@ -612,7 +612,7 @@ def test_a_type_that_takes_no_such_arguments_is_none(text: str) -> None:
 
 
 def test_a_retry_that_is_none_is_said() -> None:
-    assert "retry" in problems({"type": "llm", "retry": {"on": 5}, "config": {"prompt": "Hi"}})[0]
+    assert "on is 5" in problems({"type": "llm", "retry": {"on": 5}, "config": {"prompt": "Hi"}})[0]
 
 
 # --- what is too much

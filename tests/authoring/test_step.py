@@ -73,13 +73,24 @@ def test_names_come_from_functions() -> None:
         ({"timeout": "soon"}, "timeout is 'soon'"),
         ({"concurrency": 0}, "concurrency is 0, must be a whole number from 1"),
         ({"concurrency": True}, "concurrency is True"),
-        ({"retry": 0}, "attempts is 0"),
+        ({"retry": 0}, "retry is 0, must be a Retry or a number of attempts from 1"),
+        (
+            {"timeout": -1, "retry": "x", "effect": "x", "pool": 3, "cache": -1},
+            "retry is 'x'.*; timeout is -1.*; ttl is -1.*; effect is 'x'.*; pool is 3",
+        ),
         ({"effect": "x", "concurrency": -1}, "effect is 'x'.*; concurrency is -1"),
     ],
 )
 def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         step(**options)(len)
+
+
+def test_bad_options_of_a_step_that_there_is_are_named_together_with_the_step() -> None:
+    with pytest.raises(InvalidConfig, match=r"retry is 0.*; timeout is 'soon'.*; concurrency is 0") as caught:
+        step(len).with_(timeout="soon", retry=0, concurrency=0)
+    assert caught.value.where == "len"
+    assert "write seconds" in caught.value.hint
 
 
 def test_a_step_is_a_function() -> None:

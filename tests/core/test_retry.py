@@ -122,6 +122,12 @@ def test_an_attempt_that_was_lost_is_not_repeated_where_it_must_not() -> None:
         ({"attempts": 0, "jitter": 2}, "attempts is 0.*; jitter is 2"),
         ({"wait": -1}, "wait is -1"),
         ({"max_wait": "long"}, "max_wait is 'long'"),
+        ({"jitter": "much"}, "jitter is 'much'"),
+        ({"never": [int]}, "never is .*int.*, must be exception types or codes"),
+        (
+            {"attempts": 0, "wait": "zz", "max_wait": -3, "on": 3},
+            "attempts is 0.*; wait is 'zz'.*; max_wait is -3.*; on is 3",
+        ),
     ],
 )
 def test_an_option_that_cannot_be_is_an_error(options: dict[str, Any], message: str) -> None:

@@ -23,6 +23,7 @@ from typing import (
 
 from typing_extensions import TypeVar
 
+from ..core.complaints import Complaints
 from ..core.durations import Duration, seconds
 from ..core.names import check_name
 from ..core.retry import ONCE, Retry
@@ -135,10 +136,11 @@ class Step(Generic[P, R_co]):
         """The same step with other options; those that are not given stay."""
         if self.compensation is not None and effect not in (None, "reversible"):
             raise InvalidConfig(f"{self.name} has an undo, so it is reversible", op="with_", where=self.name)
+        bad = Complaints()
         given: dict[str, Any] = {
             "name": name,
-            "retry": None if retry is None else _retry(retry),
-            "timeout": None if timeout is None else seconds(timeout, "timeout"),
+            "retry": None if retry is None else bad.read(_retry, retry),
+            "timeout": None if timeout is None else bad.read(seconds, timeout, "timeout"),
             "effect": effect,
             "executor": executor,
             "concurrency": concurrency,
@@ -146,9 +148,9 @@ class Step(Generic[P, R_co]):
             "pool": pool,
         }
         if cache is not None:
-            given["cache"] = cache_of(cache)
+            given["cache"] = bad.read(cache_of, cache)
         changed = {name: value for name, value in given.items() if value is not None or name == "cache"}
-        twin = self._twin(_checked(replace(self.options, **changed)))
+        twin = self._twin(_checked(replace(self.options, **changed), bad))
         if twin.compensation is not None:
             declare(twin)
         return twin
@@ -283,18 +285,19 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:
         if not callable(function):
             raise InvalidConfig(f"{function!r} is no function", op="step", hint="write @step above a def")
+        bad = Complaints()
         options = Options(
             name=name or step_name(function),
-            retry=ONCE if retry is None else _retry(retry),
-            timeout=None if timeout is None else seconds(timeout, "timeout"),
+            retry=ONCE if retry is None else bad.read(_retry, retry),
+            timeout=None if timeout is None else bad.read(seconds, timeout, "timeout"),
             effect=effect,
             executor=executor,
             concurrency=concurrency,
             hooks=tuple(hooks),
             pool=pool,
-            cache=cache_of(cache),
+            cache=bad.read(cache_of, cache),
         )
-        return Step(function, _checked(options))
+        return Step(function, _checked(options, bad))
 
     return wrap if fn is None else wrap(fn)
 
@@ -307,11 +310,15 @@ def step_name(fn: Callable[..., Any]) -> str:
     return "lambda" if name == "<lambda>" else name
 
 
-def _retry(value: Retry | int) -> Retry:
-    return value if isinstance(value, Retry) else Retry(attempts=value)
+def _retry(value: Any) -> Retry:
+    if isinstance(value, Retry):
+        return value
+    if not _is_count(value):
+        raise InvalidConfig(f"retry is {value!r}, must be a Retry or a number of attempts from 1 (the first counts)")
+    return Retry(attempts=value)
 
 
-def _checked(options: Options) -> Options:
+def _checked(options: Options, bad: Complaints) -> Options:
     problems = [check_name(options.name, "name")]
     if options.effect not in get_args(Effect):
         problems.append(f"effect is {options.effect!r}, must be one of {', '.join(get_args(Effect))}")
@@ -325,9 +332,8 @@ def _checked(options: Options) -> Options:
     problems.append(_bad_pool(options.pool))
     if options.cache is not None and options.effect not in CACHED:
         problems.append(f"cache is for steps of effect {' or '.join(CACHED)}, this one's is {options.effect!r}")
-    found = [problem for problem in problems if problem]
-    if found:
-        raise InvalidConfig("; ".join(found), op="step", where=str(options.name))
+    bad.extend(filter(None, problems))
+    bad.refuse("step", str(options.name))
     return options
 
 

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import InvalidConfig
+from .complaints import Complaints
 from .durations import Duration, seconds
 from .events import Failure
 
@@ -28,10 +29,19 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _names(kinds: Any) -> tuple[str, ...]:
-    if isinstance(kinds, str | type):
-        kinds = (kinds,)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _names(given: Any, option: str) -> tuple[str, ...]:
+    kinds: Any = (given,) if isinstance(given, str | type) or not isinstance(given, Iterable) else tuple(given)
+    if not all(isinstance(kind, str) or _is_exception(kind) for kind in kinds):
+        raise InvalidConfig(f"{option} is {given!r}, must be exception types or codes of failures")
     return tuple(kind if isinstance(kind, str) else type_key(kind) for kind in kinds)
+
+
+def _is_exception(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 def type_key(kind: type) -> str:
@@ -86,24 +96,25 @@ class Retry:
         on: type[BaseException] | str | Iterable[type[BaseException] | str] = (),
         never: type[BaseException] | str | Iterable[type[BaseException] | str] = (),
     ) -> None:
-        bad: list[str] = []
+        bad = Complaints()
         if not _is_count(attempts):
             bad.append(f"attempts is {attempts!r}, must be a whole number from 1 (the first try counts)")
         if backoff not in ("fixed", "linear", "exponential"):
             bad.append(f"backoff is {backoff!r}, must be 'fixed', 'linear' or 'exponential'")
-        if not 0 <= jitter <= 1:
+        if not _is_number(jitter) or not 0 <= jitter <= 1:
             bad.append(f"jitter is {jitter!r}, must be from 0 to 1")
-        if bad:
-            raise InvalidConfig("; ".join(bad), op="Retry")
-        for name, value in (
-            ("attempts", attempts),
-            ("wait", seconds(wait, "wait")),
-            ("backoff", backoff),
-            ("max_wait", seconds(max_wait, "max_wait")),
-            ("jitter", float(jitter)),
-            ("on", _names(on)),
-            ("never", _names(never)),
-        ):
+        read = {
+            "attempts": attempts,
+            "wait": bad.read(seconds, wait, "wait"),
+            "backoff": backoff,
+            "max_wait": bad.read(seconds, max_wait, "max_wait"),
+            "jitter": jitter,
+            "on": bad.read(_names, on, "on"),
+            "never": bad.read(_names, never, "never"),
+        }
+        bad.refuse("Retry")
+        read["jitter"] = float(jitter)
+        for name, value in read.items():
             object.__setattr__(self, name, value)
 
     def delay(self, attempt: int, spread: float = 0.0) -> float:

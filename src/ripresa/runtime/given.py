@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ..authoring.hooks import Hook, Hooks
+from ..authoring.pool import Pool
+from ..core.complaints import Complaints
+from ..core.durations import seconds
 from ..errors import InvalidConfig
 from ..ports import WEBHOOK, Store
 from ..stores.address import SCHEMES
@@ -13,10 +18,41 @@ from .family import PARENT
 from .outbox import KINDS, Announce, Sender
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..steps.webhooks import Endpoint
 
 OWN: Final = ("auto", "process")
 """Names of executors that are always there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an app is given beside its settings: `lengths` of time by option, and what it may use."""
+
+    store: str | os.PathLike[str] | Store | None
+    stores: Mapping[str, Any]
+    executors: Mapping[str, Any]
+    senders: Mapping[str, Any]
+    models: Any
+    pools: tuple[Any, ...]
+    lengths: Mapping[str, Any]
+
+    def checked(
+        self, configure: Callable[[], Config], hooks: Iterable[Hook]
+    ) -> tuple[str | Store | None, Config, Hooks]:
+        """The store, the settings and the hooks. Raises `InvalidConfig` that names every option that cannot be."""
+        bad = Complaints()
+        store = bad.read(store_of, self.store)
+        bad.read(check_providers, self.stores, self.executors, self.senders)
+        if self.models != {}:
+            bad.read(check_models, self.models)
+        for name, length in self.lengths.items():
+            if length is not None or name == "near":
+                bad.read(seconds, length, name)
+        bad.extend(f"pools has {pool!r}, must have Pools" for pool in self.pools if not isinstance(pool, Pool))
+        config, known = bad.read(configure), bad.read(Hooks, hooks)
+        bad.refuse("App")
+        return store, config, known
 
 
 def store_of(given: str | os.PathLike[str] | Store | None) -> str | Store | None:

@@ -1,0 +1,34 @@
+"""What is wrong with several options of one call, collected so that one error names all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import InvalidConfig
+
+
+class Complaints(list[str]):
+    """Complaints, with the errors that some of them come of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[InvalidConfig] = []
+
+    def read(self, make: Callable[..., Any], *given: Any) -> Any:
+        """What can be made of an option; None where that raises `InvalidConfig`, which is noted."""
+        try:
+            return make(*given)
+        except InvalidConfig as error:
+            self.append(error.message)
+            self.errors.append(error)
+            return None
+
+    def refuse(self, op: str, where: str = "") -> None:
+        """Raise `InvalidConfig` with all of them, if there is one."""
+        if not self:
+            return
+        hints = dict.fromkeys(error.hint for error in self.errors if error.hint)
+        places = [error.where for error in self.errors if error.where]
+        where = where or (places[0] if len(self) == 1 and places else "")
+        raise InvalidConfig("; ".join(self), op=op, where=where, hint="; ".join(hints))
