@@ -59,7 +59,7 @@ def test_code_is_not_part_of_the_structure() -> None:
         (
             Parallel("p", (A,), join=Join(), window=1),
             Parallel("p", (A,), join=Join(), window=2),
-            ["s/p: window was 1, is 2"],
+            ["s/p: concurrency was 1, is 2"],
         ),
         (
             Parallel("p", (A,), join=Join(need=1)),
@@ -105,9 +105,32 @@ def test_code_is_not_part_of_the_structure() -> None:
             Graph("g", (A,), (Wire(),), output=Wire((0,))),
             Graph("g", (A,), (Wire((-1,)),), output=Wire((0,)), keep_going=True),
             [
+                "s/g/a: was given nothing, is given the input",
                 "s/g: keep_going was False, is True",
-                "s/g: wires was [[[], [], [], [], False, False, False]], is [[[-1], [], [], [], False, False, False]]",
             ],
+        ),
+        (
+            Graph("g", (A, B), (Wire(), Wire((0,), (0,), evaluated=True)), output=Wire((1,))),
+            Graph("g", (A, B), (Wire(), Wire((0, -1), tests=(0,), conditional=True)), output=Wire((0, 1), first=True)),
+            [
+                "s/g/b: was given a after a by an expression, is given a, the input on a condition about a",
+                "s/g: its result was given b, is given a, b the first of them",
+            ],
+        ),
+        (
+            Graph("g", (A, B), (Wire(), Wire(tests=(0,), conditional=True)), output=Wire((1,))),
+            Graph("g", (A, B), (Wire(), Wire(doubts=(0,), conditional=True)), output=Wire((1,))),
+            ["s/g/b: was given nothing on a condition about a, is given nothing on a condition about a if it ran"],
+        ),
+        (
+            Graph("g", (A, B), (Wire(), Wire(tests=(-1,), conditional=True)), output=Wire((1,))),
+            Graph("g", (A, B), (Wire(), Wire(conditional=True)), output=Wire((1,))),
+            ["s/g: its nodes depend on each other in another way"],
+        ),
+        (
+            Graph("g", (A, B), (Wire(), Wire((0,))), output=Wire((1,))),
+            Graph("g", (B,), (Wire(),), output=Wire((0,))),
+            ["s/g/b: was given a, is given nothing", "s/g/a: is gone"],
         ),
     ],
 )
@@ -135,7 +158,7 @@ def test_the_steps_to_expect_are_counted() -> None:
 
 
 def test_flows_belong_to_one_run() -> None:
-    base = defined(A)
+    base = defined(Dynamic("d", workflow="x", version="1"))
     mine = base.for_run()
     shape = mine.add_flow("f/inner", B)
     assert mine.flow("f/inner", shape) is B

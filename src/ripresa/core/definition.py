@@ -169,7 +169,10 @@ def differences(old: bytes, new: bytes) -> list[str]:
     ]
     nodes = {node["path"]: node for node in after["nodes"]}
     for node in before["nodes"]:
-        found.extend(_difference(node, nodes.pop(node["path"], None)))
+        path, new = node["path"], nodes.pop(node["path"], None)
+        if new is not None and "wires" in node and "wires" in new:
+            found.extend(_rewired(path, *((each, _names(all, path)) for each, all in ((node, before), (new, after)))))
+        found.extend(_difference(node, new))
     found.extend(f"{path}: is new" for path in nodes)
     found.extend(_moved(*([node["path"] for node in description["nodes"]] for description in (before, after))))
     return found
@@ -190,9 +193,57 @@ def _difference(old: dict[str, Any], new: dict[str, Any] | None) -> Iterator[str
     if new is None:
         yield f"{path}: is gone"
         return
+    graph = "wires" in old and "wires" in new
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield f"{path}: {key} was {old.get(key)!r}, is {new.get(key)!r}"
+        if old.get(key) != new.get(key) and not (graph and key in ("wires", "output")):
+            yield f"{path}: {_WRITTEN.get(key, key)} was {old.get(key)!r}, is {new.get(key)!r}"
+
+
+_WRITTEN: Final = {"window": "concurrency"}
+"""What people write for what a description calls otherwise."""
+
+
+def _names(description: dict[str, Any], path: str) -> list[str]:
+    """The nodes of the graph at a path, in their order."""
+    split = (node["path"].rpartition("/") for node in description["nodes"])
+    return [name for above, _, name in split if above == path]
+
+
+def _rewired(
+    path: str, was: tuple[dict[str, Any], list[str]], now: tuple[dict[str, Any], list[str]]
+) -> Iterator[str]:
+    """Which nodes of a graph are given, wait for or depend on something else than before."""
+    before, after = (
+        {
+            **{f"{path}/{name}": _wiring(wire, names) for name, wire in zip(names, node["wires"], strict=True)},
+            path: _wiring(node["output"], names),
+        }
+        for node, names in (was, now)
+    )
+    changed = [place for place, old in before.items() if after.get(place, old) != old]
+    for place in changed:
+        yield f"{place}: {'its result ' if place == path else ''}was {before[place]}, is {after[place]}"
+    if not changed and was[1] == now[1] and was[0]["wires"] != now[0]["wires"]:
+        yield f"{path}: its nodes depend on each other in another way"
+
+
+def _wiring(wire: list[Any], names: list[str]) -> str:
+    """How a node of a graph hangs together with the others, in words; see `Wire.plain`."""
+    sources, after, tests, doubts, conditional, evaluated, first = wire
+    named = [", ".join(names[each] if each >= 0 else "the input" for each in part) for part in (sources, after)]
+    about = ", ".join(
+        [*(names[each] for each in tests if each >= 0), *(f"{names[each]} if it ran" for each in doubts if each >= 0)]
+    )
+    said = [f"given {named[0] or 'nothing'}"]
+    if named[1]:
+        said.append(f"after {named[1]}")
+    if conditional:
+        said.append(f"on a condition about {about}" if about else "on a condition")
+    if evaluated:
+        said.append("by an expression")
+    if first:
+        said.append("the first of them")
+    return " ".join(said)
 
 
 def canonical(data: object) -> bytes:
