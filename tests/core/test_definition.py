@@ -125,6 +125,11 @@ def test_code_is_not_part_of_the_structure() -> None:
         (
             Graph("g", (A, B), (Wire(), Wire(tests=(-1,), conditional=True)), output=Wire((1,))),
             Graph("g", (A, B), (Wire(), Wire(conditional=True)), output=Wire((1,))),
+            ["s/g/b: was given nothing on a condition about the input, is given nothing on a condition"],
+        ),
+        (
+            Graph("g", (A, B), (Wire(), Wire((0,))), output=Wire((1,))),
+            Graph("g", (A, B), (Wire(), Wire((0,), doubts=(0,))), output=Wire((1,))),
             ["s/g: its nodes depend on each other in another way"],
         ),
         (

@@ -169,10 +169,11 @@ def differences(old: bytes, new: bytes) -> list[str]:
     ]
     nodes = {node["path"]: node for node in after["nodes"]}
     for node in before["nodes"]:
-        path, new = node["path"], nodes.pop(node["path"], None)
-        if new is not None and "wires" in node and "wires" in new:
-            found.extend(_rewired(path, *((each, _names(all, path)) for each, all in ((node, before), (new, after)))))
-        found.extend(_difference(node, new))
+        path: str = node["path"]
+        now = nodes.pop(path, None)
+        if now is not None and "wires" in node and "wires" in now:
+            found.extend(_rewired(path, (node, _names(before, path)), (now, _names(after, path))))
+        found.extend(_difference(node, now))
     found.extend(f"{path}: is new" for path in nodes)
     found.extend(_moved(*([node["path"] for node in description["nodes"]] for description in (before, after))))
     return found
@@ -209,9 +210,7 @@ def _names(description: dict[str, Any], path: str) -> list[str]:
     return [name for above, _, name in split if above == path]
 
 
-def _rewired(
-    path: str, was: tuple[dict[str, Any], list[str]], now: tuple[dict[str, Any], list[str]]
-) -> Iterator[str]:
+def _rewired(path: str, was: tuple[dict[str, Any], list[str]], now: tuple[dict[str, Any], list[str]]) -> Iterator[str]:
     """Which nodes of a graph are given, wait for or depend on something else than before."""
     before, after = (
         {
@@ -227,16 +226,18 @@ def _rewired(
         yield f"{path}: its nodes depend on each other in another way"
 
 
+def _named(indices: list[int], names: list[str]) -> list[str]:
+    return [names[each] if each >= 0 else "the input" for each in indices]
+
+
 def _wiring(wire: list[Any], names: list[str]) -> str:
     """How a node of a graph hangs together with the others, in words; see `Wire.plain`."""
-    sources, after, tests, doubts, conditional, evaluated, first = wire
-    named = [", ".join(names[each] if each >= 0 else "the input" for each in part) for part in (sources, after)]
-    about = ", ".join(
-        [*(names[each] for each in tests if each >= 0), *(f"{names[each]} if it ran" for each in doubts if each >= 0)]
-    )
-    said = [f"given {named[0] or 'nothing'}"]
-    if named[1]:
-        said.append(f"after {named[1]}")
+    sources, after, tests, doubts = (_named(part, names) for part in wire[:4])
+    conditional, evaluated, first = wire[4:]
+    about = ", ".join([*tests, *(f"{name} if it ran" for name in doubts)])
+    said = [f"given {', '.join(sources) or 'nothing'}"]
+    if after:
+        said.append(f"after {', '.join(after)}")
     if conditional:
         said.append(f"on a condition about {about}" if about else "on a condition")
     if evaluated:

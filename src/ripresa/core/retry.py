@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import PurePath
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from ..errors import InvalidConfig
 from .complaints import Complaints
@@ -34,7 +34,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _names(given: Any, option: str) -> tuple[str, ...]:
-    kinds: Any = (given,) if isinstance(given, str | type) or not isinstance(given, Iterable) else tuple(given)
+    several = isinstance(given, Iterable) and not isinstance(given, str | type)
+    kinds = list(cast("Iterable[Any]", given if several else [given]))
     if not all(isinstance(kind, str) or _is_exception(kind) for kind in kinds):
         raise InvalidConfig(f"{option} is {given!r}, must be exception types or codes of failures")
     return tuple(kind if isinstance(kind, str) else type_key(kind) for kind in kinds)
