@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from contextvars import ContextVar
 from datetime import datetime
 from inspect import isawaitable
+from math import inf
 from os import PathLike
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar, overload
@@ -21,7 +22,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 
 from .core.durations import Duration, microseconds
 from .core.items import Items as Items
-from .errors import RipresaError
+from .errors import InvalidConfig, RipresaError
 from .foreign import adopted
 from .messages import Approval, Query, QueryWith, Signal, Update
 from .reporting import NOWHERE, Reporting, Sends, SessionData
@@ -160,7 +161,11 @@ class StepContext(Sends):
         return self._attempt.checkout(pool, self.holds)
 
     def progress(self, completed: float, total: float | None = None, message: str = "") -> None:
-        """Tell watchers how far the step is: not kept, and free when nobody watches."""
+        """Tell watchers how far the step is: not kept, and free when nobody watches.
+
+        Raises `InvalidConfig` for what is no number from 0.
+        """
+        _require_amounts(completed, 0.0 if total is None else total)
         self._attempt.progress(completed, total, message)
 
     def state(self, kind: type[T], /) -> T:
@@ -196,6 +201,16 @@ class StepContext(Sends):
     ) -> Coroutine[Any, Any, R]:
         """The same, told apart by `key` instead of by its arguments."""
         return _journaled(self._attempt, fn, args, kwargs, key)
+
+
+def _require_amounts(completed: object, total: object) -> None:
+    bad = [
+        f"{name} is {value!r}, must be a finite number from 0"
+        for name, value in (("completed", completed), ("total", total))
+        if not isinstance(value, int | float) or not 0 <= value < inf
+    ]
+    if bad:
+        raise InvalidConfig("; ".join(bad), op="progress")
 
 
 class Holding(StepContext):

@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .authoring.options import bad_names, refuse
 from .core.durations import microseconds_of
-from .core.lifecycle import ACTIVE, LIVE, TERMINAL, WAITING
+from .core.lifecycle import ACTIVE, LISTED, LIVE, TERMINAL, WAITING
 from .errors import RipresaError
 from .ports import RunFilter, RunHead
 from .retention import bury
@@ -155,8 +156,12 @@ def where_of(
     created_after: datetime | None,
     created_before: datetime | None,
 ) -> RunFilter:
-    """The filter for runs with one of these statuses, of this workflow, with this tag, begun in this time."""
+    """The filter for runs with one of these statuses, of this workflow, with this tag, begun in this time.
+
+    Raises `InvalidConfig` for a status that there is none of.
+    """
     statuses = (status,) if isinstance(status, str) and status else tuple(status)
+    refuse("runs", bad_names(statuses, "status", LISTED))
     return RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before))
 
 

@@ -109,7 +109,8 @@ def test_a_run_is_cancelled_from_another_process_and_cleans_up(terminal: Termina
     told = terminal("cancel", "a")
     assert (told.code, "error [illegal_transition]" in told.err) == (2, True)
     assert terminal("resume", "a").code == 2
-    assert terminal("run", "flows.py:patient", "-i", "[1, 2, 3]", "--id", "a").code == 4
+    again = terminal("run", "flows.py:patient", "-i", "[1, 2, 3]", "--id", "a", "-q")
+    assert (again.code, again.out, again.err.partition(" after ")[0]) == (4, "", "cancelled (enough)")
 
 
 def test_a_run_that_nobody_drives_is_cancelled_and_cleaned_up_by_who_asks(terminal: Terminal) -> None:

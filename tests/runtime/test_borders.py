@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from ripresa import Context, Query, RunFailed, before, branch, chain, current, map_each, parallel, step, workflow
-from ripresa.errors import RipresaError
+from ripresa.errors import InvalidConfig, RipresaError
 from ripresa.runtime.attempts import Running
 from ripresa.runtime.endings import is_closed
 from ripresa.stores.memory import Memory
@@ -227,3 +227,40 @@ async def test_steps_of_a_durable_function_have_their_own_context() -> None:
         with pytest.raises(RipresaError) as caught:
             await handle.query(asked)
     assert caught.value.code == "query_failed"
+
+
+# --- what nobody can mean
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        (("x",), "completed is 'x'"),
+        ((float("nan"),), "completed is nan"),
+        ((-1, float("inf")), "completed is -1, .*; total is inf"),
+    ],
+)
+def test_progress_is_told_in_numbers(told: Any, what: str) -> None:
+    with pytest.raises(InvalidConfig, match=what):
+        current().progress(*told)
+    current().progress(1)
+    current().progress(0, 0)
+
+
+async def test_runs_are_asked_for_by_statuses_that_there_are_and_begun_under_ids_that_are_texts() -> None:
+    number: Any = 3
+    async with in_memory() as app:
+        with pytest.raises(InvalidConfig, match=r"status has runing \(did you mean running\?\)"):
+            await app.runs(status="runing")
+        with pytest.raises(InvalidConfig, match="id is 3, must be a printable text"):
+            await app.start(chain(keep)(1), id=number)
+        assert (await app.runs(status=["waiting", "completed"])).runs == ()
+
+
+async def test_an_executor_that_nobody_has_is_told_with_what_runs_in_threads() -> None:
+    elsewhere = step(executor="thread")(leave_in_a_thread.fn)
+    async with in_memory() as app:
+        with pytest.raises(RunFailed) as caught:
+            await app.run(chain(elsewhere)(1))
+    assert caught.value.failure.code == "unknown_executor"
+    assert "run in threads by themselves" in caught.value.failure.message

@@ -320,17 +320,6 @@ stream(lines).into(loud)  # M116 stream: a sink that is not awaited
 stream(length)  # M117 stream: a source that gives no items
 chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M118 stream: wrong neighbour
 stream(lines, overflow="lose")  # M119 stream: no such policy
-stream(lines).map(summarise)  # M120 stream: wrong item between stages
-stream(lines).map(length).filter(loud)  # M121 stream: a filter of another type
-stream(lines).map(length).into(store)  # M122 stream: the sink takes batches
-stream(pages).into(polish)  # M123 stream: the items of a source with positions
-stream(lines).batch(2).map(length)  # M124 stream: a batch is a list
-stream(lines).map(length).fold(longest, 0)  # M125 stream: a fold of other items
-stream(lines).map(length).batch(2).into(store)(3)  # M126 stream: wrong input
-stream(lines).into(loud)  # M127 stream: a sink that is not awaited
-stream(length)  # M128 stream: a source that gives no items
-chain(shout).then(stream(lines).map(length).batch(2).into(store)).then(length)  # M129 stream: wrong neighbour
-stream(lines, overflow="lose")  # M130 stream: no such policy
 
 
 # hooks
@@ -359,17 +348,6 @@ observe("error")(completed)  # M138 hook: an observer of other events
 chain(shout).with_hooks(guard)  # M139 hook: no hook for a chain
 step(hooks=[guard])(shout.fn)  # M140 hook: no hook for a step
 after(lambda asked: asked.arguments)  # M141 hook: the result has no arguments
-before("fetch")(after_it)  # M142 hook: handed something else at this point
-before(astray)  # M143 hook: an answer that makes no sense there
-intercept("join")(narrow)  # M144 hook: of another point
-intercept("nowhere")  # M145 hook: no such point
-intercept("artifact")  # M146 hook: a point that can only be observed
-App(hooks=[guard])  # M147 hook: a function that was not made one
-before("fetch", critcal=True)  # M148 hook: misspelt option
-observe("error")(completed)  # M149 hook: an observer of other events
-chain(shout).with_hooks(guard)  # M150 hook: no hook for a chain
-step(hooks=[guard])(shout.fn)  # M151 hook: no hook for a step
-after(lambda asked: asked.arguments)  # M152 hook: the result has no arguments
 
 
 async def people(ctx: Context, handle: Handle[str]) -> None:

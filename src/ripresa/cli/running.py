@@ -278,7 +278,7 @@ def ask(place: Place, asked: Ask, *, quiet: bool = False) -> int:
         )
         return [handle]
 
-    code = driven(place, begin, Teller(place, quiet=quiet))
+    code = driven(place, begin, Teller(place, quiet=quiet, asked_for=True))
     return code if asked.kind == "continue" else COMPLETED
 
 

@@ -40,6 +40,8 @@ class Teller:
     json: bool = False
     quiet: bool = False
     several: bool = False
+    asked_for: bool = False
+    """Whether it was asked here that they end so: nobody has to be told who asked not to be."""
 
     def __call__(self, left: list[Left]) -> int:
         """See `driving.Tell`."""
@@ -106,7 +108,8 @@ class Teller:
         view = left.view
         why = f" ({view.reason})" if view.reason else ""
         lasted = f" after {duration(view.updated_at - view.created_at)}" if view.status in TERMINAL else ""
-        self._say(f"{view.status}{why}{lasted}: run {view.id}")
+        unfinished = view.status in ("cancelled", "terminated", "undone") and not self.asked_for
+        (warn if unfinished else self._say)(f"{view.status}{why}{lasted}: run {view.id}")  # else --quiet said nothing
         for failure in view.failures:
             warn(f"clean-up failed at {failure.path}: {failure.message}")
         if view.status == "paused":

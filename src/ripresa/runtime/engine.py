@@ -215,7 +215,12 @@ class Engine:
         found = self.settings.executors.get(name)
         if found is None:
             there = ", ".join(("auto", "process", *self.settings.executors))
-            raise RipresaError(f"there is no executor named {name!r}; there are {there}", code="unknown_executor")
+            raise RipresaError(
+                f"there is no executor named {name!r}; there are {there}",
+                code="unknown_executor",
+                op="executor",
+                hint="functions that are not async run in threads by themselves; name your own: App(executors={...})",
+            )
         return found
 
     # --- runs begin

@@ -9,11 +9,11 @@ from typing import Final
 from ..errors import InvalidConfig
 
 
-def checked_id(id: str | None, op: str) -> str:
+def checked_id(id: object, op: str) -> str:
     """An id that somebody chose; empty for None. Raises `InvalidConfig`."""
     if id is None:
         return ""
-    if not id.strip() or not id.isprintable() or len(id) > 200:
+    if not isinstance(id, str) or not id.strip() or not id.isprintable() or len(id) > 200:
         raise InvalidConfig(f"id is {id!r}, must be a printable text of 1 to 200 characters", op=op)
     return id
 
