@@ -9,6 +9,7 @@ import pytest
 
 from ripresa.core.conditions import MISSING, OPERATORS, Condition, ValueOnly
 from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.dynamic import Dynamic
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.errors import InvalidConfig
 
@@ -213,7 +214,9 @@ def test_a_step_may_be_looked_at_by_its_path() -> None:
 
 
 def test_conditions_of_the_flows_of_durable_functions_are_looked_at_too() -> None:
-    definition = watching("a").definition
+    looking = Branch("which", calls("yes no"), condition="x", code=None)
+    looking.watches = ("a",)
+    definition = define(Sequence("root", (looking, Dynamic("d", workflow="d", version="1"))))
     flow = Branch("which", calls("yes no"), condition="x", code=None)
     flow.watches = ("z",)
     twin = definition.for_run()
