@@ -143,6 +143,7 @@ CODES: dict[str, Code] = {
     "migration_missing": Code("a run is of another version, and nothing says how to take it over"),
     "migration_failed": Code("a migration raised, or what it made does not fit"),
     "no_such_place": Code("a run has no such checkpoint, step or event"),
+    "late_outcome": Code("the step did its work after all, when it had been given up and perhaps undone"),
     "irreversible": Code("nothing can undo what the step did"),
     "effects_undecided": Code("steps that changed the world would be done again, and nobody said that they may"),
     "owned_elsewhere": Code("another living process owns the run"),

@@ -179,3 +179,24 @@ def test_clean_up_that_failed_and_failures_that_came_along_are_told(capsys: pyte
     )
     assert Teller(Place("memory:"))([Left(view_of(e.RunFailed(failure)), lambda value: b"null")]) == 1
     assert "  and b: nor this" in capsys.readouterr().err
+
+
+def test_what_was_undone_shows_how_long_it_took_itself_and_does_not_count_as_done() -> None:
+    ended: list[e.Event] = []
+    for number, path in enumerate(("a", "b", "flow/c"), 1):
+        ended += [e.StepScheduled(path, 1), e.StepCompleted(number * 2 * SECOND, path, 1, b"1")]
+    undoing: list[e.Event] = []
+    for number, path in enumerate(("flow", "a"), 5):
+        undo = f"{path}/undo:back"
+        done = e.StepCompleted(number * 2 * SECOND, undo, 1, b"1")
+        undoing += [e.StepScheduled(undo, 1), done, e.StepUndone(path)]
+    view = view_of(*ended, e.RunCompleted(b"1"), e.UndoRequested(8 * SECOND), e.RunUndoing(""), *undoing, e.RunUndone())
+    assert [(line.depth, line.status, line.name, line.facts) for line in lines_of(view, 99 * SECOND)] == [
+        (0, "undone", "a", ("1.0s",)),
+        (1, "completed", "undo:back", ("2.0s",)),
+        (0, "completed", "b", ("2.0s",)),
+        (0, "undone", "flow", ("2.0s",)),
+        (1, "undone", "c", ("2.0s",)),
+        (1, "completed", "undo:back", ("2.0s",)),
+    ]
+    assert (view.completed, view.total, view.percent) == (1, 3, 33.3)

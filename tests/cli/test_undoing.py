@@ -47,6 +47,16 @@ async def charge(amount: int) -> int:
 
 buy = chain(charge, name="buy")
 trip = chain(book, name="trip").then(pay).then(book.with_(name="again"))
+
+
+@step
+async def confirm(what: str) -> str:
+    if not Path("mended").exists():
+        raise ConnectionError("nobody answers")
+    return what
+
+
+anew = chain(book, name="anew").then(pay).then(confirm)
 """
 
 
@@ -164,3 +174,13 @@ def test_the_process_that_drives_the_run_takes_the_answer_up(charged: Terminal) 
     finally:
         owner.kill()
     assert charged.here("show", "b", "--json").json["output"] == 8
+
+
+def test_a_failed_run_that_begins_anew_does_again_what_nothing_can_undo_only_if_that_is_said(booked: Terminal) -> None:
+    assert booked.here("run", "trips.py:anew", "-i", '"a"', "--id", "r", "-q").code == 1
+    assert "not undone: pay: nothing can undo it" in booked.here("show", "r").out
+    Path(booked.directory, "mended").touch()
+    refused = booked.here("resume", "r")
+    assert (refused.code, "effects_undecided" in refused.err, "--again" in refused.err) == (2, True, True)
+    assert booked.here("resume", "--all", "--again").code == 2
+    assert booked.here("resume", "r", "--again", "-q").out == "a!\n"

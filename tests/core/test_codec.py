@@ -33,6 +33,7 @@ from ripresa.core.events import (
     RunCompleted,
     RunFailed,
     RunStarted,
+    StateRestored,
     StepCompleted,
     StepFailed,
     StepScheduled,
@@ -112,6 +113,9 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "tuple[str, ...]": st.lists(texts, max_size=3).map(tuple),
     "tuple[Failure, ...]": st.lists(failures, max_size=2).map(tuple),
     "tuple[Write, ...]": writes,
+    "tuple[StateRestored, ...]": st.lists(
+        st.builds(StateRestored, texts, writes, st.lists(texts, max_size=2).map(tuple)), max_size=2
+    ).map(tuple),
     "tuple[ValidationResult, ...]": st.lists(
         st.builds(ValidationResult, texts, texts, st.booleans(), texts), max_size=2
     ).map(tuple),

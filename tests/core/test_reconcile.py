@@ -1,5 +1,7 @@
 """A step of which nobody knows what it did waits until somebody says so; it is never repeated blindly."""
 
+from typing import Any
+
 import pytest
 
 from ripresa.core.commands import Reconcile, RunStep
@@ -92,7 +94,7 @@ def test_the_time_of_a_run_goes_on_while_a_step_is_parked() -> None:
 # --- a reopened run
 
 
-def reopened_in_doubt(reason: str, *, snapshots: bool = False, **recorded: int) -> Play:
+def reopened_in_doubt(reason: str, *, snapshots: bool = False, **recorded: Any) -> Play:
     play = Play(define(Parallel("p", calls("a b"), join=Join())), snapshots=snapshots)
     play.start(**recorded)
     play.feed(StepStarted(play.now, "a", 1))

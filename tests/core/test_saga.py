@@ -284,6 +284,28 @@ def test_a_late_success_is_learnt_also_after_its_step_has_ended() -> None:
     assert RunStep("a/undo:x", 1, b"5") in play.done("b")
 
 
+def test_a_success_after_its_undo_and_the_end_of_the_run_is_kept_once_and_undone_by_another_key(
+    snapshots: bool,
+) -> None:
+    play = Play(define(undone("a", takes_input=True, takes_unknown=True)), snapshots=snapshots)
+    play.start()
+    play.lose("a", "timeout")
+    finish(play, "a/undo:x")
+    assert (play.status, play.state.ledger.entries) == ("failed", {})
+    late = LateOutcome(play.now, "a", 1, b"5")
+    assert play.feed(late) == []
+    assert play.events[-1] == late
+    assert play.feed(late) == []
+    assert play.status == "failed"
+    view = view_of(play.journal)
+    assert (view.undone, view.not_undone["a"].code) == (["a"], "late_outcome")
+    assert RunStep("a/undo:x#2", 1, (b"5", b'"in"')) in play.undo()
+    finish(play, "a/undo:x#2")
+    assert (play.status, view_of(play.journal).not_undone) == ("undone", {})
+    assert play.feed(late) == [], "it was known"
+    play.check_replay()
+
+
 def test_a_late_success_of_what_cannot_be_undone_or_is_known_changes_nothing() -> None:
     play = Play(define(Call("a"), undone("b"), Call("c")))
     play.start()

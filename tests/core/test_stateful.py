@@ -14,9 +14,11 @@ from ripresa.core.events import (
     StateChanged,
     StateOpened,
     StateRestored,
+    UndoRequested,
     Write,
 )
 from ripresa.core.frames import ScopeFrame
+from ripresa.core.joined import as_joined
 from ripresa.core.merge import read
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.dynamic import Dynamic
@@ -101,6 +103,26 @@ def checked(play: Play, status: str = "completed") -> Play:
     assert play.status == status
     play.check_replay()
     return play
+
+
+def test_what_was_taken_back_after_the_end_is_told_in_the_events_and_held() -> None:
+    play = play_of(*calls("a b"))
+    play.done("a", writes=(title("x"), plus(3)))
+    play.fail("b")
+    back = StateRestored("", (Write("total", "set", b"0"),), ("title",))
+    elsewhere = StateRestored("gone", (Write("total", "set", b"1"),))
+    assert state(play) == {"total": "3", "title": '"x"'}
+    effects = play.feed(UndoRequested(play.now, states=(back,)))
+    assert effects[1] == back
+    assert state(play) == {"total": "0"}
+    assert play.state.shared is not None
+    play.state.shared.were((elsewhere,))
+    assert {name: read(held, text_of) for name, held in play.state.shared.scopes[""].items()} == {"total": b"0"}
+    checked(play, "undone")
+
+
+def test_a_run_without_a_state_has_none_to_join() -> None:
+    assert as_joined(Play(define(call("a"))).state) == {}
 
 
 # --- one after another

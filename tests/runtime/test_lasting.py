@@ -74,10 +74,10 @@ async def beside(seats: int) -> int:
     """Fails as soon as `pay` has begun."""
     while not any(done.startswith("pay") for done in DONE):
         await turns(1)
-    return await confirm.fn(seats)
+    return await confirm(seats)
 
 
-def of_graph(*steps: Any) -> Graph[int, Any]:
+def of_graph(*steps: Any) -> Any:
     graph = Graph("graph", input=int)
     out = graph.input
     for each in steps:
@@ -101,7 +101,7 @@ async def agent(seats: int) -> int:
     return await current().call(mail, seats)
 
 
-TRIPS = {
+TRIPS: dict[str, Any] = {
     "chain": chain(book, name="trip").then(mail).then(confirm),
     "graph": of_graph(book, mail, confirm),
     "function": trip,
@@ -193,11 +193,16 @@ def graph_of_both() -> Any:
     return graph.returns((paid.out, other.out))
 
 
-def first(pair: tuple[int, int]) -> int:
+@step
+async def first(pair: tuple[int, int]) -> int:
     return pair[0]
 
 
-BOTH = {"chain": chain(parallel(pay, beside), name="both").then(first), "graph": graph_of_both(), "function": both}
+BOTH: dict[str, Any] = {
+    "chain": chain(parallel(pay, beside), name="both").then(first),
+    "graph": graph_of_both(),
+    "function": both,
+}
 
 
 @pytest.mark.parametrize("form", BOTH)
@@ -267,7 +272,7 @@ async def test_a_step_that_failed_did_nothing_and_is_tried_again_by_a_resume() -
     @step(effect="irreversible")
     async def refused(seats: int) -> int:
         note("refused")
-        return await confirm.fn(seats)
+        return await confirm(seats)
 
     flow = chain(book, name="refusing").then(refused)
     async with in_memory() as app:
@@ -291,3 +296,18 @@ async def test_an_irreversible_undo_is_not_counted() -> None:
         handle = await failed(app, flow)
         assert (await handle.status()).not_undone == {}
         assert await (await app.resume("r", flow)).result() == 2
+
+
+async def test_what_the_handler_of_a_failure_did_is_not_asked_about() -> None:
+    @workflow
+    async def told(ctx: Context, seats: int) -> int:
+        try:
+            return await confirm(seats)
+        except ConnectionError:
+            await mail(seats)
+            raise
+
+    async with in_memory() as app:
+        await failed(app, told)
+        assert await (await app.resume("r", told)).result() == 2
+    assert DONE == ["mail r/mail"], "it told of that failure, and did"

@@ -166,3 +166,45 @@ async def test_an_attempt_that_held_the_runs_own_task_may_return_late_too() -> N
         with pytest.raises(RunCancelled):
             await handle.result()
     assert UNDONE == [None]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_what_a_thread_did_after_its_undo_and_the_end_of_the_run_is_known_and_undone(resumed: bool) -> None:
+    gate, keys, fixed = Event(), list[str](), list[str]()
+
+    @step(timeout=1)
+    def book(what: str) -> str:
+        if not fixed:
+            gate.wait(10)
+        return what * 5000
+
+    @book.undo
+    async def unbook(booked: str | None, what: str) -> None:
+        UNDONE.append(None if booked is None else booked[:3])
+        keys.append(current().idempotency_key)
+
+    @step
+    async def use(text: str) -> str:
+        return text[:1]
+
+    flow = chain(book, name="late").then(use)
+    async with on_clock() as (app, clock):
+        handle = await app.start(flow("a"), id="r")
+        await clock.jump()
+        assert (await handle.outcome()).status == "failed"
+        assert UNDONE == [None]
+        if resumed:
+            fixed.append("now")
+            assert await (await app.resume("r", flow)).result() == "a"
+        late = seen(app, LateOutcome)
+        gate.set()
+        await late.wait()
+        while app.engine.late._tasks:  # pyright: ignore[reportPrivateUsage]
+            await turns(1)
+        view = await handle.status()
+        assert view.status == ("completed" if resumed else "failed")
+        assert view.not_undone["book"].code == "late_outcome"
+        report = await handle.undo()
+        assert (dict(report.failed), UNDONE) == ({}, [None, *(["aaa"] if resumed else []), "aaa"])
+        assert (keys[0], "r/book/undo:unbook#2" in keys) == ("r/book/undo:unbook", True)
+        assert (await handle.status()).not_undone == {}

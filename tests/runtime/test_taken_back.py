@@ -1,11 +1,13 @@
 """No run goes on with a result that was taken back, and no fork does again in silence what changed the world."""
 
 import asyncio
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from ripresa import App, Context, Graph, Handle, RipresaError, chain, current, fallback, parallel, saga, step, workflow
+from ripresa.client import Effects
+from ripresa.errors import Nondeterminism
 
 from .stage import in_memory, turns
 
@@ -44,6 +46,16 @@ async def mail(seats: int) -> int:
     return seats
 
 
+@step
+async def str_of(seats: int) -> str:
+    return str(seats)
+
+
+@step
+async def int_of(seats: str) -> int:
+    return int(seats)
+
+
 @workflow
 async def trip(ctx: Context, seats: int) -> int:
     return await use(await book(seats))
@@ -54,7 +66,12 @@ def graph_of_trip() -> Any:
     return graph.returns(graph.add(use(graph.add(book(graph.input)).out)).out)
 
 
-TRIPS = {"chain": chain(book, name="trip").then(use), "graph": graph_of_trip(), "function": trip}
+@step
+async def first(pair: tuple[int, int]) -> int:
+    return pair[0]
+
+
+TRIPS: dict[str, Any] = {"chain": chain(book, name="trip").then(use), "graph": graph_of_trip(), "function": trip}
 
 
 async def failed(app: App, flow: Any) -> Handle[Any]:
@@ -78,9 +95,9 @@ async def test_a_place_after_a_step_that_was_undone_since_is_refused(form: str) 
         assert caught.value.code == "effects_undecided"
         with refused("has been undone since: book"):
             await handle.rollback("book", again=True)
-        for effects in ("refuse", "reuse", "again"):
+        for effects in get_args(Effects):
             with refused("has been undone since: book"):
-                await handle.fork("book", effects=effects)  # type: ignore[arg-type]
+                await handle.fork("book", effects=effects)
         assert DONE == []
         await handle.rollback(1)
         assert await handle.result() == 2
@@ -91,9 +108,9 @@ async def test_a_place_after_a_step_that_was_undone_since_is_refused(form: str) 
 async def test_a_fork_takes_over_nothing_that_was_undone(form: str) -> None:
     async with in_memory() as app:
         handle = await failed(app, TRIPS[form])
-        for effects in ("refuse", "reuse"):
+        for effects in get_args(Effects)[:2]:
             DONE.clear()
-            twin = await handle.fork(1, effects=effects)  # type: ignore[arg-type]
+            twin = await handle.fork(1, effects=effects)
             assert await twin.result() == 2
             assert DONE == ["book", "use"]
         twin = await handle.fork()
@@ -138,7 +155,7 @@ async def test_a_flow_that_is_undone_as_a_whole_takes_its_steps_back() -> None:
         DONE.append("refund")
 
     bought = chain(book, name="buying").then(mail)
-    flow = chain(str, name="shop").then(int).then(bought, undo=refund).then(use)
+    flow = chain(str_of, name="shop").then(int_of).then(bought, undo=refund).then(use)
     async with in_memory() as app:
         handle = await failed(app, flow)
         view = await handle.status()
@@ -147,7 +164,7 @@ async def test_a_flow_that_is_undone_as_a_whole_takes_its_steps_back() -> None:
             await handle.rollback("buying/book", again=True)
         with refused("has been undone since: buying"):
             await handle.rollback("buying/mail")
-        await handle.rollback("int")
+        await handle.rollback("int_of")
         assert await handle.result() == 2
         assert DONE == ["book", "mail", "use"]
 
@@ -188,7 +205,7 @@ async def mailing(ctx: Context, seats: int) -> int:
     return await mail(seats)
 
 
-CHANGING = {
+CHANGING: dict[str, Any] = {
     "irreversible": chain(mail, name="one"),
     "reversible": chain(book, name="two"),
     "call": chain(calling, name="three"),
@@ -236,11 +253,6 @@ async def test_a_fresh_fork_with_mended_code_knows_what_the_old_one_did() -> Non
         assert await twin.result() == 2
 
 
-@step
-async def str_of(seats: int) -> str:
-    return str(seats)
-
-
 # --- forks of failed runs, and what was under way
 
 
@@ -279,7 +291,7 @@ async def test_an_irreversible_step_that_was_under_way_at_a_place_is_not_begun_a
     async def after(seats: int) -> int:
         gate.set()
         await turns(3)
-        return await use.fn(seats)
+        return await use(seats)
 
     flow = chain(parallel(pay, chain(beside, name="side").then(after)), name="both").then(first)
     async with in_memory() as app:
@@ -291,5 +303,39 @@ async def test_an_irreversible_step_that_was_under_way_at_a_place_is_not_begun_a
             await handle.fork(place)
 
 
-def first(pair: tuple[int, int]) -> int:
-    return pair[0]
+async def test_two_undone_steps_and_a_function_within_a_chain() -> None:
+    @workflow
+    async def inner(ctx: Context, seats: int) -> int:
+        return await book(await book(seats))
+
+    flow = chain(inner, name="outer").then(use)
+    async with in_memory() as app:
+        handle = await failed(app, flow)
+        with refused("has been undone since: inner/book, inner/book#2"):
+            await handle.rollback("inner/book#2")
+        BROKEN.append("broken")
+        await handle.rollback(1)
+        assert (await handle.outcome()).status == "failed"
+        BROKEN.clear()
+        await handle.rollback(1)
+        assert await handle.result() == 2
+        with refused("would be done again: inner/book"):
+            await handle.rollback(1)
+
+
+async def test_code_that_was_mended_before_the_place_cannot_be_taken_back() -> None:
+    async with in_memory() as app:
+
+        @workflow(name="mended")
+        async def before(ctx: Context, seats: int) -> int:
+            return await use(await book(seats))
+
+        @workflow(name="mended")
+        async def after(ctx: Context, seats: int) -> int:
+            return await use(await mail(seats))
+
+        BROKEN.clear()
+        handle = await app.start(before(2), id="r")
+        await handle.result()
+        with pytest.raises(Nondeterminism):
+            await (await app.handle("r", after)).rollback("use")

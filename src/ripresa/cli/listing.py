@@ -209,7 +209,7 @@ def _told_rules(view: RunView) -> Iterator[str]:
 
 def told_undoing(undone: Iterable[str], failed: Mapping[str, Failure]) -> Iterator[str]:
     """What was undone, and what was not."""
-    for path in undone:
+    for path in dict.fromkeys(undone):
         yield f"undone: {path}"
     for path, failure in failed.items():
         yield f"not undone: {path}: {failure.message}"

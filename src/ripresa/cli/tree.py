@@ -14,6 +14,9 @@ from ..core.events import Failure
 from ..core.view import RunView, ScopeView, StepView, StreamView
 from ..runtime.feed import StepProgressed
 
+UNDOES = "undo:"
+"""How the names of what undoes a step begin."""
+
 SHOWN_ITEMS = 3
 """How many items of a map that are in trouble are shown by themselves."""
 
@@ -42,10 +45,11 @@ class Branch:
     """Items, batches, drops and dead letters of the streams here."""
 
     def all_steps(self) -> Iterator[StepView]:
-        """The steps here and below."""
+        """The steps here and below, but those that undo what was done."""
         yield from self.steps
-        for part in self.parts.values():
-            yield from part.all_steps()
+        for name, part in self.parts.items():
+            if not name.startswith(UNDOES):
+                yield from part.all_steps()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def lines_of(view: RunView, now: int, notes: Mapping[str, StepProgressed] | None
 def _lines(branch: Branch, depth: int, now: int, notes: Mapping[str, StepProgressed]) -> Iterator[Line]:
     branch = _merged(branch)
     steps = list(branch.all_steps())
-    several = branch.count or any(not name.startswith("undo:") for name in branch.parts)
+    several = branch.count or any(not name.startswith(UNDOES) for name in branch.parts)
     single = branch.steps[0] if len(branch.steps) == 1 and not several else None
     facts = (*_facts(branch, steps, single, notes), _lasted(steps, now))
     yield Line(depth, _status(branch, steps), branch.name, tuple(filter(None, facts)))

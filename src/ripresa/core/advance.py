@@ -125,7 +125,7 @@ def advance(state: RunState, fact: Fact) -> Step:
 
 def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fact
     """Whether the run waits for this fact. One that it does not wait for changes nothing and need not be kept."""
-    if state.status in TERMINAL and not isinstance(fact, RunReopened | RunTaken | UndoRequested | HookFailed):
+    if state.status in TERMINAL and not isinstance(fact, _AFTER_THE_END):
         return isinstance(fact, Requested | Intercepted) and fact.point == "rollback"
     if state.status == "created":
         return isinstance(fact, RunStarted | Migrated)
@@ -311,6 +311,9 @@ _REQUESTS: Final[frozenset[type[Any]]] = frozenset(
     }
 )
 """Facts that the run's status may forbid."""
+
+_AFTER_THE_END: Final = (RunReopened, RunTaken, UndoRequested, HookFailed, LateOutcome)
+"""Facts that a run which has ended takes."""
 
 _OF_ATTEMPTS: Final = (
     StepCompleted,
@@ -621,8 +624,8 @@ def _is_news(state: RunState, fact: Reconciled | LateOutcome) -> bool:
     if isinstance(fact, Reconciled):
         return isinstance(frame, CallFrame) and frame.attempt == fact.attempt and frame.phase == PARKED
     entry = state.ledger.find(fact.path, fact.generation)
-    if entry is not None:
-        return not entry.known
+    if entry is not None or (fact.path, fact.generation) in state.ledger.doubted:
+        return entry is None or not entry.known
     if not isinstance(frame, CallFrame) or frame.phase in ENDED or frame.node.undo is None:
         return False
     return frame.generation == fact.generation and fact.attempt < frame.attempt
@@ -638,7 +641,9 @@ def _set_right(state: RunState, fact: Reconciled | LateOutcome | UndoRequested) 
         case UndoRequested():
             state.status = "undoing"
             state.reason = fact.reason
-            state.consequences.append(RunUndoing(fact.reason))
+            state.consequences.extend((RunUndoing(fact.reason), *fact.states))
+            if state.shared is not None:
+                state.shared.were(fact.states)
             if state.requests or state.granted:
                 requested.ask_again(state)
             state.undo(fact.after)
@@ -648,7 +653,9 @@ def _set_right(state: RunState, fact: Reconciled | LateOutcome | UndoRequested) 
 
 def _late(state: RunState, fact: LateOutcome) -> None:
     entry = state.ledger.find(fact.path, fact.generation)
-    if entry is None:
+    if (fact.path, fact.generation) in state.ledger.doubted:
+        state.ledger.happened_after_all(fact.path, fact.generation, state.seq + 1, fact.output)
+    elif entry is None:
         state.record(state.frames[fact.path], fact.output)
     else:
         state.ledger.learn(entry.number, fact.output)

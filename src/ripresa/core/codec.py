@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from ..errors import StoreError
 from . import events as _events
 from .definition import Definition
-from .events import CallSpec, Event, Failure, Intercepted, Recorded, ValidationResult, Write
+from .events import CallSpec, Event, Failure, Intercepted, Recorded, StateRestored, ValidationResult, Write
 from .frames import ENDED, Frame, ScopeFrame
 from .gates import Gate, set_points
 from .ledger import Entry, Lasting
@@ -42,6 +42,7 @@ _KINDS: Final = {
     "tuple[Failure, ...]": "failures",
     "tuple[CallSpec, ...]": "calls",
     "tuple[ValidationResult, ...]": "results",
+    "tuple[StateRestored, ...]": "states",
     "tuple[int, ...]": "list",
     "tuple[str, ...]": "list",
 }
@@ -150,6 +151,8 @@ def _write(kind: str, value: Any, lines: list[bytes]) -> Any:  # noqa: C901 - on
             return _write("calls", value.values(), lines)
         case "results":
             return [[item.rule, item.severity, item.passed, item.message] for item in value]
+        case "states":
+            return [[item.path, _write_writes(item.writes, lines), item.gone] for item in value]
         case "optional values":
             return [None if item is None else _line(item, lines) for item in value]
         case "writes by key":
@@ -195,6 +198,8 @@ def _read(kind: str, data: Any, lines: list[bytes]) -> Any:  # noqa: C901 - one 
             return {spec.key: spec for spec in _read("calls", data, lines)}
         case "results":
             return tuple(ValidationResult(*item) for item in data)
+        case "states":
+            return tuple(StateRestored(path, _read_writes(writes, lines), tuple(gone)) for path, writes, gone in data)
         case "optional values":
             return [None if item is None else _value(item, lines) for item in data]
         case "writes by key":
@@ -451,6 +456,8 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         state.requests = {key: _read_fact(data, lines) for key, data in found.get("requests", ())}
         state.granted = tuple(_read_fact(data, lines) for data in found.get("granted", ()))
         _decode_ledger(state, found.get("ledger", (0,)), lines)
+        for entry in (_entry_from(data, lines) for data in found.get("doubted", ())):
+            state.ledger.doubted[entry.path, entry.generation] = entry
         for path, key, number, seq, calls in found.get("lasting", ()):
             state.ledger.lasting[path, key] = Lasting(path, key, number, seq, tuple(map(tuple, calls)))
         state.parent, state.children = found.get("family", ("", {}))
@@ -491,6 +498,8 @@ def _encode_ledger(state: RunState, lines: list[bytes]) -> dict[str, Any]:
     ledger = state.ledger
     entries = [_entry_plain(entry, lines) for entry in ledger.entries.values()]
     found: dict[str, Any] = {"ledger": [ledger.last, *entries]} if ledger.last else {}
+    if ledger.doubted:
+        found["doubted"] = [_entry_plain(entry, lines) for entry in ledger.doubted.values()]
     return found | {"lasting": list(ledger.lasting.values())} if ledger.lasting else found
 
 
@@ -503,7 +512,8 @@ def _decode_ledger(state: RunState, data: Any, lines: list[bytes]) -> None:
 def _entry_plain(entry: Entry, lines: list[bytes]) -> list[Any]:
     place = [entry.number, entry.seq, entry.path, entry.attempt, entry.generation, entry.base, entry.shape, entry.place]
     plain = [*place, _line(entry.input, lines), _line(entry.output, lines), entry.known, entry.stuck]
-    return [*plain, entry.undo, entry.takes_unknown, entry.doubted] if entry.undo else plain
+    more = [entry.undo, entry.takes_unknown, entry.doubted, entry.again]
+    return [*plain, *more] if entry.undo or entry.again else plain
 
 
 def _entry_from(data: list[Any], lines: list[bytes]) -> Entry:

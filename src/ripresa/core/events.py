@@ -439,12 +439,13 @@ class RunStuck:
 
 @dataclass(frozen=True, slots=True)
 class UndoRequested:
-    """Somebody takes back what a run that has ended did after event number `after`."""
+    """Somebody takes back what a run that has ended did after event number `after`; `states` are what they were."""
 
     at: int
     after: int = 0
     reason: str = ""
     by: str = ""
+    states: tuple[StateRestored, ...] = ()
 
 
 Fact: TypeAlias = (

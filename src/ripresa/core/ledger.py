@@ -23,7 +23,8 @@ class Entry:
 
     `generation` is part of its idempotency key. What undoes it is found at `place` in the definition, or (with a
     `shape`) in the flow that a durable function called at the path `base`. `known` is false where nobody knows whether
-    the step did its work; then there is no output. `stuck`: its undo has failed.
+    the step did its work; then there is no output. `stuck`: its undo has failed. `again`: it was undone before it was
+    known that it had happened, and happened after that.
 
     A call that a step journaled names what undoes it (`undo`): `base` is the path of the step, and `place` says who was
     called. `doubted`: an earlier try of it may have done its work.
@@ -44,6 +45,7 @@ class Entry:
     undo: str = ""
     takes_unknown: bool = False
     doubted: bool = False
+    again: bool = False
 
     @property
     def step(self) -> str:
@@ -67,12 +69,14 @@ class Lasting(NamedTuple):
 class Ledger:
     """The entries of a run by their numbers; `last` is the latest that was given."""
 
-    __slots__ = ("entries", "last", "lasting")
+    __slots__ = ("doubted", "entries", "last", "lasting")
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
         self.last = 0
         self.lasting: dict[tuple[str, str], Lasting] = {}
+        self.doubted: dict[tuple[str, int], Entry] = {}
+        """What was undone without anybody knowing whether it had happened, by path and generation."""
 
     def add(self, entry: Entry) -> None:
         """Keep an entry; what was kept of earlier attempts with the same key is what it says now."""
@@ -137,6 +141,18 @@ class Ledger:
         """Let entries go."""
         for number in numbers:
             del self.entries[number]
+
+    def undone(self, entry: Entry) -> None:
+        """An entry is undone; if nobody knew whether there was anything to undo, it may happen yet."""
+        self.drop((entry.number,))
+        if not entry.known:
+            self.doubted[entry.path, entry.generation] = entry
+
+    def happened_after_all(self, path: str, generation: int, seq: int, output: Value) -> None:
+        """It has happened what was undone already, in case it had."""
+        entry = self.doubted.pop((path, generation))
+        number = self.last + 1
+        self.add(replace(entry, number=number, seq=seq, output=output, known=True, stuck=False, again=True))
 
     def stick(self, number: int) -> None:
         """The undo of an entry has failed."""

@@ -325,6 +325,14 @@ class Shared:
             layer.fields = fields
             del layer.writes[count:]
 
+    def were(self, states: Iterable[StateRestored]) -> None:
+        """Scopes hold what they did before somebody took back what was done since."""
+        for state in states:
+            if state.path in self.scopes:
+                anew = {*state.gone, *(write.field for write in state.writes)}
+                kept = {name: held for name, held in self.scopes[state.path].items() if name not in anew}
+                self.scopes[state.path] = after(kept, state.writes)
+
     def forget(self, path: str) -> None:
         """Nothing is at this place any more."""
         for known in (self.scopes, self.shapes, self.layers, self.deltas, self.bases, self.marks):

@@ -30,6 +30,12 @@ CLEANUP: Final = "!"
 UNKNOWN: Final = "nobody knows whether it did what cannot be undone"
 """Why a step that was stopped is not undone."""
 
+LATE: Final = "it did its work after all, when it had been given up"
+"""Why a step is not undone that returned after it was undone, or after the end of the run."""
+
+UNDOES: Final = "/undo:"
+"""What stands in the paths of steps that undo others."""
+
 UNDO: Final = "!undo"
 """The same for its compensation."""
 
@@ -200,6 +206,8 @@ class RunView:
     reached: e.LimitReached | None = None
     """What was used of the limit that was reached last, what was allowed, and of which session it is, if of one."""
     _told: tuple[e.Write, ...] = ()
+    _undos: int = 0
+    """How many steps undo others: they are not among those that are counted."""
     _begun: set[str] = field(default_factory=set[str], repr=False, compare=False)
     """The irreversible steps that began and have not reported."""
     _counted: set[str] = field(default_factory=set[str], repr=False, compare=False)
@@ -223,7 +231,7 @@ class RunView:
     @property
     def total(self) -> int:
         """How many steps there will have been, as far as is known now."""
-        return max(self.expected, len(self.steps))
+        return max(self.expected, len(self.steps) - self._undos)
 
     @property
     def percent(self) -> float:
@@ -264,7 +272,7 @@ class RunView:
                 self._begun.discard(path)
                 self._ended(path, "completed", at)
                 self.steps[path].output = output
-                self.completed += 1
+                self.completed += UNDOES not in path
             case e.StepFailed(_, path, _, failure, retry_at):
                 self._begun.discard(path)
                 self._failed(path, "failed", failure, retry_at, at)
@@ -308,13 +316,13 @@ class RunView:
         if event.path not in self.steps and event.point == "limit":
             return  # the time of the run
         step = self.steps.setdefault(event.path, StepView(event.path, scheduled_at=at))
-        self.completed -= step.status in COUNTED
+        self.completed -= step.status in COUNTED and UNDOES not in event.path
         if event.answer == "again":
             step.status = "retrying"
         elif event.answer in ("skip", "replace"):
             self._ended(event.path, "skipped" if event.answer == "skip" else "completed", at)
             step.output = event.value
-            self.completed += 1
+            self.completed += UNDOES not in event.path
         else:
             self._ended(event.path, "cancelled" if event.answer == "cancel" else "failed", at)
             step.failure = event.failure or Failure("vetoed", event.detail, path=event.path)
@@ -369,12 +377,11 @@ class RunView:
             case e.StepUndone(path):
                 self.undone.append(path)
                 self.not_undone.pop(path, None)
-                step = self.steps.get(path)
-                if step is not None and step.status == "completed":
-                    step.status = "undone"
-                    self.completed -= 1
+                self._undone(path)
             case e.UndoFailed(path, failure):
                 self.not_undone[path] = failure
+            case e.LateOutcome(_, path, attempt) if path in self.undone or self.status in TERMINAL:
+                self.not_undone[path] = Failure("late_outcome", LATE, path=path, attempt=attempt)
             case e.CompensationEnded(path, report, undone, failures, irreversible):
                 for each in irreversible:
                     self.not_undone.setdefault(each, Failure("irreversible", "nothing can undo it", path=each))
@@ -452,12 +459,21 @@ class RunView:
             case _:
                 self._lifecycle(event)
 
+    def _undone(self, path: str) -> None:
+        """A step is undone, or all steps of a flow as a whole."""
+        one = self.steps.get(path)
+        below = f"{path.removesuffix('()')}/"
+        for step in (one,) if one is not None else [it for it in self.steps.values() if it.path.startswith(below)]:
+            if step.status == "completed" and UNDOES not in step.path:
+                step.status = "undone"
+                self.completed -= 1
+
     def _reconciled(self, event: e.Reconciled) -> None:
         self._begun.discard(event.path)
         if event.verdict == "completed":
             self._ended(event.path, "completed", event.at)
             self.steps[event.path].output = event.output
-            self.completed += 1
+            self.completed += UNDOES not in event.path
         elif event.verdict == "failed":
             self._ended(event.path, "failed", event.at)
             self.steps[event.path].failure = event.failure
@@ -641,7 +657,9 @@ class RunView:
         if step is not None and step.due:  # the next attempt, which was decided with the failure of the one before
             step.status, step.attempt, step.due, step.ended_at = "scheduled", attempt, 0, 0
             return
-        if step is not None and step.status in COUNTED:
+        if step is None:
+            self._undos += UNDOES in path
+        elif step.status in COUNTED and UNDOES not in path:
             self.completed -= 1  # taken back when the run was reopened
         tokens, cost = (0, 0.0) if step is None else (step.tokens, step.cost)
         self.steps[path] = StepView(path, attempt=attempt, scheduled_at=at, tokens=tokens, cost=cost)

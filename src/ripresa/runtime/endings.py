@@ -15,6 +15,7 @@ from ..core.commands import CancelStep
 from ..core.durations import MICROSECONDS
 from ..core.events import AttemptLost, Fact, Failure, LateOutcome, Reconciled, StepCompleted, StepFailed
 from ..core.frames import CallFrame
+from ..core.lifecycle import TERMINAL
 from ..core.nodes.call import lost_failure
 from ..core.retry import retry_after, spread_of
 from ..core.values import Value
@@ -138,7 +139,10 @@ def _tell_late(running: Running, output: Value) -> None:
         Reconciled(now, running.path, running.number, "completed", output, by="late report"),
     )
     for fact in facts[: 1 if driver.state.shared is not None else 2]:  # what it wrote to the state is lost
-        if accepts(driver.state, fact):
+        if driver.state.status in TERMINAL:
+            if isinstance(fact, LateOutcome):
+                driver.engine.late.put(driver, fact)
+        elif accepts(driver.state, fact):
             kept = driver.keeper.keep(output) if isinstance(output, bytes) else output
             driver.deliver_if_driven(replace(fact, output=kept))
 

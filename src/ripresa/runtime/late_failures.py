@@ -1,4 +1,4 @@
-"""Keeps what observers raised who were told of the end of a run: its owner has let it go by then.
+"""Keeps what is heard of a run after its end: what observers of it raised, what a thread did that was given up.
 
 Law: a run that goes on here is told; one that nobody drives is owned for a moment, and its status stays.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from ..core.events import HookFailed, RunTaken
+from ..core.advance import accepts
+from ..core.events import HookFailed, LateOutcome, RunTaken
 from ..core.lifecycle import TERMINAL
 from ..core.replay import lineage
 from ..errors import RipresaError
@@ -20,19 +21,22 @@ if TYPE_CHECKING:
     from .driver import Driver
     from .engine import Engine
 
+Late: TypeAlias = HookFailed | LateOutcome
+"""What is heard of a run after its end."""
+
 _log = logging.getLogger("ripresa")
 
 
 class LateFailures:
-    """Failures of observers on their way into the journals of runs that have ended."""
+    """Failures of observers, and late outcomes, on their way into the journals of runs that have ended."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._waiting: dict[str, list[HookFailed]] = {}
+        self._waiting: dict[str, list[Late]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def put(self, driver: Driver, fact: HookFailed) -> None:
-        """Keep a failure as soon as the run is let go."""
+    def put(self, driver: Driver, fact: Late) -> None:
+        """Keep it as soon as the run is let go."""
         facts = self._waiting.get(driver.run)
         if facts is not None:
             facts.append(fact)
@@ -53,9 +57,9 @@ class LateFailures:
             async with self._engine.gate(driver.run):
                 await self._record(driver, self._waiting.pop(driver.run))
         except RipresaError as error:
-            _log.warning("failures of observers are not in the journal: %s", error, extra={"run": driver.run})
+            _log.warning("what was heard after the end is not in the journal: %s", error, extra={"run": driver.run})
 
-    async def _record(self, driver: Driver, facts: list[HookFailed]) -> None:
+    async def _record(self, driver: Driver, facts: list[Late]) -> None:
         engine = self._engine
         going_on = engine.drivers.get(driver.run)
         if going_on is None:
@@ -63,9 +67,10 @@ class LateFailures:
                 await self._append(driver, epoch, facts)
         else:
             for fact in facts:
-                going_on.deliver_if_driven(replace(fact, critical=False))  # it failed at an end that is none any more
+                # it failed at an end that is none any more
+                going_on.deliver_if_driven(replace(fact, critical=False) if isinstance(fact, HookFailed) else fact)
 
-    async def _append(self, driver: Driver, epoch: int, facts: list[HookFailed]) -> None:
+    async def _append(self, driver: Driver, epoch: int, facts: list[Late]) -> None:
         from .restoring import replayed
 
         engine, run = self._engine, driver.run
@@ -74,14 +79,22 @@ class LateFailures:
         assert head is not None
         over = head.status in TERMINAL
         again = replayed(engine, head, driver.runnable, lineage(journal))
+        facts = [fact for fact in facts if isinstance(fact, HookFailed) or accepts(again.state, fact)]
+        if not facts:
+            again.close()
+            return
         try:
             events: list[Event] = []
             again.carry(RunTaken(max(engine.clock.now(), journal[-1].at), epoch, engine.name), events)
             for fact in facts:
-                again.carry(replace(fact, critical=fact.critical and over), events)
-            assert driver.hooks is not None, "one of them has failed"
-            engine.feed.follow(run, driver.hooks.told)
+                if isinstance(fact, HookFailed):
+                    again.carry(replace(fact, critical=fact.critical and over), events)
+                else:
+                    output = again.keeper.keep(fact.output) if isinstance(fact.output, bytes) else fact.output
+                    again.carry(replace(fact, output=output), events)
+            if driver.hooks is not None:
+                engine.feed.follow(run, driver.hooks.told)
             await again.keep(events, len(journal) + 1)
         finally:
             engine.feed.follow(run, None)
-            again.functions.close()
+            again.close()

@@ -15,14 +15,20 @@ from ..core.events import (
     Reconciled,
     Recorded,
     RunTaken,
+    StateChanged,
+    StateOpened,
+    StateRestored,
     StepFailed,
     StepStarted,
     UndoRequested,
 )
+from ..core.joined import as_joined
 from ..core.lifecycle import check_transition
 from ..core.places import find_place
 from ..core.replay import lineage
-from ..core.view import view_of
+from ..core.shared import Fields, differing, in_order
+from ..core.view import RunView, view_of
+from ..ports import RunHead
 from .driver import Driver
 from .engine import Engine
 from .mail import Mail
@@ -87,7 +93,8 @@ async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo
     try:
         head = await engine.store.find_run(run)
         assert head is not None
-        driver = replayed(engine, head, code, lineage(await engine.history(run)))
+        line = lineage(await engine.history(run))
+        driver = replayed(engine, head, code, line)
         if driver.state.status == "undone" and not driver.state.ledger.after(after):
             driver.close()
             await engine.release(run)
@@ -95,7 +102,7 @@ async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo
         now = engine.clock.now()
         taken = Mail(RunTaken(now, epoch, engine.name))
         try:
-            undo = Mail(UndoRequested(now, after, asked.reason, asked.by))
+            undo = Mail(UndoRequested(now, after, asked.reason, asked.by, _states(engine, head, code, line, after)))
             await driver.commit_takeover([taken, *engine.hooks_of(driver), undo])
         except BaseException:
             driver.close()
@@ -106,6 +113,24 @@ async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo
     engine.rolled_back.add(run)
     engine.drive(driver, engine.wanted(driver))
     return driver
+
+
+def _states(
+    engine: Engine, head: RunHead, code: Runnable[..., Any], line: list[Recorded], place: int
+) -> tuple[StateRestored, ...]:
+    """How the states of a run get back to what they were at a place; those that began later, to their beginning."""
+    view, then = RunView(), dict[str, Fields]()
+    for recorded in line:
+        event = recorded.event
+        view.apply(recorded)
+        if isinstance(event, StateOpened if recorded.seq > place else StateOpened | StateChanged | StateRestored):
+            then[event.path] = view.states[event.path].fields
+    if then and place:
+        there = replayed(engine, head, code, [recorded for recorded in line if recorded.seq <= place])
+        there.close()
+        then.update(as_joined(there.state))
+    found = {path: differing(in_order(view.states[path].fields), in_order(fields)) for path, fields in then.items()}
+    return tuple(StateRestored(path, *changed) for path, changed in found.items() if changed is not None)
 
 
 def report_of(journal: list[Recorded]) -> UndoReport:

@@ -110,7 +110,7 @@ class Compensation(Scope[CompensationFrame]):
     def _undone(self, run: RunState, frame: CompensationFrame, entry: Entry) -> None:
         frame.undone += 1
         run.consequences.append(StepUndone(entry.path))
-        run.ledger.drop((entry.number,))
+        run.ledger.undone(entry)
 
     @override
     def on_failed(self, run: RunState, frame: CompensationFrame, key: int, failure: Failure) -> None:
@@ -178,7 +178,8 @@ class Compensation(Scope[CompensationFrame]):
             frame.tries = 1
             output = entry.output if instead is None else instead
             value = (output, entry.input) if undo.takes_input else output
-            run.spawn_at(frame, undo.body, f"{entry.path}/{undo.name}", entry.number, value)
+            name = f"{undo.name}#2" if entry.again else undo.name
+            run.spawn_at(frame, undo.body, f"{entry.path}/{name}", entry.number, value)
             return True
         message = "nobody knows whether it did its work, and its undo does not take that"
         self._failed(run, frame, entry, Failure("outcome_unknown", message, path=entry.path, attempt=entry.attempt))
