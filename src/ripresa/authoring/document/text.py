@@ -188,6 +188,18 @@ def _yaml() -> Any:
         ) from error
 
 
+def _shallow(scanner: Any) -> Any:
+    """A scanner that stops where brackets are nested too deep: at every token it looks at each that is open."""
+
+    class Shallow(scanner):  # type: ignore[misc]
+        def fetch_flow_collection_start(self, *args: Any, **more: Any) -> None:
+            if len(self.flow_context) > 2 * DEEPEST:
+                raise RecursionError
+            scanner.fetch_flow_collection_start(self, *args, **more)
+
+    return Shallow
+
+
 class _Yaml(_Reader):
     """A text in YAML 1.2."""
 
@@ -195,6 +207,7 @@ class _Yaml(_Reader):
         """The data; what is wrong is noted."""
         library = _yaml()
         yaml = library.YAML(typ="safe", pure=True)
+        yaml.Scanner = _shallow(library.scanner.Scanner)
         self._count = 0
         try:
             root = yaml.compose(self.text)
