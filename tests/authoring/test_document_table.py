@@ -80,7 +80,7 @@ ROOT: dict[str, Any] = {
     "input": "string", "steps": [{"id": "before", "type": "pass", "needs": []}], "returns": "${{ input }}",
     "state": {"names": {"type": "list[string]", "start": [], "by": "append"}}, "conflicts": "last_write",
     "concurrency": 2, "keep_going": True, "timeout": "1 h", "limits": {"steps": 9}, "hooks": [at("whisper")],
-    "rules": [{"rule": "required_output"}],
+    "rules": [{"rule": "required_output"}], "servers": {"files": {"command": ["files"]}},
 }  # fmt: skip
 
 
