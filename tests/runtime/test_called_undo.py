@@ -1,6 +1,7 @@
 """What steps do by journaled calls is undone like what steps do: last first, once, whoever takes the run up."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from ripresa import (
     workflow,
 )
 from ripresa.authoring.undoable import declared_at, home_of
+from ripresa.core.ledger import Entry
+from ripresa.runtime.callees import MOST, Callees
 from ripresa.stores.memory import Memory
 
 from .stage import in_memory
@@ -417,3 +420,12 @@ async def test_who_was_called_is_never_guessed() -> None:
     assert failure.code == "no_undo"
     assert "2 steps with an undo are called ticket" in failure.message
     assert LOG == ["rome took a back"]
+
+
+def test_of_the_oldest_calls_it_is_forgotten_who_was_called() -> None:
+    callees = Callees()
+    for number in range(MOST + 1):
+        callees.note("r", str(number), book)
+    entry = Entry(1, 1, "0", 1, 0, "s", "", home_of(hold), b"null", undo="free")
+    assert callees.find("r", entry) is hold
+    assert callees.find("r", replace(entry, path="1")) is book
