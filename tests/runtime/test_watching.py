@@ -198,7 +198,7 @@ async def test_notices_come_between_events_to_watchers_only() -> None:
 class Unreachable:
     """The links of a handle that needs none."""
 
-    async def take(self) -> NoReturn:
+    async def take(self, *, again: bool = False) -> NoReturn:
         raise AssertionError
 
     async def code(self) -> NoReturn:

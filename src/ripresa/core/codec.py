@@ -459,7 +459,9 @@ def decode_state(data: bytes, definition: Definition) -> RunState:
         for entry in (_entry_from(data, lines) for data in found.get("doubted", ())):
             state.ledger.doubted[entry.path, entry.generation] = entry
         for path, key, number, seq, calls in found.get("lasting", ()):
-            state.ledger.lasting[path, key] = Lasting(path, key, number, seq, tuple(map(tuple, calls)))
+            state.ledger.lasting[path, key] = Lasting(
+                path, key, number, seq, tuple((place, seen) for place, seen in calls)
+            )
         state.parent, state.children = found.get("family", ("", {}))
     for path, parent, key, fields in frames:
         _decode_frame(state, path, parent, key, fields, lines)
