@@ -406,7 +406,8 @@ def folded_fields(shape: Shape, deltas: list[tuple[Write, ...]]) -> tuple[str, .
 def conflicting(shape: Shape, field: FieldShape, writers: list[str], where: str) -> Failure:
     """The failure that says which writers did not see each other."""
     names = ", ".join(writers)
-    hint = f"use its reducer {field.reducer}" if field.reducer else "give the field a reducer, or conflict='last_write'"
+    other = "give the field a reducer, or conflicts='last_write'"
+    hint = f"use its reducer {field.reducer}" if field.reducer else other
     return Failure(
         "state_conflict",
         f"{shape.name}.{field.name} was replaced by branches that do not see each other: {names}; {hint}",

@@ -230,8 +230,9 @@ class RunView:
 
     @property
     def total(self) -> int:
-        """How many steps there will have been, as far as is known now."""
-        return max(self.expected, len(self.steps) - self._undos)
+        """How many steps there will have been, as far as is known now; what was left out of a completed run was not."""
+        known = len(self.steps) - self._undos
+        return known if self.status == "completed" else max(self.expected, known)
 
     @property
     def percent(self) -> float:
