@@ -863,8 +863,11 @@ def test_an_approval_is_open_until_it_is_decided() -> None:
     ):
         view.apply(Recorded("r", view.seq + 1, START, event))
     assert (view.approvals["n"].assignees, view.approvals["n"].votes) == (("bob", "c"), [("ann", True)])
-    view.apply(Recorded("r", view.seq + 1, START, e.ApprovalDecided("n", True, "quorum")))
+    view.apply(Recorded("r", view.seq + 1, START, e.ApprovalDecided("n", True, "quorum", ("ann", "bob"))))
     assert view.approvals == {}
+    decided = view.decided["n"]
+    assert (decided.granted, decided.how, decided.by, decided.decided_at) == (True, "quorum", ("ann", "bob"), START)
+    assert decided.votes == [("ann", True)]
 
 
 def test_statements_are_counted() -> None:

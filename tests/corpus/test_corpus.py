@@ -69,7 +69,7 @@ def check_journal(journal: list[Recorded], case: Case) -> None:
 def check_replay(journal: list[Recorded], case: Case) -> None:
     """The journal gives the state, also from a state that was written and read again between any two facts."""
     if any(isinstance(item.event, Asked | Returned | Raised) for item in journal):
-        return  # the flows that a durable function calls are known to its coroutine; so they are taken up again instead, stopped at any write
+        return  # flows that a function calls are known to its coroutine: it is taken up again, stopped at any write
     whole = encode_state(replay(RunState(case.flow.definition), journal))
     for cut in (index for index, item in enumerate(journal) if is_fact(item.event)):
         before = replay(RunState(case.flow.definition), journal[:cut])

@@ -90,6 +90,18 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             {"path": asked.path, "question": asked.question, "about": value(asked.about, read), "digest": asked.digest}
             for asked in view.approvals.values()
         ],
+        "decided": [
+            {
+                "path": asked.path,
+                "question": asked.question,
+                "granted": asked.granted,
+                "how": asked.how,
+                "by": list(asked.by),
+                "votes": [{"by": by, "granted": granted} for by, granted in asked.votes],
+                "at": moment(asked.decided_at),
+            }
+            for asked in view.decided.values()
+        ],
         "streams": [asdict(stream) | {"moved_at": moment(stream.moved_at)} for stream in view.streams.values()],
         "state": None if view.state is None else fields_plain(view.state, read),
         "states": [state_plain(state, read) for state in view.states.values()],

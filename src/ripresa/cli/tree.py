@@ -94,6 +94,9 @@ def branches_of(view: RunView) -> Branch:
         _reached(root, path).detail = f"{WAITING} for {kind or 'signal'} {name}"
     for path, run in view.awaited.items():
         _reached(root, path).detail = f"{WAITING} for run {run}"
+    for path, asked in view.decided.items():
+        word = "granted" if asked.granted else "refused"
+        _reached(root, path).detail = f"{word} by {', '.join(asked.by)}" if asked.how != "expired" else "expired"
     for path, asked in view.approvals.items():
         _reached(root, path).detail = f"{WAITING} for an answer: {asked.question} ({len(asked.votes)}/{asked.quorum})"
     return root

@@ -135,6 +135,11 @@ class ApprovalView:
     since: int
     expires: int
     votes: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
+    granted: bool = False
+    how: str = ""
+    """What decided it, `quorum` or `expired`; empty while it is open."""
+    by: tuple[str, ...] = ()
+    decided_at: int = 0
 
 
 @dataclass(slots=True)
@@ -191,6 +196,8 @@ class RunView:
     awaited: dict[str, str] = field(default_factory=dict[str, str])
     """The runs whose end it waits for, by path."""
     approvals: dict[str, ApprovalView] = field(default_factory=dict[str, ApprovalView])
+    """What people are asked now, by path; `decided` is what they were asked."""
+    decided: dict[str, ApprovalView] = field(default_factory=dict[str, ApprovalView])
     limit: str = ""
     """The limit that the run has reached, until it goes on."""
     origin: str = ""
@@ -433,8 +440,9 @@ class RunView:
                 asked = self.approvals[path]
                 asked.assignees = (*asked.assignees, *(name for name in to if name not in asked.assignees))
                 self._moved(path, due)
-            case e.ApprovalDecided(path):
-                self.approvals.pop(path)
+            case e.ApprovalDecided(path, granted, how, by):
+                self.decided[path] = asked = self.approvals.pop(path)
+                asked.granted, asked.how, asked.by, asked.decided_at = granted, how, by, self.updated_at
                 self.timers.pop(path, None)
             case _:
                 self._choice(event)
