@@ -515,13 +515,13 @@ async def test_a_function_that_is_never_the_same_is_found_out_when_it_goes_on() 
     async def fickle(ctx: Context) -> int:
         nonlocal times
         times += 1
-        await ctx.gather(*[add(1)] * (1 if times < 3 else 2))
+        await ctx.gather(*[add(1)] * (1 if times < 3 else 3))
         raise ValueError(f"{times}")
 
     async with in_memory() as app:
         handle = await app.start(fickle(), id="run")
         assert (await handle.outcome()).status == "failed"
-        with pytest.raises(Nondeterminism, match="asked for 2 calls where it had asked for 1"):
+        with pytest.raises(Nondeterminism, match="asked for 4 calls where it had asked for 3"):
             await handle.resume()
         assert (await handle.status()).status == "failed"
 

@@ -34,9 +34,13 @@ class LateFailures:
         self._engine = engine
         self._waiting: dict[str, list[Late]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def put(self, driver: Driver, fact: Late) -> None:
-        """Keep it as soon as the run is let go."""
+        """Keep it as soon as the run is let go; what is heard when the app has closed cannot be kept any more."""
+        if self._closed:
+            _log.warning("what was heard after the app had closed is not in the journal", extra={"run": driver.run})
+            return
         facts = self._waiting.get(driver.run)
         if facts is not None:
             facts.append(fact)
@@ -47,7 +51,8 @@ class LateFailures:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Wait until everything is kept, as long as the engine is patient."""
+        """Wait until everything is kept, as long as the engine is patient; nothing more is taken in."""
+        self._closed = True
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=self._engine.patience)
 
