@@ -375,7 +375,7 @@ def test_every_bad_option_is_named() -> None:
         Agent("a", input=str, output=str, model="", temperature=9, bounds=AgentBounds(turns=0, calls=0, repairs=-1))
     for word in ("model is", "temperature is 9", "turns is 0", "calls is 0", "repairs is -1"):
         assert word in caught.value.message
-    with pytest.raises(InvalidConfig, match="no step: put @tool"):
+    with pytest.raises(InvalidConfig, match=r"no step \(put @tool"):
         Agent("a", input=str, output=str, tools=[len])  # type: ignore[list-item]
     with pytest.raises(InvalidConfig, match="two tools are named 'search'"):
         Agent("a", input=str, output=str, tools=[search, tool(name="search")(len)])
@@ -443,3 +443,7 @@ async def test_what_runs_otherwise_than_an_agent_is_refused() -> None:
         await agent(Sync())("a")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(InvalidConfig, match=r"run of Alone takes \(\), is given 2 values"):
         chain(Alone())  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def test_an_agent_is_shown_by_its_name() -> None:
+    assert repr(Agent("scribe", instructions="Write.", input=str, output=str)) == "<agent scribe>"

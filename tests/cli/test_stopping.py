@@ -154,6 +154,8 @@ def test_a_run_that_nobody_drives_is_paused_by_whoever_asks(terminal: Terminal) 
     told = terminal.here("pause", "a", "--target", "elsewhere.py:patient")
     assert (told.code, told.err.partition(";")[0]) == (0, "nobody drives run a, and its code is not here")
     assert "unknown_target" in told.err
+    told = terminal.here("cancel", "a", "--target", "elsewhere.py:patient")
+    assert (told.code, "error [unknown_target]" in told.err) == (3, True)
     (terminal.directory / "began-2").unlink()
     assert terminal("pause", "a").code == 0
     assert " paused " in terminal.here("runs", "--status", "paused").out

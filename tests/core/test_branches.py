@@ -1,7 +1,15 @@
 """The events of branches: in order within each, told apart by path, and summed up once."""
 
 from ripresa.core.branches import FanOutEvents, fan_outs
-from ripresa.core.events import FanOutEnded, Recorded, StepCompleted, StepFailed, StepScheduled
+from ripresa.core.events import (
+    FanOutEnded,
+    FanOutStarted,
+    Recorded,
+    SessionEntered,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+)
 from ripresa.core.nodes.join import Join
 from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.parallel import Parallel
@@ -59,3 +67,19 @@ def test_a_fan_out_that_is_the_body_of_a_scope_keeps_its_branches() -> None:
     found = fan_outs(play.journal)["sub()"]
     assert [type(item.event) for item in found.branches["a"]] == [StepScheduled, StepFailed]
     assert isinstance(found, FanOutEvents)
+
+
+def test_branches_that_lie_beside_their_fan_out_are_told_by_how_their_paths_begin() -> None:
+    events = (
+        SessionEntered(1, "s"),
+        FanOutStarted("gather", 3, 0, "gather", ("add", "look.", "ask[")),
+        StepScheduled("add", 1),
+        StepScheduled("look.up", 1),
+        StepScheduled("ask[2]", 1),
+        StepScheduled("add[0].x", 1),
+        StepScheduled("other", 1),
+    )
+    found = fan_outs(Recorded("r", seq, 1, event) for seq, event in enumerate(events, 1))["gather"]
+    assert found.session == "s"
+    assert [item.event.path for item in found.branches["add"]] == ["add"]
+    assert "other" not in found.branches

@@ -8,10 +8,15 @@ from typing import Any, cast
 import pytest
 
 from ripresa import Context, Query, RunFailed, before, branch, chain, current, map_each, parallel, step, workflow
-from ripresa.errors import InvalidConfig, RipresaError
+from ripresa.core.commands import Ask
+from ripresa.core.events import AnswerFailed, Restarted, Returned
+from ripresa.core.values import NULL
+from ripresa.errors import InvalidConfig, Nondeterminism, RipresaError
+from ripresa.runtime import driver, functions, reconciling
 from ripresa.runtime.attempts import Running
 from ripresa.runtime.endings import is_closed
 from ripresa.stores.memory import Memory
+from ripresa.testing import real_code
 from tests.runtime.stage import in_memory
 
 ANY = (GeneratorExit(), SystemExit(3), asyncio.CancelledError(), StopIteration(1))
@@ -264,3 +269,49 @@ async def test_an_executor_that_nobody_has_is_told_with_what_runs_in_threads() -
             await app.run(chain(elsewhere)(1))
     assert caught.value.failure.code == "unknown_executor"
     assert "run in threads by themselves" in caught.value.failure.message
+
+
+# --- what is no failure of the user's code
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def raises(*_: Any) -> Any:
+        raise error
+
+    return raises
+
+
+async def test_an_interrupt_from_the_keyboard_is_nobodys_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = raising(KeyboardInterrupt())
+    nobody: Any = SimpleNamespace(_border=None, state=SimpleNamespace(at=7))
+    ask = Ask("p", "which", NULL)
+    for place in (driver, real_code):
+        monkeypatch.setattr(place, "answered", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        driver.Driver.answer(nobody, ask)
+    with pytest.raises(KeyboardInterrupt):
+        real_code.RealCode.answer(nobody, ask)
+    monkeypatch.setattr(real_code, "answered", raising(SystemExit(3)))
+    told = real_code.RealCode.answer(nobody, ask)
+    assert isinstance(told, AnswerFailed)
+    assert (told.at, told.path, told.failure.types[0]) == (7, "p", "SystemExit")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()])
+async def test_nor_is_it_in_a_step_that_finds_out_what_it_did(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(reconciling, "_called", raising(error))
+    monkeypatch.setattr(reconciling, "is_closed", lambda _: True)
+    looking: Any = SimpleNamespace(driver=SimpleNamespace(stopping=False), step=SimpleNamespace(reconciler=None))
+    with pytest.raises(type(error)):
+        await reconciling.found_out(looking)
+
+
+def test_a_slice_of_a_function_that_is_not_there_is_found_out_and_what_is_another_one_is_said() -> None:
+    state: Any = SimpleNamespace(frames={}, definition=SimpleNamespace(name="w"))
+    nothing: Any = None
+    with pytest.raises(Nondeterminism, match="there is no durable function here"):
+        functions.Functions(state, nothing, nothing).replay(Returned(1, "p", NULL), strict=True)
+    with pytest.raises(Nondeterminism, match="had begun anew, now it has returned"):
+        functions._compare(Restarted(1, "p", NULL), Returned(1, "p", NULL), "w")

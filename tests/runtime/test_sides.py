@@ -206,3 +206,27 @@ async def test_a_run_by_earlier_rules_tells_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sides, "TELLS_SIDES", 100)
     assert await told(gathers(1)) == ((1, 2, 6), {})
     assert await told(maps(1)) == ([2, 4], {})
+
+
+@step(retry=1)
+async def refused(number: int) -> int:
+    raise ValueError(number)
+
+
+@workflow
+async def gives_up(ctx: Context, number: int) -> int:
+    async def inner() -> int:
+        return sum(await ctx.gather(forever(1), forever(2)))
+
+    async def failing() -> int:
+        try:
+            return sum(await ctx.gather(one(number), refused(2)))
+        except ValueError:
+            return await forever(3)
+
+    return await ctx.race(inner(), failing(), one(number))
+
+
+async def test_by_earlier_rules_what_is_given_up_is_not_told_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sides, "TELLS_SIDES", 100)
+    assert await told(gives_up(1)) == (1, {})

@@ -162,7 +162,7 @@ def _executing() -> tuple[Any, ...]:
         known.send(None)
     except ValueError as error:
         return error.args
-    raise AssertionError("a coroutine cannot await itself")  # pragma: no cover
+    raise AssertionError("a coroutine cannot await itself")  # pragma: no cover - Python does not let it
 
 
 class Undoing:

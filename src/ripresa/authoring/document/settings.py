@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 from ...core.durations import seconds
 from ...core.limits import Limits
 from ...core.retry import Retry
-from ...errors import InvalidConfig
 from ..cache import Cache
 from ..hooks import Hook
 from ..pool import Pool
@@ -80,11 +79,8 @@ def _attempts(loader: Loader, item: Config) -> dict[str, Any]:
 
 
 def retry_from(data: Any) -> Any:
-    """A retry policy. Raises `InvalidConfig`, `TypeError` becomes one."""
-    try:
-        return Retry(**_known(data, "retry", RETRY)) if is_object(data) else data
-    except TypeError as error:
-        raise InvalidConfig(f"retry: {error}", op="retry") from error
+    """A retry policy. Raises `InvalidConfig`."""
+    return Retry(**_known(data, "retry", RETRY)) if is_object(data) else data
 
 
 RETRY = ("attempts", "wait", "backoff", "max_wait", "jitter", "on", "never")
