@@ -1,5 +1,7 @@
 """The events of branches: in order within each, told apart by path, and summed up once."""
 
+from typing import Any
+
 from ripresa.core.branches import FanOutEvents, fan_outs
 from ripresa.core.events import (
     FanOutEnded,
@@ -70,7 +72,7 @@ def test_a_fan_out_that_is_the_body_of_a_scope_keeps_its_branches() -> None:
 
 
 def test_branches_that_lie_beside_their_fan_out_are_told_by_how_their_paths_begin() -> None:
-    events = (
+    events: tuple[Any, ...] = (
         SessionEntered(1, "s"),
         FanOutStarted("gather", 3, 0, "gather", ("add", "look.", "ask[")),
         StepScheduled("add", 1),
@@ -81,5 +83,5 @@ def test_branches_that_lie_beside_their_fan_out_are_told_by_how_their_paths_begi
     )
     found = fan_outs(Recorded("r", seq, 1, event) for seq, event in enumerate(events, 1))["gather"]
     assert found.session == "s"
-    assert [item.event.path for item in found.branches["add"]] == ["add"]
+    assert [item.seq for item in found.branches["add"]] == [3]
     assert "other" not in found.branches

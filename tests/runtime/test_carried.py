@@ -10,7 +10,7 @@ from ripresa.runtime.carried import Carried
 def test_a_signal_that_hooks_are_still_asked_about_is_asked_of_the_new_version() -> None:
     begun: Any = SimpleNamespace(since=0)
     form: Any = SimpleNamespace(approvals={})
-    events = (
+    events: tuple[Any, ...] = (
         Requested(1, "signal", "go", b"1", "first"),
         Requested(1, "signal", "go", b"2", "second"),
         Intercepted(2, "!1", "signal", "continue"),

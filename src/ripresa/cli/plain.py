@@ -17,7 +17,7 @@ from ..core.limits import Limits
 from ..core.merge import Held, whole
 from ..core.merge import read as read_held
 from ..core.values import Pick, Value, digest_of
-from ..core.view import RunView, StateView, StepView
+from ..core.view import ApprovalView, RunView, StateView, StepView
 from ..errors import InvalidWorkflow, RipresaError
 from ..interactions import Interaction, interactions_of
 from ..ports import NEVER, Outgoing, RunHead
@@ -90,18 +90,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             {"path": asked.path, "question": asked.question, "about": value(asked.about, read), "digest": asked.digest}
             for asked in view.approvals.values()
         ],
-        "decided": [
-            {
-                "path": asked.path,
-                "question": asked.question,
-                "granted": asked.granted,
-                "how": asked.how,
-                "by": list(asked.by),
-                "votes": [{"by": by, "granted": granted} for by, granted in asked.votes],
-                "at": moment(asked.decided_at),
-            }
-            for asked in view.decided.values()
-        ],
+        "decided": [decided_plain(asked) for asked in view.decided.values()],
         "streams": [asdict(stream) | {"moved_at": moment(stream.moved_at)} for stream in view.streams.values()],
         "state": None if view.state is None else fields_plain(view.state, read),
         "states": [state_plain(state, read) for state in view.states.values()],
@@ -287,6 +276,19 @@ def _reference(found: Value) -> Any:
         return {"item": found.index, "of": _reference(found.source)}
     digest = digest_of(found)
     return from_json(found) if digest is None else {"digest": digest}
+
+
+def decided_plain(asked: ApprovalView) -> dict[str, Any]:
+    """What people were asked and have decided."""
+    return {
+        "path": asked.path,
+        "question": asked.question,
+        "granted": asked.granted,
+        "how": asked.how,
+        "by": list(asked.by),
+        "votes": [{"by": by, "granted": granted} for by, granted in asked.votes],
+        "at": moment(asked.decided_at),
+    }
 
 
 def approval_plain(found: OpenApproval) -> dict[str, Any]:
