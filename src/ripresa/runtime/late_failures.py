@@ -53,6 +53,10 @@ class LateFailures:
     async def close(self) -> None:
         """Wait until everything is kept, as long as the engine is patient; nothing more is taken in."""
         self._closed = True
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until everything that was heard is kept, as long as the engine is patient."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=self._engine.patience)
 
