@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -21,9 +21,10 @@ from .core.events import Failure
 from .core.limits import NONE
 from .core.values import Value
 from .core.view import RunView, StepView
-from .errors import RunExists
+from .errors import DefinitionChanged, Nondeterminism, RipresaError, RunExists
 from .ports import RunHead
 from .runtime.documents import is_document, load_document, load_target_document, modules_of
+from .runtime.outcomes import Outcome, outcomes_of
 from .runtime.values import Values
 
 T = TypeVar("T")
@@ -51,7 +52,8 @@ class StepResult:
 class WorkflowResult:
     """An execution as it stands. `status`: completed, failed, cancelled, waiting (for a person, signal or moment), ...
 
-    `output` is plain data; `steps` are by path, in the order in which they began.
+    `output` is plain data; `steps` are by path, in the order in which they began: every step of the document, also
+    those that are made of others (a branch, a map), with the tokens and cost of all that is below them.
     """
 
     run_id: str
@@ -136,7 +138,7 @@ class WorkflowOrchestrator:
             handle = await app.start(flow(input), id=run_id, session=session, tags=list(tags), by=user_id)
             if not (await handle.status()).ended and not await app.engine.is_driven(handle.id):
                 await handle.resume()
-            return await _followed(app, handle)
+            return await _followed(app, handle, flow)
 
     async def resume(self, run_id: str) -> WorkflowResult:
         """Take up a run that failed, was interrupted or waited; a completed one is given as it ended.
@@ -147,12 +149,21 @@ class WorkflowOrchestrator:
             head = await _head(app, run_id)
             flow = self._flow(head)
             handle = await app.resume(run_id, flow)
-            return await _followed(app, handle)
+            return await _followed(app, handle, flow)
 
     async def status(self, run_id: str) -> WorkflowResult:
-        """An execution as it stands. Raises `RunNotFound`."""
+        """An execution as it stands. Raises `RunNotFound`.
+
+        If its document cannot be read here (it names types that are in no library here, or was changed), `steps` are
+        only those that did something themselves.
+        """
         async with self._opened() as app:
-            return await _result(app, await app.handle(run_id))
+            handle = await app.handle(run_id)
+            try:
+                flow = self._flow(await _head(app, run_id))
+            except RipresaError:
+                flow = None
+            return await _result(app, handle, flow)
 
     async def list(self, user_id: str = "", *, status: str | Iterable[str] = (), limit: int = 50) -> list[RunHead]:
         """The newest executions, of all of a user's sessions if one is named."""
@@ -173,7 +184,7 @@ class WorkflowOrchestrator:
             if flow is not None:
                 handle = await app.handle(run_id, flow)
             await handle.cancel(reason, by=user_id)
-            return await _followed(app, handle)
+            return await _followed(app, handle, flow)
 
     # --- the app
 
@@ -239,34 +250,71 @@ async def _head(app: App, run_id: str) -> RunHead:
     return found
 
 
-async def _followed(app: App, handle: Handle[Any]) -> WorkflowResult:
+async def _followed(app: App, handle: Handle[Any], flow: DocumentFlow | None) -> WorkflowResult:
     """How a run is left when it has ended, or only waits."""
     async for _ in handle.watch(asleep=False):
         pass
-    return await _result(app, handle)
+    return await _result(app, handle, flow)
 
 
-async def _result(app: App, handle: Handle[Any]) -> WorkflowResult:
+async def _result(app: App, handle: Handle[Any], flow: DocumentFlow | None) -> WorkflowResult:
+    head = await _head(app, handle.id)
+    parts: Mapping[str, Outcome] = {}
+    if flow is not None:
+        with suppress(DefinitionChanged, Nondeterminism):  # the journal alone says less
+            parts = await outcomes_of(app.engine, head, flow)
     view = await handle.status()
-    head = await app.store.find_run(handle.id)
-    values = Values(app.store.blob)
-    status = head.status if head is not None and head.status == "waiting" else view.status
-    return replace(_of(view, values), status=status)
+    status = head.status if head.status == "waiting" else view.status
+    return replace(_of(view, parts, Values(app.store.blob)), status=status)
 
 
-def _of(view: RunView, values: Values) -> WorkflowResult:
+def _of(view: RunView, parts: Mapping[str, Outcome], values: Values) -> WorkflowResult:
     return WorkflowResult(
         view.id,
         view.workflow,
         view.status,
         _plain(view.output, values),
-        {path: _step(step, values) for path, step in view.steps.items()},
+        dict(_steps(view, parts, values)),
         view.tokens,
         view.cost,
         view.by,
         view.session,
         view.failure,
     )
+
+
+def _steps(view: RunView, parts: Mapping[str, Outcome], values: Values) -> Iterator[tuple[str, StepResult]]:
+    used = _used(view)
+    for path, part in parts.items():
+        if path not in view.steps:
+            yield path, _part(view, path, part, used.get(path, (0, 0.0)), values)
+        else:
+            yield path, _step(view.steps[path], values)
+    for path, step in view.steps.items():
+        if path not in parts:
+            yield path, _step(step, values)
+
+
+def _used(view: RunView) -> dict[str, tuple[int, float]]:
+    """Tokens and cost of everything below each path."""
+    found: dict[str, tuple[int, float]] = {}
+    for path, step in view.steps.items():
+        if step.tokens or step.cost:
+            while path := path.rpartition("/")[0]:
+                tokens, cost = found.get(path, (0, 0.0))
+                found[path] = tokens + step.tokens, cost + step.cost
+    return found
+
+
+def _part(view: RunView, path: str, part: Outcome, used: tuple[int, float], values: Values) -> StepResult:
+    status = part.status
+    if status == "running" and view.ended:
+        status = "cancelled"
+    elif status == "running" and any(path in waiting for waiting in (view.waits, view.timers, view.approvals)):
+        status = "waiting"
+    elif path in view.undone:
+        status = "undone"
+    return StepResult(status, _plain(part.output, values), 1, *used, part.failure)
 
 
 def _step(step: StepView, values: Values) -> StepResult:

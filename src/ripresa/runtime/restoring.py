@@ -62,16 +62,19 @@ def replayed(
     *,
     told: Callable[[Driver, Recorded, list[Recorded]], None] | None = None,
     checked: bool = True,
+    state: RunState | None = None,
 ) -> Driver:
     """A driver that stands at the end of a line. `told` is called before each fact that led there is fed.
 
-    If not `checked` the definition may be another one than the run's, as long as it decides the same.
+    If not `checked` the definition may be another one than the run's, as long as it decides the same. `state` is what
+    is brought there, without a word a new one.
     """
     definition, started = runnable.definition, started_of(line)
     if checked:
         _check_definition(engine, started, definition, head.id)
     limits = decode_limits(started.limits)
-    driver = Driver(engine, RunState(definition.for_run()), head, runnable, concurrency=limits.concurrency)
+    state = state or RunState(definition.for_run())
+    driver = Driver(engine, state, head, runnable, concurrency=limits.concurrency)
     mended = max((item.seq for item in line if type(item.event) in _MENDED), default=0)
     try:
         for fact, recorded in steps(line):
