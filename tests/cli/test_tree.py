@@ -117,6 +117,17 @@ def test_a_stream_says_how_far_it_is_and_why_it_ended() -> None:
     assert line.facts == ("1,201 items, 3 batches, 2 dropped, 1 dead letters, at_most", "2.0s")
 
 
+def test_a_stream_says_its_throughput_and_how_far_it_lagged() -> None:
+    events = [e.StepScheduled(f"map_each/a[{n}]", 1) for n in range(2)]
+    facts = [
+        e.StreamAdvanced(2 * SECOND, f"map_each/a[{n}]", 1, 1, taken=3000, elapsed=SECOND, lag=n) for n in range(2)
+    ]
+    (line,) = lines(*events[:1], facts[0])[1:]
+    assert "3,000 items, 1 batches, 3,000 items/s" in line.facts
+    (line,) = lines(e.FanOutStarted("map_each", 2), *events, *facts)
+    assert "6,000 items, 2 batches, 6,000 items/s, lag up to 0ms" in line.facts
+
+
 def test_the_streams_of_a_map_are_counted_together() -> None:
     events: list[e.Event] = [e.StepScheduled(f"map_each/a[{n}]", 1) for n in range(2)]
     events += [e.StreamAdvanced(2 * SECOND, f"map_each/a[{n}]", 1, 1, taken=10) for n in range(2)]

@@ -178,3 +178,13 @@ def test_a_lost_attempt_is_the_end_of_a_stream_that_may_not_be_tried_again() -> 
     assert effects[0] == StreamEnded("s", "failed", 0, 0)
     assert play.status == "failed"
     assert not any(isinstance(event, StepFailed) for event in play.events)
+
+
+def test_how_long_it_was_pumped_and_how_far_it_lagged_is_told_at_its_end() -> None:
+    play = started(snapshots=True)
+    batch(play, 1, elapsed=2 * SECOND, lag=300)
+    batch(play, 2, elapsed=5 * SECOND, lag=200)
+    assert batch(play, 2, ended="exhausted", elapsed=6 * SECOND) == [
+        StreamEnded("s", "exhausted", 2, 20, elapsed=6 * SECOND, lag=300)
+    ]
+    play.check_replay()

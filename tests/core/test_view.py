@@ -915,3 +915,24 @@ def test_readers_see_that_a_stream_was_killed_with_its_run() -> None:
     ended = StreamView("t", "exhausted", 1, 1)
     view = seen(ADVANCED, e.StreamEnded("t", "exhausted", 1, 1), e.RunTerminated("kill"))
     assert (view.streams["s"].status, view.streams["t"].status) == ("terminated", ended.status)
+
+
+def test_readers_see_how_fast_a_stream_is_and_how_far_it_lags() -> None:
+    later = e.StreamAdvanced(START + 3, "s", 2, 5, taken=100, elapsed=4_000_000, lag=100_000, behind=7)
+    first = e.StreamAdvanced(START + 2, "s", 1, 4, taken=40, elapsed=1_000_000, lag=250_000)
+    assert (first.throughput, later.throughput) == (40.0, 25.0)
+    view = seen(first, later)
+    assert view.streams["s"] == StreamView(
+        "s", "running", 5, 100, 0, 0, START + 3, 4_000_000, 100_000, 250_000, behind=7, rate=20.0
+    )
+    assert view.streams["s"].throughput == 25.0
+
+
+def test_a_stream_of_which_no_time_is_known_has_no_throughput() -> None:
+    assert (ADVANCED.throughput, seen(ADVANCED).streams["s"].rate) == (0.0, 0.0)
+
+
+def test_readers_see_the_throughput_and_greatest_lag_of_a_stream_that_has_ended() -> None:
+    ended = e.StreamEnded("s", "exhausted", 5, 100, elapsed=5_000_000, lag=250_000)
+    stream = seen(ADVANCED, ended).streams["s"]
+    assert (ended.throughput, stream.throughput, stream.most_lag, stream.elapsed) == (20.0, 20.0, 250_000, 5_000_000)

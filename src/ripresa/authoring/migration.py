@@ -48,6 +48,8 @@ class StreamPlace:
     ended: str = ""
     stages: tuple[str, ...] | None = None
     flow: str = ""
+    elapsed: int = field(default=0, compare=False)
+    """Microseconds for which it was pumped."""
 
 
 @dataclass(slots=True)

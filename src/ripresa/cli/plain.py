@@ -12,12 +12,12 @@ from pydantic_core import from_json
 
 from ..approvals import OpenApproval
 from ..core.changes import Change
-from ..core.events import CallSpec, Failure, Recorded, ValidationResult, Write
+from ..core.events import CallSpec, Failure, Recorded, StreamAdvanced, StreamEnded, ValidationResult, Write
 from ..core.limits import Limits
 from ..core.merge import Held, whole
 from ..core.merge import read as read_held
 from ..core.values import Pick, Value, digest_of
-from ..core.view import ApprovalView, RunView, StateView, StepView
+from ..core.view import ApprovalView, RunView, StateView, StepView, StreamView
 from ..errors import InvalidWorkflow, RipresaError
 from ..interactions import Interaction, interactions_of
 from ..ports import NEVER, Outgoing, RunHead
@@ -91,7 +91,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
             for asked in view.approvals.values()
         ],
         "decided": [decided_plain(asked) for asked in view.decided.values()],
-        "streams": [asdict(stream) | {"moved_at": moment(stream.moved_at)} for stream in view.streams.values()],
+        "streams": [stream_plain(stream) for stream in view.streams.values()],
         "state": None if view.state is None else fields_plain(view.state, read),
         "states": [state_plain(state, read) for state in view.states.values()],
         "validations": {path: [asdict(result) for result in found] for path, found in view.validations.items()},
@@ -178,6 +178,12 @@ def step_plain(step: StepView, read: Read) -> dict[str, Any]:
     }
 
 
+def stream_plain(stream: StreamView) -> dict[str, Any]:
+    """A stream as it stands; throughput and rate in items a second, lengths of time in seconds."""
+    lengths = {name: getattr(stream, name) / 1_000_000 for name in ("elapsed", "lag", "most_lag")}
+    return asdict(stream) | lengths | {"moved_at": moment(stream.moved_at), "throughput": stream.throughput}
+
+
 def failure_plain(failure: Failure | None) -> dict[str, Any] | None:
     """A failure as data."""
     if failure is None:
@@ -250,7 +256,8 @@ def event_plain(recorded: Recorded) -> dict[str, Any]:
     event = recorded.event
     told = {"seq": recorded.seq, "at": moment(recorded.at), "event": type(event).__name__}
     names = [field.name for field in fields(event) if field.name != "at"]
-    return told | {name: _field(name, getattr(event, name)) for name in names}
+    told |= {name: _field(name, getattr(event, name)) for name in names}
+    return told | ({"throughput": event.throughput} if isinstance(event, StreamAdvanced | StreamEnded) else {})
 
 
 def _field(name: str, found: Any) -> Any:

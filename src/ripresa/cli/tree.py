@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from ..core.durations import per_second
 from ..core.events import Failure
 from ..core.view import RunView, ScopeView, StepView, StreamView
 from ..runtime.feed import StepProgressed
@@ -43,6 +44,8 @@ class Branch:
     parts: dict[str, Branch] = field(default_factory=dict[str, "Branch"])
     flow: tuple[int, ...] = (0, 0, 0, 0)
     """Items, batches, drops and dead letters of the streams here."""
+    pumped: tuple[int, int] = (0, 0)
+    """How long they were pumped and how far they lagged at most, in microseconds."""
 
     def all_steps(self) -> Iterator[StepView]:
         """The steps here and below, but those that undo what was done."""
@@ -129,11 +132,15 @@ def _put_scope(root: Branch, scope: ScopeView) -> None:
 
 
 def _put_stream(here: Branch, stream: StreamView) -> None:
-    """The counts of all streams of a place together; why it ended if that is worth a word."""
+    """The counts of all streams of a place together, throughput and lag; why it ended if that is worth a word."""
     counts = (stream.taken, stream.batches, stream.dropped, stream.dead)
     here.flow = tuple(map(sum, zip(here.flow, counts, strict=True)))
     words = ("items", "batches", "dropped", "dead letters")
     told = [f"{count:,} {word}" for count, word in zip(here.flow, words, strict=True) if count]
+    here.pumped = max(here.pumped[0], stream.elapsed), max(here.pumped[1], stream.most_lag)
+    elapsed, lag = here.pumped
+    told += [f"{per_second(here.flow[0], elapsed):,.0f} items/s"] if elapsed else []
+    told += [f"lag up to {duration(lag)}"] if lag else []
     ended = [] if stream.status in ("running", "exhausted") else [stream.status]
     here.detail = ", ".join([*told, *ended])
 

@@ -20,6 +20,11 @@ _NAMES: Final = {
 _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*,?")
 
 
+def per_second(count: int, microseconds: int) -> float:
+    """How many there were a second; 0 where no time has passed."""
+    return count * MICROSECONDS / microseconds if microseconds else 0.0
+
+
 def seconds(value: Duration, name: str = "duration") -> float:
     """The length in seconds. Raises `InvalidConfig` that names the option `name`."""
     if isinstance(value, timedelta):

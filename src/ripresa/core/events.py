@@ -52,6 +52,7 @@ from .asking import (
 from .dispatched import ChildAwaited as ChildAwaited
 from .dispatched import ChildEnded as ChildEnded
 from .dispatched import Dispatched as Dispatched
+from .durations import per_second
 from .interception import HookFailed as HookFailed
 from .interception import HooksSet as HooksSet
 from .interception import Intercepted as Intercepted
@@ -356,6 +357,8 @@ class StreamAdvanced:
     `position` is where its source goes on, `held` what its stages held open there (by number of the stage), `output`
     the result so far of one that folds. `taken` counts the items of the source up to `position`; `dropped` and `dead`
     count those that never reached the sink, `failures` are some of the latter since the batch before.
+    `elapsed` is how long it had been pumped by then, in all attempts and without pauses, `lag` how long before the last
+    acknowledged item had come from the source (microseconds); `behind` is how many items the source had given since.
     """
 
     at: int
@@ -371,6 +374,14 @@ class StreamAdvanced:
     output: Value = NULL
     ended: str = ""
     group: int = 1
+    elapsed: int = 0
+    lag: int = 0
+    behind: int = 0
+
+    @property
+    def throughput(self) -> float:
+        """Items a second on average, of the time that it was pumped."""
+        return per_second(self.taken, self.elapsed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -642,7 +653,10 @@ class FallbackTaken:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
-    """A stream ended: `exhausted`, `failed`, `cancelled`, or whatever word it was stopped with; its counts."""
+    """A stream ended: `exhausted`, `failed`, `cancelled`, or whatever word it was stopped with; its counts.
+
+    `elapsed` and `lag` as in `StreamAdvanced`: the whole of the former, the greatest of the latter that was recorded.
+    """
 
     path: str
     reason: str
@@ -650,6 +664,13 @@ class StreamEnded:
     taken: int
     dropped: int = 0
     dead: int = 0
+    elapsed: int = 0
+    lag: int = 0
+
+    @property
+    def throughput(self) -> float:
+        """Items a second on average, of the time that it was pumped."""
+        return per_second(self.taken, self.elapsed)
 
 
 @dataclass(frozen=True, slots=True)

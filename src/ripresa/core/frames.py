@@ -108,10 +108,10 @@ class CallFrame(Frame):
 class StreamFrame(CallFrame):
     """A stream: how many batches its sink acknowledged, where its source goes on, what its stages held open there.
 
-    `ended` is why it came to its end, as soon as all of it is recorded.
+    `ended` is why it came to its end, as soon as all of it is recorded; `lag` the greatest there was.
     """
 
-    __slots__ = ("batches", "dead", "dropped", "ended", "folded", "held", "position", "taken")
+    __slots__ = ("batches", "dead", "dropped", "elapsed", "ended", "folded", "held", "lag", "position", "taken")
     FIELDS = (
         *CallFrame.FIELDS,
         ("batches", "plain"),
@@ -122,6 +122,8 @@ class StreamFrame(CallFrame):
         ("dead", "plain"),
         ("folded", "value"),
         ("ended", "plain"),
+        ("elapsed", "plain"),
+        ("lag", "plain"),
     )
 
     def __init__(self, path: str, node: Node[Any], parent: ScopeFrame | None, key: int, input: Value) -> None:
@@ -138,6 +140,8 @@ class StreamFrame(CallFrame):
         self.dead = 0
         self.folded: Value = NULL
         self.ended = ""
+        self.elapsed = 0
+        self.lag = 0
 
 
 class ScopeFrame(Frame):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,10 +9,15 @@ from . import events as e
 from .events import Failure, Recorded
 from .gates import UNDOING
 from .lifecycle import TERMINAL
-from .merge import Held
 from .nodes.call import lost_failure
 from .parts import ValidationResult
 from .replay import lineage
+from .seen import ApprovalView as ApprovalView
+from .seen import ScopeView as ScopeView
+from .seen import StateView as StateView
+from .seen import StepView as StepView
+from .seen import StreamView as StreamView
+from .seen import WaitView as WaitView
 from .shared import after
 from .usage import told_before
 from .values import NULL, Value
@@ -38,108 +42,6 @@ UNDOES: Final = "/undo:"
 
 UNDO: Final = "!undo"
 """The same for its compensation."""
-
-
-@dataclass(slots=True)
-class StepView:
-    """A step as it stands. Moments are in microseconds.
-
-    `status`: scheduled, retrying, held (by a limit), parked (nobody knows what it did), completed, undone, failed,
-    cancelled, unknown (an irreversible one that was stopped: nobody knows what it did), skipped (by a hook).
-
-    `due` is when the next attempt is, 0 if there is none; `failure` the last attempt that failed, also once a later
-    one succeeded.
-    """
-
-    path: str
-    status: str = "scheduled"
-    attempt: int = 1
-    scheduled_at: int = 0
-    ended_at: int = 0
-    due: int = 0
-    failure: Failure | None = None
-    output: Value | None = None
-    tokens: int = 0
-    cost: float = 0.0
-    """What it said it used, in all attempts."""
-
-    @property
-    def name(self) -> str:
-        """The last part of the path, without index and counter."""
-        return self.path.rpartition("/")[2].partition("[")[0].partition("#")[0]
-
-
-@dataclass(slots=True)
-class ScopeView:
-    """A node with children as it stands: what it is doing, in words and numbers."""
-
-    path: str
-    kind: str
-    status: str = "running"
-    count: int = 0
-    completed: int = 0
-    failed: int = 0
-    detail: str = ""
-
-
-@dataclass(slots=True)
-class WaitView:
-    """What the run waits for: the signal's name, since when, until when (0: for ever)."""
-
-    path: str
-    signal: str
-    since: int = 0
-    due: int = 0
-
-
-@dataclass(slots=True)
-class StreamView:
-    """A stream as it stands: batches its sink acknowledged, items of its source up to there, items lost on the way.
-
-    `status` is `running` or why it ended; `moved_at` when that was last heard of.
-    """
-
-    path: str
-    status: str = "running"
-    batches: int = 0
-    taken: int = 0
-    dropped: int = 0
-    dead: int = 0
-    moved_at: int = 0
-
-
-@dataclass(slots=True)
-class StateView:
-    """The typed state of a scope as it stands: its class, version, and what each field that is set holds.
-
-    `merge.read` gives the JSON text of what is held. Branches under way are not in it: they reach it at their join.
-    """
-
-    path: str
-    name: str
-    version: int
-    fields: Mapping[str, Held] = field(default_factory=dict[str, Held])
-
-
-@dataclass(slots=True)
-class ApprovalView:
-    """What people are asked, and who has answered (name, whether granted). Moments in microseconds, 0 for none."""
-
-    path: str
-    question: str
-    about: Value
-    digest: str
-    assignees: tuple[str, ...]
-    quorum: int
-    form: str
-    since: int
-    expires: int
-    votes: list[tuple[str, bool]] = field(default_factory=list[tuple[str, bool]])
-    granted: bool = False
-    how: str = ""
-    """What decided it, `quorum` or `expired`; empty while it is open."""
-    by: tuple[str, ...] = ()
-    decided_at: int = 0
 
 
 @dataclass(slots=True)
@@ -538,10 +440,10 @@ class RunView:
 
     def _stream(self, event: e.Event) -> None:
         match event:
-            case e.StreamAdvanced(_, path, _, batch, _, _, taken, dropped, dead):
-                self.streams[path] = StreamView(path, "running", batch, taken, dropped, dead, self.updated_at)
-            case e.StreamEnded(path, reason, batches, taken, dropped, dead):
-                self.streams[path] = StreamView(path, reason, batches, taken, dropped, dead, self.updated_at)
+            case e.StreamAdvanced(_, path):
+                self.streams.setdefault(path, StreamView(path)).advance(event, self.updated_at)
+            case e.StreamEnded(path):
+                self.streams.setdefault(path, StreamView(path)).end(event, self.updated_at)
             case _:
                 self._state(event)
 

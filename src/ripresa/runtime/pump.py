@@ -95,6 +95,7 @@ class Pump:
         self.batches = 0
         self.unrecorded = 0
         self.dropped_before = 0
+        self.elapsed_before = 0
         self.dead = 0
         self.folded: Any = None
         self.failures: list[Failure] = []
@@ -106,6 +107,8 @@ class Pump:
         """What went wrong of which the hook is being told that ends the stream, unless it says otherwise."""
         self.waits = False
         self._go = asyncio.Event()
+        self._begun_at = ground.clock.now()
+        self._held_at = 0
         self._entered: deque[tuple[int, int]] = deque(maxlen=256)
         self._source: asyncio.Task[None] | None = None
         self.buffers = [*self._rooms()]
@@ -132,6 +135,12 @@ class Pump:
         """Items taken, batches acknowledged, items dropped, dead letters."""
         return self.taken, self.batches, self.dropped, self.dead
 
+    @property
+    def elapsed(self) -> int:
+        """Microseconds that it was pumped for, by all attempts; the time in which it is held does not count."""
+        now = self._held_at if self.paused else self.ground.clock.now()
+        return self.elapsed_before + now - self._begun_at
+
     def pause(self) -> None:
         """Take nothing more from the source until `go_on`, or until somebody lets the run go on."""
         self.hold("hook", on=True)
@@ -145,7 +154,11 @@ class Pump:
     def hold(self, who: str, *, on: bool) -> None:
         """One of those who may pause a stream does, or does no longer."""
         (self.holds.add if on else self.holds.discard)(who)
-        self.paused = bool(self.holds)
+        paused, self.paused = self.paused, bool(self.holds)
+        if self.paused and not paused:
+            self._held_at = self.ground.clock.now()
+        if paused and not self.paused:
+            self._begun_at += self.ground.clock.now() - self._held_at
         if not self.paused:
             self._go.set()
 
@@ -302,6 +315,8 @@ class Pump:
 
     def lag(self, taken: int) -> float:
         """How many seconds ago the item of this number was taken, to a tenth (less, if that is very long ago)."""
+        if not self._entered:
+            return 0.0
         while len(self._entered) > 1 and self._entered[1][0] <= taken:
             self._entered.popleft()
         return (self.ground.clock.now() - self._entered[0][1]) / MICROSECONDS

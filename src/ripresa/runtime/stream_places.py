@@ -65,7 +65,7 @@ def _stages(nodes: list[dict[str, Any]], path: str) -> tuple[str, ...] | None:
 def _place(event: StreamAdvanced, values: Values) -> StreamPlace:
     position, held, folded = (from_json(values.text(value)) for value in (event.position, event.held, event.output))
     counts = event.batch, event.taken, event.dropped, event.dead
-    return StreamPlace(*counts, position, held or {}, folded, event.ended)
+    return StreamPlace(*counts, position, held or {}, folded, event.ended, elapsed=event.elapsed)
 
 
 def fact_of(driver: Driver, path: str, place: StreamPlace) -> StreamAdvanced:
@@ -84,6 +84,7 @@ def fact_of(driver: Driver, path: str, place: StreamPlace) -> StreamAdvanced:
         output=keep(to_json(place.folded)),
         ended=place.ended,
         group=1 if place.ended else place.batches,
+        elapsed=place.elapsed,
     )
 
 

@@ -280,6 +280,9 @@ class _Recorded:
             keep(encode(pump.folded, self.plan.result_type, where=self.running.path)) if folds else NULL,
             ended,
             1 if ended or folds else pump.unrecorded,
+            pump.elapsed,
+            round(pump.lag(taken) * MICROSECONDS),
+            pump.taken - taken,
         )
 
     def _resolved(self, mark: Any) -> tuple[int, bytes, bytes]:
@@ -363,7 +366,7 @@ async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:
 def _place(pump: Pump, frame: StreamFrame, running: Running) -> None:
     """Put a pump where the last recorded batch ended."""
     plan, values = pump.plan, running.driver.values
-    pump.dropped_before, pump.dead = frame.dropped, frame.dead
+    pump.dropped_before, pump.dead, pump.elapsed_before = frame.dropped, frame.dead, frame.elapsed
     pump.again = frame.batches > 0
     if plan.sink.kind == "fold":
         folded = values.text(frame.folded) if pump.again else encode(plan.sink.start, plan.result_type)

@@ -48,6 +48,7 @@ class Stream(Call):
         frame.batches = fact.batch
         frame.position, frame.held, frame.folded = fact.position, fact.held, fact.output
         frame.taken, frame.dropped, frame.dead = fact.taken, fact.dropped, fact.dead
+        frame.elapsed, frame.lag = fact.elapsed, max(frame.lag, fact.lag)
         frame.base = frame.attempt
         frame.ended = fact.ended
         if fact.ended:
@@ -78,4 +79,5 @@ class Stream(Call):
         super().cancel(run, frame)
 
     def _ended(self, run: RunState, frame: Any, reason: str) -> None:
-        run.consequences.append(StreamEnded(frame.path, reason, frame.batches, frame.taken, frame.dropped, frame.dead))
+        counts = frame.batches, frame.taken, frame.dropped, frame.dead, frame.elapsed, frame.lag
+        run.consequences.append(StreamEnded(frame.path, reason, *counts))
