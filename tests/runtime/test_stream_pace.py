@@ -1,13 +1,12 @@
 """Throughput and lag of streams: facts of their runs, which outlast the process and are read by any other."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from ripresa import App, Context, Graph, Retry, StreamResult, chain, step, stream, workflow
-from ripresa.authoring.flow import Call
+from ripresa import App, Call, Context, Graph, Retry, StreamResult, chain, step, stream, workflow
 from ripresa.cli.plain import event_plain, stream_plain
 from ripresa.core.durations import MICROSECONDS
 from ripresa.core.events import StreamAdvanced, StreamEnded
@@ -126,7 +125,7 @@ async def test_the_time_for_which_a_stream_is_paused_is_not_counted() -> None:
     assert found[-1] == (10, 1.0, 10.0)
 
 
-async def slowly(count: int) -> Any:
+async def slowly(count: int) -> AsyncIterator[int]:
     for number in range(count):
         await turns(8)
         yield number
