@@ -87,7 +87,8 @@ if TYPE_CHECKING:
     from .core.limits import Limits
     from .core.parts import Failure, ValidationResult
     from .core.retry import Retry
-    from .core.view import RunView, StepView, StreamView
+    from .core.seen import StepView, StreamView
+    from .core.view import RunView
     from .errors import (
         DefinitionChanged,
         Fenced,
@@ -158,7 +159,8 @@ _PLACES = {
     "core.events": ("Recorded",),
     "core.parts": ("Failure", "ValidationResult"),
     "core.retry": ("Retry",),
-    "core.view": ("RunView", "StepView", "StreamView"),
+    "core.seen": ("StepView", "StreamView"),
+    "core.view": ("RunView",),
     "errors": (
         "DefinitionChanged",
         "Fenced",
