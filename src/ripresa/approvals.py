@@ -58,7 +58,10 @@ class OpenApproval:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Who answers, and in which roles; both are claims that are recorded. One with an `id` counts once."""
+    """Who answers, and in which roles; both are claims that are recorded. One with an `id` counts once.
+
+    Without the `digest` of what was looked at it is bound to what is asked when it is given.
+    """
 
     by: str
     roles: Sequence[str] = ()
@@ -129,10 +132,12 @@ async def answer(engine: Engine, run: str, name: str, given: Answer, take: Take 
 async def cast(engine: Engine, asked: OpenApproval, answer: Answer, take: Take | None) -> bool:
     """Answer an approval; False if nobody has taken the answer up yet, which is kept until somebody does.
 
-    Raises `RipresaError(vote_refused)` that says why it does not count.
+    It is bound to what was looked at: what `asked` is about, unless the answer has a digest of its own. Raises
+    `RipresaError(vote_refused)` that says why it does not count.
     """
     fields = {"granted": answer.granted, "form": answer.form.decode(), "comment": answer.comment}
-    body = {"path": asked.path, "by": answer.by, "digest": answer.digest, "roles": list(answer.roles), **fields}
+    digest = answer.digest or asked.digest
+    body = {"path": asked.path, "by": answer.by, "digest": digest, "roles": list(answer.roles), **fields}
     return await _sent(engine, asked.run, "vote", body, take, answer.id)
 
 

@@ -205,6 +205,7 @@ def test_people_answer_from_the_command_line(terminal: Terminal) -> None:
     assert "Publish?  asked: ann, cid  1 of 2" in terminal.here("approvals").out
     second = terminal("approve", "a", "--as", "cid", "--comment", "fine")
     assert (second.code, second.out) == (0, "TIDES\n")
+    assert f'Publish? about {asked["digest"]}: {{"text": "tides"}}' in second.err
     assert "granted by ann, cid" in terminal.here("show", "a").out
     (decided,) = terminal.here("show", "a", "--json").json["decided"]
     assert (decided["how"], [vote["by"] for vote in decided["votes"]]) == ("quorum", ["ann", "cid"])

@@ -33,7 +33,7 @@ from ripresa.core.view import ApprovalView, view_of
 from .play import SECOND, START, Effect, Play, call, define
 
 ABOUT = b'{"text":"tides"}'
-DIGEST = digest_of_value(ABOUT)
+DIGEST = digest_of_value(ABOUT, "Publish?")
 
 
 def asked(*, snapshots: bool = True, **terms: Any) -> Play:
@@ -247,4 +247,5 @@ def test_every_value_has_a_digest_of_its_own() -> None:
         Pick(reference, 0),
         Pick(reference, 1),
     ]
-    assert len({digest_of_value(value) for value in values}) == len(values)
+    digests = {digest_of_value(value, question) for value in values for question in ("", "Pay 1?", "Pay 2?")}
+    assert len(digests) == 3 * len(values)

@@ -1,7 +1,7 @@
 """Approvals: asked in chains, graphs and durable functions, answered from here, from elsewhere, while nobody drives."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import BaseModel
@@ -19,7 +19,7 @@ from ripresa import (
     step,
     workflow,
 )
-from ripresa.approvals import OpenApproval
+from ripresa.approvals import Answer, OpenApproval, cast
 from ripresa.core.events import VoteCast
 from ripresa.stores.memory import Memory
 from ripresa.stores.sqlite import SQLiteStore
@@ -371,3 +371,30 @@ def test_bad_options_are_refused_together() -> None:
     with pytest.raises(InvalidConfig, match=r"assignees is 'ann'.*quorum is 0.*expiry is 'later'"):
         approval("?", assignees="ann", quorum=0, expiry="later", timeout=1)  # type: ignore[call-overload]
     assert approval("?", assignees=["role:legal"], quorum=2).name == "approval"
+
+
+@pytest.mark.parametrize("question", ["Pay?", "Pay {}?"])
+async def test_an_answer_counts_for_nothing_but_what_was_asked_when_it_was_given(question: str) -> None:
+    @workflow
+    async def again(ctx: Context, amounts: list[int], asked: str) -> list[bool]:
+        return [
+            (await ctx.approval(asked.format(amount), None if "{" in asked else amount, name="pay")).granted
+            for amount in amounts
+        ]
+
+    async with in_memory() as app:
+        handle = await app.start(again([1, 1000], question))
+        await turns(10)
+        (asked,) = await handle.approvals()
+        assert await handle.approve(by="ann")
+        (then,) = await handle.approvals()
+        engine = app.engine
+        with pytest.raises(RipresaError, match="not what was looked at") as raised:
+            await cast(engine, replace(asked, path=then.path), Answer("ann"), None)
+        assert raised.value.code == "vote_refused"
+        with pytest.raises(RipresaError, match="says by its digest what was looked at"):
+            await cast(engine, replace(then, digest=""), Answer("ann"), None)
+        assert await handle.reject(by="ann")
+        assert await handle.result() == [True, False]
+        votes = [event.digest for event in await journal_of(handle) if isinstance(event, VoteCast)]
+        assert votes == [asked.digest, asked.digest, "", then.digest]

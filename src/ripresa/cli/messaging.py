@@ -164,17 +164,19 @@ async def _open(place: Place) -> list[OpenApproval]:
 def approve(place: Place, vote: Vote, target: str, *, quiet: bool) -> int:
     """Answer an approval; without an owner, this process takes the run up and sees what follows.
 
+    Without a digest the answer is bound to what is asked now, which is printed.
+
     Raises `RunNotFound`, `RipresaError` with `not_available`, `vote_refused`.
     """
     form = read_input(vote.form, "--form")
     answer = Answer(vote.by, vote.roles, vote.granted, form, vote.comment, vote.digest)
     head = asyncio.run(head_of(place, vote.run))
-    if asyncio.run(_answered(place, vote, answer)):
+    asked, taken = asyncio.run(_answered(place, vote, answer))
+    if taken:
         return COMPLETED
     workflow = code_of(head, target)
 
     async def begin(app: App) -> list[Handle[Any]]:
-        asked = await find(app.engine, vote.run, vote.name)
         handle = await app.resume(vote.run, workflow)
         await _sent(app, asked, vote, answer)
         return [handle]
@@ -183,15 +185,17 @@ def approve(place: Place, vote: Vote, target: str, *, quiet: bool) -> int:
     return COMPLETED if code == WAITING else code
 
 
-async def _answered(place: Place, vote: Vote, answer: Answer) -> bool:
-    """Leave the answer for the run's owner and see what it comes to; False if there is none."""
+async def _answered(place: Place, vote: Vote, answer: Answer) -> tuple[OpenApproval, bool]:
+    """Say what is answered, leave the answer for the run's owner and see what it comes to; False if there is none."""
     async with place.app() as app:
         asked = await find(app.engine, vote.run, vote.name)
+        if not vote.digest and not vote.to:
+            warn(f"{asked.question} about {asked.digest}: {json.dumps(asked.about, ensure_ascii=False)}")
         if await app.store.owner(vote.run) is None:
-            return False
+            return asked, False
         taken = await _sent(app, asked, vote, answer)
         warn("it counts" if taken else f"left; run {vote.run} will take it up")
-    return True
+    return asked, True
 
 
 async def _sent(app: App, asked: OpenApproval, vote: Vote, answer: Answer) -> bool:

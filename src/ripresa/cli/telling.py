@@ -142,7 +142,8 @@ class Teller:
             worker, resume = self.place.command("worker"), self.place.command("resume", view.id)
             self._say(f"when it has ended, go on with: {worker}  or  {resume}")
         for asked in view.approvals.values():
-            command = self.place.command("approve", view.id, asked.path, "--as", "NAME", *form_option(asked.form))
+            options = ("--as", "NAME", *form_option(asked.form), "--digest", asked.digest)
+            command = self.place.command("approve", view.id, asked.path, *options)
             self._say(f"waits for an answer: {asked.question} {command}")
         for path in view.parked:
             command = self.place.command("reconcile", view.id, path, "--as", "NAME")

@@ -110,7 +110,7 @@ class RunStarted:
     """Microseconds since 1970, or 0."""
     expected: int = 0
     """How many steps the definition lets expect; later events correct it."""
-    core: int = 8
+    core: int = 9
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
     again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
     expected, and restored a state in the order in which its fields had been written; with 3 other limits ended every

@@ -116,7 +116,9 @@ def _inner(value: bytes, name: str) -> bytes:
 
 
 def _checked_vote(vote: VoteCast, driver: Driver) -> VoteCast:
-    """The vote with what is wrong with its form, if that is known here."""
+    """The vote with what is wrong with it, if that is known here: it is bound to nothing, or its form is no such one."""
+    if not vote.digest:
+        return replace(vote, wrong="an answer says by its digest what was looked at")
     frame = driver.state.frames.get(vote.path)
     if not isinstance(frame, ApprovalFrame) or (not vote.granted and vote.form == "null"):
         return vote

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 ASKED: Final = "?approval"
 """The name under which open approvals are among what a run waits for; no signal can have it."""
 
+BINDS_QUESTIONS: Final = 9
+"""The rules of the core from which on answers are bound to the question too, not only to what it is about."""
+
 ROLE: Final = "role:"
 """What stands before the name of a role among assignees."""
 
@@ -118,7 +121,7 @@ class Approval(Node[ApprovalFrame]):
                 frame.path,
                 terms.question,
                 frame.input,
-                digest_of_value(frame.input),
+                self._digest(run, frame),
                 terms.assignees,
                 terms.quorum,
                 frame.due,
@@ -132,7 +135,7 @@ class Approval(Node[ApprovalFrame]):
 
     def vote(self, run: RunState, frame: ApprovalFrame, vote: VoteCast) -> None:
         """Somebody grants or rejects."""
-        objection = self._objection(frame, vote)
+        objection = self._objection(run, frame, vote)
         if objection:
             run.consequences.append(VoteRefused(frame.path, vote.by, objection, vote.id))
             return
@@ -188,10 +191,14 @@ class Approval(Node[ApprovalFrame]):
         """It is asked anew: whoever answered before did so in another situation."""
         self.open(run, frame)
 
-    def _objection(self, frame: ApprovalFrame, vote: VoteCast) -> str:
+    def _digest(self, run: RunState, frame: ApprovalFrame) -> str:
+        """What tells what people are shown from everything else."""
+        return digest_of_value(frame.input, self.terms.question if run.core >= BINDS_QUESTIONS else "")
+
+    def _objection(self, run: RunState, frame: ApprovalFrame, vote: VoteCast) -> str:
         if vote.wrong:
             return vote.wrong
-        if vote.digest and vote.digest != digest_of_value(frame.input):
+        if vote.digest and vote.digest != self._digest(run, frame):
             return "what is to be approved is not what was looked at"
         return self._may_not(frame, vote.by, vote.roles)
 
@@ -241,9 +248,10 @@ class Approval(Node[ApprovalFrame]):
         frame.due = min((moment for moment in moments if moment), default=0)
 
 
-def digest_of_value(value: Value) -> str:
-    """What tells a value from every other, in hex (the first 16 digits of a SHA-256)."""
-    return sha256(_text(value)).hexdigest()[:16]
+def digest_of_value(value: Value, question: str = "") -> str:
+    """What tells a question about a value from every other, in hex (the first 16 digits of a SHA-256)."""
+    asked = json.dumps(question).encode() + b"\0" if question else b""
+    return sha256(asked + _text(value)).hexdigest()[:16]
 
 
 def _text(value: Value) -> bytes:
