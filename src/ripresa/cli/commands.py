@@ -203,7 +203,7 @@ def approve(
     form: Annotated[str, typer.Option(help="what is filled in: JSON, @file, or - for standard input")] = "null",
     comment: Annotated[str, typer.Option(help="why; recorded with the answer")] = "",
     role: Annotated[list[str] | None, typer.Option(help="a role in which one answers; may be repeated")] = None,
-    digest: Annotated[str, typer.Option(help="of what was looked at: the answer counts for nothing else; by default what is asked now")] = "",
+    digest: Annotated[str, typer.Option(help="of what was looked at, by default of what is asked now")] = "",
     to: Annotated[str, typer.Option(help="do not answer; let this person answer instead")] = "",
     target: Code = "",
     store: Store = "",

@@ -13,7 +13,7 @@ from .values import Value
 class VoteCast:
     """Somebody answers an approval: `form` is the JSON text of what was filled in; `wrong` says why it is no form.
 
-    `digest` is that of what was looked at ("" binds to nothing: only in journals that are older); `roles` are claimed like the name.
+    `digest` is that of what was looked at ("", in older journals, binds to nothing); `roles` are claimed like the name.
     """
 
     at: int

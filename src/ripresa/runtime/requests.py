@@ -116,7 +116,7 @@ def _inner(value: bytes, name: str) -> bytes:
 
 
 def _checked_vote(vote: VoteCast, driver: Driver) -> VoteCast:
-    """The vote with what is wrong with it, if that is known here: it is bound to nothing, or its form is no such one."""
+    """The vote with what is wrong with it, as far as that is known here: nothing says what it is about, or its form."""
     if not vote.digest:
         return replace(vote, wrong="an answer says by its digest what was looked at")
     frame = driver.state.frames.get(vote.path)
