@@ -491,8 +491,10 @@ class Handle(Generic[R_co]):
         """Grant an approval: the one of this name or path, or the only one that is open.
 
         `by` and `roles` are claims that are recorded. It counts for nothing but what was looked at: that of the
-        `digest` (`OpenApproval.digest`), or what is asked when this is called. With an
-        `id` it counts once, and sent again comes to what it came to the first time. False if nobody drives the run who could take it up; it is kept until somebody does.
+        `digest` (`OpenApproval.digest`), or what is asked when this is called. With an `id` it counts once, and sent
+        again comes to what it came to the first time. False if nobody drives the run who could take it up; it is kept
+        until somebody does.
+
         Raises `RipresaError` with `vote_refused` (somebody else is asked, or the form is wrong), `not_available` if no
         such approval is open.
         """
