@@ -13,6 +13,7 @@ from ripresa import (
     Flow,
     Graph,
     InvalidConfig,
+    StoreError,
     best_effort,
     branch,
     chain,
@@ -21,7 +22,9 @@ from ripresa import (
     step,
     workflow,
 )
+from ripresa.authoring.questions import Seen
 from ripresa.core.events import BranchTaken, NodeSkipped
+from ripresa.core.values import Value
 from ripresa.runtime.values import Values
 from tests.runtime.stage import in_memory
 
@@ -127,6 +130,27 @@ def test_by_themselves_values_know_no_steps() -> None:
 async def test_what_is_not_there_is_not_found() -> None:
     for condition in (C.exists("state.x"), C.exists("session.user"), C.succeeded("later"), C.exists("output.later")):
         assert await branch(condition, double, lambda number: -1)(3) == -1  # type: ignore[arg-type, return-value]
+
+
+class Lost:
+    """A reader of a state whose values the store has lost."""
+
+    def read(self, value: Value, kind: Any) -> Any:
+        raise AssertionError
+
+    def items(self, value: Value) -> list[Value]:
+        raise AssertionError
+
+    def outcome(self, step: str) -> tuple[str, Value] | None:
+        raise AssertionError
+
+    def field(self, name: str) -> Any:
+        raise StoreError(f"the value of {name} is gone", code="store_corrupt")
+
+
+def test_a_value_that_is_lost_is_not_taken_for_one_that_is_not_there() -> None:
+    with pytest.raises(StoreError, match="the value of x is gone"):
+        C.exists("state.x").holds(Seen(None, Lost()))
 
 
 async def test_a_condition_sees_the_session_of_the_run() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ripresa import InvalidConfig, InvalidWorkflow, RipresaError
 from ripresa.authoring.document.annotations import kind_of, text_of
-from ripresa.authoring.document.cel import has_expressions, only_expression, parts_of
+from ripresa.authoring.document.cel import compiled, has_expressions, only_expression, parts_of
 from ripresa.authoring.document.library import Library
 from ripresa.authoring.document.source import BadExpression, Document, Notes, shown
 from ripresa.authoring.document.text import document_of
@@ -574,6 +574,21 @@ def test_yaml_and_expressions_need_their_extra(monkeypatch: pytest.MonkeyPatch) 
     assert only_expression("${{ steps.a.output.b }}") is not None
     with pytest.raises(RipresaError, match="expressions need the extra 'documents'"):
         only_expression("${{ 1 + 1 }}")
+
+
+@ran(
+    ("text", "given", "why"),
+    [
+        ("input == 'x'", {"input": "\ud800"}, "construction from null"),
+        ("{1: 2, input: 3}.size()", {"input": 1}, "duplicate key in map"),
+        ("input[0] + 1", {"input": ["x"]}, "No matching overloads"),
+        ("input + 1", {"input": 2**70}, "out of range"),
+    ],
+)
+def test_what_an_expression_cannot_be_evaluated_for_is_said_with_it(text: str, given: Any, why: str) -> None:
+    with pytest.raises(RipresaError, match=why) as caught:
+        compiled(text).value(given)
+    assert (caught.value.code, repr(text) in caught.value.message) == ("expression_failed", True)
 
 
 # --- names

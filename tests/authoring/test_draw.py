@@ -9,6 +9,8 @@ import pytest
 from ripresa import (
     Graph,
     InvalidConfig,
+    approval,
+    approved,
     best_effort,
     branch,
     case,
@@ -23,6 +25,7 @@ from ripresa import (
     n_of,
     parallel,
     repeat,
+    saga,
 )
 from ripresa.authoring.draw import draw
 
@@ -44,6 +47,40 @@ def test_a_chain_is_drawn_in_its_order() -> None:
         "    n1 --> n2\n"
         "    n2 --> n3\n"
     )
+
+
+def test_what_people_are_asked_is_drawn_where_the_run_waits_for_them() -> None:
+    assert lines(chain(shout).then(approval("Send it?", name="check")))[1:] == [
+        'n1["shout"]',
+        'n2(["check: Send it?"])',
+        "n1 --> n2",
+    ]
+
+
+def test_what_people_decide_is_drawn_with_what_follows() -> None:
+    assert lines(chain(shout).then(approved("Send it?", shout, length)))[1:] == [
+        'n1["shout"]',
+        'n2(["approval: Send it?"])',
+        'n3["shout"]',
+        'n4["length"]',
+        'n2 -->|"granted"| n3',
+        'n2 -->|"rejected"| n4',
+        "n1 --> n2",
+    ]
+
+
+async def forget(number: int) -> None:
+    """Undo."""
+
+
+def test_what_is_undone_together_is_drawn_in_its_frame() -> None:
+    assert lines(chain(saga(chain(shout).then(chain(length, name="measure"), undo=forget), name="both")))[1:] == [
+        'subgraph f1["both"]',
+        'n1["shout"]',
+        'n2["length"]',
+        "end",
+        "n1 --> n2",
+    ]
 
 
 def test_a_choice_is_drawn_with_its_answers() -> None:

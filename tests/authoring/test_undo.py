@@ -43,6 +43,14 @@ def test_a_step_with_an_undo_is_reversible() -> None:
     assert (undo_of(post).takes_input, undo_of(post).takes_unknown) == (False, False)
 
 
+def test_a_step_with_an_undo_stays_reversible_and_all_that_is_wrong_is_said_together() -> None:
+    post = post_step()
+    post.undo(withdraw)
+    assert post.with_(effect="reversible").options.effect == "reversible"
+    with pytest.raises(InvalidConfig, match=r"^.*effect is 'pure', must be 'reversible': post has an undo; retry is 0"):
+        post.with_(effect="pure", retry=0)
+
+
 def test_an_undo_can_be_a_step_with_options_of_its_own() -> None:
     post = post_step()
     patient = step(retry=Retry(attempts=5), name="patiently")(withdraw)

@@ -32,6 +32,12 @@ def test_a_node_that_waits_for_nothing_is_named_and_fails_the_run() -> None:
     play.check_replay()
 
 
+def test_what_has_failed_beside_it_does_not_let_a_run_go_on() -> None:
+    play = playing(Parallel("both", (call("a"), Silent("hole")), join=Join(on_error="fail_slow")))
+    play.fail("a")
+    assert stuck(play.state) == "hole"
+
+
 def test_clean_up_runs_when_a_run_is_stuck() -> None:
     play = playing(Sequence("root", (Cleanup("guard", Silent("hole"), calls("undo")),)))
     assert play.feed(RunStuck(play.now, "guard/hole"))[1:] == [

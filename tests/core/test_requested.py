@@ -220,3 +220,13 @@ def test_a_cancellation_that_was_let_and_never_came_does_not_stop_what_goes_on_a
     play.reopen() if then == "reopen" else play.undo()
     assert [type(let) for let in play.state.granted] == [SignalReceived]
     play.check_replay()
+
+
+def test_a_cancellation_that_was_let_does_not_come_to_a_run_that_has_ended_meanwhile() -> None:
+    play = started(call("a"))
+    play.hook(ask(play, "cancel"))
+    (let,) = play.state.granted
+    assert may_come(play.state, let)
+    play.done("a")
+    assert play.status == "completed"
+    assert not may_come(play.state, let)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ripresa.core.commands import RunStep
+from ripresa.core.commands import RunStep, Withdraw
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
     AttemptLost,
@@ -561,6 +561,23 @@ def test_a_durable_function_undoes_a_part_of_what_it_did(snapshots: bool) -> Non
     finish(play, "d/s.a/undo:x")
     play.returned("d")
     finish(play, "d/a/undo:x")
+    assert play.status == "cancelled"
+    play.check_replay()
+
+
+def test_a_cancelled_function_still_waits_for_the_hook_that_is_asked_about_what_it_undoes(snapshots: bool) -> None:
+    definition, shape = dynamic()
+    play = Play(definition, snapshots=snapshots, hooks=("compensation *",))
+    play.start()
+    play.asked("d", step(1, "s.a", shape))
+    play.done("d/s.a")
+    play.asked("d", CallSpec(2, "undo", "s!undo", b'[0, "s."]'))
+    (path,) = play.state.gates
+    assert not any(isinstance(effect, Withdraw) for effect in play.cancel())
+    assert list(play.state.gates) == [path]
+    play.hook(path)
+    finish(play, "d/s.a/undo:x")
+    play.returned("d")
     assert play.status == "cancelled"
     play.check_replay()
 

@@ -73,9 +73,9 @@ def plus(value: int) -> Write:
     return Write("total", "add", b"%d" % value)
 
 
-def play_of(*nodes: Node[Any], snapshots: bool = True) -> Play:
-    play = Play(define(stateful(*nodes)), snapshots=snapshots)
-    play.start(state=(Write("total", "set", b"0"),))
+def play_of(*nodes: Node[Any], snapshots: bool = True, hooks: tuple[str, ...] = (), **recorded: Any) -> Play:
+    play = Play(define(stateful(*nodes)), snapshots=snapshots, hooks=hooks)
+    play.start(state=(Write("total", "set", b"0"),), **recorded)
     return play
 
 
@@ -585,6 +585,84 @@ def test_a_function_in_a_branch_is_taken_back_in_its_branch() -> None:
     play.done("side/left/fn/b")
     play.returned("side/left/fn")
     assert state(checked(play)) == {"total": "16"}
+
+
+def test_a_function_that_wrote_nothing_before_it_failed_has_nothing_to_take_back() -> None:
+    play = play_of(function())
+    play.asked("()", spec(1, "a"), writes=(plus(1),))
+    play.done("a")
+    play.asked("()", spec(2, "b"))
+    play.fail("b")
+    play.raised("()", failure(path="b", attempt=1))
+    assert not any(isinstance(effect, StateRestored) for effect in play.reopen())
+    play.done("b")
+    play.returned("()", writes=(plus(10),))
+    assert state(checked(play)) == {"total": "11"}
+
+
+# --- hooks after a step
+
+
+def asked_after(*nodes: Node[Any], **recorded: Any) -> Play:
+    """The first step has written, and interceptors are asked about its result."""
+    play = play_of(*(nodes or calls("a b")), hooks=("after a", "error a"), **recorded)
+    (path,) = play.ledger.steps
+    play.done(path, writes=(plus(1),))
+    assert list(play.state.gates) == [path]
+    assert state(play) == {"total": "0"}
+    return play
+
+
+@pytest.mark.parametrize("answer", ["continue", "replace", "skip"])
+def test_what_a_step_wrote_counts_when_its_result_is_let(answer: str) -> None:
+    play = asked_after()
+    assert StateChanged("", (Write("total", "add", b"1"),)) in play.hook("a", answer, value=b"2")
+    assert seen(play, "b") == state(play) == {"total": "1"}
+    play.done("b")
+    checked(play)
+
+
+def test_what_a_step_wrote_counts_that_is_done_when_its_run_is_cancelled() -> None:
+    play = asked_after()
+    play.cancel()
+    assert state(checked(play, "cancelled")) == {"total": "1"}
+
+
+def test_what_a_forbidden_step_wrote_waits_for_a_run_that_is_reopened() -> None:
+    play = asked_after()
+    play.hook("a", "veto", detail="no")
+    assert state(play) == {"total": "0"}
+    play.reopen()
+    play.hook("a")
+    play.done("b")
+    assert state(checked(play)) == {"total": "1"}
+
+
+def test_what_a_forbidden_step_wrote_is_gone_where_another_takes_its_place() -> None:
+    play = asked_after(Fallback("f", calls("a b")))
+    play.hook("f/a", "veto", detail="no")
+    play.done("f/b", writes=(plus(10),))
+    assert state(checked(play)) == {"total": "10"}
+
+
+def test_of_a_step_that_is_done_again_only_the_last_attempt_has_written() -> None:
+    play = asked_after()
+    play.hook("a", "again")
+    play.done("a", writes=(plus(10),))
+    play.hook("a")
+    play.done("b")
+    assert state(checked(play)) == {"total": "10"}
+
+
+@pytest.mark.parametrize(("core", "total"), [(9, "0"), (8, "1")])
+def test_a_step_that_is_done_again_and_fails_has_written_nothing(core: int, total: str) -> None:
+    """Runs of earlier rules go by those for ever."""
+    play = asked_after(core=core)
+    play.hook("a", "again")
+    play.fail("a")
+    play.hook("a", "skip", value=b"0")
+    play.done("b")
+    assert state(checked(play)) == {"total": total}
 
 
 # --- snapshots

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ..core.durations import MICROSECONDS
 from ..core.nodes.approval import Approval
+from ..core.nodes.approved import Approved
 from ..core.nodes.branch import Branch
 from ..core.nodes.checked import Checked
 from ..core.nodes.choose import Choose
@@ -23,9 +24,11 @@ from ..core.nodes.map import Map
 from ..core.nodes.node import Node
 from ..core.nodes.parallel import Parallel
 from ..core.nodes.router import Router
+from ..core.nodes.saga import Saga
 from ..core.nodes.sequence import Sequence
 from ..core.nodes.stateful import Assign, Stateful
 from ..core.nodes.subworkflow import Subworkflow
+from ..core.nodes.undo import Undoable
 from ..core.nodes.wait import Wait
 from .flow import Runnable
 from .options import bad_choice, refuse
@@ -96,6 +99,8 @@ class Picture:
                 return self._fork(node, f"{node.name}: {_joined(node.join)}", node.branches, frame)
             case Branch():
                 return self._choice(node, frame)
+            case Approved():
+                return self._approved(node, frame)
             case Checked():
                 return self._framed(f"{node.name}: {_rules(node)}", node.body, frame)
             case Choose():
@@ -110,6 +115,8 @@ class Picture:
                 return self._fallback(node, frame)
             case Cleanup():
                 return self._cleanup(node, frame)
+            case Saga():
+                return self._framed(node.name, node.body, frame)
             case Subworkflow():
                 return self._framed(node.workflow, node.body, frame)
             case Graph():
@@ -119,7 +126,7 @@ class Picture:
 
     def _single(self, node: Node[Any], frame: str | None) -> Ends:
         match node:
-            case Stateful():
+            case Stateful() | Undoable():
                 return self.put(node.body, frame)
             case Delay():
                 return self.shape(f"{node.name}: {node.length / MICROSECONDS:g} s", "wait", frame)
@@ -169,8 +176,14 @@ class Picture:
 
     def _choice(self, node: Branch, frame: str | None) -> Ends:
         start = self.shape(f"{node.condition}?", "choice", frame)
+        return self._arms(start, node.arms, _answers(node), frame)
+
+    def _approved(self, node: Approved, frame: str | None) -> Ends:
+        return self._arms(self.put(node.asked, frame), node.arms, ["granted", "rejected"], frame)
+
+    def _arms(self, start: Ends, arms: tuple[Node[Any], ...], labels: list[str], frame: str | None) -> Ends:
         exits: list[str] = []
-        for arm, label in zip(node.arms, _answers(node), strict=True):
+        for arm, label in zip(arms, labels, strict=True):
             drawn = self.put(arm, frame)
             self.join(start.exits, drawn.entries, label)
             exits.extend(drawn.exits)

@@ -62,11 +62,9 @@ class Seen:
         """See `Facts`."""
         try:
             session = current().session
-            return session.get(name) if name in session.names() else MISSING
-        except RipresaError as error:
-            if error.code != "not_available":
-                raise
+        except RipresaError:  # the run belongs to none
             return MISSING
+        return session.get(name) if name in session.names() else MISSING
 
     def step(self, name: str) -> tuple[str, Any]:
         """See `Facts`."""

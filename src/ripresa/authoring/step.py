@@ -134,9 +134,9 @@ class Step(Generic[P, R_co]):
         cache: Cache | Duration | bool | None = None,
     ) -> Step[P, R_co]:
         """The same step with other options; those that are not given stay."""
-        if self.compensation is not None and effect not in (None, "reversible"):
-            raise InvalidConfig(f"{self.name} has an undo, so it is reversible", op="with_", where=self.name)
         bad = Complaints()
+        if self.compensation is not None and effect not in (None, "reversible"):
+            bad.append(f"effect is {effect!r}, must be 'reversible': {self.name} has an undo")
         given: dict[str, Any] = {
             "name": name,
             "retry": None if retry is None else bad.read(_retry, retry),

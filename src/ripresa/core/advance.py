@@ -493,7 +493,7 @@ def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet | Requeste
             requested.requested(state, fact)
         case HooksSet():
             gates.set_points(state, fact.hooks)
-        case HookFailed():
+        case _:
             if fact.critical:
                 _broken(state, fact)
 

@@ -249,8 +249,14 @@ def let_effects(run: RunState, frame: CallFrame) -> None:
         frame.withheld = ()
 
 
+DROPS: Final = 9
+"""The rules of the core from which on what an attempt wrote to a state is gone when its result is not taken."""
+
+
 def drop_effects(run: RunState, frame: CallFrame) -> None:
-    """The result of an attempt is not taken: nothing of what it does beyond the run ever happens."""
+    """The result of an attempt is not taken: nothing of what it wrote, or does beyond the run, ever happens."""
+    if run.shared is not None and run.core >= DROPS:
+        run.shared.drop_pending(frame)
     if frame.withheld:
         messages = [each for each in frame.withheld if isinstance(each, MessageQueued)]
         artifacts = sum(isinstance(each, ArtifactSaved) for each in frame.withheld)

@@ -193,11 +193,10 @@ class Shared:
 
     def write_slice(self, run: RunState, frame: ScopeFrame, asked: int, writes: tuple[Write, ...]) -> None:
         """A slice of a durable function, begun when it had asked for so many calls, wrote."""
-        if frame.path in self.bases:
-            marks = self.marks.setdefault(frame.path, [])
-            marks.append((asked, self.mark(frame)))
-            del marks[:-LONGEST]
-            self.write(run, frame, writes, told=True)
+        marks = self.marks.setdefault(frame.path, [])
+        marks.append((asked, self.mark(frame)))
+        del marks[:-LONGEST]
+        self.write(run, frame, writes, told=True)
 
     def take_back(self, run: RunState, frame: ScopeFrame, asked: int) -> None:
         """Take back what a durable function wrote in all slices that began when it had asked for so many calls."""
@@ -214,6 +213,10 @@ class Shared:
         writes = self.pending.pop(frame.path, ())
         if writes:
             self.write(run, frame, writes)
+
+    def drop_pending(self, call: Frame) -> None:
+        """A call is made again: what its last attempt wrote and was held back never counts."""
+        self.pending.pop(call.path, None)
 
     def ended(self, frame: Frame) -> None:
         """A child has returned: if it was a branch, its fork has its writes from here on."""

@@ -17,6 +17,7 @@ from ..gates import Gate as HookGate
 from ..gates import gated
 from ..shared import ALL, MERGE
 from ..values import NULL, Value, text_of
+from .join import fork_answered
 from .node import Node, Scope
 from .stateful import Assign
 
@@ -221,18 +222,11 @@ class Graph(Scope[GraphFrame]):
             run.consequences.append(FanOutStarted(frame.path, width, how="graph"))
             if run.points and gated(run, frame, HookGate("fork", frame.input, width)):
                 return
-        self._go(run, frame)
+        self.fill(run, frame)
 
     @override
     def intercepted(self, run: RunState, frame: GraphFrame, gate: HookGate, fact: Intercepted) -> None:
-        if gate.point == "join":
-            run.done(frame, fact.value if fact.answer == "replace" else gate.value)
-        elif fact.answer == "skip":
-            self._summary(run, frame)
-            run.done(frame, fact.value)
-        else:
-            frame.narrow = fact.number if fact.answer == "narrow" else 0
-            self._go(run, frame)
+        fork_answered(run, frame, gate, fact)
 
     @cached_property
     def work(self) -> tuple[int, ...]:
@@ -248,7 +242,8 @@ class Graph(Scope[GraphFrame]):
     def _tells(self, run: RunState) -> bool:
         return run.core >= TELLS_SIDES and self.forks_out
 
-    def _summary(self, run: RunState, frame: GraphFrame) -> None:
+    def summary(self, run: RunState, frame: GraphFrame) -> None:
+        """Tell how the nodes ended."""
         phases = [child.phase for child in frame.children.values()]
         completed = sum(frame.results[index] is not None for index in self.work) + phases.count(DONE)
         run.consequences.append(FanOutEnded(frame.path, completed, phases.count(FAILED), phases.count(CANCELLED)))
@@ -256,7 +251,7 @@ class Graph(Scope[GraphFrame]):
     @override
     def wound(self, run: RunState, frame: GraphFrame) -> None:
         if self._tells(run):
-            self._summary(run, frame)
+            self.summary(run, frame)
         run.close(frame)
 
     @cached_property
@@ -280,13 +275,13 @@ class Graph(Scope[GraphFrame]):
         if conflict is not None:
             run.abort(frame, conflict)
         else:
-            self._go(run, frame)
+            self.fill(run, frame)
 
     def on_skipped(self, run: RunState, frame: GraphFrame, key: int) -> None:
         """The gate of a node stays shut."""
         frame.skipped[key] = True
         self._settle(frame, key)
-        self._go(run, frame)
+        self.fill(run, frame)
 
     @override
     def on_failed(self, run: RunState, frame: GraphFrame, key: int, failure: Any) -> None:
@@ -294,7 +289,7 @@ class Graph(Scope[GraphFrame]):
             run.abort(frame, failure)
             return
         frame.others = (*frame.others, failure)
-        self._go(run, frame)
+        self.fill(run, frame)
 
     def answered(self, run: RunState, frame: GraphFrame, question: str, answer: Value) -> None:
         """The answer is the graph's result."""
@@ -309,7 +304,7 @@ class Graph(Scope[GraphFrame]):
             run.ask(frame, frame.question, frame.about)
             return
         frame.ready.extend(frame.children)
-        self._go(run, frame)
+        self.fill(run, frame)
 
     def merged(self, run: RunState, frame: GraphFrame, writes: tuple[Write, ...]) -> None:
         """Reducers of the user's have said what a node sees that waited for several, or what the graph leaves."""
@@ -320,7 +315,7 @@ class Graph(Scope[GraphFrame]):
             self._return(run, frame)
         else:
             run.shared.keep(frame, key, writes)
-            self._go(run, frame)
+            self.fill(run, frame)
 
     def values(self, frame: GraphFrame, sources: tuple[int, ...]) -> tuple[Value, ...]:
         """The results of these nodes (null for one that was skipped), in this order."""
@@ -344,7 +339,7 @@ class Graph(Scope[GraphFrame]):
             if frame.waiting[dependent] == 0:
                 frame.ready.append(dependent)
 
-    def _go(self, run: RunState, frame: GraphFrame) -> None:
+    def fill(self, run: RunState, frame: GraphFrame) -> None:
         """Begin what is ready, in the order of writing; end when nothing is left."""
         while self._has_room(frame):
             frame.ready.sort(reverse=True)
@@ -428,7 +423,7 @@ class Graph(Scope[GraphFrame]):
 
     def _joined(self, run: RunState, frame: GraphFrame, value: Value) -> None:
         if self._tells(run):
-            self._summary(run, frame)
+            self.summary(run, frame)
             if run.points and gated(run, frame, HookGate("join", value)):
                 return
         run.done(frame, value)

@@ -17,6 +17,7 @@ from .node import Scope
 if TYPE_CHECKING:
     from ..events import Intercepted, Write
     from ..state import RunState
+    from .graph import GraphFrame
 
 WINDOW = 256
 """The most branches that are scheduled at a time where nothing else is said."""
@@ -86,6 +87,19 @@ class FanOutFrame(ScopeFrame):
         self.told = False
 
 
+def fork_answered(run: RunState, frame: FanOutFrame | GraphFrame, gate: Gate, fact: Intercepted) -> None:
+    """What runs side by side begins, is left out or ends as interceptors say."""
+    node: Any = frame.node
+    if gate.point == "join":
+        run.done(frame, fact.value if fact.answer == "replace" else gate.value)
+    elif fact.answer == "skip":
+        node.summary(run, frame)
+        run.done(frame, fact.value)
+    else:
+        frame.narrow = fact.number if fact.answer == "narrow" else 0
+        node.fill(run, frame)
+
+
 class FanOut(Scope[FanOutFrame]):
     """Branches side by side, at most `window` at a time, joined as `join` says."""
 
@@ -113,14 +127,7 @@ class FanOut(Scope[FanOutFrame]):
 
     @override
     def intercepted(self, run: RunState, frame: FanOutFrame, gate: Gate, fact: Intercepted) -> None:
-        if gate.point == "join":
-            run.done(frame, fact.value if fact.answer == "replace" else gate.value)
-        elif fact.answer == "skip":
-            self._summary(run, frame)
-            run.done(frame, fact.value)
-        else:
-            frame.narrow = fact.number if fact.answer == "narrow" else 0
-            self.fill(run, frame)
+        fork_answered(run, frame, gate, fact)
 
     def branch(self, run: RunState, frame: FanOutFrame, index: int) -> None:
         """Open the branch of this index."""
@@ -170,7 +177,7 @@ class FanOut(Scope[FanOutFrame]):
                 return
             run.shared.join(run, frame)
         if not frame.question or frame.question == MERGE:
-            self._summary(run, frame)
+            self.summary(run, frame)
         if frame.phase != JOINING or not run.ledger.entries or not self._undo_losers(run, frame):
             self._joined(run, frame)
 
@@ -241,12 +248,13 @@ class FanOut(Scope[FanOutFrame]):
 
     def _joins(self, run: RunState, frame: FanOutFrame) -> None:
         """All branches have ended, and what they wrote is put together."""
-        self._summary(run, frame)
+        self.summary(run, frame)
         value = tuple(NULL if value is None else value for value in frame.results)
         if not run.points or not gated(run, frame, Gate("join", value)):
             run.done(frame, value)
 
-    def _summary(self, run: RunState, frame: FanOutFrame) -> None:
+    def summary(self, run: RunState, frame: FanOutFrame) -> None:
+        """Tell how the branches ended, once."""
         if frame.told and run.core > 1:
             return
         frame.told = True

@@ -58,10 +58,8 @@ class Stateful(Scope[ScopeFrame]):
 
     @override
     def begin_anew(self, run: RunState, frame: ScopeFrame) -> None:
-        if run.shared is not None and frame.path in run.shared.scopes:
-            run.spawn_body(frame, self.body, frame.input)
-        else:
-            self.open(run, frame)
+        """What the body did is undone, so the state that it began with is there."""
+        run.spawn_body(frame, self.body, frame.input)
 
 
 class Assign(Node[Frame]):
