@@ -3,12 +3,14 @@
 # mypy: disable-error-code="misc,return-value,union-attr,var-annotated"
 # What type checkers say about mistakes is tested in tests/typing; here they are meant.
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from ripresa import InvalidConfig, InvalidWorkflow, Problem, Rule, chain, delay, map_each, step
+from ripresa import InvalidConfig, InvalidWorkflow, Problem, Registry, Rule, chain, delay, map_each, parallel, step
+from ripresa.authoring.flow import to_node
 
 from .samples import Item, double, fetch, length, shout, upper
 
@@ -54,6 +56,58 @@ def test_neighbours_that_do_not_fit_are_refused_when_the_chain_is_written() -> N
         chain(fetch).then(length)
     assert caught.value.problems == (Problem("chain/length", "takes str, is given list[Item]", "type_mismatch"),)
     assert caught.value.code == "type_mismatch"
+
+
+def problems_of(write: Callable[[], object]) -> list[str]:
+    with pytest.raises(InvalidWorkflow) as caught:
+        write()
+    return [problem.where for problem in caught.value.problems]
+
+
+def test_all_links_that_do_not_fit_are_named_together() -> None:
+    def statement() -> None:
+        kept = chain(fetch).then(length).then(shout).then(map_each(shout)).then(parallel(double, upper)).named("whole")
+        pytest.fail(f"{kept} was let through")
+
+    assert problems_of(statement) == [
+        "whole/length",
+        "whole/shout",
+        "whole/map_each",
+        "whole/parallel/double",
+        "whole/parallel/upper",
+    ]
+
+
+def test_what_does_not_fit_is_said_at_the_end_of_the_statement_that_wrote_it() -> None:
+    kept: dict[str, object] = {}
+
+    def dropped() -> None:
+        chain(fetch).then(length)
+        pytest.fail("not refused")
+
+    def entered() -> None:
+        kept["flow"] = chain(fetch).then(length)
+        pytest.fail("not refused")
+
+    for statement in (dropped, entered, lambda: chain(fetch).then(length)):
+        assert problems_of(statement) == ["chain/length"]
+
+
+async def test_what_is_handed_on_with_its_problems_tells_them_wherever_it_is_used() -> None:
+    (flow,) = [chain(fetch).then(length).then(double).then(shout)]
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: flow.node,
+        lambda: flow.named("other"),
+        lambda: flow.then(upper),
+        lambda: to_node(flow),
+        lambda: Registry().register(map_each(flow)),
+    )
+    for use in uses:
+        with pytest.raises(InvalidWorkflow) as caught:
+            use()
+        assert [problem.where.rpartition("/")[2] for problem in caught.value.problems][:2] == ["length", "shout"]
+    with pytest.raises(InvalidWorkflow, match="2 problems"):
+        await flow("a")
 
 
 def test_a_mismatch_deep_inside_is_found_where_the_type_becomes_known() -> None:

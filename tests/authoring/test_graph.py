@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -266,10 +266,15 @@ def test_python_conditions_on_values_to_come_are_refused() -> None:
 def test_a_condition_that_is_none_is_refused() -> None:
     g = Graph("g", input=str)
     size = g.add(length(g.input))
-    with pytest.raises(InvalidConfig, match=r"when is <node length of g>.*; unless is 3"):
-        g.add(length("a"), when=size, unless=3)
-    with pytest.raises(InvalidConfig, match="predicate is <step double>"):
-        size.test(double)
+    bad: Any = 3
+    g.add(length("a"), when=cast("Any", size), unless=bad)
+    g.add(length("a"), when=size.test(cast("Any", double)))
+    wanted = "a condition on a value to come (node.out > 3, node.test(fn)), a Condition or a bool"
+    assert problems_of(g) == [
+        ("g/length#2", f"when is <node length of g>, must be {wanted}"),
+        ("g/length#2", f"unless is 3, must be {wanted}"),
+        ("g/length", "predicate is <step double>, must be a plain function that says yes or no"),
+    ]
 
 
 def test_a_predicate_of_another_type_is_reported() -> None:
@@ -284,12 +289,38 @@ def test_a_predicate_of_another_type_is_reported() -> None:
 
 def test_only_nodes_can_be_waited_for_and_joined() -> None:
     g = Graph("g", input=str)
-    with pytest.raises(InvalidConfig, match="after has <step length>, must be nodes"):
-        g.add(length("a"), after=[length])
-    with pytest.raises(InvalidConfig, match=r"nodes are \(\), must be nodes"):
-        g.first()
-    with pytest.raises(InvalidConfig, match="must be nodes"):
-        g.first(3, 4)
+    wrong: Any = length
+    g.add(length("a"), after=[wrong])
+    g.first()
+    g.first(wrong)
+    assert problems_of(g) == [
+        ("g/length", "after has <step length>, must have nodes of the graph only"),
+        ("g/first", "joins no nodes, must be given nodes of the graph"),
+        ("g/first#2", "nodes has <step length>, must have nodes of the graph only"),
+    ]
+
+
+def test_bad_options_of_nodes_do_not_hide_what_does_not_fit() -> None:
+    g = Graph("g", input=str)
+    bad: Any = 3
+    g.add(length("a"), name="a/b")
+    g.map(length, g.input, concurrency=0, when=bad)
+    g.map(bad, [1], name="many")
+    g.map(chain(length).then(cast("Any", shout)).then(cast("Any", double)), ["a"], name="deep")
+    g.add(double(cast("Any", g.input)))
+    with pytest.raises(InvalidWorkflow) as caught:
+        g.returns(g.input)
+    assert [(problem.where, problem.code) for problem in caught.value.problems] == [
+        ("g/length", "invalid_config"),
+        ("g/map_each", "invalid_config"),
+        ("g/map_each", "invalid_config"),
+        ("g/map_each", "type_mismatch"),
+        ("g/many", "invalid_config"),
+        ("g/deep/chain/shout", "type_mismatch"),
+        ("g/deep/chain/double", "type_mismatch"),
+        ("g/double", "type_mismatch"),
+    ]
+    assert "name is 'a/b'" in str(caught.value)
 
 
 def test_a_closed_graph_takes_no_more_nodes() -> None:
@@ -308,8 +339,6 @@ def test_all_bad_options_of_a_graph_are_named_together() -> None:
     assert caught.value.message == (
         "name is '', must be a text that is not empty; concurrency is 0, must be a whole number from 1"
     )
-    with pytest.raises(InvalidConfig, match="name is 'a/b'"):
-        Graph("g", input=str).add(length("a"), name="a/b")
 
 
 def test_a_value_that_cannot_be_written_is_reported() -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import TypeVar
 
-from ..context import checked_later
 from ..core.nodes.node import Node
 from ..core.nodes.sequence import Sequence
 from .flow import Built, Flow, Link, as_links, build_link
@@ -54,7 +53,8 @@ class Chain(Flow[A_contra, R_co]):
         if self.rules:
             longer: Chain[A_contra, B] = Chain((self, last), name=self.name, version=self.version)
         else:
-            built = () if checked_later() else self.node.children
+            node = self.__dict__.get("node")  # there is none yet of what cannot be built, or is checked later
+            built = () if node is None else node.children
             longer = Chain((*self.links, last), built, name=self.name, version=self.version)
         longer.limits = self.limits
         return longer

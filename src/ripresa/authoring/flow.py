@@ -26,7 +26,7 @@ from ..core.nodes.saga import Saga
 from ..core.nodes.sequence import Sequence
 from ..core.nodes.stateful import Stateful
 from ..core.shared import ERROR
-from ..errors import InvalidValue
+from ..errors import InvalidValue, InvalidWorkflow
 from ..foreign import adopted
 from . import running
 from .call import Call, Pending
@@ -37,6 +37,7 @@ from .place import Direct, Given, One, Place, distinct, root, settle
 from .reducers import Conflict, bad_conflict
 from .rules import Rule, checked, joined
 from .state_type import StateType, state_type
+from .statement import goes_on
 from .step import Bound, Options, Step, step_name
 from .switches import require
 from .undo import step_undo
@@ -122,9 +123,7 @@ class Runnable(Generic[P, R_co]):
     def with_hooks(self, *hooks: Hook) -> Self:
         """The same with hooks that stand at it and at everything inside it, beside those that it has."""
         refuse_no_hooks("with_hooks", hooks)
-        twin = self._twin()
-        twin.hooks = (*self.hooks, *hooks)
-        return twin
+        return self._twin(hooks=(*self.hooks, *hooks))
 
     def with_rules(self, *rules: Rule) -> Self:
         """The same with rules that its result must keep, beside those that it has; see `Rule`.
@@ -132,29 +131,30 @@ class Runnable(Generic[P, R_co]):
         They are looked at once, when the result is known. What they say is recorded; a broken one of the severity
         `error` fails it with `rule_failed`, and is looked at again when the run is resumed.
         """
-        twin = self._twin()
-        twin.rules = joined(self.rules, rules)
-        return twin
+        return self._twin(rules=joined(self.rules, rules))
 
     def with_limits(self, limits: Limits) -> Self:
         """The same with limits for each run of it, unless the run is started with others."""
         refuse("with_limits", bad_limits(limits, "limits"))
-        twin = self._twin()
-        twin.limits = limits
-        return twin
+        return self._twin(limits=limits)
 
     def named(self, name: str) -> Self:
         """The same under another name."""
         refuse("named", check_name(name, "name"))
-        twin = self._twin()
-        twin.name = name
-        return twin
+        return self._twin(name=name)
 
-    def _twin(self) -> Self:
+    def _twin(self, **other: Any) -> Self:
+        """The same with other attributes."""
         twin = copy(self)
         for cached in ("definition", "node", "_target"):
             twin.__dict__.pop(cached, None)
+        twin.__dict__.update(other)
+        if "node" not in self.__dict__:
+            twin._check()
         return twin
+
+    def _check(self) -> None:
+        """Say what is wrong as soon as it is written; nothing is found where parts say it when they are used."""
 
 
 class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
@@ -203,9 +203,17 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         return Flow(build, name=self.name, version=self.version)
 
     def _check(self) -> None:
-        """Build once, so that what is wrong is said where it was written."""
-        if not checked_later():
+        """Build once, so that what is wrong is said where it was written, all of one statement together.
+
+        What cannot be built says so again wherever it is used.
+        """
+        if checked_later():
+            return
+        try:
             _ = self.node
+        except InvalidWorkflow:
+            if not goes_on():
+                raise
 
 
 def in_batches(link: Callable[[A], Awaitable[B]], inputs: Items[A], concurrency: int | None) -> Call[list[B]]:
@@ -283,7 +291,10 @@ def to_node(link: Any, name: str | None = None) -> Node[Any]:
     Raises `InvalidConfig` if it is no link.
     """
     (checked,) = as_links((link,), "to_node")
-    return build_link(checked, root(name or checked.name, Direct()))
+    place = root(name or checked.name, Direct())
+    node = build_link(checked, place)
+    settle(place, checked.name)
+    return node
 
 
 def _build_stateful(flow: Flow[Any, Any], state: StateType[Any], place: Place) -> Stateful:

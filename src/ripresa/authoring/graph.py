@@ -9,7 +9,7 @@ from typing import Any, Generic, cast, overload
 
 from typing_extensions import TypeVar
 
-from ..context import Items
+from ..context import Items, checking_later
 from ..core.conditions import Condition as Data
 from ..core.merge import SET
 from ..core.nodes.graph import INPUT, Wire
@@ -66,8 +66,12 @@ class Node(Generic[R_co]):
 
     def test(self, predicate: Callable[[R_co], bool], /) -> bool:
         """A condition of its own for `when=` or `unless=`; what it decided is recorded."""
-        refuse("test", bad_predicate(predicate, "predicate"))
-        asked = predicate_at(predicate, self.graph.place(self.name), self.kind)
+        place = self.graph.place(self.name)
+        wrong = bad_predicate(predicate, "predicate")
+        if wrong:
+            place.note(wrong, "invalid_config")
+            return cast("bool", Proxy(Constant(True)))
+        asked = predicate_at(predicate, place, self.kind)
         self.graph.watches += watched(predicate)
         return cast("bool", Proxy(Tested(self.source, predicate, asked.kind)))
 
@@ -175,21 +179,22 @@ class Graph(Generic[A, S]):
         found = self._field(field)
         if found.reducer is not reducer or isinstance(reducer, Custom):
             has = found.reducer or "no reducer"
-            raise RipresaError(
-                f"state.{field} has {has}: it cannot be written by {reducer.name} in a graph",
-                code="usage",
-                op=reducer.name,
-                where=self.name,
-                hint="declare it in the annotation of the field; a reducer of your own is called in a step",
-            )
+            advice = "declare it in the annotation of the field; a reducer of your own is called in a step"
+            message = f"has {has}: it cannot be written by {reducer.name} in a graph ({advice})"
+            self.place(f"state.{field}").note(message, "usage")
+            return
         self._write(found, reducer.name, reducer.operand(found.kind), operand)
 
     def _field(self, name: str) -> StateField:
+        """A field of the state; notes that there is none."""
+        place = self.place(f"state.{name}")
         if self._state is None:
-            raise RipresaError(
-                f"graph {self.name!r} has no state", code="no_state", op="Graph", hint="Graph(..., state=StateClass)"
-            )
-        return self._state.field(name, f"graph {self.name!r}")
+            place.note("the graph has no state: Graph(..., state=StateClass)", "no_state")
+        elif name not in self._state.fields:
+            place.note(f"{self._state.name} has no field {name!r}, it has {', '.join(self._state.fields)}", "no_state")
+        else:
+            return self._state.fields[name]
+        return StateField(name, Any)
 
     def _write(self, field: StateField, op: str, kind: Any, value: object) -> None:
         self._check_open()
@@ -234,10 +239,14 @@ class Graph(Generic[A, S]):
             tuple(_lifted(arg, place) for arg in called.args),
             {key: _lifted(arg, place) for key, arg in called.kwargs.items()},
         )
-        condition = _condition(when, unless)
+        condition = Condition(
+            None if when is True else _condition(when, "when", place),
+            None if unless is False else _condition(unless, "unless", place),
+        )
         looked_at = watched(when, unless)
         self.watches += looked_at
-        after = [*after, *(node for node in self._nodes() if node.name in looked_at)]
+        known = _only_nodes(after, "after", place)
+        after = [*known, *(node for node in self._nodes() if node.name in looked_at)]
         self._check_own((*wired.expressions, *condition.expressions), place)
         node, made = self._built(callee, wired, place)
         sources = sources_of(wired.expressions)
@@ -272,7 +281,13 @@ class Graph(Generic[A, S]):
         after: Sequence[Node[Any]] = (),
     ) -> Node[list[C]]:
         """A node that runs a link for every item of a list to come."""
-        flow = map_each(link, concurrency=concurrency)
+        flow: Runnable[Any, Any]
+        try:
+            with checking_later():
+                flow = map_each(link, concurrency=concurrency)
+        except InvalidConfig as error:
+            self.place(name or "map_each").note(error.message, error.code)
+            flow = map_each(_anything)
         return self.add(flow(items), name=name, when=when, unless=unless, after=after)
 
     @overload
@@ -284,9 +299,10 @@ class Graph(Generic[A, S]):
     def first(self, *nodes: Node[Any], name: str | None = None) -> Node[Any]:
         """The join after a condition: the result of the first of these, in this order, that was not skipped."""
         self._check_open()
-        if not nodes or not all(map(_is_node, nodes)):
-            raise InvalidConfig(f"nodes are {nodes!r}, must be nodes of the graph", op="first")
         place = self._new_place(name, "first")
+        if not nodes:
+            place.note("joins no nodes, must be given nodes of the graph", "invalid_config")
+        nodes = tuple(_only_nodes(nodes, "nodes", place))
         kind = union(node.kind for node in nodes)
         joined = SequenceNode(place.name, (), output_type=kind)
         return self._enter(Entry(joined, Wire(sources=self._indices(nodes, place), first=True)))
@@ -362,7 +378,11 @@ class Graph(Generic[A, S]):
                 count += 1
                 name = f"{default}#{count}"
             return self.place(name)
-        refuse("add", check_name(name, "name"))
+        wrong = check_name(name, "name")
+        if wrong:
+            place = self._new_place(None, default)
+            place.note(wrong, "invalid_config")
+            return place
         place = self.place(name)
         if name in used:
             place.note("there are two nodes of this name", "duplicate_name")
@@ -370,8 +390,6 @@ class Graph(Generic[A, S]):
 
     def _indices(self, nodes: Sequence[Node[Any]], place: Place) -> tuple[int, ...]:
         for node in nodes:
-            if not _is_node(node):
-                raise InvalidConfig(f"after has {node!r}, must be nodes of the graph", op="add", where=place.path)
             self._check_own((node.source,), place)
         return tuple(dict.fromkeys(node.index for node in nodes))
 
@@ -405,8 +423,16 @@ def _may_be_skipped(entries: tuple[Entry, ...], sources: tuple[int, ...]) -> boo
     return any(found[source] for source in sources)
 
 
-def _is_node(node: object) -> bool:
-    return isinstance(node, Node)
+def _only_nodes(given: Sequence[Any], option: str, place: Place) -> list[Node[Any]]:
+    """The nodes among what was given; notes the others."""
+    for each in given:
+        if not isinstance(each, Node):
+            place.note(f"{option} has {each!r}, must have nodes of the graph only", "invalid_config")
+    return [each for each in given if isinstance(each, Node)]
+
+
+async def _anything(item: Any) -> Any:
+    """Stands in a graph that cannot be closed for a link that is none."""
 
 
 def _lifted(value: Any, place: Place) -> Expression:
@@ -424,19 +450,10 @@ def _beside(condition: Expression | None, sources: tuple[int, ...]) -> tuple[int
     return tuple(source for source in sources_of(filter(None, (condition,))) if source not in sources)
 
 
-def _condition(when: Any, unless: Any) -> Condition:
-    refuse("add", _bad_condition(when, "when"), _bad_condition(unless, "unless"))
-    return Condition(
-        None if when is True else _lifted_condition(when), None if unless is False else _lifted_condition(unless)
-    )
-
-
-def _lifted_condition(condition: Any) -> Expression:
-    return Decided(condition) if isinstance(condition, Data) else lift(condition)
-
-
-def _bad_condition(value: object, option: str) -> str | None:
-    if isinstance(value, Proxy | bool | Data):
+def _condition(given: Any, option: str, place: Place) -> Expression | None:
+    """What a condition asks; notes one that is none."""
+    if not isinstance(given, Proxy | bool | Data):
+        wanted = "a condition on a value to come (node.out > 3, node.test(fn)), a Condition or a bool"
+        place.note(f"{option} is {given!r}, must be {wanted}", "invalid_config")
         return None
-    wanted = "a condition on a value to come (node.out > 3, node.test(fn)), a Condition or a bool"
-    return f"{option} is {value!r}, must be {wanted}"
+    return Decided(given) if isinstance(given, Data) else lift(given)
