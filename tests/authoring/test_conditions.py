@@ -12,7 +12,7 @@ from ripresa import (
     Context,
     Flow,
     Graph,
-    InvalidConfig,
+    InvalidWorkflow,
     StoreError,
     best_effort,
     branch,
@@ -119,8 +119,9 @@ async def test_a_condition_in_a_flow_of_a_durable_function_sees_the_steps_of_tha
 
 def test_what_is_no_condition_is_refused() -> None:
     graph = Graph("g", input=str)
-    with pytest.raises(InvalidConfig, match="when is 'x', must be a condition"):
-        graph.add(length(graph.input), when="x")  # type: ignore[arg-type]
+    node = graph.add(length(graph.input), when="x")  # type: ignore[arg-type]
+    with pytest.raises(InvalidWorkflow, match="when is 'x', must be a condition"):
+        graph.returns(node.out)
 
 
 def test_by_themselves_values_know_no_steps() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dis
-import sys
+import inspect
 from types import FrameType
 from typing import Final
 
@@ -23,7 +23,7 @@ def goes_on() -> bool:
     `chain(a).then(b)` has, as long as `.then(c)` follows, or where it is an argument; not where it is assigned. Read
     from the instructions that come next. False where that cannot be known.
     """
-    frame = _users(sys._getframe())
+    frame = _users(inspect.currentframe())
     if frame is None:
         return False
     later = (each.opname for each in dis.get_instructions(frame.f_code) if each.offset > frame.f_lasti)
