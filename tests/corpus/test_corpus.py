@@ -10,13 +10,15 @@ from ripresa import App, Handle, Recorded, RipresaError
 from ripresa.authoring.check import check
 from ripresa.authoring.draw import draw
 from ripresa.core.codec import decode_events, decode_state, encode_events, encode_state
-from ripresa.core.events import Asked, Raised, Returned, StepCompleted, StepScheduled
+from ripresa.core.events import StepCompleted, StepScheduled
 from ripresa.core.lifecycle import TERMINAL
-from ripresa.core.replay import is_fact, replay
+from ripresa.core.replay import is_fact
 from ripresa.core.state import RunState
 from ripresa.core.view import view_of
 from ripresa.errors import StoreError
+from ripresa.ports import RunHead
 from ripresa.stores.memory import Memory, MemoryStore
+from ripresa.testing.real_code import RealCode
 from tests.corpus.cases import Case
 from tests.corpus.control_flow import PATTERNS
 from tests.corpus.sharing import SHARING
@@ -67,14 +69,24 @@ def check_journal(journal: list[Recorded], case: Case) -> None:
 
 
 def check_replay(journal: list[Recorded], case: Case) -> None:
-    """The journal gives the state, also from a state that was written and read again between any two facts."""
-    if any(isinstance(item.event, Asked | Returned | Raised) for item in journal):
-        return  # flows that a function calls are known to its coroutine: it is taken up again, stopped at any write
-    whole = encode_state(replay(RunState(case.flow.definition), journal))
+    """The journal gives the state, also from a state that was written and read again between any two facts.
+
+    Durable functions are stepped along, and rebuilt from the state that was read, as a process does it that takes
+    the run up.
+    """
+    whole = encode_state(followed(case, journal).state)
     for cut in (index for index, item in enumerate(journal) if is_fact(item.event)):
-        before = replay(RunState(case.flow.definition), journal[:cut])
-        after = decode_state(encode_state(before), case.flow.definition)
-        assert encode_state(replay(after, journal[cut:])) == whole
+        before = followed(case, journal[:cut]).state
+        after = decode_state(encode_state(before), before.definition)
+        assert encode_state(followed(case, journal[cut:], after).state) == whole
+
+
+def followed(case: Case, journal: list[Recorded], state: RunState | None = None) -> RealCode:
+    """The run of a case as far as a journal leads, from a state or from the beginning."""
+    code = RealCode(case.flow, RunHead("run", "", "", "running", "", 0, 0), state)
+    code.replay(journal)
+    code.close()
+    return code
 
 
 @EVERY

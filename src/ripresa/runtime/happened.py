@@ -6,7 +6,7 @@ Law: what changed the world is never done again in silence, nor does anything go
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.flow import Runnable
@@ -25,12 +25,13 @@ from ..core.journaled import path_of_call
 from ..core.nodes.call import Call
 from ..core.replay import lineage
 from ..core.state import RunState
-from ..errors import Nondeterminism, RipresaError
+from ..errors import Nondeterminism
 from ..ports import RunHead
 from .attempts import bound_at
 from .driver import Driver
 from .restoring import replayed
 from .reuse import CHANGING
+from .undecided import UNDONE, refuse_undecided
 
 if TYPE_CHECKING:
     from ..authoring.step import Step
@@ -135,23 +136,11 @@ class TakenBack:
 
     def refuse(self, state: RunState, op: str, to: int) -> None:
         """Raise `RipresaError(effects_undecided)` for a place at which a run held what has been undone since."""
-        paths = self.of(state)
-        if paths:
-            raise RipresaError(
-                f"run {state.run!r} held at event {to} what has been undone since: {', '.join(paths)}",
-                code="effects_undecided",
-                op=op,
-                where=paths[0],
-                hint="choose a place before that, so that it is done anew; ripresa checkpoints lists them",
-            )
+        refuse_undecided(UNDONE, op, state.run, self.of(state), to)
 
     def of(self, state: RunState) -> list[str]:
         """The paths of what had happened at this place and has been undone since."""
-        return _unique(entry.path for entry in state.ledger.entries.values() if self.has(entry.path, entry.seq))
-
-
-def _unique(paths: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(paths))
+        return [entry.path for entry in state.ledger.entries.values() if self.has(entry.path, entry.seq)]
 
 
 def _bare(path: str) -> str:

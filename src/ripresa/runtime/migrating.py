@@ -33,6 +33,7 @@ from .requests import checked
 from .restoring import replayed
 from .reuse import Result, Reuse
 from .stream_places import places_in
+from .undecided import MIGRATE, refuse_undecided
 from .values import Values
 from .views import beginning
 
@@ -351,16 +352,8 @@ class _Taken:
 
     def _check_effects(self) -> None:
         """Nothing irreversible is done again because its result found no place."""
-        homeless = self.carried.homeless(self.driver, self.taken, self.origins)
-        if homeless:
-            raise RipresaError(
-                f"run {self.head.id!r} did what cannot be taken back, and the new version would not know: "
-                + ", ".join(sorted(homeless)),
-                code="effects_undecided",
-                op="migrate",
-                where=homeless[0],
-                hint="let the run finish that step first, or rename its result in a migration, or forget() it there",
-            )
+        homeless = sorted(self.carried.homeless(self.driver, self.taken, self.origins))
+        refuse_undecided(MIGRATE, "migrate", self.head.id, homeless)
 
     @property
     def taken(self) -> list[str]:

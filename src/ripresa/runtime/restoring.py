@@ -35,12 +35,13 @@ from ..core.limits import decode_limits
 from ..core.repeating import repeats
 from ..core.replay import began_at, feed, started_of, steps
 from ..core.state import RunState
-from ..errors import DefinitionChanged, RipresaError
+from ..errors import DefinitionChanged
 from ..ports import RunHead
 from .attempts import bound_at
 from .driver import Driver
 from .endings import lost_attempt
 from .mail import Mail
+from .undecided import RESUME, refuse_undecided
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -138,16 +139,8 @@ def takeover(driver: Driver, epoch: int, pending: list[Mail]) -> list[Mail]:
 
 def refuse_repeats(state: RunState) -> None:
     """Raise `RipresaError(effects_undecided)` for a failed run that, reopened, would do again what nothing can undo."""
-    paths = repeats(state) if state.status == "failed" else []
-    if paths:
-        raise RipresaError(
-            f"run {state.run!r} begins anew what was undone, and would do again what cannot be: {', '.join(paths)}",
-            code="effects_undecided",
-            op="resume",
-            where=paths[0],
-            hint="say that it may be done again (again=True, --again), or go on in a new run that takes its results "
-            f"over where inputs are the same: ripresa fork {state.run} --effects reuse",
-        )
+    if state.status == "failed":
+        refuse_undecided(RESUME, "resume", state.run, repeats(state))
 
 
 def _allows(mail: Mail) -> bool:

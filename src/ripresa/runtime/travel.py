@@ -39,7 +39,7 @@ from ..core.events import (
 from ..core.journaled import path_of_call
 from ..core.lifecycle import REWINDABLE, TERMINAL, check_transition
 from ..core.merge import SET
-from ..core.nodes.child import note_children
+from ..core.nodes.child import begun_after
 from ..core.nodes.stateful import Stateful
 from ..core.places import find_place
 from ..core.repeating import repeats
@@ -57,6 +57,7 @@ from .letting import key_of, refusal
 from .mail import Mail
 from .restoring import replayed
 from .reuse import ANYWHERE, CHANGING, Result, Reuse, digest_of_input, digest_of_state
+from .undecided import FORK, OVER, refuse_undecided
 from .views import kept
 
 if TYPE_CHECKING:
@@ -133,14 +134,13 @@ async def _branched(
     changed = [] if back.again else changing(engine, head, code, journal, to)
     driver = replayed(engine, head, code, lineage(journal[:to]))
     try:
-        _refuse_repeats(changed if back.again else [*changed, *under_way(driver.state)], run, to)
-        TakenBack(journal).refuse(driver.state, "rollback", to)
+        _refuse_repeats(driver.state, journal, to, changed, back)
     except BaseException:
         driver.close()
         raise
     hooks = engine.hooks_of(driver)
     now, since = max(engine.clock.now(), journal[-1].at), len(journal) + len(before)
-    later = _begun_after(lineage(journal), driver.state.children)
+    later = begun_after(lineage(journal), driver.state.children)
     fact = RolledBack(
         now, to, since, next_generation(journal), epoch, back.reason, back.by, tuple(later), tuple(later.values())
     )
@@ -152,17 +152,6 @@ async def _branched(
         raise
 
 
-def _begun_after(line: list[Recorded], known: Mapping[str, str]) -> dict[str, str]:
-    """The children that a run has by the end of a line and did not have at the place, and what becomes of each.
-
-    That it goes back does not take back that they were started.
-    """
-    children: dict[str, str] = {}
-    for recorded in line:
-        note_children(children, recorded.event)
-    return {child: close for child, close in children.items() if child not in known}
-
-
 def may_go_back(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], back: Back) -> int:
     """The place that a run may be taken back to. Raises what `roll_back` does, as far as that is known beforehand."""
     _check_status(head)
@@ -170,9 +159,14 @@ def may_go_back(engine: Engine, head: RunHead, code: Runnable[..., Any], journal
     changed = [] if back.again else changing(engine, head, code, journal, to)
     driver = replayed(engine, head, code, lineage(journal[:to]))
     driver.close()
-    _refuse_repeats(changed if back.again else [*changed, *under_way(driver.state)], head.id, to)
-    TakenBack(journal).refuse(driver.state, "rollback", to)
+    _refuse_repeats(driver.state, journal, to, changed, back)
     return to
+
+
+def _refuse_repeats(state: RunState, journal: list[Recorded], to: int, changed: list[str], back: Back) -> None:
+    repeated = changed if back.again else [*changed, *under_way(state)]
+    refuse_undecided(OVER, "rollback", state.run, repeated, to)
+    TakenBack(journal).refuse(state, "rollback", to)
 
 
 def _check_status(head: RunHead) -> None:
@@ -211,17 +205,6 @@ async def _let(
     answer = events[-1]
     sent = answer.detail if isinstance(answer, Intercepted) and answer.answer == "redirect" else ""
     return find_place(journal, sent) if sent else to, events
-
-
-def _refuse_repeats(paths: list[str], run: str, to: int) -> None:
-    if paths:
-        raise RipresaError(
-            f"run {run!r} did after event {to} what would be done again: {', '.join(dict.fromkeys(paths))}",
-            code="effects_undecided",
-            op="rollback",
-            where=paths[0],
-            hint="undo it first, or say that it may be done again: again=True, --again",
-        )
 
 
 # --- fork
@@ -488,19 +471,9 @@ class _Source:
                 changed.append(path)
             if ANY not in result.reads and (effect not in CHANGING or self.wanted.effects == "reuse"):
                 found.keep(path, name, digest, result)
-        if changed and self.wanted.effects == "refuse":
-            self._refuse(list(dict.fromkeys(changed)))
+        if self.wanted.effects == "refuse":
+            refuse_undecided(FORK, "fork", self.run, changed, self.cut)
         return found
-
-    def _refuse(self, paths: list[str]) -> None:
-        raise RipresaError(
-            f"run {self.run!r} changed the world, and a fork at event {self.cut} would again: {', '.join(paths)}",
-            code="effects_undecided",
-            op="fork",
-            where=paths[0],
-            hint="say what the fork does there: effects='reuse' takes the results over where inputs are the same, "
-            "effects='again' does it again",
-        )
 
 
 def validated(text: bytes, kind: Any, where: str) -> bytes:

@@ -28,8 +28,9 @@ NEVER_LARGE = 1 << 60
 class RealCode:
     """What one process knows of a run beside its journal."""
 
-    def __init__(self, flow: Runnable[..., Any], head: RunHead) -> None:
-        self.state = RunState(flow.definition.for_run())
+    def __init__(self, flow: Runnable[..., Any], head: RunHead, state: RunState | None = None) -> None:
+        """`state`: where the run stands, as it was written and read again; without one it has not begun."""
+        self.state = RunState(flow.definition.for_run()) if state is None else state
         keeper = Keeper(NEVER_LARGE)
         self.values = RunValues(partial(_not_there, head.id), keeper, self.state.outcomes)
         self.functions = Functions(self.state, self.values, keeper)

@@ -61,17 +61,19 @@ from ..core.events import (
     VoteCast,
 )
 from ..core.frames import CANCELLING, ENDED, CallFrame, StreamFrame
-from ..core.lifecycle import TERMINAL
+from ..core.lifecycle import REWINDABLE, TERMINAL, not_a_place
 from ..core.nodes.dynamic import Dynamic, DynamicFrame
 from ..core.nodes.node import Node
-from ..core.replay import replay
+from ..core.replay import lineage, replay
 from ..core.requested import as_request, asks_first
 from ..core.retry import ONCE, Retry, retry_after, spread_of
 from ..core.state import RunState
 from ..core.values import Value
-from ..errors import IllegalTransition, StepError
+from ..errors import IllegalTransition, RipresaError, StepError
 from ..ports import Batch, Request, RunHead, Store
+from ..runtime.happened import TakenBack
 from ..stores.memory import Memory, MemoryStore
+from .going_back import GO_BACK, Way, finished_in, turn, way_back
 from .interceptors import Interceptor, nobody_minds
 from .real_code import RealCode
 from .scripts import (
@@ -164,8 +166,8 @@ class Simulation:
     workflow, `flows` by the name under which functions call them; a "count" needs no answer. With `code` (see `of`)
     functions and conditions are those of a real workflow. `requests` are what others ask of the run ("cancel",
     "terminate", "pause", "continue", "resume", "undo", "signal:NAME", whose value is that name, "approve:PATH:WHO",
-    "reject:PATH:WHO"), in order, each with the number of reports and timers after which it is asked; sooner where
-    nothing else is left to happen. `hooks` are the points at which the `interceptor` stands, as a run records them
+    "reject:PATH:WHO", "rollback:PLACE", a step or the number of an event, whatever is done again then), in order, each
+    with the number of reports and timers after which it is asked; sooner where nothing else is left to happen. `hooks` are the points at which the `interceptor` stands, as a run records them
     ("before *"); its answers take their time. It is asked about requests too, before they happen ("signal *").
     """
 
@@ -418,12 +420,52 @@ class _World:
         )
 
     def _request(self, request: Request) -> None:
+        if request.kind.startswith(GO_BACK):
+            self._go_back(request)
+            return
         before = self.state.seq
         fact = _asked_for(request.kind, self._at())
         with suppress(IllegalTransition):
             self._commit(as_request(fact) if asks_first(self.state, fact) else fact, taken=(request.number,))
         if self.state.seq == before:  # refused, or nobody waits for it any more
             self.refused.add(request.number)
+
+    def _go_back(self, request: Request) -> None:
+        """Whoever rolls a run back owns it anew, and has stopped what it had in flight."""
+        journal = tuple(self._read())
+        place = request.kind.removeprefix(GO_BACK)
+        try:
+            if self.state.status not in REWINDABLE:
+                raise not_a_place(RUN, len(journal), self.state.status)
+            epoch = _now(self.store.claim(RUN, anew=True))
+            assert epoch is not None
+            taken = RunTaken(self._at(), epoch, f"process {epoch}")
+            way = way_back(self.state, journal, place, taken, self.simulation.interceptor)
+            if way.open:
+                self._turn_back(journal, way, taken, request)
+            else:
+                self._make_durable(len(journal) + 1, way.before, (), (request.number,))
+        except RipresaError:
+            self._replayed(journal)
+            self.refused.add(request.number)
+
+    def _turn_back(self, journal: Sequence[Recorded], way: Way, taken: RunTaken, request: Request) -> None:
+        there = self._replayed(journal[: way.to])
+        if TakenBack(journal).of(there):
+            raise RipresaError("something there has been undone since", code="effects_undecided")
+        events, effects = self._advanced(turn(journal, way, there, taken))
+        self.agenda = []
+        steps, batches = finished_in(lineage(journal[: way.to]))
+        self.finished |= {(path, there.generation) for path in steps}
+        self.acknowledged |= {(path, batch, there.generation) for path, batch in batches}
+        stopped = [each for each in effects if isinstance(each, RunStep) and self._is_stopped(each)]
+        begun = [each for each in effects if each not in stopped and not isinstance(each, CancelStep)]
+        self._make_durable(len(journal) + 1, (*way.before, *events), begun, (request.number,))
+        for each in stopped:
+            self._commit(AttemptLost(self._at(), each.path, each.attempt, "cancelled"))
+
+    def _is_stopped(self, command: RunStep) -> bool:
+        return self.state.frames[command.path].phase == CANCELLING
 
     def _deliver(self, due: _Due) -> None:
         self._boundary()
@@ -468,6 +510,12 @@ class _World:
     def _commit(self, fact: Fact, taken: tuple[int, ...] = ()) -> None:
         """Advance by a fact and by the answers that it leads to; append all of it; perform what is wanted."""
         seq = self.state.seq
+        events, effects = self._advanced(fact)
+        if events:
+            self._make_durable(seq + 1, events, effects, taken)
+
+    def _advanced(self, fact: Fact) -> tuple[list[Event], list[Command]]:
+        """What follows from a fact and from the answers that it leads to."""
         events: list[Event] = []
         effects: list[Command] = []
         asks: list[Ask | Resume | Proceed] = []
@@ -484,13 +532,17 @@ class _World:
             asks = wanted[1:]
             first = wanted[0]
             fact = first.fact if isinstance(first, Proceed) else self._answered(first)
-        if events:
-            self._boundary()
-            self._append(seq + 1, events, taken)
-            self._boundary()
-            self._perform(effects)
+        return events, effects
 
-    def _append(self, seq: int, events: list[Event], taken: tuple[int, ...]) -> None:
+    def _make_durable(
+        self, seq: int, events: Sequence[Event], effects: Iterable[Command], taken: tuple[int, ...]
+    ) -> None:
+        self._boundary()
+        self._append(seq, events, taken)
+        self._boundary()
+        self._perform(effects)
+
+    def _append(self, seq: int, events: Sequence[Event], taken: tuple[int, ...]) -> None:
         definition, status = self.simulation.definition, self.state.status
         head = RunHead(RUN, definition.name, definition.version, status, "", START, self.now)
         batch = Batch(

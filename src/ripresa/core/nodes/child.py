@@ -5,6 +5,7 @@ Law: what is sent becomes durable with the fact that says so; the end of another
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic_core import from_json, to_json
@@ -12,7 +13,7 @@ from typing_extensions import override
 
 from ..bounds import holds
 from ..commands import LookUp
-from ..events import ChildAwaited, ChildEnded, Dispatched, Migrated, NodeCancelled, RolledBack
+from ..events import ChildAwaited, ChildEnded, Dispatched, Migrated, NodeCancelled, Recorded, RolledBack
 from ..frames import Frame, ScopeFrame
 from .node import Node, Scope
 
@@ -82,6 +83,17 @@ def note_children(children: dict[str, str], event: object) -> None:
             children.update(zip(event.children, event.closes, strict=True))
         case _:
             pass
+
+
+def begun_after(line: Sequence[Recorded], known: Mapping[str, str]) -> dict[str, str]:
+    """The children that a run has by the end of a line and did not have at a place, and what becomes of each.
+
+    That it goes back there does not take back that they were started.
+    """
+    children: dict[str, str] = {}
+    for recorded in line:
+        note_children(children, recorded.event)
+    return {child: close for child, close in children.items() if child not in known}
 
 
 class ChildResult(Node[Frame]):
