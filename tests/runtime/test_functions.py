@@ -523,7 +523,7 @@ async def test_a_function_that_asks_for_something_else_in_replay_is_found_out(ki
 # --- thrown away
 
 
-@pytest.mark.parametrize("how", ["main", "fiber", "nested", "raises"])
+@pytest.mark.parametrize("how", ["main", "fiber", "nested", "raises", "finally"])
 async def test_a_function_that_is_thrown_away_does_not_run_the_steps_of_its_finally(how: str) -> None:
     global tally
     tally = Tally()
@@ -544,6 +544,8 @@ async def test_a_function_that_is_thrown_away_does_not_run_the_steps_of_its_fina
             try:
                 await wait(1)
             finally:
+                if how == "finally":
+                    await ctx.gather(guarded(ctx), guarded(ctx))
                 await undo(1)
         finally:
             await undo_in_the_loop(2)
@@ -552,7 +554,7 @@ async def test_a_function_that_is_thrown_away_does_not_run_the_steps_of_its_fina
 
     @workflow
     async def function(ctx: Context) -> None:
-        if how in ("main", "raises"):
+        if how in ("main", "raises", "finally"):
             await guarded(ctx)
         elif how == "fiber":
             await ctx.gather(guarded(ctx), guarded(ctx))

@@ -23,7 +23,7 @@ from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.retry import Retry
 from ripresa.errors import StepError
-from ripresa.testing.simulator import STORM, Attempt, Discrepancy, Faults, Result, Simulation
+from ripresa.testing.simulator import Attempt, Discrepancy, Result, Simulation
 
 STUBBORN = Retry(30, 0.1)
 SEEDS = range(1, 50)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.events import Write
 from ..errors import RipresaError
-from .sides import Sides, ended, stopped
+from .sides import Sides, close_units, ended, stopped
 from .views import Sheet, SheetMark
 
 if TYPE_CHECKING:
@@ -287,9 +287,11 @@ class Joining:
         waiting, self.awaits = self.awaits, {}
         for awaits in waiting.values():
             self.function.let_go(awaits)
-        for unit in self.units:
-            if inspect.iscoroutine(unit):
-                unit.close()
+        self.close()
+
+    def close(self) -> None:
+        """Throw away what has not begun."""
+        close_units(self.units)
 
     def _losers(self) -> list[str]:
         """How the paths of those begin that are still under way."""

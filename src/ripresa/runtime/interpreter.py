@@ -63,7 +63,7 @@ from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
 from .ids import checked_id
 from .no_loop import NO_LOOP, foreign
 from .results import child_error
-from .sides import Forking, Sides, sides_of, tells
+from .sides import Forking, Sides, close_units, sides_of, tells
 from .values import Keeper, Values
 from .views import Sheet, SheetMark, Targets, View, kept, no_state, sheet_within
 
@@ -280,15 +280,19 @@ class Interpreter:
         """Throw the coroutines away: what their `finally` blocks ask for is not heard."""
         for fiber in reversed(self.fibers):
             self._abandon(fiber.coroutine)
+            if isinstance(fiber.awaits, Joining | Forking):
+                fiber.awaits.close()
 
     def _abandon(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         for _ in range(DEAF):  # as often as it awaits in a `finally` block
             try:
-                self._run(coroutine.throw, ThrownAway())
+                asked = self._run(coroutine.throw, ThrownAway())
             except KeyboardInterrupt:
                 raise
             except BaseException:  # the border: whatever it raises, nobody is there to hear it
                 return
+            if isinstance(asked, Gather | Race):
+                close_units(asked.awaitables)
 
     def send(self, coroutine: Coroutine[Any, Any, Any], value: Any, error: BaseException | None) -> Any:
         """Step a coroutine once, with no event loop in sight."""

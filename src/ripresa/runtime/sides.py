@@ -62,6 +62,13 @@ def tells(state: RunState) -> bool:
     return state.core >= TELLS_SIDES
 
 
+def close_units(units: Iterable[object]) -> None:
+    """Throw away coroutines that never begin."""
+    for unit in units:
+        if inspect.iscoroutine(unit):
+            unit.close()
+
+
 class Forking:
     """Several things that are about to begin side by side; hooks may say how many at a time, or what comes out."""
 
@@ -100,9 +107,11 @@ class Forking:
 
     def _close(self) -> None:
         self.joining.function.leave_scope()
-        for unit in self.joining.units:
-            if inspect.iscoroutine(unit):
-                unit.close()
+        self.close()
+
+    def close(self) -> None:
+        """Throw away what has not begun."""
+        close_units(self.joining.units)
 
 
 class Ended:

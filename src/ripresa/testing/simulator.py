@@ -167,8 +167,9 @@ class Simulation:
     functions and conditions are those of a real workflow. `requests` are what others ask of the run ("cancel",
     "terminate", "pause", "continue", "resume", "undo", "signal:NAME", whose value is that name, "approve:PATH:WHO",
     "reject:PATH:WHO", "rollback:PLACE", a step or the number of an event, whatever is done again then), in order, each
-    with the number of reports and timers after which it is asked; sooner where nothing else is left to happen. `hooks` are the points at which the `interceptor` stands, as a run records them
-    ("before *"); its answers take their time. It is asked about requests too, before they happen ("signal *").
+    with the number of reports and timers after which it is asked; sooner where nothing else is left to happen.
+    `hooks` are the points at which the `interceptor` stands, as a run records them ("before *"); its answers take their
+    time. It is asked about requests too, before they happen ("signal *").
     """
 
     definition: Definition
