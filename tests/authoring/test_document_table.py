@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import export_document, load_document, step
+from ripresa import InvalidWorkflow, export_document, load_document, step
 from ripresa.authoring.document import shapes
 from ripresa.core.definition import describe
 from tests.authoring.material import at
@@ -88,7 +88,7 @@ def test_the_table_has_every_key() -> None:
     assert {kind: {key for one in configs for key in one} for kind, configs in WHOLE.items()} == {
         kind: set(keys) for kind, keys in shapes.KINDS.items()
     }
-    assert {*STEP, "undo", "rules"} == set(shapes.STEP)
+    assert {*STEP, "undo", "rules", "state", "conflicts"} == set(shapes.STEP)
     assert {*ROOT, "type", "config"} == set(shapes.ROOT)
 
 
@@ -123,6 +123,24 @@ def test_every_key_of_a_step_comes_back() -> None:
     undone = {"id": "it", "type": "call", "config": {"step": at("named")}, "undo": at("unwrite")}
     kept = {"id": "all", "type": "sequence", "config": {"steps": [undone]}, "rules": [{"rule": "required_output"}]}
     came_back({"id": "flow", "steps": [kept]})
+    stated = {"id": "all", "description": "says", "type": "sequence", "config": {"steps": [SHOUT, "pass"]}}
+    state = {"state": {"names": "list[string]"}, "conflicts": "last_write"}
+    came_back({"id": "flow", "steps": [{**stated, **state}, {**stated, "id": "again"}]})
+
+
+@pytest.mark.parametrize(
+    ("item", "where", "message"),
+    [
+        ({"type": "call", "config": {"step": SHOUT}, "state": {"n": "integer"}}, "state", "state is for what is made"),
+        ({"type": "sequence", "config": {"steps": [SHOUT]}, "state": {"n": "int"}}, "state.n.type", "'int' is no type"),
+    ],
+)
+def test_a_state_that_a_step_cannot_have_is_told(item: dict[str, Any], where: str, message: str) -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document({"id": "flow", "steps": [item]})
+    (problem,) = caught.value.problems
+    assert problem.where == f"steps[0].{where}"
+    assert problem.message.startswith(message)
 
 
 def test_every_key_of_the_whole_comes_back() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,9 +17,12 @@ from ripresa import (
     Cache,
     Condition,
     Context,
+    Flow,
     Graph,
+    InvalidWorkflow,
     Retry,
     RipresaError,
+    Rule,
     Runnable,
     Signal,
     approval,
@@ -50,6 +55,7 @@ from ripresa import (
 )
 from ripresa.authoring.document.text import document_of, text_of
 from ripresa.core.definition import describe
+from ripresa.core.nodes.stateful import Assign
 from tests.authoring import material
 from tests.authoring.material import Page, Plan, Scores, plan, shout, write
 from tests.authoring.test_document import KINDS
@@ -358,19 +364,20 @@ def refused() -> list[tuple[Any, str]]:
     async def keyed(value: int) -> int:
         return value
 
-    graph: Any = Graph("graph", input=Plan)
     return [
+        (chain(chain(add_one).with_rules(rule).with_state(Scores)), "its state stands around its rules"),
+        (chain(Flow[Any, Any](lambda place: Assign("kept", "field", "set", input_type=Any), name="kept")), "a assign can stand"),
+        (Flow[Any, Any](lambda place: Assign("kept", "field", "set", input_type=Any), name="kept"), "a assign can stand"),
+        (made_of(lambda out: {1: out}), "its keys are no texts"),
         (chain(local), "'refused.<locals>.local' can stand in no document: it stands at the top level of no module"),
         (chain(lambda value: value), "a lambda has no name"),
         (branch(lambda value: True, add_one, double), "a lambda has no name"),
         (branch(Condition.custom("odd", is_even), add_one, double), "is a function under a name of its own"),
         (branch(~Condition.custom("odd", is_even), add_one, double), "is a function under a name of its own"),
         (chain(add_one).with_hooks(local_hook()), "it stands at the top level of no module"),
-        (chain(chain(add_one).with_state(Scores)), "a stateful can stand in no document here"),
         (chain(keyed.with_(name="x")), "stands at the top level of no module"),
         (chain(add_one.with_(effect="pure", cache=Cache(key=str))), "its cache has a key of its own"),
         (chain(hooked.with_(hooks=[])), "it lacks hooks that its declaration has"),
-        (graph.returns((graph.input.title,)), "it makes an object or a tuple"),
         (compared(list[int], lambda given: given[-1] == 3), "its key is neither a text nor a number from 0"),
         (compared(int, lambda given: given & 3), "& of values that are not true or false"),
         (compared(Small, lambda given: given == Small(3)), "it is compared with a value to come"),
@@ -380,8 +387,6 @@ def refused() -> list[tuple[Any, str]]:
         (load_document({"id": "x", **material.call("shout")}).with_hooks(local_hook()), "no module"),
         (chain(step(rebound_step.fn)), "it stands at the top level of no module"),
         (chain(looked_up.with_(cache=False)), "it keeps no results, as declared"),
-        (chain(inner.with_rules(rule)), "it is a workflow with rules"),
-        (parallel(add_one, double).into(local_pair()), "it is given several values"),
         (chain(workflow(local_function())), "it stands at the top level of no module"),
         (given(material.varied(1, 2)), "it is given more arguments than have names"),
         (given(material.varied()), "it is given nothing as values"),
@@ -403,7 +408,6 @@ def asked_inside() -> Any:
 
 
 def one_with_options() -> Any:
-    from ripresa import Flow
     from ripresa.authoring.flow import build_link
 
     return Flow(lambda place: build_link(add_one.with_(retry=3), place), name="add_one")
@@ -447,6 +451,124 @@ def local_hook() -> Any:
         return None
 
     return hook
+
+
+def made_of(make: Callable[[Any], Any]) -> Any:
+    graph: Any = Graph("made", input=int)
+    return graph.returns(make(graph.add(add_one(graph.input)).out))
+
+
+@dataclass
+class Numbers:
+    one: int
+    two: int = 2
+
+
+@dataclass
+class Nothing:
+    pass
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        made_of(lambda out: (out, 1)),
+        made_of(lambda out: {"all": [(out,), {"deep": out}]}),
+        made_of(lambda out: Numbers(out)),
+        made_of(lambda out: {"$tuple": out}),
+        made_of(lambda out: {"$$make": out}),
+        made_of(lambda out: {"$make": out, "other": 1}),
+        given(material.anything({"$tuple": [1]})),
+        chain(add_one).then(chain(double, name="inner").with_state(Scores)),
+        chain(chain(add_one, name="inner").with_state(Scores, conflicts="last_write").with_rules(rule)),
+        chain(map_each(double, name="each").with_state(Scores)),
+        chain(inner.with_rules(rule)),
+        parallel(add_one, double).into(local_pair()),
+    ],
+    ids=str,
+)
+def test_it_comes_back(flow: Any) -> None:
+    round_trip(flow)
+
+
+async def test_tuples_and_objects_of_values_to_come_are_what_they_were() -> None:
+    assert await load_document(export_document(made_of(lambda out: (out, 1)))).invoke(1) == (2, 1)
+    assert await load_document(export_document(made_of(lambda out: Numbers(out)))).invoke(1) == Numbers(2)
+    assert await load_document(export_document(made_of(lambda out: {"$tuple": out}))).invoke(1) == {"$tuple": 2}
+
+
+@pytest.mark.parametrize(
+    ("returns", "where", "message"),
+    [
+        ({"$tuple": 3}, "returns.$tuple", "is 3, must be a list"),
+        ({"$make": {"of": {}}}, "returns.$make", "is {'of': {}}, must be an object of type (a dataclass) and of"),
+        (
+            {"$make": {"type": f"{__name__}:Numbers", "of": {"two": 3, "tree": 1}}},
+            "returns.$make.of",
+            "Numbers has no tree, but",
+        ),
+        ({"$make": {"type": f"{__name__}:Numbers", "of": {"two": 3}}}, "returns.$make.of", "Numbers lacks one"),
+        ({"$make": {"type": "string", "of": {"two": 3}}}, "returns.$make.of", "is no dataclass with fields"),
+        ({"$make": {"type": "strng", "of": {}}}, "returns.$make.type", "'strng' is no type"),
+    ],
+)
+def test_what_can_be_made_of_nothing_is_told(returns: Any, where: str, message: str) -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document({"id": "flow", "steps": ["pass"], "returns": returns})
+    (problem,) = caught.value.problems
+    assert problem.where == where
+    assert message in problem.message
+
+
+def test_a_description_comes_back() -> None:
+    says: dict[str, Any] = {"description": "for people"}
+    inner: list[dict[str, Any]] = [
+        {"id": "shout", "type": "call", "config": {"step": material.at("shout")}, **says},
+        {"id": "one", "type": "pass", "needs": ["shout"], **says},
+        {"id": "joined", "type": "first", "config": {"of": ["one"]}, **says},
+        {"type": "set", "config": {"field": "best", "value": 3}, **says},
+    ]
+    state = f"{material.HERE}:Scores"
+    spread = {"id": "pair", "type": "call", "config": {"step": f"{__name__}:pair", "spread": True}, **says}
+    both = {
+        "id": "both",
+        "type": "parallel",
+        "config": {"branches": ["pass", "pass"]},
+        "undo": f"{__name__}:undone",
+        **says,
+    }
+    graph = {"id": "graph", "type": "graph", "config": {"steps": inner}, "state": state, **says}
+    data = load_document({"id": "flow", "steps": [both, spread, graph]})
+    found = export_document(data)
+    assert str(found).count("for people") == 7
+    assert export_document(load_document(found)) == found
+
+
+@step
+async def undone(value: Any) -> None:
+    return None
+
+
+def test_all_that_no_document_can_say_is_told_together() -> None:
+    def local(value: Any) -> Any:
+        return value
+
+    def other(value: Any) -> Any:
+        return value
+
+    sides: Any = branch(lambda value: True, material.anything, other)
+    some: Any = chain(local).then(parallel(shout, step(local))).then(sides)
+    graph: Any = Graph("graph", input=str)
+    first = graph.add(step(local)(graph.input), name="first")
+    graph.add(shout(first.out), name="second", when=first.test(lambda value: True))
+    whole = chain(some.with_hooks(local_hook())).then(graph.returns(first.out)).with_rules(Rule.custom("mine", local))
+    with pytest.raises(RipresaError) as caught:
+        export_document(whole)
+    assert caught.value.code == "not_exportable"
+    told = caught.value.message.splitlines()
+    assert told[0] == "4 parts of 'chain' can stand in no document:"
+    names = [line.partition("'")[2].partition("'")[0].rpartition(".")[2] for line in told[1:]]
+    assert sorted(names) == ["<lambda>", "hook", "local", "other"]
 
 
 @pytest.mark.parametrize(("flow", "why"), refused(), ids=lambda value: value if isinstance(value, str) else "")

@@ -66,6 +66,10 @@ class Runnable(Generic[P, R_co]):
     """The step in whose place it stands, and under whose name it is found."""
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
+    description: str = ""
+    """Words for people, where a document gave some."""
+    recipe: Any = None
+    """How a document makes it, where one does."""
     limits: Limits | None = None
     """What a run of it may use, where nothing else is said; inside another it is that one's affair."""
 
@@ -263,6 +267,13 @@ def _as_link(link: Any) -> Built:
 
 def build_link(link: Built, place: Place) -> Node[Any]:
     """The node of a link at a place."""
+    node = _node_of(link, place)
+    if getattr(link, "description", ""):
+        node.description = link.description  # type: ignore[union-attr]
+    return node
+
+
+def _node_of(link: Built, place: Place) -> Node[Any]:
     if isinstance(link, Step) and link.stand_in is not None:
         return build_link(link.stand_in, place)
     if not isinstance(link, Step):

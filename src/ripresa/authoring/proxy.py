@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from typing import Any, NoReturn, cast
 
 from ..errors import RipresaError
 from .expression import Compared, Constant, Expression, Field, Item, Made, Shared
-from .fit import class_of, dict_of, list_of, tuple_of, union
+from .fit import class_of, dict_of, list_of, named, tuple_of, union
+from .options import refuse
 from .reducers import Target
 
 
@@ -138,6 +139,22 @@ def lift(value: Any) -> Expression:
     if not _is_made(value):
         return Constant(value)
     return _made(value)
+
+
+def object_of(kind: Any, parts: Mapping[str, Any]) -> Any:
+    """An object of a dataclass with values to come as its fields. Raises `InvalidConfig` for what it has not."""
+    known = [each for each in fields(kind) if each.init] if is_dataclass(kind) else []
+    names = [each.name for each in known]
+    needed = [each.name for each in known if each.default is MISSING and each.default_factory is MISSING]
+    lacks = [name for name in needed if name not in parts]
+    unknown = [name for name in parts if name not in names]
+    refuse(
+        "document",
+        None if known else f"{kind!r} is no dataclass with fields",
+        f"{named(kind)} has no {', '.join(unknown)}, but {', '.join(names)}" if known and unknown else None,
+        f"{named(kind)} lacks {', '.join(lacks)}" if lacks else None,
+    )
+    return Proxy(Made(partial(_object_of, kind, tuple(parts)), tuple(map(lift, parts.values())), kind))
 
 
 def _is_made(value: Any) -> bool:

@@ -90,11 +90,11 @@ class Named:
             why = "what makes it stands at the top level of no module: give it a name there"
             raise _refused(recipe.kind, why) from error
 
-    def workflow(self, workflow: Any, name: str) -> str:
+    def workflow(self, workflow: Any, name: str) -> tuple[str, Any]:
         """See `Places`."""
         target, found = _declared(workflow.fn)
         if target and _same(found, workflow) and workflow.name in (found.name, name):
-            return self._from(target)
+            return self._from(target), found
         raise _nameless(workflow.fn, workflow.name)
 
     def stream(self, node: Node[Any]) -> str:

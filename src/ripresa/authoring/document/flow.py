@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from ...core.limits import Limits
 from ...core.nodes.node import Node
 from ...core.nodes.sequence import Sequence
 from ..flow import Build, Flow, build_link
 from ..hooks import Hook
+from ..patterns import Spreading
 from ..place import One, Place, root, settle
 from ..rules import Rule, joined
 from ..step import Step
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,16 @@ def _build_pass(place: Place) -> Sequence:
 def is_step(link: object) -> bool:
     """Whether a link is a single step."""
     return isinstance(link, Step)
+
+
+def described(link: T, text: str) -> T:
+    """The same link with words for people, which its node keeps."""
+    if isinstance(link, Spreading):
+        return cast("T", replace(link, link=described(link.link, text)))
+    twin: Any = copy(link)
+    twin.description = text
+    twin.__dict__.pop("node", None)
+    return cast("T", twin)
 
 
 def is_flow(link: object) -> bool:

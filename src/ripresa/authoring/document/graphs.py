@@ -17,7 +17,7 @@ from ..function import Workflow
 from ..graph import Graph, Node
 from ..order import check_graph
 from ..parameters import Parameters
-from ..proxy import Proxy, lift
+from ..proxy import Proxy, lift, object_of
 from ..questions import predicate_at, watched
 from ..state_type import StateField, StateType
 from ..step import Step
@@ -26,7 +26,7 @@ from .config import unknown_keys
 from .flow import passing
 from .shapes import IN_GRAPHS, KINDS
 from .source import BadExpression, Path, is_list, is_object
-from .wires import About, Denied, wired, wired_text
+from .wires import MAKE, TUPLE, About, Denied, is_marked, wired, wired_text
 
 if TYPE_CHECKING:
     from .load import Config, Loader
@@ -241,7 +241,12 @@ class Wiring:
         field = config.at("field") if "field" in config else item.path
         made = loader.tried(field, lambda: self._known(config)) and loader.tried(item.path, lambda: self._set(config))
         self._hand_over(item.path)
-        return self._last() if made else None
+        return self._described(item, self._last()) if made else None
+
+    def _described(self, item: Placed, node: Node[Any]) -> Node[Any]:
+        """A node with what is said of it to people."""
+        self.graph.entries[node.index].node.description = item.data.get("description") or ""
+        return node
 
     def _first(self, item: Placed, config: Config) -> Node[Any] | None:
         nodes = [self.nodes[name] for name in config.get("of", []) if name in self.nodes]
@@ -249,7 +254,7 @@ class Wiring:
             return None
         name = item.data.get("id")
         name = name if isinstance(name, str) and "#" not in name else None
-        return self.loader.tried(item.path, lambda: self.graph.first(*nodes, name=name))
+        return self.loader.tried(item.path, lambda: self._described(item, self.graph.first(*nodes, name=name)))
 
     def _known(self, config: Config) -> StateField | None:
         """The field that is written, None if none is named. Raises `RipresaError` for one that is none."""
@@ -314,12 +319,35 @@ class Wiring:
     def _data(self, data: Any, path: Path) -> Any:
         """Data of the document with wires where expressions stand; null, and a note, in the place of what is wrong."""
         if is_object(data):
-            return {key: self._data(value, (*path, key)) for key, value in data.items()}
+            return self._object(data, path)
         if is_list(data):
             return [self._data(value, (*path, index)) for index, value in enumerate(data)]
         return (
             self.loader.tried(path, lambda: wired_text(data, self._resolver(data))) if isinstance(data, str) else data
         )
+
+    def _object(self, data: Mapping[str, Any], path: Path) -> Any:
+        """An object; a tuple or an object of a class where its only key says so."""
+        if not is_marked(data):
+            return {key: self._data(value, (*path, key)) for key, value in data.items()}
+        ((key, of),) = data.items()
+        if key == TUPLE and is_list(of):
+            return tuple(self._data(of, (*path, key)))
+        if key not in (TUPLE, MAKE):
+            return {key[1:]: self._data(of, (*path, key))}
+        if key == MAKE and is_object(of) and set(of) == {"type", "of"} and is_object(of["of"]):
+            return self._made(of["type"], of["of"], (*path, key))
+        wanted = "a list" if key == TUPLE else "an object of type (a dataclass) and of (its fields)"
+        self.loader.notes.add((*path, key), f"is {of!r}, must be {wanted}")
+        return None
+
+    def _made(self, target: Any, fields: Mapping[str, Any], path: Path) -> Any:
+        """An object of a dataclass with values to come inside."""
+        kind = self.loader.type(target, (*path, "type"))
+        parts = {key: self._data(value, (*path, "of", key)) for key, value in fields.items()}
+        if kind is None:
+            return None
+        return self.loader.tried((*path, "of"), lambda: object_of(kind, parts))
 
     def _resolver(self, text: str) -> Any:
         def resolve(use: Use) -> Expression:

@@ -19,6 +19,7 @@ from ..speculation import speculate
 from ..waits import approval, approved, wait_for
 from . import graphs
 from .flow import is_flow, passing
+from .settings import taken_state
 from .source import is_object
 from .streams import stream_of
 
@@ -57,6 +58,7 @@ def _pass(loader: Loader, config: Config, name: str | None) -> Any:
 
 def _sequence(loader: Loader, config: Config, name: str | None) -> Any:
     shape = graphs.Shape(name or "sequence")
+    shape.state, shape.conflicts = taken_state(loader)
     return loader.listed(graphs.items_of(config.get("steps"), config.at("steps")), shape, config)
 
 
@@ -64,6 +66,7 @@ def _graph(loader: Loader, config: Config, name: str | None) -> Any:
     shape = graphs.Shape(name or "graph", **config.options("concurrency", "keep_going"))
     if "input" in config:
         shape.given = loader.type(config.get("input"), config.at("input"))
+    shape.state, shape.conflicts = taken_state(loader)
     return graphs.by_needs(loader, config, shape)
 
 

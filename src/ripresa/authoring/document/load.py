@@ -86,6 +86,8 @@ class Loader:
         self._make_shelf = shelf
         self.shelf = shelf({})
         self.state: Any = None
+        self.own_state: Any = None
+        """That of the step which is being made, until it is taken."""
         self.servers: dict[str, Declared] = {}
         self._looked_at: list[tuple[str, Path, Expression | None, Use | None]] = []
 
@@ -309,7 +311,8 @@ class Loader:
         if kind is None or wrong:
             return self.hole(str(name or "hole"))
         given = None if in_graph and "#" not in item.get("id", "") else name
-        made = self.tried(path, lambda: self._made(kind, given, item))
+        make = partial(self.tried, path, lambda: self._made(kind, given, item))
+        made = make() if "state" not in item else settings.with_state(self, item, make)
         if made is None:
             return self.hole(str(name or kind))
         return settings.dressed(self, made, item)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ...core.durations import seconds
@@ -14,7 +14,7 @@ from ..pool import Pool
 from ..rules import Rule
 from ..state_type import StateType, state_type
 from ..undo import Taken, undone_by
-from .flow import Terms, as_flow, is_step
+from .flow import Terms, as_flow, described, is_flow, is_step
 from .shapes import ATTEMPTS
 from .source import is_object
 from .state import declared_state
@@ -43,7 +43,12 @@ def dressed(loader: Loader, made: Any, item: Config) -> Any:
     hooks = _hooks(loader, item)
     if hooks:
         made = made.with_(hooks=(*made.options.hooks, *hooks)) if is_step(made) else made.with_hooks(*hooks)
-    made = _kept(loader, made, item)
+    made = _undoable(loader, _kept(loader, made, item), item)
+    return described(made, item.get("description")) if "description" in item else made
+
+
+def _undoable(loader: Loader, made: Any, item: Config) -> Any:
+    """A link with what undoes it."""
     if "undo" not in item:
         return made
     before = len(loader.notes.problems)
@@ -166,6 +171,32 @@ def state_of(loader: Loader, config: Config) -> StateType[Any] | None:
         loader.notes.add(config.at("state"), f"is {kind!r}, must be a class", code="invalid_config")
         return None
     return loader.tried(config.at("state"), lambda: state_type(kind, config.get("conflicts", "error")))
+
+
+def with_state(loader: Loader, item: Config, make: Callable[[], Any]) -> Any:
+    """What is made where a step declares a typed state of its own, which is seen below it instead of that around it."""
+    kind = state_of(loader, item)
+    if kind is None:
+        return None
+    own, around = (kind, item.get("conflicts", "error")), loader.state
+    loader.state, loader.own_state = kind, own
+    try:
+        made = make()
+    finally:
+        taken, loader.state, loader.own_state = loader.own_state is not own, around, None
+    if made is None or taken:
+        return made
+    if not is_flow(made):
+        loader.notes.add(item.at("state"), "state is for what is made of steps, not for steps", key=True)
+        return made
+    return loader.tried(item.path, lambda: made.with_state(kind.kind, conflicts=own[1]))
+
+
+def taken_state(loader: Loader) -> tuple[StateType[Any] | None, Any]:
+    """The state that the step declares which is being made, and its conflicts: whoever takes it gives it its body."""
+    found = loader.own_state or (None, "error")
+    loader.own_state = None
+    return found
 
 
 def rules_in(loader: Loader, config: Config) -> list[Rule]:

@@ -258,6 +258,8 @@ STEP: Final[Mapping[str, Key]] = {
     "hooks": Key("targets", "hooks that stand at it"),
     "undo": Key("step", "what undoes it"),
     "rules": Key("rules", "what its result must keep, if it is made of steps"),
+    "state": Key("state", "a typed state of its own, if it is made of steps: the target of a class, or its fields"),
+    "conflicts": Key("choice", "what replacing one field side by side means", choices=("error", "last_write")),
 }
 """What every step may say."""
 

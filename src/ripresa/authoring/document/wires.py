@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import isclass
-from typing import Any, get_origin
+from typing import Any, Final, get_origin
 
 from typing_extensions import is_typeddict
 
@@ -18,6 +18,12 @@ from ..fit import known, members, specific
 from ..proxy import Proxy
 from ..questions import Seen, holds
 from .cel import Expression, Use, only_expression, parts_of, rendered
+
+TUPLE: Final = "$tuple"
+"""The only key of an object that stands for a tuple of what is listed under it."""
+
+MAKE: Final = "$make"
+"""The only key of an object that stands for one of a dataclass: its `type`, and `of` which fields it is made."""
 
 Resolve = Callable[[Use], Wire]
 """What something that an expression looks at is in the graph, without its keys. Raises `RipresaError`."""
@@ -142,6 +148,11 @@ def _plain(wire: Wire, environment: Environment) -> Any:
     if isinstance(wire, Source):
         return environment.read(wire.index, Any)
     return decode(encode(wire.value(environment)))
+
+
+def is_marked(data: Mapping[str, Any]) -> bool:
+    """Whether an object has one key which means something; data that look so have one more `$` before it."""
+    return len(data) == 1 and str(next(iter(data))).lstrip("$") in ("tuple", "make") and next(iter(data))[0] == "$"
 
 
 def as_kind(value: Any, kind: Any) -> Any:

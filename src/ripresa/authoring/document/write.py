@@ -5,9 +5,10 @@ Law: what no document can say is refused with its name, never left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic_core import from_json
 
@@ -53,6 +54,7 @@ from .write_graph import graph_config, named_arguments
 from .write_stream import stream_config
 from .write_values import asked, data_of, refused, selecting
 
+T = TypeVar("T")
 Data = dict[str, Any]
 
 
@@ -71,8 +73,8 @@ class Places(Protocol):
         """The type that makes a step."""
         ...
 
-    def workflow(self, workflow: Any, name: str) -> str:
-        """The target of a durable function that stands under its own name or this one."""
+    def workflow(self, workflow: Any, name: str) -> tuple[str, Any]:
+        """The target of a durable function that stands under its own name or this one, and what stands there."""
         ...
 
     def stream(self, node: Node[Any]) -> str:
@@ -83,28 +85,37 @@ class Places(Protocol):
 def document_of(flow: Runnable[..., Any], places: Places) -> Data:
     """The document that a flow is. Raises `RipresaError(not_exportable)` that names what no document can say."""
     writer = Writer(places)
-    node = flow.node
     data: Data = {"id": flow.name}
     if flow.version != "1":
         data["version"] = flow.version
-    data.update(_terms(flow, writer))
+    writer.tried(lambda: data.update(_terms(flow, writer)))
+    _put_body(flow, data, writer)
+    data.update({key: said for key, said in writer.declared.items() if said})
+    if flow.hooks:
+        data["hooks"] = writer.things(flow.hooks)
+    writer.settle(flow.name)
+    return data
+
+
+def _put_body(flow: Runnable[..., Any], data: Data, writer: Writer) -> None:
+    """What a flow does, and what its result must keep."""
+    node = flow.node
     if isinstance(node, Checked):
-        data["rules"] = [writer.rule(rule) for rule in flow.rules]
+        data["rules"] = writer.rules(flow.rules)
         node = node.body
     if isinstance(node, Stateful):
-        data.update(writer.state(node))
+        writer.tried(partial(_put_state, data, writer, node))
         node = node.body
     whole = writer.item(node)
     if isinstance(node, Sequence) and node.children:
         data["steps"] = whole["config"]["steps"]
-    else:
-        _check_whole(flow.name, whole)
+    elif whole:
+        writer.tried(lambda: _check_whole(flow.name, whole))
         data.update({key: whole[key] for key in ("type", "config")})
-    if writer.servers:
-        data["servers"] = writer.servers
-    if flow.hooks:
-        data["hooks"] = [writer.thing(hook) for hook in flow.hooks]
-    return data
+
+
+def _put_state(data: Data, writer: Writer, node: Stateful) -> None:
+    data.update(writer.state(node))
 
 
 def _check_whole(name: str, whole: Data) -> None:
@@ -142,11 +153,46 @@ class Writer:
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        self.servers: dict[str, Any] = {}
+        self.declared: dict[str, dict[str, Any]] = {"servers": {}, "knowledge": {}}
+        self._refused: list[RipresaError] = []
+
+    # --- what no document can say
+
+    def tried(self, write: Callable[[], T]) -> T | None:
+        """What a function writes; None, and a note, if no document can say it."""
+        try:
+            return write()
+        except RipresaError as error:
+            if all(str(error) != str(other) for other in self._refused):
+                self._refused.append(error)
+            return None
+
+    def settle(self, name: str) -> None:
+        """Raise everything that no document can say, together."""
+        if len(self._refused) == 1:
+            raise self._refused[0]
+        if self._refused:
+            told = "\n".join(f"  - {error.message}" for error in self._refused)
+            raise RipresaError(
+                f"{len(self._refused)} parts of {name!r} can stand in no document:\n{told}",
+                code="not_exportable",
+                op="export",
+                where=", ".join(error.where for error in self._refused),
+            )
+
+    # --- what is named
 
     def thing(self, thing: Any) -> str:
         """The target of something."""
         return self.places.thing(thing)
+
+    def things(self, found: Iterable[Any]) -> list[Any]:
+        """The targets of several things."""
+        return [self.tried(partial(self.thing, each)) for each in found]
+
+    def rules(self, found: Iterable[Rule]) -> list[Any]:
+        """Several rules."""
+        return [self.tried(partial(self.rule, each)) for each in found]
 
     def type(self, kind: Any) -> str:
         """A type."""
@@ -182,12 +228,18 @@ class Writer:
 
     def item(self, node: Node[Any], *, several: bool = False) -> Data:
         """A node as a step of a list; `several`: it is given several values by what it stands in."""
+        return self.tried(partial(self._item, node, several=several)) or {}
+
+    def _item(self, node: Node[Any], *, several: bool) -> Data:
         write = WRITERS.get(type(node))
         if write is None:
             raise refused(node.name, f"a {node.kind} can stand in no document here")
-        data: Data = self.call(node, several=several) if type(node) is Call else write(self, node)
+        several_for: Any = {Call: Writer.call, Subworkflow: _subworkflow}.get(type(node))
+        data: Data = several_for(self, node, several=several) if several_for else write(self, node)
         hooks = () if type(node) is Call else node.hooks
-        return {"id": node.name, **data, **({"hooks": [self.thing(hook) for hook in hooks]} if hooks else {})}
+        more = {"hooks": self.things(hooks)} if hooks else {}
+        described = {"description": node.description} if node.description else {}
+        return {"id": node.name, **described, **data, **more}
 
     def items(self, nodes: tuple[Node[Any], ...]) -> list[Data]:
         """Several of them."""
@@ -225,7 +277,7 @@ class Writer:
 
     def _declare(self, servers: Mapping[str, Any]) -> None:
         for name, said in servers.items():
-            if self.servers.setdefault(name, dict(said)) != said:
+            if self.declared["servers"].setdefault(name, dict(said)) != said:
                 raise refused(name, "two MCP servers of one name are declared")
 
     def _type(self, kind: Any) -> Any:
@@ -247,7 +299,7 @@ class Writer:
 
     def value(self, value: Any) -> Any:
         """A value that is there."""
-        return data_of(Constant(value))
+        return data_of(Constant(value), self.thing)
 
     def _tool(self, step: Any) -> Any:
         if is_object(step) or isinstance(step, str):
@@ -334,7 +386,7 @@ def _map(writer: Writer, node: Map) -> Data:
 def _branch(writer: Writer, node: Branch) -> Data:
     if isinstance(node.code, ByType):
         return writer.of("case", cases=_cases(writer, node.code.kinds, node.arms))
-    when = asked(node.code.predicate.fn, node.name, writer.thing)
+    when = writer.tried(lambda: asked(node.code.predicate.fn, node.name, writer.thing))
     then, otherwise = writer.items(node.arms)
     return writer.of("branch", when=when, then=then, otherwise=otherwise)
 
@@ -347,7 +399,7 @@ def _choose(writer: Writer, node: Choose) -> Data:
     window = None if node.window == len(node.arms) else node.window
     return writer.of(
         "choose",
-        select=selecting(node.code.predicate.fn, writer.thing),
+        select=writer.tried(lambda: selecting(node.code.predicate.fn, writer.thing)),
         branches=writer.items(node.arms),
         concurrency=window,
         on_error=None if node.join.on_error == "fail_fast" else node.join.on_error,
@@ -355,7 +407,8 @@ def _choose(writer: Writer, node: Choose) -> Data:
 
 
 def _loop(writer: Writer, node: Loop) -> Data:
-    predicate = None if node.code is None else asked(node.code.fn, node.name, writer.thing)
+    code: Any = node.code
+    predicate = None if code is None else writer.tried(lambda: asked(code.fn, node.name, writer.thing))
     ends = {"until": predicate if node.after else None, "while": predicate if node.before else None}
     over = node.over
     if over.kind == "condition":
@@ -426,18 +479,18 @@ def _approved(writer: Writer, node: Approved) -> Data:
     return writer.of("approved", **_people(node.asked.terms), then=then, otherwise=otherwise)
 
 
-def _subworkflow(writer: Writer, node: Subworkflow) -> Data:
-    body: Any = node.body
-    if isinstance(body, Checked):
-        raise refused(node.name, "it is a workflow with rules")
-    dynamic = body.body if isinstance(body, Stateful) else body
-    workflow, binding = dynamic.code, dynamic.code.parameters
-    config: Data = {"step": writer.places.workflow(workflow, node.name.partition("#")[0])}
-    if isinstance(binding, Taken) and isinstance(binding.binding, Wires):
-        config["arguments"] = named_arguments(Bound(workflow, binding.binding), writer.thing)
-    elif isinstance(binding, Taken) and isinstance(binding.binding, Spread):
-        raise refused(node.name, "it is given several values")
-    return {"type": "call", "config": config}
+def _subworkflow(writer: Writer, node: Subworkflow, *, several: bool = False) -> Data:
+    body: Any = node.body.body if isinstance(node.body, Checked) else node.body
+    workflow = (body.body if isinstance(body, Stateful) else body).code
+    target, known = writer.places.workflow(workflow, node.name.partition("#")[0])
+    taken = workflow.parameters.binding if isinstance(workflow.parameters, Taken) else None
+    config: Data = {"step": target}
+    if isinstance(taken, Wires):
+        config["arguments"] = named_arguments(Bound(workflow, taken), writer.thing)
+    elif isinstance(taken, Spread) and not several:
+        config["spread"] = True
+    more = [rule for rule in workflow.rules if rule not in known.rules]
+    return {"type": "call", "config": config, **({"rules": writer.rules(more)} if more else {})}
 
 
 def _stream(writer: Writer, node: Stream) -> Data:
@@ -450,7 +503,15 @@ def _stream(writer: Writer, node: Stream) -> Data:
 
 def _checked(writer: Writer, node: Checked) -> Data:
     code: Any = node.code
-    return {**writer.item(node.body), "rules": [writer.rule(rule) for rule in code.rules]}
+    return {**writer.item(node.body), "rules": writer.rules(code.rules)}
+
+
+def _stateful(writer: Writer, node: Stateful) -> Data:
+    said = writer.item(node.body)
+    beside = [key for key in ("rules", "undo", "state") if key in said]
+    if beside:
+        raise refused(node.name, f"its state stands around its {' and '.join(beside)}: give it the state first")
+    return {**said, **writer.state(node)}
 
 
 def _undoable(writer: Writer, node: Undoable) -> Data:
@@ -479,6 +540,7 @@ WRITERS: Final[dict[type, Callable[[Writer, Any], Data]]] = {
     Stream: _stream,
     Undoable: _undoable,
     Checked: _checked,
+    Stateful: _stateful,
 }
 
 __all__ = ["Places", "RipresaError", "Writer", "document_of", "length_of", "retry_data"]

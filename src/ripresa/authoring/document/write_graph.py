@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 def graph_config(writer: Writer, node: Graph) -> Data:
     """What the config of a graph says, besides its input."""
     return {
-        "steps": [_item(writer, node, index) for index in range(len(node.nodes))],
-        "returns": _returns(node),
+        "steps": [writer.tried(partial(_item, writer, node, index)) for index in range(len(node.nodes))],
+        "returns": writer.tried(lambda: _returns(writer, node)),
         "concurrency": node.window or None,
         "keep_going": node.keep_going or None,
     }
 
 
-def _returns(node: Graph) -> Any:
+def _returns(writer: Writer, node: Graph) -> Any:
     code: Any = node.code
     if isinstance(code, Result):
-        return data_of(code.expression)
+        return data_of(code.expression, writer.thing)
     sources = node.output.sources
     return None if not sources else _output(node, sources[0])
 
@@ -47,20 +48,19 @@ def _output(node: Graph, index: int) -> str:
 
 def _item(writer: Writer, graph: Graph, index: int) -> Data:
     node, wire, gate = graph.nodes[index], graph.wires[index], graph.gates[index]
+    described = {"description": node.description} if node.description else {}
     if wire.first:
-        return {
-            "id": node.name,
-            "type": "first",
-            "config": {"of": [graph.nodes[source].name for source in wire.sources]},
-        }
+        of = [graph.nodes[source].name for source in wire.sources]
+        return {"id": node.name, **described, "type": "first", "config": {"of": of}}
     if isinstance(node, Assign):
         by = {} if node.op == SET else {"by": node.op}
         assert gate is not None
-        return {"type": "set", "config": {"field": node.field, **by, "value": data_of(gate.code.made)}}
+        value = data_of(gate.code.made, writer.thing)
+        return {**described, "type": "set", "config": {"field": node.field, **by, "value": value}}
     data = writer.item(node)
     if not isinstance(node, Call | Subworkflow):
         assert gate is not None
-        data["with"] = data_of(gate.code.made)
+        data["with"] = data_of(gate.code.made, writer.thing)
     if gate is not None:
         data.update(_conditions(writer, gate.code.condition))
     return {**data, **_needs(graph, wire)}
@@ -83,8 +83,8 @@ def named_arguments(bound: Bound, place: Place) -> dict[str, Any]:
     for index, argument in enumerate(binding.args):
         if index >= len(parameters.positional):
             raise refused(bound.step.name, "it is given more arguments than have names")
-        found[parameters.positional[index]] = data_of(argument.expression)
-    found.update({name: data_of(argument.expression) for name, argument in binding.kwargs.items()})
+        found[parameters.positional[index]] = data_of(argument.expression, place)
+    found.update({name: data_of(argument.expression, place) for name, argument in binding.kwargs.items()})
     first = next(iter(parameters.names), None)
     if first is None or first in found or has_expressions(found):
         return found
@@ -93,7 +93,7 @@ def named_arguments(bound: Bound, place: Place) -> dict[str, Any]:
         raise refused(bound.step.name, f"it is given nothing as {first}")
     from ..expression import Constant
 
-    return {first: data_of(Constant(default)), **found}
+    return {first: data_of(Constant(default), place), **found}
 
 
 __all__ = ["Node", "graph_config", "named_arguments"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from ...core.conditions import Condition
@@ -17,7 +16,8 @@ from ..expression import Written as Fixed
 from ..fit import known
 from ..step import step_name
 from .cel import OPEN, Asked, Use, rewritten
-from .wires import About, Denied, Evaluated, Loose, Written
+from .source import is_list, is_object
+from .wires import MAKE, TUPLE, About, Denied, Evaluated, Loose, Written, is_marked
 
 Place = Callable[[Any], str]
 """The target of a function. Raises `RipresaError(not_exportable)`."""
@@ -70,7 +70,7 @@ def selecting(predicate: Any, place: Place) -> Any:
 # --- values to come
 
 
-def data_of(wire: Wire) -> Any:
+def data_of(wire: Wire, place: Place) -> Any:
     """A value to come, or one that is there, as data."""
     if isinstance(wire, Constant):
         return _plain(wire.constant)
@@ -79,7 +79,7 @@ def data_of(wire: Wire) -> Any:
     if isinstance(wire, Written):
         return "".join(_escaped(part) if isinstance(part, str) else _expression(part) for part in wire.parts)
     if isinstance(wire, Made):
-        return _made(wire)
+        return _made(wire, place)
     return _expression(wire)
 
 
@@ -98,20 +98,29 @@ def _escaped(data: Any) -> Any:
     """Data in which no text is taken for an expression."""
     if isinstance(data, str):
         return data.replace(OPEN, "$" + OPEN)
-    if isinstance(data, dict):
-        return {key: _escaped(value) for key, value in data.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(data, list):
-        return [_escaped(value) for value in data]  # pyright: ignore[reportUnknownVariableType]
+    if is_object(data):
+        mark = "$" if is_marked(data) else ""
+        return {mark + key: _escaped(value) for key, value in data.items()}
+    if is_list(data):
+        return [_escaped(value) for value in data]
     return data
 
 
-def _made(wire: Made) -> Any:
+def _made(wire: Made, place: Place) -> Any:
     make: Any = wire.make
+    parts = [data_of(part, place) for part in wire.parts]
     if make is list:
-        return [data_of(part) for part in wire.parts]
-    if isinstance(make, partial) and make.func.__name__ == "_dict_of":
-        return {key: data_of(part) for key, part in zip(make.args[0], wire.parts, strict=True)}
-    raise refused(str(wire), "it makes an object or a tuple of values to come: make it in a step")
+        return parts
+    if make is tuple:
+        return {TUPLE: parts}
+    names = make.args[-1]
+    said = dict(zip(names, parts, strict=True))
+    if len(make.args) > 1:
+        return {MAKE: {"type": place(make.args[0]), "of": said}}
+    if not all(isinstance(name, str) for name in names):
+        raise refused(str(wire), "its keys are no texts")
+    mark = "$" if is_marked(said) else ""
+    return {mark + key: part for key, part in said.items()}
 
 
 def cel_of(wire: Any) -> str:
@@ -187,11 +196,11 @@ def node_condition(wire: Any, place: Place) -> Any:
         case Decided():
             return condition_data(wire.condition, str(wire))
         case About():
-            return {"test": condition_data(wire.condition, str(wire)), "of": data_of(wire.of)}
+            return {"test": condition_data(wire.condition, str(wire)), "of": data_of(wire.of, place)}
         case Denied():
             return {"not": node_condition(wire.of, place)}
         case Tested():
-            return {"test": _tested(wire.predicate, place), "of": data_of(wire.of)}
+            return {"test": _tested(wire.predicate, place), "of": data_of(wire.of, place)}
         case Constant(constant=bool() as constant):
             return constant
         case _:
