@@ -366,8 +366,8 @@ def refused() -> list[tuple[Any, str]]:
 
     return [
         (chain(chain(add_one).with_rules(rule).with_state(Scores)), "its state stands around its rules"),
-        (chain(Flow[Any, Any](lambda place: Assign("kept", "field", "set", input_type=Any), name="kept")), "a assign can stand"),
-        (Flow[Any, Any](lambda place: Assign("kept", "field", "set", input_type=Any), name="kept"), "a assign can stand"),
+        (chain(assigning()), "a assign can stand"),
+        (assigning(), "a assign can stand"),
         (made_of(lambda out: {1: out}), "its keys are no texts"),
         (chain(local), "'refused.<locals>.local' can stand in no document: it stands at the top level of no module"),
         (chain(lambda value: value), "a lambda has no name"),
@@ -451,6 +451,10 @@ def local_hook() -> Any:
         return None
 
     return hook
+
+
+def assigning() -> Any:
+    return Flow[Any, Any](lambda place: Assign("kept", "field", "set", input_type=Any), name="kept")
 
 
 def made_of(make: Callable[[Any], Any]) -> Any:
