@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 import subprocess
@@ -6,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ripresa import App, BeforeStep, Replace, RunStarting, before, chain, intercept, step
 from ripresa.core.retry import FILE_MODULE
+from ripresa.testing.clock import ManualClock
 from tests.cli.program import Terminal, ended, environment, wait_for
+from tests.runtime.stage import turns
 
 
 def test_runs_are_listed_newest_first_and_filtered(terminal: Terminal) -> None:
@@ -254,3 +258,51 @@ def test_store_and_log_are_what_the_settings_say(terminal: Terminal) -> None:
     wrong = terminal("runs", RIPRESA_APP_DURABILITY="none")
     assert wrong.code == 2
     assert "error [invalid_config]" in wrong.err
+
+
+@step
+async def half(number: int) -> int:
+    return number // 2
+
+
+@step
+async def double(number: int) -> int:
+    return 2 * number
+
+
+async def _left_waiting_for_a_hook(store: Path) -> None:
+    @before("double", timeout="1 hour")
+    async def asks_bob(asked: BeforeStep) -> None:
+        await asyncio.Event().wait()
+
+    @before("half")
+    def guess(asked: BeforeStep) -> Replace:
+        return Replace(8)
+
+    @intercept("start")
+    def other(asked: RunStarting) -> Replace:
+        return Replace(6)
+
+    clock = ManualClock()
+    async with App(store, clock=clock, hooks=[asks_bob, guess, other], patience=0.01) as app:
+        handle = await app.start(chain(half).then(double)(1), id="r")
+        while not (await handle.status()).asked:
+            clock.advance(1)
+            await turns(5)
+
+
+def test_a_run_is_shown_with_what_hooks_answered_and_whom_it_waits_for(terminal: Terminal) -> None:
+    store = terminal.directory / "hooked.db"
+    asyncio.run(_left_waiting_for_a_hook(store))
+    shown = terminal.here("show", "r", "--store", str(store)).out
+    assert re.search(r"waits for: hook asks_bob \(before of double\) since \d{4}-", shown), shown
+    assert "hooks:     replace by other (start)" in shown
+    assert "replace by guess (before)" in shown
+    assert "waiting for hook asks_bob (before)" in shown
+    assert "replace by guess (before)" in terminal.here("show", "r", "--steps", "--store", str(store)).out
+    found = terminal.here("show", "r", "--json", "--store", str(store)).json
+    assert [(each["path"], each["hook"]) for each in found["hooks"]] == [("", "other"), ("half", "guess")]
+    assert [(each["path"], each["point"], each["hook"]) for each in found["asked"]] == [
+        ("double", "before", "asks_bob")
+    ]
+    assert "HookAwaited" in terminal.here("events", "r", "--store", str(store)).out

@@ -128,6 +128,25 @@ def test_a_stream_says_its_throughput_and_how_far_it_lagged() -> None:
     assert "6,000 items, 2 batches, 6,000 items/s, lag up to 0ms" in line.facts
 
 
+def test_a_step_says_what_hooks_answered_and_whom_it_waits_for() -> None:
+    begun = (e.StepScheduled("a", 1), e.StepCompleted(3 * SECOND, "a", 1, b"1"))
+    kept = e.Intercepted(3 * SECOND, "a", "after", "replace", "mend", b"2")
+    no = e.Intercepted(3 * SECOND, "b", "before", "veto", "guard", detail="no")
+    waits = e.HookAwaited(3 * SECOND, "c", "before", "bob", 2 * SECOND)
+    assert lines(*begun, kept, no, waits) == [
+        Line(0, "completed", "a", ("replace by mend (after)", "2.0s")),
+        Line(0, "failed", "b", ("no", "veto by guard (before): no", "0ms")),
+        Line(0, "waiting", "c", ("waiting for hook bob (before)",)),
+    ]
+
+
+def test_the_answers_of_hooks_to_many_items_are_counted() -> None:
+    items = [f"map_each/a[{n}]" for n in range(4)]
+    skips = [e.Intercepted(2 * SECOND, path, "before", "skip", number=1) for path in items]
+    (line,) = lines(e.FanOutStarted("map_each", 4), *skips)
+    assert "4 answers of hooks, the last: skip (before)" in line.facts
+
+
 def test_the_streams_of_a_map_are_counted_together() -> None:
     events: list[e.Event] = [e.StepScheduled(f"map_each/a[{n}]", 1) for n in range(2)]
     events += [e.StreamAdvanced(2 * SECOND, f"map_each/a[{n}]", 1, 1, taken=10) for n in range(2)]

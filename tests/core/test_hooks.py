@@ -11,6 +11,7 @@ from ripresa.core.events import (
     FallbackTaken,
     FanOutEnded,
     FanOutStarted,
+    HookAwaited,
     HookFailed,
     IterationStarted,
     LimitReached,
@@ -521,6 +522,20 @@ def test_a_failure_of_a_hook_changes_nothing_unless_it_is_critical() -> None:
     broken = Failure("hook_failed", "critical hook 'h' failed: boom", path="a", cause=failure())
     assert run.feed(HookFailed(START, "a", "after", "h", failure(), critical=True)) == []
     assert run.lose("a", "cancelled") == [RunFailed(broken)]
+
+
+def test_a_hook_that_takes_its_time_is_noted_while_the_run_waits_for_it() -> None:
+    run = play(call("a"), hooks="before a")
+    noted = HookAwaited(START, "a", "before", "bob", START)
+    before = run.state.seq
+    assert run.feed(noted) == []
+    assert run.state.seq == before + 1
+    run.hook("a")
+    assert run.feed(noted) == []
+    assert run.feed(HookAwaited(START, "b", "before", "bob", START)) == []
+    assert run.done("a", b"6") == [RunCompleted(b"6")]
+    assert sum(isinstance(recorded.event, HookAwaited) for recorded in run.journal) == 1
+    run.check_replay()
 
 
 def test_a_gate_is_outstanding_and_survives_encoding() -> None:

@@ -24,6 +24,7 @@ from ripresa.core.events import (
     CallStarted,
     CheckpointNamed,
     FilesTouched,
+    HookAwaited,
     HookFailed,
     Interacted,
     LateOutcome,
@@ -429,6 +430,17 @@ def hooked() -> tuple[Definition, Callable[[Play], None]]:
     return define(*calls("a b")), history
 
 
+def a_hook_takes_its_time() -> tuple[Definition, Callable[[Play], None]]:
+    def history(play: Play) -> None:
+        play.hooks = ("before *",)
+        play.start()
+        play.feed(HookAwaited(play.now, "a", "before", "asks_bob", play.now - SECOND))
+        play.hook("a", "continue")
+        play.done("a")
+
+    return define(call("a")), history
+
+
 def nothing_left_to_happen() -> tuple[Definition, Callable[[Play], None]]:
     def history(play: Play) -> None:
         play.start(b"1")
@@ -733,6 +745,7 @@ WORKFLOWS = {
         streams,
         session_of_runs,
         hooked,
+        a_hook_takes_its_time,
         nothing_left_to_happen,
         rules_about_a_result,
         state_taken_back,
@@ -772,6 +785,7 @@ ENDS = {
     "streams": "completed",
     "session_of_runs": "completed",
     "hooked": "completed",
+    "a_hook_takes_its_time": "completed",
     "nothing_left_to_happen": "failed",
     "rules_about_a_result": "completed",
     "state_taken_back": "completed",

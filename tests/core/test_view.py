@@ -29,7 +29,7 @@ from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.parts import ValidationResult
 from ripresa.core.values import text_of
-from ripresa.core.view import CLEANUP, UNDO, RunView, ScopeView, StepView, StreamView, view_of
+from ripresa.core.view import CLEANUP, UNDO, HookAnswer, HookWait, RunView, ScopeView, StepView, StreamView, view_of
 
 from ..searching import searched
 from .play import SECOND, START, Effect, Play, call, calls, define, failure
@@ -492,6 +492,24 @@ def test_what_hooks_do_besides_leaves_the_view_as_it_is() -> None:
     )
     after = seen(*events)
     assert (after.status, after.steps, after.scopes) == (before.status, before.steps, before.scopes)
+
+
+def test_readers_see_what_hooks_answered_and_whom_the_run_waits_for() -> None:
+    vetoed = e.Intercepted(START, "a", "before", "veto", "guard", detail="no")
+    waits = e.HookAwaited(START + 5, "b", "before", "bob", START + 4)
+    went_on = e.Intercepted(START, "b", "before", "continue")
+    view = seen(vetoed, went_on, waits, e.CheckpointNamed(START + 6, "here"))
+    assert view.answers == [HookAnswer("a", "before", "veto", "guard", "no", view.answers[0].at)]
+    assert view.asked == {"b": HookWait("b", "before", "bob", START + 4)}
+    for event in (went_on, e.NodeCancelled("b"), e.RunTaken(START, 2, "other"), e.RunTerminated("")):
+        assert seen(waits, event).asked == {}
+
+
+def test_readers_see_what_only_counts_as_undone() -> None:
+    skip = e.Intercepted(START, "!undo", "compensation", "skip", "guard")
+    a, b = ((e.StepScheduled(name, 1), e.StepCompleted(START, name, 1, b"1")) for name in "ab")
+    view = seen(*a, *b, e.CompensationStarted("", 2), skip, e.StepUndone("b"), e.StepUndone("a"))
+    assert (view.undone, view.undo_skipped) == (["b", "a"], {"b": "guard"})
 
 
 # --- progress

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any, cast
@@ -19,7 +19,7 @@ from ..core.lifecycle import ACTIVE, LISTED, TERMINAL, WAITING
 from ..core.limits import AMOUNTS, Limits
 from ..core.replay import lineage
 from ..core.usage import used_in
-from ..core.view import RunView
+from ..core.view import HookWait, RunView
 from ..errors import RipresaError
 from ..interactions import sequence_diagram
 from ..ports import NEVER, Outgoing, RunFilter, RunHead
@@ -39,7 +39,7 @@ from .plain import (
 )
 from .screen import picture
 from .telling import print_json, process_of, told_failure, warn
-from .tree import duration
+from .tree import duration, place_at, told_answer
 
 SHOWN = 100
 """How many characters of an input or output `show` prints."""
@@ -140,7 +140,7 @@ async def _show(place: Place, run: str, as_json: bool, given: Given | None) -> i
             _print_tree(view)
         for line in (*_told_rules(view), *map(_told_parcel, waiting)):
             print(line)
-        for line in told_undoing(view.undone, view.not_undone):
+        for line in told_undoing(view.undone, view.not_undone, view.undo_skipped):
             print(line)
         for line in told_failure(view.failure) if view.failure is not None and view.status == "failed" else ():
             print(line)
@@ -207,10 +207,10 @@ def _told_rules(view: RunView) -> Iterator[str]:
             yield f"rule {result.rule} of {path or view.workflow}: {said}"
 
 
-def told_undoing(undone: Iterable[str], failed: Mapping[str, Failure]) -> Iterator[str]:
-    """What was undone, and what was not."""
+def told_undoing(undone: Iterable[str], failed: Mapping[str, Failure], skipped: Collection[str]) -> Iterator[str]:
+    """What was undone, what only counts as such because a hook says so, and what was not."""
     for path in dict.fromkeys(undone):
-        yield f"undone: {path}"
+        yield f"undone: {path}" + (" (skipped: a hook says that it counts as undone)" if path in skipped else "")
     for path, failure in failed.items():
         yield f"not undone: {path}: {failure.message}"
 
@@ -238,6 +238,8 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("limit", f"the limit of {view.limit} is reached" if view.limit else ""),
         ("used", _used(view)),
         ("files", " ".join(view.files)),
+        ("waits for", "; ".join(map(_told_wait, view.asked.values()))),
+        ("hooks", "; ".join(told_answer(each) for each in view.answers if not place_at(each.path))),
         ("started", _clock(view.created_at)),
         ("updated", _clock(view.updated_at)),
         ("forked from", f"{view.origin}, after event {view.forked_at}" if view.origin else ""),
@@ -253,6 +255,11 @@ def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]
         ("output", short(value(view.output, read)) if view.output is not None else ""),
     ]
     return [(name, text) for name, text in found if text]
+
+
+def _told_wait(wait: HookWait) -> str:
+    """A hook that the run waits for."""
+    return f"hook {wait.hook} ({wait.point} of {place_at(wait.path) or 'the run'}) since {_clock(wait.since)}"
 
 
 def _told_limits(limits: Limits, used: Mapping[str, float], view: RunView) -> str:
@@ -303,7 +310,8 @@ def _print_steps(view: RunView, read: Any, inputs: Mapping[str, Any]) -> None:
         given = f"given {short(inputs[step.path])}" if inputs.get(step.path, {}) != {} else ""
         output = short(value(step.output, read)) if step.output is not None else ""
         why = f"{step.failure.code}: {step.failure.message}" if step.failure and step.status != "completed" else ""
-        print("  ".join(filter(None, (step.status, step.path, took, tried, given, output, why))))
+        hooks = "; ".join(told_answer(each) for each in view.answers if each.path == step.path)
+        print("  ".join(filter(None, (step.status, step.path, took, tried, given, output, why, hooks))))
 
 
 # --- events

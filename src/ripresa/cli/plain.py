@@ -17,7 +17,7 @@ from ..core.limits import Limits
 from ..core.merge import Held, whole
 from ..core.merge import read as read_held
 from ..core.values import Pick, Value, digest_of
-from ..core.view import ApprovalView, RunView, StateView, StepView, StreamView
+from ..core.view import ApprovalView, HookAnswer, RunView, StateView, StepView, StreamView
 from ..errors import InvalidWorkflow, RipresaError
 from ..interactions import Interaction, interactions_of
 from ..ports import NEVER, Outgoing, RunHead
@@ -61,6 +61,9 @@ def parcel_plain(parcel: Outgoing) -> dict[str, Any]:
 
 def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, Any]:
     """Everything that is known of a run."""
+    hooks: dict[str, list[dict[str, Any]]] = {}
+    for answer in view.answers:
+        hooks.setdefault(answer.path, []).append(answer_plain(answer))
     return {
         "id": view.id,
         "workflow": view.workflow,
@@ -78,7 +81,9 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "limit": view.limit,
         "totals": _totals(view),
         "interactions": [interaction_plain(each) for each in interactions_of(view, read)],
-        "steps": [step_plain(step, read) for step in view.steps.values()],
+        "steps": [step_plain(step, read) | {"hooks": hooks.get(step.path, [])} for step in view.steps.values()],
+        "hooks": [answer_plain(answer) for answer in view.answers],
+        "asked": [asdict(wait) | {"since": moment(wait.since)} for wait in view.asked.values()],
         "timers": [{"path": path, "due": moment(due)} for path, due in view.timers.items()],
         "waits": [
             {"path": wait.path, "signal": wait.signal, "since": moment(wait.since), "due": moment(wait.due)}
@@ -98,6 +103,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "reason": view.reason,
         "parked": view.parked,
         "undone": view.undone,
+        "undo_skipped": view.undo_skipped,
         "not_undone": {path: failure_plain(failure) for path, failure in view.not_undone.items()},
         "cleanup_failures": [failure_plain(failure) for failure in view.failures],
         "tags": list(view.tags),
@@ -176,6 +182,11 @@ def step_plain(step: StepView, read: Read) -> dict[str, Any]:
         "output": value(step.output, read),
         "error": failure_plain(step.failure),
     }
+
+
+def answer_plain(answer: HookAnswer) -> dict[str, Any]:
+    """What a hook answered."""
+    return asdict(answer) | {"at": moment(answer.at)}
 
 
 def stream_plain(stream: StreamView) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from ..core.durations import per_second
 from ..core.events import Failure
-from ..core.view import RunView, ScopeView, StepView, StreamView
+from ..core.view import HookAnswer, RunView, ScopeView, StepView, StreamView
 from ..runtime.feed import StepProgressed
 
 UNDOES = "undo:"
@@ -46,6 +46,9 @@ class Branch:
     """Items, batches, drops and dead letters of the streams here."""
     pumped: tuple[int, int] = (0, 0)
     """How long they were pumped and how far they lagged at most, in microseconds."""
+
+    answers: list[HookAnswer] = field(default_factory=list[HookAnswer])
+    """What hooks answered here."""
 
     def all_steps(self) -> Iterator[StepView]:
         """The steps here and below, but those that undo what was done."""
@@ -97,12 +100,34 @@ def branches_of(view: RunView) -> Branch:
         _reached(root, path).detail = f"{WAITING} for {kind or 'signal'} {name}"
     for path, run in view.awaited.items():
         _reached(root, path).detail = f"{WAITING} for run {run}"
+    for hook in view.asked.values():
+        _reached(root, place_at(hook.path)).detail = f"{WAITING} for hook {hook.hook} ({hook.point})"
+    for answer in view.answers:
+        _reached(root, place_at(answer.path)).answers.append(answer)
     for path, asked in view.decided.items():
         word = "granted" if asked.granted else "refused"
         _reached(root, path).detail = f"{word} by {', '.join(asked.by)}" if asked.how != "expired" else "expired"
     for path, asked in view.approvals.items():
         _reached(root, path).detail = f"{WAITING} for an answer: {asked.question} ({len(asked.votes)}/{asked.quorum})"
     return root
+
+
+def place_at(path: str) -> str:
+    """The place that a gate stands at: of what undoes it the scope, of a request to the run the run itself."""
+    return path.partition("!")[0]
+
+
+def told_answer(answer: HookAnswer) -> str:
+    """What a hook answered, by whom, and where."""
+    who = f" by {answer.hook}" if answer.hook else ""
+    return f"{answer.answer}{who} ({answer.point})" + (f": {answer.detail}" if answer.detail else "")
+
+
+def _told_answers(answers: list[HookAnswer]) -> str:
+    """The same of all answers of a place, in so many words if there are few."""
+    if len(answers) > SHOWN_ITEMS:
+        return f"{len(answers)} answers of hooks, the last: {told_answer(answers[-1])}"
+    return "; ".join(map(told_answer, answers))
 
 
 def _reached(root: Branch, path: str) -> Branch:
@@ -173,7 +198,9 @@ def _merged(branch: Branch) -> Branch:
     (body,) = branch.parts.values()
     told = body.detail if any(body.flow) else ""
     name = body.name if branch.name == _UNNAMED else branch.name
-    return Branch(name, branch.kind, branch.count, branch.detail or told, False, body.steps, body.items, body.parts)
+    whole = replace(body, name=name, kind=branch.kind, count=branch.count, detail=branch.detail or told, skipped=False)
+    whole.answers = [*branch.answers, *body.answers]
+    return whole
 
 
 def _facts(
@@ -190,6 +217,7 @@ def _facts(
         yield f"{failed} failed" if failed else ""
         yield f"{again} tried again" if again else ""
     yield branch.detail
+    yield _told_answers(branch.answers)
 
 
 def _counted(branch: Branch) -> str:

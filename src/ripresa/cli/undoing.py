@@ -56,9 +56,10 @@ def undo(place: Place, asked: Asked, *, as_json: bool, quiet: bool) -> int:
 def _told(report: UndoReport, as_json: bool) -> int:
     if as_json:
         failed = {path: failure_plain(failure) for path, failure in report.failed.items()}
-        print_json({"undone": report.undone, "failed": failed, "irreversible": report.irreversible})
+        told = {"undone": report.undone, "failed": failed, "irreversible": report.irreversible}
+        print_json(told | {"skipped": report.skipped})
     else:
-        for line in told_undoing(report.undone, report.failed):
+        for line in told_undoing(report.undone, report.failed, report.skipped):
             print(line)
         for path in report.irreversible:
             print(f"cannot be undone: {path}")

@@ -31,6 +31,7 @@ from .events import (
     Dispatched,
     Fact,
     Failure,
+    HookAwaited,
     HookFailed,
     HooksSet,
     Intercepted,
@@ -133,7 +134,7 @@ def accepts(state: RunState, fact: Fact) -> bool:  # noqa: C901 - one arm per fa
         frame = state.frames.get(fact.path)
         return isinstance(frame, CallFrame) and _under_way(frame, fact.attempt)
     match fact:
-        case Intercepted():
+        case Intercepted() | HookAwaited():
             return gates.is_awaited(state, fact.path, fact.point)
         case Answered() | AnswerFailed() | StateGiven() | StateMerged() | Dispatched():
             return _waits_for_answer(state, fact)
@@ -283,6 +284,7 @@ RunFact: TypeAlias = (
     | Reported
     | Migrated
     | SessionEntered
+    | HookAwaited
     | HookFailed
     | HooksSet
     | LimitReached
@@ -450,7 +452,7 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
             bounds.go_on(state)
         case RolledBack() | RunForked():
             _rewind(state, fact)
-        case HookFailed() | HooksSet() | Requested():
+        case HookAwaited() | HookFailed() | HooksSet() | Requested():
             _hooks(state, fact)
         case Migrated():
             state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
@@ -481,7 +483,7 @@ def _child_ended(state: RunState, fact: ChildEnded) -> None:
         frame.node.ended(state, frame, fact)
 
 
-def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet | Requested) -> None:
+def _hooks(state: RunState, fact: Intercepted | HookAwaited | HookFailed | HooksSet | Requested) -> None:
     match fact:
         case Intercepted() if fact.path not in state.requests and fact.path != bounds.TIME_IS_UP:
             gates.intercepted(state, fact)
@@ -494,8 +496,7 @@ def _hooks(state: RunState, fact: Intercepted | HookFailed | HooksSet | Requeste
         case HooksSet():
             gates.set_points(state, fact.hooks)
         case _:
-            if fact.critical:
-                _broken(state, fact)
+            _broken(state, fact)
 
 
 def _journaled(state: RunState, fact: CallRecorded | CallStarted | CallFailed | CallBegan | CallReturned) -> None:
@@ -593,9 +594,9 @@ def _terminate(state: RunState, reason: str) -> None:
     state.consequences.append(RunTerminated(reason))
 
 
-def _broken(state: RunState, fact: HookFailed) -> None:
+def _broken(state: RunState, fact: HookAwaited | HookFailed) -> None:
     """A critical observer failed: so does the run, unless it winds up already."""
-    if state.root is not None and state.root.phase == OPEN:
+    if isinstance(fact, HookFailed) and fact.critical and state.root is not None and state.root.phase == OPEN:
         message = f"critical hook {fact.hook!r} failed: {fact.failure.message}"
         state.abort(state.root, Failure("hook_failed", message, path=fact.path, cause=fact.failure))
 

@@ -53,6 +53,7 @@ from .dispatched import ChildAwaited as ChildAwaited
 from .dispatched import ChildEnded as ChildEnded
 from .dispatched import Dispatched as Dispatched
 from .durations import per_second
+from .interception import HookAwaited as HookAwaited
 from .interception import HookFailed as HookFailed
 from .interception import HooksSet as HooksSet
 from .interception import Intercepted as Intercepted
@@ -498,6 +499,7 @@ Fact: TypeAlias = (
     | SessionWritten
     | SessionEntered
     | Intercepted
+    | HookAwaited
     | HookFailed
     | HooksSet
     | Requested

@@ -41,6 +41,17 @@ class HookFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class HookAwaited:
+    """A hook that was asked at `since` has not answered for a while: this is what the run waits for at `point`."""
+
+    at: int
+    path: str
+    point: str
+    hook: str
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class HooksSet:
     """Hooks stand at these points from now on (they were added or taken away while the run was under way)."""
 

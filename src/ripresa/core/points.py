@@ -71,7 +71,7 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     "compensation_error": ("UndoFailed",),
     "limit": ("LimitReached", "LimitsSet"),
     "cleanup": ("CleanupStarted", "CleanupEnded"),
-    "hook": ("Intercepted", "HookFailed", "HooksSet", "Requested", "RequestRefused"),
+    "hook": ("Intercepted", "HookAwaited", "HookFailed", "HooksSet", "Requested", "RequestRefused"),
 }
 """The events that observers of a point are told of; for a point without one the run records `PointReached`."""
 

@@ -63,6 +63,31 @@ class WaitView:
     due: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """What hooks answered at a point, other than that it goes on: `answer` as in `Intercepted`, `hook` who it was.
+
+    `detail` is the reason they gave, or where they sent it; `at` is in microseconds.
+    """
+
+    path: str
+    point: str
+    answer: str
+    hook: str = ""
+    detail: str = ""
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HookWait:
+    """A hook that has not answered for a while: what the run waits for at `point`, and since when."""
+
+    path: str
+    point: str
+    hook: str
+    since: int = 0
+
+
 @dataclass(slots=True)
 class StreamView:
     """A stream as it stands: batches its sink acknowledged, items of its source up to there, items lost on the way.

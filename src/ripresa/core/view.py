@@ -13,6 +13,8 @@ from .nodes.call import lost_failure
 from .parts import ValidationResult
 from .replay import lineage
 from .seen import ApprovalView as ApprovalView
+from .seen import HookAnswer as HookAnswer
+from .seen import HookWait as HookWait
 from .seen import ScopeView as ScopeView
 from .seen import StateView as StateView
 from .seen import StepView as StepView
@@ -39,6 +41,9 @@ LATE: Final = "it did its work after all, when it had been given up"
 
 UNDOES: Final = "/undo:"
 """What stands in the paths of steps that undo others."""
+
+NOWHERE: Final = "!"
+"""No place of a run: of events that stand at none."""
 
 UNDO: Final = "!undo"
 """The same for its compensation."""
@@ -114,7 +119,15 @@ class RunView:
     states: dict[str, StateView] = field(default_factory=dict[str, StateView])
     reached: e.LimitReached | None = None
     """What was used of the limit that was reached last, what was allowed, and of which session it is, if of one."""
+    answers: list[HookAnswer] = field(default_factory=list[HookAnswer])
+    """What hooks answered, other than that it goes on, in this order."""
+    asked: dict[str, HookWait] = field(default_factory=dict[str, HookWait])
+    """The hooks that it waits for, by path."""
+    undo_skipped: dict[str, str] = field(default_factory=dict[str, str])
+    """What counts as undone because a hook says so, by path, and which hook; nothing has undone it."""
     _told: tuple[e.Write, ...] = ()
+    _skips: str | None = None
+    """The hook that has just said of something that it counts as undone."""
     _undos: int = 0
     """How many steps undo others: they are not among those that are counted."""
     _begun: set[str] = field(default_factory=set[str], repr=False, compare=False)
@@ -174,6 +187,7 @@ class RunView:
         """
         self.seq = recorded.seq
         self.updated_at = at = recorded.at
+        self.asked.pop(getattr(recorded.event, "path", NOWHERE), None)
         match recorded.event:
             case e.StepScheduled(path, attempt):
                 self._scheduled(path, attempt, at)
@@ -215,6 +229,9 @@ class RunView:
     def _intercepted(self, event: e.Intercepted, at: int) -> None:
         """What hooks made of a step; what they made of anything else shows in the events that follow."""
         how = (event.point, event.answer)
+        if event.answer != "continue":
+            self.answers.append(HookAnswer(event.path, *how, event.hook, event.detail, at))
+            self._skips = event.hook if event.point in UNDOING and event.answer == "skip" else None
         if event.point in UNDOING and event.answer == "again" and event.number > at:
             self.timers[event.path] = event.number
         if event.point == "limit" and event.answer in ("replace", "again", "skip"):
@@ -285,8 +302,6 @@ class RunView:
             case e.CompensationStarted(path, count):
                 self.scopes[path + UNDO] = ScopeView(path, "undo", count=count)
             case e.StepUndone(path):
-                self.undone.append(path)
-                self.not_undone.pop(path, None)
                 self._undone(path)
             case e.UndoFailed(path, failure):
                 self.not_undone[path] = failure
@@ -371,7 +386,11 @@ class RunView:
                 self._lifecycle(event)
 
     def _undone(self, path: str) -> None:
-        """A step is undone, or all steps of a flow as a whole."""
+        """A step is undone, or all steps of a flow as a whole, or counts as that."""
+        self.undone.append(path)
+        self.not_undone.pop(path, None)
+        if self._skips is not None:
+            self.undo_skipped[path], self._skips = self._skips, None
         one = self.steps.get(path)
         below = f"{path.removesuffix('()')}/"
         for step in (one,) if one is not None else [it for it in self.steps.values() if it.path.startswith(below)]:
@@ -397,6 +416,7 @@ class RunView:
                 self._start(event)
             case e.RunTaken(_, epoch):
                 self.epoch = epoch
+                self.asked.clear()
             case e.RunReopened(at):
                 self.status, self.failure, self.reason, self.limit = "running", None, "", ""
                 self.deadline = at + self.allowed if self.allowed else 0
@@ -480,6 +500,8 @@ class RunView:
                 self.artifacts += 1
             case e.RowsWritten(_, _, _, _, count):
                 self.statements += count
+            case e.HookAwaited(_, path, point, hook, since):
+                self.asked[path] = HookWait(path, point, hook, since)
             case e.SessionEntered(_, session):
                 self.session = session
             case e.LimitsSet():
@@ -537,6 +559,7 @@ class RunView:
         self.waits.clear()
         self.awaited.clear()
         self.approvals.clear()
+        self.asked.clear()
         for step in self.steps.values():
             step.due = 0
             if step.status in (*UNDER_WAY, "parked", "held"):

@@ -34,6 +34,7 @@ from ..core.commands import Command, Intercept, Withdraw
 from ..core.durations import MICROSECONDS, seconds
 from ..core.events import (
     Fact,
+    HookAwaited,
     HookFailed,
     HooksSet,
     Intercepted,
@@ -49,7 +50,7 @@ from ..core.lifecycle import TERMINAL
 from ..core.nodes.compensation import CompensationFrame
 from ..core.points import EVENTS, matches, plain_name
 from ..errors import RipresaError
-from ..ports import Clock
+from ..ports import Alarm, Clock
 from .attempts import bound_at
 from .functions import moment
 from .questions import Question
@@ -64,6 +65,9 @@ _CLOSER: Final[dict[type[Any], str]] = {StepUndone: "compensated", UndoFailed: "
 _POINTS: Final = {event: point for point, events in EVENTS.items() if point not in _CLOSER.values() for event in events}
 _QUEUE: Final = 10_000
 """The most events that wait for a slow observer; it is not told of more."""
+
+NOTED: Final = MICROSECONDS
+"""A hook that takes longer than this is noted as what the run waits for."""
 
 _log = logging.getLogger("ripresa")
 
@@ -359,6 +363,7 @@ class RunHooks:
         if circuit is not None and not circuit.lets_through():
             return _left_out(hook)
         asked = _put(hook, question)
+        alarm = None if hook.timeout is None else self._noted_later(hook, question)
         try:
             answer = await called(hook, asked, self.board.engine)
             question.check(hook, answer)
@@ -366,9 +371,23 @@ class RunHooks:
             if _is_not_its_own(hook, error):
                 raise
             raise self._broken(hook, circuit, error) from error
+        finally:
+            if alarm is not None:
+                alarm.cancel()
         if circuit is not None:
             circuit.note(failed=False)
         return answer
+
+    def _noted_later(self, hook: Hook, question: Question) -> Alarm:
+        """Let the run say what it waits for, if the hook has not answered by then."""
+        since = question.at
+
+        def note() -> None:
+            fact = HookAwaited(question.at, question.path, question.point, hook.name, since)
+            self.driver.deliver_if_driven(fact)
+
+        clock = self.board.engine.clock
+        return clock.call_at(clock.now() + NOTED, note)
 
     def _broken(self, hook: Hook, circuit: Circuit | None, error: BaseException) -> RipresaError:
         if circuit is not None:

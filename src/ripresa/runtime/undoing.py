@@ -40,12 +40,14 @@ from .results import not_found
 class UndoReport:
     """What became of what a run did: the paths of what was `undone`, in this order, and why the rest `failed`.
 
-    `irreversible` are the steps that nothing can undo: they did, or may have done, what they do.
+    `irreversible` are the steps that nothing can undo: they did, or may have done, what they do. `skipped` are those of
+    `undone` that only count as such, because a hook says so.
     """
 
     undone: tuple[str, ...]
     failed: Mapping[str, Failure]
     irreversible: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -157,4 +159,4 @@ def report_of(journal: list[Recorded]) -> UndoReport:
                 pass
     irreversible = tuple(dict.fromkeys(path for path, _ in begun))
     failed = {path: failure for path, failure in view.not_undone.items() if path not in irreversible}
-    return UndoReport(tuple(view.undone), failed, irreversible)
+    return UndoReport(tuple(view.undone), failed, irreversible, tuple(view.undo_skipped))
