@@ -191,7 +191,7 @@ async def test_what_was_undone_has_not_been_skipped() -> None:
     async def give_back(value: int) -> None:
         await asyncio.sleep(0)
 
-    @intercept("compensation", step="book")
+    @intercept("compensation", "book")
     def leave_book(asked: UndoStarting) -> Skip:
         return Skip()
 
