@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, Outcome, RunCancelled, RunFailed, chain, step
+from ripresa import App, Outcome, RunCancelled, RunFailed, RunNotFound, chain, step
 from ripresa.errors import IllegalTransition
 from tests.runtime.stage import Tally, in_memory
 
@@ -40,6 +40,16 @@ async def test_an_outcome_says_how_it_was_and_never_raises() -> None:
         assert cancelled.status == "cancelled"
         assert isinstance(cancelled.error, RunCancelled)
         assert cancelled.error.reason == "why not"
+
+
+async def test_of_a_run_that_was_removed_nobody_is_asked_anything() -> None:
+    async with in_memory() as app:
+        handle = await app.start(chain(add)(1), id="run")
+        await handle.result()
+        assert await handle.approvals() == []
+        await app.select().prune()
+        with pytest.raises(RunNotFound):
+            await handle.approvals()
 
 
 async def test_a_failed_run_names_step_attempt_and_cause() -> None:

@@ -27,7 +27,7 @@ from ripresa.core.events import Migrated, RunForked
 from ripresa.retention import archive_path, digest_of, tombstones
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sweep import digests_in
-from tests.runtime.stage import Failing, in_memory, on_clock, turns
+from tests.runtime.stage import Failing, Wrapped, in_memory, on_clock, turns
 
 
 @step
@@ -130,6 +130,29 @@ async def test_a_run_that_cannot_be_archived_stays(tmp_path: Path) -> None:
         report = await app.select().prune(archive=folder)
         assert [refusal.code for refusal in report.refused] == ["store_failed"]
         assert (await (await app.handle("run")).status()).status == "completed"
+
+
+async def test_what_looks_like_the_name_of_a_large_value_is_archived_as_what_it_is(tmp_path: Path) -> None:
+    text = "0123456789abcdef" * 4
+    async with in_memory() as app:
+        await app.run(measure(text), id="run")
+        assert (await app.select().prune(archive=tmp_path)).done == ("run",)
+    async with in_memory() as app:
+        assert await (await app.restore(archive_path(tmp_path, "run"))).result() == len(text)
+
+
+async def test_a_run_whose_large_values_cannot_be_read_now_stays(tmp_path: Path) -> None:
+    class Busy(Wrapped):
+        def blob(self, digest: str) -> bytes:
+            raise StoreError("the store is busy", code="store_failed")
+
+    memory: Any = MemoryStore()
+    async with App(memory) as app:
+        await app.run(FLOW(1), id="run")
+        app.engine.store = Busy(memory)
+        report = await app.select().prune(archive=tmp_path)
+        assert [refusal.code for refusal in report.refused] == ["store_failed"]
+        assert await memory.find_run("run") is not None
 
 
 @pytest.mark.parametrize("after", [False, True])

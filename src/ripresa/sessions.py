@@ -207,16 +207,15 @@ class Sessions:
     async def errors(self, id: str) -> tuple[SessionFailure, ...]:
         """Why runs of the session failed, those that are failed now, newest first."""
         self._head(id, "errors")
-        return tuple([item for run in await self._runs(id, "failed") if (item := await self._failure(run)) is not None])
+        return tuple([await self._failure(run) for run in await self._runs(id, "failed")])
 
-    async def _failure(self, run: str) -> SessionFailure | None:
+    async def _failure(self, run: str) -> SessionFailure:
+        """Why a failed run failed, in its last end."""
         journal = await self._engine.history(run)
         workflow = str(getattr(journal[0].event, "workflow", ""))
-        for item in reversed(journal):
-            if isinstance(item.event, RunFailed):
-                failure = item.event.failure
-                return SessionFailure(run, workflow, failure.path, failure.attempt, moment(item.at), failure)
-        return None
+        ends = ((item.at, item.event.failure) for item in reversed(journal) if isinstance(item.event, RunFailed))
+        at, failure = next(ends)
+        return SessionFailure(run, workflow, failure.path, failure.attempt, moment(at), failure)
 
     async def _runs(self, id: str, status: str) -> tuple[str, ...]:
         found: tuple[str, ...] = ()

@@ -245,6 +245,12 @@ def test_a_sandbox_that_names_its_paths_confines_texts_too(tmp_path: Path) -> No
 
     sandbox = Sandbox(tmp_path, paths=("where",))
     tool(sandbox=sandbox)(look)
+    given = {"where": "in.txt", "more": {"a": Path("b"), "none": None}}
+    kinds = {"where": str | Path, "more": dict[str, Path | None]}
+    assert sandbox.confined(given, kinds) == {
+        "where": str(tmp_path / "in.txt"),
+        "more": {"a": tmp_path / "b", "none": None},
+    }
     for outside in ("/etc/passwd", Path("../x")):
         with pytest.raises(RipresaError, match="outside"):
             sandbox.confined({"where": outside}, {"where": str | Path})

@@ -162,6 +162,18 @@ def progress() -> None:
     current().progress(1)
 
 
+async def reserving() -> None:
+    await current().reserve(tokens=1)
+
+
+def stating() -> None:
+    current().state(Point)
+
+
+def writing() -> None:
+    current().to(Point)
+
+
 async def call() -> None:
     await current().call(mirrored_later, Point(1, 2))
 

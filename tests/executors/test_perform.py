@@ -80,6 +80,9 @@ def test_what_a_step_raises_is_data_with_its_cause_and_without_our_frames() -> N
         (jobs.progress, b"{}", "not_available", "progress does not work in a child process"),
         (jobs.taking, b"{}", "not_available", "checkout does not work in a child process"),
         (jobs.call, b"{}", "not_available", "call does not work in a child process"),
+        (jobs.reserving, b"{}", "not_available", "reserve does not work in a child process"),
+        (jobs.stating, b"{}", "not_available", "state does not work in a child process"),
+        (jobs.writing, b"{}", "not_available", "to does not work in a child process"),
     ],
 )
 def test_whatever_goes_wrong_is_a_failure_with_a_code(fn: Any, arguments: bytes, code: str, message: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, Context, InvalidConfig, Signal, chain, current, step, stream, workflow
+from ripresa import App, Context, InvalidConfig, Signal, chain, current, step, stream, wait_for, workflow
 from ripresa.core.events import MessageQueued
 from ripresa.errors import RunFailed, StoreError
 from ripresa.ports import NEVER, Outgoing, Store
@@ -221,6 +221,53 @@ async def test_a_started_run_that_nobody_drives_is_taken_up() -> None:
         app.engine.outbox.look()
         await empty(app, "parent")
         assert "child" in app.engine.drivers
+
+
+async def test_a_started_run_that_somebody_else_takes_up_first_is_theirs() -> None:
+    memory = Memory()
+    other = MemoryStore(memory)
+
+    class Late(Wrapped):
+        async def claim(self, run: str) -> int | None:
+            if run == "child":
+                assert await other.claim(run) is not None
+            return await self.inner.claim(run)
+
+    @step
+    async def begin_waiting() -> str:
+        return current().start(listener(1), id="child")
+
+    async with in_memory(memory, linger=None) as app:
+        app.engine.outbox._closed = True
+        await app.run(begin_waiting(), id="parent")
+        await app.start(listener(1), id="child")
+    await other.open()
+    store: Any = Late(MemoryStore(memory))
+    async with App(store, linger=None, workflows=[listener]) as app:
+        app.engine.outbox.look()
+        await empty(app, "parent")
+        assert "child" not in app.engine.drivers
+        assert await app.store.owner("child") is not None
+    await other.close()
+
+
+async def test_a_started_run_that_cannot_be_taken_up_is_given_up() -> None:
+    """Its code has changed since its process died."""
+    memory = Memory()
+
+    @step
+    async def begin_waiting() -> str:
+        return current().start(chain(double, name="child").then(wait_for(WORD))(1), id="child")
+
+    async with in_memory(memory, linger=None) as app:
+        app.engine.outbox._closed = True
+        await app.run(begin_waiting(), id="parent")
+        await app.start(chain(double, name="child").then(wait_for(WORD))(1), id="child")
+    async with in_memory(memory, linger=None, workflows=[chain(double, name="child").then(double)]) as app:
+        app.engine.outbox.look()
+        await empty(app, "parent")
+        [lost] = await app.store.outgoing_of("parent")
+        assert (lost.due, lost.error.partition(":")[0]) == (NEVER, "DefinitionChanged")
 
 
 async def test_what_cannot_arrive_is_given_up_and_holds_nobody_up(app: App) -> None:

@@ -1,6 +1,7 @@
 """Updates: answered, refused, early, doubled, of the wrong type, too late; to runs here, elsewhere, asleep, nowhere."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -12,16 +13,19 @@ from ripresa import (
     IllegalTransition,
     InvalidConfig,
     InvalidValue,
+    Recorded,
     RipresaError,
     RunNotFound,
     Update,
     chain,
     delay,
+    exchange,
     step,
     workflow,
 )
 from ripresa.core.events import SignalRefused, UpdateAnswered
 from ripresa.core.nodes.answer import UPDATES
+from ripresa.exchange import Asking
 from ripresa.runtime.bodies import encode_signal
 from ripresa.runtime.restoring import replayed
 from ripresa.stores.memory import Memory
@@ -173,6 +177,19 @@ async def test_a_run_that_ends_without_an_answer_says_so() -> None:
         assert await handle.result() == "3"
         with pytest.raises(IllegalTransition):
             await handle.update(raise_price, 3)
+
+
+async def test_an_update_to_a_run_that_ends_without_an_answer_and_is_removed_finds_none() -> None:
+    async with in_memory() as app:
+        handle = await app.start(patient(1))
+
+        async def followed(after: int) -> AsyncGenerator[Recorded]:
+            async for recorded in handle.events(after=after):
+                yield recorded
+            await app.select().prune()
+
+        with pytest.raises(RunNotFound):
+            await exchange.update(app.engine, Asking(handle.id, raise_price.name, b"3"), followed, None, None)
 
 
 async def test_an_update_that_nobody_answers_in_time_stays_with_the_run() -> None:

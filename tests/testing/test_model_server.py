@@ -164,4 +164,7 @@ async def test_a_body_without_its_length_is_refused() -> None:
         writer.close()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 10\r\n\r\n{")
+        writer.write_eof()
+        assert await reader.read() == b""
         writer.close()
+        assert server.requests == []

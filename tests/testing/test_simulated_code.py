@@ -34,6 +34,7 @@ from ripresa.core.events import (
 from ripresa.core.gates import Gate
 from ripresa.core.nodes.approval import Approval, Terms
 from ripresa.core.nodes.call import Call
+from ripresa.core.nodes.delay import Delay
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stream import Stream
 from ripresa.errors import StepError
@@ -283,6 +284,17 @@ def test_what_is_not_under_way_though_the_run_waits_for_it_is_found() -> None:
 
     root = Sequence("root", (Call("add"), Silent("add#2")))
     with pytest.raises(Discrepancy, match="attempt 1 of 'add#2' is not under way"):
+        Simulation(Definition("s", root), STEPS, input=1, retry=STUBBORN).run()
+
+
+def test_a_timer_that_nobody_minds_though_the_run_waits_for_it_is_found() -> None:
+    class Silent(Delay):
+        def open(self, run: Any, frame: Any) -> None:
+            super().open(run, frame)
+            run.commands.clear()
+
+    root = Sequence("root", (Call("add"), Silent("nap", 5)))
+    with pytest.raises(Discrepancy, match="nobody minds the timer of 'nap'"):
         Simulation(Definition("s", root), STEPS, input=1, retry=STUBBORN).run()
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from ripresa.core.commands import Intercept
 from ripresa.core.definition import Definition
+from ripresa.core.events import Intercepted
+from ripresa.core.gates import Gate
 from ripresa.core.nodes.branch import Branch
 from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.cleanup import Cleanup
@@ -331,11 +334,17 @@ def test_a_store_that_waits_is_refused() -> None:
 # --- interceptors
 
 
-def test_interceptors_answer_late_and_across_crashes_and_the_end_is_the_same() -> None:
-    from ripresa.core.commands import Intercept
-    from ripresa.core.events import Intercepted
-    from ripresa.core.gates import Gate
+def test_hooks_that_nobody_minds_change_nothing() -> None:
+    plain = simulate(chain("add flaky double"))
+    hooked = replace(plain, hooks=("before *", "after *", "error *", "complete *"))
+    expected = plain.run().output
+    for result in hooked.check(range(5)):
+        assert result.output == expected
+    asked = {item.event.point for item in hooked.run().events if isinstance(item.event, Intercepted)}
+    assert asked == {"before", "after", "error", "complete"}
 
+
+def test_interceptors_answer_late_and_across_crashes_and_the_end_is_the_same() -> None:
     def interceptor(command: Intercept, gate: Gate) -> Intercepted:
         answer, value = {"before": ("continue", b"null"), "after": ("replace", b"7")}[command.point]
         if gate.value == b"7":

@@ -5,10 +5,9 @@ Law: what is here is a cache. A crash throws it away, and it is rebuilt from the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 from ..authoring.failures import failure_of
 from ..authoring.flow import Runnable
@@ -16,13 +15,14 @@ from ..core.commands import Ask, Resume
 from ..core.events import AnswerFailed, Asked, Fact, Raised, Recorded, Restarted, Returned
 from ..core.replay import feed, lineage, steps
 from ..core.state import RunState
-from ..core.values import Value
 from ..ports import RunHead
 from ..runtime.asking import answered
 from ..runtime.functions import Functions
 from ..runtime.values import Keeper, RunValues
 
 NEVER_LARGE = 1 << 60
+NO_LARGE: Final[Mapping[str, bytes]] = {}
+"""Large values by digest: no value is large enough to stand apart from its event."""
 
 
 class RealCode:
@@ -32,7 +32,7 @@ class RealCode:
         """`state`: where the run stands, as it was written and read again; without one it has not begun."""
         self.state = RunState(flow.definition.for_run()) if state is None else state
         keeper = Keeper(NEVER_LARGE)
-        self.values = RunValues(partial(_not_there, head.id), keeper, self.state.outcomes)
+        self.values = RunValues(NO_LARGE.__getitem__, keeper, self.state.outcomes)
         self.functions = Functions(self.state, self.values, keeper)
         self._border: Any = SimpleNamespace(
             run=head.id, head=head, state=self.state, values=self.values, keeper=keeper, engine=None
@@ -56,14 +56,6 @@ class RealCode:
         except BaseException as error:  # the border: whatever a condition raises is data from here on
             return AnswerFailed(self.state.at, command.path, failure_of(error, command.path))
 
-    def text(self, value: Value) -> bytes:
-        """A value as JSON."""
-        return self.values.text(value)
-
     def close(self) -> None:
         """Throw the coroutines away."""
         self.functions.close()
-
-
-def _not_there(run: str, digest: str) -> bytes:
-    raise AssertionError(f"simulated run {run!r} has no large value {digest}")
