@@ -66,6 +66,7 @@ from tests.crash.document import document
 from tests.crash.episodes import EPISODES
 from tests.crash.notes import die, done, job, note
 from tests.crash.open_workflow import open_workflow
+from tests.crash.promises import PROMISES
 
 
 @step
@@ -316,6 +317,9 @@ def workflows() -> dict[str, Any]:
     }
 
 
+EVERY_EPISODE = EPISODES | PROMISES
+
+
 class Deadly(SQLiteStore):
     """Kills its process at a certain write or transaction."""
 
@@ -387,8 +391,8 @@ async def look(store: SQLiteStore, names: list[str]) -> tuple[list[str], list[st
 async def main() -> dict[str, Any]:
     """Run to the end what is to be run; the results."""
     store = Deadly(job["store"], *job.get("kill", ("never", 0)))
-    if job["names"][0] in EPISODES:
-        episode = EPISODES[job["names"][0]]
+    if job["names"][0] in EVERY_EPISODE:
+        episode = EVERY_EPISODE[job["names"][0]]
         async with App(store, **episode.options()) as app:
             return {"results": await episode.act(app)}
     found = {name: flow for name, flow in workflows().items() if name in job["names"]}
@@ -415,7 +419,7 @@ PATIENCE = 60
 
 async def warm_up(folder: str) -> None:
     """Let children find everything imported and built: do each job once."""
-    for number, names in enumerate([[*workflows()], *([name] for name in EPISODES)]):
+    for number, names in enumerate([[*workflows()], *([name] for name in EVERY_EPISODE)]):
         job.update(store=f"{folder}/{number}.db", log=f"{folder}/{number}.log", pause=0, names=names)
         await main()
 

@@ -1,7 +1,7 @@
 """Processes are killed while people and other runs do something to runs: it happens once, or not at all.
 
 Rollback, fork, migration, undo, updates, the outbox, reconciliation, merges at joins, suspended sessions, retention,
-rows of one's own, hooks that are being asked.
+rows of one's own, hooks that are being asked, approvals, races and copies, limits that wait, undone calls.
 """
 
 import signal
@@ -25,6 +25,18 @@ EXPECTED: dict[str, list[Any]] = {
     "suspended": [3, 3],
     "entered": [[3, 4, 5], 6, 6, 15],
     "asked": [8, 1, 1, 1, 1, 1, 1],
+    "decided": [4, 1, 40, 2, 2],
+    "raced": [462, 6],
+    "limited": [10, 1, 10, 1],
+    "forked": [[3, 8, 8, 12, 6, 8], 5, 10],
+    "called": [
+        3,
+        [f"unbook {what} {n}! {what} {n}" for n in (1, 2) for what in ("hotel", "flight")],
+        ["book flight 1", "book flight 2", "book hotel 1", "book hotel 2"],
+        4,
+        4,
+    ],
+    "guided": [5, 1, 1],
     "pruned": [[10000, 10000], ["old", "older"], 2],
 }
 
