@@ -247,10 +247,12 @@ class App:
         from .runtime.engine import Start
         from .runtime.given import checked_tags
         from .runtime.ids import checked_id
+        from .runtime.provided import require_executors
         from .runtime.targets import target_of
 
         asked = pending(call, "start")
         runnable = runnable_of(asked.callee)
+        require_executors(self.engine, runnable)
         usual = allowed(self.config, runnable, bool(session))
         given = getattr(runnable, "timeout", None) if timeout is None else seconds(timeout, "timeout")
         most = usual.concurrency if concurrency is None else concurrency

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ CODES: dict[str, Code] = {
     "unknown_dependency": Code("a node depends on one that is not in the graph"),
     "duplicate_name": Code("two things that must differ have one name"),
     "type_mismatch": Code("the annotations of two neighbours do not fit"),
+    "unresolved_annotation": Code("an annotation names what cannot be found"),
     "no_undo": Code("a reversible step does not say what undoes it, or its undo cannot undo it"),
     "definition_changed": Code("the structure of a workflow changed under an unfinished run"),
     "unknown_target": Code("the code of a workflow is not where its target says"),
@@ -203,6 +204,8 @@ ADVICE: Final = {
     "unknown_dependency": "add it to the graph before, or leave it away",
     "cycle": "take one of these dependencies away",
     "no_undo": "say what undoes it: @step_name.undo",
+    "unknown_executor": "functions that are not async run in threads by themselves; your own: App(executors={...})",
+    "unresolved_annotation": "import or define what it names, or write the annotation as it should be",
 }
 """What to do about problems of definitions whose message does not say it."""
 
@@ -214,6 +217,8 @@ class Problem:
     where: str
     message: str
     code: str = "invalid_workflow"
+    severity: Literal["error", "warning"] = "error"
+    """A warning is doubtful only: what it is about can run, and `check` alone tells it."""
 
     @property
     def hint(self) -> str:

@@ -195,6 +195,21 @@ def test_everything_that_is_wrong_with_a_workflow_is_listed(terminal: Terminal) 
     assert terminal.here("check", "flows.py:sums", "--json").json["ok"] is True
 
 
+def test_what_is_only_doubtful_is_told_and_the_workflow_is_valid(terminal: Terminal) -> None:
+    terminal.write(
+        "far.py",
+        "from ripresa import chain, step\n\n\n@step(executor='lab')\ndef a(n: int) -> int: ...\n\n\nflow = chain(a)\n",
+    )
+    found = terminal.here("check", "far.py:flow")
+    assert (found.code, found.out) == (0, "chain 'chain' is valid\n")
+    assert found.err.startswith("warning [unknown_executor] chain/a: names the executor 'lab'")
+    told = terminal.here("check", "far.py:flow", "--json").json
+    assert (told["ok"], told["problems"][0]["severity"]) == (True, "warning")
+    refused = terminal.here("run", "far.py:flow", "--input", "1")
+    assert refused.code == 2
+    assert "error [unknown_executor] chain/a: there is no executor named 'lab'" in refused.err
+
+
 def test_what_is_wrong_with_one_chain_is_listed_whole_and_what_is_wrong_beside_it_is_not(terminal: Terminal) -> None:
     terminal.write(
         "bad.py",

@@ -11,7 +11,7 @@ from ripresa import Context, Query, RunFailed, before, branch, chain, current, m
 from ripresa.core.commands import Ask
 from ripresa.core.events import AnswerFailed, Restarted, Returned
 from ripresa.core.values import NULL
-from ripresa.errors import InvalidConfig, Nondeterminism, RipresaError
+from ripresa.errors import InvalidConfig, InvalidWorkflow, Nondeterminism, RipresaError
 from ripresa.runtime import driver, functions, reconciling
 from ripresa.runtime.attempts import Running
 from ripresa.runtime.endings import is_closed
@@ -262,11 +262,48 @@ async def test_runs_are_asked_for_by_statuses_that_there_are_and_begun_under_ids
         assert (await app.runs(status=["waiting", "completed"])).runs == ()
 
 
-async def test_an_executor_that_nobody_has_is_told_with_what_runs_in_threads() -> None:
+async def test_an_executor_that_nobody_has_is_told_before_anything_runs() -> None:
+    ran: list[int] = []
+
+    @step
+    def first(number: int) -> int:
+        ran.append(number)
+        return number
+
+    @step(effect="reversible")
+    def put(number: int) -> int:
+        return number
+
+    put.undo(step(executor="mars")(forget))
     elsewhere = step(executor="thread")(leave_in_a_thread.fn)
+    flow = chain(first).then(put).then(elsewhere)
+    async with in_memory() as app:
+        for call in (app.run(flow(1)), flow(1), anext(flow.stream(1))):
+            with pytest.raises(InvalidWorkflow) as caught:
+                await call
+            assert [(problem.where, problem.code) for problem in caught.value.problems] == [
+                ("chain/put/forget", "unknown_executor"),
+                ("chain/leave_in_a_thread", "unknown_executor"),
+            ]
+        assert "run in threads by themselves" in caught.value.hint
+        assert (await app.runs()).runs == ()
+    assert ran == []
+
+
+def forget(number: int) -> None:
+    """Undoes nothing."""
+
+
+async def test_an_executor_that_a_durable_function_asks_for_fails_its_call() -> None:
+    elsewhere = step(executor="thread")(leave_in_a_thread.fn)
+
+    @workflow
+    async def asks(ctx: Context) -> int:
+        return int(await elsewhere(1))
+
     async with in_memory() as app:
         with pytest.raises(RunFailed) as caught:
-            await app.run(chain(elsewhere)(1))
+            await app.run(asks())
     assert caught.value.failure.code == "unknown_executor"
     assert "run in threads by themselves" in caught.value.failure.message
 

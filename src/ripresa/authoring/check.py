@@ -8,13 +8,19 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..core.nodes.dynamic import Dynamic
 from ..core.nodes.node import Node
 from ..errors import InvalidWorkflow, Problem
 from .flow import Runnable
-from .step import Step
+from .function import Workflow
+from .parameters import Parameters
+from .placement import executors_of, placed
+from .single import Single
+from .step import Bound, Step
+
+_NONE: Final = Parameters(len)
 
 #: What a durable function must not call, with the code and what to do instead; the longest dotted name decides.
 FORBIDDEN: Final[dict[str, tuple[str, str]]] = {
@@ -50,11 +56,11 @@ FORBIDDEN: Final[dict[str, tuple[str, str]]] = {
 def check(thing: object) -> list[Problem]:
     """Everything that is wrong with a step, flow or workflow, and what is doubtful in its durable functions.
 
-    What was built is valid, so for flows only the durable functions in them are looked at: as source text, one
-    function deep. `where` is file and line.
+    What was built is valid, so of flows only the durable functions in them are looked at, as source text, one function
+    deep (`where` is file and line), and what is doubtful: annotations that say nothing, executors of one's own.
     """
     if isinstance(thing, Step):
-        return []
+        thing = Single(cast("Step[..., Any]", thing))
     if not isinstance(thing, Runnable):
         return [Problem("", f"{thing!r} is no step, flow or workflow")]
     try:
@@ -62,7 +68,25 @@ def check(thing: object) -> list[Problem]:
     except InvalidWorkflow as error:
         return list(error.problems)
     functions = {found.code.fn: None for found in walk(node) if isinstance(found, Dynamic)}
-    return [problem for fn in functions for problem in doubts(fn)]
+    return [*(problem for fn in functions for problem in doubts(fn)), *_warnings(node)]
+
+
+def _warnings(node: Node[Any]) -> Iterator[Problem]:
+    """What need not be wrong: annotations that say nothing, and what the app that runs it must have."""
+    for where, part in placed(node, node.name):
+        for each in _parameters(part).unresolved:
+            message = f"the annotation of {each.subject} is {each.text}, which cannot be resolved here ({each.why})"
+            hint = "anything is let through there: import it also while the program runs, before the function is used"
+            yield Problem(where, f"{message}; {hint}", "unresolved_annotation", "warning")
+    for where, name in executors_of(node):
+        message = f"names the executor {name!r}, which the app must have: App(executors={{{name!r}: ...}})"
+        yield Problem(where, message, "unknown_executor", "warning")
+
+
+def _parameters(node: Node[Any]) -> Parameters:
+    code = getattr(node, "code", None)
+    step = code.step if isinstance(code, Bound) else code
+    return step.parameters if isinstance(step, Step | Workflow) else _NONE
 
 
 def walk(node: Node[Any]) -> Iterator[Node[Any]]:

@@ -281,6 +281,7 @@ def _node_of(link: Built, place: Place) -> Node[Any]:
         if isinstance(link, Runnable) and link.hooks:
             node.hooks = (*link.hooks, *node.hooks)
         return node
+    place.finds(link.parameters)
     binding, input_type = place.given.bind(link.parameters, place)
     undo = step_undo(link, binding, place) if link.options.effect == "reversible" else None
     types = {"input_type": input_type, "output_type": link.parameters.returns}

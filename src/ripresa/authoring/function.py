@@ -25,7 +25,7 @@ from .encoding import Reader
 from .flow import Runnable, in_batches
 from .options import bad_limits, check_name, refuse
 from .parameters import Parameters
-from .place import Place
+from .place import Place, root, settle
 from .reducers import Conflict, bad_conflict
 from .rules import checked
 from .state_type import StateType, state_type
@@ -70,6 +70,9 @@ class Workflow(Runnable[P, R_co]):
     @cached_property
     def node(self) -> Node[Any]:
         """The durable function itself: the root of a run."""
+        place = root(self.name)
+        place.finds(self.parameters)
+        settle(place, self.name)
         dynamic = self._dynamic(self.name, self.input_type)
         return checked(dynamic if self.state is None else self.state.around(dynamic), self.rules)
 
@@ -79,6 +82,7 @@ class Workflow(Runnable[P, R_co]):
 
     def build(self, place: Place) -> Node[Any]:
         """See `Runnable`."""
+        place.finds(self.parameters)
         binding, input_type = place.given.bind(self.parameters, place)
         return self._scope(place.name, self._given(binding), input_type)
 

@@ -11,6 +11,7 @@ from typing import Any, NotRequired, get_args, get_origin, get_type_hints
 from ..context import Items
 from ..core.values import Value
 from ..errors import InvalidValue
+from .annotations import Unresolved, resolved_one_by_one
 from .encoding import Reader, encode
 
 _EMPTY = inspect.Parameter.empty
@@ -43,20 +44,30 @@ class Parameters:
             whole = inspect.signature(_same)
         return whole.replace(parameters=list(whole.parameters.values())[self.skip :])
 
-    @cached_property
+    @property
     def hints(self) -> dict[str, Any]:
         """The annotations, resolved as far as they can be."""
+        return self._resolved[0]
+
+    @property
+    def unresolved(self) -> tuple[Unresolved, ...]:
+        """The annotations that cannot be resolved: anything is let through there."""
+        return self._resolved[1]
+
+    @cached_property
+    def _resolved(self) -> tuple[dict[str, Any], tuple[Unresolved, ...]]:
         fn: Any = self.fn
         while isinstance(fn, partial):
             fn = fn.func
         target = fn if inspect.isroutine(fn) or inspect.isclass(fn) else type(fn).__call__
         if inspect.isclass(fn):
             target = fn.__init__
+        others: tuple[Unresolved, ...] = ()
         try:
             hints = get_type_hints(target, include_extras=True)
         except (NameError, TypeError, AttributeError):
-            hints = _some_hints(target)
-        return hints | {"return": fn} if inspect.isclass(fn) else hints
+            hints, others = resolved_one_by_one(target)
+        return (hints | {"return": fn} if inspect.isclass(fn) else hints), others
 
     @property
     def names(self) -> list[str]:
@@ -187,23 +198,3 @@ def decodable(kind: Any) -> Any:
     if get_origin(kind) in _LISTS:
         return list[get_args(kind)[0]]  # type: ignore[misc]
     return kind
-
-
-def _some_hints(fn: Any) -> dict[str, Any]:
-    """Those annotations that can be resolved one by one."""
-    found: dict[str, Any] = {}
-    for name, kind in getattr(fn, "__annotations__", {}).items():
-        try:
-            found |= get_type_hints(_holder(fn, name, kind), include_extras=True)
-        except (NameError, TypeError, AttributeError):
-            continue
-    return found
-
-
-def _holder(fn: Any, name: str, kind: Any) -> Any:
-    def holder() -> None:
-        """Carries one annotation of `fn`."""
-
-    holder.__annotations__ = {name: kind}
-    holder.__wrapped__ = fn  # type: ignore[attr-defined] # names are looked up where fn was written
-    return holder

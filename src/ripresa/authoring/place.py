@@ -93,6 +93,13 @@ class Place:
         """The annotations do not fit."""
         self.note(message, "type_mismatch")
 
+    def finds(self, parameters: Parameters) -> None:
+        """Note the annotations that name what is written nowhere."""
+        for each in parameters.unresolved:
+            if each.missing:
+                message = f"the annotation of {each.subject} is {each.text}, but there is no {each.missing}"
+                self.note(message, "unresolved_annotation")
+
     def accepts(self, given: Any, wanted: Any, which: str = "") -> None:
         """Note if a value of one type cannot stand where another is wanted."""
         if not fits(given, wanted):

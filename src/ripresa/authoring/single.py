@@ -9,7 +9,7 @@ from ..core.nodes.call import Call as CallNode
 from ..core.nodes.node import Node
 from ..core.nodes.sequence import Sequence
 from .flow import Runnable
-from .place import Place
+from .place import Place, root, settle
 from .step import Bound, Named, Step
 from .undo import direct_undo
 
@@ -29,6 +29,9 @@ class Single(Runnable[..., Any]):
     def node(self) -> Node[Any]:
         """See `Runnable`."""
         parameters = self.step.parameters
+        place = root(self.name)
+        place.finds(parameters)
+        settle(place, self.name)
         kinds = {"input_type": parameters.input_type, "output_type": parameters.returns}
         call = CallNode(self.name, code=Bound(self.step, Named(parameters)), undo=direct_undo(self.step), **kinds)
         call.hooks = self.step.options.hooks

@@ -20,15 +20,17 @@ from .telling import print_json, tell_problems, tell_users_line
 def check(target: str, *, as_json: bool) -> int:
     """Tell what is wrong with what a target names; gives the exit code."""
     name, kind, problems = _looked_at(target)
+    valid = all(each.severity == "warning" for each in problems)
     if as_json:
         found = [
-            {"where": each.where, "message": each.message, "code": each.code, "hint": each.hint} for each in problems
+            {name: getattr(each, name) for name in ("where", "message", "code", "hint", "severity")}
+            for each in problems
         ]
-        print_json({"target": target, "workflow": name, "kind": kind, "ok": not problems, "problems": found})
+        print_json({"target": target, "workflow": name, "kind": kind, "ok": valid, "problems": found})
     tell_problems(problems)
-    if not problems and not as_json:
+    if valid and not as_json:
         print(f"{kind} {name!r} is valid")
-    return USAGE if problems else COMPLETED
+    return COMPLETED if valid else USAGE
 
 
 def _looked_at(target: str) -> tuple[str, str, list[Problem]]:

@@ -225,8 +225,8 @@ def tell_problems(problems: Sequence[Problem], hint: str = "") -> None:
     """What is wrong with a workflow, `error [code] where: message` each, and what to do about it, said once."""
     for problem in problems:
         place = f" {problem.where}:" if problem.where else ":"
-        warn(f"error [{problem.code}]{place} {problem.message}")
-    for each in dict.fromkeys([problem.hint for problem in problems] + [hint]):
+        warn(f"{problem.severity} [{problem.code}]{place} {problem.message}")
+    for each in dict.fromkeys([problem.hint for problem in problems if problem.severity == "error"] + [hint]):
         if each:
             warn(f"  hint: {each}")
 

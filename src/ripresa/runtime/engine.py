@@ -34,6 +34,7 @@ from ..core.nodes.stateful import Stateful
 from ..core.replay import began_at, lineage
 from ..core.state import RunState
 from ..errors import (
+    ADVICE,
     IllegalTransition,
     InvalidConfig,
     RipresaError,
@@ -219,7 +220,7 @@ class Engine:
                 f"there is no executor named {name!r}; there are {there}",
                 code="unknown_executor",
                 op="executor",
-                hint="functions that are not async run in threads by themselves; name your own: App(executors={...})",
+                hint=ADVICE["unknown_executor"],
             )
         return found
 

@@ -15,6 +15,7 @@ from .clock import SystemClock
 from .driver import Driver
 from .engine import Engine, Start
 from .family import begin_here
+from .provided import require_executors
 from .results import cancel_error, result_of, run_error
 
 
@@ -22,6 +23,7 @@ async def run(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[
     """Run to the end; gives the result, or raises what the failing step raised (its run is gone with it)."""
     engine = await _engine()
     try:
+        require_executors(engine, runnable)
         driver = await engine.start(_start(runnable, args, kwargs, id))
         await asyncio.shield(driver.ended)
         return _result(driver, runnable)
@@ -35,6 +37,7 @@ async def stream(
     """The events of a run while it happens, `RunCompleted` with the result last. Raises like `run`."""
     engine = await _engine()
     try:
+        require_executors(engine, runnable)
         start = _start(runnable, args, kwargs, "stream")
         watcher = engine.feed.watch(start.id)
         driver = await engine.start(start)
