@@ -123,7 +123,7 @@ class Config:
         for nobody else.
         """
         off = _switched_off(self.features)
-        return switching_off(off) if off else nullcontext()
+        return switching_off(off) if off else _AS_IT_IS
 
     def disabled(self) -> dict[str, str]:
         """The kinds of nodes that may not be used, each with the name of its feature."""
@@ -359,6 +359,7 @@ def allowed(config: Config, runnable: Runnable[..., Any], in_session: bool) -> R
     return {"chain": config.chains, "graph": config.graphs, "workflow": config.workflows}.get(kind, _USUAL)
 
 
+_AS_IT_IS: Final = nullcontext()
 _USUAL: Final = RunConfig()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from . import gates, requested
 from .commands import Ask, ClearTimer, Command, HoldStream, RunStep
@@ -45,6 +45,7 @@ from .frames import (
     StreamFrame,
 )
 from .gates import Gate
+from .lazily import Lazily
 from .ledger import KEEPS_WHAT_LASTS, Entry, Ledger
 from .nodes.compensation import COMPENSATION, MARK, CompensationFrame
 from .nodes.dynamic import DynamicFrame
@@ -67,7 +68,7 @@ class Message(NamedTuple):
     by: str = ""
 
 
-class RunState:
+class RunState(Lazily):
     """Everything about a run that its future depends on. Built by `advance` from facts alone.
 
     `settled`: what a run did that then failed or was cancelled has been undone, as far as it could be; `undone`:
@@ -114,6 +115,32 @@ class RunState:
         "waiters",
     )
 
+    made_late: ClassVar = {
+        "children": dict,
+        "dues": dict,
+        "gates": dict,
+        "ledger": Ledger,
+        "messages": dict,
+        "outcomes": dict,
+        "points": dict,
+        "refused": dict,
+        "requests": dict,
+        "waiters": dict,
+    }
+    children: dict[str, str]
+    """Runs that it started and that are not to outlive it, and what becomes of them: see `nodes.child.CLOSE`."""
+    dues: dict[str, int]
+    """Timers of another definition, by path: they keep their moment."""
+    gates: dict[str, Gate]
+    ledger: Ledger
+    messages: dict[str, deque[Message]]
+    outcomes: dict[str, tuple[str, Value]]
+    points: dict[str, tuple[str, ...]]
+    refused: dict[str, Gate]
+    requests: dict[str, Requested]
+    """What interceptors are asked about before it happens, in order; see `requested`."""
+    waiters: dict[str, list[str]]
+
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.run = ""
@@ -122,8 +149,6 @@ class RunState:
         self.at = 0
         self.allowed = 0
         self.deadline = 0
-        self.dues: dict[str, int] = {}
-        """Timers of another definition, by path: they keep their moment."""
         self.core = 1
         """The rules that it goes by; see `RunStarted`."""
         self.epoch = 1
@@ -131,24 +156,15 @@ class RunState:
         self.seed = 0
         self.parent = ""
         """The run that is told how this one ends."""
-        self.children: dict[str, str] = {}
-        """Runs that it started and that are not to outlive it, and what becomes of them: see `nodes.child.CLOSE`."""
         self.reason = ""
         self.paused = ""
         """Who has paused it last, see `bounds.LIMIT`; it counts while the run is paused."""
         self.limit = ""
         self.undone = False
         self.settled = False
-        self.ledger = Ledger()
         self.cleanup_failures: tuple[Failure, ...] = ()
-        self.outcomes: dict[str, tuple[str, Value]] = {}
         self.frames: dict[str, Frame] = {}
         self.hooks: tuple[str, ...] = ()
-        self.points: dict[str, tuple[str, ...]] = {}
-        self.gates: dict[str, Gate] = {}
-        self.refused: dict[str, Gate] = {}
-        self.requests: dict[str, Requested] = {}
-        """What interceptors are asked about before it happens, in order; see `requested`."""
         self.granted: tuple[Fact, ...] = ()
         """What they have let through and has not come yet."""
         self.root: ScopeFrame | None = None
@@ -156,8 +172,6 @@ class RunState:
         self.consequences: list[Consequence] = []
         self.commands: list[Command] = []
         self.kept = False
-        self.messages: dict[str, deque[Message]] = {}
-        self.waiters: dict[str, list[str]] = {}
         self.served: tuple[str, ...] = ()
 
     def remember(self, path: str, status: str, value: Value = NULL) -> None:

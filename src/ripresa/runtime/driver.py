@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..authoring.failures import failure_of
 from ..authoring.flow import Runnable
@@ -47,6 +47,7 @@ from ..core.events import (
 )
 from ..core.frames import OPEN, CallFrame
 from ..core.gates import is_withheld
+from ..core.lazily import Lazily
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.approval import ASKED
 from ..core.requested import as_request, asks_first
@@ -86,7 +87,7 @@ NOTHING: Final[deque[Any]] = deque(maxlen=0)
 """No question."""
 
 
-class Driver:
+class Driver(Lazily):
     """One run in this process. `ended` becomes true with the run, or with the error that keeps it from going on."""
 
     __slots__ = (
@@ -96,6 +97,7 @@ class Driver:
         "_broken",
         "_flying",
         "_functions",
+        "_idle",
         "_left",
         "_mail",
         "_moved",
@@ -114,7 +116,6 @@ class Driver:
         "fresh",
         "head",
         "hooks",
-        "idle",
         "keeper",
         "letting",
         "output",
@@ -133,6 +134,12 @@ class Driver:
         "written",
     )
 
+    made_late: ClassVar = {"began": dict, "streams": dict, "written": dict}
+    began: dict[Place, int]
+    streams: dict[str, Pump]
+    written: dict[Place, Written]
+    """What attempts that have completed write to the store's database, until it is on its way."""
+
     def __init__(
         self,
         engine: Engine,
@@ -149,7 +156,7 @@ class Driver:
         self.head = head
         self.run = head.id
         self.keeper = Keeper()
-        self.values = RunValues(engine.blob, self.keeper, state.outcomes)
+        self.values = RunValues(engine.blob, self.keeper, state)
         self._functions: Functions | None = None
         self.reuse: Reuse | None = None
         self.fresh = False
@@ -164,13 +171,9 @@ class Driver:
         self.letting: Letting | None = None
         self.stopping = self.released = self.asleep = self._left = self._moved = False
         self.seen = 0
-        self.began: dict[Place, int] = {}
-        self.streams: dict[str, Pump] = {}
         self._mail: list[Mail] = []
         self._taken: tuple[int, ...] = ()
         self.shared: tuple[Shared, ...] = ()
-        self.written: dict[Place, Written] = {}
-        """What attempts that have completed write to the store's database, until it is on its way."""
         self._woken: asyncio.Future[None] | None = None
         self.flight = Flight()
         self._flying = self.flight.under_way
@@ -178,7 +181,7 @@ class Driver:
         self._pump: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._asks = ASKED in head.tags
-        self.idle = Idle(allowed=engine.settings.linger is not None)
+        self._idle: Idle | None = None
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -192,6 +195,13 @@ class Driver:
     def noted(self) -> Mapping[tuple[str, Hook], Placed]:
         """Hooks of what its durable functions have called."""
         return {} if self._functions is None else self._functions.noted
+
+    @property
+    def idle(self) -> Idle:
+        """What becomes of the run while nothing is in flight: made when it first waits for something else than a step."""
+        if self._idle is None:
+            self._idle = Idle(allowed=self.engine.settings.linger is not None)
+        return self._idle
 
     @property
     def alarms(self) -> Alarms:

@@ -231,19 +231,15 @@ class Engine:
         definition = start.runnable.definition
         now = self.clock.now()
         run = start.id or new_id(now)
-        head = RunHead(
-            run,
-            definition.name,
-            definition.version,
-            "created",
-            start.target,
-            now,
-            now,
-            tags=(*start.tags, PARENT + start.parent) if start.parent else start.tags,
-            session=start.session,
+        tags = (*start.tags, PARENT + start.parent) if start.parent else start.tags
+        place = run, definition.name, definition.version, "created", start.target
+        driver = Driver(
+            self,
+            RunState(definition.for_run()),
+            RunHead(*place, now, now, tags=tags, session=start.session),
+            start.runnable,
+            concurrency=start.limits.concurrency,
         )
-        state = RunState(definition.for_run())
-        driver = Driver(self, state, head, start.runnable, concurrency=start.limits.concurrency)
         self.limit(driver, start.limits, now, ())
         driver.hooks = self.switchboard.of_run(driver)
         points = () if driver.hooks is None else driver.hooks.recorded()
@@ -304,7 +300,7 @@ class Engine:
     def describe(self, driver: Driver, definition: Definition) -> None:
         """Let a definition become durable with what the driver records next, unless it is known to be."""
         if definition.hash not in self._described:
-            driver.keeper.blobs[definition.hash] = definition.description
+            driver.keeper.add(definition.hash, definition.description)
 
     def limit(self, driver: Driver, limits: Limits, began_at: int, line: Sequence[Recorded]) -> None:
         """Give the run a budget if it has limits, or a session, which may be given some at any time."""

@@ -65,7 +65,7 @@ class Flight:
         if not running.given_up:
             place = (running.path, running.number)
             self.under_way.pop(place, None)
-            if running.driver.began:
+            if running.bound.step.options.timeout is not None:
                 running.driver.began.pop(place, None)
 
     def interrupt_all(self, *, cancelling: bool = False) -> None:

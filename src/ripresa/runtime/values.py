@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from pydantic_core import from_json, to_json
 
 from ..authoring.encoding import decode
+from ..core.lazily import Lazily
 from ..core.values import LARGE, Pick, Value, by_content, digest_of, is_inline, text_of
 from ..errors import InvalidValue, RipresaError
 
+if TYPE_CHECKING:
+    from ..core.state import RunState
 
-class Values:
+
+_NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
+"""No large value."""
+
+
+class Values(Lazily):
     """The border's `Reader`. `load` gives the large value with a digest.
 
     Lists that were split are remembered while they are being worked through, so that a map over many items splits its
@@ -21,10 +30,11 @@ class Values:
 
     REMEMBERED = 8
     __slots__ = ("_load", "_split")
+    made_late: ClassVar = {"_split": dict}
+    _split: dict[int, tuple[Value, list[Value]]]
 
     def __init__(self, load: Callable[[str], bytes]) -> None:
         self._load = load
-        self._split: dict[int, tuple[Value, list[Value]]] = {}
 
     def text(self, value: Value) -> bytes:
         """The whole value as JSON text."""
@@ -86,38 +96,45 @@ class Keeper:
 
     def __init__(self, limit: int = LARGE) -> None:
         self.limit = limit
-        self.blobs: dict[str, bytes] = {}
+        self.blobs: Mapping[str, bytes] = _NOTHING
 
     def keep(self, text: bytes) -> bytes:
         """The value as it goes into an event: itself, or a reference if it is large."""
         if len(text) <= self.limit:
             return text
         reference, digest = by_content(text)
-        self.blobs[digest] = text
+        self.add(digest, text)
         return reference
+
+    def add(self, digest: str, text: bytes) -> None:
+        """Let a large value become durable with what is appended next."""
+        if not self.blobs:
+            self.blobs = {digest: text}
+        else:
+            cast("dict[str, bytes]", self.blobs)[digest] = text
 
     def take(self) -> tuple[tuple[str, bytes], ...]:
         """What has been kept since the last time."""
         if not self.blobs:
             return ()
         taken = tuple(self.blobs.items())
-        self.blobs = {}
+        self.blobs = _NOTHING
         return taken
 
 
 class RunValues(Values):
     """The values of one run: those that wait to be appended too, and how its steps ended."""
 
-    __slots__ = ("_keeper", "_outcomes")
+    __slots__ = ("_keeper", "_state")
 
-    def __init__(self, load: Callable[[str], bytes], keeper: Keeper, outcomes: Mapping[str, tuple[str, Value]]) -> None:
+    def __init__(self, load: Callable[[str], bytes], keeper: Keeper, state: RunState) -> None:
         super().__init__(load)
         self._keeper = keeper
-        self._outcomes = outcomes
+        self._state = state
 
     def outcome(self, step: str) -> tuple[str, Value] | None:
         """See `Reader`."""
-        return self._outcomes.get(step)
+        return self._state.outcomes.get(step)
 
     def large(self, digest: str) -> bytes:
         """A large value: one that waits to be appended, or a stored one."""

@@ -21,7 +21,7 @@ from ..core.sessions import apply
 from ..errors import RipresaError, StoreError
 from ..ports import ArtifactSave, Batch, Outgoing, RunHead, Shared, Spend, Statement, Written
 from .failures import VALUE_ERRORS, damage, store_error, value_error
-from .jobs import Append, Change, Job, Owned
+from .jobs import Append, Change, Creation, Job, Owned
 from .rules import Held, begun_with, spent
 from .statements import TransactionLost, broken_link, links_kept, tables_in
 from .statements import apply as apply_statements
@@ -268,9 +268,14 @@ class Database:
         return time.perf_counter() - started
 
     def _write_all(self, jobs: Sequence[Job]) -> float:
-        appends = [job for job in jobs if isinstance(job, Append) and not job.risky]
-        risky = [job for job in jobs if isinstance(job, Append) and job.risky]
-        changes = [job for job in jobs if not isinstance(job, Append)]
+        appends: list[Append] = []
+        risky: list[Append] = []
+        changes: list[Creation | Change[Any]] = []
+        for job in jobs:
+            if not isinstance(job, Append):
+                changes.append(job)
+            else:
+                (risky if job.risky else appends).append(job)
         self._begin(changes)
         if not self._insert_at_once(appends):
             # Somebody is fenced. It is rare and worth a second beginning, for which everyone else pays nothing.
@@ -285,7 +290,7 @@ class Database:
         self.commits += 1
         return time.perf_counter() - started
 
-    def _begin(self, changes: Sequence[Change[Any]]) -> None:
+    def _begin(self, changes: Sequence[Creation | Change[Any]]) -> None:
         self.writer.execute("BEGIN IMMEDIATE")
         for change in changes:
             change.make(self.writer)
@@ -293,7 +298,7 @@ class Database:
     def _insert_at_once(self, appends: Sequence[Append]) -> bool:
         if not appends:
             return True
-        return self.writer.executemany(self.sql["append"], [each.row for each in appends]).rowcount == len(appends)
+        return self.writer.executemany(self.sql["append"], (each.row for each in appends)).rowcount == len(appends)
 
     def _insert_one_by_one(self, appends: Sequence[Append]) -> None:
         for each in appends:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ..errors import RipresaError
-from ..ports import Batch, Written
+from ..ports import Batch, RunHead, Written
 from .rules import fenced
 
 T = TypeVar("T")
@@ -101,4 +101,32 @@ class Change(Generic[T]):
         """The transaction ended."""
 
 
-Job: TypeAlias = Append | Change[Any]
+class Creation:
+    """A run that is to be there. `owned` is what its owner keeps of it when it is."""
+
+    __slots__ = ("_batch", "_head", "_insert", "done", "error", "owned")
+    run = ""
+
+    def __init__(
+        self, insert: Callable[[sqlite3.Connection, Batch, RunHead], Owned], batch: Batch, head: RunHead
+    ) -> None:
+        self._insert = insert
+        self._batch = batch
+        self._head = head
+        self.owned: Owned | None = None
+        self.done: Future[None] | None = None
+        self.error: RipresaError | None = None
+
+    def make(self, connection: sqlite3.Connection) -> None:
+        """Write it."""
+        self.error = None
+        try:
+            self.owned = self._insert(connection, self._batch, self._head)
+        except RipresaError as error:
+            self.error = error
+
+    def settle(self) -> None:
+        """The transaction ended."""
+
+
+Job: TypeAlias = Append | Creation | Change[Any]

@@ -39,7 +39,7 @@ from ..ports import (
 from .database import SYNCHRONOUS, Database, join_tags, split_tags
 from .failures import damage, store_error
 from .group_commit import GroupCommit
-from .jobs import Append, Change, Owned
+from .jobs import Append, Change, Creation, Owned
 from .owners import Owner, is_alive
 from .pace import Pace
 from .rules import (
@@ -134,7 +134,10 @@ class SQLiteStore:
         head = first_head(batch)
         self._ensure_open("create")
         self._hold()
-        self._owned[batch.run] = await self._write(lambda connection: self._insert_run(connection, batch, head))
+        job = Creation(self._insert_run, batch, head)
+        await self._group.commit(job)
+        assert job.owned is not None
+        self._owned[batch.run] = job.owned
 
     def _insert_run(self, connection: sqlite3.Connection, batch: Batch, head: RunHead) -> Owned:
         sql = self._database.sql
