@@ -120,7 +120,7 @@ class Handle(Generic[R_co]):
     async def _result(self) -> R_co:
         driver = self._driver()
         if driver is not None:
-            await asyncio.shield(driver.ended)
+            await driver.until_over()
         if self._last is not None and self._last.asleep:
             self._last = None
         rolled_back = self.id in self._engine.rolled_back
@@ -229,7 +229,7 @@ class Handle(Generic[R_co]):
 
         driver = await begin_undo(self._engine, self.id, self._links.code, Undo(to, reason, by))
         if driver is not None:
-            await asyncio.shield(driver.ended)
+            await driver.until_over()
         view = await self._ended_view()
         if not view.ended:
             raise interrupted(self.id)

@@ -94,6 +94,7 @@ class Driver(Lazily):
         "__weakref__",
         "_alarms",
         "_asks",
+        "_awaited",
         "_broken",
         "_flying",
         "_functions",
@@ -134,7 +135,9 @@ class Driver(Lazily):
         "written",
     )
 
-    made_late: ClassVar = {"began": dict, "streams": dict, "written": dict}
+    made_late: ClassVar = {"_awaited": list, "began": dict, "streams": dict, "written": dict}
+    _awaited: list[asyncio.Future[None]]
+    """Who waits for the end of the driving."""
     began: dict[Place, int]
     streams: dict[str, Pump]
     written: dict[Place, Written]
@@ -273,6 +276,21 @@ class Driver(Lazily):
         finally:
             if self.task is asyncio.current_task():  # else the run goes on in another task, see `go_on_without`
                 await self._leave(error)
+
+    async def until_over(self) -> None:
+        """Wait until the run is not driven here any more; raises what kept it from going on.
+
+        Cancelling the waiting leaves the run alone.
+        """
+        if not self.ended.done():
+            waiter: asyncio.Future[None] = self.engine.loop.create_future()
+            self._awaited.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._awaited.remove(waiter)
+                raise
+        self.ended.result()
 
     async def stop(self) -> None:
         """Stop driving: what is in flight is interrupted and recorded, and the run can be taken up again."""
@@ -685,6 +703,9 @@ class Driver(Lazily):
                 self.ended.exception()
             else:
                 self.ended.set_result(None)
+            for waiter in self._awaited:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def close(self) -> None:
         """Throw the coroutines of its functions away."""

@@ -25,7 +25,7 @@ async def run(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[
     try:
         require_executors(engine, runnable)
         driver = await engine.start(_start(runnable, args, kwargs, id))
-        await asyncio.shield(driver.ended)
+        await driver.until_over()
         return _result(driver, runnable)
     finally:
         await _closed(engine)

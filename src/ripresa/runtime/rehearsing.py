@@ -92,7 +92,7 @@ async def rehearse(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: 
     try:
         driver = await engine.start(Start(runnable, runnable.encode_input(args, kwargs)))
         rehearsing.started.set()
-        await asyncio.shield(driver.ended)
+        await driver.until_over()
         status, failure = driver.state.status, driver.failure
     finally:
         await engine.close()

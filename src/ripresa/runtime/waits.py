@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..context import Hold, in_step
 from ..errors import RipresaError
+
+_FREE: Final = nullcontext()
 
 
 class Scarce(Protocol):
@@ -83,7 +85,7 @@ class Waits:
         attempt, holds = in_step()
         driver: Any = getattr(attempt, "driver", None)
         if driver is None or driver.engine.waits is not self:
-            return nullcontext()
+            return _FREE
         running: Any = attempt
         slots = self.slots_of(attempt.run, attempt.path)
         found: AbstractContextManager[None] = self.waiting(Wait(run, running.who, attempt.run, (*slots, *holds)))
