@@ -115,12 +115,13 @@ class Handle(Generic[R_co]):
         the run could never end, for it needs what the step holds. Cancelling the waiting does not cancel the run.
         """
         with self._engine.waits.for_run(self.id):
-            return await self._result()
+            driver = self._driver()
+            if driver is not None:
+                await driver.ended.wait()
+                driver.ended.result()
+            return await self._ended_result()
 
-    async def _result(self) -> R_co:
-        driver = self._driver()
-        if driver is not None:
-            await driver.until_over()
+    async def _ended_result(self) -> R_co:
         if self._last is not None and self._last.asleep:
             self._last = None
         rolled_back = self.id in self._engine.rolled_back
@@ -229,7 +230,8 @@ class Handle(Generic[R_co]):
 
         driver = await begin_undo(self._engine, self.id, self._links.code, Undo(to, reason, by))
         if driver is not None:
-            await driver.until_over()
+            await driver.ended.wait()
+            driver.ended.result()
         view = await self._ended_view()
         if not view.ended:
             raise interrupted(self.id)

@@ -5,7 +5,7 @@ A thousand runs that start at once pay for every object that each of them holds,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 
@@ -14,7 +14,7 @@ class Lazily:
 
     __slots__ = ()
 
-    made_late: ClassVar[dict[str, Callable[[], Any]]]
+    made_late: ClassVar[Mapping[str, Callable[[], Any]]]
 
     if not TYPE_CHECKING:
 

@@ -66,6 +66,7 @@ from .heads import listed
 from .idle import Idle, deadlock
 from .letting import Done, Letting, key_of
 from .mail import Mail
+from .over import Over
 from .reports import SHARING, shared_by
 from .results import conclude, ended, interrupted
 from .values import Keeper, RunValues
@@ -94,7 +95,6 @@ class Driver(Lazily):
         "__weakref__",
         "_alarms",
         "_asks",
-        "_awaited",
         "_broken",
         "_flying",
         "_functions",
@@ -135,9 +135,7 @@ class Driver(Lazily):
         "written",
     )
 
-    made_late: ClassVar = {"_awaited": list, "began": dict, "streams": dict, "written": dict}
-    _awaited: list[asyncio.Future[None]]
-    """Who waits for the end of the driving."""
+    made_late: ClassVar = {"began": dict, "streams": dict, "written": dict}
     began: dict[Place, int]
     streams: dict[str, Pump]
     written: dict[Place, Written]
@@ -167,7 +165,7 @@ class Driver(Lazily):
         self.budget: Budget | None = None
         self._questions: frozenset[type[Any]] = QUESTIONS
         self.slot = asyncio.Semaphore(concurrency) if concurrency else None
-        self.ended: asyncio.Future[None] = engine.loop.create_future()
+        self.ended = Over()
         self.failure: Failure | None = None
         self.output: Any = None
         self.hooks: RunHooks | None = None
@@ -201,7 +199,7 @@ class Driver(Lazily):
 
     @property
     def idle(self) -> Idle:
-        """What becomes of the run while nothing is in flight: made when it first waits for something else than a step."""
+        """What becomes of the run while nothing is in flight: made when it first waits for anything but a step."""
         if self._idle is None:
             self._idle = Idle(allowed=self.engine.settings.linger is not None)
         return self._idle
@@ -277,28 +275,13 @@ class Driver(Lazily):
             if self.task is asyncio.current_task():  # else the run goes on in another task, see `go_on_without`
                 await self._leave(error)
 
-    async def until_over(self) -> None:
-        """Wait until the run is not driven here any more; raises what kept it from going on.
-
-        Cancelling the waiting leaves the run alone.
-        """
-        if not self.ended.done():
-            waiter: asyncio.Future[None] = self.engine.loop.create_future()
-            self._awaited.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self._awaited.remove(waiter)
-                raise
-        self.ended.result()
-
     async def stop(self) -> None:
         """Stop driving: what is in flight is interrupted and recorded, and the run can be taken up again."""
         self.stopping = True
         self.idle.enough = not self._flying and self.idle.allowed
         self.flight.interrupt_all()
         self.rouse()
-        await asyncio.wait([self.ended])
+        await self.ended.wait()
 
     async def _loop(self, effects: Sequence[Command]) -> None:
         if self._pump is not None:  # of the task whose place this one takes
@@ -441,8 +424,7 @@ class Driver(Lazily):
         events: list[Event] = []
         effects: list[Command] = []
         self._advance(fact, events, effects)
-        self._asks = ASKED in self.state.waiters
-        self.head = self._new_head()
+        self._listed_anew()
         if self.engine.announce is not None:
             self.shared += tuple(self.engine.announce(self.head, self.state.at, 1, events))
         batch = self._first_batch(events)
@@ -478,8 +460,7 @@ class Driver(Lazily):
         for earlier in before:
             self.carry(earlier, events)
         self._advance(fact, events, effects)
-        self._asks = ASKED in self.state.waiters
-        self.head = self._new_head()
+        self._listed_anew()
         batch = self._first_batch(events)
         await self.engine.store.create(batch)
         self.engine.outbox.kept(batch.shared)
@@ -514,19 +495,18 @@ class Driver(Lazily):
         asks, more = ASKED in self.state.waiters, self._taken or self.shared or self._moved
         if self.state.status == status and asks == self._asks and not more:
             return Batch(self.run, first, len(events), row, self.keeper.take() if self.keeper.blobs else ())
-        head = None
-        if self.state.status != status or self._moved or asks != self._asks:
-            self._asks = asks
-            self.head = head = self._new_head()
+        head = self._listed_anew() if self.state.status != status or self._moved or asks != self._asks else None
         taken, self._taken = self._taken, ()
         shared, self.shared = self.shared, ()
         self._moved = False
         over = head is not None and head.status in TERMINAL
         return Batch(self.run, first, len(events), row, self.keeper.take(), head, taken, over, shared)
 
-    def _new_head(self) -> RunHead:
+    def _listed_anew(self) -> RunHead:
+        self._asks = ASKED in self.state.waiters
         failure = self.failure if self.state.status == "failed" else None
-        return listed(self.head, self.state, asks=self._asks, error="" if failure is None else failure.code)
+        self.head = listed(self.head, self.state, asks=self._asks, error="" if failure is None else failure.code)
+        return self.head
 
     def _turn(self, mail: Sequence[Mail], waiting: list[asyncio.Future[None]]) -> tuple[list[Event], list[Command]]:
         """Advance by these facts and by the answers that they lead to."""
@@ -698,14 +678,7 @@ class Driver(Lazily):
             if self.asleep and not self.stopping:
                 self.engine.fell_asleep(self, late)
         finally:
-            if error is not None:
-                self.ended.set_exception(error)
-                self.ended.exception()
-            else:
-                self.ended.set_result(None)
-            for waiter in self._awaited:
-                if not waiter.done():
-                    waiter.set_result(None)
+            self.ended.set(error)
 
     def close(self) -> None:
         """Throw the coroutines of its functions away."""

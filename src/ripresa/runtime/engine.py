@@ -343,7 +343,7 @@ class Engine:
 
         driver.idle.allowed = False
         forget = token.on_cancel(cancel)
-        driver.ended.add_done_callback(lambda _: forget())
+        driver.ended.then.append(forget)
 
     # --- runs are taken up
 

@@ -61,7 +61,7 @@ class LateFailures:
             await asyncio.wait(tuple(self._tasks), timeout=self._engine.patience)
 
     async def _keep(self, driver: Driver) -> None:
-        await asyncio.wait([driver.ended])
+        await driver.ended.wait()
         try:
             async with self._engine.gate(driver.run):
                 await self._record(driver, self._waiting.pop(driver.run))

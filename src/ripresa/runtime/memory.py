@@ -25,7 +25,8 @@ async def run(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[
     try:
         require_executors(engine, runnable)
         driver = await engine.start(_start(runnable, args, kwargs, id))
-        await driver.until_over()
+        await driver.ended.wait()
+        driver.ended.result()
         return _result(driver, runnable)
     finally:
         await _closed(engine)

@@ -92,7 +92,8 @@ async def rehearse(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: 
     try:
         driver = await engine.start(Start(runnable, runnable.encode_input(args, kwargs)))
         rehearsing.started.set()
-        await driver.until_over()
+        await driver.ended.wait()
+        driver.ended.result()
         status, failure = driver.state.status, driver.failure
     finally:
         await engine.close()

@@ -75,7 +75,8 @@ async def begin_undo(
     after = 0 if asked.to is None else find_place(await engine.history(run), asked.to)
     leaving = engine.drivers.get(run)
     if leaving is not None and leaving.state.status not in ("running", "paused", "cancelling", "undoing"):
-        await leaving.until_over()
+        await leaving.ended.wait()
+        leaving.ended.result()
     head = await engine.store.find_run(run)
     if head is None:
         raise not_found(run)

@@ -32,7 +32,7 @@ class RealCode:
         """`state`: where the run stands, as it was written and read again; without one it has not begun."""
         self.state = RunState(flow.definition.for_run()) if state is None else state
         keeper = Keeper(NEVER_LARGE)
-        self.values = RunValues(NO_LARGE.__getitem__, keeper, self.state.outcomes)
+        self.values = RunValues(NO_LARGE.__getitem__, keeper, self.state)
         self.functions = Functions(self.state, self.values, keeper)
         self._border: Any = SimpleNamespace(
             run=head.id, head=head, state=self.state, values=self.values, keeper=keeper, engine=None
