@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ripresa.authoring.document.schema import schema
 from tests.cli.program import Terminal, killed, wait_for
 
 FLOW = """\
@@ -67,6 +68,13 @@ def test_check_says_what_is_wrong_with_line_and_column(documents: Terminal) -> N
     ]
     assert "error [unknown_step] bad.yaml:6:15 steps[1].with: there is no step 'nobody'" in checked.err
     assert documents.here("check", "flow.yaml").out == "graph 'patient' is valid\n"
+
+
+def test_the_schema_of_documents_is_printed_for_editors(terminal: Terminal) -> None:
+    told = terminal.here("schema")
+    assert (told.code, told.err) == (0, "")
+    assert told.json == json.loads(json.dumps(schema()))
+    assert told.json["$schema"].startswith("https://json-schema.org/")
 
 
 def test_a_document_is_drawn(documents: Terminal) -> None:

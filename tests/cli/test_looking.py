@@ -119,6 +119,45 @@ def test_a_run_is_shown_as_json_with_everything_about_it(terminal: Terminal) -> 
     assert "… (10002 characters)" in terminal.here("show", "a").out
 
 
+RULED = """
+from dataclasses import dataclass
+from typing import Annotated
+
+from ripresa import Rule, chain, current, step
+from ripresa.reducers import add
+
+
+@dataclass
+class Sum:
+    total: Annotated[int, add] = 0
+    title: str = "sum"
+
+
+@step
+async def count(value: int) -> int:
+    add(current().to(Sum).total, value)
+    return value
+
+
+flow = (
+    chain(count, name="flow")
+    .with_state(Sum)
+    .with_rules(Rule.custom("even", lambda n: "it is odd" if n % 2 else None, severity="warning"))
+)
+"""
+
+
+def test_a_run_is_shown_with_its_state_and_what_its_rules_said(terminal: Terminal) -> None:
+    terminal.write("ruled.py", RULED)
+    for number in (2, 3):
+        assert terminal.here("run", "ruled.py:flow", "-i", str(number), "--id", f"r{number}", "-q").code == 0
+    shown = terminal.here("show", "r3", "--json").json
+    assert shown["state"] == {"total": 3, "title": "sum"}
+    assert shown["states"] == [{"path": "()", "name": "Sum", "version": 1, "fields": {"total": 3, "title": "sum"}}]
+    assert "rule even of flow: warning: it is odd" in terminal.here("show", "r3").out
+    assert "rule even of flow: kept" in terminal.here("show", "r2").out
+
+
 def test_a_failed_run_is_shown_with_its_error(terminal: Terminal) -> None:
     terminal("run", "flows.py:failing", "-i", "1", "--id", "a")
     assert "error [step_failed] fails (attempt 2): Odd: no such number" in terminal.here("show", "a").out

@@ -50,6 +50,16 @@ def test_two_runs_are_compared(terminal: Terminal) -> None:
     assert "not compared" in terminal("diff", "a", "b").err
 
 
+def test_a_run_that_failed_is_compared_with_one_that_did_not(terminal: Terminal) -> None:
+    terminal.here("run", "flows.py:failing", "-i", "1", "--id", "a", "-q")
+    terminal.write("mended", "")
+    terminal.here("run", "flows.py:failing", "-i", "1", "--id", "b", "-q")
+    changes = {change["what"]: change for change in terminal.here("diff", "a", "b", "--json").json["changes"]}
+    failure = changes["failure"]
+    assert (failure["before"]["code"], failure["before"]["message"]) == ("step_failed", "no such number")
+    assert failure["after"] is None
+
+
 def test_a_fork_is_a_run_of_its_own(terminal: Terminal) -> None:
     terminal.here("run", "flows.py:sums", "-i", "3", "--id", "a", "-q")
     twin = terminal.here("fork", "a", "--set", "numbers=[5]", "--id", "b", "--json").json

@@ -71,6 +71,22 @@ def test_runs_are_planned_and_taken_over(terminal: Terminal) -> None:
     assert "no unfinished runs" in terminal("plan", "app.py:flow").err
 
 
+def test_runs_that_cannot_be_taken_over_say_why_and_those_that_were_are_told(terminal: Terminal) -> None:
+    terminal.write("app.py", OLD.replace("3600", "'2 days'"))
+    for id in "ab":
+        assert terminal.here("run", "app.py:flow", "-i", "1", "--id", id, "-q").code == 5
+    terminal.write("app.py", NEW.replace("up = Migration", "up = lambda *_, **__: Migration"))
+    missing = terminal("migrate", "a")
+    assert (missing.code, "error [migration_missing]" in missing.err, missing.out) == (2, True, "")
+    terminal.write("app.py", NEW)
+    told = terminal("migrate", "--all", "--target", "app.py:flow")
+    assert [line for line in told.out.splitlines() if "migrated" in line] == [
+        "run a migrated from version 1 to 2: running",
+        "run b migrated from version 1 to 2: running",
+    ]
+    assert told.code == 0
+
+
 def test_a_version_that_stands_beside_the_new_one_keeps_its_runs(terminal: Terminal) -> None:
     begun(terminal, "a")
     terminal.write("app.py", BESIDE)

@@ -2,10 +2,14 @@
 
 import asyncio
 import signal
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from ripresa import App
+from ripresa.cli.inputs import load
 from ripresa.runtime.bodies import encode_signal
 from tests.cli.program import Begun, Terminal, ended, killed, wait_for
 
@@ -144,6 +148,53 @@ def test_a_signal_to_a_run_whose_process_died_takes_it_up(terminal: Terminal) ->
     assert (sent.code, sent.out) == (0, "bettertides\n")
 
 
+TWICE = """
+from ripresa import Context, Signal, Update, workflow
+
+word = Signal("word", str)
+rise = Update("rise", int, int)
+
+
+@workflow
+async def twice(ctx: Context) -> str:
+    return await ctx.wait_for(word) + await ctx.wait_for(word)
+
+
+@workflow
+async def selling(ctx: Context, price: int) -> int:
+    request = await ctx.next_update(rise)
+    await request.answer(price + request.value)
+    return await ctx.wait_for(Signal("sold", int))
+"""
+
+
+def test_a_signal_of_one_id_comes_once_to_a_run_that_nobody_drives(terminal: Terminal) -> None:
+    terminal.write("twice.py", TWICE)
+    assert terminal.here("run", "twice.py:twice", "--id", "a", "-q").code == 5
+    assert terminal.here("signal", "a", "word", '"x"', "--id", "1").code == 5
+    again = terminal.here("signal", "a", "word", '"x"', "--id", "1")
+    assert (again.code, "run a was sent a signal of this id before" in again.err) == (5, True)
+    assert terminal.here("signal", "a", "word", '"y"', "--id", "2").out == "xy\n"
+
+
+async def test_who_drives_a_run_answers_what_is_asked_from_another_terminal(terminal: Terminal) -> None:
+    terminal.write("twice.py", TWICE)
+    path = terminal.directory / ".ripresa" / "ripresa.db"
+    path.parent.mkdir()
+    async with App(str(path)) as app:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(terminal.directory)
+            selling = load("twice.py:selling")
+        handle = await app.start(selling(10), id="a")
+        asked = await asyncio.to_thread(terminal.here, "update", "a", "rise", "5")
+        assert (asked.code, asked.out) == (0, "15\n")
+        with ThreadPoolExecutor(1) as beside, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("ripresa.cli.messaging.PATIENCE", 0.1)
+            late = beside.submit(terminal.here, "signal", "a", "sold", "7").result()  # nobody turns the loop meanwhile
+        assert (late.code, late.err) == (0, "sent; run a will take it up\n")
+        assert await handle.result() == 7
+
+
 def test_a_command_does_not_stay_for_days(terminal: Terminal) -> None:
     told = prepared(terminal)("run", "waits.py:later", "-i", '"a"', "--id", "a")
     assert told.code == 5
@@ -182,6 +233,14 @@ def test_a_worker_drives_what_is_due_or_was_left_until_it_is_stopped(
     assert told.code == 130
     assert "taken up: run a" in told.err
     assert "completed: run b" in told.err
+
+
+def test_a_worker_whose_store_is_damaged_ends_with_its_error(terminal: Terminal) -> None:
+    prepared(terminal).here("run", "waits.py:later", "-i", '"a"', "-q")
+    with closing(sqlite3.connect(terminal.directory / ".ripresa" / "ripresa.db")) as store:
+        store.execute("drop table runs")
+    told = terminal("worker")
+    assert (told.code, "error [store_failed]" in told.err) == (1, True)
 
 
 def test_people_answer_from_the_command_line(terminal: Terminal) -> None:
