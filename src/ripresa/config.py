@@ -321,7 +321,7 @@ def _converted(name: str, kind: str, raw: Any, *, text: bool) -> tuple[Any, str]
     return raw, "" if isinstance(raw, str) else "text"
 
 
-LEAST_NONE: Final = frozenset({"steps", "operations", "iterations", "tokens", "storage", "state_size"})
+LEAST_NONE: Final = frozenset({"steps", "operations", "iterations", "tokens", "storage", "state_size", "unpriced"})
 """Whole numbers that may be 0: nothing of this."""
 
 

@@ -117,8 +117,8 @@ class StepContext(Sends):
         """Say what was used; it adds up, over the run and its session, also if the attempt fails.
 
         It is recorded with the end of the attempt, or with the journaled call that was made next. Outside a run it is
-        forgotten. A `cost` of None says that nobody knows the price: it counts as 0, and where money is limited that is
-        recorded and logged.
+        forgotten. A `cost` of None says that nobody knows the price: such a use counts as `unpriced`, of which there
+        may be none where money is limited, unless `Limits(unpriced=...)` says so.
         """
         self._attempt.reporting().use(tokens, cost)
 

@@ -46,6 +46,7 @@ class StepResult:
     tokens: int = 0
     cost: float = 0.0
     error: Failure | None = None
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class WorkflowResult:
     """An execution as it stands. `status`: completed, failed, cancelled, waiting (for a person, signal or moment), ...
 
     `output` is plain data; `steps` are by path, in the order in which they began: every step of the document, also
-    those that are made of others (a branch, a map), with the tokens and cost of all that is below them.
+    those that are made of others (a branch, a map), with the tokens and cost of all that is below them. `cost` lacks
+    that of the `unpriced` uses of models whose price nobody knows.
     """
 
     run_id: str
@@ -66,6 +68,7 @@ class WorkflowResult:
     user_id: str = ""
     session_id: str = ""
     error: Failure | None = None
+    unpriced: int = 0
 
 
 class WorkflowOrchestrator:
@@ -280,6 +283,7 @@ def _of(view: RunView, parts: Mapping[str, Outcome], values: Values) -> Workflow
         view.by,
         view.session,
         view.failure,
+        view.unpriced,
     )
 
 
@@ -287,7 +291,7 @@ def _steps(view: RunView, parts: Mapping[str, Outcome], values: Values) -> Itera
     used = _used(view)
     for path, part in parts.items():
         if path not in view.steps:
-            yield path, _part(view, path, part, used.get(path, (0, 0.0)), values)
+            yield path, _part(view, path, part, used.get(path, (0, 0.0, 0)), values)
         else:
             yield path, _step(view.steps[path], values)
     for path, step in view.steps.items():
@@ -295,18 +299,18 @@ def _steps(view: RunView, parts: Mapping[str, Outcome], values: Values) -> Itera
             yield path, _step(step, values)
 
 
-def _used(view: RunView) -> dict[str, tuple[int, float]]:
-    """Tokens and cost of everything below each path."""
-    found: dict[str, tuple[int, float]] = {}
+def _used(view: RunView) -> dict[str, tuple[int, float, int]]:
+    """Tokens, cost and unpriced uses of everything below each path."""
+    found: dict[str, tuple[int, float, int]] = {}
     for path, step in view.steps.items():
-        if step.tokens or step.cost:
+        if step.tokens or step.cost or step.unpriced:
             while path := path.rpartition("/")[0]:
-                tokens, cost = found.get(path, (0, 0.0))
-                found[path] = tokens + step.tokens, cost + step.cost
+                tokens, cost, unpriced = found.get(path, (0, 0.0, 0))
+                found[path] = tokens + step.tokens, cost + step.cost, unpriced + step.unpriced
     return found
 
 
-def _part(view: RunView, path: str, part: Outcome, used: tuple[int, float], values: Values) -> StepResult:
+def _part(view: RunView, path: str, part: Outcome, used: tuple[int, float, int], values: Values) -> StepResult:
     status = part.status
     if status == "running" and view.ended:
         status = "cancelled"
@@ -314,11 +318,13 @@ def _part(view: RunView, path: str, part: Outcome, used: tuple[int, float], valu
         status = "waiting"
     elif path in view.undone:
         status = "undone"
-    return StepResult(status, _plain(part.output, values), 1, *used, part.failure)
+    tokens, cost, unpriced = used
+    return StepResult(status, _plain(part.output, values), 1, tokens, cost, part.failure, unpriced)
 
 
 def _step(step: StepView, values: Values) -> StepResult:
-    return StepResult(step.status, _plain(step.output, values), step.attempt, step.tokens, step.cost, step.failure)
+    output = _plain(step.output, values)
+    return StepResult(step.status, output, step.attempt, step.tokens, step.cost, step.failure, step.unpriced)
 
 
 def _plain(value: Value | None, values: Values) -> Any:

@@ -118,7 +118,7 @@ class Reporting(Protocol):
         """The models of the app, by name."""
         ...
 
-    async def ensure(self, tokens: int, cost: float) -> None:
+    async def ensure(self, tokens: int, cost: float | None) -> None:
         """The step is about to use so much."""
         ...
 
@@ -243,11 +243,12 @@ class Sends:
         """The models of the app, by name; none outside a run."""
         return self._reporting().models()
 
-    async def ensure(self, *, tokens: int = 0, cost: float = 0.0) -> None:
+    async def ensure(self, *, tokens: int = 0, cost: float | None = 0.0) -> None:
         """Hold at least so much of what the limits leave, for what is used next; what is held already counts.
 
-        For steps that use something again and again: one call's worth is held, however many there are. Otherwise the
-        same as `reserve`.
+        For steps that use something again and again: one call's worth is held, however many there are. A `cost` of None
+        says that nobody knows the price: where money is limited, that is for `Limits(unpriced=...)` to allow. Otherwise
+        the same as `reserve`.
         """
         await self._reporting().ensure(tokens, cost)
 
@@ -316,7 +317,7 @@ class Nowhere:
         """See `Reporting`."""
         return MappingProxyType({})
 
-    async def ensure(self, tokens: int, cost: float) -> None:
+    async def ensure(self, tokens: int, cost: float | None) -> None:
         """See `Reporting`."""
         return
 

@@ -12,6 +12,7 @@ def note(text: str) -> str:
         raise ValueError("full")
     here.session.add("count", 1)
     here.usage(tokens=7, cost=0.5)
+    here.usage(tokens=1, cost=None)
     here.touched("notes.txt")
     here.save_artifact("note", text)
     return text
@@ -50,10 +51,11 @@ def test_a_session_is_used_from_the_command_line(terminal: Terminal) -> None:
     assert terminal.here("artifact", "get", "nothing", "r1").code == 3
 
     shown = terminal.here("show", "r0").out
-    assert "7 tokens, cost $0.5, 1 artifacts" in shown
+    assert "8 tokens, cost $0.5 (1 uses of models at a price that nobody knows), 1 artifacts" in shown
     assert "files:     notes.txt" in shown
     totals = terminal.here("show", "r0", "--json").json["totals"]
-    assert (totals["tokens"], totals["cost"], totals["files"]) == (7, 0.5, ["notes.txt"])
+    assert (totals["tokens"], totals["cost"], totals["files"]) == (8, 0.5, ["notes.txt"])
+    assert totals["unpriced"] == 1
 
     assert terminal.here("session", "suspend", "s").code == 0
     assert terminal.here("run", "notes.py:flow", "-i", '"x"', "--session", "s", "-q").code == 2

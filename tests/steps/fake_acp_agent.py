@@ -84,7 +84,7 @@ class Fake:
         await self.say(session_id, "It is ")
         await self.say(session_id, f"done {os.environ.get('KEY', '')}.")
         before = spent(word)
-        for amount in (before + 0.25, before + 0.75):
+        for amount in () if word == "free" else (before + 0.25, before + 0.75):
             cost = Cost(amount=amount, currency="USD")
             update = UsageUpdate(session_update="usage_update", used=10, size=100, cost=cost)
             await self.client.session_update(session_id=session_id, update=update)

@@ -63,6 +63,14 @@ async def test_what_a_session_cost_before_is_counted_once(agent: Agent) -> None:
     assert (work.cost, view.cost) == (0.75, 1.5)
 
 
+async def test_a_turn_whose_cost_is_not_told_has_none(agent: Agent) -> None:
+    async with App("memory:") as app:
+        handle = await app.start(agent()("free of word"))
+        work = await handle.result()
+        view = await handle.status()
+    assert (work.tokens, work.cost, view.tokens, view.unpriced) == (120, None, 120, 1)
+
+
 async def test_an_agent_that_forgets_begins_anew_in_the_same_folder(agent: Agent, tmp_path: Path) -> None:
     async with App("memory:") as app:
         work = await app.run(agent("--forgetful", retry=Retry(2, wait=0))("dies"))

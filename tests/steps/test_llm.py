@@ -28,7 +28,6 @@ from ripresa import (
 )
 from ripresa.core.events import CallRecorded, StepFailed, UsageReported
 from ripresa.runtime.feed import TextWritten
-from ripresa.runtime.reports import UNPRICED
 from ripresa.steps.providers import timed
 from ripresa.testing.answers import Answer, Fault, Slow, ToolUse, use, value
 from ripresa.testing.fake_model import FakeModel
@@ -430,33 +429,3 @@ async def test_an_llm_step_is_given_the_permissions_of_its_tools() -> None:
 def test_an_option_that_llm_does_not_have_is_named_with_what_may_be_meant() -> None:
     with pytest.raises(InvalidConfig, match=r"llm has timeuot \(did you mean timeout\?\)"):
         llm("x", output=str, timeuot=3)  # type: ignore[call-overload]
-
-
-@pytest.mark.parametrize("whose", ["run", "session"])
-async def test_a_limit_of_money_is_told_of_calls_whose_price_nobody_knows(
-    whose: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    asked = chain(llm("{input}", input=str, output=str, name="a")).then(llm("{input}", input=str, output=str, name="b"))
-    limits = Limits(money=1e-9)
-    async with App("memory:", models={"*": FakeModel("One.", "Two.")}) as app:
-        await app.sessions.create("s", limits=limits if whose == "session" else Limits(tokens=10**6))
-        handle = await app.start(asked("x"), session="s", limits=limits if whose == "run" else Limits(steps=9))
-        assert await handle.result() == "Two."
-        told = [(each.sender, each.receiver) for each in await handle.interactions() if each.kind == "unpriced"]
-    assert told == [("a", "limits"), ("b", "limits")]
-    assert [each.message for each in caplog.records if "price" in each.message] == [UNPRICED] * 2
-
-
-async def test_without_a_limit_of_money_nothing_is_told_of_prices(caplog: pytest.LogCaptureFixture) -> None:
-    asked = llm("{input}", input=str, output=str, name="a")
-    async with App("memory:", models={"*": FakeModel("One.", "Two.", "Three.")}) as app:
-        await app.sessions.create("s", limits=Limits(tokens=10**6))
-        free = await app.start(asked("x"))
-        await free.result()
-        handle = await app.start(asked("x"), session="s", limits=Limits(steps=9))
-        await handle.result()
-        alone = await app.start(asked("x"), limits=Limits(steps=9))
-        await alone.result()
-        for each in (free, handle, alone):
-            assert not [told for told in await each.interactions() if told.kind == "unpriced"]
-    assert UNPRICED not in caplog.text

@@ -153,6 +153,7 @@ class Going:
 
     async def _performed(self, graph: Any, saver: JournalSaver, given: Any, deps: Any) -> Superstep:
         context, counter = current(), UsageMetadataCallbackHandler()
+        await context.ensure()
         config: RunnableConfig = {"configurable": {"thread_id": THREAD}, "callbacks": [counter]}
         modes = ["updates", "values", *(["messages"] if self.adapting.stream else [])]
         options = {} if deps is None else {"context": deps}

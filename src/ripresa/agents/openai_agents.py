@@ -37,7 +37,7 @@ from ..authoring.step import Options, Step
 from ..context import current
 from ..errors import InvalidConfig, ModelError, RipresaError, StepTimeout
 from ..steps.conversation import Message, ModelAnswer, ToolCall
-from ..steps.providers import timed, without_secrets
+from ..steps.providers import price_known, timed, without_secrets
 from .adapting import Adapting, journaled, named, tool_options, unsupported
 from .agent import as_text
 
@@ -199,18 +199,23 @@ class JournaledModel(Model):
         async def ask(_: Any) -> ModelAnswer:
             context = current()
             context.interaction("agent", self.name, "request", _newest(asked["input"]))
+            await context.ensure(cost=None if self.price(0, 0) is None else 0.0)
             try:
                 found = await self._answered(args, options)
             except (openai.OpenAIError, wrong.ModelTimeoutError, wrong.ModelRefusalError, ValueError) as error:
                 raise coded_error(error, self.name) from None
             answer = read_response(found, self.name)
-            context.usage(tokens=answer.tokens, cost=None)
+            context.usage(tokens=answer.tokens, cost=self.price(answer.input_tokens, answer.output_tokens))
             calls = [{"tool": call.name, "arguments": call.arguments} for call in answer.calls]
             context.interaction(self.name, "agent", "answer", {"text": answer.text, "calls": calls})
             return answer
 
         answer = await journaled("model", ask, self.adapting.asking, ModelAnswer, asked)
         return _whole.validate_json(answer.raw)
+
+    def price(self, input_tokens: int, output_tokens: int) -> float | None:
+        """What so many tokens cost, if anybody knows; names without a provider are OpenAI's."""
+        return price_known(self.name, input_tokens, output_tokens, "openai")
 
     async def _answered(self, args: tuple[Any, ...], options: dict[str, Any]) -> ModelResponse:
         if not self.adapting.stream:

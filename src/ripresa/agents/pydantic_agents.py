@@ -215,8 +215,7 @@ class JournaledModel(WrapperModel):
         context = current()
         context.interaction(self.agent, self.model_id, "request", asking.newest)
         most = (asking.settings or {}).get("max_tokens")
-        if most is not None:
-            await context.ensure(tokens=most + asking.expected)
+        await context.ensure(tokens=0 if most is None else most + asking.expected)
         asking.events.clear()
         if asking.streams:
             response = await asking.streamed(self.wrapped, context.write)

@@ -21,6 +21,7 @@ from ..authoring.single import runnable_of
 from ..authoring.step import Step
 from ..context import current
 from ..errors import InvalidConfig, InvalidValue, RipresaError
+from ..steps.providers import price_known
 from .adapting import Adapting, named
 from .agent import as_text
 
@@ -68,9 +69,10 @@ def text_in(piece: Any) -> str:
 
 
 def count(counter: UsageMetadataCallbackHandler) -> None:
-    """Count the tokens that models said they used."""
-    tokens = sum(each["total_tokens"] for each in counter.usage_metadata.values())
-    current().usage(tokens=tokens, cost=None if tokens else 0.0)
+    """Count the tokens that models said they used, at the price that the list has for them."""
+    for model, used in counter.usage_metadata.items():
+        cost = price_known(model, used["input_tokens"], used["output_tokens"])
+        current().usage(tokens=used["total_tokens"], cost=cost)
 
 
 def _gives(found: Any) -> Any:

@@ -278,7 +278,7 @@ def _told_limits(limits: Limits, used: Mapping[str, float], view: RunView) -> st
 def _used(view: RunView) -> str:
     used = [
         f"{view.tokens} tokens" if view.tokens else "",
-        f"cost ${amount(view.cost)}" if view.cost else "",
+        _cost(view),
         f"{view.artifacts} artifacts" if view.artifacts else "",
         f"{view.sent} sent" if view.sent else "",
         f"{view.statements} statements" if view.statements else "",
@@ -286,6 +286,14 @@ def _used(view: RunView) -> str:
     ]
     took = duration(view.duration) if view.ended else ""
     return ", ".join(filter(None, (took, *used)))
+
+
+def _cost(view: RunView) -> str:
+    """The cost as far as it is known, and whether it is."""
+    known = f"cost ${amount(view.cost)}" if view.cost else ""
+    if not view.unpriced:
+        return known
+    return f"{known or 'cost unknown'} ({view.unpriced} uses of models at a price that nobody knows)"
 
 
 def short(found: Any) -> str:

@@ -126,6 +126,7 @@ def _totals(view: RunView) -> dict[str, Any]:
         "duration": view.duration / 1_000_000,
         "tokens": view.tokens,
         "cost": view.cost,
+        "unpriced": view.unpriced,
         "artifacts": view.artifacts,
         "sent": view.sent,
         "statements": view.statements,

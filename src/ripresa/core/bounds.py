@@ -19,6 +19,7 @@ from .events import (
 )
 from .frames import BACKOFF, CANCELLING, HELD, OPEN, CallFrame, Frame
 from .gates import Gate
+from .limits import NO_PRICE
 from .values import Value, text_of
 
 if TYPE_CHECKING:
@@ -173,4 +174,5 @@ def exceeded(fact: LimitReached) -> Failure:
     """The failure that a reached limit is."""
     whose = f" of session {fact.session!r}" if fact.session else ""
     told = f"the limit of {fact.limit}{whose} is reached: {fact.used:g} of {fact.allowed:g} are used"
+    told += f" ({NO_PRICE})" if fact.limit == "unpriced" else ""
     return Failure("limit_exceeded", told, path=fact.path, attempt=fact.attempt)

@@ -14,7 +14,7 @@ from .durations import Duration, seconds
 Policy: TypeAlias = Literal["fail", "pause", "ask"]
 """What happens when a limit is reached: the run fails, it pauses, or it pauses until somebody answers."""
 
-COUNTS: Final = ("steps", "operations", "iterations", "tokens", "storage", "state_size")
+COUNTS: Final = ("steps", "operations", "iterations", "tokens", "storage", "state_size", "unpriced")
 """Limits that are whole numbers; `money` is a number, `wall_time` seconds."""
 
 
@@ -24,7 +24,8 @@ class Limits:
 
     `steps` begun, `operations` (attempts of steps and the calls journaled inside them), `iterations` of all loops
     together, `tokens` and `money` as steps report them, `storage` in bytes of artifacts, `state_size` in bytes of what
-    the session holds, `wall_time` in seconds since the beginning, `concurrency` attempts at a time (those beyond wait).
+    the session holds, `wall_time` in seconds since the beginning, `concurrency` attempts at a time (those beyond wait),
+    `unpriced` uses of models at a price that nobody knows: none where `money` is limited and this says nothing.
 
     Raises `InvalidConfig` that names every bad field.
     """
@@ -39,6 +40,7 @@ class Limits:
     wall_time: Duration | None = None
     concurrency: int | None = None
     on_exceeded: Policy = "fail"
+    unpriced: int | None = None
 
     def __post_init__(self) -> None:
         bad = list(_problems(self))
@@ -92,8 +94,13 @@ def decode_limits(text: str) -> Limits:
     return Limits(**json.loads(text)) if text else NONE
 
 
-AMOUNTS: Final = ("steps", "operations", "iterations", "tokens", "money", "storage")
+AMOUNTS: Final = ("steps", "operations", "iterations", "tokens", "money", "storage", "unpriced")
 """Limits of what adds up."""
+
+NO_PRICE: Final = (
+    "nobody knows the price of the model, and money is limited: bound it by tokens, or allow Limits(unpriced=...)"
+)
+"""What is said of a model that a limit of money cannot hold."""
 
 Refusal: TypeAlias = tuple[str, float, float]
 """The name of a limit, what is used, what is allowed."""
@@ -106,6 +113,8 @@ def refusal(limits: Limits, used: Mapping[str, float], asked: Mapping[str, float
     """
     for name in AMOUNTS:
         allowed = getattr(limits, name)
+        if allowed is None and name == "unpriced" and limits.money is not None:
+            allowed = 0  # what has no price would pass a limit of money
         if allowed is None:
             continue
         have, more = used.get(name, 0), asked.get(name, 0)

@@ -110,13 +110,14 @@ class EffectsDropped:
 
 @dataclass(frozen=True, slots=True)
 class UsageReported(Reported):
-    """An attempt says what it used, whether or not it succeeds."""
+    """An attempt says what it used, whether or not it succeeds; `unpriced` uses had a price that nobody knows."""
 
     at: int
     path: str
     attempt: int
     tokens: int = 0
     cost: float = 0.0
+    unpriced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ class StepView:
     output: Value | None = None
     tokens: int = 0
     cost: float = 0.0
-    """What it said it used, in all attempts."""
+    unpriced: int = 0
+    """What it said it used, in all attempts; the cost lacks that of `unpriced` uses, whose price nobody knows."""
 
     @property
     def name(self) -> str:

@@ -44,7 +44,8 @@ def before(event: Migrated) -> Before:
 def told_before(event: Migrated) -> dict[str, Any]:
     """The same as the fields of a view: see `TOLD`."""
     counts, _, told = before(event)
-    return {"tokens": int(counts.get("tokens", 0)), "cost": counts.get("money", 0.0), **told}
+    used = {"tokens": int(counts.get("tokens", 0)), "cost": counts.get("money", 0.0)}
+    return {**used, "unpriced": int(counts.get("unpriced", 0)), **told}
 
 
 class Usage:
@@ -89,7 +90,8 @@ class Usage:
 def spent(event: Event) -> tuple[tuple[str, float], ...]:
     """What an event says was used."""
     if isinstance(event, UsageReported):
-        return ("tokens", event.tokens), ("money", event.cost)
+        used = ("tokens", float(event.tokens)), ("money", event.cost)
+        return (*used, ("unpriced", float(event.unpriced))) if event.unpriced else used
     if isinstance(event, ArtifactSaved):
         return (("storage", event.size),)
     if isinstance(event, CallRecorded):

@@ -85,7 +85,7 @@ class RunView:
     waits: dict[str, WaitView] = field(default_factory=dict[str, WaitView])
     tokens: int = 0
     cost: float = 0.0
-    """What steps said they used, also in attempts that failed."""
+    """What steps said they used, also in attempts that failed; see `unpriced`."""
     files: dict[str, str] = field(default_factory=dict[str, str])
     """The files that steps said they changed, each with the step that did last."""
     interactions: list[e.Interacted] = field(default_factory=list[e.Interacted])
@@ -125,6 +125,8 @@ class RunView:
     """The hooks that it waits for, by path."""
     undo_skipped: dict[str, str] = field(default_factory=dict[str, str])
     """What counts as undone because a hook says so, by path, and which hook; nothing has undone it."""
+    unpriced: int = 0
+    """How many uses of models, of those that steps told, have a price that nobody knows: it is missing in `cost`."""
     _told: tuple[e.Write, ...] = ()
     _skips: str | None = None
     """The hook that has just said of something that it counts as undone."""
@@ -486,12 +488,12 @@ class RunView:
 
     def _reported(self, event: e.Event) -> None:
         match event:
-            case e.UsageReported(_, path, _, tokens, cost):
-                self.tokens += tokens
-                self.cost += cost
-                if path in self.steps:
-                    self.steps[path].tokens += tokens
-                    self.steps[path].cost += cost
+            case e.UsageReported():
+                views: list[RunView | StepView] = [self, *filter(None, (self.steps.get(event.path),))]
+                for view in views:
+                    view.tokens += event.tokens
+                    view.cost += event.cost
+                    view.unpriced += event.unpriced
             case e.FilesTouched(_, path, _, files):
                 self.files.update(dict.fromkeys(files, path))
             case e.Interacted():
@@ -595,8 +597,10 @@ class RunView:
             self._undos += UNDOES in path
         elif step.status in COUNTED and UNDOES not in path:
             self.completed -= 1  # taken back when the run was reopened
-        tokens, cost = (0, 0.0) if step is None else (step.tokens, step.cost)
-        self.steps[path] = StepView(path, attempt=attempt, scheduled_at=at, tokens=tokens, cost=cost)
+        used = StepView(path) if step is None else step
+        self.steps[path] = StepView(
+            path, attempt=attempt, scheduled_at=at, tokens=used.tokens, cost=used.cost, unpriced=used.unpriced
+        )
 
     def _failed(self, path: str, status: str, failure: Failure, retry_at: int, at: int) -> None:
         """An attempt failed. There is another only if the next event says so: not if the step was being stopped."""

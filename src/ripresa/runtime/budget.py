@@ -24,7 +24,7 @@ from ..core.events import (
     Write,
 )
 from ..core.lifecycle import TERMINAL
-from ..core.limits import Limits, Refusal, decode_limits, refusal
+from ..core.limits import NO_PRICE, Limits, Refusal, decode_limits, refusal
 from ..core.usage import Usage, other_limits, spent
 from ..errors import RipresaError
 from ..ports import Spend
@@ -78,7 +78,7 @@ class Budget:
             if self._heed(event):
                 self.watch_time()
             if isinstance(event, UsageReported):
-                self.use(f"{event.path}#{event.attempt}", -event.tokens, -event.cost)
+                self.use(f"{event.path}#{event.attempt}", -event.tokens, -event.cost, -event.unpriced)
             elif isinstance(event, ENDS):
                 self._settled(f"{event.path}#{event.attempt}")
                 self._said.pop(f"{event.path}#{event.attempt}", None)
@@ -91,11 +91,12 @@ class Budget:
         for held in (self._held, self._calls, self._granted):
             held.pop(place, None)
 
-    def use(self, place: str, tokens: int, money: float) -> None:
+    def use(self, place: str, tokens: int, money: float, unpriced: int) -> None:
         """An attempt says what it used; it counts from now on, before it is recorded."""
-        said = self._said.setdefault(place, {"tokens": 0, "money": 0})
+        said = self._said.setdefault(place, {"tokens": 0, "money": 0, "unpriced": 0})
         said["tokens"] += tokens
         said["money"] += money
+        said["unpriced"] += unpriced
 
     def _heed(self, event: Event) -> bool:
         """Go by other limits from here on, if an event gives any."""
@@ -108,7 +109,7 @@ class Budget:
         total = dict(self._usage.counts)
         for place in {**self._held, **self._said}:
             held, said = self._held.get(place, {}), self._said.get(place, {})
-            for name in ("tokens", "money", "storage"):
+            for name in ("tokens", "money", "storage", "unpriced"):
                 total[name] = total.get(name, 0) + max(held.get(name, 0), said.get(name, 0))
         total["operations"] = total.get("operations", 0) + sum(self._calls.values())
         return total
@@ -148,15 +149,24 @@ class Budget:
         held = self._held.setdefault(running.place, {})
         for name, amount in asked.items():
             held[name] = held.get(name, 0) + amount
-        refused = await self._reserve(running, asked)
-        if refused is not None:
-            raise self._refuse(running, refused, self._driver.head.session)
+        session = self._driver.head.session
+        if any(asked.values()) or (session and self._is_limited(session)):
+            refused = await self._reserve(running, asked)
+            if refused is not None:
+                raise self._refuse(running, refused, session)
 
-    async def ensure(self, running: Running, tokens: int, money: float) -> None:
-        """Hold at least so much for an attempt; what it holds already counts. Raises `RipresaError(limit_exceeded)`."""
-        held = self._held.get(running.place, {})
-        more = max(0, tokens - int(held.get("tokens", 0))), max(0.0, money - held.get("money", 0))
-        await self.reserve(running, *more)
+    async def ensure(self, running: Running, tokens: int, money: float | None) -> None:
+        """Hold at least so much for an attempt; what it holds already counts. Raises `RipresaError(limit_exceeded)`.
+
+        A price that nobody knows (None) is for the limit `unpriced`. What cleans up is never forbidden.
+        """
+        if cleans_up(running.frame):
+            return
+        held, said = self._held.get(running.place, {}), self._said.get(running.place, {})
+        wanted = {"tokens": tokens, "money": money or 0.0}
+        if money is None and self.limits_money():
+            wanted["unpriced"] = said.get("unpriced", 0) + 1
+        await self._hold(running, {name: max(0, much - held.get(name, 0)) for name, much in wanted.items()})
 
     def require_left(self, running: Running) -> None:
         """Raise `RipresaError(limit_exceeded)` if a stream has used up what it may report."""
@@ -244,6 +254,7 @@ class Budget:
             code="limit_exceeded",
             op=name,
             where=running.path,
+            hint=NO_PRICE if name == "unpriced" else "",
         )
 
     def _reached(self, running: Running, refused: Refusal, session: str = "") -> LimitReached:

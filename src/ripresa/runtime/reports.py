@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 CHUNK = 1_048_576
 """Bytes of an artifact that are held in memory, and stored, at a time."""
 
-UNPRICED: Final = "nobody knows the price of what was used: it counts as 0, and the limit of money does not hold it"
+UNPRICED: Final = "nobody knows the price of what was used: it is missing in the cost, which the limit of money holds"
 
 _log = logging.getLogger("ripresa")
 
@@ -69,6 +69,7 @@ class Report:
         "artifacts",
         "cost",
         "tokens",
+        "unpriced",
     )
 
     def __init__(self, driver: Driver, running: Running) -> None:
@@ -83,6 +84,7 @@ class Report:
         self._told: list[tuple[str, str, str, Value]] = []
         self.tokens = 0
         self.cost = 0.0
+        self.unpriced = 0
 
     def session(self) -> SessionData:
         """See `StepContext.session`."""
@@ -92,9 +94,8 @@ class Report:
 
     def use(self, tokens: int, cost: float | None) -> None:
         """See `StepContext.usage`."""
-        if cost is None:
-            cost = 0.0
-            self._unpriced(tokens)
+        unpriced = int(cost is None)
+        cost = 0.0 if cost is None else cost
         bad = [
             f"{name} is {value!r}, must be {what} from 0"
             for name, value, fits, what in (
@@ -105,10 +106,13 @@ class Report:
         ]
         if bad:
             raise InvalidValue("; ".join(bad), op="usage")
+        if unpriced:
+            self._unpriced(tokens)
         self.tokens += tokens
         self.cost += cost
+        self.unpriced += unpriced
         if self._driver.budget is not None:
-            self._driver.budget.use(self._running.place, tokens, cost)
+            self._driver.budget.use(self._running.place, tokens, cost, unpriced)
 
     def _unpriced(self, tokens: int) -> None:
         """Something was used at a price that nobody knows: no limit of money can count it, and that is recorded."""
@@ -131,7 +135,7 @@ class Report:
         text = encode(content, where=f"{self._running.path}, {kind} of {sender} to {receiver}")
         self._told.append((sender, receiver, kind, self._driver.keeper.keep(text)))
 
-    async def ensure(self, tokens: int, cost: float) -> None:
+    async def ensure(self, tokens: int, cost: float | None) -> None:
         """See `StepContext.ensure`."""
         if self._driver.budget is not None:
             await self._driver.budget.ensure(self._running, tokens, cost)
@@ -239,9 +243,9 @@ class Report:
         told, self._told = self._told, []
         for each in told:
             yield Interacted(at, path, attempt, *each)
-        if self.tokens or self.cost:
-            yield UsageReported(at, path, attempt, self.tokens, self.cost)
-            self.tokens, self.cost = 0, 0.0
+        if self.tokens or self.cost or self.unpriced:
+            yield UsageReported(at, path, attempt, self.tokens, self.cost, self.unpriced)
+            self.tokens, self.cost, self.unpriced = 0, 0.0, 0
         if self._files:
             files, self._files = tuple(self._files), {}
             yield FilesTouched(at, path, attempt, files)

@@ -165,7 +165,7 @@ class Reading:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("interaction")
 
-    async def ensure(self, tokens: int, cost: float) -> None:
+    async def ensure(self, tokens: int, cost: float | None) -> None:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("ensure")
 

@@ -93,7 +93,9 @@ class AcpTalk:
         self.text = ""
         self.tokens = 0
         self.cost = 0.0
+        self.priced = True
         self._charged = 0.0
+        self._told_cost = False
         self._spec = spec
         self._program = replace(program, argv=(*spec.dialect.acp, *spec.args))
         self._secrets = secrets
@@ -183,7 +185,7 @@ class AcpTalk:
         self.text, self._live = "", True
         answer = await self._asked(self._agent.prompt(session_id=session, prompt=[acp.text_block(prompt)]))
         usage: dict[str, Any] = {} if answer.usage is None else answer.usage.model_dump(mode="json", by_alias=True)
-        self._used(count_at(usage, "totalTokens"), 0.0)
+        self._used(count_at(usage, "totalTokens"), 0.0, priced=self._told_cost)
         if answer.stop_reason != _ENDED:
             raise StepError(
                 f"{self._spec.dialect.name}: its turn ended with {answer.stop_reason!r}",
@@ -236,13 +238,15 @@ class AcpTalk:
         elif kind == "usage_update":
             cost = update.get("cost")
             amount = cost.get("amount") if isinstance(cost, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            self._told_cost = self._told_cost or isinstance(amount, int | float)
             self._used(0, float(amount) if isinstance(amount, int | float) else 0.0)
 
-    def _used(self, tokens: int, cost: float) -> None:
+    def _used(self, tokens: int, cost: float, *, priced: bool = True) -> None:
         """The agent used so much: tokens in this turn, money in the whole session, of which some has been counted."""
         more, dearer = max(tokens - self.tokens, 0), max(cost - self._charged, 0.0)
         self.tokens, self.cost, self._charged = self.tokens + more, self.cost + dearer, self._charged + dearer
-        current().usage(tokens=more, cost=dearer)
+        self.priced = priced or not more
+        current().usage(tokens=more, cost=dearer if self.priced else None)
 
 
 async def _charged(amount: float) -> float:

@@ -46,7 +46,8 @@ _SESSION: Final = re.compile(r"\w[\w.:-]{0,199}", re.ASCII)
 class AgentWork:
     """What a coding agent did: what it said in the end, and its changes as a diff against the commit `base`.
 
-    `session` is the id of its conversation, `tokens` and `cost` what this attempt used.
+    `session` is the id of its conversation, `tokens` and `cost` what this attempt used; the cost is None where the
+    agent has not said all of it.
     """
 
     text: str
@@ -55,7 +56,7 @@ class AgentWork:
     files: tuple[str, ...] = ()
     base: str = ""
     tokens: int = 0
-    cost: float = 0.0
+    cost: float | None = 0.0
 
 
 class AgentOptions(StepOptions, total=False):
@@ -209,10 +210,12 @@ async def _work(spec: Spec, prompt: str) -> AgentWork:
     for name, value in spec.env.items():
         env[name] = value if isinstance(value, str) else value.read()
         secrets += [] if isinstance(value, str) else [env[name]]
+    if not spec.dialect.priced:
+        await current().ensure(cost=None)
     program = Program((), place, {**env, "PWD": str(place)}, spec.grace)
     talk = AcpTalk(spec, program, secrets) if spec.acp else Talk(spec, program, secrets)
     session = await talk.hold(prompt)
-    work = AgentWork(talk.text, session, tokens=talk.tokens, cost=talk.cost)
+    work = AgentWork(talk.text, session, tokens=talk.tokens, cost=talk.cost if talk.priced else None)
     if worktree is None:
         return work
     diff, files = await worktree.changes(spec.max_diff)
@@ -251,6 +254,7 @@ class Talk:
         self.text = ""
         self.tokens = 0
         self.cost = 0.0
+        self.priced = True
         self._spec = spec
         self._program = program
         self._secrets = secrets
@@ -349,16 +353,24 @@ class Talk:
                 said = sign.text if sign.whole else self.text + sign.text
                 self.text = hide(said, self._secrets)
             case Used():
-                tokens = max(sign.tokens - self.tokens, 0) if sign.total else sign.tokens
-                cost = max(sign.cost - self.cost, 0.0) if sign.total else sign.cost
-                self.tokens, self.cost = self.tokens + tokens, self.cost + cost
-                current().usage(tokens=tokens, cost=cost)
+                self._use(sign)
             case Turned():
                 self._final = sign.final
             case Broke():
                 self._errors.append(hide(sign.message, self._secrets))
             case _ as never:
                 assert_never(never)
+
+    def _use(self, used: Used) -> None:
+        tokens = max(used.tokens - self.tokens, 0) if used.total else used.tokens
+        self.tokens += tokens
+        if used.cost is not None:
+            cost = max(used.cost - self.cost, 0.0) if used.total else used.cost
+            self.cost += cost
+            current().usage(tokens=tokens, cost=cost)
+        elif tokens:
+            self.priced = False
+            current().usage(tokens=tokens, cost=None)
 
     def _judge(self, status: int) -> None:
         """Raise what went wrong, if anything did."""

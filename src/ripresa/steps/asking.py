@@ -105,10 +105,12 @@ async def _first(context: StepContext, gateway: Gateway, models: Sequence[Named]
 
 
 async def _one(context: StepContext, model: Model, request: ModelRequest) -> ModelAnswer:
-    if request.max_tokens is not None:
-        expected = _expected(request)
-        price = model.price(request, expected, request.max_tokens)
-        await context.ensure(tokens=expected + request.max_tokens, cost=price or 0.0)
+    expected, most = _expected(request), request.max_tokens
+    price = model.price(request, expected, most or 0)
+    if most is not None:
+        await context.ensure(tokens=expected + most, cost=price)
+    else:
+        await context.ensure(cost=None if price is None else 0.0)
     answer = await model.answer(request, context.write)
     context.usage(tokens=answer.tokens, cost=answer.cost)
     if answer.finish == "content_filter" and not answer.text and not answer.calls:

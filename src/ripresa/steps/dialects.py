@@ -27,10 +27,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """So many tokens and so much money were used since the last time, or in all if it is `total`."""
+    """So many tokens and so much money (None if it is not said) were used since the last time, or in all if `total`."""
 
     tokens: int
-    cost: float = 0.0
+    cost: float | None = None
     total: bool = False
 
 
@@ -60,6 +60,7 @@ class Dialect:
     `argv` is the command, `model` and `resume` what is added to it, with `{}` for the model and the session; `last`
     stands at the end. `install` is the hint where the program is missing. `final` are exit statuses that no other
     attempt can mend, `late` those of a timeout of its own. `acp` is the command that speaks the Agent Client Protocol.
+    `priced` is whether it says what was paid: where not, it is asked only where `Limits(unpriced=...)` allows that.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Dialect:
     final: tuple[int, ...] = ()
     late: tuple[int, ...] = (124,)
     acp: tuple[str, ...] = ()
+    priced: bool = True
 
     def command(self, model: str, session: str, more: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The arguments for this model, and for this session if there is one already."""
@@ -101,10 +103,10 @@ def count_at(event: object, *path: str) -> int:
     return found if type(found) is int and found >= 0 else 0
 
 
-def cost_at(event: object, *path: str) -> float:
-    """The amount from 0 at a path; 0 where there is none."""
+def cost_at(event: object, *path: str) -> float | None:
+    """The amount from 0 at a path; None where there is none."""
     found = at(event, *path)
-    return float(found) if type(found) in (int, float) and 0 <= found < float("inf") else 0.0
+    return float(found) if type(found) in (int, float) and 0 <= found < float("inf") else None
 
 
 def read_kilo(event: Event) -> Iterator[Sign]:
@@ -233,6 +235,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             resume=("resume", "{}"),
             last=("-",),
             install="npm install -g @openai/codex",
+            priced=False,
         ),
         Dialect(
             "gemini",
@@ -242,6 +245,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             resume=("--resume", "{}"),
             install="npm install -g @google/gemini-cli",
             acp=("gemini", "--experimental-acp"),
+            priced=False,
             final=(42, 52),
         ),
         Dialect(

@@ -60,7 +60,11 @@ class ProviderEmbedder:
         except (exceptions.AgentRunError, exceptions.UserError) as error:
             raise coded(error, f"{self.provider}:{self.name}", self._key) from None
         tokens = int(found.usage.input_tokens)
-        return Embedded(found.embeddings, tokens, price_of(self.provider, self.name, tokens))
+        return Embedded(found.embeddings, tokens, self.price(tokens))
+
+    def price(self, tokens: int) -> float | None:
+        """What so many tokens cost in dollars; None if nobody knows."""
+        return price_of(self.provider, self.name, tokens)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -84,8 +88,11 @@ async def embedded(model: Named, texts: Sequence[str], *, query: bool) -> Sequen
     known = context.models
     gateway = known if isinstance(known, Gateway) else Gateway(known)
     try:
-        await context.ensure(tokens=sum(len(text.encode()) for text in texts) // 4 + 1)
-        found = await gateway.embedder(model).embed(texts, query=query)
+        expected = sum(len(text.encode()) for text in texts) // 4 + 1
+        embedder = gateway.embedder(model)
+        price = embedder.price(expected) if isinstance(embedder, ProviderEmbedder) else 0.0
+        await context.ensure(tokens=expected, cost=price)
+        found = await embedder.embed(texts, query=query)
         context.usage(tokens=found.tokens, cost=found.cost)
     finally:
         if gateway is not known:

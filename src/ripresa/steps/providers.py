@@ -120,6 +120,20 @@ def price_of(provider: str, model: str, input_tokens: int, output_tokens: int = 
     return float(found.total_price)
 
 
+def price_known(model: str, input_tokens: int, output_tokens: int, provider: str = "") -> float | None:
+    """What a request of another framework costs in dollars, where there is a price list and it knows the model.
+
+    The provider may stand before the name (`anthropic/claude-sonnet-4-5`).
+    """
+    before, _, name = model.rpartition("/")
+    try:
+        prices = imported("genai_prices")
+        usage = prices.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        return float(prices.calc_price(usage, name, provider_id=before or provider or None).total_price)
+    except (LookupError, RipresaError):
+        return None
+
+
 def openai_client(endpoint: ModelEndpoint, address: str, key: str) -> Any:
     """A client of OpenAI, or of a server that speaks like it. Raises `RipresaError(model_not_configured)`."""
     if not key and (endpoint.key_variable or not address):
