@@ -18,7 +18,7 @@ from ..authoring.pool import Pool
 from ..authoring.protocols import Invocable, OpenAIAgent, PydanticAgent
 from ..authoring.step import Effect, Options, Step, step
 from ..context import StepContext, current
-from ..core.durations import Duration, seconds
+from ..core.durations import Duration
 from ..core.retry import Retry
 from ..errors import InvalidConfig
 from ..foreign import family_of, no_object
@@ -78,14 +78,14 @@ class Agent(Step[[A], R]):
         hooks: Iterable[Hook] = (),
         pool: Pool[Any] | str | None = None,
     ) -> None:
-        voice = voice_of(model, fallback, temperature, max_tokens, stream)
+        voice = voice_of(model, fallback, temperature, max_tokens, stream, patience)
         unbounded = bad_kind(bounds, "bounds", AgentBounds, "AgentBounds(...)")
         bounded = [unbounded] if unbounded else bounds.problems()
         refuse("Agent", *voice.problems(), *bounded, bad_memory(memory), where=str(name))
         found, sources = given_tools(tools, toolbox, permissions, name)
         form = None if output is str else Form(output)
         tries = retry if isinstance(retry, Retry) else Retry(attempts=retry)
-        asking = Options("model", tries, None if patience is None else seconds(patience, "patience"))
+        asking = Options("model", tries)
         self.talker = Talker(name, voice, found, form, bounds, asking, sources)
         self.input, self.output = input, output
         self._waiting: Workflow[[A], R] | None = None

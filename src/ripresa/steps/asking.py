@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from ..authoring.options import refuse
 from ..context import StepContext, current
-from ..errors import ModelError
+from ..core.durations import Duration, seconds
+from ..errors import ModelError, StepTimeout
 from .conversation import Model, ModelAnswer, ModelRequest
 from .gateway import DEFAULT, Gateway, ModelEndpoint, Named
 
@@ -27,12 +30,13 @@ _BYTES_PER_TOKEN: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Who is asked, and how: `models` in this order until one answers."""
+    """Who is asked, and how: `models` in this order until one answers, each within `patience` seconds."""
 
     models: tuple[Named, ...] = (DEFAULT,)
     temperature: float | None = None
     max_tokens: int | None = None
     stream: bool = False
+    patience: float | None = None
 
     def problems(self) -> list[str | None]:
         """What is wrong with it."""
@@ -42,16 +46,23 @@ class Voice:
             None
             if self.max_tokens is None or (type(self.max_tokens) is int and self.max_tokens >= 1)
             else f"max_tokens is {self.max_tokens!r}, must be a whole number from 1",
+            None if self.patience is None or self.patience > 0 else "patience is 0, must be a length of time above 0",
         ]
 
 
 def voice_of(
-    model: Named, fallback: Sequence[Named], temperature: float | None, max_tokens: int | None, stream: bool
+    model: Named,
+    fallback: Sequence[Named],
+    temperature: float | None,
+    max_tokens: int | None,
+    stream: bool,
+    patience: Duration | None = None,
 ) -> Voice:
     """Who is asked, from the options of a step. Raises `InvalidConfig` for a fallback that is no list of models."""
     fine = isinstance(fallback, list | tuple)
     refuse("llm", None if fine else f"fallback is {fallback!r}, must be a list of models")
-    return Voice((model, *fallback), temperature, max_tokens, stream)
+    wait = None if patience is None else seconds(patience, "patience")
+    return Voice((model, *fallback), temperature, max_tokens, stream, wait)
 
 
 def bad_memory(value: object) -> str | None:
@@ -87,21 +98,48 @@ async def ask(voice: Voice, request: ModelRequest) -> ModelAnswer:
     gateway = known if isinstance(known, Gateway) else Gateway(known)
     asked = replace(request, temperature=voice.temperature, max_tokens=voice.max_tokens, stream=voice.stream)
     try:
-        return await _first(context, gateway, voice.models, asked)
+        return await _first(context, gateway, voice, asked)
     finally:
         if gateway is not known:
             await gateway.close()
 
 
-async def _first(context: StepContext, gateway: Gateway, models: Sequence[Named], request: ModelRequest) -> ModelAnswer:
-    *others, last = models
-    for model in others:
+async def _first(context: StepContext, gateway: Gateway, voice: Voice, request: ModelRequest) -> ModelAnswer:
+    *others, last = voice.models
+    for number, model in enumerate(others):
         try:
-            return await _one(context, gateway.find(model), replace(request, model=name_of(model)))
+            return await _within(_share(context, voice, number), context, gateway.find(model), named(request, model))
         except ModelError as error:
             if error.code not in FALLS_BACK:
                 raise
-    return await _one(context, gateway.find(last), replace(request, model=name_of(last)))
+        except StepTimeout:
+            pass
+    return await _within(voice.patience, context, gateway.find(last), named(request, last))
+
+
+def named(request: ModelRequest, model: Named) -> ModelRequest:
+    """The same request, to this model."""
+    return replace(request, model=name_of(model))
+
+
+def _share(context: StepContext, voice: Voice, number: int) -> float | None:
+    """How many seconds a model has that others follow: its patience, or an equal share of what the attempt has left."""
+    if voice.patience is not None or context.deadline is None:
+        return voice.patience
+    left = (context.deadline - datetime.now(UTC)).total_seconds()
+    return left / (len(voice.models) - number) if left > 0 else None
+
+
+async def _within(limit: float | None, context: StepContext, model: Model, request: ModelRequest) -> ModelAnswer:
+    """The answer of one model. Raises `StepTimeout` where it takes longer."""
+    asking = asyncio.timeout(limit)
+    try:
+        async with asking:
+            return await _one(context, model, request)
+    except TimeoutError:
+        if not asking.expired():
+            raise
+        raise StepTimeout(f"{request.model} did not answer within {limit:g} s", op="llm") from None
 
 
 async def _one(context: StepContext, model: Model, request: ModelRequest) -> ModelAnswer:

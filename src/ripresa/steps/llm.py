@@ -125,6 +125,7 @@ def llm(
     state: type[Any] | None = ...,
     model: Named = ...,
     fallback: Sequence[Named] = ...,
+    patience: Duration | None = ...,
     system: str = ...,
     temperature: float | None = ...,
     max_tokens: int | None = ...,
@@ -149,6 +150,7 @@ def llm(
     state: type[Any] | None = ...,
     model: Named = ...,
     fallback: Sequence[Named] = ...,
+    patience: Duration | None = ...,
     system: str = ...,
     temperature: float | None = ...,
     max_tokens: int | None = ...,
@@ -173,6 +175,7 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     state: type[Any] | None = None,
     model: Named = DEFAULT,
     fallback: Sequence[Named] = (),
+    patience: Duration | None = None,
     system: str = "",
     temperature: float | None = None,
     max_tokens: int | None = None,
@@ -191,15 +194,15 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     one of the typed state `state`; without `input` the step takes what the template names, by keyword. What is put in
     is data: it is never a template again. `output` is `str` for the text, or a type that the answer must fit; a model
     that misses it is told what is wrong. `model` is a name of the app's (`App(models=...)`), `provider:model`, a model
-    of the price list, a `ModelEndpoint` or a `Model`; those of `fallback` are asked in order where it is not available.
-    `stream` tells watchers the text as it is written. What it used counts for the run. With `tools` (steps, or names in
-    `toolbox`) it is a small agent: each of its calls is journaled; `permissions` are those that its tools may need.
-    `memory` is what it remembers of the session. The rest are options of `step`; without `retry` it is tried thrice.
+    of the price list, a `ModelEndpoint` or a `Model`; those of `fallback` are asked in order where it is not available
+    or slower than `patience` (or its share of `timeout`). `stream` tells watchers the text as it is written. With
+    `tools` (steps, or names in `toolbox`) it is a small agent, whose calls are journaled; `permissions` are those that
+    they may need. `memory` is what it remembers of the session. The rest are options of `step`; `retry` is `Retry(3)`.
 
     Raises `InvalidConfig` that names every bad option.
     """
     templates = (Template(prompt), Template(system, option="system"))
-    voice = voice_of(model, fallback, temperature, max_tokens, stream)
+    voice = voice_of(model, fallback, temperature, max_tokens, stream, patience)
     names = _known(input, state)
     refuse(
         "llm",
@@ -249,6 +252,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     output: type[M],
     model: Named = DEFAULT,
     fallback: Sequence[Named] = (),
+    patience: Duration | None = None,
     system: str = "",
     temperature: float | None = None,
     max_tokens: int | None = None,
@@ -268,7 +272,7 @@ def prompt(  # noqa: PLR0913 - every option of the step, by keyword
 
     `system` is a text, not a template. The other options are those of `llm`. Raises `InvalidConfig`.
     """
-    voice = voice_of(model, fallback, temperature, max_tokens, stream)
+    voice = voice_of(model, fallback, temperature, max_tokens, stream, patience)
     refuse("prompt", *voice.problems(), bad_memory(memory))
 
     def wrap(write: Callable[P, str]) -> Step[P, M]:
