@@ -196,22 +196,19 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     that misses it is told what is wrong. `model` is a name of the app's (`App(models=...)`), `provider:model`, a model
     of the price list, a `ModelEndpoint` or a `Model`; those of `fallback` are asked in order where it is not available
     or slower than `patience` (or its share of `timeout`). `stream` tells watchers the text as it is written. With
-    `tools` (steps, or names in `toolbox`) it is a small agent, whose calls are journaled; `permissions` are those that
-    they may need. `memory` is what it remembers of the session. The rest are options of `step`; `retry` is `Retry(3)`.
+    `tools` (steps, or names in `toolbox`), which may need `permissions`, it is a small agent whose calls are journaled.
+    `memory` is what it remembers of the session. The rest are options of `step`; `retry` is `Retry(3)`.
 
     Raises `InvalidConfig` that names every bad option.
     """
     templates = (Template(prompt), Template(system, option="system"))
     voice = voice_of(model, fallback, temperature, max_tokens, stream, patience)
-    names = _known(input, state)
     refuse(
         "llm",
         *voice.problems(),
         bad_memory(memory),
         bad_names(options, "llm", OF_STEPS),
-        *(unknown_places(each, names, option) for each, option in zip(templates, ("prompt", "system"), strict=True))
-        if names is not None
-        else (),
+        *_misplaced(templates, _known(input, state)),
         where=name,
     )
     question = replace(question_of(name, voice, output, tools, toolbox, permissions), memory=memory)
@@ -227,6 +224,13 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     fn.__annotations__ = {"return": output} if input is None else {"input": input, "return": output}
     fn.__name__, fn.__doc__ = name, f"Asks a language model: {prompt}"
     return step(name=name, retry=retry, **options)(fn)
+
+
+def _misplaced(templates: tuple[Template, Template], names: tuple[str, ...] | None) -> list[str | None]:
+    """What is wrong with the names in the templates of prompt and system, where it is known which there are."""
+    if names is None:
+        return []
+    return [unknown_places(each, names, option) for each, option in zip(templates, ("prompt", "system"), strict=True)]
 
 
 def _known(input: Any, state: Any) -> tuple[str, ...] | None:
