@@ -2,17 +2,16 @@
 
 python examples/adapter_openai_agents.py
 
-A model server on this machine answers, so no network and no key is needed.
+With OPENAI_API_KEY a model of OpenAI answers (not if RIPRESA_REAL_MODELS=0), else scripted answers over HTTP.
 """
 
 import asyncio
 
 from agents import Agent, OpenAIChatCompletionsModel, function_tool
-from openai import AsyncOpenAI
 
 from ripresa import App, agent, chain, step
 from ripresa.testing.answers import use
-from ripresa.testing.model_server import ModelServer
+from ripresa.testing.loopback import client_or_scripted
 
 
 @function_tool
@@ -28,8 +27,8 @@ async def announce(text: str) -> str:
 
 async def main() -> None:
     script = use("transfer_to_pilot"), use("height_in", port="Brest"), "6.1 m in Brest"
-    async with ModelServer(*script) as server, AsyncOpenAI(base_url=server.url, api_key="loopback") as client:
-        model = OpenAIChatCompletionsModel("gpt-4o", client)
+    async with client_or_scripted(*script) as (name, client):
+        model = OpenAIChatCompletionsModel(name, client)
         pilot = Agent("pilot", instructions="Look heights up.", model=model, tools=[height_in])
         desk = Agent("desk", instructions="Hand on to who knows.", model=model, handoffs=[pilot])
         made = agent(desk, tools={"height_in": {"effect": "read"}})

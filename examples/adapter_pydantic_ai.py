@@ -2,12 +2,11 @@
 
 python examples/adapter_pydantic_ai.py
 
-A model server on this machine answers, so no network and no key is needed.
+With OPENAI_API_KEY a model of OpenAI answers (not if RIPRESA_REAL_MODELS=0), else scripted answers over HTTP.
 """
 
 import asyncio
 
-from openai import AsyncOpenAI
 from pydantic import BaseModel
 from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -16,7 +15,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from ripresa import App, chain, step
 from ripresa.core.events import CallRecorded
 from ripresa.testing.answers import use, value
-from ripresa.testing.model_server import ModelServer
+from ripresa.testing.loopback import client_or_scripted
 
 HEIGHTS = {"Oban": 3.5, "Brest": 6.1}
 
@@ -33,8 +32,8 @@ async def announce(tide: Tide) -> str:
 
 async def main() -> None:
     script = use("height_in", port="Brest"), value({"port": "Brest", "height": 6.1})
-    async with ModelServer(*script) as server, AsyncOpenAI(base_url=server.url, api_key="loopback") as client:
-        model = OpenAIChatModel("gpt-4o", provider=OpenAIProvider(openai_client=client))
+    async with client_or_scripted(*script) as (name, client):
+        model = OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
         pilot = Agent(model, name="pilot", output_type=Tide, instructions="Look heights up.")
 
         @pilot.tool_plain(metadata={"ripresa": {"effect": "read"}})

@@ -1,5 +1,6 @@
 """Every example runs as its first lines say: as a script, and by the command line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from ripresa import WorkflowOrchestrator
 from ripresa.testing.fake_model import FakeModel
+from ripresa.testing.loopback import SWITCH
 from tests.cli.program import Terminal, killed, wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -141,7 +143,8 @@ def terminal(tmp_path: Path) -> Terminal:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_example_runs_as_a_script(name: str, tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / name)]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    env = {**os.environ, SWITCH: "0"}
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=env)
     assert told.returncode == 0, told.stderr
     for line in SCRIPTS[name]:
         assert line in told.stdout

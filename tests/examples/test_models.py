@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ripresa import ModelEndpoint
-from ripresa.testing.loopback import CONFIGURED, KEYS, real_or_scripted
+from ripresa.testing.loopback import CONFIGURED, KEYS, OPENAI, SWITCH, client_or_scripted, real_or_scripted
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -47,14 +47,13 @@ SAID = {
     ],
     "teams/classify.py": ["You will have it tomorrow.\nWe have lamps. (wants light)\n"],
 }
-OPENAI = {"vectors": "openai:text-embedding-3-small"}
 FRESH = {"teams/scatter_gather.py": ["yes, with 2 of 3 votes", "tired -> panel  vote"]}
 """Run in a process of their own: what begins with several requests at once."""
 
 
 @pytest.fixture(autouse=True)
 def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (CONFIGURED, *KEYS):
+    for variable in (CONFIGURED, SWITCH, *KEYS):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -108,3 +107,33 @@ def test_a_real_model_answers_where_there_is_a_key(
 
     assert asyncio.run(found()) == models
     assert capsys.readouterr().out.startswith(line)
+
+
+@pytest.mark.parametrize("variable", [CONFIGURED, *KEYS])
+def test_no_real_model_answers_where_that_is_switched_off(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "openai:some")
+    monkeypatch.setenv(SWITCH, "0")
+
+    async def found() -> tuple[str | ModelEndpoint, str]:
+        async with real_or_scripted("Hello.") as given, client_or_scripted("Hello.") as (_, client):
+            answer = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}])
+            return given["default"], str(answer.choices[0].message.content)
+
+    endpoint, said = asyncio.run(found())
+    assert isinstance(endpoint, ModelEndpoint)
+    assert (endpoint.name, said) == ("scripted", "Hello.")
+
+
+def test_clients_of_frameworks_ask_openai_where_there_is_its_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(OPENAI, "k")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    async def found() -> tuple[str, str]:
+        async with client_or_scripted("never") as (name, client):
+            return name, str(client.base_url)
+
+    name, url = asyncio.run(found())
+    assert (name, url) == (KEYS[OPENAI].partition(":")[2], "https://api.openai.com/v1/")
+    assert capsys.readouterr().out == f"model: openai:{name} ({OPENAI} is set)\n"
