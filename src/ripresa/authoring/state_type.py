@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 
 from typing_extensions import is_typeddict
@@ -15,10 +15,11 @@ from ..core.nodes.node import Node
 from ..core.nodes.stateful import Stateful
 from ..core.shared import ERROR, FieldShape, Shape
 from ..errors import InvalidConfig, InvalidValue
-from .encoding import encode
+from .encoding import decode, encode
 from .fit import bare, hints_of
 from .options import refuse
 from .reducers import Conflict, Conflicts, Custom, Reducer
+from .whole_state import require_valid, rules_of
 
 S = TypeVar("S")
 
@@ -57,6 +58,8 @@ class StateType(Generic[S]):
         self.name = kind.__name__
         self.version = getattr(kind, VERSION, 1)
         self.has_items = is_typeddict(kind)
+        self.rules = rules_of(kind)
+        """The validators of the class as a whole: they are asked about what is written, and about what is read."""
         self.fields = {name: _field(name, found, conflicts) for name, found in _annotations(kind).items()}
         refuse("state", *map(_complaint, self.fields.values()), where=self.name)
 
@@ -89,11 +92,31 @@ class StateType(Generic[S]):
         wrong = [name for name in found if name not in self.fields]
         if wrong:
             raise InvalidValue(f"{self.name} has no field {', '.join(wrong)}", code="invalid_field", where=self.name)
-        return [
-            (name, self.encode(field, found[name], field.kind, "start"))
+        texts = {
+            name: self.encode(field, found[name], field.kind, "start")
             for name, field in self.fields.items()
             if name in found
-        ]
+        }
+        if self.rules:
+            self.require_valid(texts, "start")
+        return list(texts.items())
+
+    def require_valid(self, texts: Mapping[str, bytes], where: str, written: Iterable[str] = ()) -> None:
+        """Raise `InvalidValue(invalid_field)` if the fields together do not pass the validators of the whole class.
+
+        As long as a field that has no default was not set, nothing can be said of the whole.
+        """
+        if any(name not in texts for name in self._needed):
+            return
+        values = {
+            name: decode(text, self.fields[name].kind, where=f"{where}: {self.name}.{name}", code="invalid_field")
+            for name, text in texts.items()
+        }
+        require_valid(self.kind, values, where, written)
+
+    @cached_property
+    def _needed(self) -> tuple[str, ...]:
+        return tuple(name for name in self.fields if name not in _defaults(self.kind))
 
 
 def state_type(kind: Any, conflicts: Conflict = ERROR) -> StateType[Any]:

@@ -93,13 +93,22 @@ class Fiber:
             if self.sheet is not None:
                 self.sheet.check()
         except StopIteration as stop:
-            self._end(stop.value, None)
+            self._end(stop.value, self._unsound())
         except KeyboardInterrupt:
             raise
         except BaseException as raised:  # the border: whatever user code raises is its outcome
             self._end(None, _seen_from_outside(raised))
         else:
             self.awaits = self.function.begin(request, self)
+
+    def _unsound(self) -> RipresaError | None:
+        """What is wrong with what the coroutine wrote to the state before it returned."""
+        try:
+            if self.sheet is not None:
+                self.sheet.check()
+        except RipresaError as error:
+            return error
+        return None
 
     def give_up(self) -> None:
         """Throw the cancellation in: `finally` blocks run to their end, but nobody waits for the outcome any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -44,6 +44,8 @@ class Sheet:
         self.outer: tuple[Write, ...] | None = None
         """Of a fiber that is to be joined: what it saw when it began and the function's own branch did not hold."""
         self._read: dict[str, tuple[bytes, Any]] = {}
+        self._unchecked = fields if kind.rules else None
+        """What it begins with, until the validators of the whole class have been asked about it."""
 
     def of(self, kind: Any) -> Sheet:
         """The same. Raises `RipresaError(no_state)` if the state is of another class."""
@@ -60,6 +62,9 @@ class Sheet:
         """
         field = self.kind.field(name, self.where)
         self.seen.add(name)
+        if self._unchecked is not None:
+            found, self._unchecked = self._unchecked, None
+            self._require_valid(found)
         if name in self._read:
             return self._read[name][1]
         held = self.fields.get(name)
@@ -111,7 +116,10 @@ class Sheet:
         return decode(text, field.kind, where=f"{self.where}: {self.kind.name}.{field.name}", code="invalid_field")
 
     def check(self) -> None:
-        """Raise `RipresaError(usage)` if a value was changed in place instead of being assigned: that is no write."""
+        """Raise `RipresaError(usage)` if a value was changed in place instead of being assigned: that is no write.
+
+        And `InvalidValue(invalid_field)` if what was written does not pass the validators of the whole class.
+        """
         for name, (text, value) in self._read.items():
             field = self.kind.fields[name]
             if not isinstance(value, _PLAIN) and self._text(field, value) != self._text(
@@ -124,6 +132,13 @@ class Sheet:
                     where=self.where,
                     hint="assign the field, or use its reducer",
                 )
+
+        if self.kind.rules and self.writes:
+            self._require_valid(self.fields, [write.field for write in self.writes])
+
+    def _require_valid(self, fields: Fields, written: Iterable[str] = ()) -> None:
+        texts = {name: read(held, self.values.text) for name, held in fields.items()}
+        self.kind.require_valid(texts, self.where, written)
 
     def _text(self, field: StateField, value: Any) -> bytes:
         return self.kind.encode(field, value, field.kind, self.where)

@@ -1,0 +1,146 @@
+"""Validators of a whole model of state: asked about what a run begins with, what is written and what is read."""
+
+from typing import Annotated, Any, Self
+
+import pytest
+from pydantic import BaseModel, Field, model_validator
+from pydantic.dataclasses import dataclass as validated
+
+from ripresa import Context, Graph, RunFailed, chain, current, parallel, step, workflow
+from ripresa.errors import InvalidValue
+from ripresa.reducers import add
+from tests.runtime.stage import in_memory
+
+
+class Range(BaseModel):
+    low: int = Field(0, alias="from")
+    high: Annotated[int, add] = 10
+
+    @model_validator(mode="after")
+    def in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"{self.low} is above {self.high}")
+        return self
+
+
+@validated
+class Pair:
+    low: int
+    high: int = 10
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_two(cls, values: Any) -> Any:
+        assert {*getattr(values, "kwargs", values)} == {"low", "high"}, "two are needed"
+        return values
+
+    @model_validator(mode="after")
+    def apart(self) -> Self:
+        if self.low == self.high:
+            raise ValueError("they are the same")
+        return self
+
+
+@step
+async def widen(number: int) -> int:
+    state = current().state(Range)
+    state.low = number
+    add(current().to(Range).high, number)
+    return state.high
+
+
+@step
+async def raise_low(number: int) -> int:
+    current().state(Range).low = number
+    return number
+
+
+@step
+async def lower_high(number: int) -> int:
+    add(current().to(Range).high, -number)
+    return number
+
+
+@step
+async def look(number: Any) -> int:
+    return current().state(Range).high
+
+
+@step
+async def set_low(number: int) -> int:
+    current().state(Pair).low = number
+    return number
+
+
+def wrong(failed: Any) -> str:
+    failure = failed.value.failure
+    assert failure.code == "invalid_field"
+    return f"{failure.path}: {failure.message}"
+
+
+async def failing(call: Any, **given: Any) -> str:
+    async with in_memory() as app:
+        with pytest.raises(RunFailed) as failed:
+            await app.run(call, **given)
+        return wrong(failed)
+
+
+async def test_fields_that_belong_together_are_judged_when_the_step_completes() -> None:
+    async with in_memory() as app:
+        assert await app.run(chain(widen).with_state(Range)(20)) == 30
+    told = await failing(chain(raise_low).with_state(Range)(11))
+    assert told == "raise_low: Range as a whole is not valid after low was written: in_order: Value error, 11 is above 10"
+
+
+async def test_a_run_begins_with_a_state_that_is_valid() -> None:
+    flow = chain(look).with_state(Range)
+    async with in_memory() as app:
+        with pytest.raises(InvalidValue, match="in_order: Value error, 5 is above 1") as raised:
+            await app.start(flow(1), state={"low": 5, "high": 1})
+        assert (raised.value.code, raised.value.where) == ("invalid_field", "start: Range")
+        assert await app.run(flow(1), state={"low": 5, "high": 6}) == 6
+
+
+async def test_what_branches_made_together_is_judged_where_it_is_read() -> None:
+    side_by_side = chain(parallel(raise_low, lower_high))
+    told = await failing(side_by_side.then(look).with_state(Range)(6))
+    assert told.startswith("look: Range as a whole is not valid: in_order:")
+    g = Graph("g", input=int, state=Range)
+    low = g.add(raise_low(g.input))
+    high = g.add(lower_high(g.input))
+    seen = g.add(look((low.out, high.out)))
+    assert (await failing(g.returns(seen.out)(6))).startswith("look: Range as a whole is not valid: in_order:")
+
+
+@workflow
+async def steadily(ctx: Context[Range], number: int) -> int:
+    ctx.state.low = number
+    await look(number)
+    return number
+
+
+@workflow
+async def at_last(ctx: Context[Range], number: int) -> int:
+    await look(number)
+    ctx.state.low = number
+    return number
+
+
+@workflow
+async def gathered(ctx: Context[Range], number: int) -> int:
+    await ctx.gather(raise_low(number), lower_high(number))
+    return number
+
+
+@pytest.mark.parametrize(("function", "fits", "fails"), [(steadily, 10, 11), (at_last, 10, 11), (gathered, 5, 6)])
+async def test_durable_functions_are_judged_at_each_await_and_at_their_end(function: Any, fits: int, fails: int) -> None:
+    async with in_memory() as app:
+        assert await app.run(function(fits)) == fits
+    assert "Range as a whole is not valid" in await failing(function(fails))
+
+
+async def test_a_state_that_is_not_whole_yet_is_not_judged() -> None:
+    flow = chain(set_low).with_state(Pair)
+    async with in_memory() as app:
+        assert await app.run(flow(3)) == 3
+    assert "apart: Value error, they are the same" in await failing(flow(10))
