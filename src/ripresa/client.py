@@ -200,13 +200,23 @@ class Handle(Generic[R_co]):
         old, new = (view_of(journal[: written_by(journal, seq)]) for seq in seqs)
         return changes(old, new)
 
-    async def rollback(self, to: int | str, *, again: bool = False, reason: str = "", by: str = "") -> None:
+    async def rollback(
+        self,
+        to: int | str,
+        *,
+        set: Mapping[str, Any] | None = None,
+        again: bool = False,
+        reason: str = "",
+        by: str = "",
+    ) -> None:
         """Take the run back to an earlier place of its journal and let it go on from there, in this process.
 
         A run that another living process drives goes on there: its owner is asked, and has done it on return.
 
         What came after is kept as history, and done anew under new idempotency keys. `to` is the number of an event,
         the name of a checkpoint or the path of a step (after it returned). What is in flight is stopped first.
+        `set` is as in `fork`: steps, by path, return something else than they did, fields of the state (`state.NAME`)
+        hold something else at the place. A step that had returned by then is taken back too.
 
         Raises `RipresaError(effects_undecided)` if reversible or irreversible steps would be done again and `again`
         does not say that they may, `no_such_place`, `IllegalTransition` for a terminated run and for places where
@@ -215,7 +225,8 @@ class Handle(Generic[R_co]):
         from .runtime.travel import Back
         from .runtime.turning import take_back
 
-        await take_back(self._engine, self.id, await self._links.code(), Back(to, again, reason, by))
+        given = {path: to_json(value) for path, value in (set or {}).items()}
+        await take_back(self._engine, self.id, await self._links.code(), Back(to, again, reason, by, given))
 
     async def undo(self, to: int | str | None = None, *, reason: str = "", by: str = "") -> UndoReport:
         """Take back what the run did, last first, by what its steps declare to undo them; the run has ended before.

@@ -28,6 +28,9 @@ def test_a_run_is_taken_back_and_seen_to_its_end(terminal: Terminal) -> None:
     assert events.count("RolledBack") == 1
     assert "by=command line" in terminal.here("events", "a").out
     assert terminal.here("show", "a", "--json").json["progress"]["completed"] == 5
+    given = terminal.here("rollback", "a", "--at", "numbers", "--set", "total=7")
+    assert (given.code, given.out) == (0, "7\n")
+    assert terminal.here("rollback", "a", "--at", "numbers", "--set", "total").code == 2
     assert terminal.here("rollback", "a", "--at", "nowhere").code == 3
     assert terminal.here("rollback", "b", "--at", "1").code == 3
 

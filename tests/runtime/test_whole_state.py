@@ -89,7 +89,9 @@ async def test_fields_that_belong_together_are_judged_when_the_step_completes() 
     async with in_memory() as app:
         assert await app.run(chain(widen).with_state(Range)(20)) == 30
     told = await failing(chain(raise_low).with_state(Range)(11))
-    assert told == "raise_low: Range as a whole is not valid after low was written: in_order: Value error, 11 is above 10"
+    assert (
+        told == "raise_low: Range as a whole is not valid after low was written: in_order: Value error, 11 is above 10"
+    )
 
 
 async def test_a_run_begins_with_a_state_that_is_valid() -> None:
@@ -133,7 +135,9 @@ async def gathered(ctx: Context[Range], number: int) -> int:
 
 
 @pytest.mark.parametrize(("function", "fits", "fails"), [(steadily, 10, 11), (at_last, 10, 11), (gathered, 5, 6)])
-async def test_durable_functions_are_judged_at_each_await_and_at_their_end(function: Any, fits: int, fails: int) -> None:
+async def test_durable_functions_are_judged_at_each_await_and_at_their_end(
+    function: Any, fits: int, fails: int
+) -> None:
     async with in_memory() as app:
         assert await app.run(function(fits)) == fits
     assert "Range as a whole is not valid" in await failing(function(fails))

@@ -47,6 +47,7 @@ Durability = Annotated[
 ]
 Code = Annotated[str, typer.Option("--target", help="where the code is, if it moved since the run began")]
 AT = "a place: the number of an event, the name of a checkpoint, or the path of a step (after it returned)"
+SET = "PATH=JSON: another output of a step, or value of a field of the state, `state.NAME`; may be repeated"
 Reason = Annotated[str, typer.Option(help="why; recorded with the run")]
 
 
@@ -444,6 +445,7 @@ def diff(
 def rollback(
     run: Run,
     at: Annotated[str, typer.Option(help=AT)],
+    set: Annotated[list[str] | None, typer.Option("--set", help=SET)] = None,
     again: Annotated[bool, typer.Option("--again", help="also if steps that changed the world are done again")] = False,
     target: Code = "",
     store: Store = "",
@@ -453,7 +455,8 @@ def rollback(
     """Take a run back to an earlier place and let it go on from there."""
     from . import travelling
 
-    return travelling.rollback(_place(store), run, at, target, again=again, as_json=json, quiet=quiet)
+    wanted = travelling.Back(run, at, set or (), again, target)
+    return travelling.rollback(_place(store), wanted, as_json=json, quiet=quiet)
 
 
 @cli.command()

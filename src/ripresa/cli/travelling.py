@@ -138,13 +138,25 @@ def print_change(change: Change, read: Any) -> None:
 # --- back, and elsewhere
 
 
-def rollback(place: Place, run: str, at: str, target: str, *, again: bool, as_json: bool, quiet: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Back:
+    """A rollback as it is asked for on the command line: `set` are texts of the form path=json."""
+
+    run: str
+    at: str
+    set: Sequence[str] = ()
+    again: bool = False
+    target: str = ""
+
+
+def rollback(place: Place, wanted: Back, *, as_json: bool, quiet: bool) -> int:
     """Take a run back to a place and see it to its end. Raises what `Handle.rollback` does."""
-    workflow = code_of(asyncio.run(head_of(place, run)), target)
+    given = dict(_setting(text) for text in wanted.set)
+    workflow = code_of(asyncio.run(head_of(place, wanted.run)), wanted.target)
 
     async def begin(app: App) -> list[Handle[Any]]:
-        handle = await app.handle(run, workflow)
-        await handle.rollback(at, again=again, by=BY)
+        handle = await app.handle(wanted.run, workflow)
+        await handle.rollback(wanted.at, set=given, again=wanted.again, by=BY)
         return [handle]
 
     return driven(place, begin, Teller(place, as_json, quiet))

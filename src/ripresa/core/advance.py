@@ -563,6 +563,9 @@ def _rewind(state: RunState, fact: RolledBack | RunForked) -> None:
     if isinstance(fact, RolledBack):
         state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
         note_children(state.children, fact)
+        state.consequences.extend(fact.states)
+        if fact.states and state.shared is not None:
+            state.shared.were(fact.states)
     else:
         state.parent, state.children = "", {}  # they are those of the run that it is a fork of
     state.status = "running"

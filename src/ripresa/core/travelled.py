@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .parts import Write
+from .state_events import StateRestored
 from .values import NULL, Value
 
 
@@ -24,7 +25,9 @@ class RolledBack:
 
     `since` is the number of the event before this one; `generation` makes the idempotency keys of what is repeated
     differ from those of before, `epoch` is that of the owner who took it back. `children` are runs that it started
-    after that place and that are not to outlive it, `closes` what becomes of each (see `nodes.child.CLOSE`).
+    after that place and that are not to outlive it, `closes` what becomes of each (see `nodes.child.CLOSE`). What it
+    goes on with otherwise than it was: `states` are given other values, `reuse` has other results of steps (see
+    `RunForked`).
     """
 
     at: int
@@ -36,6 +39,8 @@ class RolledBack:
     by: str = ""
     children: tuple[str, ...] = ()
     closes: tuple[str, ...] = ()
+    reuse: Value = NULL
+    states: tuple[StateRestored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ..core.events import (
     Recorded,
     Restarted,
     Returned,
+    RolledBack,
     RunFailed,
     RunForked,
     RunReopened,
@@ -35,6 +36,7 @@ from ..core.limits import decode_limits
 from ..core.repeating import repeats
 from ..core.replay import began_at, feed, started_of, steps
 from ..core.state import RunState
+from ..core.values import NULL
 from ..errors import DefinitionChanged
 from ..ports import RunHead
 from .attempts import bound_at
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 _MENDED: Final = frozenset((RunReopened, RunFailed))
-_FRESH: Final = frozenset((Migrated, RunTaken, RunForked))
+_FRESH: Final = frozenset((Migrated, RolledBack, RunTaken, RunForked))
 SLICES: Final = (Asked, Returned, Raised, Restarted)
 """What a durable function has done, as facts."""
 
@@ -94,14 +96,14 @@ def replayed(
 
 
 def _restore_reuse(driver: Driver, line: list[Recorded]) -> None:
-    """A fork or migrated run goes on taking over results after it was taken up again."""
+    """A fork or migrated run goes on taking over results after it was taken up again, and one that was given some."""
     for recorded in line:
         event = recorded.event
         if type(event) not in _FRESH:
             continue
         if isinstance(event, Migrated | RunTaken):
             driver.fresh = isinstance(event, Migrated)
-        if isinstance(event, RunForked | Migrated):
+        if isinstance(event, RunForked | Migrated) or (isinstance(event, RolledBack) and event.reuse != NULL):
             from .reuse import Reuse
 
             driver.take_over(Reuse.decode(driver.values.text(event.reuse), event.generation))

@@ -64,6 +64,12 @@ class Reuse:
         self._known: dict[tuple[str, str, str], Result] = {}
         self._alike: dict[tuple[str, str], list[Result]] = {}
 
+    def heir(self, generation: int) -> Reuse:
+        """What goes on to be known when the run is taken back: what it was told of others, and what it sent anew."""
+        found = Reuse(generation)
+        found._ended, found.anew = dict(self._ended), dict(self.anew)
+        return found
+
     def give(self, path: str, result: Result) -> None:
         """Let the step at this path return this, and write this."""
         self._given[path] = result

@@ -31,6 +31,7 @@ from ..core.events import (
     RunStarted,
     RunTaken,
     StateEdited,
+    StateRestored,
     StepCompleted,
     StepReused,
     StepStarted,
@@ -75,12 +76,16 @@ WITHIN: Final = ": state."
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """Where a run is to be taken back to, and whether steps that changed the world may be done `again`."""
+    """Where a run is to be taken back to, and whether steps that changed the world may be done `again`.
+
+    `set` is as that of a `Fork`, but for `input`, which a run has for good.
+    """
 
     to: int | str
     again: bool = False
     reason: str = ""
     by: str = ""
+    set: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 async def roll_back(engine: Engine, run: str, code: Runnable[..., Any], back: Back) -> Driver:
@@ -131,6 +136,8 @@ async def _branched(
     assert head is not None
     _check_status(head)
     to, before = await _let(engine, head, code, journal, back, epoch)
+    source = _source(engine, head, code, journal, back, to)
+    to = to if source is None else source.cut
     changed = [] if back.again else changing(engine, head, code, journal, to)
     driver = replayed(engine, head, code, lineage(journal[:to]))
     try:
@@ -141,10 +148,11 @@ async def _branched(
     hooks = engine.hooks_of(driver)
     now, since = max(engine.clock.now(), journal[-1].at), len(journal) + len(before)
     later = begun_after(lineage(journal), driver.state.children)
-    fact = RolledBack(
-        now, to, since, next_generation(journal), epoch, back.reason, back.by, tuple(later), tuple(later.values())
-    )
+    generation = next_generation(journal)
+    fact = RolledBack(now, to, since, generation, epoch, back.reason, back.by, tuple(later), tuple(later.values()))
     try:
+        if source is not None:
+            fact = source.changed(driver, fact)
         driver.heed(request.number for request in await engine.store.pending([run]) if request.kind == ROLLBACK)
         return driver, await driver.branch_off(before, len(journal) + 1, fact), hooks
     except BaseException:
@@ -152,13 +160,37 @@ async def _branched(
         raise
 
 
+def _source(
+    engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], back: Back, to: int
+) -> _Source | None:
+    """What a run is to go on with otherwise than it was at a place; nothing if all is to be as it was.
+
+    Raises `RipresaError(usage, no_such_place, no_state)`, `InvalidValue`.
+    """
+    if not back.set:
+        return None
+    if INPUT in back.set:
+        raise RipresaError(
+            f"run {head.id!r} has its input for good",
+            code="usage",
+            op="rollback",
+            where=INPUT,
+            hint=f"a fork may begin with another: ripresa fork {head.id} --set input=JSON",
+        )
+    return _Source(engine, head, code, journal, Fork(to, back.set, effects="reuse"), "rollback")
+
+
 def may_go_back(engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], back: Back) -> int:
     """The place that a run may be taken back to. Raises what `roll_back` does, as far as that is known beforehand."""
     _check_status(head)
     to = find_place(journal, back.to)
+    source = _source(engine, head, code, journal, back, to)
+    to = to if source is None else source.cut
     changed = [] if back.again else changing(engine, head, code, journal, to)
     driver = replayed(engine, head, code, lineage(journal[:to]))
     driver.close()
+    if source is not None:
+        source.edited(driver, 0)
     _refuse_repeats(driver.state, journal, to, changed, back)
     return to
 
@@ -274,11 +306,21 @@ def _at(event: Event) -> int:
 
 
 class _Source:
-    """The run that is forked: which of its events the new one begins with, and what it may take over."""
+    """The run that is forked: which of its events the new one begins with, and what it may take over.
+
+    Or one that is taken back and given something else: its own next events are what is new.
+    """
 
     def __init__(
-        self, engine: Engine, head: RunHead, code: Runnable[..., Any], journal: list[Recorded], wanted: Fork
+        self,
+        engine: Engine,
+        head: RunHead,
+        code: Runnable[..., Any],
+        journal: list[Recorded],
+        wanted: Fork,
+        op: str = "fork",
     ) -> None:
+        self.op = op
         self.run = head.id
         self.code = code
         self.wanted = wanted
@@ -297,7 +339,7 @@ class _Source:
         if self._undone:
             there = replayed(engine, head, code, self.line[: self.kept])
             there.close()
-            self._undone.refuse(there.state, "fork", self.cut)
+            self._undone.refuse(there.state, self.op, self.cut)
         if self._later is not whole:
             self._begun.extend(changing(engine, head, code, journal, self.cut))
         missing = [path for path in wanted.set if not self._is_own(path) and path not in self._given]
@@ -305,7 +347,7 @@ class _Source:
             raise RipresaError(
                 f"run {head.id!r} has no step {', '.join(map(repr, missing))}",
                 code="no_such_place",
-                op="fork",
+                op=self.op,
                 where=missing[0],
                 hint=f"ripresa show {head.id} --steps lists them; `input` is the input of the run, `state.` and a name "
                 "a field of its state, `path: state.` and a name one of the state of a flow within",
@@ -326,11 +368,11 @@ class _Source:
             raise RipresaError(
                 f"run {self.run!r} has no state of its own to set {', '.join(map(repr, given))} of",
                 code="no_state",
-                op="fork",
+                op=self.op,
                 where=self.run,
                 hint="that of a flow within is set by its path, at a place within: `path: state.field`",
             )
-        return tuple(_write(root.code, name, text) for name, text in given.items())
+        return tuple(_write(root.code, name, text, self.op) for name, text in given.items())
 
     @property
     def _anew(self) -> bool:
@@ -422,12 +464,12 @@ class _Source:
             started = replace(started, state=(*kept, *self._fields))
         return started
 
-    def edited(self, driver: Driver, now: int) -> list[Fact]:
+    def edited(self, driver: Driver, now: int) -> list[StateEdited]:
         """What states are given at the place, if that is not the beginning.
 
         Raises `RipresaError(no_state)`, `InvalidValue`.
         """
-        found: list[Fact] = []
+        found: list[StateEdited] = []
         if self.wanted.at is not None and self._fields:
             found.append(StateEdited(now, "", tuple(kept(write, driver.keeper) for write in self._fields)))
         for place, text in self.wanted.set.items():
@@ -435,7 +477,7 @@ class _Source:
             if within:
                 scope = self._scope(driver, path)
                 kind: StateType[Any] = driver.state.frames[scope].node.code
-                found.append(StateEdited(now, scope, (kept(_write(kind, name, text), driver.keeper),)))
+                found.append(StateEdited(now, scope, (kept(_write(kind, name, text, self.op), driver.keeper),)))
         return found
 
     def _scope(self, driver: Driver, path: str) -> str:
@@ -448,10 +490,21 @@ class _Source:
         raise RipresaError(
             f"run {self.run!r} has no flow {path!r} with a state under way at event {self.cut}",
             code="no_state",
-            op="fork",
+            op=self.op,
             where=path,
             hint=f"there are: {', '.join(there)}" if there else "choose a place within that flow: --at",
         )
+
+    def changed(self, driver: Driver, fact: RolledBack) -> RolledBack:
+        """The fact by which the run goes back, with what it is given; its steps are looked up there from here on."""
+        states = tuple(StateRestored(edited.path, edited.writes) for edited in self.edited(driver, fact.at))
+        if not self._given:
+            return replace(fact, states=states)
+        reuse = Reuse(fact.generation) if driver.reuse is None else driver.reuse.heir(fact.generation)
+        for path, output in self._given.items():
+            reuse.give(path, Result(output))
+        driver.take_over(reuse)
+        return replace(fact, states=states, reuse=driver.keeper.keep(reuse.encode()))
 
     def reuse(self, generation: int, repeated: list[str]) -> Reuse:
         """What the new run takes over; it would also do again what is `repeated`.
@@ -481,13 +534,13 @@ def validated(text: bytes, kind: Any, where: str) -> bytes:
     return encode(decode(text, kind), kind, where=where)
 
 
-def _write(kind: StateType[Any], name: str, text: bytes) -> Write:
+def _write(kind: StateType[Any], name: str, text: bytes, op: str) -> Write:
     """What a field of a state is to hold. Raises `InvalidValue`."""
     if name not in kind.fields:
         raise InvalidValue(
             f"{kind.name} has no field {name}; it has {', '.join(kind.fields)}",
             code="invalid_input",
-            op="fork",
+            op=op,
             where=kind.name,
         )
     return Write(name, SET, validated(text, kind.fields[name].kind, f"{kind.name}.{name}"))

@@ -53,7 +53,9 @@ async def _asked(engine: Engine, run: str, code: Runnable[..., Any], back: Back)
     head = await engine.store.find_run(run)
     assert head is not None
     to, last = may_go_back(engine, head, code, journal, back), len(journal)
-    body = {"to": to, "again": back.again, "reason": back.reason, "by": back.by}
+    body: dict[str, Any] = {"to": to, "again": back.again, "reason": back.reason, "by": back.by}
+    if back.set:
+        body["set"] = {path: text.decode() for path, text in back.set.items()}
     await engine.store.put(run, ROLLBACK, json.dumps(body).encode())
     late = engine.clock.now() + PATIENCE * MICROSECONDS
     while engine.clock.now() < late:
@@ -85,7 +87,8 @@ async def turn(engine: Engine, driver: Driver, request: Request) -> None:
     """Do what another process asks: take a run back that is driven here. What keeps it from that is logged."""
     body = json.loads(request.body)
     reason, by = printable(str(body["reason"])), printable(str(body["by"]))
-    back = Back(int(body["to"]), bool(body["again"]), reason, by)
+    given = {str(path): str(text).encode() for path, text in body.get("set", {}).items()}
+    back = Back(int(body["to"]), bool(body["again"]), reason, by, given)
     try:
         await roll_back(engine, driver.run, driver.runnable, back)
     except RipresaError:
