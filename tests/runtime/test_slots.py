@@ -99,9 +99,41 @@ async def test_who_is_cancelled_while_it_waits_gives_back_what_it_has(full: int)
 
     task = asyncio.create_task(attempt())
     await turns(3)
-    assert free(*semaphores) == [False] * (full + 1) + [True] * (3 - full)
+    held = [False] * (full + 1) + [True] * (3 - full)
+    if full == 2:
+        held[1] = True  # that of the step is not held while one of the app is waited for
+    assert free(*semaphores) == held
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
     last.release()
     assert free(*semaphores) == [True] * 4
+
+
+async def test_no_slot_of_a_step_is_held_while_waiting_for_one_of_the_app_or_the_other_way_round() -> None:
+    slots, order = Slots(1), list[str]()
+    going = {name: asyncio.Event() for name in ("other", "a1", "a2")}
+
+    async def attempt(step: str, label: str, concurrency: int | None) -> None:
+        async with slots.take(None, step, concurrency):
+            order.append(label)
+            await going[label].wait()
+
+    tasks = [asyncio.create_task(attempt("b", "other", None))]
+    await turns(2)
+    tasks += [asyncio.create_task(attempt("a", label, 1)) for label in ("a1", "a2")]
+    await turns(5)
+    assert (order, slots.of_step("a", 1).locked()) == (["other"], False)
+    async with slots.of_step("a", 1):  # as what runs inside an attempt holds it
+        going["other"].set()
+        await turns(5)
+        assert order == ["other"]
+        assert slots._app is not None
+        assert not slots._app.locked()
+    await turns(5)
+    for label in ("a1", "a2"):
+        assert order[-1] == label
+        going[label].set()
+        await turns(5)
+    await asyncio.gather(*tasks)
+    assert free(slots._app, slots.of_step("a", 1)) == [True, True]

@@ -275,7 +275,8 @@ class Running:
         key = self._call_key(f"{scope}{name}", text, key)
         found = (self.frame.recorded or {}).get(key)
         if found is None:
-            found, writes = await self._perform(fn, parameters, args, kwargs, _Within(self, key, caller))
+            held = () if call is None else call.held
+            found, writes = await self._perform(fn, parameters, args, kwargs, _Within(self, key, caller, held))
         else:
             writes = (self.frame.written or {}).get(key, ())
             if writes:
@@ -319,7 +320,8 @@ class Running:
             call.writes.clear()
             call.output = None
             try:
-                async with self.lent(options.pool):
+                slot = self.driver.engine.slots.lend(options.name, options.concurrency, call)
+                async with slot, self.lent(options.pool):
                     await self._intend(options, key, call.undoable)
                     with within(call):
                         result = await self._limited(fn, options, args, kwargs)
@@ -428,10 +430,11 @@ class Running:
 class _Within:
     """The attempt as a journaled call sees it: the calls that it makes in turn are told apart by its own key too."""
 
-    __slots__ = ("_running", "caller", "name", "output", "undoable", "writes")
+    __slots__ = ("_running", "caller", "held", "name", "output", "undoable", "writes")
 
-    def __init__(self, running: Running, name: str, caller: Step[..., Any]) -> None:
+    def __init__(self, running: Running, name: str, caller: Step[..., Any], held: tuple[Hold, ...] = ()) -> None:
         self._running = running
+        self.held = held
         self.name = name
         self.caller = caller
         """The step that says what it may do: what is called, or what calls a plain function."""
@@ -448,6 +451,10 @@ class _Within:
     def key(self) -> str:
         """The idempotency key of the call: that of its step, and which of the step's calls it is."""
         return f"{self._running.key}>{self.name}"
+
+    def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
+        """Hold a member of a pool while holding these."""
+        return self._running.checkout(pool, (*self.held, *holds))
 
     def returns(self, text: bytes) -> None:
         """Take what a step that it wraps has returned: that is what its undo is given."""

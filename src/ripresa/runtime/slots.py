@@ -1,18 +1,19 @@
 """How many attempts may run at a time: per run, per step and per app.
 
-Slots are held by attempts only, never by containers, and taken in one fixed order (run, step, app, child process),
-so that nested work cannot deadlock; the member of a pool comes last (see `pools`). The timeout of an attempt begins
-when it has all of them.
+Slots are held by attempts only, never by containers, and taken in one fixed order (run, step and app, child process),
+so that nested work cannot deadlock; the member of a pool comes last (see `pools`). Nobody holds a slot of a step while
+waiting for one of the app, or the other way round: an attempt that runs may wait for slots of the steps that it calls.
+The timeout of an attempt begins when it has all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Protocol
 
-from ..context import Hold
+from ..context import Hold, in_step
 from .waits import Wait, Waits
 
 
@@ -33,6 +34,12 @@ class Who(Protocol):
     def who(self) -> str:
         """The attempt in words."""
         ...
+
+
+class Call(Who, Protocol):
+    """A journaled call, in words its attempt, and the slots that it holds beyond those of its attempt."""
+
+    held: tuple[Hold, ...]
 
 
 class Cap(asyncio.Semaphore):
@@ -75,14 +82,46 @@ class Slots:
         async with AsyncExitStack() as stack:
             if run is not None:
                 await stack.enter_async_context(run)
-            for cap in (self._step(step, concurrency), self._app):
-                if cap is not None:
-                    held = (*held, await self._enter(stack, cap, held, who))
+            caps = [cap for cap in (self._step(step, concurrency), self._app) if cap is not None]
+            while caps and not held:
+                held = await self._enter_all(stack, caps, who)
             if child is not None:
                 await stack.enter_async_context(child)
             if held and who is not None:
                 stack.enter_context(self._waits.holding(who.run, who.path, held))
             yield
+
+    def lend(self, step: str, concurrency: int | None, call: Call) -> AbstractAsyncContextManager[None]:
+        """Hold a slot of a step that an attempt calls, unless what the call is within holds one.
+
+        Raises `RipresaError(workflow_deadlock)` if it could never come.
+        """
+        cap = self._step(step, concurrency)
+        return nullcontext() if cap is None else self._lent(cap, call)
+
+    @asynccontextmanager
+    async def _lent(self, cap: Cap, call: Call) -> AsyncGenerator[None, None]:
+        before = call.held
+        holds = (*self._waits.slots_of(call.run, call.path), *before, *in_step()[1])
+        if any(hold in cap.holds for hold in holds):
+            yield
+            return
+        async with AsyncExitStack() as stack:
+            call.held = (*before, await self._enter(stack, cap, holds, call))
+            stack.callback(setattr, call, "held", before)
+            yield
+
+    async def _enter_all(self, stack: AsyncExitStack, caps: list[Cap], who: Who | None) -> tuple[Hold, ...]:
+        """Take a slot of each, or none: then the one that there was not comes first next time."""
+        async with AsyncExitStack() as taken:
+            holds = (await self._enter(taken, caps[0], (), who),)
+            for other in caps[1:]:
+                if other.locked():
+                    caps.reverse()
+                    return ()
+                holds = (*holds, await self._enter(taken, other, holds, who))
+            stack.push_async_exit(taken.pop_all())
+            return holds
 
     async def _enter(self, stack: AsyncExitStack, cap: Cap, held: tuple[Hold, ...], who: Who | None) -> Hold:
         """Take one slot, and know who has it."""

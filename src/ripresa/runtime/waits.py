@@ -88,7 +88,8 @@ class Waits:
             return _FREE
         running: Any = attempt
         slots = self.slots_of(attempt.run, attempt.path)
-        found: AbstractContextManager[None] = self.waiting(Wait(run, running.who, attempt.run, (*slots, *holds)))
+        held = (*slots, *getattr(attempt, "held", ()), *holds)
+        found: AbstractContextManager[None] = self.waiting(Wait(run, running.who, attempt.run, held))
         return found
 
     def _refuse_cycle(self, wait: Wait) -> None:
