@@ -66,7 +66,11 @@ async def test_a_step_that_calls_itself_takes_no_second_slot(flow: Any) -> None:
 
 async def test_attempts_and_calls_of_a_step_do_not_wait_for_each_other_under_the_cap_of_the_app() -> None:
     tally.open()
-    one = step(scarce.fn, name="one", concurrency=1)
+
+    @step(concurrency=1)
+    async def one(number: int) -> int:
+        await tally.visit()
+        return number
 
     @step
     async def calls(number: int) -> int:
@@ -81,7 +85,7 @@ async def test_attempts_and_calls_of_a_step_do_not_wait_for_each_other_under_the
 async def test_what_waits_between_two_tries_holds_no_slot() -> None:
     failed: list[int] = []
 
-    @step(concurrency=1, retry=Retry(attempts=2, initial=0.01))
+    @step(concurrency=1, retry=Retry(attempts=2, wait=0.001))
     async def shaky(number: int) -> int:
         if not failed:
             failed.append(number)

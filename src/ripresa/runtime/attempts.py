@@ -320,7 +320,7 @@ class Running:
             call.writes.clear()
             call.output = None
             try:
-                slot = self.driver.engine.slots.lend(options.name, options.concurrency, call)
+                slot = self.driver.engine.slots.lend(options.name, options.concurrency, self, call)
                 async with slot, self.lent(options.pool):
                     await self._intend(options, key, call.undoable)
                     with within(call):

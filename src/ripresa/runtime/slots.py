@@ -36,8 +36,8 @@ class Who(Protocol):
         ...
 
 
-class Call(Who, Protocol):
-    """A journaled call, in words its attempt, and the slots that it holds beyond those of its attempt."""
+class Call(Protocol):
+    """A journaled call: the slots that it holds beyond those of its attempt."""
 
     held: tuple[Hold, ...]
 
@@ -91,30 +91,30 @@ class Slots:
                 stack.enter_context(self._waits.holding(who.run, who.path, held))
             yield
 
-    def lend(self, step: str, concurrency: int | None, call: Call) -> AbstractAsyncContextManager[None]:
+    def lend(self, step: str, concurrency: int | None, who: Who, call: Call) -> AbstractAsyncContextManager[None]:
         """Hold a slot of a step that an attempt calls, unless what the call is within holds one.
 
         Raises `RipresaError(workflow_deadlock)` if it could never come.
         """
         cap = self._step(step, concurrency)
-        return nullcontext() if cap is None else self._lent(cap, call)
+        return nullcontext() if cap is None else self._lent(cap, who, call)
 
     @asynccontextmanager
-    async def _lent(self, cap: Cap, call: Call) -> AsyncGenerator[None, None]:
+    async def _lent(self, cap: Cap, who: Who, call: Call) -> AsyncGenerator[None, None]:
         before = call.held
-        holds = (*self._waits.slots_of(call.run, call.path), *before, *in_step()[1])
+        holds = (*self._waits.slots_of(who.run, who.path), *before, *in_step()[1])
         if any(hold in cap.holds for hold in holds):
             yield
             return
         async with AsyncExitStack() as stack:
-            call.held = (*before, await self._enter(stack, cap, holds, call))
+            call.held = (*before, await self._enter(stack, cap, holds, who))
             stack.callback(setattr, call, "held", before)
             yield
 
     async def _enter_all(self, stack: AsyncExitStack, caps: list[Cap], who: Who | None) -> tuple[Hold, ...]:
         """Take a slot of each, or none: then the one that there was not comes first next time."""
         async with AsyncExitStack() as taken:
-            holds = (await self._enter(taken, caps[0], (), who),)
+            holds: tuple[Hold, ...] = (await self._enter(taken, caps[0], (), who),)
             for other in caps[1:]:
                 if other.locked():
                     caps.reverse()
