@@ -94,7 +94,7 @@ from .nodes.stateful import STATE, Stateful
 from .nodes.stream import Stream
 from .questions import awaits_answer as awaits_answer
 from .questions import due_of, is_asked, question_of
-from .shared import MERGE, Shared
+from .shared import MERGE, Shared, were
 from .state import Message, RunState
 
 Step: TypeAlias = tuple[list[Consequence], list[Command]]
@@ -563,9 +563,7 @@ def _rewind(state: RunState, fact: RolledBack | RunForked) -> None:
     if isinstance(fact, RolledBack):
         state.seq, state.generation, state.epoch = fact.since, fact.generation, fact.epoch
         note_children(state.children, fact)
-        state.consequences.extend(fact.states)
-        if fact.states and state.shared is not None:
-            state.shared.were(fact.states)
+        were(state, fact.states)
     else:
         state.parent, state.children = "", {}  # they are those of the run that it is a fork of
     state.status = "running"
@@ -645,9 +643,8 @@ def _set_right(state: RunState, fact: Reconciled | LateOutcome | UndoRequested) 
         case UndoRequested():
             state.status = "undoing"
             state.reason = fact.reason
-            state.consequences.extend((RunUndoing(fact.reason), *fact.states))
-            if state.shared is not None:
-                state.shared.were(fact.states)
+            state.consequences.append(RunUndoing(fact.reason))
+            were(state, fact.states)
             if state.requests or state.granted:
                 requested.ask_again(state)
             state.undo(fact.after)

@@ -6,7 +6,7 @@ in the order of the branches. What is held is never changed in place, so that br
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -329,7 +329,7 @@ class Shared:
             del layer.writes[count:]
 
     def were(self, states: Iterable[StateRestored]) -> None:
-        """Scopes hold what they did before somebody took back what was done since."""
+        """Scopes hold this from here on, whatever they held."""
         for state in states:
             if state.path in self.scopes:
                 anew = {*state.gone, *(write.field for write in state.writes)}
@@ -342,6 +342,13 @@ class Shared:
             known.pop(path, None)
         self.pending.pop(path, None)
         self.merged.pop(path, None)
+
+
+def were(run: RunState, states: Sequence[StateRestored]) -> None:
+    """Scopes of a run hold what they did before somebody took back what was done since, or what they are given."""
+    run.consequences.extend(states)
+    if run.shared is not None:
+        run.shared.were(states)
 
 
 def after(fields: Fields, writes: Iterable[Write]) -> Fields:
