@@ -121,6 +121,16 @@ def test_no_public_name_is_that_of_a_module() -> None:
     assert modules & set(ripresa.__all__) == set()
 
 
+def test_every_public_name_is_used_by_a_test() -> None:
+    """Not only imported: something is done with it, or said of it."""
+    used: set[str] = set()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Name | ast.Attribute):
+                used.add(node.id if isinstance(node, ast.Name) else node.attr)
+    assert sorted(set(ripresa.__all__) - used) == []
+
+
 def test_the_version_is_that_of_the_distribution() -> None:
     assert ripresa.__version__ == importlib.metadata.version("ripresa")
 

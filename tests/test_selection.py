@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ripresa import App, Refusal, Report, chain, step
+from ripresa import App, Refusal, Report, Selection, chain, step
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import Tally, in_memory
 
@@ -42,6 +42,16 @@ async def test_what_is_selected_can_be_gone_through_and_counted() -> None:
         assert [head.id async for head in odd] == [ids[3], ids[1]]
         assert await odd.count() == 2
         assert await app.select(status="completed").count() == 0
+
+
+async def test_a_selection_reads_nothing_before_it_is_asked_and_then_what_is_there() -> None:
+    async with in_memory() as app:
+        done = app.select(workflow="check", status="completed")
+        assert type(done) is Selection
+        assert await done.count() == 0
+        await app.run(CHECK(1))
+        assert await done.count() == 1
+        assert (await done.cancel()).done == ()
 
 
 async def test_more_than_a_page_is_asked_and_each_once() -> None:

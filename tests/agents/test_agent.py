@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from ripresa import (
     Agent,
     AgentBounds,
+    AgentLike,
     App,
     Context,
     Graph,
@@ -397,6 +398,17 @@ class Echo:
 class Loose:
     async def run(self, *given: Any) -> Any:
         return len(given)
+
+
+async def relayed(like: AgentLike[str, str], words: list[str]) -> list[str]:
+    """What an agent answers, whoever's it is: its step has its types."""
+    app, _ = app_with()
+    async with app:
+        return await app.run(map_each(agent(like))(words))
+
+
+async def test_what_runs_like_an_agent_is_a_step_of_its_types() -> None:
+    assert await relayed(Echo(), ["a", "b"]) == ["a in echo[0]", "b in echo[1]"]
 
 
 async def test_any_object_with_run_is_an_agent() -> None:

@@ -2,12 +2,26 @@
 
 import sys
 from collections.abc import AsyncIterator, Sequence
+from operator import mul
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ripresa import Agent, App, InvalidConfig, Knowledge, Passage, RipresaError, RunFailed, SQLiteVectors, chain, llm
+from ripresa import (
+    Agent,
+    App,
+    Found,
+    InvalidConfig,
+    Knowledge,
+    Passage,
+    RipresaError,
+    RunFailed,
+    SQLiteVectors,
+    Vectors,
+    chain,
+    llm,
+)
 from ripresa.errors import StoreError
 from ripresa.testing.answers import use
 from ripresa.testing.fake_model import FakeModel
@@ -38,6 +52,35 @@ async def test_passages_are_found_by_meaning(vectors: SQLiteVectors) -> None:
         assert (first.passage, second.distance > first.distance) == (PAGES[0], True)
         assert first.distance < 0.01
     assert repr(library) == "<knowledge library>"
+
+
+class Shelf:
+    """Passages in memory, nearest by the product of their vectors: a store of the user's own."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[Passage, Sequence[float]]] = {}
+
+    async def put(self, passages: Sequence[tuple[Passage, Sequence[float]]]) -> None:
+        self.kept.update({passage.id: (passage, vector) for passage, vector in passages})
+
+    async def nearest(self, vector: Sequence[float], limit: int) -> list[Found]:
+        near = [Found(passage, -sum(map(mul, vector, other))) for passage, other in self.kept.values()]
+        return sorted(near, key=lambda found: found.distance)[:limit]
+
+    async def remove(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            self.kept.pop(id, None)
+
+
+async def test_passages_are_kept_in_any_store_of_vectors() -> None:
+    shelf = Shelf()
+    store: Vectors = shelf
+    library = Knowledge("library", store, embed, limit=1)
+    async with App("memory:") as app:
+        assert await app.run(library.learn(PAGES)) == 3
+        assert [found.passage for found in await app.run(library.look_up("the moon"))] == [PAGES[1]]
+        await library.forget(["2", "none"])
+    assert list(shelf.kept) == ["1", "3"]
 
 
 async def test_what_is_learned_twice_is_there_once_and_what_is_forgotten_is_gone(vectors: SQLiteVectors) -> None:

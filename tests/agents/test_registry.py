@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import Agent, Agents, App, InvalidConfig, RipresaError, RunFailed, StepContext, map_each
+from ripresa import Agent, Agents, AgentStatus, App, InvalidConfig, RipresaError, RunFailed, StepContext, map_each
 from ripresa.testing.fake_model import FakeModel
 from tests.runtime.stage import Tally
 
@@ -79,6 +79,9 @@ async def test_an_agent_is_found_by_its_name_when_the_step_runs() -> None:
             ("writer", "ready", 1, 0),
         ]
         assert "worker" in agents
+        worked, wrote = agents.status()
+        assert worked == AgentStatus("worker", "ready", working=0, done=1, failed=1, error="")
+        assert wrote.name == "writer"
     assert log == ["setup", "close"]
     assert {each.status for each in agents.status()} == {"stopped"}
 

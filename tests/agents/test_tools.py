@@ -1,17 +1,35 @@
 """Tools: what models are told about them, and what guards them."""
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from ripresa import Agent, App, InvalidConfig, Retry, RipresaError, Sandbox, Step, Tools, chain, step, tool
-from ripresa.agents.tools import Guarded, Tool, guard_of, read_arguments, spec_of, tool_from
+from ripresa import (
+    Agent,
+    App,
+    InvalidConfig,
+    Retry,
+    RipresaError,
+    Sandbox,
+    Step,
+    Tools,
+    ToolSource,
+    chain,
+    step,
+    tool,
+)
+from ripresa.agents.tools import UNGUARDED, Guarded, Tool, guard_of, read_arguments, spec_of, tool_from
+from ripresa.core.events import CallRecorded
 from ripresa.steps.conversation import ToolSpec
 from ripresa.testing.answers import use
 from ripresa.testing.fake_model import FakeModel
+from tests.runtime.stage import journal_of
 
 
 @tool(permission="files.read", sandbox=Sandbox(root="."), effect="read", timeout=5)
@@ -254,6 +272,58 @@ def test_a_sandbox_that_names_its_paths_confines_texts_too(tmp_path: Path) -> No
     for outside in ("/etc/passwd", Path("../x")):
         with pytest.raises(RipresaError, match="outside"):
             sandbox.confined({"where": outside}, {"where": str | Path})
+
+
+class Desk:
+    """A source of tools of the user's own: one for each thing that lies there when it is asked."""
+
+    name = "desk"
+    guard = UNGUARDED
+    asks = False
+
+    def __init__(self, *things: str) -> None:
+        self.things = things
+        self.log: list[str] = []
+
+    def only(self, *patterns: str) -> ToolSource:
+        fewer = Desk(*(each for each in self.things if any(fnmatchcase(each, pattern) for pattern in patterns)))
+        fewer.log = self.log
+        return fewer
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        self.log.append("opened")
+        yield
+        self.log.append("closed")
+
+    async def listed(self) -> list[str]:
+        self.log.append("listed")
+        return list(self.things)
+
+    async def check(self, known: Any, /) -> None:
+        assert known == list(self.things)
+
+    def tools_of(self, listed: Any, /) -> list[Step[..., Any]]:
+        async def take(much: int) -> str:
+            return f"took {much}"
+
+        return [tool(name=f"take_{each}")(take) for each in listed]
+
+
+async def test_tools_may_come_of_any_source_that_is_asked_for_them_once() -> None:
+    desk = Desk("pen", "pencil", "book")
+    fake = FakeModel(use("take_pen", much=2), "Done.")
+    worker = Agent("a", input=str, output=str, tools=["desk/pen*"], toolbox=Tools([desk]))
+    async with App("memory:", models={"*": fake}) as app:
+        handle = await app.start(worker("go"))
+        assert await handle.result() == "Done."
+        listings = [
+            event for event in await journal_of(handle) if isinstance(event, CallRecorded) and "desk" in event.key
+        ]
+    assert fake.requests[0].tools == ["take_pen", "take_pencil"]
+    assert fake.requests[1].results == ["took 2"]
+    assert desk.log == ["opened", "listed", "closed"]
+    assert [event.output for event in listings] == [b'["pen","pencil"]']
 
 
 def test_a_whole_workflow_is_no_tool() -> None:

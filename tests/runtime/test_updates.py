@@ -17,6 +17,7 @@ from ripresa import (
     RipresaError,
     RunNotFound,
     Update,
+    UpdateRequest,
     chain,
     delay,
     exchange,
@@ -68,6 +69,28 @@ async def patient(ctx: Context, price: int) -> str:
         return str((await ctx.next_update(raise_price, timeout="1 hour")).value)
     except TimeoutError as error:
         return type(error).__name__
+
+
+async def agree(request: UpdateRequest[int, Quote]) -> int:
+    """Answer what came, once."""
+    assert (type(request), request.id, request.by) == (UpdateRequest, "one", "ann")
+    await request.answer(Quote(request.value, request.by))
+    for again in (request.answer(Quote(0, "")), request.refuse("no")):
+        with pytest.raises(RipresaError, match="has been answered"):
+            await again
+    return request.value
+
+
+@workflow
+async def agreeing(ctx: Context, price: int) -> int:
+    return price + await agree(await ctx.next_update(raise_price))
+
+
+async def test_a_request_says_who_sent_what_and_is_answered_once() -> None:
+    async with in_memory() as app:
+        handle = await app.start(agreeing(1))
+        assert await handle.update(raise_price, 5, id="one", by="ann") == Quote(5, "ann")
+        assert await handle.result() == 6
 
 
 async def test_an_update_is_answered_with_its_type() -> None:

@@ -18,6 +18,7 @@ from ripresa import (
     Limits,
     RipresaError,
     RunFailed,
+    SessionData,
     SessionError,
     branch,
     chain,
@@ -230,6 +231,30 @@ async def test_branches_and_loops_share_the_session(app: App) -> None:
     flow = chain(map_each(visit)).then(fold(total, 0)).then(parallel(visit, visit, visit))
     assert await app.run(flow([1, 2, 3]), session="s") == (6, 6, 6)
     assert await app.sessions.values("s") == {"totals": [1, 3, 6], "visits": 24}
+
+
+def visited(session: SessionData) -> tuple[str, int, list[str]]:
+    """What helpers of steps and conditions are given to look at."""
+    return session.id, session.get("count", int, 0), session.names()
+
+
+async def test_what_a_step_hands_on_of_its_session_is_its_data(app: App) -> None:
+    seen: list[tuple[str, int, list[str]]] = []
+
+    @step
+    def look(word: str) -> str:
+        seen.append(visited(current().session))
+        current().session.add("count", 1)
+        seen.append(visited(current().session))
+        return word
+
+    def often(word: str) -> bool:
+        seen.append(visited(current().session))
+        return False
+
+    await app.sessions.create("s")
+    await app.run(chain(look).then(branch(often, echo, echo))("a"), session="s")
+    assert seen == [("s", 0, []), ("s", 1, ["count"]), ("s", 1, ["count"])]
 
 
 async def test_conditions_read_the_session_as_it_is_when_they_are_asked(app: App) -> None:
