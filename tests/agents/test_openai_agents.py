@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -23,6 +25,7 @@ from agents import (
     input_guardrail,
 )
 from agents.exceptions import ModelTimeoutError
+from agents.mcp import MCPServerStdio
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
@@ -42,7 +45,7 @@ from ripresa import (
     step,
 )
 from ripresa.agents.adapting import Adapting
-from ripresa.agents.openai_agents import JournaledModel, coded_error
+from ripresa.agents.openai_agents import Copies, JournaledModel, coded_error
 from ripresa.core.events import CallFailed, CallRecorded, Interacted
 from ripresa.runtime.feed import TextWritten
 from ripresa.testing.answers import Answer, Fault, ToolUse
@@ -347,7 +350,7 @@ async def test_a_stream_that_breaks_off_is_no_answer() -> None:
         silent = Silent("gpt-4o", client)
         with pytest.raises(RipresaError, match="broke off") as caught:
             await agent(Agent("teller", model=silent), stream=True, model_retry=1)("?")
-        model = JournaledModel(silent, "gpt-4o", Adapting())
+        model = JournaledModel(silent, "gpt-4o", Copies(Adapting()))
         assert [event async for event in model.stream_response()] == []
     assert caught.value.code == "invalid_model_answer"
 
@@ -377,3 +380,45 @@ async def test_a_model_whose_package_is_not_installed_has_a_code() -> None:
     with pytest.raises(RipresaError, match=r"`litellm` is required .*pip install 'openai-agents\[litellm\]'") as caught:
         await made("?")
     assert caught.value.code == "extra_missing"
+
+
+def program() -> MCPServerStdio:
+    """A real MCP server, as a program."""
+    command = [str(Path(__file__).with_name("mcp_program.py")), "/dev/null"]
+    return MCPServerStdio(params={"command": sys.executable, "args": command})
+
+
+async def test_calls_of_the_tools_of_its_mcp_servers_are_journaled(server: ModelServer) -> None:
+    server.reply(uses("read", "a", path="tides"), "told")
+    async with program() as files, App("memory:") as app:
+        made = agent(teller(server, mcp_servers=[files]), tools={"read": {"effect": "read"}})
+        handle = await app.start(failing_after(made)("Read."))
+        assert await handle.result() == "told"
+        journal = await journal_of(handle)
+    told = [(each.sender, each.receiver) for each in journal if isinstance(each, Interacted) and "read" in repr(each)]
+    assert told.count(("teller", "read")) == told.count(("read", "teller")) == 1
+    calls = [each.key.partition(":")[0] for each in journal if isinstance(each, CallRecorded)]
+    assert calls == ["model", "read", "model"]
+    assert len(server.requests) == 2
+    assert "text of tides" in server.requests[1].results[0]
+
+
+async def test_options_of_tools_that_no_server_offers_are_refused_before_a_model_is_asked(server: ModelServer) -> None:
+    async with program() as files, App("memory:") as app:
+        made = agent(teller(server, mcp_servers=[files]), tools={"raed": {"effect": "read"}})
+        with pytest.raises(RunFailed, match=r"tools has raed \(did you mean read\?\)") as caught:
+            await app.run(made("Read."))
+    assert caught.value.failure.code == "invalid_config"
+    assert server.requests == []
+
+
+async def test_options_of_tools_behind_a_handoff_of_ones_own_are_checked_when_it_is_taken(server: ModelServer) -> None:
+    helper = geographer(server)
+    way = handoff(helper)
+    vars(way)["_agent_ref"] = None
+    first = teller(server, handoffs=[way])
+    server.reply(uses(way.tool_name, "a"), "told")
+    async with App("memory:") as app:
+        with pytest.raises(RunFailed, match="tools has peple_of"):
+            await app.run(agent(first, tools={"peple_of": {"effect": "read"}})("How many?"))
+        assert len(server.requests) == 1

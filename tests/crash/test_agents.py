@@ -28,6 +28,11 @@ def program() -> Iterator[subprocess.Popen[str]]:
     yield from serving("agent_driver")
 
 
+@pytest.fixture(scope="module")
+def framework_program() -> Iterator[subprocess.Popen[str]]:
+    yield from serving("framework_driver")
+
+
 @pytest.fixture
 def pydantic_program() -> Iterator[subprocess.Popen[str]]:
     yield from serving("pydantic_driver")
@@ -61,8 +66,8 @@ def answer(request: Received) -> Reply:
 
 
 class Place:
-    def __init__(self, program: subprocess.Popen[str], folder: Path, server: ModelServer) -> None:
-        self.program, self.folder, self.server = program, folder, server
+    def __init__(self, program: subprocess.Popen[str], folder: Path, server: ModelServer, kind: str = "") -> None:
+        self.program, self.folder, self.server, self.kind = program, folder, server, kind
 
     async def run(self, *kill: Any) -> dict[str, Any]:
         job = {
@@ -70,6 +75,7 @@ class Place:
             "log": str(self.folder / "log"),
             "env": self.server.env,
             "pause": 0,
+            "kind": self.kind,
         }
         return await asyncio.to_thread(self._do, job | ({"kill": kill} if kill else {}))
 
@@ -117,3 +123,22 @@ async def test_nor_of_an_agent_of_pydantic_ai(pydantic_program: subprocess.Popen
         assert set(place.calls()) == set(CALLS)
         assert place.calls().total() <= len(CALLS) + 1  # two tools run at a time
     assert number > 5
+
+
+@pytest.mark.parametrize("kind", ["openai", "langgraph", "document"])
+async def test_nor_of_agents_of_the_openai_sdk_of_langgraph_and_of_documents(
+    kind: str, framework_program: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    number, killed = 0, True
+    while killed:
+        number += 2
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with ModelServer(*[answer] * 9) as server:
+            place = Place(framework_program, folder, server, kind)
+            killed = (await place.run("after", number))["status"] == -signal.SIGKILL
+            assert (await place.run())["results"] == ["TIDE has 4 letters."]
+        assert len(server.requests) == 3
+        assert set(place.calls()) == set(CALLS)
+        assert place.calls().total() <= len(CALLS) + (kind != "langgraph")  # where two tools run at a time
+    assert number > 4

@@ -109,21 +109,46 @@ class Copies:
     adapting: Adapting
     made: dict[int, Any] = field(default_factory=dict[int, Any])
     by_name: dict[str, Any] = field(default_factory=dict[str, Any])
+    tools: set[str] = field(default_factory=set[str])
+    """The names of the tools that are known."""
+    hidden: set[str] = field(default_factory=set[str])
+    """What may have tools that are not known yet: handoffs that nobody has taken, MCP servers that were not asked."""
 
     def agent(self, found: Any) -> Any:
         """The copy of an agent, whose tools, model and handoffs are wrapped."""
         if id(found) in self.made:
             return self.made[id(found)]
         tools = [self._tool(each, found.name) if isinstance(each, FunctionTool) else each for each in found.tools]
+        self.tools |= {str(each.name) for each in found.tools}
         model = self.model(found.model) if isinstance(found.model, Model) else found.model
         copy = found.clone(tools=tools, model=model, model_settings=found.model_settings, handoffs=[])
         self.made[id(found)] = self.made[id(copy)] = self.by_name[found.name] = copy
         copy.handoffs = [self._handoff(each, found.name) for each in found.handoffs]
+        if found.mcp_servers:
+            self._wrap_servers(copy)
         return copy
+
+    def _wrap_servers(self, copy: Any) -> None:
+        """Journal the calls of the tools that MCP servers offer an agent, whenever they are listed."""
+        offered, hidden = copy.get_mcp_tools, f"the MCP servers of {copy.name}"
+        self.hidden.add(hidden)
+
+        async def listed(context: Any) -> list[Any]:
+            found = await offered(context)
+            self.tools |= {str(each.name) for each in found}
+            self.hidden.discard(hidden)
+            return [self._tool(each, copy.name) if isinstance(each, FunctionTool) else each for each in found]
+
+        copy.get_mcp_tools = listed
+
+    def check(self) -> None:
+        """Raise `InvalidConfig` for options of tools that nobody has, once all that there are are known."""
+        if not self.hidden:
+            refuse("agent", bad_names(self.adapting.tools, "tools", sorted(self.tools)))
 
     def model(self, found: Model, name: str = "") -> JournaledModel:
         """A model whose answers are recorded."""
-        return JournaledModel(found, name or str(getattr(found, "model", type(found).__name__)), self.adapting)
+        return JournaledModel(found, name or str(getattr(found, "model", type(found).__name__)), self)
 
     def _tool(self, tool: FunctionTool, agent: str) -> FunctionTool:
         async def invoke(context: Any, arguments: str) -> Any:
@@ -141,8 +166,11 @@ class Copies:
 
     def _handoff(self, found: Any, agent: str) -> Handoff[Any, Any]:
         way: Handoff[Any, Any] = handoff(found) if isinstance(found, Agent) else found  # pyright: ignore[reportUnknownArgumentType]
-        if isinstance(found, Agent):
-            self.agent(found)
+        known, hidden = _whom(found), f"the handoff {way.tool_name} of {agent}"
+        if known is not None:
+            self.agent(known)
+        else:
+            self.hidden.add(hidden)
 
         async def invoke(context: Any, arguments: str) -> Any:
             there: list[Any] = []
@@ -156,6 +184,7 @@ class Copies:
             name = await journaled("handoff", go, Options("handoff"), str, asked)
             if not there and name not in self.by_name:  # an agent that only the handoff knows
                 self.agent(await way.on_invoke_handoff(context, arguments))
+            self.hidden.discard(hidden)
             return there[0] if there else self.by_name[name]
 
         return replace(way, on_invoke_handoff=invoke)
@@ -187,13 +216,15 @@ class JournaledProvider(ModelProvider):
 class JournaledModel(Model):
     """A model whose answers are recorded, and not asked for again."""
 
-    def __init__(self, wrapped: Model, name: str, adapting: Adapting) -> None:
+    def __init__(self, wrapped: Model, name: str, copies: Copies) -> None:
         self.wrapped = wrapped
         self.name = name
-        self.adapting = adapting
+        self.copies = copies
+        self.adapting = copies.adapting
 
     @override
     async def get_response(self, *args: Any, **options: Any) -> ModelResponse:
+        self.copies.check()
         asked = _plain(self.name, dict(zip(_ASKED, args, strict=False)) | options)
 
         async def ask(_: Any) -> ModelAnswer:
@@ -316,20 +347,26 @@ def _reached(found: Any, seen: dict[int, Any]) -> None:
 
 
 def _tools_of(found: Any) -> list[str] | None:
-    """The names of all function tools of the agents that may have a say; None where a handoff does not tell whom."""
+    """The names of all function tools of the agents that may have a say; None where that is known in a run only."""
     seen: dict[int, Any] = {}
     reached: list[Any] = [found]
     while reached:
         each = reached.pop()
-        if isinstance(each, Handoff):
-            whom: Any = getattr(cast("Any", each), "_agent_ref", None)
-            each = None if whom is None else whom()
-        if each is None:
+        each = _whom(each)
+        if each is None or each.mcp_servers:
             return None
         if id(each) not in seen:
             seen[id(each)] = each
             reached.extend(each.handoffs)
     return sorted({tool.name for each in seen.values() for tool in each.tools if isinstance(tool, FunctionTool)})
+
+
+def _whom(found: Any) -> Any:
+    """The agent that a handoff leads to; None where it does not tell. An agent is that agent."""
+    if isinstance(found, Agent):
+        return found  # pyright: ignore[reportUnknownVariableType]
+    whom: Any = getattr(found, "_agent_ref", None)
+    return None if whom is None else whom()
 
 
 def _coded(error: BaseException, where: str) -> RipresaError:
