@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -33,6 +33,7 @@ from ripresa import (
     Memory,
     Retry,
     RipresaError,
+    RunFailed,
     agent,
     as_runnable,
     chain,
@@ -471,3 +472,34 @@ async def test_an_input_that_is_none_of_the_graph_has_a_code_and_says_what_it_ta
     assert caught.value.code == "invalid_input"
     with pytest.raises(InvalidUpdateError):
         await made({"number": 1})
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"number": "many", "log": []}, "number"),
+        ({"number": 1, "log": ["a", 2]}, "log.1"),
+        ({"number": 1, "log": [], "kind": "no"}, "kind"),
+    ],
+)
+async def test_an_input_with_a_field_of_the_wrong_type_names_the_field(given: Any, path: str) -> None:
+    class Counted(TypedDict):
+        number: int
+        log: Annotated[list[str], operator.add]
+        kind: NotRequired[Literal["a", "b"] | None]
+        said: NotRequired[list[Any]]
+
+    reached: list[Any] = []
+    builder: Any = StateGraph(Counted)
+    builder.add_node("add", reached.append)
+    builder.add_edge(START, "add")
+    made: Any = agent(builder.compile(name="counts"))
+    async with App("memory:") as app:
+        with pytest.raises(RunFailed, match=path) as caught:
+            await app.run(chain(made)(given))
+    failure = caught.value.failure
+    assert (failure.code, reached) == ("invalid_input", [])
+    assert f"{path}: Input should be" in failure.message
+    async with App("memory:") as app:
+        await app.run(chain(made)({"number": 1, "log": ["a"], "kind": None, "said": [("user", "hello")]}))
+    assert len(reached) == 1

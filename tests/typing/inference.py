@@ -843,6 +843,15 @@ async def frameworks(
     assert_type(chain(counter).then(measuring), Chain[str, str])
     assert_type(await current().call(measuring, 3), str)
     assert_type(agent(measuring), Step[[int], str])
+    assert_type(detached(counter), Step[[str], str])
+    assert_type(chain(length).then(detached(measuring)), Chain[str, str])
+
+
+async def patient() -> None:
+    assert_type(llm("{word}", output=str, patience="30 s", fallback=["local"]), Step[..., str])
+    current().usage(tokens=3, cost=None)
+    await current().ensure(tokens=3, cost=None)
+    Limits(money=5, unpriced=20)
 
 
 async def open_workflows() -> None:

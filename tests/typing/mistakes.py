@@ -644,3 +644,10 @@ def document_types() -> None:
 
 def permitted() -> None:
     llm("x", output=str, permissions=3)  # M415 permissions that are a number
+
+
+async def unpriced(measuring: LangRunnable[int, str]) -> None:
+    Limits(money=5, unpriced="some")  # M409 uses of models that are a text
+    llm("x", output=str, patience=["quick"])  # M410 a patience that is no length of time
+    current().usage(tokens=3, cost="free")  # M411 a cost that is a text
+    chain(fetch).then(detached(measuring))  # M412 a detached runnable is given another input

@@ -10,7 +10,8 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, NotRequired, Required, Union, cast, get_args, get_origin
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.runnables import RunnableConfig
@@ -19,7 +20,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.constants import START
 from langgraph.errors import EmptyInputError, InvalidUpdateError
 from langgraph.types import Command
-from typing_extensions import override
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import ReadOnly, override
 
 from ..authoring.encoding import decode, encode
 from ..authoring.fit import hints_of
@@ -152,6 +154,7 @@ class Going:
         return found
 
     async def _performed(self, graph: Any, saver: JournalSaver, given: Any, deps: Any) -> Superstep:
+        _check(graph, given)
         context, counter = current(), UsageMetadataCallbackHandler()
         await context.ensure()
         config: RunnableConfig = {"configurable": {"thread_id": THREAD}, "callbacks": [counter]}
@@ -187,9 +190,49 @@ def _notes(error: BaseException) -> list[str]:
     return getattr(error, "__notes__", [])
 
 
+def _check(graph: Any, given: Any) -> None:
+    """Raise `InvalidValue` that names the field of an input that has the wrong type, where that is a plain one.
+
+    LangGraph does not look, and a node would fail of it. Messages and the like are for their reducers to read.
+    """
+    kind = _schema(graph)
+    for name, hint in hints_of(kind).items() if kind is not None and isinstance(given, dict) else ():
+        if name not in given or not _is_plain(hint):
+            continue
+        try:
+            TypeAdapter(_bare(hint)).validate_json(encode(given[name]), strict=True)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            path = ".".join(map(str, (name, *wrong["loc"])))
+            raise InvalidValue(
+                f"{path}: {wrong['msg']}", code="invalid_input", where=f"{graph.name}.{path}", hint=_takes(graph)
+            ) from None
+
+
+def _bare(hint: Any) -> Any:
+    """A hint without its reducer, and without whether it must be given."""
+    while get_origin(hint) in (Annotated, Required, NotRequired, ReadOnly):
+        hint = get_args(hint)[0]
+    return hint
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether values of a type are the same as JSON and as Python."""
+    hint = _bare(hint)
+    if get_origin(hint) is Literal:
+        return True
+    if get_origin(hint) in (list, dict, Union, UnionType):
+        return all(map(_is_plain, get_args(hint)))
+    return hint in (str, int, float, bool, NoneType)
+
+
+def _schema(graph: Any) -> Any:
+    return getattr(getattr(graph, "builder", None), "input_schema", None)
+
+
 def _takes(graph: Any) -> str:
     """What a graph takes, as far as it says."""
-    kind: Any = getattr(getattr(graph, "builder", None), "input_schema", None)
+    kind = _schema(graph)
     return "" if kind is None else f"it takes {kind.__name__}: {', '.join(hints_of(kind))}"
 
 

@@ -6,7 +6,7 @@ Law: the run begins once, through the outbox, if and only if the link's completi
 from __future__ import annotations
 
 from inspect import Parameter, Signature
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from ..context import current
 from ..errors import InvalidConfig
@@ -14,14 +14,22 @@ from ..foreign import adopted
 from .call import shortened
 from .flow import Runnable
 from .function import Workflow
+from .protocols import Invocable, OpenAIAgent, PydanticAgent
 from .step import Options, Step
 
+A = TypeVar("A")
 P = ParamSpec("P")
 
 _ONE = Signature([Parameter("input", Parameter.POSITIONAL_ONLY)])
 
 
-def detached(flow: Runnable[P, Any] | Step[P, Any], /, *, name: str | None = None) -> Step[P, str]:
+@overload
+def detached(flow: Runnable[P, Any] | Step[P, Any], /, *, name: str | None = ...) -> Step[P, str]: ...
+@overload
+def detached(flow: PydanticAgent[str, Any] | OpenAIAgent, /, *, name: str | None = ...) -> Step[[str], str]: ...
+@overload
+def detached(flow: Invocable[A, Any], /, *, name: str | None = ...) -> Step[[A], str]: ...
+def detached(flow: Any, /, *, name: str | None = None) -> Step[..., str]:
     """A step that starts a run of a flow, workflow or step with what it is given, and returns the id of that run.
 
         chain(order).then(detached(newsletter))
@@ -31,9 +39,13 @@ def detached(flow: Runnable[P, Any] | Step[P, Any], /, *, name: str | None = Non
     run, or to close it with its parent, start it in a durable function: `ctx.start`. Its `name` is `start_` and that
     of the flow if none is given. Raises `InvalidConfig` for what cannot be run.
     """
-    flow = adopted(flow)
-    if not isinstance(flow, Runnable | Step):  # pyright: ignore[reportUnnecessaryIsInstance]
+    found: Any = adopted(flow)
+    if not isinstance(found, Runnable | Step):
         raise InvalidConfig(f"{shortened(flow)} cannot be run: give a flow, a workflow or a step", op="detached")
+    return _starting(cast("Runnable[..., Any] | Step[..., Any]", found), name)
+
+
+def _starting(flow: Runnable[P, Any] | Step[P, Any], name: str | None) -> Step[P, str]:
     parameters = flow.parameters if isinstance(flow, Step | Workflow) else None
     signature = _ONE if parameters is None else parameters.signature
     kinds = {"input": flow.input_type} if isinstance(flow, Runnable) and parameters is None else {}

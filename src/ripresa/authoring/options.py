@@ -10,7 +10,7 @@ from typing import Any, cast
 from ..core.limits import Limits
 from ..core.names import check_name
 from ..errors import InvalidConfig
-from .call import Pending, closed
+from .call import Pending, closed, shortened
 
 __all__ = [
     "bad_choice",
@@ -91,12 +91,12 @@ def bad_link(link: Any, index: int) -> str | None:
     from .flow import Runnable
 
     if isinstance(link, Pending):
-        return f"argument {index + 1} is the call {link!r}, not what it calls"
+        return f"argument {index + 1} is the call {shortened(link)}, not what it calls"
     if inspect.iscoroutine(link):
         name = closed(cast("object", link))
         return f"argument {index + 1} is the coroutine of {name}, not the function"
     if not callable(link) or (inspect.isclass(link) and issubclass(link, Runnable)):
-        return f"argument {index + 1} is {link!r}, which cannot be called"
+        return f"argument {index + 1} is {shortened(link)}, which cannot be called"
     return None
 
 
