@@ -18,11 +18,11 @@ from .authoring.hooks import Hook
 from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
-from .config import AppConfig, Config, allowed, configured, log_listener
+from .config import AppConfig, Config, configured, log_listener
 from .core.durations import Duration, microseconds, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL
-from .core.limits import Limits, limits_of
+from .core.limits import Limits
 from .core.nodes.approval import ASKED
 from .errors import RipresaError, RunExists
 from .ports import Clock, Executor, Page, RunFilter, RunHead, Store
@@ -244,29 +244,20 @@ class App:
         what its workflow or the config says). `by` says who starts it, a claim that is recorded. Raises `InvalidValue`
         for a bad input or state before anything runs, `SessionError`.
         """
-        from .runtime.engine import Start
-        from .runtime.given import checked_tags
-        from .runtime.ids import checked_id
-        from .runtime.provided import require_executors
-        from .runtime.targets import target_of
+        from .starting import start_of
 
-        asked = pending(call, "start")
-        runnable = runnable_of(asked.callee)
-        require_executors(self.engine, runnable)
-        usual = allowed(self.config, runnable, bool(session))
-        given = getattr(runnable, "timeout", None) if timeout is None else seconds(timeout, "timeout")
-        most = usual.concurrency if concurrency is None else concurrency
-        limits = limits_of(limits, runnable, self.config.limits, most)
-        start = Start(
-            runnable,
-            runnable.encode_input(asked.args, asked.kwargs),
-            checked_id(id, "start"),
-            target_of(runnable) if target is None else target,
-            checked_tags(tags),
-            usual.timeout if given is None else given,
-            session or "",
-            limits,
-            state,
+        start = start_of(
+            self.engine,
+            self.config,
+            call,
+            id=id,
+            timeout=timeout,
+            concurrency=concurrency,
+            tags=tags,
+            target=target,
+            session=session,
+            state=state,
+            limits=limits,
             by=by,
         )
         try:
@@ -275,7 +266,7 @@ class App:
         except RunExists:
             handle = await self._existing(start)
         else:
-            handle = self._handle(driver.run, runnable)
+            handle = self._handle(driver.run, start.runnable)
         self._bind(handle.id, cancel)
         return handle
 
@@ -316,29 +307,15 @@ class App:
 
     async def _begin(self, known: Runnable[..., Any] | None, queued: QueuedStart) -> bool:
         """Begin a run that a step has queued, unless it has begun; False if its code is not here."""
-        from .runtime.engine import Start
         from .runtime.family import require_own
         from .runtime.waking import QUICKER
+        from .starting import queued_start
 
         head = RunHead(queued.run, queued.workflow, queued.version, "created", queued.target, 0, 0)
         runnable = known or self._code.anywhere(head)
         if runnable is None:
             return False
-        usual = allowed(self.config, runnable, in_session=bool(queued.session))
-        given = getattr(runnable, "timeout", None)
-        limits = limits_of(None, runnable, self.config.limits, usual.concurrency)
-        start = Start(
-            runnable,
-            queued.input,
-            queued.run,
-            queued.target,
-            timeout=usual.timeout if given is None else given,
-            session=queued.session,
-            limits=limits,
-            parent=queued.parent,
-            reports=queued.reports,
-            deadline=queued.deadline,
-        )
+        start = queued_start(self.config, runnable, queued)
         try:
             await self.engine.start(start)
         except RunExists:

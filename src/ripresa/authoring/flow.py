@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from copy import copy
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeAlias, cast
 
@@ -176,7 +175,7 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
 
     def build(self, place: Place) -> Node[Any]:
         """See `Runnable`."""
-        return checked(self._build(replace(place, given=One(place.given.single(place)))), self.rules)
+        return checked(self._build(place.single()), self.rules)
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """See `Runnable`."""
@@ -252,8 +251,8 @@ def as_links(links: tuple[Any, ...], op: str, *complaints: str | None) -> tuple[
 
     Raises `InvalidConfig` that names everything that is no link, with the other complaints of the caller.
     """
-    links = tuple(map(adopted, links))
-    found = [bad_link(link, index) for index, link in enumerate(links)]
+    links = tuple(link if isinstance(link, Step | Runnable) else adopted(link) for link in links)
+    found = [None if isinstance(link, Step | Runnable) else bad_link(link, index) for index, link in enumerate(links)]
     hint = "give steps, flows, workflows or functions, without calling them" if any(found) else ""
     refuse(op, *found, None if links else "there is nothing to run", *complaints, hint=hint)
     return tuple(map(_as_link, links))

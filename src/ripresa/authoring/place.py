@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..errors import InvalidWorkflow, Problem
@@ -82,6 +82,10 @@ class Place:
     def inner(self, name: str, given: Given) -> Place:
         """A place below this one."""
         return Place(name, given, f"{self.path}/{name}", self.problems)
+
+    def single(self) -> Place:
+        """The same place for what takes one value."""
+        return self if isinstance(self.given, One) else replace(self, given=One(self.given.single(self)))
 
     def note(self, message: str, code: str) -> None:
         """Something is wrong here."""

@@ -40,9 +40,10 @@ def placed(node: Node[Any], path: str) -> Iterator[tuple[str, Node[Any]]]:
 
 def unknown_executors(node: Node[Any], there: tuple[str, ...]) -> list[Problem]:
     """What is wrong with a definition for an app that has these executors beside Ripresa's own."""
-    names = ", ".join((*OWN, *there))
+    wanted = executors_of(node)
+    names = ", ".join((*OWN, *there)) if wanted else ""
     return [
         Problem(path, f"there is no executor named {name!r}; there are {names}", "unknown_executor")
-        for path, name in executors_of(node)
+        for path, name in wanted
         if name not in there
     ]

@@ -247,13 +247,20 @@ def _wiring(wire: list[Any], names: list[str]) -> str:
     return " ".join(said)
 
 
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical(data: object) -> bytes:
     """JSON with sorted keys and no spaces."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _CANONICAL.encode(data).encode()
 
 
 LATER: Final = "ripresa.later"
 """What marks, in its metadata, a field of a class of ours that came later, with a default: it changes no definition."""
+
+
+_PLAIN: Final = (int, str, float, bool, bytes)
+"""Types without arguments and fields."""
 
 
 def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
@@ -262,6 +269,8 @@ def type_name(kind: Any, seen: tuple[Any, ...] = ()) -> str:
         return "Any" if kind is Any else "None"
     if isinstance(kind, str):
         return kind
+    if kind in _PLAIN:
+        return str(kind.__name__)
     origin: Any = get_origin(kind)
     args: tuple[Any, ...] = get_args(kind)
     if origin is Annotated:
