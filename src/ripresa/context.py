@@ -40,6 +40,7 @@ from .requested import SendOut
 from .requested import Sleep as Sleep
 from .requested import WaitFor as WaitFor
 from .terms import Asking, Expiry
+from .users_code import users_line
 
 if TYPE_CHECKING:
     from .authoring.protocols import Invocable, PydanticAgent
@@ -417,6 +418,7 @@ class Awaited:
             raise RipresaError(
                 f"{type(self.request).__name__.lower()} works only inside a durable function",
                 code="foreign_await",
+                where=users_line(),
                 hint="a Context belongs to the run of the @workflow function that was given it",
             )
         return (yield self.request)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
 import pytest
 
 from ripresa import Failure, InvalidValue, StepError, StepFailed
-from ripresa.authoring.failures import error_of, failure_of, printable
+from ripresa.authoring.failures import error_of, failure_of, place_of, printable
 from ripresa.core.retry import FILE_MODULE
 
 
@@ -39,6 +42,20 @@ def raised(error: BaseException) -> BaseException:
     with pytest.raises(type(error)) as caught:
         raise error
     return caught.value
+
+
+def test_where_something_failed_is_its_path_or_the_last_line_of_the_users_code() -> None:
+    library = Path(traceback.__file__).parent
+    lines = [(str(library / "asyncio/tasks.py"), 644), ("/venv/lib/site-packages/x.py", 7)]
+
+    def told(*frames: tuple[str, int]) -> Failure:
+        text = "".join(f'  File "{file}", line {line}, in f\n    f()\n' for file, line in frames)
+        return Failure("step_failed", "no", traceback=f"Traceback (most recent call last):\n{text}ValueError: no")
+
+    assert place_of(told(("flow.py", 3), ("flow.py", 12), *lines)) == "flow.py:12"
+    assert place_of(told(*lines)) == "/venv/lib/site-packages/x.py:7"
+    assert place_of(told()) == ""
+    assert place_of(replace(told(("flow.py", 3)), path="fetch")) == "fetch"
 
 
 def test_a_failure_keeps_what_was_raised() -> None:

@@ -87,6 +87,7 @@ def test_what_needs_the_value_itself_is_refused(use: Any) -> None:
     with pytest.raises(RipresaError, match=r"but <value to come: plan.*> exists only in a run") as caught:
         use()
     assert caught.value.code == "usage"
+    assert caught.value.where.rpartition(":")[0] == __file__
 
 
 def test_a_value_to_come_has_no_hidden_methods() -> None:

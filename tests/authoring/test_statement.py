@@ -102,7 +102,5 @@ def test_what_is_typed_at_a_prompt_is_a_statement() -> None:
 
 
 def test_without_a_users_frame_nothing_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statement, "_users", lambda frame: None)
+    monkeypatch.setattr(statement, "users_frame", lambda: None)
     assert statement.goes_on() is False
-    monkeypatch.undo()
-    assert statement._users(None) is None

@@ -120,10 +120,26 @@ async def test_what_is_foreign_can_be_caught_and_is_refused_beside_others_too() 
             try:
                 await attempt
             except RipresaError as error:
-                found.append(error.code)
+                found.append(f"{error.code} at {error.where}")
         return found
 
-    assert await careful() == ["foreign_await"] * 3
+    assert await careful() == ["foreign_await at careful"] * 3
+
+
+async def test_where_a_function_failed_is_the_users_own_line() -> None:
+    @workflow
+    async def sleepy(ctx: Context) -> None:
+        await sleep_in_the_loop()
+
+    @workflow
+    async def broken(ctx: Context) -> None:
+        raise ValueError("no")
+
+    async with in_memory() as app:
+        for flow in (sleepy, broken):
+            with pytest.raises(RunFailed) as caught:
+                await app.run(flow())
+            assert caught.value.where.rpartition(":")[0] == __file__
 
 
 async def test_helpers_are_plain_coroutines() -> None:
@@ -149,7 +165,7 @@ async def test_a_context_works_only_in_its_function() -> None:
     await leak()
     with pytest.raises(RipresaError) as caught:
         await kept[0].sleep(1)
-    assert caught.value.code == "foreign_await"
+    assert (caught.value.code, caught.value.where.rpartition(":")[0]) == ("foreign_await", __file__)
 
 
 async def test_arguments_that_do_not_fit_are_raised_where_they_are_given() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from ..context import in_function
 from ..errors import RipresaError
 from ..foreign import family_of, is_agent_like
+from ..users_code import users_line
 
 R = TypeVar("R")
 
@@ -63,11 +64,15 @@ def pending(call: object, op: str) -> Pending:
         return call
     if isinstance(call, Coroutine):
         raise RipresaError(
-            f"{closed(call)} is a plain coroutine", code="usage", op=op, hint="make its function a @step"
+            f"{closed(call)} is a plain coroutine",
+            code="usage",
+            op=op,
+            where=users_line(),
+            hint="make its function a @step",
         )
     agent = family_of(call) is not None or is_agent_like(call)
     hint = "make a flow of it, and call that: chain(agent)(input)" if agent else _CALL_IT
-    raise RipresaError(f"{shortened(call)} is no call", code="usage", op=op, hint=hint)
+    raise RipresaError(f"{shortened(call)} is no call", code="usage", op=op, where=users_line(), hint=hint)
 
 
 def shortened(value: object, most: int = 80) -> str:

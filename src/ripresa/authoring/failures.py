@@ -14,6 +14,8 @@ from ..errors import CODES, RipresaError, StepError, StepFailed, StepTimeout, is
 
 _PACKAGE = __file__.rpartition("authoring")[0]
 _FILE_MODULE = re.compile(rf"{FILE_MODULE}\w+?__\.")
+_LINE = re.compile(r'^  File "(.+)", line (\d+)', re.MULTILINE)
+_LIBRARY = traceback.__file__.rpartition("traceback")[0]
 _MESSAGE = 4000
 _TRACEBACK = 16_000
 _CAUSES = 8
@@ -65,6 +67,13 @@ def user_traceback(error: BaseException) -> str:
     summary = traceback.TracebackException.from_exception(error, limit=-50, compact=True)
     _strip(summary)
     return printable(_FILE_MODULE.sub("", "".join(summary.format(chain=False))).rstrip())
+
+
+def place_of(failure: Failure) -> str:
+    """Where something failed: the path of the step, else the last line of the user's code in the traceback."""
+    lines = [] if failure.path else _LINE.findall(failure.traceback)
+    own = [line for line in lines if not line[0].startswith(_LIBRARY) and "site-packages" not in line[0]] or lines
+    return failure.path or ":".join(own[-1] if own else ())
 
 
 def _strip(summary: Any) -> None:

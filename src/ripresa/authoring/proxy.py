@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NoReturn, cast
 
 from ..errors import RipresaError
+from ..users_code import users_line
 from .expression import Compared, Constant, Expression, Field, Item, Made, Shared
 from .fit import class_of, dict_of, list_of, named, tuple_of, union
 from .options import refuse
@@ -19,6 +20,7 @@ def _refuse(what: str) -> Callable[..., NoReturn]:
         raise RipresaError(
             f"{what} needs a value, but {self!r} exists only in a run",
             code="usage",
+            where=users_line(),
             hint="use when= or unless=, branch(), map(), or do it in a step",
         )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from ..authoring.failures import place_of
 from ..core.events import Failure
 from ..core.lifecycle import TERMINAL, WAITING
 from ..core.nodes.answer import UPDATES
@@ -272,7 +273,8 @@ def told_failure(failure: Failure) -> Iterator[str]:
     raised = failure.types[:1] if failure.code == "step_failed" else ()
     kind = "".join(f"{name.rpartition('.')[2]}: " for name in raised)
     attempt = f" (attempt {failure.attempt})" if failure.attempt else ""
-    place = f" {failure.path}{attempt}:" if failure.path else ":"
+    where = place_of(failure)
+    place = f" {where}{attempt}:" if where else ":"
     yield f"error [{failure.code}]{place} {kind}{failure.message}"
     for other in failure.others:
         yield f"  and {other.path}: {other.message}"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..authoring.hooks import Hook, Placed
 from ..core.events import Asked, Fact, Raised, Restarted
 from ..core.nodes.dynamic import AGAIN, PATCH, DynamicFrame
+from ..core.parts import CallSpec
 from ..core.state import RunState
 from ..errors import Nondeterminism
 from .interpreter import Interpreter, SliceFact
@@ -30,7 +31,7 @@ class Doubt(NamedTuple):
 class Functions:
     """The durable functions of one run, rebuilt when they are not there."""
 
-    __slots__ = ("_doubts", "_ended", "_found", "_keeper", "_state", "_values", "keeps_ended", "noted")
+    __slots__ = ("_doubts", "_ended", "_found", "_keeper", "_state", "_trails", "_values", "keeps_ended", "noted")
 
     def __init__(self, state: RunState, values: Values, keeper: Keeper) -> None:
         self._state = state
@@ -42,6 +43,8 @@ class Functions:
         self.keeps_ended = False
         """Whether functions that have ended are kept, to be asked."""
         self._doubts: dict[str, Doubt] = {}
+        self._trails: dict[str, dict[int, int]] = {}
+        """What each function under way, or that raised, asked for: a hash of each call, by number."""
 
     def resume(self, path: str, first: int, recorded: Collection[str] | None = None) -> SliceFact:
         """Step the function at this path on with its outcomes from number `first`; what it did, as a fact.
@@ -57,7 +60,13 @@ class Functions:
         function.recorded = recorded
         function.feed(frame.outcomes[first:])
         fact = function.fact(self._state.at)
-        if not isinstance(fact, Asked):
+        if isinstance(fact, Asked):
+            trail = self._trails.setdefault(path, {})
+            for call in fact.calls:
+                trail[call.key] = hash(_asked_for(call))
+        else:
+            if not isinstance(fact, Raised):  # else it may be taken up again
+                self._trails.pop(path, None)
             ended = self._found.pop(path)
             if self.keeps_ended:
                 self._ended[path] = ended
@@ -132,16 +141,34 @@ class Functions:
         if lived:
             function.feed(frame.outcomes[:first])
             expected = frame.outcomes[first].asked if first < len(frame.outcomes) else frame.asked
-            if function.asked != expected:
+            difference = _rebuilt_otherwise(function, expected, self._trails.get(frame.path, {}))
+            if difference:
                 raise Nondeterminism(
-                    f"durable function {function.workflow!r} asked for {function.asked} calls where it had asked for "
-                    f"{expected}",
+                    f"durable function {function.workflow!r} {difference}",
                     op="replay",
                     where=frame.path or function.workflow,
                     hint="it must ask for the same calls in the same order; put time, chance and the world into steps",
                 )
             function.forget()
         return function
+
+
+def _rebuilt_otherwise(function: Interpreter, expected: int, trail: dict[int, int]) -> str:
+    """What a rebuilt function asked for otherwise than it had, as far as that is known here: which calls, how many."""
+    for call in function.slice.calls:
+        if call.key <= expected and trail.get(call.key, hash(_asked_for(call))) != hash(_asked_for(call)):
+            return f"asked for {_named(call)} as call {call.key} where it had asked for another"
+    if function.asked != expected:
+        return f"asked for {function.asked} calls where it had asked for {expected}"
+    return ""
+
+
+def _asked_for(call: CallSpec) -> tuple[object, ...]:
+    return call.key, call.kind, call.segment, call.shape, call.undo
+
+
+def _named(call: CallSpec) -> str:
+    return f"{call.segment} ({call.shape})" if call.shape else call.segment
 
 
 def _compare(recorded: SliceFact, live: SliceFact, workflow: str) -> None:
@@ -159,15 +186,14 @@ def _compare(recorded: SliceFact, live: SliceFact, workflow: str) -> None:
 def _asks(fact: Fact) -> object:
     if isinstance(fact, Asked):
         calls = [call for call in fact.calls if call.kind != PATCH]
-        return [(call.key, call.kind, call.segment, call.shape, call.undo) for call in calls], fact.dropped
+        return [_asked_for(call) for call in calls], fact.dropped
     return None
 
 
 def _described_slice(fact: Fact) -> str:
     match fact:
         case Asked(calls=calls, dropped=dropped):
-            named = ", ".join(f"{call.segment} ({call.shape})" if call.shape else call.segment for call in calls)
-            named = named or "nothing"
+            named = ", ".join(map(_named, calls)) or "nothing"
             return f"asked for {named}" + (f" and given up {len(dropped)} calls" if dropped else "")
         case Raised(failure=failure):
             return f"raised {failure.types[0] if failure.types else failure.code}: {failure.message}"

@@ -344,7 +344,7 @@ class Interpreter:
             case SendOut():
                 return self._send_out(request, fiber)
             case _:
-                fiber.settle(0, None, foreign(_described(request)))
+                fiber.settle(0, None, foreign(_described(request), self.path or self.workflow))
                 return None
 
     def start(self, unit: Any, sink: Sink, index: int, label: str, segment: str = "") -> Awaits:
@@ -354,7 +354,7 @@ class Interpreter:
         if isinstance(unit, Pending):
             return self._call(unit, sink, index, label, segment)
         if not inspect.iscoroutine(unit):
-            sink.settle(index, None, foreign(_described(unit)))
+            sink.settle(index, None, foreign(_described(unit), self.path or self.workflow))
             return None
         fiber = Fiber(self, unit, label, sink, index, _inner(sink))
         fiber.settle(0, None, None)

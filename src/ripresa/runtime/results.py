@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..authoring.failures import error_of
+from ..authoring.failures import error_of, place_of
 from ..core import events as facts
 from ..core.events import Event, Failure
 from ..core.values import NULL, Value, is_inline, text_of
@@ -33,7 +33,7 @@ def run_error(run: str, failure: Failure) -> RunFailed:
         f"run {run!r} failed{place}: {kind}{failure.message}",
         run=run,
         op="result",
-        where=failure.path,
+        where=place_of(failure),
         hint=f"mend the cause, then: ripresa resume {run}",
     )
     error.failure = failure
