@@ -398,3 +398,18 @@ async def test_an_answer_counts_for_nothing_but_what_was_asked_when_it_was_given
         assert await handle.result() == [True, False]
         votes = [event.digest for event in await journal_of(handle) if isinstance(event, VoteCast)]
         assert votes == [asked.digest, asked.digest, "", then.digest]
+
+
+async def test_an_answer_is_kept_where_the_code_of_the_run_is_another_one() -> None:
+    memory = Memory()
+    another = chain(write, name=branching.definition.name).then(approved("Publish?", archive, publish))
+    async with in_memory(memory) as app:
+        await app.start(branching("a"), id="r")
+        await turns(10)
+    async with in_memory(memory) as app:
+        handle = await app.handle("r", another)
+        with pytest.raises(RipresaError) as caught:
+            await handle.approve(by="ann")
+        assert caught.value.code == "definition_changed"
+    async with in_memory(memory) as app:
+        assert await (await app.resume("r", branching)).result() == "published a"

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from ripresa import Context, Query, RunFailed, before, branch, chain, current, map_each, parallel, step, workflow
+from ripresa import Context, Hook, Query, RunFailed, before, branch, chain, current, map_each, parallel, step, workflow
 from ripresa.core.commands import Ask
 from ripresa.core.events import AnswerFailed, Restarted, Returned
 from ripresa.core.values import NULL
 from ripresa.errors import InvalidConfig, InvalidWorkflow, Nondeterminism, RipresaError
-from ripresa.runtime import driver, functions, reconciling
+from ripresa.runtime import attempts, driver, functions, reconciling
 from ripresa.runtime.attempts import Running
 from ripresa.runtime.endings import is_closed
 from ripresa.stores.memory import Memory
@@ -343,6 +343,34 @@ async def test_nor_is_it_in_a_step_that_finds_out_what_it_did(
     looking: Any = SimpleNamespace(driver=SimpleNamespace(stopping=False), step=SimpleNamespace(reconciler=None))
     with pytest.raises(type(error)):
         await reconciling.found_out(looking)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()])
+async def test_nor_is_it_in_a_step(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    monkeypatch.setattr(attempts, "_called", raising(error))
+    monkeypatch.setattr(attempts, "is_closed", lambda _: True)
+    options = SimpleNamespace(effect="read", timeout=None)
+    bound = SimpleNamespace(step=SimpleNamespace(options=options, in_loop=False))
+    border = SimpleNamespace(budget=None, clock=None, note_start=lambda _: None)
+    running: Any = SimpleNamespace(driver=border, path="p", number=1, bound=bound)
+    with pytest.raises(type(error)):
+        await attempts._run(running)
+
+
+async def test_nor_is_it_in_a_hook_or_in_the_answer_to_a_query() -> None:
+    asked = Query("asked", int)
+
+    @workflow
+    async def exposing(ctx: Context) -> None:
+        ctx.expose(asked, raising(KeyboardInterrupt()))
+        await ctx.sleep("1 d")
+
+    async with in_memory() as app:
+        with pytest.raises(KeyboardInterrupt):
+            await app.start(chain(keep).with_hooks(Hook("before", raising(KeyboardInterrupt())))(1))
+        handle = await app.start(exposing())
+        with pytest.raises(KeyboardInterrupt):
+            await handle.query(asked)
 
 
 def test_a_slice_of_a_function_that_is_not_there_is_found_out_and_what_is_another_one_is_said() -> None:

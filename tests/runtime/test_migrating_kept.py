@@ -8,6 +8,7 @@ import pytest
 
 from ripresa import (
     App,
+    BeforeStep,
     Context,
     Failure,
     Graph,
@@ -19,6 +20,7 @@ from ripresa import (
     RunFailed,
     RunForm,
     Step,
+    before,
     chain,
     current,
     delay,
@@ -490,3 +492,23 @@ def test_steps_that_failed_are_known_by_all_that_their_failure_came_of() -> None
     inner = Failure("b", "", cause=Failure("c", "", path="y"))
     group = Failure("group", "", others=(Failure("a", "", path="x"), inner))
     assert [each.path for each in causes(group)] == ["", "x", "", "y"]
+
+
+async def test_hooks_that_stand_only_where_the_run_is_migrated_are_asked_in_the_new_version() -> None:
+    asked: list[str] = []
+
+    @before("second")
+    def look(starting: BeforeStep) -> None:
+        asked.append(starting.path)
+
+    memory, second = Memory(), inc.with_(name="second")
+    async with in_memory(memory) as app:
+        handle = await app.start(chained("1", inc, second)(1), id="r", limits=Limits(steps=1, on_exceeded="pause"))
+        await until(handle, "paused")
+    new = chained("2", inc, second)
+    async with in_memory(memory, hooks=[look], migrations=[UP]) as app:
+        await app.migrate("r", new)
+        handle = await app.resume("r", new)
+        await handle.allow(Limits(steps=3))
+        assert await handle.result() == 6
+    assert asked == ["second"]

@@ -632,3 +632,23 @@ async def test_slow_writes_change_nothing() -> None:
     async with App(Slow(MemoryStore())) as app:
         flow = chain(map_each(waiting(tally), concurrency=3)).then(map_each(add))
         assert await app.run(flow(list(range(10)))) == list(range(1, 11))
+
+
+def test_an_attempt_that_waits_for_a_slot_ends_with_its_event_loop() -> None:
+    tally, memory = Tally(), Memory()
+
+    @step(concurrency=1)
+    async def one_at_a_time(value: int) -> int:
+        await tally.visit()
+        return value
+
+    async def main() -> None:
+        app = in_memory(memory)
+        await app.open()
+        await app.start(chain(map_each(one_at_a_time))([1, 2]), id="r")
+        await tally.reach(1)
+        await turns(5)
+
+    asyncio.run(main())
+    assert tally.entered == 1
+    assert memory.runs["r"].head.status == "running"

@@ -51,6 +51,7 @@ from ripresa.core.events import (
     UndoFailed,
 )
 from ripresa.errors import InvalidConfig, RipresaError, StoreError
+from ripresa.runtime.letting import Letting
 from ripresa.stores.memory import Memory, MemoryStore
 
 from .stage import Failing, in_memory, on_clock, turns
@@ -630,3 +631,38 @@ async def test_a_run_that_waits_for_a_hook_goes_on_where_others_stand_now() -> N
         await turns(5)
     async with in_memory(memory, hooks=[hook("complete", None)[0]]) as app:
         assert await (await app.resume("r", flow)).result() == 4
+
+
+async def test_whoever_has_stopped_waiting_for_an_answer_is_passed_over() -> None:
+    letting = Letting()
+    patient, gone = asyncio.get_running_loop().create_future(), asyncio.get_running_loop().create_future()
+    for number, done in enumerate((gone, patient), 1):
+        assert letting.asked(number, done, [], True)
+    gone.cancel()
+    letting.close(RipresaError("it is over", code="not_available"))
+    assert gone.cancelled()
+    with pytest.raises(RipresaError, match="it is over"):
+        await patient
+
+
+async def test_what_was_let_through_does_not_come_to_a_run_that_another_hook_has_cancelled_meanwhile() -> None:
+    memory, gate = Memory(), asyncio.Event()
+    hurried = chain(wait_for(GO, timeout="1 h")).then(double)
+    async with on_clock(memory, hooks=[slow("signal", None, gate), slow("checkpoint", None, gate)]) as (app, clock):
+        handle = await app.start(hurried(0), id="r")
+        asking = [asyncio.create_task(handle.checkpoint("here")), asyncio.create_task(handle.send(GO, 1))]
+        await turns(10)
+        clock.advance(3600)
+        with pytest.raises(RunFailed):
+            await handle.result()
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    listener, heard = hook("checkpoint", None)
+    guard, _ = hook("signal", Cancel("no"))
+    async with on_clock(memory, hooks=[guard, listener]) as (app, _):
+        handle = await app.resume("r", hurried)
+        with pytest.raises(RunCancelled):
+            await handle.result()
+        assert len(heard) == 1
+        assert await events_of(app, "r", CheckpointNamed) == []

@@ -230,3 +230,23 @@ async def gives_up(ctx: Context, number: int) -> int:
 async def test_by_earlier_rules_what_is_given_up_is_not_told_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sides, "TELLS_SIDES", 100)
     assert await told(gives_up(1)) == (1, {})
+
+
+@workflow
+async def nothing_beside_what_fails(ctx: Context, number: int) -> str:
+    async def nothing() -> None:
+        await ctx.gather()
+
+    async def fails() -> None:
+        raise ValueError(number)
+
+    try:
+        await ctx.gather(nothing(), fails())
+    except ValueError:
+        return "failed"
+    return ""
+
+
+async def test_by_earlier_rules_what_has_ended_already_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sides, "TELLS_SIDES", 100)
+    assert await told(nothing_beside_what_fails(1)) == ("failed", {})

@@ -12,6 +12,7 @@ from ripresa import (
     IllegalTransition,
     InvalidConfig,
     InvalidValue,
+    RipresaError,
     RunFailed,
     RunNotFound,
     Signal,
@@ -262,3 +263,21 @@ def test_a_signal_as_a_request_is_what_it_was() -> None:
 
     body = encode_signal("number", b'{"a":1}', "7", "ann")
     assert decode_request(Request(1, "r", "signal", body), 5) == SignalReceived(5, "number", b'{"a":1}', "7", "ann")
+
+
+async def test_whoever_does_not_know_the_code_sends_a_signal_nevertheless() -> None:
+    @workflow
+    async def hidden(ctx: Context) -> int:
+        return await ctx.wait_for(number) + await ctx.wait_for(number)
+
+    memory = Memory()
+    async with in_memory(memory) as app:
+        await app.start(hidden(), id="r")
+    async with in_memory(memory) as app:
+        assert await (await app.handle("r")).send(number, 7, id="a")
+        another = await app.handle("r", chain(begin, name="hidden"))
+        with pytest.raises(RipresaError) as caught:
+            await another.send(number, 8, id="b")
+        assert caught.value.code == "definition_changed"
+    async with in_memory(memory) as app:
+        assert await (await app.resume("r", hidden)).result() == 15

@@ -7,7 +7,20 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from pydantic import BaseModel, Field
 
-from ripresa import App, Graph, RipresaError, RunFailed, branch, chain, current, map_each, parallel, repeat, step
+from ripresa import (
+    App,
+    Graph,
+    Limits,
+    RipresaError,
+    RunFailed,
+    branch,
+    chain,
+    current,
+    map_each,
+    parallel,
+    repeat,
+    step,
+)
 from ripresa.core.events import StateChanged, StateMerged, StepCompleted
 from ripresa.core.merge import read
 from ripresa.core.values import LARGE, text_of
@@ -557,3 +570,29 @@ async def test_conditions_that_are_data_read_the_state() -> None:
     assert [await flow(value) for value in (5, 6)] == ["small", "big"]
     seen = repeat(score, until=Condition.equals("state.total", 4) & Condition.succeeded("score"), at_most=9)
     assert await seen.with_state(Report)(2) == 2
+
+
+@dataclass
+class Counted:
+    total: int = 0
+    seen: int = 0
+
+
+async def test_a_journaled_call_reads_and_writes_the_state_under_the_limits_of_its_run() -> None:
+    async def doubled() -> int:
+        state = current().state(Counted)
+        state.total = 2 * state.total
+        return state.total
+
+    @step
+    async def calls(value: int) -> int:
+        current().state(Counted).total = value
+        found = await current().call(doubled)
+        state = current().state(Counted)
+        state.seen = state.total + state.total
+        return found
+
+    async with in_memory() as app:
+        handle = await app.start(chain(calls).with_state(Counted)(3), limits=Limits(steps=2))
+        assert await handle.result() == 6
+        assert await handle.state(Counted) == Counted(6, 12)

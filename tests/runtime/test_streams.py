@@ -546,6 +546,17 @@ async def test_only_the_sink_of_a_durable_stream_can_change_the_session(durable:
             await handle.result()
 
 
+async def test_a_stage_writes_nothing_to_the_database() -> None:
+    async def enter(value: int) -> int:
+        current().transaction()
+        return value
+
+    async with in_memory() as app:
+        handle = await app.start(stream(up_to).map(enter).into(OneByOne(Log()))(3))
+        with pytest.raises(RunFailed, match="only the sink of a stream that is durable can write to the database"):
+            await handle.result()
+
+
 @dataclass
 class Shared:
     factor: int = 3

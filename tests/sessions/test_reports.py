@@ -11,6 +11,7 @@ import pytest
 from ripresa import (
     App,
     Config,
+    Pool,
     Retry,
     RipresaError,
     RunFailed,
@@ -146,11 +147,15 @@ async def test_a_condition_has_nothing_to_report(app: App) -> None:
             lambda: here.write("x"),
             lambda: here.interaction("a", "b", "call", 1),
             lambda: here.models,
+            lambda: here.transaction(),
+            lambda: here.ensure(tokens=1).send(None),
         ]
         for report in calls:
             with pytest.raises(RipresaError, match="a condition has nothing to report") as caught:
                 report()
             assert caught.value.code == "invalid_state"
+        with pytest.raises(RipresaError, match="a condition cannot hold a pool"):
+            here.checkout(Pool("p", size=1))
         return True
 
     await app.sessions.create("s")

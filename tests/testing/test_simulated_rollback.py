@@ -23,7 +23,7 @@ from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.retry import Retry
 from ripresa.errors import StepError
-from ripresa.testing.simulator import Attempt, Discrepancy, Result, Simulation
+from ripresa.testing.simulator import Attempt, Discrepancy, Faults, Result, Simulation
 
 STUBBORN = Retry(30, 0.1)
 SEEDS = range(1, 50)
@@ -199,6 +199,43 @@ def test_a_run_does_not_go_back_to_what_has_been_undone_since() -> None:
     place = "rollback:fallback/saga/add"
     for result in play(flow, place).check(SEEDS):
         assert (result.output, events(result, RolledBack)) == (4, [])
+
+
+def test_what_was_done_again_at_the_word_of_a_hook_or_after_a_failure_is_not_taken_for_done_twice() -> None:
+    tries: list[int] = []
+
+    def interceptor(command: Intercept, gate: Gate) -> Intercepted:
+        tries.append(1)
+        return Intercepted(0, command.path, command.point, "again" if len(tries) == 1 else "continue", "h")
+
+    flow = chain(add_one).then(breaks).then(twice)
+    simulation = play(
+        flow, "resume", "rollback:add", "rollback:2", hooks=("after add",), interceptor=interceptor, retry=Retry(2, 0)
+    )
+    for seed in range(1, 20):
+        tries.clear()
+        result = simulation.run(seed, Faults(crash=0.1))
+        assert result.status == "failed"
+        assert len(events(result, RolledBack)) == 2
+
+
+def test_what_ended_before_the_run_was_resumed_may_begin_anew_and_what_ended_since_does_not() -> None:
+    def mended(attempt: Attempt) -> Any:
+        if attempt.number < 2:
+            raise StepError("not yet", retryable=False)
+        return attempt.input
+
+    flow = chain(add_one).then(breaks).then(twice)
+    simulation = Simulation.of(
+        flow,
+        {**STEPS, "broken": mended},
+        input=1,
+        requests=((AT_THE_END, "resume"), (AT_THE_END, "rollback:broken")),
+    )
+    for seed in range(1, 20):
+        result = simulation.run(seed)
+        assert (result.output, len(events(result, RolledBack))) == (4, 1)
+        assert [event.path for event in events(result, StepCompleted)] == ["add", "broken", "double", "double"]
 
 
 # --- interceptors

@@ -180,6 +180,9 @@ class Outbox:
 class RunHooks:
     """The hooks that concern one run."""
 
+    place: Callable[[str], int]
+    """The event that the name of a place means; it is there while a rollback is asked about."""
+
     def __init__(self, driver: Driver, board: Switchboard) -> None:
         self.driver = driver
         self.board = board
@@ -190,8 +193,6 @@ class RunHooks:
         self._asked: dict[str, list[Placed]] = {}
         self._told: dict[str, list[Placed]] = {}
         self._circuits: dict[Hook, Circuit | None] = {}
-        self.place: Callable[[str], int] = _nowhere
-        """The event that the name of a place means, where a rollback is asked about."""
         self.refresh()
 
     def refresh(self) -> None:
@@ -504,10 +505,6 @@ def _unasked(driver: Driver, command: Intercept) -> Fact:
 
 
 # ---
-
-
-def _nowhere(name: str) -> int:
-    raise RipresaError(f"there is no place {name!r}", code="no_such_place")
 
 
 def _by_point(placed: Iterable[Placed]) -> dict[str, list[Placed]]:

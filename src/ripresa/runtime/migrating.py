@@ -193,7 +193,6 @@ class _Taken:
         self.driver.take_over(reuse)
         self.facts = [self._fact(form, reuse, epoch), self._start(form), *self.carried.heard(form, self.now)]
         self.events = [e.RunTaken(self.now, epoch, self.engine.name)] if epoch else []
-        self.engine.hooks_of(self.driver)
         for fact in self.facts:
             self._carry(checked(fact, self.driver) if isinstance(fact, e.VoteCast) else fact)
         ends: list[Fact] = [fact for fact in self.facts if isinstance(fact, e.ChildEnded)]
@@ -202,8 +201,6 @@ class _Taken:
         self._check_answers()
         for fact in self.carried.attempts(self.now):
             self._carry(fact)
-        for mail in self.engine.hooks_of(self.driver):
-            self.driver.carry(mail.fact, self.events)
         self._check_effects()
         if self.head.status == "paused":
             for fact in self.carried.paused(self.driver, self.now):
@@ -298,7 +295,13 @@ class _Taken:
             expected=self.definition.expected,
             session=self.head.session,
             limits=self.carried.limits,
+            hooks=self._hooks(),
         )
+
+    def _hooks(self) -> tuple[str, ...]:
+        """Where hooks stand in the new version and in this app: they are asked about all that it goes on with."""
+        self.engine.hooks_of(self.driver)
+        return () if self.driver.hooks is None else self.driver.hooks.recorded()
 
     def _deadline(self) -> int:
         """When the run is to have ended; one that failed has as long again."""
