@@ -24,7 +24,6 @@ class Floor(NamedTuple):
 
 #: The first row whose path the file is or lies under decides; paths are relative to src/ripresa, "" is every other one.
 FLOORS: dict[str, Floor] = {
-    # Not yet at the floor of their room. These rows only rise, and go when it is reached.
     "core": Floor(lines=100, branches=100),
     "authoring": Floor(lines=100, branches=100),
     "runtime": Floor(lines=100, branches=100),
