@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from copy import copy
 from inspect import isawaitable
 from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from typing_extensions import override
 
 from ..authoring.call import Call, Pending, shortened
+from ..authoring.document.recipe import Recipe
+from ..authoring.document.write import retry_data
 from ..authoring.encoding import encode
 from ..authoring.function import Workflow
 from ..authoring.hooks import Hook
@@ -27,6 +30,8 @@ from ..steps.conversation import Message
 from ..steps.forms import Form
 from ..steps.gateway import DEFAULT, Named
 from ..steps.llm import PATIENT
+from ..steps.recipes import changed
+from ..steps.saying import asking_config
 from .memory import Memory
 from .tools import Given, Tools, given_tools
 from .turns import AgentBounds, Talk, Talker
@@ -101,6 +106,37 @@ class Agent(Step[[A], R]):
         run.__doc__ = instructions or role
         made = step(name=name, timeout=timeout, concurrency=concurrency, hooks=hooks, pool=pool)(run)
         super().__init__(made.fn, made.options)
+        given = [(toolbox or Tools()).find(each) if isinstance(each, str) else each for each in tools]
+
+        def config() -> dict[str, Any]:
+            asked: dict[str, Any] = {
+                **changed(bounds),
+                "role": role,
+                "temperature": temperature,
+                "max_tokens": max_tokens,
+                "stream": stream,
+            }
+            asked |= {"patience": asking.timeout, "permissions": permissions}
+            tries = {} if retry == PATIENT else {"model_retry": retry_data(asking.retry)}
+            return {"instructions": instructions, **asking_config(name, model, fallback, memory, **asked), **tries}
+
+        types: dict[str, Any] = {} if input is Any else {"input": input}
+        types |= {} if output is str else {"output": output}
+        self.recipe = Recipe(
+            "agent",
+            lambda: Step[..., Any](made.fn, Options("agent")),
+            config,
+            types,
+            {"tools": given} if given else {},
+        )
+
+    @override
+    def _twin(self, options: Options) -> Agent[A, R]:
+        twin = copy(self)
+        twin.options, twin.name, twin._waiting = options, options.name, None
+        twin.talker = self.talker.named(options.name)
+        twin.__dict__.pop("in_loop", None)
+        return twin
 
     @override
     def __repr__(self) -> str:
@@ -256,8 +292,12 @@ def agent(found: Any, /, *, name: str = "", **options: Any) -> Any:
     if family_of(found) is not None:
         from .adapters import adapt
 
-        return adapt(found, name, options)
-    return _own(found, name, options)
+        made = adapt(found, name, options)
+    else:
+        made = _own(found, name, options)
+    if not name and not options:  # a document that names the object itself gives the same
+        made.recipe = Recipe("", lambda: made, maker=found)
+    return made
 
 
 OF_STEPS: Final = ("retry", "timeout", "effect", "executor", "concurrency", "hooks", "pool", "cache")

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
+from ..authoring.document.recipe import Recipe
+from ..authoring.document.write import retry_data
 from ..authoring.options import bad_count, check_name, refuse
 from ..authoring.step import Step, step
 from ..context import current
@@ -109,9 +112,20 @@ class Knowledge:
         self.learn: Step[[list[Passage]], int] = step(name=f"{name}_learn", retry=retry)(learn)
         self.look_up: Tool[[str], list[Found]] = tool(name=f"{name}_look_up", effect="read", retry=retry)(look_up)
         self.forget: Step[[list[str]], None] = step(name=f"{name}_forget", retry=retry)(forget)
+        said = partial(self._said, limit, retry)
+        for what, made in (("learn", self.learn), ("look_up", self.look_up), ("forget", self.forget)):
+            made.recipe = _recipe(self.name, what, made, said)
 
     def __repr__(self) -> str:
         return f"<knowledge {self.name}>"
+
+    def _said(self, limit: int, retry: Retry | int | None) -> dict[str, Any]:
+        """How a document declares it; what is no plain data there is a target."""
+        kept: Any = self._vectors
+        store = {"path": kept.path, "size": kept.size} if _is_file(kept) else {}
+        more = {"limit": None if limit == 5 else limit, "retry": None if retry == 3 else retry_data(_tries(retry))}
+        vectors = {} if store else {"vectors": self._vectors}
+        return {**store, **vectors, "embedder": self._embedder, **{key: each for key, each in more.items() if each}}
 
     async def _embedded(self, texts: list[str], *, query: bool = False) -> Sequence[Sequence[float]]:
         embedder = self._embedder
@@ -127,6 +141,22 @@ class Knowledge:
         if wanted is not None and sizes != [wanted]:
             raise wrong_dimension(f"the embedder of {self.name} gives vectors of {sizes[0]} numbers", wanted)
         return found
+
+
+def _recipe(name: str, what: str, made: Step[..., Any], said: Callable[[], dict[str, Any]]) -> Recipe:
+    more = {} if what == "look_up" else {"do": what}
+    return Recipe("knowledge", lambda: made, lambda: {"of": name, **more}, knowledge={name: said})
+
+
+def _tries(retry: Retry | int | None) -> Retry:
+    return retry if isinstance(retry, Retry) else Retry(retry or 1)
+
+
+def _is_file(vectors: Any) -> bool:
+    """Whether this is our own store, which a document may say."""
+    from .vectors import SQLiteVectors
+
+    return type(vectors) is SQLiteVectors
 
 
 def wrong_dimension(what: str, wanted: int) -> RipresaError:

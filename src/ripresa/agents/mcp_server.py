@@ -14,12 +14,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, overload
 from urllib.parse import urlsplit
 
 from typing_extensions import Unpack
 
+from ..authoring.document.recipe import Recipe
 from ..authoring.encoding import decode, encode
 from ..authoring.options import bad_kind, bad_texts, check_name, refuse
 from ..authoring.step import Effect, Step
@@ -35,6 +37,8 @@ from ..steps.making import StepOptions, made, own_name, within
 from ..steps.mcp_line import Address, Heard, Line, Lines
 from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, refusal_of, value_of
 from ..steps.programs import bad_argv, bad_variables
+from ..steps.recipes import plain_config
+from ..steps.saying import server_said
 from ..steps.secret import Secret, without
 from .tools import LONGEST_NAME, Guard, Sandbox, Tool, sandbox_problems, tool_from, tools_changed
 
@@ -140,6 +144,19 @@ class McpServer:
             where=str(name),
         )
         self.name = name
+        given: dict[str, Any] = {
+            "command": list(command), "cwd": str(cwd), "env": env, "pass_env": pass_env, "grace": grace, "url": url,
+            "headers": headers, "allow_hosts": allow_hosts, "server": server, "allow": allow, "deny": deny,
+            "prefix": prefix, "trust": trust, "effects": effects, "permission": permission, "sandbox": sandbox,
+            "approval": approval, "timeout": timeout, "retry": retry, "patience": patience,
+        }  # fmt: skip
+        usual = signature(McpServer).parameters
+        self.said = {key: value for key, value in given.items() if value and value != usual[key].default}
+        """The options that are not as usual."""
+        if timeout is None:
+            self.said["timeout"] = None
+        if prefix == "":
+            self.said["prefix"] = ""
         self._allow: tuple[tuple[str, ...], ...] = (tuple(allow),)
         self._deny = tuple(deny)
         self.prefix = f"{name}_" if prefix is None else prefix
@@ -159,6 +176,11 @@ class McpServer:
     def asks(self) -> bool:
         """Whether people may be asked before a tool of it is called."""
         return bool(self.guard.approval)
+
+    @property
+    def bounded_to(self) -> tuple[tuple[str, ...], ...]:
+        """The patterns of its tools: those of the server, and each of those that it was bounded to since."""
+        return self._allow
 
     def only(self, *patterns: str) -> McpServer:
         """The same server, over the same connection, with fewer of its tools."""
@@ -349,7 +371,17 @@ class McpServer:
             return _read(result, output, given["name"])
 
         call.__annotations__ = {"value": input}
-        return made(Step[[Any], Any], call, (self.name, tool, dict(fixed)), output, given)
+        found = made(Step[[Any], Any], call, (self.name, tool, dict(fixed)), output, given)
+        more = {"arguments": plain_config(given["name"], dict(fixed))} if fixed else {}
+        types = {key: kind for key, kind in (("input", input), ("output", output)) if kind is not Any}
+        found.recipe = Recipe(
+            "mcp",
+            lambda: self.step(tool, arguments=fixed, input=input, output=output),
+            lambda: {"server": server_said(self)[0], "tool": tool, **more},
+            types,
+            servers={self.name: lambda: plain_config(self.name, server_said(self)[1])},
+        )
+        return found
 
 
 class McpStepOptions(StepOptions, total=False):

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast, overload
 
 from ..authoring.encoding import decode, encode
 from ..authoring.function import Workflow, workflow
 from ..authoring.options import refuse
 from ..authoring.protocols import Invocable
-from ..authoring.step import step
+from ..authoring.step import Options, step
 from ..context import Context
 from ..core.durations import Duration
 from ..foreign import family_of
 from ..messages import Approval
 from ..steps.conversation import ToolCall
+from ..steps.recipes import plain_config
+from ..steps.saying import not_sayable
 from ..terms import Expiry
 from .agent import Agent
 from .turns import Talk
@@ -127,7 +129,16 @@ def _of_agent(made: Agent[Any, Any], name: str | None, options: dict[str, Any]) 
         return decode(turned.answer.encode(), made.output)
 
     run.__annotations__ = {"ctx": Context, "input": made.input, "return": made.output}
-    return workflow(name=name or made.name)(run)
+    found: Workflow[[Any], Any] = workflow(name=name or made.name)(run)
+    said = {key: value for key, value in options.items() if value not in ((), 1, None, "fail")}
+
+    def config() -> dict[str, Any]:
+        if own != Options(made.name):
+            raise not_sayable(made.name, "options beside those of supervised", own)
+        return {**made.recipe.config(), "approval": plain_config(made.name, said)}
+
+    found.recipe = replace(made.recipe, config=config, make=lambda: found)
+    return found
 
 
 async def _decided(ctx: Context, agent: str, question: str, call: ToolCall, options: dict[str, Any]) -> str:

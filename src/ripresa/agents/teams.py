@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, overload
 
+from ..authoring.document.recipe import Recipe
 from ..authoring.function import Workflow, workflow
 from ..authoring.options import bad_count, bad_predicate, check_name, refuse
 from ..authoring.routing import Handoff
@@ -31,6 +32,7 @@ Speaker: TypeAlias = Agent[A, Any] | Part[Meeting[A], object]
 
 LEAD: Final = "You lead a team. Either give one of its members a task, in full, or give the final answer:"
 FLOOR: Final = "You are in the chair. Either ask one of these to speak, or end the meeting with the final answer:"
+NOTHING: Final[Mapping[str, Any]] = {}
 HAND: Final = "Either give the final answer, or hand the matter on to one of these, with all that they need to know:"
 
 
@@ -53,7 +55,8 @@ def supervisor(
     working = {each.name: telling(each.link, each.name, _sends(first.name, "reply")) for each in others}
 
     run = _led(led, name, first.name, working, at_most)
-    return _team(run, name, topic_of(first), output_of(first))
+    said = {"lead": first.link, "workers": [each.link for each in others]}
+    return _said(_team(run, name, topic_of(first), output_of(first)), "supervisor", said, _more(at_most, 20))
 
 
 def handoff(
@@ -91,7 +94,8 @@ def handoff(
             meeting, active = meeting.says(active, found.to, found.value), found.to
         raise _endless(name, at_most)
 
-    return _team(run, name, topic_of(team[0]), output_of(team[0]))
+    made = _team(run, name, topic_of(team[0]), output_of(team[0]))
+    return _said(made, "handoff", {"members": [each.link for each in team]}, _more(at_most, 10))
 
 
 # --- talking to all
@@ -144,11 +148,15 @@ def group_chat(
 
     if chair is None:
         topic = topic_of(talking[0])
-        return _team(take_turns, name, topic, Meeting[topic])  # type: ignore[valid-type] # a type that is known here
+        chat = _team(take_turns, name, topic, Meeting[topic])  # type: ignore[valid-type] # a type that is known here
+        things = {} if until is None else {"until": until}
+        return _said(chat, "group_chat", {"speakers": [each.link for each in talking]}, {"at_most": at_most}, things)
     led = deciding(found[-1], {each.name: each.about for each in talking}, FLOOR, _decided(name, "delegate"))
 
     be_led = _led(led, name, found[-1].name, speak, at_most, aloud=True)
-    return _team(be_led, name, topic_of(found[-1]), output_of(found[-1]))
+    links = {"speakers": [each.link for each in talking], "chair": found[-1].link}
+    chaired = _team(be_led, name, topic_of(found[-1]), output_of(found[-1]))
+    return _said(chaired, "group_chat", links, {"at_most": at_most})
 
 
 def debate(
@@ -174,7 +182,9 @@ def debate(
                 meeting = meeting.says(speaker, name, said)
         return await judged(meeting)
 
-    return _team(run, name, topic_of(last), output_of(last))
+    links = {"debaters": [each.link for each in sides], "judge": last.link}
+    more = {} if rounds == 2 else {"rounds": rounds}
+    return _said(_team(run, name, topic_of(last), output_of(last)), "debate", links, more)
 
 
 # --- what they share
@@ -184,6 +194,22 @@ def _team(run: Any, name: str, topic: Any, output: Any) -> Workflow[[Any], Any]:
     refuse("team", check_name(name, "name"))
     run.__annotations__ = {"ctx": Context, "topic": topic, "return": output}
     return workflow(name=name)(run)
+
+
+def _said(
+    made: Workflow[[Any], Any],
+    kind: str,
+    links: Mapping[str, Any],
+    more: Mapping[str, Any],
+    things: Mapping[str, Any] = NOTHING,
+) -> Workflow[[Any], Any]:
+    """A team that knows how a document makes it."""
+    made.recipe = Recipe(kind, lambda: made, dict(more).copy, links=links, things=things)
+    return made
+
+
+def _more(at_most: int, usual: int) -> dict[str, Any]:
+    return {} if at_most == usual else {"at_most": at_most}
 
 
 def _led(led: Any, team: str, lead: str, links: Mapping[str, Any], at_most: int, *, aloud: bool = False) -> Any:

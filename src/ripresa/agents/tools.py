@@ -139,7 +139,8 @@ class Tool(Step[P, R]):
     @override
     def _twin(self, options: Options) -> Tool[P, R]:
         twin = Tool[P, R](self.fn, options)
-        twin.compensation, twin.reconciler = self.compensation, self.reconciler
+        twin.compensation, twin.reconciler, twin.recipe = self.compensation, self.reconciler, self.recipe
+        twin.remark = self.remark
         twin.guard, twin.description, twin.schema, twin.told = self.guard, self.description, self.schema, self.told
         return twin
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from copy import copy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -93,6 +94,13 @@ class Talker:
         self.sources = sources
         self.known = Equipment(name, tools)
         self.model = Share[[ModelRequest], ModelAnswer](self._asked, options)
+
+    def named(self, name: str) -> Talker:
+        """The same under another name."""
+        twin = copy(self)
+        twin.name = name
+        twin.model = Share[[ModelRequest], ModelAnswer](twin._asked, self.model.options)
+        return twin
 
     @property
     def asks(self) -> bool:

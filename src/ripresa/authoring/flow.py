@@ -65,7 +65,7 @@ class Runnable(Generic[P, R_co]):
     """The step in whose place it stands, and under whose name it is found."""
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
-    description: str = ""
+    remark: str = ""
     """Words for people, where a document gave some."""
     recipe: Any = None
     """How a document makes it, where one does."""
@@ -267,8 +267,8 @@ def _as_link(link: Any) -> Built:
 def build_link(link: Built, place: Place) -> Node[Any]:
     """The node of a link at a place."""
     node = _node_of(link, place)
-    if getattr(link, "description", ""):
-        node.description = link.description  # type: ignore[union-attr]
+    if getattr(link, "remark", ""):
+        node.remark = link.remark  # type: ignore[union-attr]
     return node
 
 

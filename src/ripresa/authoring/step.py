@@ -90,7 +90,8 @@ class Step(Generic[P, R_co]):
         self.compensation: Any = None
         self.reconciler: Any = None
         self.recipe: Any = None
-        self.description = ""
+        self.remark = ""
+        """Words for people, where a document gave some."""
         self.__doc__ = fn.__doc__
         self.__wrapped__ = fn
 
@@ -211,7 +212,7 @@ class Step(Generic[P, R_co]):
     def _twin(self, options: Options) -> Step[P, R_co]:
         twin = Step[P, R_co](self.fn, options)
         twin.compensation, twin.reconciler, twin.recipe = self.compensation, self.reconciler, self.recipe
-        twin.description = self.description
+        twin.remark = self.remark
         return twin
 
 

@@ -30,7 +30,7 @@ from ..authoring.rules import Rule
 from ..authoring.step import Step
 from ..core.conditions import Condition
 from ..errors import RipresaError
-from ..foreign import family_of
+from ..foreign import family_of, is_agent_like
 from .targets import find_object, is_own, near_file
 
 if TYPE_CHECKING:
@@ -45,20 +45,20 @@ READY: Final[Mapping[str, str]] = {
     name.removesuffix("_type"): f"{_STEPS}:{name}"
     for name in (
         *("llm_type", "agent", "mcp", "http", "openapi", "grpc", "webhook", "human", "shell", "python", "cli_agent"),
-        "a2a_agent",
+        *("a2a_agent", "prompt", "knowledge", "supervisor", "handoff", "group_chat", "debate"),
     )
 }
 """The ready-made step types, with where each of them is; looked for when a document names it."""
 
-SERVERS: Final = f"{_STEPS}:server"
-"""What makes the MCP servers that a document declares: not one of the free ones, since a server may be a program."""
+DECLARED_BY: Final = {"servers": f"{_STEPS}:server", "knowledge": f"{_STEPS}:known"}
+"""What makes what a document declares: none of the free ones, since a server may be a program, knowledge a file."""
 
 FREE: Final = frozenset(
-    (*(READY[name] for name in ("llm", "http", "openapi", "human")), f"{_STEPS}:llm", f"{_STEPS}:answer")
+    (*(READY[name] for name in ("llm", "prompt", "http", "openapi", "human")), f"{_STEPS}:llm", f"{_STEPS}:answer")
 )
 """Those that a document may name whatever modules it may import from: they run no programs here."""
 
-BOUND: Final[Mapping[str, str]] = {READY[name]: f"{_STEPS}:public_{name}" for name in ("http", "openapi")}
+BOUND: Final[Mapping[str, str]] = {READY[name]: f"{_STEPS}:public_{name}" for name in ("prompt", "http", "openapi")}
 """What stands in for those of them that could reach more, where it is not granted by `modules`."""
 
 OPEN_WORKFLOW: Final = "ripresa.steps.open_workflow"
@@ -156,7 +156,7 @@ def _loaded(document: Document, folder: Path, given: Given, around: tuple[Path, 
         return open_workflow(document, folder, given.surroundings, free=_may(OPEN_WORKFLOW, given.modules))
     known = given.library or Library()
     reach = reaching(folder, given.modules, known, around)
-    return flow_of(document, lambda types: Shelf(known, reach, READY, types, SERVERS))
+    return flow_of(document, lambda types: Shelf(known, reach, READY, types, DECLARED_BY))
 
 
 def _may(place: str, modules: tuple[str, ...] | None) -> bool:
@@ -201,6 +201,8 @@ def _is_near(path: Path, target: str, modules: tuple[str, ...], around: tuple[Pa
 
 
 def _is_meant(found: Any, place: str) -> bool:
+    if is_agent_like(found):
+        return is_own(type(found).__module__)
     if family_of(found) is not None:  # an agent or graph of another framework, which stands in somebody's own code
         return place.endswith(".py") or is_own(place)
     origin = getattr(found, "__module__", None)

@@ -90,6 +90,14 @@ class Named:
             why = "what makes it stands at the top level of no module: give it a name there"
             raise _refused(recipe.kind, why) from error
 
+    def server(self, server: Any) -> tuple[str, dict[str, Any]]:
+        """See `Places`."""
+        from ..steps.recipes import plain_config
+        from ..steps.saying import server_said
+
+        named, said = server_said(server)
+        return named, plain_config(server.name, said)
+
     def workflow(self, workflow: Any, name: str) -> tuple[str, Any]:
         """See `Places`."""
         target, found = _declared(workflow.fn)

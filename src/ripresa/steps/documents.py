@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import wraps
 from importlib import import_module
 from inspect import signature
@@ -17,7 +17,7 @@ from ..authoring.document.cel import rendered
 from ..authoring.document.library import Equipped, Maker
 from ..authoring.document.settings import retry_from
 from ..authoring.document.shapes import SERVER
-from ..authoring.options import refuse
+from ..authoring.options import bad_choice, refuse
 from ..authoring.step import Step, step
 from ..authoring.waits import Options as Asking
 from ..errors import InvalidConfig, RipresaError
@@ -29,6 +29,7 @@ from .calls import http as _http
 from .credentials import has_credentials, read_credentials
 from .gateway import DEFAULT
 from .llm import PATIENT, answered, question_of
+from .llm import llm as _llm
 from .making import StepOptions
 from .operations import OpenAPIOptions
 from .operations import openapi as _openapi
@@ -42,10 +43,12 @@ from .programs import shell as _shell
 from .recipes import is_mapping
 from .remote import A2aOptions, AgentReply
 from .remote import a2a_agent as _a2a_agent
+from .saying import memory_of, model_of
 from .secret import Secret
 from .webhooks import send_webhook
 
 if TYPE_CHECKING:
+    from ..agents.knowledge import Knowledge
     from ..agents.mcp_server import McpServer
 
 
@@ -86,30 +89,36 @@ async def llm(  # noqa: PLR0913 - every key of its config
 _LLM: Final = signature(llm.fn)
 
 
-def _llm_with(tools: list[Any], permissions: list[str] = []) -> Step[..., Any]:  # noqa: B006 - never changed
-    """The same with tools: a small agent, each of whose calls is journaled."""
+def _llm_with(
+    tools: list[Any] = [],  # noqa: B006 - never changed
+    permissions: list[str] = [],  # noqa: B006 - never changed
+    memory: Any = None,
+) -> Step[..., Any]:
+    """The same with tools: a small agent, each of whose calls is journaled; and with what is remembered."""
     from ..agents.tools import given_tools
 
-    named = "tools of llm are named: declare the server, under servers" if any(map(is_mapping, tools)) else None
-    refuse("llm", named, _asking(tools))
+    _named_servers("llm", tools)
     given_tools(tools, None, permissions, "llm")
+    remembered = memory_of(memory)
 
     @wraps(llm.fn)
     async def equipped(*args: Any, **config: Any) -> Any:
         said = _LLM.bind(*args, **config)
         said.apply_defaults()
-        return await _asked(said.arguments, tools, permissions)
+        return await _asked(said.arguments, tools, permissions, remembered)
 
     made: Step[..., Any] = step(retry=PATIENT)(equipped)
     return made
 
 
-async def _asked(said: Mapping[str, Any], tools: Sequence[Any] = (), permissions: Sequence[str] = ()) -> Any:
+async def _asked(
+    said: Mapping[str, Any], tools: Sequence[Any] = (), permissions: Sequence[str] = (), memory: Any = None
+) -> Any:
     """The answer to what `llm` was called with."""
     voice = voice_of(*(said[name] for name in ("model", "fallback", "temperature", "max_tokens", "stream")))
     refuse("llm", *voice.problems())
     kind = str if said["output"] is None else schema_type(said["output"])
-    question = question_of("llm", voice, kind, tools, permissions=permissions)
+    question = replace(question_of("llm", voice, kind, tools, permissions=permissions), memory=memory)
     prompt, value = said["prompt"], said["value"]
     return await answered(question, prompt if value is None else f"{prompt}\n\n{rendered(value)}", said["system"])
 
@@ -247,53 +256,181 @@ def _mcp_step(
     server: Any,
     tool: str,
     arguments: dict[str, Any] = {},  # noqa: B006 - never changed
+    input: Any = None,
+    output: Any = Any,
     **options: Unpack[StepOptions],
 ) -> Any:
     """A step that calls a tool of an MCP server; the value that it is given, an object, is added to the arguments."""
-    return server_of(server).step(tool, arguments=arguments, input=cast("type[Any]", dict[str, Any] | None), **options)
+    kind = cast("type[Any]", dict[str, Any] | None) if input is None else input
+    return server_of(server).step(tool, arguments=arguments, input=kind, output=output, **options)
 
 
 def _agent_step(  # noqa: PLR0913 - every key of its config
     instructions: str,
     tools: list[Any] = [],  # noqa: B006 - never changed
     role: str = "",
-    model: str = DEFAULT,
-    fallback: list[str] = [],  # noqa: B006 - never changed
+    model: Any = DEFAULT,
+    fallback: list[Any] = [],  # noqa: B006 - never changed
     output: Any = None,
     permissions: list[str] = [],  # noqa: B006 - never changed
     temperature: float | None = None,
     max_tokens: int | None = None,
     turns: int = 20,
     calls: int | None = None,
+    repairs: int = 2,
+    stream: bool = False,
+    memory: Any = None,
+    patience: Any = None,
+    model_retry: Any = PATIENT,
+    approval: dict[str, Any] | None = None,
     name: str = "agent",
     input: Any = Any,
 ) -> Any:
     """An agent whose tools are steps, and those of MCP servers; it is given the value."""
     from ..agents.agent import Agent
+    from ..agents.supervised import supervised
     from ..agents.turns import AgentBounds
 
-    given = [server_of(each) if is_mapping(each) else each for each in tools]
-    refuse("agent", _asking(given))
-    return Agent(
+    asked = dict(approval or {})
+    unknown = [key for key in asked if key not in ("assignees", "quorum", "timeout", "expiry")]
+    refuse(
+        "agent",
+        f"approval has {', '.join(unknown)}, may have assignees, quorum, timeout, expiry" if unknown else None,
+    )
+    made: Any = Agent(
         name,
         input=input,
-        output=str if output is None else schema_type(dict(output)) if is_mapping(output) else output,
-        model=model,
-        fallback=fallback,
+        output=_answer_type(output),
+        model=model_of(model),
+        fallback=[model_of(each) for each in fallback],
         role=role,
         instructions=instructions,
-        tools=given,
+        tools=[server_of(each) if is_mapping(each) else each for each in tools],
         permissions=permissions,
-        bounds=AgentBounds(turns, calls),
+        bounds=AgentBounds(turns, calls, repairs),
+        memory=memory_of(memory),
         temperature=temperature,
         max_tokens=max_tokens,
+        stream=stream,
+        retry=retry_from(model_retry),
+        patience=patience,
+    )
+    return made if approval is None else supervised(made, **asked)
+
+
+def _answer_type(output: Any) -> Any:
+    """The type of a model's answer: text, if nothing is said; one that fits a schema, if it is an object."""
+    return str if output is None else schema_type(dict(output)) if is_mapping(output) else output
+
+
+def _prompt_step(  # noqa: PLR0913 - every key of its config
+    prompt: str,
+    input: Any = None,
+    output: Any = None,
+    state: Any = None,
+    system: str = "",
+    model: Any = DEFAULT,
+    fallback: list[Any] = [],  # noqa: B006 - never changed
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    stream: bool = False,
+    tools: list[Any] = [],  # noqa: B006 - never changed
+    permissions: list[str] = [],  # noqa: B006 - never changed
+    memory: Any = None,
+    name: str = "prompt",
+) -> Any:
+    """A step that asks a language model by a template over what it is given: `llm` of Python."""
+    _named_servers("prompt", tools)
+    return _llm(
+        prompt,
+        input=input,
+        output=_answer_type(output),
+        state=state,
+        system=system,
+        model=model_of(model),
+        fallback=[model_of(each) for each in fallback],
+        temperature=temperature,
+        max_tokens=max_tokens,
+        stream=stream,
+        tools=tools,
+        permissions=permissions,
+        memory=memory_of(memory),
+        name=name,
     )
 
 
-def _asking(tools: Sequence[Any]) -> str | None:
-    """Why these can be used in no document: people are asked about what some of the servers offer."""
+@wraps(_prompt_step)
+def _public_prompt_step(*args: Any, **options: Any) -> Any:
+    """The same for documents that may not say where a model is."""
+    fallback: Any = options.get("fallback", ())
+    addressed = any(map(is_mapping, (options.get("model"), *fallback)))
+    _bounded("prompt", {}, "a model at an address" if addressed else "")
+    return _prompt_step(*args, **options)
+
+
+def _known(
+    name: str,
+    embedder: Any,
+    path: str = "",
+    size: int = 0,
+    vectors: Any = None,
+    limit: int = 5,
+    retry: Any = 3,
+) -> Knowledge:
+    """Knowledge that a document declares."""
+    from ..agents.knowledge import Knowledge
+    from ..agents.vectors import SQLiteVectors
+
+    refuse(
+        "knowledge",
+        None if bool(path) != (vectors is not None) else "it has either a path, with a size, or vectors",
+        "it has a path, and lacks the size of its vectors" if path and not size else None,
+    )
+    store = SQLiteVectors(path, size) if path else vectors
+    return Knowledge(name, store, embedder, limit=limit, retry=retry_from(retry))
+
+
+def _knowledge_step(of: Any, do: str = "look_up") -> Any:
+    """A step of knowledge: `look_up` (a text), `learn` (a list of passages) or `forget` (a list of ids)."""
+    refuse("knowledge", bad_choice(do, "do", ("look_up", "learn", "forget")))
+    return getattr(of, do)
+
+
+def _supervisor(lead: Any, workers: list[Any], at_most: int = 20, name: str = "supervisor") -> Any:
+    from ..agents.teams import supervisor
+
+    return supervisor(lead, *_several(workers), at_most=at_most, name=name)
+
+
+def _handoff(members: list[Any], at_most: int = 10, name: str = "handoff") -> Any:
+    from ..agents.teams import handoff
+
+    return handoff(*_several(members), at_most=at_most, name=name)
+
+
+def _group_chat(
+    speakers: list[Any], at_most: int, chair: Any = None, until: Any = None, name: str = "group_chat"
+) -> Any:
+    from ..agents.teams import group_chat
+
+    return cast("Any", group_chat)(*_several(speakers), chair=chair, until=until, at_most=at_most, name=name)
+
+
+def _debate(debaters: list[Any], judge: Any, rounds: int = 2, name: str = "debate") -> Any:
+    from ..agents.teams import debate
+
+    return debate(*_several(debaters), judge=judge, rounds=rounds, name=name)
+
+
+def _several(links: Any) -> list[Any]:
+    return [*links] if isinstance(links, list) else [links]
+
+
+def _named_servers(kind: str, tools: Sequence[Any]) -> None:
+    """Refuse servers that are described in a list of tools, and those about whose tools people are asked."""
+    named = f"tools of {kind} are named: declare the server, under servers" if any(map(is_mapping, tools)) else None
     asks = ", ".join(each.name for each in tools if not isinstance(each, Step | Mapping) and each.asks)
-    return f"approval of {asks} needs code: supervised(Agent(...))" if asks else None
+    refuse(kind, named, f"people are asked about tools of {asks}, which needs an agent: type agent" if asks else None)
 
 
 def server_of(data: Any) -> McpServer:
@@ -332,8 +469,16 @@ SERVER_KEYS: Final = frozenset(("name", *SERVER))
 
 llm_type: Final = Equipped(llm, Maker(_llm_with, steps=("tools",)))
 agent: Final = Maker(_agent_step, steps=("tools",), types=("input", "output"))
-mcp: Final = Maker(_mcp_step, servers=("server",))
+prompt: Final = Maker(_prompt_step, steps=("tools",), types=("input", "output", "state"))
+public_prompt: Final = Maker(_public_prompt_step, steps=("tools",), types=("input", "output", "state"))
+mcp: Final = Maker(_mcp_step, servers=("server",), types=("input", "output"))
 server: Final = Maker(server_of)
+known: Final = Maker(lambda options: _known(**options))
+knowledge: Final = Maker(_knowledge_step, knowledge=("of",))
+supervisor: Final = Maker(_supervisor, links=("lead", "workers"))
+handoff: Final = Maker(_handoff, links=("members",))
+group_chat: Final = Maker(_group_chat, links=("speakers", "chair"), functions=("until",))
+debate: Final = Maker(_debate, links=("debaters", "judge"))
 http: Final = Maker(_http_step, types=("returns",))
 public_http: Final = Maker(_public_http_step, types=("returns",))
 openapi: Final = Maker(_openapi_step, types=("returns",))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, get_type_hints, overload
 
+from ..authoring.document.recipe import Recipe
 from ..authoring.encoding import encode
 from ..authoring.hooks import Hook
 from ..authoring.options import bad_names, refuse
@@ -20,6 +21,7 @@ from .asking import Voice, ask, bad_memory, voice_of
 from .conversation import Message, ModelAnswer, ModelRequest
 from .forms import Form
 from .gateway import DEFAULT, Named
+from .saying import asking_config
 from .template import Template, fields_of, unknown_places
 
 if TYPE_CHECKING:
@@ -223,7 +225,24 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     fn: Callable[..., Any] = asked if input is None else asked_about
     fn.__annotations__ = {"return": output} if input is None else {"input": input, "return": output}
     fn.__name__, fn.__doc__ = name, f"Asks a language model: {prompt}"
-    return step(name=name, retry=retry, **options)(fn)
+    made = step(name=name, retry=retry, **options)(fn)
+    made.recipe = Recipe(
+        "prompt",
+        lambda: Step[..., Any](fn, Options("prompt", PATIENT)),
+        lambda: asking_config(
+            name, model, fallback, memory, prompt=prompt, system=system, temperature=temperature,
+            max_tokens=max_tokens, stream=stream, permissions=permissions,
+        ),
+        {
+            **({} if input is None else {"input": input}),
+            **({} if output is str else {"output": output}),
+            **({} if state is None else {"state": state}),
+        },
+        {"tools": [toolbox.find(each) if toolbox and isinstance(each, str) else each for each in tools]}
+        if tools
+        else {},
+    )  # fmt: skip
+    return made
 
 
 def _misplaced(templates: tuple[Template, Template], names: tuple[str, ...] | None) -> list[str | None]:

@@ -85,7 +85,7 @@ def described(link: T, text: str) -> T:
     if isinstance(link, Spreading):
         return cast("T", replace(link, link=described(link.link, text)))
     twin: Any = copy(link)
-    twin.description = text
+    twin.remark = text
     twin.__dict__.pop("node", None)
     return cast("T", twin)
 

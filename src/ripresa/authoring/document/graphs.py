@@ -245,7 +245,7 @@ class Wiring:
 
     def _described(self, item: Placed, node: Node[Any]) -> Node[Any]:
         """A node with what is said of it to people."""
-        self.graph.entries[node.index].node.description = item.data.get("description") or ""
+        self.graph.entries[node.index].node.remark = item.data.get("description") or ""
         return node
 
     def _first(self, item: Placed, config: Config) -> Node[Any] | None:

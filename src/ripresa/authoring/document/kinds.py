@@ -36,7 +36,7 @@ def _named(name: str | None, **options: Any) -> dict[str, Any]:
 
 def _call(loader: Loader, config: Config, name: str | None) -> Any:
     given, path = config.get("step"), config.at("step")
-    link = loader.made_of(given, path) if is_object(given) else loader.callee(given, path)
+    link = loader.made_of(given, path, name) if is_object(given) else loader.callee(given, path)
     link = loader.renamed(link, name)
     return Spreading(link) if config.get("spread", False) else link
 

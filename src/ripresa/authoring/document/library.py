@@ -23,13 +23,18 @@ class Maker:
     """A step type that is a function which makes a step or flow: `config` is its arguments, when a document is read.
 
     `steps` are the arguments that are lists of steps (or of MCP servers, for their tools), which a document names;
-    `types` are those that are types, `servers` those that are MCP servers.
+    `types` are those that are types, `servers` those that are MCP servers, `knowledge` those that are knowledge;
+    `links` are those that are links or lists of them (steps, flows, workflows), `functions` those that are functions.
+    One that takes a `name` is given that of the step.
     """
 
     make: Callable[..., Any]
     steps: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
+    knowledge: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
 
     @property
     def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as functions and classes have one
@@ -106,10 +111,15 @@ class Shelf:
     """What one document may name: its own `types`, a library, ready-made types, and what targets lead to."""
 
     def __init__(
-        self, library: Library, reach: Reach, ready: Mapping[str, str], types: Mapping[str, str], servers: str = ""
+        self,
+        library: Library,
+        reach: Reach,
+        ready: Mapping[str, str],
+        types: Mapping[str, str],
+        declared: Mapping[str, str] = {},
     ) -> None:
         self._library = library
-        self._servers = servers
+        self._declared = declared
         self._reach = reach
         self._targets = {**ready, **types}
         self._own = types
@@ -129,9 +139,12 @@ class Shelf:
         """The class that a target leads to. Raises `RipresaError(unknown_target)`."""
         return self._reach(target, as_type=True)
 
-    def server(self, name: str, options: Mapping[str, Any]) -> Any:
-        """The MCP server that a document declares. Raises `InvalidConfig`, `RipresaError(unknown_target)`."""
-        make: Maker = self._reach(self._servers)
+    def declared(self, what: str, name: str, options: Mapping[str, Any]) -> Any:
+        """The MCP server (`servers`) or knowledge that a document declares.
+
+        Raises `InvalidConfig`, `RipresaError(unknown_target)`.
+        """
+        make: Maker = self._reach(self._declared[what])
         return make.make({**options, "name": name})
 
     def functions(self) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from ..chain import Chain
 from ..check import walk
 from ..choice import branch
 from ..flow import Runnable, as_links
+from ..function import Workflow
 from ..options import bad_link
+from ..parameters import Parameters
 from ..step import Options, Step
 from . import graphs, kinds, settings
 from .annotations import kind_of
@@ -31,7 +33,7 @@ from .config import wrong_keys, wrong_values
 from .flow import DocumentFlow, built_as, is_step, passing
 from .library import Equipped, Maker, Shelf
 from .recipe import Recipe
-from .servers import Declared, as_named, declared_servers, is_of_server, offered, server_named, used_servers
+from .servers import Declared, as_named, declared_by, is_of_server, knowledge_named, offered, server_named, used
 from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
 from .source import DEEPEST, BadExpression, Document, Notes, Path, is_list, is_object, too_deep
 
@@ -89,6 +91,7 @@ class Loader:
         self.own_state: Any = None
         """That of the step which is being made, until it is taken."""
         self.servers: dict[str, Declared] = {}
+        self.knowledge: dict[str, Declared] = {}
         self._looked_at: list[tuple[str, Path, Expression | None, Use | None]] = []
 
     # --- the whole
@@ -106,7 +109,7 @@ class Loader:
             return None
         config = self.config(data, ROOT, ())
         self._take_types(config)
-        self.servers = declared_servers(self, config)
+        self.servers, self.knowledge = (declared_by(self, config, what) for what in ("servers", "knowledge"))
         name = self._name(config)
         terms = settings.terms_of(self, config)
         self.state = settings.state_of(self, config)
@@ -343,8 +346,8 @@ class Loader:
                 return None
         return self.renamed(self._named(found, item.at("type"), kind), name or (None if ":" in kind else kind))
 
-    def made_of(self, data: Mapping[str, Any], path: Path) -> Any:
-        """The step that a type makes of its config, where it is what a call calls."""
+    def made_of(self, data: Mapping[str, Any], path: Path, name: str | None = None) -> Any:
+        """The step that a type makes of its config, where it is what a call calls, or a tool."""
         made = self.config(data, MADE, path)
         kind: str = made.get("type", "made")
         found = self.target(kind, made.at("type")) if "type" in made else None
@@ -355,12 +358,14 @@ class Loader:
             maker = None
         if maker is None:
             return self.hole(kind)
-        called = Called(kind, kind, kind, found) if isinstance(found, Equipped) else Called.of(kind, maker, None)
+        is_equipped = isinstance(found, Equipped)
+        called = Called(kind, kind, name or kind, found) if is_equipped else Called.of(kind, maker, name)
         return self._instance(maker, given, called, made.at("config")) or self.hole(kind)
 
     def _instance(self, maker: Any, given: Mapping[str, Any], called: Called, path: Path) -> Any:
         """The step that a class or a maker makes of its config."""
-        if has_expressions(given):
+        links = maker.links if isinstance(maker, Maker) else ()
+        if has_expressions({key: value for key, value in given.items() if key not in links}):
             self.notes.add(path, f"{called.label} is made when the document is read: no expressions here")
             return None
         if isinstance(maker, Maker) and self._is_refused(maker, given, path):
@@ -371,7 +376,7 @@ class Loader:
         resolved = self._resolved(maker, given, path) if isinstance(maker, Maker) else dict(given)
         if resolved is None:
             return None
-        make = partial(_step_of, maker, resolved, called.label)
+        make = partial(_step_of, maker, _with_name(maker, resolved, called.name), called.label)
         try:
             made = make()
         except (TypeError, ValueError, AttributeError) as error:
@@ -381,7 +386,7 @@ class Loader:
             self.notes.add(path, f"{called.label} made {made!r}, which is no step or flow", code="invalid_config")
             return None
         made = as_links((made,), "document")[0]
-        if isinstance(made, Step):
+        if isinstance(made, Step | Workflow):
             made = copy(made)  # it may stand elsewhere, too
             made.recipe = self._recipe(maker, given, resolved, make, called)
         return self.renamed(made, called.name)
@@ -392,8 +397,11 @@ class Loader:
             return Recipe(called.kind, make, dict(given).copy, maker=called.maker)
         types = {key: resolved[key] for key in maker.types if key in given}
         steps = {key: as_named(self, given[key], resolved[key]) for key in maker.steps if key in given}
-        plain = {key: value for key, value in given.items() if key not in (*types, *steps)}
-        return Recipe(called.kind, make, plain.copy, types, steps, called.maker, used_servers(self, maker, given))
+        links = {key: resolved[key] for key in maker.links if key in given}
+        things = {key: resolved[key] for key in maker.functions if key in given}
+        plain = {key: value for key, value in given.items() if key not in (*types, *steps, *links, *things)}
+        servers, knowledge = (used(self, maker, given, what) for what in ("servers", "knowledge"))
+        return Recipe(called.kind, make, plain.copy, types, steps, called.maker, servers, knowledge, links, things)
 
     def _resolved(self, maker: Maker, given: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
         """A config with the steps and types that it names; None, and a note, if some are none."""
@@ -405,13 +413,20 @@ class Loader:
         for name in maker.steps:
             if name in given:
                 found[name] = self._steps_in(given[name], (*path, name))
-        for name in maker.servers:
-            if isinstance(given.get(name), str):
-                found[name] = server_named(self, given[name], (*path, name))
-        lacks = any(found.get(name, 0) is None for name in maker.servers) or any(
+        for names, find in ((maker.servers, server_named), (maker.knowledge, knowledge_named)):
+            found |= {
+                name: find(self, given[name], (*path, name)) for name in names if isinstance(given.get(name), str)
+            }
+        found |= {name: self._linked(given[name], (*path, name)) for name in maker.links if name in given}
+        found |= {name: self.function(str(given[name]), (*path, name)) for name in maker.functions if name in given}
+        lacks = any(found.get(name, 0) is None for name in (*maker.servers, *maker.knowledge)) or any(
             each is None for name in maker.steps for each in found.get(name, ())
         )
         return None if lacks or len(self.notes.problems) > before else found
+
+    def _linked(self, data: Any, path: Path) -> Any:
+        """A link, or a list of links."""
+        return self.links(data, path) if is_list(data) else self.link(data, path)
 
     def _steps_in(self, data: Any, path: Path) -> list[Any]:
         """The steps that a list names."""
@@ -423,13 +438,21 @@ class Loader:
     def _step_in(self, part: Any, path: Path) -> Any:
         """A step that is named, or a server with tools; an object is for what it is given to."""
         if is_object(part):
-            return part
+            return self._made_tool(part, path) if "type" in part else part
         if is_of_server(self, part) or (self._type(part) is None and get_close_matches(part, self.servers, 1)):
             return offered(self, part, path)
         link = self._named(self.tried(path, lambda: self.shelf.find(part, "tool")), path, part)
         if not is_step(link):
             self.notes.add(path, f"{part} is {link!r}, which is no step", code="invalid_config")
         return link
+
+    def _made_tool(self, part: Mapping[str, Any], path: Path) -> Any:
+        """A tool that a type makes of its config."""
+        config = self.config(part, {"id": STEP["id"], **MADE}, path)
+        made = self.made_of({key: value for key, value in part.items() if key != "id"}, path, config.get("id"))
+        if not is_step(made):
+            self.notes.add(path, f"{config.get('type')} makes {made!r}, which is no step", code="invalid_config")
+        return made
 
     def _is_refused(self, maker: Maker, given: Mapping[str, Any], path: Path) -> bool:
         before = len(self.notes.problems)
@@ -477,6 +500,10 @@ class Loader:
             self.notes.add(path, f"{name} is {found!r}, which is no function", code="invalid_config")
             return None
         return found
+
+    def thing(self, name: str, path: Path) -> Any:
+        """An object of your own, of any kind; None, and a note, if there is none."""
+        return self.tried(path, lambda: self.shelf.find_type(name))
 
     def type(self, text: str, path: Path) -> Any:
         """The type that a text names; None, and a note, if there is none."""
@@ -576,6 +603,12 @@ class Called:
 
 MADE = {"type": STEP["type"], "config": STEP["config"]}
 """What stands where a call calls a step that is made of a config."""
+
+
+def _with_name(maker: Any, given: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """A config with the name of the step, where the maker takes that."""
+    takes = isinstance(maker, Maker) and name is not None and "name" not in given
+    return {**given, "name": name} if takes and "name" in Parameters(maker.make).names else given
 
 
 def _step_of(maker: Any, given: Mapping[str, Any], label: str) -> Any:

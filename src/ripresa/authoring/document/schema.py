@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .shapes import FIELD, KINDS, ROOT, SERVER, STAGES, STEP, Key
+from .shapes import FIELD, KINDS, KNOWLEDGE, ROOT, SERVER, STAGES, STEP, Key
 
 Schema = dict[str, Any]
 
@@ -43,6 +43,7 @@ SORTS: Final[Mapping[str, Schema]] = {
     "cache": {"anyOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string"}, _OBJECT]},
     "plain": {"type": "string"},
     "servers": {"type": "object", "additionalProperties": {"$ref": "#/$defs/server"}},
+    "knowledge": {"type": "object", "additionalProperties": {"$ref": "#/$defs/knowledge"}},
     "state": {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/state"}]},
     "rules": {"type": "array", "items": {"type": ["string", "object"]}, "minItems": 1},
 }
@@ -91,6 +92,7 @@ def schema() -> Schema:
                 "additionalProperties": {"anyOf": [SORTS["type"], _object(FIELD)]},
             },
             "server": {**_object(SERVER), "oneOf": [{"required": ["command"]}, {"required": ["url"]}]},
+            "knowledge": {**_object(KNOWLEDGE), "oneOf": [{"required": ["path", "size"]}, {"required": ["vectors"]}]},
             "stage": {"anyOf": [_object(keys) for keys in STAGES.values()]},
             "made": {
                 "type": "object",

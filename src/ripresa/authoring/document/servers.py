@@ -1,6 +1,7 @@
-"""MCP servers that a document declares, and the tools of them that its steps name.
+"""MCP servers and knowledge that a document declares, and the tools of them that its steps name.
 
-A step names `files` for all tools of a server, `files/read_file` for one, `files/read_*` for some.
+A step names `handbook` to look things up in such knowledge, `files` for all tools of a server, `files/read_file`
+for one, `files/read_*` for some.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...core.names import check_name
 from .cel import has_expressions
 from .library import DOCUMENTS, Maker
-from .shapes import SERVER
+from .shapes import KNOWLEDGE, SERVER
 from .source import is_list, is_object
 
 if TYPE_CHECKING:
@@ -31,40 +32,52 @@ class Declared:
     server: Any
 
 
-def declared_servers(loader: Loader, config: Config) -> dict[str, Declared]:
-    """The servers that a document declares, by name."""
-    found: Mapping[str, Any] = config.get("servers", {})
-    return {name: Declared(said, _server(loader, name, said, config)) for name, said in found.items()}
+KEYS: Final = {"servers": SERVER, "knowledge": KNOWLEDGE}
+_CALLED: Final = {"servers": ("a server", "command or url"), "knowledge": ("knowledge", "path and size, or vectors")}
 
 
-def _server(loader: Loader, name: str, said: Any, config: Config) -> Any:
-    path, before = (*config.at("servers"), name), len(loader.notes.problems)
-    wrong = check_name(name, "the name of a server")
+def declared_by(loader: Loader, config: Config, what: str) -> dict[str, Declared]:
+    """The servers, or knowledge, that a document declares, by name."""
+    found: Mapping[str, Any] = config.get(what, {})
+    return {name: Declared(said, _declared(loader, name, said, config, what)) for name, said in found.items()}
+
+
+def _declared(loader: Loader, name: str, said: Any, config: Config, what: str) -> Any:
+    path, before, (called, keys) = (*config.at(what), name), len(loader.notes.problems), _CALLED[what]
+    wrong = check_name(name, f"the name of {called}")
     if name in config.get("types", {}):
         wrong = f"{name!r} is a type of this document, too"
+    if what == "knowledge" and name in config.get("servers", {}):
+        wrong = f"{name!r} is a server of this document, too"
     if wrong:
         loader.notes.add(path, wrong, key=True)
     if not is_object(said):
-        loader.notes.add(path, f"is {said!r}, must be an object with command or url")
+        loader.notes.add(path, f"is {said!r}, must be an object with {keys}")
         return None
     if has_expressions(said):
-        loader.notes.add(path, "a server is made when the document is read: no expressions here")
-    given = loader.config(said, SERVER, path).options(*SERVER)
+        loader.notes.add(path, f"{called} is made when the document is read: no expressions here")
+    given = loader.config(said, KEYS[what], path).options(*KEYS[what])
+    for key in ("vectors", "embedder") if what == "knowledge" else ():
+        if ":" in str(given.get(key, "")) and (key == "vectors" or "." in given[key].partition(":")[0]):
+            given[key] = loader.thing(given[key], (*path, key))
     if len(loader.notes.problems) > before:
         return None
-    return loader.tried(path, lambda: loader.shelf.server(name, given))
+    return loader.tried(path, lambda: loader.shelf.declared(what, name, given))
 
 
 def is_of_server(loader: Loader, text: object) -> bool:
     """Whether a text names a server, or tools of one, rather than a step."""
     if not isinstance(text, str) or ":" in text or text.endswith(DOCUMENTS):
         return False
-    return "/" in text or text in loader.servers
+    return "/" in text or text in loader.servers or text in loader.knowledge
 
 
 def offered(loader: Loader, text: str, path: Path) -> Any:
     """The server that a text names, with no other tools than it says; None, and a note, if there is none."""
     name, _, tools = text.partition("/")
+    if text in loader.knowledge:
+        made = loader.knowledge[text].server
+        return None if made is None else made.look_up
     found = server_named(loader, name, path)
     if found is None or not tools:
         return found
@@ -85,14 +98,26 @@ def server_named(loader: Loader, name: str, path: Path) -> Any:
     return None
 
 
+def knowledge_named(loader: Loader, name: str, path: Path) -> Any:
+    """The knowledge of this name; None, and a note, if there is none."""
+    if name in loader.knowledge:
+        return loader.knowledge[name].server
+    near = get_close_matches(name, loader.knowledge, 1)
+    known = f"there is {', '.join(loader.knowledge)}" if loader.knowledge else "declare it under knowledge"
+    hint = f"did you mean {near[0]}?" if near else known
+    loader.notes.add(path, f"there is no knowledge {name!r}; {hint}", code="unknown_type")
+    return None
+
+
 def as_named(loader: Loader, given: Any, found: Iterable[Any]) -> list[Any]:
     """A list of steps as a document says it again: what is of a server by its name."""
     return [said if is_of_server(loader, said) else each for said, each in zip(given, found, strict=True)]
 
 
-def used_servers(loader: Loader, maker: Maker, given: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What the document says of the servers that a config names."""
+def used(loader: Loader, maker: Maker, given: Mapping[str, Any], what: str) -> dict[str, Mapping[str, Any]]:
+    """What the document says of the servers, or knowledge, that a config names."""
+    known = loader.servers if what == "servers" else loader.knowledge
     lists = (given[key] for key in maker.steps if is_list(given.get(key)))
-    texts = [*(part for parts in lists for part in parts), *(given.get(key) for key in maker.servers)]
+    texts = [*(part for parts in lists for part in parts), *(given.get(key) for key in getattr(maker, what))]
     names = (text.partition("/")[0] for text in texts if isinstance(text, str))
-    return {name: loader.servers[name].said for name in names if name in loader.servers}
+    return {name: known[name].said for name in names if name in known}

@@ -51,6 +51,7 @@ SORTS: Final = {
     "rules": "a list of rules",
     "plain": "a text, which may be empty",
     "servers": "an object of MCP servers by name: objects with command or url",
+    "knowledge": "an object of knowledge by name: objects with path and size, or vectors",
     "state": "the target of a class, or an object of fields: types, or objects of type, start, by, conflicts",
 }
 """Every sort of thing that may stand under a key, in words."""
@@ -275,6 +276,7 @@ ROOT: Final[Mapping[str, Key]] = {
     "description": Key("text", "for people"),
     "types": Key("object", "names for step types: targets by name"),
     "servers": Key("servers", "MCP servers by name, whose tools its steps may use"),
+    "knowledge": Key("knowledge", "passages that are found by meaning, by name: for its steps, and as tools"),
     "input": Key("type", "the type of its input"),
     "steps": Key("steps", "what it does: one after another, or by needs"),
     "type": Key("text", "the kind of step that the whole is, instead of steps"),
@@ -313,6 +315,16 @@ SERVER: Final[Mapping[str, Key]] = {
     "patience": Key("length", "how long it may take until it can be used"),
 }
 """What a document may say of an MCP server."""
+
+KNOWLEDGE: Final[Mapping[str, Key]] = {
+    "path": Key("text", "the SQLite file where its vectors are kept, with size"),
+    "size": Key("count", "how many numbers a vector has"),
+    "vectors": Key("target", "a store of vectors of your own, instead of a file"),
+    "embedder": Key("text", "an embedding model, or the target of an async function that gives vectors", required=True),
+    "limit": Key("count", "how many passages are found"),
+    "retry": Key("retry", "how often its steps are tried"),
+}
+"""What a document may say of knowledge."""
 
 FIELD: Final[Mapping[str, Key]] = {
     "type": Key("type", "the type of its values", required=True),
@@ -384,7 +396,7 @@ _FINE: Final[dict[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("targets", "names"), _is_names),
     "step": _is_link,
     "plain": _is_kind(str),
-    "servers": _is_kind(Mapping),
+    **dict.fromkeys(("servers", "knowledge"), _is_kind(Mapping)),
     "state": lambda value: _is_text(value) or (isinstance(value, Mapping) and bool(value)),  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
     "callee": lambda value: _is_text(value) or isinstance(value, Mapping),
     "count": is_count,

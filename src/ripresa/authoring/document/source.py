@@ -77,6 +77,13 @@ def is_list(data: object) -> TypeIs[list[Any]]:
     return isinstance(data, list)
 
 
+def is_plain(data: object) -> bool:
+    """Whether something is plain data."""
+    if is_object(data):
+        return all(map(is_plain, data.values()))
+    return all(map(is_plain, data)) if is_list(data) else data is None or isinstance(data, bool | int | float | str)
+
+
 def shown(path: Path) -> str:
     """A path as people write it: `steps[1].config.when`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)

@@ -6,7 +6,7 @@ Law: what no document can say is refused with its name, never left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -39,8 +39,9 @@ from ...core.nodes.wait import Wait
 from ...core.retry import Retry
 from ...errors import RipresaError
 from ..expression import Constant
-from ..flow import Runnable
+from ..flow import Runnable, build_link
 from ..function import Taken
+from ..place import root
 from ..questions import ByType
 from ..routing import ByName
 from ..rules import Rule
@@ -48,7 +49,7 @@ from ..step import Bound, Options, Spread, Step
 from ..wiring import Wires
 from .annotations import text_of
 from .recipe import Recipe
-from .source import is_object
+from .source import is_list, is_object, is_plain
 from .state import is_declared, state_data
 from .write_graph import graph_config, named_arguments
 from .write_stream import stream_config
@@ -71,6 +72,10 @@ class Places(Protocol):
 
     def made(self, recipe: Recipe) -> str:
         """The type that makes a step."""
+        ...
+
+    def server(self, server: Any) -> tuple[str, dict[str, Any]]:
+        """How an MCP server is named with its tools, and how it is declared."""
         ...
 
     def workflow(self, workflow: Any, name: str) -> tuple[str, Any]:
@@ -238,7 +243,7 @@ class Writer:
         data: Data = several_for(self, node, several=several) if several_for else write(self, node)
         hooks = () if type(node) is Call else node.hooks
         more = {"hooks": self.things(hooks)} if hooks else {}
-        described = {"description": node.description} if node.description else {}
+        described = {"description": node.remark} if node.remark else {}
         return {"id": node.name, **described, **data, **more}
 
     def items(self, nodes: tuple[Node[Any], ...]) -> list[Data]:
@@ -258,7 +263,7 @@ class Writer:
         return {
             "type": "call",
             "config": config,
-            **self._options(bound.step, known),
+            **self.options(bound.step, known),
             **self._undo(node.undo, bound, known),
         }
 
@@ -270,15 +275,36 @@ class Writer:
         except RipresaError:
             if recipe is None:
                 raise
-        self._declare(recipe.servers)
+        return self._made_of(recipe), recipe.make()
+
+    def _made_of(self, recipe: Recipe) -> Any:
+        """How a document makes a step or workflow, or names what it was made of."""
+        if not recipe.kind:
+            return self.thing(recipe.maker)
+        self._declare("servers", recipe.servers)
+        self._declare("knowledge", recipe.knowledge)
         types = {name: self._type(kind) for name, kind in recipe.types.items()}
         steps = {name: [self._tool(each) for each in found] for name, found in recipe.steps.items()}
-        return {"type": self.places.made(recipe), "config": {**recipe.config(), **types, **steps}}, recipe.make()
+        links = {name: self._links(found) for name, found in recipe.links.items()}
+        things = {name: self.thing(found) for name, found in recipe.things.items()}
+        return {
+            "type": self.places.made(recipe),
+            "config": {**recipe.config(), **types, **steps, **links, **things},
+        }
 
-    def _declare(self, servers: Mapping[str, Any]) -> None:
-        for name, said in servers.items():
-            if self.declared["servers"].setdefault(name, dict(said)) != said:
-                raise refused(name, "two MCP servers of one name are declared")
+    def _links(self, found: Any) -> Any:
+        return [self._link(each) for each in found] if is_list(found) else self._link(found)
+
+    def _link(self, link: Any) -> Any:
+        """A step, flow or workflow that stands in no node."""
+        return self.step(link) if isinstance(link, Step) else self.item(build_link(link, root(link.name)))
+
+    def _declare(self, what: str, declared: Mapping[str, Any]) -> None:
+        for name, found in declared.items():
+            said = found() if callable(found) else found
+            said = {key: value if is_plain(value) else self.thing(value) for key, value in said.items()}
+            if self.declared[what].setdefault(name, said) != said:
+                raise refused(name, f"two {what} of one name are declared")
 
     def _type(self, kind: Any) -> Any:
         """A type of a config: plain data stands for itself."""
@@ -288,7 +314,7 @@ class Writer:
         """A step by itself: its target, or a call of it with its options."""
         target, known = self._step(step)
         options = {"id": step.name} if step.name != known.name else {}
-        options |= self._options(step, known)
+        options |= self.options(step, known)
         if isinstance(target, str) and not options:
             return target
         return {"type": "call", "config": {"step": target}, "id": step.name, **options}
@@ -304,12 +330,20 @@ class Writer:
     def _tool(self, step: Any) -> Any:
         if is_object(step) or isinstance(step, str):
             return step
-        target, known = self.places.step(step)
-        if known.options != step.options:
+        if not isinstance(step, Step):
+            return self._source(step)
+        target, known = self._step(step)
+        if replace(known.options, name="") != replace(step.options, name=""):
             raise refused(step.name, "it is a tool with options of its own: give it a name of its own")
-        return target
+        return target if isinstance(target, str) else {"id": step.name, **target}
 
-    def _options(self, step: Step[..., Any], known: Step[..., Any]) -> Data:
+    def _source(self, server: Any) -> str:
+        """An MCP server, with the tools that it is bounded to."""
+        name, said = self.places.server(server)
+        self._declare("servers", {server.name: said})
+        return name
+
+    def options(self, step: Step[..., Any], known: Step[..., Any]) -> Data:
         """The options of a step that its target does not have."""
         mine, usual = step.options, known.options
         found: Data = {}
@@ -342,6 +376,17 @@ class Writer:
     def undo_item(self, undo: Undo) -> Data:
         """What undoes something."""
         return self.item(undo.body, several=True)
+
+    def workflow(self, workflow: Any, name: str) -> tuple[Any, Any]:
+        """How a workflow is named, or made, and what that gives."""
+        if workflow.stands_for is not None:
+            return self._step(workflow.stands_for)
+        try:
+            return self.places.workflow(workflow, name)
+        except RipresaError:
+            if workflow.recipe is None:
+                raise
+        return self._made_of(workflow.recipe), workflow.recipe.make()
 
     # --- kinds
 
@@ -482,13 +527,15 @@ def _approved(writer: Writer, node: Approved) -> Data:
 def _subworkflow(writer: Writer, node: Subworkflow, *, several: bool = False) -> Data:
     body: Any = node.body.body if isinstance(node.body, Checked) else node.body
     workflow = (body.body if isinstance(body, Stateful) else body).code
-    target, known = writer.places.workflow(workflow, node.name.partition("#")[0])
+    target, known = writer.workflow(workflow, node.name.partition("#")[0])
     taken = workflow.parameters.binding if isinstance(workflow.parameters, Taken) else None
     config: Data = {"step": target}
     if isinstance(taken, Wires):
         config["arguments"] = named_arguments(Bound(workflow, taken), writer.thing)
     elif isinstance(taken, Spread) and not several:
         config["spread"] = True
+    if isinstance(known, Step):  # an agent, in whose place it stands
+        return {"type": "call", "config": config, **writer.options(workflow.stands_for, known)}
     more = [rule for rule in workflow.rules if rule not in known.rules]
     return {"type": "call", "config": config, **({"rules": writer.rules(more)} if more else {})}
 

@@ -48,7 +48,7 @@ def _output(node: Graph, index: int) -> str:
 
 def _item(writer: Writer, graph: Graph, index: int) -> Data:
     node, wire, gate = graph.nodes[index], graph.wires[index], graph.gates[index]
-    described = {"description": node.description} if node.description else {}
+    described = {"description": node.remark} if node.remark else {}
     if wire.first:
         of = [graph.nodes[source].name for source in wire.sources]
         return {"id": node.name, **described, "type": "first", "config": {"of": of}}

@@ -28,7 +28,7 @@ class Node(Generic[F]):
     frame_class: ClassVar[type[Frame]]
     hooks: tuple[Any, ...] = ()
     """The hooks that were written beside it; they shape no hash, and the core never looks at them."""
-    description: str = ""
+    remark: str = ""
     """Words for people; they shape no hash either."""
     forks: ClassVar[bool] = False
     """Whether its children are branches: each writes to a typed state by itself until they are joined."""
