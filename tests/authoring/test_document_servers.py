@@ -48,11 +48,11 @@ def loaded(*steps: dict[str, Any], **servers: Any) -> Any:
 def problems(text: str) -> list[str]:
     from ripresa.authoring.document.library import Shelf
     from ripresa.authoring.document.load import flow_of
-    from ripresa.runtime.documents import READY, SERVERS, reaching
+    from ripresa.runtime.documents import DECLARED_BY, READY, reaching
 
     reach = reaching(__import__("pathlib").Path.cwd(), None)
     with pytest.raises(InvalidWorkflow) as caught:
-        flow_of(document_of(text, "flow.yaml"), lambda types: Shelf(Library(), reach, READY, types, SERVERS))
+        flow_of(document_of(text, "flow.yaml"), lambda types: Shelf(Library(), reach, READY, types, DECLARED_BY))
     return [f"{each.where}: {each.message}" for each in caught.value.problems]
 
 
@@ -115,7 +115,6 @@ def test_a_server_that_is_declared_wrongly_is_told_at_its_place(server: str, pro
         ("files, fils/x", "10:22 steps[0].config.tools[1]: there is no MCP server 'fils'; did you mean files?"),
         ("abc/x", "10:15 steps[0].config.tools[0]: there is no MCP server 'abc'; there are files, web"),
         ("web/write", "10:15 steps[0].config.tools[0]: web is not allowed the tool 'write'"),
-        ("web/read", "7:5 steps[0]: approval of web needs code"),
     ],
 )
 def test_tools_that_no_server_has_are_told_at_their_place(tools: str, problem: str) -> None:
@@ -130,9 +129,11 @@ def test_what_is_wrong_with_a_server_is_told_once_and_not_where_it_is_used() -> 
     assert [each.where for each in caught.value.problems] == ["servers.bad"]
 
 
-def test_what_is_asked_about_needs_code_for_llm_too() -> None:
-    with pytest.raises(InvalidWorkflow, match="approval of web needs code"):
+def test_what_is_asked_about_is_for_agents() -> None:
+    with pytest.raises(InvalidWorkflow, match="people are asked about tools of web, which needs an agent"):
         loaded({"type": "llm", "config": {"prompt": "x", "tools": ["web"]}}, web={**WEB, "approval": "Really?"})
+    agent = {"type": "agent", "config": {"instructions": "x", "tools": ["web"]}}
+    assert loaded(agent, web={**WEB, "approval": "Really?"}).definition.is_dynamic
 
 
 def test_a_server_and_a_type_of_one_name_are_refused() -> None:

@@ -81,6 +81,7 @@ ROOT: dict[str, Any] = {
     "state": {"names": {"type": "list[string]", "start": [], "by": "append"}}, "conflicts": "last_write",
     "concurrency": 2, "keep_going": True, "timeout": "1 h", "limits": {"steps": 9}, "hooks": [at("whisper")],
     "rules": [{"rule": "required_output"}], "servers": {"files": {"command": ["files"]}},
+    "knowledge": {"book": {"path": "book.db", "size": 3, "embedder": "m"}},
 }  # fmt: skip
 
 

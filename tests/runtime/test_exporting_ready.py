@@ -43,6 +43,7 @@ from ripresa.steps import (
     python,
     shell,
 )
+from ripresa.testing.fake_model import FakeModel
 from tests.authoring.test_document_schema import complaints
 
 HERE = Path(__file__)
@@ -212,7 +213,10 @@ async def test_what_came_back_runs_alike() -> None:
 
 REFUSED: list[tuple[Any, str]] = [
     (chain(cli_agent(Dialect("own", ("own",), str))), "its dialect is Dialect"),  # type: ignore[arg-type]
-    (chain(Agent("pilot", input=str, output=str)), "'pilot' can stand in no document: it stands at the top level of"),
+    (
+        chain(Agent("pilot", input=str, output=str, model=FakeModel("x"))),
+        "'pilot' can stand in no document: its model is",
+    ),
     (
         load_document({"id": "flow", "steps": [{"type": "own"}]}, library=Library({"own": Maker(lambda: saying("x"))})),
         "'own' can stand in no document: what makes it stands at the top level of no module",

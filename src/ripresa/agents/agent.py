@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -31,7 +32,7 @@ from ..steps.forms import Form
 from ..steps.gateway import DEFAULT, Named
 from ..steps.llm import PATIENT
 from ..steps.recipes import changed
-from ..steps.saying import asking_config
+from ..steps.saying import asking_config, asking_recipe
 from .memory import Memory
 from .tools import Given, Tools, given_tools
 from .turns import AgentBounds, Talk, Talker
@@ -106,29 +107,18 @@ class Agent(Step[[A], R]):
         run.__doc__ = instructions or role
         made = step(name=name, timeout=timeout, concurrency=concurrency, hooks=hooks, pool=pool)(run)
         super().__init__(made.fn, made.options)
-        given = [(toolbox or Tools()).find(each) if isinstance(each, str) else each for each in tools]
-
-        def config() -> dict[str, Any]:
-            asked: dict[str, Any] = {
-                **changed(bounds),
-                "role": role,
-                "temperature": temperature,
-                "max_tokens": max_tokens,
-                "stream": stream,
-            }
-            asked |= {"patience": asking.timeout, "permissions": permissions}
-            tries = {} if retry == PATIENT else {"model_retry": retry_data(asking.retry)}
-            return {"instructions": instructions, **asking_config(name, model, fallback, memory, **asked), **tries}
-
-        types: dict[str, Any] = {} if input is Any else {"input": input}
-        types |= {} if output is str else {"output": output}
-        self.recipe = Recipe(
-            "agent",
-            lambda: Step[..., Any](made.fn, Options("agent")),
-            config,
-            types,
-            {"tools": given} if given else {},
-        )
+        asked = {
+            **changed(bounds),
+            "role": role,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "stream": stream,
+        }
+        more = {"patience": asking.timeout, "permissions": permissions}
+        config = partial(_config, instructions, asking.retry, (name, model, fallback, memory), {**asked, **more})
+        types = {"input": (input, Any), "output": (output, str)}
+        plain = Step[..., Any](made.fn, Options("agent"))
+        self.recipe = asking_recipe("agent", plain, config, types, tools, toolbox or Tools())
 
     @override
     def _twin(self, options: Options) -> Agent[A, R]:
@@ -194,6 +184,12 @@ class Agent(Step[[A], R]):
                 where=self.name,
                 hint="let it stand in a flow or a durable function, not inside another step or agent: there it waits",
             )
+
+
+def _config(instructions: str, retry: Retry, asked: tuple[Any, ...], own: dict[str, Any]) -> dict[str, Any]:
+    """What a document says of an agent, beside its types and tools."""
+    tries = {} if retry == PATIENT else {"model_retry": retry_data(retry)}
+    return {"instructions": instructions, **asking_config(*asked, **own), **tries}
 
 
 def as_text(value: object) -> str:

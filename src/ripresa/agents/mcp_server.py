@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, overload
@@ -144,19 +144,9 @@ class McpServer:
             where=str(name),
         )
         self.name = name
-        given: dict[str, Any] = {
-            "command": list(command), "cwd": str(cwd), "env": env, "pass_env": pass_env, "grace": grace, "url": url,
-            "headers": headers, "allow_hosts": allow_hosts, "server": server, "allow": allow, "deny": deny,
-            "prefix": prefix, "trust": trust, "effects": effects, "permission": permission, "sandbox": sandbox,
-            "approval": approval, "timeout": timeout, "retry": retry, "patience": patience,
-        }  # fmt: skip
-        usual = signature(McpServer).parameters
-        self.said = {key: value for key, value in given.items() if value and value != usual[key].default}
+        given = {key: value for key, value in locals().items() if key not in ("self", "name")}
+        self.said = {key: value for key, value in given.items() if value != _usual()[key]}
         """The options that are not as usual."""
-        if timeout is None:
-            self.said["timeout"] = None
-        if prefix == "":
-            self.said["prefix"] = ""
         self._allow: tuple[tuple[str, ...], ...] = (tuple(allow),)
         self._deny = tuple(deny)
         self.prefix = f"{name}_" if prefix is None else prefix
@@ -454,6 +444,12 @@ def _read(result: Any, output: Any, where: str) -> Any:
         return "\n".join(texts) if texts or result.structured_content is None else as_told(result.structured_content)
     value = value_of(result)
     return value if output is Any else decode(encode(value), output, where=where, code="invalid_output")
+
+
+@cache
+def _usual() -> dict[str, Any]:
+    """The options of a server of which nothing is said."""
+    return {name: each.default for name, each in signature(McpServer).parameters.items()}
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:

@@ -64,6 +64,9 @@ BOUND: Final[Mapping[str, str]] = {READY[name]: f"{_STEPS}:public_{name}" for na
 OPEN_WORKFLOW: Final = "ripresa.steps.open_workflow"
 """What `modules` grants so that an Open Workflow document may run programs and call what is not public."""
 
+STORE: Final = ("put", "nearest", "remove")
+"""What a store of vectors has."""
+
 DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition, Maker, Equipped)
 
 
@@ -201,7 +204,7 @@ def _is_near(path: Path, target: str, modules: tuple[str, ...], around: tuple[Pa
 
 
 def _is_meant(found: Any, place: str) -> bool:
-    if is_agent_like(found):
+    if is_agent_like(found) or all(callable(getattr(found, name, None)) for name in STORE):
         return is_own(type(found).__module__)
     if family_of(found) is not None:  # an agent or graph of another framework, which stands in somebody's own code
         return place.endswith(".py") or is_own(place)

@@ -20,6 +20,7 @@ from ..authoring.document.shapes import SERVER
 from ..authoring.options import bad_choice, refuse
 from ..authoring.step import Step, step
 from ..authoring.waits import Options as Asking
+from ..core.durations import seconds
 from ..errors import InvalidConfig, RipresaError
 from .agents import AgentOptions
 from .agents import cli_agent as _cli_agent
@@ -93,19 +94,21 @@ def _llm_with(
     tools: list[Any] = [],  # noqa: B006 - never changed
     permissions: list[str] = [],  # noqa: B006 - never changed
     memory: Any = None,
+    patience: Any = None,
 ) -> Step[..., Any]:
     """The same with tools: a small agent, each of whose calls is journaled; and with what is remembered."""
     from ..agents.tools import given_tools
 
     _named_servers("llm", tools)
     given_tools(tools, None, permissions, "llm")
-    remembered = memory_of(memory)
+    remembered, wait = memory_of(memory), None if patience is None else seconds(patience, "patience")
+    refuse("llm", "patience is 0, must be a length of time above 0" if wait == 0 else None)
 
     @wraps(llm.fn)
     async def equipped(*args: Any, **config: Any) -> Any:
         said = _LLM.bind(*args, **config)
         said.apply_defaults()
-        return await _asked(said.arguments, tools, permissions, remembered)
+        return await _asked({**said.arguments, "patience": wait}, tools, permissions, remembered)
 
     made: Step[..., Any] = step(retry=PATIENT)(equipped)
     return made
@@ -115,7 +118,8 @@ async def _asked(
     said: Mapping[str, Any], tools: Sequence[Any] = (), permissions: Sequence[str] = (), memory: Any = None
 ) -> Any:
     """The answer to what `llm` was called with."""
-    voice = voice_of(*(said[name] for name in ("model", "fallback", "temperature", "max_tokens", "stream")))
+    asked = (said[name] for name in ("model", "fallback", "temperature", "max_tokens", "stream"))
+    voice = voice_of(*asked, said.get("patience"))
     refuse("llm", *voice.problems())
     kind = str if said["output"] is None else schema_type(said["output"])
     question = replace(question_of("llm", voice, kind, tools, permissions=permissions), memory=memory)
@@ -334,6 +338,7 @@ def _prompt_step(  # noqa: PLR0913 - every key of its config
     temperature: float | None = None,
     max_tokens: int | None = None,
     stream: bool = False,
+    patience: Any = None,
     tools: list[Any] = [],  # noqa: B006 - never changed
     permissions: list[str] = [],  # noqa: B006 - never changed
     memory: Any = None,
@@ -352,6 +357,7 @@ def _prompt_step(  # noqa: PLR0913 - every key of its config
         temperature=temperature,
         max_tokens=max_tokens,
         stream=stream,
+        patience=patience,
         tools=tools,
         permissions=permissions,
         memory=memory_of(memory),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, get_type_hints, overload
 
-from ..authoring.document.recipe import Recipe
 from ..authoring.encoding import encode
 from ..authoring.hooks import Hook
 from ..authoring.options import bad_names, refuse
@@ -21,7 +21,7 @@ from .asking import Voice, ask, bad_memory, voice_of
 from .conversation import Message, ModelAnswer, ModelRequest
 from .forms import Form
 from .gateway import DEFAULT, Named
-from .saying import asking_config
+from .saying import asking_config, asking_recipe
 from .template import Template, fields_of, unknown_places
 
 if TYPE_CHECKING:
@@ -200,9 +200,9 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     or slower than `patience` (or its share of `timeout`). `stream` tells watchers the text as it is written. With
     `tools` (steps, or names in `toolbox`), which may need `permissions`, it is a small agent whose calls are journaled.
     `memory` is what it remembers of the session. The rest are options of `step`; `retry` is `Retry(3)`.
-
     Raises `InvalidConfig` that names every bad option.
     """
+    said = dict(locals())
     templates = (Template(prompt), Template(system, option="system"))
     voice = voice_of(model, fallback, temperature, max_tokens, stream, patience)
     refuse(
@@ -225,23 +225,17 @@ def llm(  # noqa: PLR0913 - every option of the step, by keyword
     fn: Callable[..., Any] = asked if input is None else asked_about
     fn.__annotations__ = {"return": output} if input is None else {"input": input, "return": output}
     fn.__name__, fn.__doc__ = name, f"Asks a language model: {prompt}"
-    made = step(name=name, retry=retry, **options)(fn)
-    made.recipe = Recipe(
-        "prompt",
-        lambda: Step[..., Any](fn, Options("prompt", PATIENT)),
-        lambda: asking_config(
-            name, model, fallback, memory, prompt=prompt, system=system, temperature=temperature,
-            max_tokens=max_tokens, stream=stream, permissions=permissions,
-        ),
-        {
-            **({} if input is None else {"input": input}),
-            **({} if output is str else {"output": output}),
-            **({} if state is None else {"state": state}),
-        },
-        {"tools": [toolbox.find(each) if toolbox and isinstance(each, str) else each for each in tools]}
-        if tools
-        else {},
-    )  # fmt: skip
+    return _sayable(step(name=name, retry=retry, **options)(fn), said)
+
+
+def _sayable(made: Step[..., Any], said: dict[str, Any]) -> Step[..., Any]:
+    """A step that knows how a document says it: as what `llm` was called with."""
+    asked = (said[key] for key in ("name", "model", "fallback", "memory"))
+    own = ("prompt", "system", "temperature", "max_tokens", "stream", "patience", "permissions")
+    config = partial(asking_config, *asked, **{key: said[key] for key in own})
+    types = {"input": (said["input"], None), "output": (said["output"], str), "state": (said["state"], None)}
+    plain = Step[..., Any](made.fn, Options("prompt", PATIENT))
+    made.recipe = asking_recipe("prompt", plain, config, types, said["tools"], said["toolbox"])
     return made
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..authoring.document.recipe import Recipe
 from ..authoring.document.write import retry_data
 from ..authoring.options import refuse
 from ..core.retry import Retry
 from ..errors import RipresaError
 from .gateway import DEFAULT, ModelEndpoint
-from .recipes import changed, is_mapping
+from .recipes import changed, is_mapping, plain_config
 
 
 def not_sayable(name: str, what: str, value: object) -> RipresaError:
@@ -22,21 +23,31 @@ def not_sayable(name: str, what: str, value: object) -> RipresaError:
 
 def asking_config(name: str, model: Any, fallback: Sequence[Any], memory: Any, **own: Any) -> dict[str, Any]:
     """What every step says that asks a model; what is empty is not said."""
-    found = {key: value for key, value in own.items() if value not in (None, "", False)}
+    found = plain_config(name, {key: value for key, value in own.items() if value not in (None, "", False, (), [])})
     if model != DEFAULT:
         found["model"] = _model(name, model)
     if fallback:
         found["fallback"] = [_model(name, each) for each in fallback]
-    if found.get("permissions") is not None:
-        found["permissions"] = list(found["permissions"])
-    if not found.get("permissions", True):
-        del found["permissions"]
     if memory is not None:
         said = changed(memory)
         if "model" in said and not isinstance(said["model"], str):
             raise not_sayable(name, "memory's model", said["model"])
         found["memory"] = said or True
     return found
+
+
+def asking_recipe(
+    kind: str,
+    plain: Any,
+    config: Callable[[], dict[str, Any]],
+    types: Mapping[str, tuple[Any, Any]],
+    tools: Sequence[Any],
+    toolbox: Any,
+) -> Recipe:
+    """How a document makes a step that asks a model. `types` are given with what is usual, which is not said."""
+    found = [toolbox.find(each) if isinstance(each, str) and toolbox is not None else each for each in tools]
+    named = {key: given for key, (given, usual) in types.items() if given is not usual}
+    return Recipe(kind, lambda: plain, config, named, {"tools": found} if found else {})
 
 
 def _model(name: str, model: Any) -> Any:

@@ -426,7 +426,15 @@ class Loader:
 
     def _linked(self, data: Any, path: Path) -> Any:
         """A link, or a list of links."""
-        return self.links(data, path) if is_list(data) else self.link(data, path)
+        if not is_list(data):
+            return self._member(data, path)
+        self.check_ids(graphs.items_of(data, path))
+        return [self._member(part, (*path, index)) for index, part in enumerate(data)]
+
+    def _member(self, data: Any, path: Path) -> Any:
+        """A link that stays what its type makes, as an agent that knows who else is in a team."""
+        plain = is_object(data) and self.is_maker(data.get("type")) and not {"with", "when", "unless"} & set(data)
+        return self.link(data, path, listed=plain)
 
     def _steps_in(self, data: Any, path: Path) -> list[Any]:
         """The steps that a list names."""

@@ -59,6 +59,10 @@ T = TypeVar("T")
 Data = dict[str, Any]
 
 
+CALLED: Final = {"servers": "MCP servers", "knowledge": "stores of knowledge"}
+"""What is declared at the head of a document, in words."""
+
+
 class Places(Protocol):
     """Where things stand that documents name by targets. Each raises `RipresaError(not_exportable)`."""
 
@@ -304,7 +308,7 @@ class Writer:
             said = found() if callable(found) else found
             said = {key: value if is_plain(value) else self.thing(value) for key, value in said.items()}
             if self.declared[what].setdefault(name, said) != said:
-                raise refused(name, f"two {what} of one name are declared")
+                raise refused(name, f"two {CALLED[what]} of one name are declared")
 
     def _type(self, kind: Any) -> Any:
         """A type of a config: plain data stands for itself."""
