@@ -110,7 +110,17 @@ REMOTE = McpServer("web", url="https://mcp.example.org", headers={"Key": Secret(
 LEAVES: list[Any] = [
     shout,
     llm("Sum up {input}", input=str, output=str, name="sum_up"),
-    llm("{url}", input=Page, output=Page, system="Be {words}", retry=1, temperature=0.5, max_tokens=9, stream=True, patience="3 s"),
+    llm(
+        "{url}",
+        input=Page,
+        output=Page,
+        system="Be {words}",
+        retry=1,
+        temperature=0.5,
+        max_tokens=9,
+        stream=True,
+        patience="3 s",
+    ),
     llm("{state.best} of {input}", input=str, output=str, state=Scores, fallback=["m"], memory=Memory("own", 3)),
     llm("{input}", input=str, output=str, tools=[depth, "close"], toolbox=Tools([close]), permissions=["ports.*"]),
     llm("{input}", input=str, output=str, tools=[files(allow=["read_*"]).only("read_x"), REMOTE], timeout=3),

@@ -118,8 +118,8 @@ async def _asked(
     said: Mapping[str, Any], tools: Sequence[Any] = (), permissions: Sequence[str] = (), memory: Any = None
 ) -> Any:
     """The answer to what `llm` was called with."""
-    asked = (said[name] for name in ("model", "fallback", "temperature", "max_tokens", "stream"))
-    voice = voice_of(*asked, said.get("patience"))
+    asked = {name: said[name] for name in ("model", "fallback", "temperature", "max_tokens", "stream")}
+    voice = voice_of(**asked, patience=said.get("patience"))
     refuse("llm", *voice.problems())
     kind = str if said["output"] is None else schema_type(said["output"])
     question = replace(question_of("llm", voice, kind, tools, permissions=permissions), memory=memory)
