@@ -660,7 +660,7 @@ def test_a_step_that_is_done_again_and_fails_has_written_nothing(core: int, tota
     play = asked_after(core=core)
     play.hook("a", "again")
     play.fail("a")
-    play.hook("a", "skip", value=b"0")
+    play.hook("a", "replace", value=b"0")
     play.done("b")
     assert state(checked(play)) == {"total": total}
 

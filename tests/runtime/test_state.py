@@ -8,18 +8,24 @@ import pytest
 from pydantic import BaseModel, Field
 
 from ripresa import (
+    Again,
     App,
+    Context,
     Graph,
     Limits,
+    Replace,
     RipresaError,
     RunFailed,
+    after,
     branch,
     chain,
     current,
     map_each,
+    on_error,
     parallel,
     repeat,
     step,
+    workflow,
 )
 from ripresa.core.events import StateChanged, StateMerged, StepCompleted
 from ripresa.core.merge import read
@@ -596,3 +602,57 @@ async def test_a_journaled_call_reads_and_writes_the_state_under_the_limits_of_i
         handle = await app.start(chain(calls).with_state(Counted)(3), limits=Limits(steps=2))
         assert await handle.result() == 6
         assert await handle.state(Counted) == Counted(6, 12)
+
+
+# --- hooks
+
+
+@step
+async def once(value: int) -> int:
+    add(current().to(Report).total, value)
+    if current().attempt > 1:
+        raise ValueError("no")
+    return value
+
+
+@workflow
+async def scored(ctx: Context[Report], value: int) -> int:
+    return await once(value)
+
+
+@workflow
+async def kept(ctx: Context[Report], value: int) -> int:
+    return await score(value)
+
+
+def in_graph(node: Any) -> Any:
+    graph = Graph("graph", input=int, state=Report)
+    return graph.returns(graph.add(node(graph.input)).out)
+
+
+@pytest.mark.parametrize("flow", [chain(once).with_state(Report), in_graph(once), scored], ids=["chain", "graph", "fn"])
+async def test_what_a_step_wrote_is_gone_when_it_is_done_again_and_a_hook_gives_its_result(flow: Any) -> None:
+    @after("once")
+    def again(asked: Any) -> Again | None:
+        return Again() if asked.attempt == 1 else None
+
+    @on_error("once")
+    def instead(asked: Any) -> Replace:
+        return Replace(0)
+
+    async with in_memory(hooks=[again, instead]) as app:
+        handle = await app.start(flow(5))
+        assert await handle.result() == 0
+        assert (await handle.state(Report)).total == 0
+
+
+@pytest.mark.parametrize("flow", [chain(score).with_state(Report), in_graph(score), kept], ids=["chain", "graph", "fn"])
+async def test_what_a_step_wrote_counts_when_a_hook_takes_its_result(flow: Any) -> None:
+    @after("score")
+    def other(asked: Any) -> Replace:
+        return Replace(1)
+
+    async with in_memory(hooks=[other]) as app:
+        handle = await app.start(flow(5))
+        assert await handle.result() == 1
+        assert (await handle.state(Report)).total == 5

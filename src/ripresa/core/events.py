@@ -119,8 +119,8 @@ class RunStarted:
     with 4 a node of a graph that a hook left out ran as its condition said; with 5 a reopened run did again what an
     irreversible step may have done, and it was not said what nothing can undo; 6 did not tell what graphs and durable
     functions run side by side, nor which gates of a graph let their nodes run; with 7 the delays of a paused run ended,
-    and it began others; with 8 what an attempt had written counted when the step was done again, failed and was left
-    out by a hook."""
+    and it began others; with 8 what an attempt had written counted when its step was done again, failed, and a
+    hook gave its result."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""
