@@ -116,8 +116,19 @@ def test_every_error_has_its_code_in_the_table_and_says_when_it_is_raised(kind: 
 
 
 def test_a_code_that_is_not_in_the_table_is_no_code() -> None:
-    with pytest.raises(KeyError, match="'unheard_of' is not in the table of codes"):
-        RipresaError("?", code="unheard_of")
+    with pytest.raises(InvalidConfig) as caught:
+        RipresaError("it broke", code="unheard_of")
+    error = caught.value
+    assert error.message == "it broke (it was raised with 'unheard_of', which is not in the table of codes)"
+    assert (error.code, error.op, error.unknown) == ("invalid_config", "RipresaError", False)
+    assert "class Poor(StepError)" in error.hint
+    assert not is_retryable(error)
+
+
+def test_an_error_whose_code_is_not_in_the_table_is_in_doubt_as_it_was() -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        StepError("the line broke off", code="broken", unknown=True)
+    assert caught.value.unknown
 
 
 # --- what an error says

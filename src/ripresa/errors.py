@@ -167,10 +167,12 @@ class RipresaError(Exception):
     """The root of every error that Ripresa raises.
 
     `code` is stable and stands in `CODES`; `where` is the path of a node, file or field; `hint` says what to do.
-    Errors are told apart by class and code, never by the text of a message.
+    Errors are told apart by class and code, never by the text of a message. `unknown` says that nobody knows what the
+    attempt of a step did that raised it.
     """
 
     default_code = "step_failed"
+    unknown = False
 
     def __init__(self, message: str, *, code: str | None = None, op: str = "", where: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -180,7 +182,7 @@ class RipresaError(Exception):
         self.where = where
         self.hint = hint
         if self.code not in CODES:
-            raise KeyError(f"{self.code!r} is not in the table of codes")
+            raise _no_code(self)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -189,6 +191,17 @@ class RipresaError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _no_code(error: RipresaError) -> InvalidConfig:
+    """What is raised in the place of an error whose code is not in the table: never tried again, in doubt as it was."""
+    found = InvalidConfig(
+        f"{error.message} (it was raised with {error.code!r}, which is not in the table of codes)",
+        op=type(error).__name__,
+        hint="use a code of ripresa.errors.CODES or none; an error of your own kind is a subclass: class Poor(StepError)",
+    )
+    found.unknown = error.unknown
+    return found
 
 
 def _rebuild(kind: type[RipresaError], args: tuple[Any, ...], fields: dict[str, Any]) -> RipresaError:
@@ -364,14 +377,13 @@ class StepTimeout(StepFailed, TimeoutError):
 class StepError(RipresaError):
     """Raised by a step to fail with a code of the table and say itself whether trying again may help.
 
-    `retry_after` is how many seconds the next try, if there is one, waits at least (what a server asked for).
+    A code that is not in the table is `InvalidConfig`, which is not tried again. `retry_after` is how many seconds the next try, if there is one, waits at least (what a server asked for).
     `unknown` says that nobody knows what the attempt did: an irreversible step then waits for who does, instead of
     failing or being tried again.
     """
 
     default_code = "step_failed"
     retry_after: float = 0.0
-    unknown = False
 
     def __init__(
         self,
@@ -383,10 +395,10 @@ class StepError(RipresaError):
         retry_after: float = 0.0,
         unknown: bool = False,
     ) -> None:
+        self.unknown = unknown
         super().__init__(message, code=code, hint=hint)
         self.retryable = retryable
         self.retry_after = retry_after
-        self.unknown = unknown
 
 
 class ModelError(StepError):
