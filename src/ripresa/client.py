@@ -342,9 +342,9 @@ class Handle(Generic[R_co]):
     # --- what is asked of it
 
     async def cancel(self, reason: str = "", *, by: str = "") -> None:
-        """Ask the run to stop and clean up; recorded on return. A second call changes nothing.
+        """Ask the run to stop and clean up; durable on return. A second call changes nothing.
 
-        Raises `IllegalTransition` if it has ended.
+        Where another process drives the run, that takes it up within a fraction of a second. Raises `IllegalTransition` if it has ended.
         """
         await self._request("cancel", reason, by)
 
@@ -353,7 +353,10 @@ class Handle(Generic[R_co]):
         await self._request("terminate", reason, by)
 
     async def pause(self, reason: str = "", *, by: str = "") -> None:
-        """Let the run start nothing new; what is in flight ends. Raises `IllegalTransition` unless it is running."""
+        """Let the run start nothing new; what is in flight ends. Raises `IllegalTransition` unless it is running.
+
+        Durable on return. Where another process drives the run, its status changes when that takes it up, within a fraction of a second.
+        """
         await self._request("pause", reason, by)
 
     async def allow(self, limits: Limits | None, *, by: str = "") -> None:
@@ -403,13 +406,16 @@ class Handle(Generic[R_co]):
     async def resume(self, *, again: bool = False, by: str = "") -> None:
         """Let a paused run go on, or take up a failed or abandoned one from its first unfinished steps.
 
+        Where another process drives the run that is asked of it, and a pause that it has not taken up yet is undone.
         Raises `RipresaError(effects_undecided)` if a failed one begins anew, for what it did was undone, and would do
         what nothing can undo once more, unless `again` says that it may.
         """
+        asked = await self._engine.store.pending([self.id])  # before the look: what is taken up changes the status
         head = await self._engine.store.find_run(self.id)
         if head is None:
             raise not_found(self.id)
-        if head.status == "paused":
+        pauses = head.status not in TERMINAL and any(request.kind == "pause" for request in asked)
+        if head.status == "paused" or pauses:
             await self._request("continue", "", by)
         else:
             await self._links.take(again=again)

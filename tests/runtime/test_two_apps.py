@@ -71,6 +71,21 @@ async def test_what_another_app_asks_is_taken_up_within_a_second(kind: str, tmp_
         assert await other.store.pending() == []
 
 
+async def test_a_pause_that_its_owner_has_not_taken_up_yet_is_undone(tmp_path: Path) -> None:
+    tally = Tally()
+    async with two(tmp_path) as (owner, other):
+        handle = await owner.start(waiting(tally)(1), id="run")
+        await tally.reach(1)
+        asking = await other.handle("run")
+        await asking.pause()
+        await asking.resume()
+        assert (await asking.status()).status == "running"
+        tally.open()
+        assert await handle.result() == 3
+        assert {"PauseRequested", "ContinueRequested"} <= set(kinds([item.event for item in await all_of(handle)]))
+        assert await other.store.pending() == []
+
+
 async def test_a_request_to_a_run_that_was_just_taken_up_is_found(tmp_path: Path) -> None:
     tally = Tally()
     flow = waiting(tally)
