@@ -344,7 +344,8 @@ class Handle(Generic[R_co]):
     async def cancel(self, reason: str = "", *, by: str = "") -> None:
         """Ask the run to stop and clean up; durable on return. A second call changes nothing.
 
-        Where another process drives the run, that takes it up within a fraction of a second. Raises `IllegalTransition` if it has ended.
+        Where another process drives the run, that takes it up within a fraction of a second.
+        Raises `IllegalTransition` if it has ended.
         """
         await self._request("cancel", reason, by)
 
@@ -355,7 +356,8 @@ class Handle(Generic[R_co]):
     async def pause(self, reason: str = "", *, by: str = "") -> None:
         """Let the run start nothing new; what is in flight ends. Raises `IllegalTransition` unless it is running.
 
-        Durable on return. Where another process drives the run, its status changes when that takes it up, within a fraction of a second.
+        Durable on return. Where another process drives the run, its status changes when that takes it up, within a
+        fraction of a second.
         """
         await self._request("pause", reason, by)
 

@@ -198,7 +198,7 @@ def _no_code(error: RipresaError) -> InvalidConfig:
     found = InvalidConfig(
         f"{error.message} (it was raised with {error.code!r}, which is not in the table of codes)",
         op=type(error).__name__,
-        hint="use a code of ripresa.errors.CODES or none; an error of your own kind is a subclass: class Poor(StepError)",
+        hint="use a code of ripresa.errors.CODES, or none; an error of your own is a subclass: class Poor(StepError)",
     )
     found.unknown = error.unknown
     return found
@@ -377,7 +377,8 @@ class StepTimeout(StepFailed, TimeoutError):
 class StepError(RipresaError):
     """Raised by a step to fail with a code of the table and say itself whether trying again may help.
 
-    A code that is not in the table is `InvalidConfig`, which is not tried again. `retry_after` is how many seconds the next try, if there is one, waits at least (what a server asked for).
+    A code that is not in the table is `InvalidConfig`, which is not tried again.
+    `retry_after` is how many seconds the next try, if there is one, waits at least (what a server asked for).
     `unknown` says that nobody knows what the attempt did: an irreversible step then waits for who does, instead of
     failing or being tried again.
     """
