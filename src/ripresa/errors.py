@@ -385,6 +385,7 @@ class StepError(RipresaError):
 
     default_code = "step_failed"
     retry_after: float = 0.0
+    unknown = False
 
     def __init__(
         self,

@@ -1,13 +1,16 @@
+import asyncio
 import os
 import pty
 import re
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ripresa import RunFailed, blocking, chain, step
+from ripresa.cli.driving import is_held
 from tests.cli.program import COMMAND, Begun, Terminal, ended, environment, killed, wait_for
 
 
@@ -45,6 +48,48 @@ def test_a_second_signal_ends_the_process_at_once(terminal: Terminal) -> None:
     wait_for((terminal.directory / "asked").exists)
     run.send_signal(signal.SIGINT)
     assert ended(run, 3).code == 130
+
+
+HUNG = """
+import asyncio
+from ripresa import chain, step
+
+@step(timeout=0.05)
+async def hang(n: int) -> int:
+    while True:
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            print("no")
+
+hung = chain(hang)
+"""
+
+
+def test_a_step_that_never_stops_keeps_no_command_from_ending(terminal: Terminal) -> None:
+    terminal.write("hung.py", HUNG)
+    told = terminal("run", "hung.py:hung", "-i", "1", "--json", RIPRESA_APP_PATIENCE="0.1")
+    assert (told.code, told.json["error"]["code"]) == (1, "timeout")
+
+
+async def test_what_does_not_stop_is_told_from_what_does() -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    async def deaf() -> None:
+        with suppress(asyncio.CancelledError):
+            await wait()
+        await wait()
+
+    assert not await is_held()
+    first = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    assert not await is_held()
+    second = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    assert await is_held()
+    second.cancel()
+    await asyncio.wait([first, second])
 
 
 def test_a_killed_run_goes_on_when_it_is_started_again_or_resumed(terminal: Terminal) -> None:

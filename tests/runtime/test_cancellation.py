@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from ripresa import Context, Retry, chain, current, delay, map_each, parallel, step, workflow
+from ripresa import Context, Graph, Retry, chain, current, delay, map_each, parallel, step, stream, workflow
 from ripresa.core.events import AttemptLost, CleanupEnded, CleanupStarted, NodeCancelled
 from ripresa.errors import IllegalTransition, RunCancelled
 from tests.runtime.stage import Slow, Tally, in_memory, journal_of, kinds, leftovers, on_clock, turns
@@ -265,6 +265,123 @@ async def test_a_run_goes_on_after_it_gave_a_step_up(fails: bool) -> None:
         await handle.cancel()
         assert (await handle.outcome()).status == "cancelled"
     assert log == ["tidy"]
+    stubborn.over.set()
+    await turns(5)
+    assert leftovers() == set()
+
+
+async def given_up(app: Any, call: Any, *stubborn: Stubborn) -> list[str]:
+    """Run something whose step does not stop at its timeout, then let that end; why attempts were lost."""
+    handle = await app.start(call)
+    async with asyncio.timeout(10):
+        outcome = await handle.outcome()
+    assert outcome.error is None or outcome.error.failure.code == "timeout"
+    events = await journal_of(handle)
+    for each in stubborn:
+        assert each.asked >= 1
+        each.over.set()
+    await turns(5)
+    return [event.reason for event in events if isinstance(event, AttemptLost)]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+async def test_a_step_that_does_not_stop_at_its_timeout_is_given_up_after_a_while(beside: bool) -> None:
+    steps = [Stubborn(), Stubborn()]
+
+    @step(timeout=0.01, retry=Retry(2, 0))
+    async def ignore(value: int) -> int:
+        await steps[current().attempt - 1].run()
+        return value
+
+    @step(timeout=5)
+    async def other(value: int) -> int:
+        await asyncio.Event().wait()
+        return value
+
+    flow: Any = chain(parallel(ignore, other)) if beside else chain(ignore)
+    async with in_memory(patience=0.02) as app:
+        lost = await given_up(app, flow(0), *steps)
+    assert lost == ["timeout", "timeout", *(["cancelled"] if beside else [])]
+    assert leftovers() == set()
+
+
+async def test_a_durable_function_and_a_graph_go_on_after_a_step_that_does_not_stop_at_its_timeout() -> None:
+    stubborn = Stubborn()
+
+    @step(timeout=0.01)
+    async def ignore(value: int) -> int:
+        await stubborn.run()
+        return value
+
+    @workflow
+    async def patient(ctx: Context, value: int) -> str:
+        try:
+            return str(await ignore(value))
+        except TimeoutError:
+            return "too late"
+
+    graph = Graph("patient", input=int)
+    asked = graph.add(patient(graph.input))
+    async with in_memory(patience=0.02) as app:
+        handle = await app.start(graph.returns(asked.out)(1))
+        assert await handle.result() == "too late"
+    stubborn.over.set()
+    await turns(5)
+    assert leftovers() == set()
+
+
+async def test_a_step_is_given_up_whose_call_does_not_stop_at_its_timeout() -> None:
+    stubborn = Stubborn()
+
+    @step(timeout=0.01)
+    async def ignore(value: int) -> int:
+        await stubborn.run()
+        return value
+
+    @step
+    async def outer(value: int) -> int:
+        return await current().call(ignore, value)
+
+    async with in_memory(patience=0.02) as app:
+        assert await given_up(app, chain(outer)(1), stubborn) == ["timeout"]
+    assert leftovers() == set()
+
+
+async def test_a_stream_is_given_up_whose_step_does_not_stop_at_its_timeout() -> None:
+    stubborn = Stubborn()
+
+    @step(timeout=0.01)
+    async def ignore(value: int) -> int:
+        await stubborn.run()
+        return value
+
+    def numbers(count: int) -> list[int]:
+        return list(range(count))
+
+    def take(found: list[int]) -> None:
+        raise AssertionError
+
+    async with in_memory(patience=0.02) as app:
+        assert await given_up(app, stream(numbers).map(ignore).batch(2).into(take)(2), stubborn) == ["timeout"]
+    assert leftovers() == set()
+
+
+async def test_a_step_whose_time_is_up_is_given_up_once_when_its_run_is_cancelled_too() -> None:
+    stubborn = Stubborn()
+
+    @step(timeout=0.01)
+    async def ignore(value: int) -> int:
+        await stubborn.run()
+        return value
+
+    async with in_memory(patience=0.02) as app:
+        handle = await app.start(chain(ignore)(1))
+        while not stubborn.asked:
+            await asyncio.sleep(0.001)
+        await handle.cancel()
+        assert (await handle.outcome()).status == "cancelled"
+        await asyncio.sleep(0.04)  # until the other patience has ended too
+        assert kinds(await journal_of(handle)).count("AttemptLost") == 1
     stubborn.over.set()
     await turns(5)
     assert leftovers() == set()

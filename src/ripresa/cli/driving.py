@@ -32,6 +32,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NOT_BEGUN = "not begun"
 """The status of a run whose start is recorded and not delivered yet."""
 
+HOLD = 0.5
+"""Seconds that what is left over has to stop, when all is told."""
+
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -71,7 +74,25 @@ async def _drive(place: Place, shown: Screen, begin: Begin, tell: Tell) -> int:
             with shown.shown():
                 await _follow_all(app, handles, shown, interrupt)
             left = [await _left(app, handle, shown, interrupt) for handle in handles]
-            return tell(await _with_behind(app, left))
+            code = tell(await _with_behind(app, left))
+        if await is_held():
+            end_with(code)  # pragma: no cover - the same
+        return code
+
+
+async def is_held() -> bool:
+    """Whether a step that was given up still does not stop: the end of the event loop would wait for it for ever."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    return bool(left) and bool((await asyncio.wait(left, timeout=HOLD))[1])
+
+
+def end_with(code: int) -> None:  # pragma: no cover - tested, but coverage is not written by a process that ends so
+    """End the process with this exit code, whatever still runs in it."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
 from ..core.durations import MICROSECONDS
 from ..ports import Alarm, Clock
@@ -36,12 +35,25 @@ async def sleep(clock: Clock, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def time_limit(clock: Clock, seconds: float) -> AsyncGenerator[asyncio.Timeout]:
-    """`asyncio.timeout` by a clock: what takes longer is cancelled and is a `TimeoutError`."""
+async def time_limit(
+    clock: Clock, seconds: float, give_up: tuple[float, Callable[[], None]] | None = None
+) -> AsyncGenerator[asyncio.Timeout]:
+    """`asyncio.timeout` by a clock: what takes longer is cancelled and is a `TimeoutError`.
+
+    `give_up` is called if it has not stopped so many seconds (of the event loop) after that.
+    """
     async with asyncio.timeout(None) as limit:
-        due = clock.now() + round(seconds * MICROSECONDS)
-        alarm = clock.call_at(due, partial(limit.reschedule, 0))  # a moment of the loop that is past: now
+        patience: list[asyncio.TimerHandle] = []
+
+        def expire() -> None:
+            limit.reschedule(0)  # a moment of the loop that is past: now
+            if give_up is not None:
+                patience.append(asyncio.get_running_loop().call_later(*give_up))
+
+        alarm = clock.call_at(clock.now() + round(seconds * MICROSECONDS), expire)
         try:
             yield limit
         finally:
             alarm.cancel()
+            for handle in patience:
+                handle.cancel()

@@ -10,7 +10,7 @@ from ..core.commands import CancelStep
 from ..core.events import Fact
 from ..errors import RipresaError
 from .attempts import Running, attempt
-from .endings import late, never_began, stopped
+from .endings import late, lost, never_began, stopped
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -86,18 +86,26 @@ class Flight:
 
     def _interrupt(self, running: Running, task: asyncio.Task[None] | None) -> None:
         """Ask an attempt to stop; one that does not within the engine's patience is given up."""
-        engine = running.driver.engine
         if running.patience is None:
-            running.patience = engine.loop.call_later(engine.patience, self._give_up, running)
+            running.patience = running.driver.engine.loop.call_later(*running.overdue())
         target = task or running.driver.task
         if running.started and target is not None:
             target.cancel()
 
-    def _give_up(self, running: Running) -> None:
-        """Go on without an attempt that does not stop. The run leaves its task to it if it holds that one."""
+    def leave(self, running: Running) -> None:
+        """Go on without an attempt that does not stop, though it was asked to or its time is up.
+
+        The run leaves its task to it if it holds that one.
+        """
+        found = self.under_way.pop((running.path, running.number), None)
+        if found is None:  # it has been left, or given up with its run
+            return
+        asked = running.cancelling or running.driver.stopping
+        fact = stopped(running) if asked else lost(running, "timeout")
         running.given_up = True
-        self.under_way.pop((running.path, running.number), None)
-        running.driver.go_on_without(running, stopped(running))
+        if not asked and (target := found[1] or running.driver.task) is not None:  # all that it does beside that too
+            target.cancel()
+        running.driver.go_on_without(running, fact)
 
     async def abandon(self, patience: float) -> None:
         """Stop whatever is still under way without recording anything (after termination, or a lost journal).

@@ -55,6 +55,8 @@ class Ground(NamedTuple):
     seed: int = 0
     begin: Callable[[], None] = _nothing
     lent: Callable[[Pool[Any] | str | None], AbstractAsyncContextManager[None]] = _as_it_is
+    overdue: tuple[float, Callable[[], None]] | None = None
+    """What becomes of the whole stream where a step does not stop so long after its time is up."""
 
 
 T = TypeVar("T")
@@ -108,7 +110,7 @@ async def _attempts(step: Step[..., Any], ground: Ground, item: Any) -> Any:
                 if options.pool is not None:
                     await stack.enter_async_context(ground.lent(options.pool))
                 if options.timeout is not None:
-                    await stack.enter_async_context(time_limit(ground.clock, options.timeout))
+                    await stack.enter_async_context(time_limit(ground.clock, options.timeout, ground.overdue))
                 return await _attempt(step, ground, item)
         except Exception as error:
             spread = spread_of(ground.seed, options.name, tries)

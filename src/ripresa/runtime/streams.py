@@ -345,7 +345,8 @@ async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:
     if frame.ended:
         return _result(running, plan)
     engine = driver.engine
-    ground = Ground(driver.clock, lambda: engine.threads, engine.slots, driver.state.seed, lent=running.lent)
+    stand = driver.clock, lambda: engine.threads, engine.slots, driver.state.seed
+    ground = Ground(*stand, lent=running.lent, overdue=running.overdue())
     pump = Pump(plan, ground, records, path=running.path)
     pump.argument = argument
     _place(pump, frame, running)
