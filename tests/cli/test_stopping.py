@@ -4,8 +4,10 @@ import pty
 import re
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,24 +74,28 @@ def test_a_step_that_never_stops_keeps_no_command_from_ending(terminal: Terminal
     assert (told.code, told.json["error"]["code"]) == (1, "timeout")
 
 
-async def test_what_does_not_stop_is_told_from_what_does() -> None:
-    async def wait() -> None:
-        await asyncio.Event().wait()
+async def wait() -> None:
+    await asyncio.Event().wait()
 
-    async def deaf() -> None:
-        with suppress(asyncio.CancelledError):
-            await wait()
+
+async def deaf() -> None:
+    with suppress(asyncio.CancelledError):
         await wait()
+    await wait()
 
-    assert not await is_held()
-    first = asyncio.create_task(wait())
+
+async def held_by(*functions: Callable[[], Any]) -> bool:
+    tasks = [asyncio.create_task(function()) for function in functions]
     await asyncio.sleep(0)
-    assert not await is_held()
-    second = asyncio.create_task(deaf())
-    await asyncio.sleep(0)
-    assert await is_held()
-    second.cancel()
-    await asyncio.wait([first, second])
+    found = await is_held()
+    assert [task.done() for task in tasks] == [function is wait for function in functions]
+    return found
+
+
+def test_what_does_not_stop_is_told_from_what_does() -> None:
+    assert not asyncio.run(held_by())
+    assert not asyncio.run(held_by(wait))
+    assert asyncio.run(held_by(wait, deaf))
 
 
 def test_a_killed_run_goes_on_when_it_is_started_again_or_resumed(terminal: Terminal) -> None:

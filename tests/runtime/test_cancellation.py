@@ -21,6 +21,7 @@ class Stubborn:
     def __init__(self) -> None:
         self.began = asyncio.Event()
         self.over = asyncio.Event()
+        self.heard = asyncio.Event()
         self.asked = 0
 
     async def run(self) -> None:
@@ -30,6 +31,7 @@ class Stubborn:
                 await self.over.wait()
             except asyncio.CancelledError:
                 self.asked += 1
+                self.heard.set()
 
 
 def waiting(tally: Tally, log: list[str]) -> Any:
@@ -358,7 +360,7 @@ async def test_a_stream_is_given_up_whose_step_does_not_stop_at_its_timeout() ->
     def numbers(count: int) -> list[int]:
         return list(range(count))
 
-    def take(found: list[int]) -> None:
+    async def take(found: list[int]) -> None:
         raise AssertionError
 
     async with in_memory(patience=0.02) as app:
@@ -376,8 +378,7 @@ async def test_a_step_whose_time_is_up_is_given_up_once_when_its_run_is_cancelle
 
     async with in_memory(patience=0.02) as app:
         handle = await app.start(chain(ignore)(1))
-        while not stubborn.asked:
-            await asyncio.sleep(0.001)
+        await stubborn.heard.wait()
         await handle.cancel()
         assert (await handle.outcome()).status == "cancelled"
         await asyncio.sleep(0.04)  # until the other patience has ended too
