@@ -31,7 +31,8 @@ MAY_CATCH_EVERYTHING = {
     "runtime/streams.py": "a reader that goes away does not hear how the stream ended",
     "runtime/hooks.py": "the border to hooks: what an interceptor or an observer raises becomes data here",
     "runtime/fibers.py": "the border: what a durable function raises is its outcome",
-    "runtime/interpreter.py": "the border: what a durable function that is thrown away raises, nobody hears",
+    "runtime/deaf.py": "the border: what a durable function that is thrown away raises, nobody hears",
+    "runtime/interpreter.py": "the border: what answers a query is user code",
     "runtime/targets.py": "importing a target runs the user's module: a worker that cannot leaves its runs to others",
     "testing/real_code.py": "the border of a simulation: what a condition raises becomes data here",
 }

@@ -11,6 +11,7 @@ import pytest
 from ripresa import Context, Nondeterminism, RunFailed, StepFailed, chain, current, map_each, step, workflow
 from ripresa.core.events import Asked, AttemptLost, StepCompleted
 from ripresa.errors import RipresaError
+from ripresa.runtime.deaf import ThrownAway
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import Tally, in_memory, journal_of, kinds, leftovers, on_clock, turns
 
@@ -586,6 +587,112 @@ async def test_a_function_that_is_thrown_away_does_not_run_the_steps_of_its_fina
     gc.collect()
     await turns(3)
     assert ran == []
+
+
+def swallowing(how: str, turns: list[object]) -> Any:
+    @step
+    async def outer(value: int) -> int:
+        turns.append("ran")
+        return value
+
+    async def deaf(ctx: Context) -> None:
+        while True:
+            try:
+                turns.append(None)
+                if how == "step":
+                    await wait(1)
+                elif how == "gather":
+                    await ctx.gather(ctx.sleep(60), ctx.sleep(90))
+                else:
+                    await ctx.sleep(60)
+            except BaseException as error:
+                turns.append(error)
+                if how == "step" and isinstance(error, ThrownAway):
+                    await outer(1)
+
+    @workflow
+    async def function(ctx: Context) -> None:
+        if how == "race":
+            await ctx.race(deaf(ctx), ctx.sleep(30))
+        else:
+            await deaf(ctx)
+
+    return function()
+
+
+@pytest.mark.parametrize("how", ["sleep", "gather", "race"])
+@pytest.mark.parametrize("asked", ["cancel", "timeout"])
+async def test_a_function_that_swallows_everything_ends_when_it_has_waited_often_enough(how: str, asked: str) -> None:
+    told: list[object] = []
+    async with on_clock() as (app, clock):
+        handle = await app.start(swallowing(how, told), timeout="1 h" if asked == "timeout" else None)
+        await turns(3)
+        if asked == "cancel":
+            await handle.cancel()
+        ending = asyncio.create_task(handle.outcome())
+        while not ending.done():
+            if clock.waiting():
+                await clock.jump()
+            await turns(3)
+        if asked == "cancel":
+            assert ending.result().status == "cancelled"
+        else:
+            assert ending.result().status == ("completed" if how == "race" else "failed")
+        assert sum(type(event) is Asked for event in await journal_of(handle)) < 1000
+    seen = len(told)
+    del app, handle
+    gc.collect()
+    await turns(3)
+    assert len(told) == seen
+
+
+async def test_a_function_that_swallows_its_termination_is_kept_and_never_runs_again() -> None:
+    global tally
+    tally = Tally()
+    told: list[object] = []
+    async with in_memory() as app:
+        handle = await app.start(swallowing("step", told))
+        await tally.reach(1)
+        await handle.terminate()
+        assert (await handle.outcome()).status == "terminated"
+    seen = len(told)
+    del app, handle
+    gc.collect()
+    await turns(3)
+    assert len(told) == seen
+    assert "ran" not in told
+
+
+@pytest.mark.parametrize("beside", [False, True])
+async def test_a_function_that_swallows_error_after_error_ends_with_the_last(beside: bool) -> None:
+    @step
+    async def double(value: int) -> int:
+        return 2 * value
+
+    async def deaf(ctx: Context, given: Any) -> None:
+        while True:
+            try:
+                await double(given)
+            except Exception:  # noqa: S112 - what a user might write
+                continue
+
+    @workflow
+    async def function(ctx: Context, given: Any) -> str:
+        if beside:
+            try:
+                await ctx.gather(deaf(ctx, given), double(1))
+            except RipresaError as error:
+                return error.code
+        await deaf(ctx, given)
+        return "?"
+
+    async with in_memory() as app:
+        outcome = await (await app.start(function("two"))).outcome()
+    if beside:
+        assert outcome.value == "invalid_input"
+    else:
+        assert isinstance(outcome.error, RunFailed)
+        assert outcome.error.failure.code == "invalid_input"
 
 
 async def test_an_interrupt_of_the_user_passes_through_a_function_that_is_thrown_away() -> None:

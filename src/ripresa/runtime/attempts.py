@@ -180,10 +180,6 @@ class Running:
             scope = scope.parent
         return min(limits, default=0)
 
-    def overdue(self) -> tuple[float, Callable[[], None]]:
-        """How long something in it may take to stop after its time is up, and what happens then."""
-        return self.driver.engine.patience, partial(self.driver.flight.leave, self)
-
     def cancelled(self) -> bool:
         """Whether the attempt was asked to stop."""
         return self.cancelling
@@ -404,7 +400,7 @@ class Running:
             return await self._called(fn, args, kwargs)
         limit: asyncio.Timeout | None = None
         try:
-            async with time_limit(self.driver.clock, options.timeout, self.overdue()) as limit:
+            async with time_limit(self.driver.clock, options.timeout, self.driver.flight.overdue(self)) as limit:
                 return await self._called(fn, args, kwargs)
         except TimeoutError:
             if limit is None or not limit.expired():
@@ -579,7 +575,7 @@ async def _run(running: Running, hold: Hold | None = None) -> Fact:
     limit: asyncio.Timeout | None = None
     try:
         if options.timeout is not None:
-            async with time_limit(clock, options.timeout, running.overdue()) as limit:
+            async with time_limit(clock, options.timeout, driver.flight.overdue(running)) as limit:
                 text = await _called(running, hold)
         elif step.in_loop and type(running.frame) is CallFrame:
             text = encode(await _in_loop(running, hold), step.parameters.returns, where=path)

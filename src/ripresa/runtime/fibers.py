@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.events import Write
 from ..errors import RipresaError
+from .deaf import ERRORS, Ending
 from .sides import Sides, close_units, ended, stopped
 from .views import Sheet, SheetMark
 
@@ -53,7 +54,19 @@ class Waiting:
 class Fiber:
     """A coroutine within a durable function; it waits for at most one thing at a time."""
 
-    __slots__ = ("awaits", "coroutine", "function", "index", "label", "sheet", "sink", "turn")
+    __slots__ = (
+        "awaits",
+        "coroutine",
+        "ending",
+        "errors",
+        "function",
+        "index",
+        "label",
+        "seen",
+        "sheet",
+        "sink",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -72,6 +85,10 @@ class Fiber:
         self.index = index
         self.awaits: Awaits = None
         self.turn = 0
+        self.ending: Ending | None = None
+        """What is left to it, if it was told to stop."""
+        self.seen = self.errors = 0
+        """How many calls the function had made at its last error, and how many errors it has had since then."""
         function.fibers[self] = None
 
     def settle(self, index: int, value: Any, error: BaseException | None) -> None:
@@ -110,6 +127,18 @@ class Fiber:
             return error
         return None
 
+    def hears(self, error: BaseException) -> bool:
+        """Whether it is to be told of an error: one that swallows error after error ends with the last of them."""
+        if self.seen != self.function.asked:
+            self.seen, self.errors = self.function.asked, 0
+        self.errors += 1
+        if self.errors <= ERRORS and (self.ending is None or not self.ending.is_over):
+            return True
+        self.turn += 1
+        self.function.give_up(self)
+        self._end(None, error)
+        return False
+
     def give_up(self) -> None:
         """Throw the cancellation in: `finally` blocks run to their end, but nobody waits for the outcome any more."""
         self.sink = None
@@ -117,6 +146,7 @@ class Fiber:
 
     def cancel(self) -> None:
         """Let go of what the coroutine waits for and throw the cancellation in."""
+        self.ending = self.ending or Ending()
         self.function.let_go(self.awaits)
         if isinstance(self.awaits, Undoing):
             return

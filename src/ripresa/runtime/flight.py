@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..core.commands import CancelStep
@@ -87,10 +88,14 @@ class Flight:
     def _interrupt(self, running: Running, task: asyncio.Task[None] | None) -> None:
         """Ask an attempt to stop; one that does not within the engine's patience is given up."""
         if running.patience is None:
-            running.patience = running.driver.engine.loop.call_later(*running.overdue())
+            running.patience = running.driver.engine.loop.call_later(*self.overdue(running))
         target = task or running.driver.task
         if running.started and target is not None:
             target.cancel()
+
+    def overdue(self, running: Running) -> tuple[float, Callable[[], None]]:
+        """How long something in an attempt may take to stop when it is asked to, and what happens then."""
+        return running.driver.engine.patience, partial(self.leave, running)
 
     def leave(self, running: Running) -> None:
         """Go on without an attempt that does not stop, though it was asked to or its time is up.

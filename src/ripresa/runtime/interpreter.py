@@ -58,17 +58,15 @@ from ..errors import InvalidConfig, InvalidValue, RipresaError
 from ..messages import Query, QueryWith
 from ..requested import AwaitChild, Outgo, SendOut, StartRun
 from ..updates import Answered, AnswerUpdate, ReadText
+from .deaf import throw_away
 from .exposing import about_of, bad_query
 from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
 from .ids import checked_id
 from .no_loop import NO_LOOP, foreign
 from .results import child_error
-from .sides import Forking, Sides, close_units, sides_of, tells
+from .sides import Forking, Sides, sides_of, tells
 from .values import Keeper, Values
 from .views import Sheet, SheetMark, Targets, View, kept, no_state, sheet_within
-
-DEAF = 100
-"""How many awaits in nested `finally` blocks are passed over when a durable function is thrown away."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -91,10 +89,6 @@ def _too_long(workflow: str) -> RipresaError:
 def moment(at: int) -> datetime:
     """The aware datetime of microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=at)
-
-
-class ThrownAway(BaseException):
-    """Raised in a durable function that is dropped while it waits (unlike `close`, through all that it awaits)."""
 
 
 @dataclass(slots=True)
@@ -279,20 +273,13 @@ class Interpreter:
     def close(self) -> None:
         """Throw the coroutines away: what their `finally` blocks ask for is not heard."""
         for fiber in reversed(self.fibers):
-            self._abandon(fiber.coroutine)
+            throw_away(fiber.coroutine, self._run)
             if isinstance(fiber.awaits, Joining | Forking):
                 fiber.awaits.close()
 
-    def _abandon(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        for _ in range(DEAF):  # as often as it awaits in a `finally` block
-            try:
-                asked = self._run(coroutine.throw, ThrownAway())
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # the border: whatever it raises, nobody is there to hear it
-                return
-            if isinstance(asked, Gather | Race):
-                close_units(asked.awaitables)
+    def give_up(self, fiber: Fiber) -> None:
+        """End a fiber that swallows whatever is raised in it."""
+        throw_away(fiber.coroutine, self._run)
 
     def send(self, coroutine: Coroutine[Any, Any, Any], value: Any, error: BaseException | None) -> Any:
         """Step a coroutine once, with no event loop in sight."""
@@ -308,6 +295,9 @@ class Interpreter:
 
     def begin(self, request: object, fiber: Fiber) -> Awaits:
         """Start what a fiber awaits; returns what it waits for."""
+        if fiber.ending is not None and fiber.ending.refuses(request):
+            fiber.settle(0, None, asyncio.CancelledError())
+            return None
         match request:
             case Pending():
                 return self._call(request, fiber, 0, fiber.label)
@@ -357,6 +347,7 @@ class Interpreter:
             sink.settle(index, None, foreign(_described(unit), self.path or self.workflow))
             return None
         fiber = Fiber(self, unit, label, sink, index, _inner(sink))
+        fiber.ending = _outer(sink).ending
         fiber.settle(0, None, None)
         return fiber
 
@@ -383,7 +374,7 @@ class Interpreter:
         while self.ready or (self._undoing and self._undo_next()):
             while self.ready:
                 fiber, turn, value, error = self.ready.popleft()
-                if turn == fiber.turn:
+                if turn == fiber.turn and (error is None or fiber.hears(error)):
                     fiber.step(value, error)
 
     # --- scopes of compensation
@@ -660,10 +651,14 @@ class Interpreter:
         return full if count == 1 else f"{full}#{count}"
 
 
+def _outer(sink: Any) -> Fiber:
+    """The fiber that waits for an outcome, or for which several things run side by side."""
+    found: Fiber = sink.fiber if isinstance(sink, Joining | Undoing) else sink
+    return found
+
+
 def _sheet_of(sink: Any) -> Sheet | None:
-    """The state that a fiber sees, or the fiber for which several things run side by side."""
-    fiber: Fiber = sink.fiber if isinstance(sink, Joining | Undoing) else sink
-    return fiber.sheet
+    return _outer(sink).sheet
 
 
 def _inner(sink: Sink) -> Sheet | None:

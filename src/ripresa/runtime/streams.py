@@ -346,7 +346,7 @@ async def pumped(running: Running, step: Pumped, argument: Any) -> bytes:
         return _result(running, plan)
     engine = driver.engine
     stand = driver.clock, lambda: engine.threads, engine.slots, driver.state.seed
-    ground = Ground(*stand, lent=running.lent, overdue=running.overdue())
+    ground = Ground(*stand, lent=running.lent, overdue=driver.flight.overdue(running))
     pump = Pump(plan, ground, records, path=running.path)
     pump.argument = argument
     _place(pump, frame, running)

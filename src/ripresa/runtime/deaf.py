@@ -1,0 +1,74 @@
+"""Durable functions that do not hear: what ends them although they swallow whatever is raised in them.
+
+Law: how much is borne depends on what the function asks for alone, so that replay ends it at the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from ..context import AskPeople, Gather, Race, Sleep, WaitFor
+from ..requested import AwaitChild
+from .sides import close_units
+
+THROWS: Final = 100
+"""How many awaits in nested `finally` blocks are passed over when a durable function is thrown away."""
+
+WAITS: Final = 20
+"""How often a fiber that was told to stop may wait for time, people, signals and other runs at its end."""
+
+ERRORS: Final = 1000
+"""How many errors in a row a fiber may swallow without asking for anything that is journaled."""
+
+WAITING: Final = (Sleep, WaitFor, AskPeople, AwaitChild)
+"""Requests that only let time pass; steps and flows do the work of a clean-up, and are not counted."""
+
+
+class ThrownAway(BaseException):
+    """Raised in a durable function that is dropped while it waits (unlike `close`, through all that it awaits)."""
+
+
+class Ending:
+    """What is left to a fiber that was told to stop, and to the fibers that it begins then."""
+
+    __slots__ = ("waits",)
+
+    def __init__(self) -> None:
+        self.waits = WAITS
+
+    def refuses(self, request: object) -> bool:
+        """Whether it has waited often enough."""
+        if not isinstance(request, WAITING):
+            return False
+        self.waits -= 1
+        return self.waits < 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it would wait nevertheless, again and again."""
+        return self.waits < -THROWS
+
+
+def throw_away(coroutine: Coroutine[Any, Any, Any], run: Callable[..., Any]) -> None:
+    """End a coroutine that waits: what its `finally` blocks ask for is not heard.
+
+    One that does not end is kept for good: to let Python finalise it would be to let it go on, outside of its run.
+    """
+    for _ in range(THROWS):
+        try:
+            asked = run(coroutine.throw, ThrownAway())
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the border: whatever it raises, nobody is there to hear it
+            return
+        if isinstance(asked, Gather | Race):
+            close_units(asked.awaitables)
+    _keep(coroutine)
+
+
+def _keep(thing: object) -> None:
+    """Never let go of it, not even when the interpreter ends."""
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
