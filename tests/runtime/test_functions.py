@@ -673,7 +673,7 @@ async def test_a_function_that_swallows_error_after_error_ends_with_the_last(bes
         while True:
             try:
                 await double(given)
-            except Exception:  # noqa: S112 - what a user might write
+            except Exception:
                 continue
 
     @workflow
