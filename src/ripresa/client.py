@@ -114,7 +114,7 @@ class Handle(Generic[R_co]):
         driving the run on (`StoreError`, `Fenced`, `Nondeterminism`); in a step, `RipresaError(workflow_deadlock)` if
         the run could never end, for it needs what the step holds. Cancelling the waiting does not cancel the run.
         """
-        with self._engine.waits.for_run(self.id):
+        async with self._engine.waits.for_run(self.id):
             driver = self._driver()
             if driver is not None:
                 await driver.ended.wait()

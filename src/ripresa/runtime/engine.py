@@ -52,6 +52,7 @@ from .feed import Feed
 from .hooks import Switchboard, changed_points
 from .ids import new_id
 from .inbox import Inbox
+from .kin import Kin
 from .late_failures import LateFailures
 from .mail import Mail
 from .outbox import Announce, Outbox, Sender
@@ -157,7 +158,7 @@ class Engine:
         self.clock = clock
         self.settings = settings or Settings()
         self.loop = asyncio.get_running_loop()
-        self.waits = Waits()
+        self.waits = Waits(Kin(self))
         self.slots = Slots(self.settings.max_concurrency, self.waits)
         self.pools = Pools(self.settings.pools, self.waits)
         self.patience = self.settings.patience
