@@ -330,16 +330,30 @@ class App:
                         raise
         return True
 
-    async def rehearse(self, call: Call[Any], /) -> Rehearsal:
+    async def rehearse(
+        self,
+        call: Call[Any],
+        /,
+        *,
+        session: str | None = None,
+        state: object = None,
+        limits: Limits | None = None,
+    ) -> Rehearsal:
         """A dry run, in memory: only steps with the effects `pure` and `read` run, and nothing is written to a store.
 
         What other steps would be given is listed, in order, and what they would return is made up from their
         annotations, emptily; where that cannot be done the rehearsal stops. Hooks of the app are not asked.
+        `session`, `state` and `limits` are as in `start`; the session is looked at, and never changed.
         """
-        from .runtime.rehearsing import rehearse
+        from .runtime.rehearsing import Given, rehearse
+        from .stores.rules import require_session
 
         asked = pending(call, "rehearse")
-        return await rehearse(runnable_of(asked.callee), asked.args, asked.kwargs)
+        runnable, store = runnable_of(asked.callee), self.engine.store
+        head = None if session is None else require_session(session, store.find_session(session), "rehearse")
+        values = {} if session is None else {name: it.value for name, it in store.session_values(session).items()}
+        given = Given(head, values, state, limits_of(limits, runnable, self.config.limits, None))
+        return await rehearse(runnable, asked.args, asked.kwargs, given)
 
     def _bind(self, run: str, cancel: CancelToken | None) -> None:
         driver = self.engine.drivers.get(run)

@@ -25,7 +25,7 @@ from .core.items import Items as Items
 from .errors import InvalidConfig, RipresaError
 from .foreign import adopted
 from .messages import Approval, Query, QueryWith, Signal, Update
-from .reporting import NOWHERE, Reporting, Sends, SessionData
+from .reporting import NOWHERE, FunctionSession, Reporting, Sends, SessionData
 from .reporting import Attempt as Attempt
 from .reporting import Hold as Hold
 from .requested import AskPeople as AskPeople
@@ -441,6 +441,7 @@ class Clockwork(Protocol):
 
     run: str
     workflow: str
+    session: FunctionSession
 
     def now(self) -> datetime:
         """The time of the event that the function goes on from."""
@@ -518,6 +519,11 @@ class Context(Generic[S]):
         """The fields of the typed state to write to by their reducers: `append(ctx.to.scores, 0.7)`."""
         targets: S = self._clockwork.to()
         return targets
+
+    @property
+    def session(self) -> FunctionSession:
+        """The session of the run: each look at it, and each change, is a journaled step."""
+        return self._clockwork.session
 
     def uuid(self) -> UUID:
         """A random UUID (version 4) of the run's own randomness."""

@@ -59,7 +59,49 @@ class SessionData(Protocol):
         """Append to a list, which begins empty."""
         ...
 
-    def merge(self, name: str, **fields: object) -> None:
+    def merge(self, name: str, /, **fields: object) -> None:
+        """Set fields of an object, which begins without any."""
+        ...
+
+
+class FunctionSession(Protocol):
+    """The same for a durable function: each look at it, and each change, is a step of its own, journaled, made once."""
+
+    async def id(self) -> str:
+        """The id of the session. Raises `RipresaError(not_available)`, as all of this does, if the run has none."""
+        ...
+
+    @overload
+    async def get(self, name: str, /) -> Any: ...
+    @overload
+    async def get(self, name: str, kind: type[A], /) -> A | None: ...
+    @overload
+    async def get(self, name: str, kind: type[A], default: A, /) -> A: ...
+    async def get(self, name: str, kind: Any = Any, default: Any = None, /) -> Any:
+        """The value of this name as it is now, decoded as `kind`, or the default if there is none."""
+        ...
+
+    async def names(self) -> list[str]:
+        """The names of all values, in alphabetical order."""
+        ...
+
+    async def set(self, name: str, value: object, /) -> None:
+        """Let the value of this name be another."""
+        ...
+
+    async def delete(self, name: str, /) -> None:
+        """Forget the value of this name."""
+        ...
+
+    async def add(self, name: str, amount: float, /) -> None:
+        """Add to a number, which begins at 0."""
+        ...
+
+    async def append(self, name: str, item: object, /) -> None:
+        """Append to a list, which begins empty."""
+        ...
+
+    async def merge(self, name: str, /, **fields: object) -> None:
         """Set fields of an object, which begins without any."""
         ...
 

@@ -114,7 +114,12 @@ def test_a_dry_run_prints_what_would_be_done_and_opens_no_store(terminal: Termin
         "ran": False,
         "arguments": {"to": "ann@example.org"},
     }
+    assert terminal.here("run", "dry.py:mail", "-i", '"ann"', "--dry-run", "--session", "s").code == 3
     assert not (terminal.directory / ".ripresa").exists()
+    assert terminal.here("session", "create", "s").code == 0
+    looked = terminal.here("run", "dry.py:mail", "-i", '"ann"', "--dry-run", "--session", "s")
+    assert (looked.code, looked.out) == (0, found.out)
+    assert terminal.here("runs", "--json").json == []
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ async def _slept(ctx: Context) -> str:
     return "slept"
 
 
-async def _told(ctx: Context) -> str:
+async def _told(ctx: Context[Any]) -> str:
     return str(await ctx.wait_for(GO))
 
 

@@ -854,6 +854,13 @@ async def patient() -> None:
     Limits(money=5, unpriced=20)
 
 
+async def sessions(ctx: Context) -> None:
+    assert_type(await ctx.session.get("visits", int, 0), int)
+    assert_type(await ctx.session.get("visits", int), int | None)
+    assert_type(await ctx.session.names(), list[str])
+    assert_type(await ctx.session.id(), str)
+
+
 async def open_workflows() -> None:
     surroundings = Surroundings(allow=["10.0.0.0/8"], stand_ins={"https://a.example": "http://127.0.0.1:1"})
     assert_type(await load_document("order.owf.yaml", surroundings=surroundings)({"items": []}), Any)

@@ -651,3 +651,13 @@ async def unpriced(measuring: LangRunnable[int, str]) -> None:
     llm("x", output=str, patience=["quick"])  # M410 a patience that is no length of time
     current().usage(tokens=3, cost="free")  # M411 a cost that is a text
     chain(fetch).then(detached(measuring))  # M412 a detached runnable is given another input
+
+
+# sessions, and runs that are taken back
+
+
+async def shared(ctx: Context, handle: Handle[str]) -> None:
+    _: str = await ctx.session.get("visits", int, 0)  # M401 a value of another type
+    await ctx.session.add("visits", "one")  # M402 no number is added
+    ctx.session.set("visits", 1)  # M403 await forgotten, a change of the session
+    await handle.rollback("search", set=["a"])  # M404 what is set has no names

@@ -107,7 +107,7 @@ def run(
     if dry_run:
         from . import rehearsing
 
-        return rehearsing.dry_run(start, as_json=json)
+        return rehearsing.dry_run(_place(store), start, as_json=json)
     return running.run(_place(store, durability), start, as_json=json, quiet=quiet)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from inspect import isawaitable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from ..authoring.encoding import decode, encode
 from ..authoring.parameters import Parameters
@@ -22,7 +22,7 @@ from ..context import (
     enter_step,
 )
 from ..errors import RipresaError
-from ..reporting import Reporting
+from ..reporting import Reporting, SessionData, no_session
 from .frames import Message
 from .targets import find
 
@@ -40,6 +40,8 @@ class Distant:
     number: int
     key: str
     due: int | None
+    session: dict[str, Any] | None = None
+    """The session of the run as it was when the attempt began: `id`, and `values`, JSON texts by name."""
 
     def deadline(self) -> datetime | None:
         """When the attempt will be stopped."""
@@ -51,33 +53,34 @@ class Distant:
 
     def progress(self, completed: float, total: float | None, message: str) -> None:
         """Raises `RipresaError(not_available)`."""
-        raise self._not_here("progress")
+        raise self.not_here("progress")
 
     async def record(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> Any:
         """Raises `RipresaError(not_available)`."""
-        raise self._not_here("call")
+        raise self.not_here("call")
 
     async def reserve(self, tokens: int, cost: float) -> None:
         """Raises `RipresaError(not_available)`."""
-        raise self._not_here("reserve")
+        raise self.not_here("reserve")
 
     def reporting(self) -> Reporting:
-        """Raises `RipresaError(not_available)`."""
-        raise self._not_here("session, usage, touched, save_artifact, send, start, queue and transaction")
+        """The session, to read; all else raises `RipresaError(not_available)`."""
+        return cast("Reporting", _FarReporting(self))
 
     def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
         """Raises `RipresaError(not_available)`."""
-        raise self._not_here("checkout")
+        raise self.not_here("checkout")
 
     def state(self, kind: Any) -> Any:
         """Raises `RipresaError(not_available)`."""
-        raise self._not_here("state")
+        raise self.not_here("state")
 
     def to(self, kind: Any) -> Any:
         """Raises `RipresaError(not_available)`."""
-        raise self._not_here("to")
+        raise self.not_here("to")
 
-    def _not_here(self, op: str) -> RipresaError:
+    def not_here(self, op: str) -> RipresaError:
+        """The error for what works only in the process of the run."""
         return RipresaError(
             f"current().{op} does not work in a child process",
             code="not_available",
@@ -85,6 +88,44 @@ class Distant:
             where=self.path,
             hint='leave executor="process" away, or do it in a step of its own',
         )
+
+
+class _FarReporting:
+    """What a step in a child process may ask beside its result: nothing but what the session held."""
+
+    def __init__(self, attempt: Distant) -> None:
+        self._attempt = attempt
+
+    def session(self) -> SessionData:
+        """The values of the session. Raises `RipresaError(not_available)` if the run has none."""
+        found = self._attempt.session
+        if found is None:
+            raise no_session(f"run {self._attempt.run!r} belongs to no session")
+        return cast("SessionData", _FarSession(self._attempt, found["id"], found["values"]))
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._attempt.not_here("usage, touched, save_artifact, send, start, queue and transaction")
+
+
+class _FarSession:
+    """The values of a session as they were when the attempt began."""
+
+    def __init__(self, attempt: Distant, id: str, values: dict[str, str]) -> None:
+        self.id = id
+        self._attempt = attempt
+        self._values = values
+
+    def get(self, name: str, kind: Any = Any, default: Any = None, /) -> Any:
+        """See `SessionData.get`."""
+        found = self._values.get(name)
+        return default if found is None else decode(found.encode(), kind, where=f"session {self.id!r}, {name!r}")
+
+    def names(self) -> list[str]:
+        """See `SessionData.names`."""
+        return sorted(self._values)
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._attempt.not_here(f"session.{name}")
 
 
 def perform(head: bytes, body: bytes) -> Message:
@@ -121,6 +162,7 @@ def _result(target: str, arguments: bytes, context: dict[str, Any]) -> bytes:
         context["attempt"],
         context["key"],
         context["deadline"],
+        context.get("session"),
     )
     variables = Variables()
     holds = (Hold(context["pool"], decode(context["member"].encode()), attempt.path),) if "pool" in context else ()

@@ -66,7 +66,7 @@ from .views import Sheet, Sighted, Targets, View, kept, sheet_of
 if TYPE_CHECKING:
     from .budget import Budget
     from .driver import Driver
-    from .values import Values
+from .values import Values
 
 _PLAIN = Options(name="call")
 
@@ -643,8 +643,9 @@ async def _pumped(running: Running, step: Any, argument: Any) -> bytes:
 
 async def _in_process(running: Running, hold: Hold | None, args: Any, kwargs: Any) -> bytes:
     from ..executors.processes import Job, target_of
+    from .session_data import plain_session
 
-    step, context = running.bound.step, _context(running)
+    step, context = running.bound.step, _context(running) | plain_session(running.driver)
     if hold is not None:
         context["pool"], context["member"] = hold.pool, encode(hold.member, where=running.path).decode()
     text = step.parameters.encode(args, kwargs, where=running.path)

@@ -56,11 +56,13 @@ from ..core.nodes.sides import JOIN
 from ..core.state import RunState
 from ..errors import InvalidConfig, InvalidValue, RipresaError
 from ..messages import Query, QueryWith
+from ..reporting import FunctionSession
 from ..requested import AwaitChild, Outgo, SendOut, StartRun
 from ..updates import Answered, AnswerUpdate, ReadText
 from .deaf import throw_away
 from .exposing import about_of, bad_query
 from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
+from .function_session import JournaledSession
 from .ids import checked_id
 from .no_loop import NO_LOOP, foreign
 from .results import child_error
@@ -102,6 +104,8 @@ class Slice:
 
 class Interpreter:
     """One durable function of one run, as far as it has come."""
+
+    session: FunctionSession = JournaledSession()
 
     def __init__(
         self,

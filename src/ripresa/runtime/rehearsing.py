@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
@@ -18,6 +18,8 @@ from ..authoring.asked import BeforeStep, Cancel, Continue, Skip
 from ..authoring.fit import members
 from ..authoring.flow import Runnable
 from ..authoring.hooks import Hook, Hooks
+from ..core.limits import NONE, Limits
+from ..ports import SessionHead, SessionWrite
 from ..stores.memory import MemoryStore
 from .attempts import bound_at
 from .clock import SystemClock
@@ -56,6 +58,19 @@ class Rehearsal:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a rehearsal begins with beside its input; the session with its values is a copy, which may change."""
+
+    session: SessionHead | None = None
+    values: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    state: object = None
+    limits: Limits = NONE
+
+
+BARE: Final = Given()
+
+
 class _Rehearsing:
     """Answers for the steps of one rehearsal, and notes them."""
 
@@ -82,7 +97,9 @@ class _Rehearsing:
             return Cancel(str(error))
 
 
-async def rehearse(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Rehearsal:
+async def rehearse(
+    runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: Given = BARE
+) -> Rehearsal:
     """Run to the end, or as far as it goes."""
     rehearsing = _Rehearsing()
     hook = Hook("before", rehearsing.before, critical=True, breaker=None, name="rehearsal")
@@ -90,7 +107,11 @@ async def rehearse(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: 
     await store.open()
     engine = rehearsing.engine = Engine(store, SystemClock(), Settings(linger=0.0, near=0.0), Hooks([hook]))
     try:
-        driver = await engine.start(Start(runnable, runnable.encode_input(args, kwargs)))
+        if given.session is not None:
+            await _copied(store, given.session, given.values)
+        session = "" if given.session is None else given.session.id
+        text = runnable.encode_input(args, kwargs)
+        driver = await engine.start(Start(runnable, text, session=session, state=given.state, limits=given.limits))
         rehearsing.started.set()
         await driver.ended.wait()
         driver.ended.result()
@@ -103,6 +124,11 @@ async def rehearse(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: 
     elif status == "running":
         status = "waiting"
     return Rehearsal(status, tuple(rehearsing.steps), rehearsing.stopped_at, error)
+
+
+async def _copied(store: MemoryStore, session: SessionHead, values: Mapping[str, bytes]) -> None:
+    await store.create_session(session)
+    await store.share([SessionWrite(session.id, name, "set", value, 0) for name, value in values.items()])
 
 
 def placeholder(kind: Any) -> Any:

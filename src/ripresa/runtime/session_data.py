@@ -31,6 +31,14 @@ def session_of(driver: Driver) -> str:
     return driver.head.session
 
 
+def plain_session(driver: Driver) -> dict[str, Any]:
+    """The `session` of a run as it is now, its `id` and `values`, JSON texts by name; nothing if it has none."""
+    session = driver.head.session
+    found = driver.engine.store.session_values(session) if session else {}
+    values = {name: each.value.decode() for name, each in found.items()}
+    return {"session": {"id": session, "values": values}} if session else {}
+
+
 class ReadSession:
     """The values of a session, which a condition may read: with what becomes durable together with its answer."""
 
@@ -66,7 +74,7 @@ class ReadSession:
         """See `SessionData.append`."""
         self._change(name, "append", item)
 
-    def merge(self, name: str, **fields: object) -> None:
+    def merge(self, name: str, /, **fields: object) -> None:
         """See `SessionData.merge`."""
         self._change(name, "merge", fields)
 

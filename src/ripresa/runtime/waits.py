@@ -114,7 +114,8 @@ class Waits:
         running: Any = attempt
         slots = self.slots_of(attempt.run, attempt.path)
         held = (*slots, *getattr(attempt, "held", ()), *holds)
-        return self._for_run(Wait((run,), running.who, attempt.run, held))
+        found: AbstractAsyncContextManager[None] = self._for_run(Wait((run,), running.who, attempt.run, held))
+        return found
 
     @asynccontextmanager
     async def _for_run(self, wait: Wait) -> AsyncGenerator[None, None]:
