@@ -1,7 +1,7 @@
 """Waits that go round through runs and the children that they wait for, here, asleep and in other processes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -141,7 +141,7 @@ async def test_a_grandchild_that_needs_what_the_waiting_step_holds_closes_a_cycl
 
 
 @asynccontextmanager
-async def apart() -> AsyncIterator[tuple[Any, Any, App]]:
+async def apart() -> AsyncGenerator[tuple[Any, Any, App]]:
     """A parent that one app drives, its child that another drives, and that one."""
     memory, kid = Memory(), chain(waits_for, name="kid")
     async with in_memory(memory, linger=None) as other, in_memory(memory, workflows=[kid, parent]) as app:
@@ -196,7 +196,7 @@ class Odd(Wrapped):
 
 
 async def test_what_the_store_does_not_know_is_not_waited_for() -> None:
-    store = Odd(MemoryStore(Memory()))
+    store: Any = Odd(MemoryStore(Memory()))
     async with App(store) as app:
         here.append(app)
         await app.start(parent(""), id="a")

@@ -42,6 +42,9 @@ async def visits(ctx: Context, name: str) -> list[Any]:
     await ctx.session.set("place", Visit("sea"))
     await ctx.session.set("gone", 1)
     await ctx.session.delete("gone")
+    await ctx.session.set("nothing", None)
+    assert await ctx.session.get("nothing", object, "default") is None
+    await ctx.session.delete("nothing")
     place = await ctx.session.get("place", Visit)
     assert place == Visit("sea")
     return [count, await ctx.session.id(), await ctx.session.names(), await ctx.session.get("gone")]

@@ -656,7 +656,7 @@ async def unpriced(measuring: LangRunnable[int, str]) -> None:
 # sessions, and runs that are taken back
 
 
-async def shared(ctx: Context, handle: Handle[str]) -> None:
+async def sessions_and_back(ctx: Context, handle: Handle[str]) -> None:
     _: str = await ctx.session.get("visits", int, 0)  # M401 a value of another type
     await ctx.session.add("visits", "one")  # M402 no number is added
     ctx.session.set("visits", 1)  # M403 await forgotten, a change of the session

@@ -5,15 +5,13 @@ Law: replay finds what the function found, for the steps are journaled; a change
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from pydantic_core import to_json
 
 from ..authoring.encoding import decode
 from ..authoring.step import step
 from ..context import current
-
-_NOTHING: Final = object()
 
 
 @step(effect="read")
@@ -25,8 +23,9 @@ async def session_id() -> str:
 @step(effect="read")
 async def session_get(name: str) -> list[Any]:
     """The value of this name, or nothing."""
-    found = current().session.get(name, Any, _NOTHING)
-    return [] if found is _NOTHING else [found]
+    session = current().session
+    found = session.get(name)
+    return [found] if found is not None or name in session.names() else []
 
 
 @step(effect="read")
