@@ -249,3 +249,44 @@ def test_every_value_has_a_digest_of_its_own() -> None:
     ]
     digests = {digest_of_value(value, question) for value in values for question in ("", "Pay 1?", "Pay 2?")}
     assert len(digests) == 3 * len(values)
+
+
+def paused(core: int = 9) -> Play:
+    play = Play(define(call("first"), Approval("ok", Terms("Publish?", timeout=10 * SECOND))))
+    play.start(ABOUT, core=core)
+    play.pause()
+    play.done("first", ABOUT)
+    return play
+
+
+def asks(effects: list[Effect]) -> list[Effect]:
+    return [effect for effect in effects if isinstance(effect, ApprovalRequested)]
+
+
+def test_a_paused_run_asks_nobody_before_it_goes_on() -> None:
+    play = paused()
+    assert play.state.waiters == {}
+    assert play.feed(VoteCast(play.now, "ok", "ann", True)) == [VoteRefused("ok", "ann", "nothing is asked there")]
+    play.now += 60 * SECOND
+    (asked_now,) = asks(play.go_on())
+    assert isinstance(asked_now, ApprovalRequested)
+    assert asked_now.due == play.now + 10 * SECOND
+    play.pause()
+    assert asks(play.go_on()) == []
+    assert vote(play, "ann", digest=DIGEST)
+    assert result(play)["granted"]
+
+
+def test_what_was_not_asked_yet_is_asked_by_a_run_that_was_taken_back_and_not_by_one_that_is_cancelled() -> None:
+    play = paused()
+    assert len(asks(play.roll_back(play.state.seq))) == 1
+    assert asks(play.roll_back(play.state.seq)) == []
+    play = paused()
+    play.cancel()
+    assert play.state.status == "cancelled"
+
+
+def test_a_paused_run_asked_in_earlier_rules() -> None:
+    play = paused(core=8)
+    assert list(play.state.waiters) == [ASKED]
+    assert asks(play.go_on()) == []

@@ -58,7 +58,8 @@ async def _slept(ctx: Context) -> str:
 
 
 async def _told(ctx: Context[Any]) -> str:
-    return str(await ctx.wait_for(GO))
+    told: int = await ctx.wait_for(GO)
+    return str(told)
 
 
 async def failing(handle: Any) -> str:

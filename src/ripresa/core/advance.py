@@ -85,7 +85,7 @@ from .frames import (
 )
 from .gates import Gate
 from .lifecycle import TERMINAL, asks_for_more, check_transition, not_a_place
-from .nodes.approval import Approval, ApprovalFrame
+from .nodes.approval import Approval, ApprovalFrame, people_are_asked
 from .nodes.call import Call
 from .nodes.child import CHILD, DISPATCH, ChildResult, Dispatch, note_children
 from .nodes.delay import DelayFrame
@@ -609,7 +609,7 @@ def _stuck(state: RunState, where: str) -> None:
 
 def _vote(state: RunState, fact: VoteCast | ApprovalDelegated) -> None:
     frame = state.frames.get(fact.path)
-    if not isinstance(frame, ApprovalFrame) or frame.phase != OPEN:
+    if not isinstance(frame, ApprovalFrame) or frame.phase != OPEN or not people_are_asked(state, frame):
         state.consequences.append(VoteRefused(fact.path, fact.by, "nothing is asked there", fact.id))
         return
     node = frame.node

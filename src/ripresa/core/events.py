@@ -120,7 +120,8 @@ class RunStarted:
     irreversible step may have done, and it was not said what nothing can undo; 6 did not tell what graphs and durable
     functions run side by side, nor which gates of a graph let their nodes run; with 7 the delays of a paused run ended,
     and it began others; with 8 what an attempt had written counted when its step was done again, failed, and a
-    hook gave its result."""
+    hook gave its result, answers to approvals were bound to what they were about alone, and a paused run asked
+    people."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from typing_extensions import override
 
+from ..bounds import holds
 from ..commands import ClearTimer, SetTimer
 from ..events import (
     ApprovalDecided,
@@ -36,6 +37,9 @@ ASKED: Final = "?approval"
 
 BINDS_QUESTIONS: Final = 9
 """The rules of the core from which on answers are bound to the question too, not only to what it is about."""
+
+HOLDS_QUESTIONS: Final = 9
+"""The rules of the core from which on a paused run asks nobody before it goes on."""
 
 ROLE: Final = "role:"
 """What stands before the name of a role among assignees."""
@@ -109,6 +113,8 @@ class Approval(Node[ApprovalFrame]):
 
     @override
     def open(self, run: RunState, frame: ApprovalFrame) -> None:
+        if holds(run) and run.core >= HOLDS_QUESTIONS:
+            return  # people are asked when the run goes on, see `release`
         terms = self.terms
         asked_at = run.dues.pop(frame.path, 0) or run.at  # of a run that was migrated meanwhile
         frame.votes, frame.assignees = [], list(terms.assignees)
@@ -181,6 +187,15 @@ class Approval(Node[ApprovalFrame]):
             run.commands.append(SetTimer(frame.path, frame.due))
 
     @override
+    def release(self, run: RunState, frame: ApprovalFrame) -> None:
+        if not people_are_asked(run, frame):
+            self.open(run, frame)
+
+    @override
+    def rewind(self, run: RunState, frame: ApprovalFrame) -> None:
+        self.release(run, frame)
+
+    @override
     def cancel(self, run: RunState, frame: ApprovalFrame) -> None:
         self._close(run, frame)
         run.consequences.append(NodeCancelled(frame.path))
@@ -238,7 +253,8 @@ class Approval(Node[ApprovalFrame]):
         run.done(frame, f'{head[:-1]},"form":{form}}}'.encode())
 
     def _close(self, run: RunState, frame: ApprovalFrame) -> None:
-        run.waits_no_more(ASKED, frame)
+        if people_are_asked(run, frame):
+            run.waits_no_more(ASKED, frame)
         if frame.due:
             frame.due = 0
             run.commands.append(ClearTimer(frame.path))
@@ -246,6 +262,11 @@ class Approval(Node[ApprovalFrame]):
     def _set_due(self, frame: ApprovalFrame) -> None:
         moments = (frame.remind_at, frame.escalate_at, frame.expires_at)
         frame.due = min((moment for moment in moments if moment), default=0)
+
+
+def people_are_asked(run: RunState, frame: Frame) -> bool:
+    """Whether people are asked at this place: not while a paused run has yet to go on."""
+    return frame.path in run.waiters.get(ASKED, ())
 
 
 def digest_of_value(value: Value, question: str = "") -> str:
