@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from ripresa.core.events import StepParked
 from ripresa.errors import RipresaError, StoreError
 from ripresa.stores.memory import Memory, MemoryStore
 
-from .stage import Failing, in_memory, journal_of, kinds
+from .stage import Failing, in_memory, journal_of, kinds, turns
 
 LOG: list[str] = []
 BROKEN: list[str] = []
@@ -271,7 +272,7 @@ async def test_only_a_run_that_has_ended_can_be_undone() -> None:
     async with in_memory() as app:
         handle = await app.start(chain(endless)("a"))
         await entered.wait()
-        with pytest.raises(IllegalTransition):
+        with pytest.raises(IllegalTransition, match="ripresa cancel"):
             await handle.undo()
         await handle.terminate()
         assert (await handle.undo()).undone == ()
@@ -290,6 +291,26 @@ async def test_a_run_that_somebody_else_has_or_nobody_knows_is_not_undone() -> N
         await other.store.release("r")
         with pytest.raises(RunNotFound):
             await Handle(app.engine, "nobody", str, handle._links).undo()
+
+
+async def test_who_comes_when_another_process_is_about_to_undo_a_run_sees_that_to_its_end() -> None:
+    memory = Memory()
+    async with in_memory(memory) as app, in_memory(memory) as other:
+        handle, there = await finished(app, trip("a")), await other.handle("r", trip)
+        await other.store.claim("r")  # it has the run, and has recorded nothing yet
+        waiting = asyncio.create_task(handle.undo())
+        await turns(5)
+        await other.store.release("r")
+        assert (await waiting).undone == (await there.undo()).undone == ("again", "book")
+        memory.runs["r"].head = replace(memory.runs["r"].head, status="completed")
+        await other.store.claim("r")
+        waiting = asyncio.create_task(handle.undo())
+        await turns(5)
+        memory.runs["r"].head = replace(memory.runs["r"].head, status="undoing")
+        await asyncio.sleep(0.02)
+        memory.runs["r"].head = replace(memory.runs["r"].head, status="undone")
+        assert (await waiting).complete
+    assert LOG == ["unbook a!!", "unbook a!"]
 
 
 async def test_a_hook_that_cancels_what_is_undone_stops_no_more_than_that() -> None:

@@ -10,8 +10,7 @@ from pydantic_core import from_json
 
 from ..app import App
 from ..client import Handle
-from ..core.lifecycle import check_transition
-from ..runtime.undoing import Undo, UndoReport, begin_undo, report_of
+from ..runtime.undoing import Undo, UndoReport, begin_undo, report_of, require_ended
 from .driving import Begin
 from .exits import CANCELLED, COMPLETED, FAILED, WAITING
 from .inputs import read_input
@@ -38,8 +37,7 @@ def undo(place: Place, asked: Asked, *, as_json: bool, quiet: bool) -> int:
     Raises `RunNotFound`, `IllegalTransition` for a run that has not ended, `RipresaError(no_such_place)`.
     """
     head = asyncio.run(head_of(place, asked.run))
-    if head.status != "undoing":
-        check_transition(head.status, "undoing", run=asked.run, op="undo")
+    require_ended(asked.run, head.status)
     workflow = code_of(head, asked.target)
 
     async def begin(app: App) -> list[Handle[Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..authoring.flow import Runnable
 from ..core.events import (
@@ -23,17 +24,21 @@ from ..core.events import (
     UndoRequested,
 )
 from ..core.joined import as_joined
-from ..core.lifecycle import check_transition
+from ..core.lifecycle import LIVE
 from ..core.places import find_place
 from ..core.replay import lineage
 from ..core.shared import Fields, differing, in_order
 from ..core.view import RunView, view_of
+from ..errors import IllegalTransition
 from ..ports import RunHead
 from .driver import Driver
 from .engine import Engine
 from .mail import Mail
 from .restoring import replayed
 from .results import not_found
+
+LOOK: Final = 0.01
+"""Seconds between two looks whether another process has let go of a run that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +88,36 @@ async def begin_undo(
     if head.status == "undoing":
         here = engine.drivers.get(run)
         return here if await engine.is_driven(run) else await engine.take(head, await code())
-    check_transition(head.status, "undoing", run=run, op="undo")
+    require_ended(run, head.status)
     runnable = await code()
-    async with engine.gate(run):
-        return await _begun(engine, run, runnable, asked, after)
+    late = engine.loop.time() + engine.patience
+    while True:
+        async with engine.gate(run):
+            epoch = await engine.store.claim(run)
+            if epoch is not None:
+                return await _begun(engine, run, runnable, asked, after, epoch)
+        head = await engine.store.find_run(run)
+        if head is None or head.status == "undoing":  # whoever has it is at it: that is seen to its end
+            return None
+        if engine.loop.time() >= late:
+            raise await engine.owned_elsewhere(run)
+        await asyncio.sleep(LOOK)
 
 
-async def _begun(engine: Engine, run: str, code: Runnable[..., Any], asked: Undo, after: int) -> Driver | None:
-    epoch = await engine.store.claim(run)
-    if epoch is None:
-        raise await engine.owned_elsewhere(run)
+def require_ended(run: str, status: str) -> None:
+    """Raise `IllegalTransition` for a run that has not ended."""
+    if status in LIVE and status != "undoing":
+        hint = f"cancel it, which undoes what it did: ripresa cancel {run}; or undo it when it has ended"
+        raise IllegalTransition(f"run {run!r} is {status} and cannot be undone yet", run=run, op="undo", hint=hint)
+
+
+async def _begun(
+    engine: Engine, run: str, code: Runnable[..., Any], asked: Undo, after: int, epoch: int
+) -> Driver | None:
     try:
         head = await engine.store.find_run(run)
         assert head is not None
+        require_ended(run, head.status)
         line = lineage(await engine.history(run))
         driver = replayed(engine, head, code, line)
         if driver.state.status == "undone" and not driver.state.ledger.after(after):
