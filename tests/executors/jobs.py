@@ -174,6 +174,19 @@ def writing() -> None:
     current().to(Point)
 
 
+def in_session() -> list[object]:
+    session = current().session
+    return [session.id, session.names(), session.get("level", int), session.get("none", int, 7)]
+
+
+def changing_session() -> None:
+    current().session.set("level", 1)
+
+
+def using() -> None:
+    current().usage(tokens=1)
+
+
 async def call() -> None:
     await current().call(mirrored_later, Point(1, 2))
 

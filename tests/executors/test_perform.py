@@ -23,10 +23,10 @@ def done(fn: Any, arguments: bytes = b"{}", **head: Any) -> Any:
     return json.loads(body)
 
 
-def failed(fn: Any, arguments: bytes = b"{}") -> Failure:
-    head, body = perform(json.dumps({"target": target_of(fn), "context": CONTEXT}).encode(), arguments)
+def failed(fn: Any, arguments: bytes = b"{}", **head: Any) -> Failure:
+    failure, body = perform(json.dumps({"target": target_of(fn), "context": CONTEXT, **head}).encode(), arguments)
     assert body == b""
-    return failure_from(json.loads(head))
+    return failure_from(json.loads(failure))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,8 @@ def test_what_a_step_raises_is_data_with_its_cause_and_without_our_frames() -> N
         (jobs.reserving, b"{}", "not_available", "reserve does not work in a child process"),
         (jobs.stating, b"{}", "not_available", "state does not work in a child process"),
         (jobs.writing, b"{}", "not_available", "to does not work in a child process"),
+        (jobs.in_session, b"{}", "not_available", "belongs to no session"),
+        (jobs.using, b"{}", "not_available", "current().usage"),
     ],
 )
 def test_whatever_goes_wrong_is_a_failure_with_a_code(fn: Any, arguments: bytes, code: str, message: str) -> None:
@@ -90,6 +92,13 @@ def test_whatever_goes_wrong_is_a_failure_with_a_code(fn: Any, arguments: bytes,
     assert failure.code == code
     assert message in failure.message
     assert (failure.path, failure.attempt) == ("a/b", 3)
+
+
+def test_a_step_reads_what_the_session_held_and_cannot_change_it() -> None:
+    context = {**CONTEXT, "session": {"id": "s", "values": {"level": "4"}}}
+    assert done(jobs.in_session, context=context) == ["s", ["level"], 4, 7]
+    failure = failed(jobs.changing_session, context=context)
+    assert (failure.code, "current().session.set does not work" in failure.message) == ("not_available", True)
 
 
 def test_a_closed_stdout_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
