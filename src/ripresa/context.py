@@ -461,11 +461,9 @@ class Clockwork(Protocol):
 
     def state(self) -> Any:
         """The view of the typed state."""
-        ...
 
     def to(self) -> Any:
         """The fields of the typed state, to be written to by reducers."""
-        ...
 
 
 class Restart(BaseException):
