@@ -22,7 +22,7 @@ from .config import AppConfig, Config, configured, log_listener
 from .core.durations import Duration, microseconds, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL
-from .core.limits import Limits
+from .core.limits import Limits, limits_of
 from .core.nodes.approval import ASKED
 from .errors import RipresaError, RunExists
 from .ports import Clock, Executor, Page, RunFilter, RunHead, Store
