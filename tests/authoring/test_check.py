@@ -13,13 +13,13 @@ from random import randint
 from types import SimpleNamespace
 from typing import Any
 
-from ripresa import Context, chain, current, workflow
+from ripresa import Context, Graph, chain, current, workflow
 from ripresa.authoring import check as module
 from ripresa.authoring.check import check, doubts
 from ripresa.authoring.flow import Flow
 from ripresa.errors import Problem
 
-from .samples import fetch, greet, length
+from .samples import double, fetch, greet, length
 
 
 @workflow
@@ -67,6 +67,18 @@ EXPECTED = [
     (16, "foreign_await", "calls asyncio.gather(): await ctx.gather(...)"),
     (23, "usage", "calls ripresa.context.current(): await the @step itself, or ask the function's Context"),
 ]
+
+
+def test_a_graph_whose_result_may_be_null_is_doubtful() -> None:
+    g = Graph("g", input=str)
+    size = g.add(length(g.input))
+    found = check(g.returns(g.add(double(size.out), when=size.out > 3).out))
+    assert [(problem.where, problem.code, problem.severity) for problem in found] == [
+        ("g", "invalid_output", "warning")
+    ]
+    h = Graph("h", input=str)
+    size = h.add(length(h.input))
+    assert check(h.returns(h.first(h.add(double(size.out), when=size.out > 3), size).out)) == []
 
 
 def test_what_differs_in_replay_is_found_with_its_line() -> None:

@@ -519,6 +519,31 @@ def progress(view: RunView) -> tuple[int, int, float]:
     return view.completed, view.total, view.percent
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends"),
+    [
+        (lambda index: e.IterationStarted("loop", index, 1), e.LoopEnded("loop", 4, "until")),
+        (lambda index: e.TransitionTaken("loop", index, "", "a", "", 1), e.TransitionTaken("loop", 4, "a", "", "")),
+    ],
+)
+def test_what_may_go_on_for_long_is_half_done_at_most_until_it_has_ended(begins: Any, ends: e.Event) -> None:
+    def percent() -> float:
+        return seen(*events).percent
+
+    before = (e.StepScheduled("first", 1), e.StepCompleted(START, "first", 1, b"1"))
+    events: list[e.Event] = [replace(STARTED, expected=2), *before]
+    told = [percent()]
+    for index in range(4):
+        path = f"loop/a[{index}]"
+        for event in (begins(index), e.StepScheduled(path, 1), e.StepCompleted(START, path, 1, b"1")):
+            events.append(event)
+            told.append(percent())
+    assert told == sorted(told)
+    assert max(told) < 60.0
+    events.append(ends)
+    assert percent() > 80.0
+
+
 def test_progress_counts_completed_steps_of_those_that_are_expected() -> None:
     play = started(Play(define(*calls("a b c"))))
     found = [progress(after(play))]
@@ -567,7 +592,7 @@ def test_a_map_and_a_loop_expect_what_they_turn_out_to_do() -> None:
     for path in ("m/both[0]/x", "m/both[0]/y", "m/both[1]/x"):
         play.done(path)
     play.fail("m/both[1]/y")
-    assert progress(after(play)) == (3, 5, 60.0)
+    assert progress(after(play)) == (3, 5, 50.0)
     play.done("l/a[0]")
     assert progress(after(play)) == (4, 6, 66.7)
     play.done("l/a[1]")

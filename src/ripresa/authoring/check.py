@@ -11,8 +11,10 @@ from types import ModuleType
 from typing import Any, Final, cast
 
 from ..core.nodes.dynamic import Dynamic
+from ..core.nodes.graph import Graph
 from ..core.nodes.node import Node
 from ..errors import InvalidWorkflow, Problem
+from .fit import SKIPPED
 from .flow import Runnable
 from .function import Workflow
 from .parameters import Parameters
@@ -78,6 +80,11 @@ def _warnings(node: Node[Any]) -> Iterator[Problem]:
             message = f"the annotation of {each.subject} is {each.text}, which cannot be resolved here ({each.why})"
             hint = "anything is let through there: import it also while the program runs, before the function is used"
             yield Problem(where, f"{message}; {hint}", "unresolved_annotation", "warning")
+        if isinstance(part, Graph) and SKIPPED in getattr(part.output_type, "__metadata__", ()):
+            message = (
+                "its result is null where the node that it is made of was skipped: join it with another, first(...)"
+            )
+            yield Problem(where, message, "invalid_output", "warning")
     for where, name in executors_of(node):
         message = f"names the executor {name!r}, which the app must have: App(executors={{{name!r}: ...}})"
         yield Problem(where, message, "unknown_executor", "warning")

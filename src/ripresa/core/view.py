@@ -136,6 +136,11 @@ class RunView:
     """The irreversible steps that began and have not reported."""
     _counted: set[str] = field(default_factory=set[str], repr=False, compare=False)
     """What was not foreseen when the run began, and is expected by now."""
+    _outlook: dict[str, int] = field(default_factory=dict[str, int], repr=False, compare=False)
+    """How many steps loops and routers under way may still come to: as many again as they have come to."""
+    _may_come: int = field(default=0, repr=False, compare=False)
+    _most: float = field(default=0.0, repr=False, compare=False)
+    _done: int = field(default=0, repr=False, compare=False)
 
     @property
     def state(self) -> StateView | None:
@@ -160,10 +165,27 @@ class RunView:
 
     @property
     def percent(self) -> float:
-        """How much of the known work is done, from 0 to 100."""
+        """How much of the known work is done, from 0 to 100.
+
+        Of a loop or router, which may go on for long, as much again is expected as it has done, until it has ended;
+        with the next round the percentage does not go back.
+        """
         if self.status == "completed":
             return 100.0
-        return round(100.0 * self.completed / self.total, 1) if self.total else 0.0
+        return round(self._most if self._may_come else self._share(), 1)
+
+    def _share(self) -> float:
+        return 100.0 * self.completed / (self.total + self._may_come) if self.completed else 0.0
+
+    def _look_ahead(self, path: str, expected: int) -> None:
+        """A loop or router comes to so many steps more, and may again; to none if it has ended."""
+        before = self._outlook.pop(path, 0)
+        after = before + expected if expected else 0
+        if not self._may_come:
+            self._most, self._done = min(self._share(), 50.0), self.completed
+        self._may_come += after - before
+        if after:
+            self._outlook[path] = after
 
     @property
     def current(self) -> list[StepView]:
@@ -190,6 +212,13 @@ class RunView:
         self.seq = recorded.seq
         self.updated_at = at = recorded.at
         self.asked.pop(getattr(recorded.event, "path", NOWHERE), None)
+        self._apply(recorded, at)
+        if self._may_come:
+            share = self._share()
+            self._most = share if self.completed < self._done else max(self._most, share)
+            self._done = self.completed
+
+    def _apply(self, recorded: Recorded, at: int) -> None:
         match recorded.event:
             case e.StepScheduled(path, attempt):
                 self._scheduled(path, attempt, at)
@@ -268,9 +297,11 @@ class RunView:
             case e.IterationStarted(path, index, expected):
                 scope = self.scopes.setdefault(path, ScopeView(path, "loop"))
                 scope.status, scope.count = "running", index + 1
+                self._look_ahead(path, max(expected, 1))
                 self.expected += expected
             case e.LoopEnded(path, iterations, reason):
                 self.scopes[path] = ScopeView(path, "loop", "ended", iterations, detail=reason)
+                self._look_ahead(path, 0)
             case e.FallbackTaken(path, choice, failure, expected):
                 self._expect(f"{path}: {choice}", expected)
                 self.scopes[path] = ScopeView(path, "fallback", detail=f"{choice}, because {failure.message}")
@@ -381,6 +412,7 @@ class RunView:
                 move = f"{source or 'start'} → {target or 'end'}: {reason}"
                 status, count = ("running", number + 1) if target else ("ended", number)
                 self.scopes[path] = ScopeView(path, "router", status, count, detail=move)
+                self._look_ahead(path, max(expected, 1) if target else 0)
                 self.expected += expected
             case e.RulesChecked(path, results):
                 self.validations[path] = results
