@@ -136,11 +136,11 @@ class RunView:
     """The irreversible steps that began and have not reported."""
     _counted: set[str] = field(default_factory=set[str], repr=False, compare=False)
     """What was not foreseen when the run began, and is expected by now."""
-    _outlook: dict[str, int] = field(default_factory=dict[str, int], repr=False, compare=False)
+    _outlook: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False, compare=False)
     """How many steps loops and routers under way may still come to: as many again as they have come to."""
-    _may_come: int = field(default=0, repr=False, compare=False)
-    _most: float = field(default=0.0, repr=False, compare=False)
-    _done: int = field(default=0, repr=False, compare=False)
+    _may_come: int = field(default=0, init=False, repr=False, compare=False)
+    _most: float = field(default=0.0, init=False, repr=False, compare=False)
+    _done: int = field(default=0, init=False, repr=False, compare=False)
 
     @property
     def state(self) -> StateView | None:
