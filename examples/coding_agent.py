@@ -51,6 +51,7 @@ def coding(folder: Path) -> Flow[str, str]:
         workspace=folder,
         worktrees=folder / ".ripresa" / "worktrees",
         program=program,
+        acp=None if program == os.environ.get("RIPRESA_KILO") else False,  # the script writes lines of JSON alone
         retry=Retry(3, wait=0),
         timeout="20 minutes",
         silence="5 minutes",

@@ -59,7 +59,9 @@ async def code(path: str, workspace: str, trees: str) -> None:
 def coding(workspace: str, trees: str) -> Chain[str, AgentWork]:
     program = [sys.executable, str(FAKE)]
     env = {"FAKE_LOG": os.environ["FAKE_LOG"]}
-    return chain(cli_agent("kilo", workspace=workspace, worktrees=trees, program=program, env=env), name="coding")
+    return chain(
+        cli_agent("kilo", workspace=workspace, worktrees=trees, program=program, env=env, acp=False), name="coding"
+    )
 
 
 def child(call: str) -> subprocess.Popen[str]:

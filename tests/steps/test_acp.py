@@ -14,6 +14,13 @@ from ripresa.steps import AgentStep, Secret, cli_agent
 from ripresa.testing.model_server import ModelServer
 from tests.steps.test_cli_agent import repository as repository
 
+NO_METHOD = """
+    error = {"code": -32601, "message": "no such method"}
+    print(json.dumps({"jsonrpc": "2.0", "id": json.loads(sys.stdin.readline())["id"], "error": error}), flush=True)
+    sys.stdin.read()
+"""
+"""What a program does that speaks JSON-RPC, and not this protocol."""
+
 FAKE = Path(__file__).parent / "fake_acp_agent.py"
 
 Agent = Callable[..., AgentStep]
@@ -24,7 +31,7 @@ def agent(repository: Path, tmp_path: Path) -> Agent:
     def make(*args: str, **options: Any) -> AgentStep:
         env = {"FAKE_LOG": str(tmp_path / "log"), **options.pop("env", {})}
         given = {"workspace": repository, "worktrees": tmp_path / "trees", "program": [sys.executable, str(FAKE)]}
-        return cli_agent("kilo", acp=True, args=args, **{**given, "env": env, **options})
+        return cli_agent("kilo", args=args, **{"acp": True, **given, "env": env, **options})
 
     return make
 
@@ -132,7 +139,58 @@ async def test_without_the_extra_it_says_which_one_is_missing(agent: Agent, monk
         await agent()("work")
 
 
+# --- which of the two
+
+
+async def test_an_agent_that_speaks_it_is_spoken_to_by_it(agent: Agent) -> None:
+    work = await agent(acp=None)("work")
+    assert (work.session, work.text) == ("acp_1", "It is done .")
+
+
+LINES = """
+import json, sys
+if "acp" in sys.argv: {sys}
+sys.stdin.read()
+def tell(**event): print(json.dumps(event), flush=True)
+tell(type="text", sessionID="ses_1", part={{"text": "By lines."}})
+tell(type="step_finish", sessionID="ses_1", part={{"reason": "stop"}})
+"""
+"""A program that does something else where it is asked to speak the protocol."""
+
+
+@pytest.mark.parametrize("other", ["sys.exit(2)", "sys.stdin.read()", NO_METHOD])
+async def test_a_program_that_does_not_answer_the_greeting_is_asked_by_lines(
+    other: str, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ripresa.steps.acp_talk.GREETING", 1.0)
+    program = [sys.executable, "-c", LINES.format(sys=other)]
+    assert (await agent(acp=None, program=program)("work")).text == "By lines."
+    with pytest.raises(StepError) as caught:
+        await agent(acp=True, program=program, silence=1)("work")
+    assert caught.value.code in ("agent_failed", "no_output")
+
+
+async def test_lines_are_used_where_a_model_is_chosen_or_the_extra_is_not_there(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = [sys.executable, "-c", LINES.format(sys="sys.exit(2)")]
+    assert (await agent(acp=None, program=program, model="one")("work")).text == "By lines."
+    monkeypatch.setitem(sys.modules, "acp", None)
+    assert (await agent(acp=None, program=program)("work")).text == "By lines."
+
+
+async def test_what_an_agent_that_speaks_it_refuses_is_asked_no_other_way(agent: Agent) -> None:
+    with pytest.raises(StepError, match="kilo: ") as caught:
+        await agent("--broken", acp=None)("work")
+    assert caught.value.code == "agent_failed"
+    with pytest.raises(StepError) as caught:
+        await agent(acp=None, program="no-such-kilo")("work")
+    assert caught.value.code == "executable_missing"
+
+
 def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="acp is 'yes'"):
+        cli_agent("kilo", acp="yes")  # type: ignore[arg-type]
     with pytest.raises(InvalidConfig, match="codex does not speak"):
         cli_agent("codex", acp=True)
     with pytest.raises(InvalidConfig, match="model cannot be chosen"):

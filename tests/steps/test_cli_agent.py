@@ -54,7 +54,7 @@ def agent(repository: Path, tmp_path: Path) -> Agent:
     def make(dialect: str | Dialect = "kilo", **options: Any) -> AgentStep:
         env = {"FAKE_LOG": str(tmp_path / "log"), **options.pop("env", {})}
         given = {"workspace": repository, "worktrees": tmp_path / "trees", "program": [sys.executable, str(FAKE)]}
-        return cli_agent(dialect, **{**given, "env": env, **options})
+        return cli_agent(dialect, **{**given, "acp": False, "env": env, **options})
 
     return make
 

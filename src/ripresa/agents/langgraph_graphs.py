@@ -196,11 +196,12 @@ def _check(graph: Any, given: Any) -> None:
     LangGraph does not look, and a node would fail of it. Messages and the like are for their reducers to read.
     """
     kind = _schema(graph)
-    for name, hint in hints_of(kind).items() if kind is not None and isinstance(given, dict) else ():
-        if name not in given or not _is_plain(hint):
+    fields = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    for name, hint in hints_of(kind).items() if kind is not None else ():
+        if name not in fields or not _is_plain(hint):
             continue
         try:
-            TypeAdapter(_bare(hint)).validate_json(encode(given[name]), strict=True)
+            TypeAdapter(_bare(hint)).validate_json(encode(fields[name]), strict=True)
         except ValidationError as error:
             wrong = error.errors()[0]
             path = ".".join(map(str, (name, *wrong["loc"])))

@@ -96,7 +96,7 @@ def bad_link(link: Any, index: int) -> str | None:
         name = closed(cast("object", link))
         return f"argument {index + 1} is the coroutine of {name}, not the function"
     if not callable(link) or (inspect.isclass(link) and issubclass(link, Runnable)):
-        return f"argument {index + 1} is {shortened(link)}, which cannot be called"
+        return f"argument {index + 1} is {shortened(cast('object', link))}, which cannot be called"
     return None
 
 

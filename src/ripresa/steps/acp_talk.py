@@ -22,6 +22,10 @@ from .secret import hide
 if TYPE_CHECKING:
     from .agents import Spec
 
+GREETING: Final = 30.0
+"""Seconds for a program to show that it speaks the protocol, where nobody says that it does."""
+
+_NO_METHOD: Final = -32601
 _ENDED: Final = "end_turn"
 _REFUSED: Final = "refusal"
 _TOLD: Final = 2000
@@ -94,6 +98,8 @@ class AcpTalk:
         self.tokens = 0
         self.cost = 0.0
         self.priced = True
+        self.greeted = False
+        """Whether the program has answered, so that it speaks the protocol."""
         self._charged = 0.0
         self._told_cost = False
         self._spec = spec
@@ -157,7 +163,11 @@ class AcpTalk:
         self._wire = Wire(process, self._spec.dialect.name)
         self._agent = acp.connect_to_agent(cast("Any", Client(self)), self._wire)
         stack.push_async_callback(self._agent.close)
-        hello = await self._asked(self._agent.initialize(protocol_version=acp.PROTOCOL_VERSION))
+        try:
+            async with asyncio.timeout(GREETING if self._spec.acp is None else None):
+                hello = await self._asked(self._agent.initialize(protocol_version=acp.PROTOCOL_VERSION))
+        except TimeoutError:
+            raise self._failure("it does not answer the greeting") from None
         return hello.agent_capabilities
 
     async def _take_up(self, capabilities: Any, session: str) -> str:
@@ -200,6 +210,7 @@ class AcpTalk:
         try:
             answer = await asking
         except acp.RequestError as error:
+            self.greeted = self.greeted or error.code != _NO_METHOD
             said = hide(f"{error}: {json.dumps(error.data)}" if error.data else str(error), self._secrets)
             raise self._failure(said[:_TOLD]) from None
         except (ConnectionError, ValueError) as error:  # it ended, or answered what is no answer
@@ -209,6 +220,7 @@ class AcpTalk:
             said = hide(self._complaint.decode("utf-8", "replace").strip(), self._secrets)[-_TOLD:]
             raise self._failure(f"it went away ({type(error).__name__}){': ' if said else ''}{said}") from None
         self._ear.hear()
+        self.greeted = True
         return answer
 
     def _failure(self, why: str) -> StepError:

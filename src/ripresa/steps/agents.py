@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, assert_never, cast
 from uuid import uuid4
@@ -39,6 +41,7 @@ HOMES: Final = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE
 """Where programs keep what they know of their user, besides `HOME`."""
 
 _TOLD: Final = 2000
+_log = logging.getLogger("ripresa")
 _SESSION: Final = re.compile(r"\w[\w.:-]{0,199}", re.ASCII)
 
 
@@ -65,7 +68,7 @@ class AgentOptions(StepOptions, total=False):
     workspace: str | os.PathLike[str]
     at: str
     in_place: bool
-    acp: bool
+    acp: bool | None
     worktrees: str | os.PathLike[str]
     model: str
     program: str | Sequence[str]
@@ -92,7 +95,8 @@ def cli_agent(dialect: str | Dialect = "kilo", /, **options: Unpack[AgentOptions
     own. It works in a fresh git worktree of the repository `workspace` at the commit `at` ("HEAD"), under `worktrees`
     (".ripresa/worktrees"), which goes when it succeeded; the diff is the result. `in_place` lets it work in `workspace`
     itself, without a diff. `program` is where its program is if not in the path, `args` are further arguments, `model`
-    its model. With `acp` it is spoken to by the Agent Client Protocol (`kilo`, `gemini`, `opencode`). It is given the
+    its model. Where the agent speaks the Agent Client Protocol (`kilo`, `gemini`, `opencode`), the extra `acp` is there
+    and no `model` is chosen, it is spoken to by that, else by lines of JSON; `acp` says which alone. It is given the
     environment as `shell` does. `silence` is how long it may tell of no event (10 minutes), `timeout` how long it may
     take at all. The id of its conversation is journaled, so that another attempt takes it up where it was; what it used
     counts against the limits of the run. Raises `InvalidConfig`.
@@ -107,6 +111,7 @@ def cli_agent(dialect: str | Dialect = "kilo", /, **options: Unpack[AgentOptions
         bad_count(own.get("max_diff", 1), "max_diff"),
         _unknown(own),
         _bad_acp(known, own),
+        None if own.get("acp") in (None, True, False) else f"acp is {own['acp']!r}, must be true, false or None",
         *(_not_texts(own.get(name, ()), name) for name in ("args", "pass_env")),
         *_bad_env(own.get("env", {})),
     )
@@ -130,7 +135,7 @@ class Spec:
     workspace: Path = Path()
     at: str = "HEAD"
     in_place: bool = False
-    acp: bool = False
+    acp: bool | None = None
     worktrees: Path = Path(".ripresa/worktrees")
     model: str = ""
     args: tuple[str, ...] = ()
@@ -213,8 +218,7 @@ async def _work(spec: Spec, prompt: str) -> AgentWork:
     if not spec.dialect.priced:
         await current().ensure(cost=None)
     program = Program((), place, {**env, "PWD": str(place)}, spec.grace)
-    talk = AcpTalk(spec, program, secrets) if spec.acp else Talk(spec, program, secrets)
-    session = await talk.hold(prompt)
+    talk, session = await _held(spec, program, secrets, prompt)
     work = AgentWork(talk.text, session, tokens=talk.tokens, cost=talk.cost if talk.priced else None)
     if worktree is None:
         return work
@@ -223,6 +227,30 @@ async def _work(spec: Spec, prompt: str) -> AgentWork:
         current().touched(file)
     await worktree.remove()
     return replace(work, diff=hide(diff, secrets), files=tuple(files), base=worktree.base)
+
+
+async def _held(spec: Spec, program: Program, secrets: list[str], prompt: str) -> tuple[AcpTalk | Talk, str]:
+    """The conversation that was had, and the id of its session: by the Agent Client Protocol, or by lines of JSON.
+
+    If nobody says which, a program that does not even answer the greeting of the protocol is asked by lines of JSON.
+    """
+    if _speaks(spec):
+        first = AcpTalk(spec, program, secrets)
+        try:
+            return first, await first.hold(prompt)
+        except StepError as error:
+            if spec.acp or first.greeted or error.code == "executable_missing":
+                raise
+            _log.info("a coding agent does not speak ACP: it is asked by lines of JSON", extra={"why": error.message})
+    talk = Talk(spec, program, secrets)
+    return talk, await talk.hold(prompt)
+
+
+def _speaks(spec: Spec) -> bool:
+    """Whether the agent is to be spoken to by the Agent Client Protocol, at first."""
+    if spec.acp is not None:
+        return spec.acp
+    return bool(spec.dialect.acp) and not spec.model and find_spec("acp") is not None
 
 
 async def _worktree(spec: Spec) -> Worktree:
