@@ -10,9 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 from mcp import MCPError
-from mcp.server import Server
+from mcp.server import MCPServer, Server
+from mcp.server.mcpserver import Context as ServerContext
 from mcp.types import CallToolResult, ListToolsResult
 from mcp.types import Tool as Listed
+from pydantic import BaseModel
 
 from ripresa import (
     Agent,
@@ -38,7 +40,7 @@ from ripresa.agents.tools import guard_of, spec_of
 from ripresa.context import take_notes
 from ripresa.core.events import CallRecorded
 from ripresa.runtime.feed import StepProgressed
-from ripresa.steps import Secret
+from ripresa.steps import OAuth2, Secret
 from ripresa.steps.guard import Guard
 from ripresa.steps.mcp_line import Heard, _listen
 from ripresa.steps.mcp_results import as_told
@@ -843,3 +845,83 @@ async def test_notes_are_taken_of_the_answers_to_calls_alone(method: str, unread
     take_notes(heard)
     await _listen(httpx2.Response(200, headers={"content-type": "text/html"}, request=request))
     assert (heard.gone, heard.unread) == (False, unread)
+
+
+class Guarded(Remote):
+    """The same behind an authority, whose newest token alone is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = 0
+
+    def __call__(self, asked: said.Asked) -> said.Answer:
+        if asked.path == "/oauth2/token":
+            self.tokens += 1
+            given = {"access_token": f"token-{self.tokens}", "token_type": "bearer", "expires_in": 3600}
+            return said.Answer(200, json.dumps(given))
+        if asked.headers.get("authorization") != f"Bearer token-{self.tokens}":
+            return said.Answer(401)
+        return super().__call__(asked)
+
+
+async def test_a_server_is_shown_a_token_that_is_got_for_it_and_another_one_where_it_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLIENT_SECRET", "open:sesame")
+    remote = Guarded()
+    async with said.service(remote) as place:
+        auth = OAuth2(place.url, client="us", secret=Secret("env:CLIENT_SECRET"))
+        allow = [place.url.removeprefix("http://")]
+        server = McpServer("far", url=f"{place.url}/mcp", auth=auth, allow_hosts=allow)
+        async with server.running():
+            assert await server.call("read", {"path": "a"}) == "text of a"
+            remote.tokens += 1  # the one that there was is not taken any longer
+            assert await server.call("read", {"path": "token-1"}) == "text of ***"
+            assert remote.tokens == 3
+
+
+async def test_a_bearer_token_is_shown_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "token-0")
+    remote = Guarded()
+    async with said.service(remote) as place:
+        server = McpServer("far", url=f"{place.url}/mcp", auth=Secret("env:TOKEN"))
+        assert await server.call("read", {"path": "token-0"}) == "text of ***"
+
+
+async def test_an_authority_that_gives_no_token_says_so() -> None:
+    async with said.service(lambda asked: said.Answer(400, '{"error": "invalid_client"}')) as place:
+        allow = [place.url.removeprefix("http://")]
+        auth = OAuth2(place.url, client="us", client_auth="none")
+        server = McpServer("far", url=f"{place.url}/mcp", auth=auth, allow_hosts=allow)
+        with pytest.raises(StepError, match="invalid_client") as caught:
+            await server.listed()
+        assert caught.value.code == "token_refused"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"auth": "token"}, "auth is 'token', must be a Secret or OAuth2"),
+        ({"auth": Secret("env:TOKEN"), "url": "", "command": ["x"]}, "auth is for servers at a url"),
+        ({"auth": Secret("env:TOKEN"), "headers": {"Authorization": "x"}}, "one of them says it"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidConfig, match=told):
+        McpServer("far", **{"url": "https://example.com/mcp", **given})
+
+
+class Sure(BaseModel):
+    sure: bool
+
+
+async def test_a_server_that_asks_in_the_middle_of_a_call_is_refused_with_a_code() -> None:
+    asking: MCPServer[Any] = MCPServer("asking", log_level="ERROR")
+
+    @asking.tool()
+    async def order(ctx: ServerContext) -> str:
+        return repr(await ctx.elicit("May I?", Sure))
+
+    with pytest.raises(ToolFailed, match="elicitation/create") as caught:
+        await McpServer("asking", server=asking).call("order", {})
+    assert (caught.value.code, caught.value.retryable) == ("tool_failed", False)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from typing_extensions import Unpack
 
+from ..authoring.call import shortened
 from ..authoring.document.recipe import Recipe
 from ..authoring.encoding import decode, encode
 from ..authoring.options import bad_kind, bad_texts, check_name, refuse
@@ -36,6 +37,7 @@ from ..steps.guard import Rule, bad_allow, bad_url, rule_of
 from ..steps.making import StepOptions, made, own_name, within
 from ..steps.mcp_line import Address, Heard, Line, Lines
 from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, refusal_of, value_of
+from ..steps.oauth import OAuth2
 from ..steps.programs import bad_argv, bad_variables
 from ..steps.recipes import plain_config
 from ..steps.saying import server_said
@@ -88,7 +90,7 @@ class McpServer:
     It is a program (`command`, which is given the usual variables of the environment alone, those named in `pass_env`,
     and `env`), or a `url` (streamable HTTP) with `headers`, or a `server` object of the MCP library in this process.
     A URL may lead to the public internet, to a number or `localhost` that it names itself, and to what `allow_hosts`
-    names. Values of `env` and `headers` may be a `Secret`.
+    names. Values of `env` and `headers` may be a `Secret`; `auth` is a bearer token, or says by `OAuth2` how it is got.
 
     `allow` and `deny` are patterns for the names of its tools; a name in `allow` that it does not offer is an error.
     Models see each under its name with `prefix` before it (the name of the server and `_`, if nothing is said).
@@ -114,6 +116,7 @@ class McpServer:
         grace: Duration = 2.0,
         url: str = "",
         headers: Mapping[str, str | Secret] | None = None,
+        auth: Secret | OAuth2 | None = None,
         allow_hosts: Sequence[str] = (),
         server: Any = None,
         allow: Sequence[str] = ("*",),
@@ -136,6 +139,7 @@ class McpServer:
             *bad_variables(env or {}, pass_env),
             bad_url(url) if url else None,
             *(bad_header(each, value) for each, value in (headers or {}).items()),
+            _bad_auth(auth, url, headers or {}),
             bad_allow(allow_hosts),
             bad_texts(allow, "allow"),
             bad_texts(deny, "deny"),
@@ -157,7 +161,7 @@ class McpServer:
         self.retry = retry
         guard, wait = AddressGuard(tuple(_rules(url, allow_hosts))), seconds(patience, "patience")
         program = tuple(command), Path(cwd), dict(env or {}), tuple(pass_env), seconds(grace, "grace")
-        self._lines = Lines(name, Address(*program, url, dict(headers or {}), guard, server, wait))
+        self._lines = Lines(name, Address(*program, url, dict(headers or {}), guard, server, wait, auth))
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}>"
@@ -454,6 +458,20 @@ def _usual() -> dict[str, Any]:
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, each) for each in patterns)
+
+
+def _bad_auth(auth: object, url: str, headers: Mapping[str, Any]) -> str | None:
+    if auth is None:
+        return None
+    if not isinstance(auth, Secret | OAuth2):
+        return f"auth is {shortened(auth)}, must be a Secret or OAuth2"
+    if not url:
+        return "auth is for servers at a url"
+    return "auth and the header authorization are given: one of them says it" if _has_auth(headers) else None
+
+
+def _has_auth(headers: Mapping[str, Any]) -> bool:
+    return any(name.lower() == "authorization" for name in headers)
 
 
 def _one_place(command: object, url: str, server: Any) -> str | None:

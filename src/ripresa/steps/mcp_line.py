@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from ..context import current, notes
 from ..errors import RipresaError, StepError
 from .guard import Guard
+from .oauth import OAuth2, token_of
 from .process import PIECE, Process, Program, started, usual_environment
 from .secret import Secret, hide
 from .transport import client as http_client
@@ -62,10 +63,12 @@ class Address:
     guard: Guard = field(default_factory=Guard)
     server: Any = None
     patience: float = 30.0
+    auth: Secret | OAuth2 | None = None
 
     def secrets(self) -> list[str]:
         """The secrets that it is given, for texts in which they must not stand."""
-        named = [each for each in (*self.env.values(), *self.headers.values()) if isinstance(each, Secret)]
+        given = (*self.env.values(), *self.headers.values(), self.auth)
+        named = [each for each in given if isinstance(each, Secret)]
         return [each.read() for each in named]
 
 
@@ -131,6 +134,10 @@ class Line:
             http = await stack.enter_async_context(http_client(address.guard, address.patience, streams=True))
             http.event_hooks = {"response": [_listen]}
             http.headers.update(_plain(address.headers))
+            if isinstance(address.auth, Secret):
+                http.headers["authorization"] = f"Bearer {address.auth.read()}"
+            elif address.auth is not None:
+                http.auth = bearer(address.auth, address.guard, address.patience, self._secrets)
             where = streamable_http_client(address.url, http_client=http)
         elif address.command:
             env = usual_environment(address.pass_env) | _plain(address.env)
@@ -230,6 +237,28 @@ class Line:
         complaint = self._complaints.decode("utf-8", "replace").strip()[-_TOLD:]
         text = self.hidden(f"{why}; it complained: {complaint}" if complaint else why)
         return StepError(text, code="tool_unavailable", unknown=True)
+
+
+def bearer(oauth: OAuth2, guard: Guard, patience: float, secrets: list[str]) -> httpx2.Auth:
+    """Puts a token to each request; another one where that is refused, once. Tokens are noted among the `secrets`."""
+    import httpx2
+
+    class Bearer(httpx2.Auth):
+        """The token of an authority."""
+
+        async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+            answer = yield await self._signed(request, "")
+            if answer.status_code == 401:
+                yield await self._signed(request, request.headers["authorization"].removeprefix("Bearer "))
+
+        async def _signed(self, request: httpx2.Request, stale: str) -> httpx2.Request:
+            token = await token_of(oauth, guard, patience, stale)
+            if token not in secrets:
+                secrets.append(token)
+            request.headers["authorization"] = f"Bearer {token}"
+            return request
+
+    return Bearer()
 
 
 def _version() -> str:
