@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import UnionType
 from typing import Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, Union, cast, get_args, get_origin, overload
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from typing_extensions import ParamSpec, override
 from ..authoring.cache import Cache
 from ..authoring.call import Call
 from ..authoring.encoding import adapter, decode, encode
+from ..authoring.fit import hints_of
 from ..authoring.options import bad_texts, refuse
 from ..authoring.pool import Pool
 from ..authoring.step import Effect, Options, Step, step
@@ -51,6 +53,11 @@ ENDS: Final = (
 """Codes of what a model cannot do anything about: they end the agent instead of being told to it."""
 
 LONGEST_NAME: Final = 64
+
+
+_HOST: Final = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+")
+_UNCLEAR: Final = re.compile(r"[\x00-\x20\x7f\\]")
+"""Where a host ends in an address that has one of these, no two readers agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +107,16 @@ class Sandbox:
         return given
 
     def _check_host(self, url: str) -> None:
-        parts = urlsplit(url)
-        host = "" if "\\" in url else parts.hostname or ""  # where a host ends then, no two readers agree
-        if parts.scheme not in ("http", "https") or not any(fnmatchcase(host, each) for each in self.hosts):
+        try:
+            parts = urlsplit("" if _UNCLEAR.search(url) else url)
+            host = parts.hostname or ""
+        except ValueError:
+            parts, host = urlsplit(""), ""
+        if (
+            parts.scheme not in ("http", "https")
+            or not _HOST.fullmatch(host)
+            or not any(fnmatchcase(host, each) for each in self.hosts)
+        ):
             raise StepError(
                 f"{url!r} does not lead to {', '.join(self.hosts)}",
                 code="tool_forbidden",
@@ -304,6 +318,7 @@ def sandbox_problems(sandbox: Sandbox | None, kinds: Mapping[str, Any], *, is_op
     unknown = [each for each in (*sandbox.paths, *sandbox.urls) if each not in kinds]
     has_paths = bool(sandbox.paths) or any(map(_holds_path, kinds.values()))
     blurred = [name for name, kind in kinds.items() if name not in sandbox.paths and _blurs(kind)]
+    hidden = [name for name, kind in kinds.items() if _hides_path(kind, frozenset())] if sandbox.root else []
     return [
         f"sandbox names {', '.join(unknown)}, which the tool does not take" if unknown and not is_open else None,
         "sandbox has no root for the paths" if has_paths and not sandbox.root else None,
@@ -315,7 +330,25 @@ def sandbox_problems(sandbox: Sandbox | None, kinds: Mapping[str, Any], *, is_op
         if sandbox.hosts and not sandbox.urls
         else None,
         f"sandbox: {', '.join(blurred)} may be a Path or any text: name it in paths=(...)" if blurred else None,
+        f"sandbox: {', '.join(hidden)} holds paths that nothing confines: take them as arguments, of the type Path"
+        if hidden
+        else None,
     ]
+
+
+def _hides_path(kind: Any, seen: frozenset[Any]) -> bool:
+    """Whether values of a type hold paths that are not found in them: fields of classes, other classes of paths."""
+    if hasattr(kind, "__supertype__"):
+        return _holds_path(kind.__supertype__) or _hides_path(kind.__supertype__, seen)
+    parts = get_args(kind)
+    if parts:
+        return any(_hides_path(each, seen) for each in parts)
+    if not isinstance(kind, type) or kind in seen or kind is Path:
+        return False
+    if issubclass(kind, PurePath):
+        return True
+    fields = hints_of(kind).values() if kind.__module__ != "builtins" else ()
+    return any(_holds_path(each) or _hides_path(each, seen | {kind}) for each in fields)
 
 
 def _holds_path(kind: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,9 +18,9 @@ _SAFE: Final = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", 
 """Nothing that the repository names is run."""
 
 
-async def _git(folder: Path, *args: str, most: int = MOST) -> bytes:
+async def _git(folder: Path, *args: str, most: int = MOST, of: tuple[str, ...] = ()) -> bytes:
     env = {**usual_environment(), "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-    program = Program(("git", *_SAFE, *args), folder, env)
+    program = Program(("git", *_SAFE, *of, *args), folder, env)
     ended: Ended = await run_program(program, b"", Bounds(most))
     if ended.status != 0:
         said = ended.errors.decode("utf-8", "replace").strip()[-2000:]
@@ -52,9 +53,22 @@ async def _instead(repository: Path, name: str) -> str:
     return f"there is no commit {name!r} here: make a first one, or name another by at"
 
 
+def _known(git: Path, place: Path) -> Path | None:
+    """Where a repository, whose own folder is `git`, keeps what it knows of a checkout."""
+    for each in git.glob("worktrees/*"):
+        with suppress(OSError):
+            if (each / (each / "gitdir").read_text(encoding="utf-8").strip()).parent.resolve() == place.resolve():
+                return each
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Worktree:
-    """A checkout of one commit of a repository at a place of its own."""
+    """A checkout of one commit of a repository at a place of its own.
+
+    What stands in the place is the agent's to write, its `.git` too: it is never asked which repository it is of, or a
+    configuration put there would have its commands run by us, outside of whatever the agent is confined to.
+    """
 
     repository: Path
     place: Path
@@ -72,23 +86,33 @@ class Worktree:
 
     async def _is_half_made(self) -> bool:
         """Whether an earlier attempt ended while it was checked out: git keeps it locked until it has all its files."""
-        folder = Path((await _git(self.place, "rev-parse", "--absolute-git-dir")).decode().strip())
-        return (folder / "locked").is_file()
+        folder = await self._folder()
+        return folder is not None and (folder / "locked").is_file()
+
+    async def _folder(self) -> Path | None:
+        """Where the repository keeps what it knows of this checkout."""
+        said = await _git(self.repository, "rev-parse", "--path-format=absolute", "--git-common-dir")
+        return _known(Path(said.decode().strip()), self.place)
+
+    async def _here(self, *args: str, most: int = MOST) -> bytes:
+        folder = await self._folder()
+        if folder is None:
+            message = f"{self.place.name!r} is no worktree of {self.repository.name!r} any longer"
+            raise StepError(message, code="outside_workspace", retryable=False)
+        return await _git(self.place, *args, most=most, of=(f"--git-dir={folder}", f"--work-tree={self.place}"))
 
     async def changes(self, most: int) -> tuple[str, list[str]]:
         """What differs from its commit, committed or not, as a diff that git can apply, and the names of the files.
 
         Files that the repository ignores are not among them.
         """
-        await _git(self.place, "add", "--all")
-        names = await _git(self.place, "diff", "--cached", "--name-only", "-z", self.base)
-        diff = await _git(
-            self.place, "diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", self.base, most=most
-        )
+        await self._here("add", "--all")
+        names = await self._here("diff", "--cached", "--name-only", "-z", self.base)
+        diff = await self._here("diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", self.base, most=most)
         files = [each.decode("utf-8", "replace") for each in names.split(b"\0") if each]
         return diff.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode(), files
 
     async def remove(self) -> None:
         """Take it away."""
-        await _git(self.repository, "worktree", "remove", "--force", str(self.place))
         shutil.rmtree(self.place, ignore_errors=True)
+        await _git(self.repository, "worktree", "prune")
