@@ -31,6 +31,8 @@ from ripresa import (
     StepError,
     ToolFailed,
     Tools,
+    chain,
+    export_document,
     llm,
     load_document,
     supervised,
@@ -925,3 +927,10 @@ async def test_a_server_that_asks_in_the_middle_of_a_call_is_refused_with_a_code
     with pytest.raises(ToolFailed, match="elicitation/create") as caught:
         await McpServer("asking", server=asking).call("order", {})
     assert (caught.value.code, caught.value.retryable) == ("tool_failed", False)
+
+
+def test_a_server_with_a_token_is_not_exported_as_what_no_document_can_say() -> None:
+    server = McpServer("far", url="https://example.com/mcp", auth=Secret("env:TOKEN"))
+    with pytest.raises(RipresaError) as caught:
+        export_document(chain(server.step("read")))
+    assert caught.value.code == "not_exportable"

@@ -95,7 +95,7 @@ def server_said(server: Any) -> tuple[str, dict[str, Any]]:
     said: Mapping[str, Any] = server.said
     found: dict[str, Any] = {}
     for key, value in said.items():
-        if key in ("server", "sandbox") or value is None:
+        if key in ("server", "sandbox", "auth") or value is None:
             raise not_sayable(name, key, value)
         found[key] = retry_data(value) if isinstance(value, Retry) else value
     patterns = server.bounded_to
