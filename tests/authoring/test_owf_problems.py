@@ -245,3 +245,8 @@ def test_a_bounded_document_runs_no_programs_and_calls_nothing_private() -> None
 def test_names_are_made_ones_that_may_stand_in_paths() -> None:
     flow = load_document({"document": {**HEAD, "name": "a/b", "title": "T", "summary": "S"}, "do": []})
     assert (flow.name, flow.title, flow.terms.description) == ("test.a-b", "T", "S")
+
+
+def test_a_timeout_that_is_none_is_told_once() -> None:
+    (told,) = said("- a: {set: {}, timeout: {after: {milliseconds: x}}}")
+    assert "must be a whole number from 0" in told

@@ -31,3 +31,12 @@ def test_a_document_is_checked_and_drawn(terminal: Terminal) -> None:
     checked = terminal.here("check", "bad.yaml")
     assert checked.code == 2
     assert "error [invalid_expression] bad.yaml:3:31 do[0].add.set.sum: syntax error, unexpected end" in checked.err
+
+
+def test_a_document_that_begins_by_itself_is_begun_by_hand_alone(terminal: Terminal) -> None:
+    terminal.write("beat.owf.yaml", ORDER.partition("do:")[0] + "schedule: {every: PT1H}\ndo: [{a: {set: {b: 1}}}]\n")
+    refused = terminal.here("run", "beat.owf.yaml")
+    assert refused.code == 2
+    assert "[not_available]" in refused.err
+    assert "says that its runs begin by themselves (schedule.every)" in refused.err
+    assert terminal.here("run", "beat.owf.yaml", "--input", "null").code == 0

@@ -553,3 +553,20 @@ def test_what_is_emitted_is_handed_to_a_sender_with_the_completion_of_the_task()
 
     found = asyncio.run(go())
     assert [(parcel.target, json.loads(parcel.body)) for parcel in posted] == [("t", found)]
+
+
+async def test_what_runs_side_by_side_stands_under_the_names_of_tasks() -> None:
+    text = """\
+- both:
+    fork:
+      branches:
+        - left: {set: {a: 1}}
+        - "r/x": {do: [{inner: {set: {b: 2}}}]}
+- late: {do: [{slow: {set: {c: 3}}}], timeout: {after: PT1H}}
+"""
+    flow = load(text, timeout={"after": "PT2H"})
+    async with App("memory:") as app:
+        handle = await app.start(flow(None))
+        await handle.result()
+        paths = [*(await handle.status()).steps]
+    assert paths == ["workflow.left.left", "workflow.r-x.inner", "workflow.late.slow"]

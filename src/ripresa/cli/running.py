@@ -64,6 +64,7 @@ def run(place: Place, start: Start, *, as_json: bool, quiet: bool) -> int:
     """Start a run, or find the recorded one of this id, and see it to its end."""
     with redirect_stdout(stderr):  # standard output belongs to the result: what user code prints goes beside it
         runnable = load(start.target)
+        _refuse_scheduled(runnable, start)
         call = call_of(runnable, None if start.input is None else read_input(start.input))
 
     async def begin(app: App) -> list[Handle[Any]]:
@@ -79,6 +80,19 @@ def run(place: Place, start: Start, *, as_json: bool, quiet: bool) -> int:
         return [handle]
 
     return driven(place, begin, Teller(place, as_json, quiet))
+
+
+def _refuse_scheduled(runnable: Runnable[..., Any], start: Start) -> None:
+    """Raise `RipresaError(not_available)` for a document that begins by itself, unless it is begun now by hand."""
+    how = getattr(getattr(runnable, "terms", None), "scheduled", "")
+    if how and start.input is None:
+        raise RipresaError(
+            f"{start.target} says that its runs begin by themselves (schedule.{how}), and nothing here begins them",
+            code="not_available",
+            op="run",
+            where=runnable.name,
+            hint="begin one now: --input null (or another input); repeat that by cron or a timer of systemd",
+        )
 
 
 def driven(place: Place, begin: Begin, teller: Teller) -> int:

@@ -31,6 +31,8 @@ class Terms:
     limits: Limits | None = None
     hooks: tuple[Hook, ...] = ()
     rules: tuple[Rule, ...] = ()
+    scheduled: str = ""
+    """How a document says that its runs begin by themselves: every, cron or after; empty if it does not."""
 
 
 class DocumentFlow(Flow[Any, Any]):

@@ -12,7 +12,7 @@ from .jq import Names as Variables
 from .jq import Template, is_true
 from .problems import Bad, TaskFault, matches
 from .scope import Scope
-from .tasks import CONTINUE, END, Block, Composite, Left, Names, Task, mentioned
+from .tasks import CONTINUE, END, Block, Composite, Left, Names, Task, called_as, mentioned
 
 if TYPE_CHECKING:
     from .going import Going
@@ -112,7 +112,7 @@ class Fork(Composite):
 
     async def go(self, going: Going, task: Task, entered: Mapping[str, Any], names: Names) -> Left:
         """See `Composite`."""
-        branches = [going.task(branch, entered["input"], names) for branch in self.branches]
+        branches = [called_as(going.task(each, entered["input"], names), each.name) for each in self.branches]
         if self.compete:
             value, then = await going.ctx.race(*branches)
             return value, END if then == END else CONTINUE

@@ -16,7 +16,22 @@ from .extensions import Extended
 from .inbox import Inbox
 from .problems import Bad, fault, fault_of
 from .scope import moment
-from .tasks import CONTINUE, END, EXIT, Asking, Block, Body, Composite, DataFlow, Document, Left, Names, Task, mentioned
+from .tasks import (
+    CONTINUE,
+    END,
+    EXIT,
+    Asking,
+    Block,
+    Body,
+    Composite,
+    DataFlow,
+    Document,
+    Left,
+    Names,
+    Task,
+    called_as,
+    mentioned,
+)
 
 ROOT: Final = "/"
 
@@ -156,7 +171,8 @@ class Going:
         """The same, within so many microseconds (0: without a bound). Raises `TaskFault` of the type `timeout`."""
         if not length:
             return await body
-        found = await self.ctx.race(_marked(body), self._late(length))
+        name = reference.rpartition("/")[2] or "workflow"
+        found = await self.ctx.race(called_as(_marked(body), name), called_as(self._late(length), f"{name}.timeout"))
         if found is None:
             raise fault("timeout", reference, f"it took longer than {length / MICROSECONDS:g} s")
         return found[0], found[1]

@@ -333,8 +333,9 @@ class Reader:
         if isinstance(data, str):
             data, path = self.reused("timeouts", data, path)
         found = self.object(data, path, ("after",), "after")
+        before = len(self.notes.problems)
         length = self.duration(found["after"], (*path, "after")) if "after" in found else 0
-        if "after" in found and not length:
+        if "after" in found and not length and len(self.notes.problems) == before:
             self.notes.add((*path, "after"), "must be longer than nothing")
         return length
 

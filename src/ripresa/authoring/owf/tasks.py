@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
-from ...core.names import NAME_SEPARATORS
+from ...core.names import NAME_SEPARATORS, check_name
 from ...errors import StepError
 from ..step import Effect, Options, Step
 from .durations import in_seconds
@@ -17,6 +17,8 @@ from .problems import Bad, fault_of
 from .schemas import Schema
 from .scope import Scope
 from .world import World
+
+T = TypeVar("T")
 
 CONTINUE: Final = "continue"
 EXIT: Final = "exit"
@@ -250,3 +252,10 @@ class Block:
     def position(self, name: str) -> int:
         """Where the task of this name stands."""
         return next(index for index, task in enumerate(self.tasks) if task.name == name)
+
+
+def called_as(body: Coroutine[Any, Any, T], name: str) -> Coroutine[Any, Any, T]:
+    """A coroutine under the name that what it does has in paths."""
+    named: Any = body
+    named.__name__ = "".join(char if check_name(char, "") is None else "-" for char in name)
+    return body

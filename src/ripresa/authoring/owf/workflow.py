@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import to_json
 
@@ -20,13 +20,17 @@ from .going import Going, Plan
 from .leaves import Perform, Switch
 from .listening import Listen
 from .reading import is_open_workflow, plan_of
-from .tasks import Block, Task
+from .tasks import Block, Composite, Task
 from .world import World
 
 if TYPE_CHECKING:
     from ..draw import Ends, Picture
 
 __all__ = ["OpenWorkflow", "is_open_workflow", "open_workflow_of"]
+
+
+NAMED: Final = "named"
+"""What runs side by side stands under the names of tasks; runs that began before that are not taken up."""
 
 
 class OpenWorkflow(Workflow[[Any], Any]):
@@ -53,14 +57,17 @@ def open_workflow_of(source: Source, world: World) -> DocumentFlow:
     plan = plan_of(source, world)
     head = source.data["document"]
     name = "".join(char if check_name(char, "") is None else "-" for char in f"{head['namespace']}.{head['name']}")
-    version = f"{head['version']}+{digest(plan.block)}"
-    terms = Terms(title=str(head.get("title", "")), description=str(head.get("summary", "")))
+    version = f"{head['version']}+{digest(plan.block, timed=bool(plan.timeout))}"
+    said = source.data.get("schedule") or {}
+    scheduled = next((name for name in ("every", "cron", "after") if name in said), "")
+    terms = Terms(title=str(head.get("title", "")), description=str(head.get("summary", "")), scheduled=scheduled)
     return DocumentFlow(partial(built_as, OpenWorkflow(plan, name, version)), terms, name=name, version=version)
 
 
-def digest(block: Block) -> str:
-    """What identifies the structure: names and kinds of tasks, and the ways between them."""
-    return sha256(to_json(structure(block))).hexdigest()[:12]
+def digest(block: Block, *, timed: bool = False) -> str:
+    """What identifies the structure: names and kinds of tasks, the ways between them, what is named after a task."""
+    whole = structure(block)
+    return sha256(to_json([*whole, NAMED] if timed else whole)).hexdigest()[:12]
 
 
 def structure(block: Block) -> list[Any]:
@@ -71,7 +78,8 @@ def structure(block: Block) -> list[Any]:
 def _of_task(task: Task) -> list[Any]:
     ways = [case.then for case in task.body.cases] if isinstance(task.body, Switch) else []
     kind = task.body.does if isinstance(task.body, Perform) else task.body.kind
-    return [task.name, kind, task.then, ways, [structure(block) for block in blocks(task)]]
+    named = [NAMED] if isinstance(task.body, Fork) or (task.timeout and isinstance(task.body, Composite)) else []
+    return [task.name, kind, task.then, ways, [structure(block) for block in blocks(task)], *named]
 
 
 def blocks(task: Task) -> list[Block]:
