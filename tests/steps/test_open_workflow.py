@@ -527,8 +527,11 @@ def test_another_workflow_is_found_beside_and_may_go_on_by_itself(tmp_path: Path
         async with App("memory:") as app:
             handle = await app.start(load_document(file)({"n": 3}), id="order")
             found = await handle.result()
-            children = [each for each in (await app.runs()).runs if each.workflow == "test.child"]
-            return found, await (await app.handle(children[0].id)).result()
+            children: list[str] = []
+            while not children:  # it is begun when its parent's task is recorded, beside the run
+                await asyncio.sleep(0.01)
+                children = [each.id for each in (await app.runs()).runs if each.workflow == "test.child"]
+            return found, await (await app.handle(children[0])).result()
 
     assert asyncio.run(go()) == ({"n": 3}, {"n": 6})
 
