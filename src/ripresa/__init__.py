@@ -71,7 +71,9 @@ if TYPE_CHECKING:
     from .authoring.registry import Registry
     from .authoring.routing import Handoff, router
     from .authoring.rules import Rule
+    from .authoring.serving import wait_for_update
     from .authoring.speculation import speculate
+    from .authoring.standing import Standing
     from .authoring.step import Step, step
     from .authoring.stream import At, DeadLetter, Stream, StreamControl, StreamHooks, StreamResult, TimeWindow, stream
     from .authoring.transitions import Transitions, transitions
@@ -272,6 +274,8 @@ _PLACES = {
     "authoring.transitions": ("Transitions", "transitions"),
     "authoring.step": ("Step", "step"),
     "authoring.unknown": ("Unknown",),
+    "authoring.serving": ("wait_for_update",),
+    "authoring.standing": ("Standing",),
     "authoring.waits": ("approval", "approved", "wait_for"),
     "authoring.stream": (
         "At",
@@ -396,6 +400,7 @@ __all__ = [
     "SignalArriving",
     "Skip",
     "StageEntering",
+    "Standing",
     "Step",
     "StepContext",
     "StepErring",
@@ -479,6 +484,7 @@ __all__ = [
     "tool",
     "transitions",
     "wait_for",
+    "wait_for_update",
     "workflow",
 ]
 

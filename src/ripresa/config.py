@@ -156,7 +156,7 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
     "fallbacks": ("fallback",),
     "routers": ("router",),
     "streams": ("stream",),
-    "waits": ("wait", "delay"),
+    "waits": ("wait", "delay", "update", "serving"),
     "state": ("stateful",),
 }
 """The kinds of nodes that each feature is about; chains and sessions are looked at by themselves."""

@@ -116,6 +116,7 @@ from ripresa import (
     tells,
     tool,
     wait_for,
+    wait_for_update,
     workflow,
 )
 from ripresa.core.events import AttemptLost, StepFailed
@@ -864,3 +865,18 @@ async def sessions(ctx: Context) -> None:
 async def open_workflows() -> None:
     surroundings = Surroundings(allow=["10.0.0.0/8"], stand_ins={"https://a.example": "http://127.0.0.1:1"})
     assert_type(await load_document("order.owf.yaml", surroundings=surroundings)({"items": []}), Any)
+
+
+async def served(handle: Handle[int]) -> None:
+    name, nth, count = Query("name", str), QueryWith("nth", int, str), Update("count", int, str)
+
+    @step
+    async def told(number: int) -> str:
+        return str(number)
+
+    flow = chain(length).with_update(count, told).with_query(name, lambda run: run.state(Ready).text)
+    assert_type(flow, Flow[str, int])
+    assert_type(flow.with_query(nth, lambda run, about: run.state(Ready).text[about]), Flow[str, int])
+    assert_type(chain(length).then(wait_for_update(count, told)), Chain[str, str])
+    assert_type(await handle.update(count, 3), str)
+    assert_type(await handle.query(nth, 3), str)

@@ -80,6 +80,7 @@ from ripresa import (
     tells,
     tool,
     wait_for,
+    wait_for_update,
     workflow,
 )
 from ripresa.core.events import StepCompleted
@@ -640,6 +641,22 @@ def document_types() -> None:
     Maker(length, servers="server")  # M380 one text in the place of the keys that are servers
     Maker(length, server=("server",))  # M381 a misspelt option of what makes a step type
     Maker("length")  # M382 what makes a step is a text
+
+
+async def served(handle: Handle[int]) -> None:
+    count, name = Update("count", int, str), Query("name", str)
+
+    @step
+    async def double(number: int) -> int:
+        return 2 * number
+
+    chain(length).with_update(count, length)  # M395 what answers an update takes a text
+    chain(length).with_update(count, double)  # M396 the answer is of another type
+    wait_for_update(name, shout)  # M397 a query where an update is expected
+    chain(length).with_query(name, lambda: "x")  # M398 what answers a query is given the run
+    chain(length).with_query(QueryWith("n", int, str), lambda run: "x")  # M399 and what it is asked about
+    x: int = await handle.query(name)  # M400 the answer is a text
+    print(x)
 
 
 def permitted() -> None:

@@ -29,6 +29,7 @@ from ..core.nodes.sequence import Sequence
 from ..core.nodes.stateful import Assign, Stateful
 from ..core.nodes.subworkflow import Subworkflow
 from ..core.nodes.undo import Undoable
+from ..core.nodes.updates import Serving, TakeUpdate
 from ..core.nodes.wait import Wait
 from .flow import Runnable
 from .options import bad_choice, refuse
@@ -115,6 +116,10 @@ class Picture:
                 return self._fallback(node, frame)
             case Cleanup():
                 return self._cleanup(node, frame)
+            case Serving():
+                return self._serving(node, frame)
+            case TakeUpdate():
+                return self._framed(f"{node.name}: update {node.update}", node.body, frame)
             case Saga():
                 return self._framed(node.name, node.body, frame)
             case Subworkflow():
@@ -123,6 +128,12 @@ class Picture:
                 return self._graph(node, frame)
             case _:
                 return self._single(node, frame)
+
+    def _serving(self, node: Serving, frame: str | None) -> Ends:
+        """The body; what answers updates stands beside it, and no arrow leads there."""
+        for handler in node.handlers:
+            self.put(handler, frame)
+        return self.put(node.body, frame)
 
     def _single(self, node: Node[Any], frame: str | None) -> Ends:
         match node:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from copy import copy
 from functools import cached_property, partial
-from typing import Any, Generic, ParamSpec, Protocol, Self, TypeAlias, cast
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeAlias, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -27,6 +27,7 @@ from ..core.nodes.stateful import Stateful
 from ..core.shared import ERROR
 from ..errors import InvalidValue, InvalidWorkflow
 from ..foreign import adopted
+from ..messages import Query, QueryWith, Update
 from . import running
 from .call import Call, Pending
 from .encoding import encode
@@ -35,6 +36,7 @@ from .options import bad_limits, bad_link, check_name, refuse
 from .place import Direct, Given, One, Place, distinct, root, settle
 from .reducers import Conflict, bad_conflict
 from .rules import Rule, checked, joined
+from .standing import Answer, Standing, bad_answer
 from .state_type import StateType, state_type
 from .statement import goes_on
 from .step import Bound, Options, Step, step_name
@@ -45,6 +47,8 @@ P = ParamSpec("P")
 A = TypeVar("A")
 B = TypeVar("B")
 R = TypeVar("R")
+X = TypeVar("X")
+Y = TypeVar("Y")
 A_contra = TypeVar("A_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
@@ -69,6 +73,8 @@ class Runnable(Generic[P, R_co]):
     """Words for people, where a document gave some."""
     recipe: Any = None
     """How a document makes it, where one does."""
+    answers: tuple[Answer, ...] = ()
+    """The queries that its runs answer."""
     limits: Limits | None = None
     """What a run of it may use, where nothing else is said; inside another it is that one's affair."""
 
@@ -175,7 +181,10 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
 
     def build(self, place: Place) -> Node[Any]:
         """See `Runnable`."""
-        return checked(self._build(place.single()), self.rules)
+        node = checked(self._build(place.single()), self.rules)
+        if self.answers:
+            node.answers = (*self.answers, *node.answers)
+        return node
 
     def encode_input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """See `Runnable`."""
@@ -204,6 +213,30 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         refuse("with_state", bad_conflict(conflicts, "conflicts"))
         build = partial(_build_stateful, self, state_type(state, conflicts))
         return Flow(build, name=self.name, version=self.version)
+
+    def with_update(self: Flow[A, R], update: Update[X, Y], handler: Link[X, Y], /) -> Flow[A, R]:
+        """The flow with an update that it answers, while it goes on, with what the handler makes of its value.
+
+        The handler is a step or flow like any other and shares the state of this one. When it fails the update is
+        refused with the failure's message, and the flow goes on. Raises `InvalidConfig`.
+        """
+        from .serving import served
+
+        twin = self._twin(_build=served(self, self._build, update, handler))
+        twin._check()
+        return twin
+
+    @overload
+    def with_query(self: Flow[A, R], query: Query[Y], answer: Callable[[Standing], Y], /) -> Flow[A, R]: ...
+    @overload
+    def with_query(self: Flow[A, R], query: QueryWith[X, Y], answer: Callable[[Standing, X], Y], /) -> Flow[A, R]: ...
+    def with_query(self, query: Any, answer: Callable[..., Any], /) -> Any:
+        """The flow with a query that its runs answer: by a plain function of the run as it stands in its journal.
+
+        Of a `QueryWith` the function is given, too, what it is asked about. Raises `InvalidConfig`.
+        """
+        refuse("with_query", bad_answer(query, answer))
+        return self._twin(answers=(*self.answers, Answer(query, answer)))
 
     def _check(self) -> None:
         """Build once, so that what is wrong is said where it was written, all of one statement together.

@@ -109,6 +109,11 @@ class Place:
         if not fits(given, wanted):
             self.mismatch(f"takes {named(wanted)}{which}, is given {named(given)}")
 
+    def answers(self, given: Any, wanted: Any) -> None:
+        """Note if what is made here is not of the type of the answer that it is to be."""
+        if not fits(given, wanted):
+            self.mismatch(f"returns {named(given)}, the answer is {named(wanted)}")
+
     def takes(self, parameters: Parameters, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
         """The types by which a function's first arguments are decoded: its annotations, else what is given."""
         complaint = parameters.refuses(len(kinds))

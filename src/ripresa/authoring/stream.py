@@ -136,7 +136,7 @@ class StreamHooks:
 # --- what a stream is made of
 
 
-OUTSIDE: Final = ("wait", "approval", "approved", "stream")
+OUTSIDE: Final = ("wait", "update", "serving", "approval", "approved", "stream")
 """Kinds of nodes that a flow cannot have which is run for each item: nobody knows of it, so nothing reaches it."""
 
 

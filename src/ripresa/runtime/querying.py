@@ -6,22 +6,32 @@ Law: a query changes nothing. The run is built up beside the one that goes on, f
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic_core import to_json
 
+from ..authoring.encoding import encode
 from ..authoring.flow import Runnable
+from ..authoring.questions import plain_answer
+from ..authoring.standing import Answer, answers_in
+from ..authoring.state_type import state_type
 from ..core.events import Recorded
 from ..core.merge import whole
 from ..core.replay import lineage
+from ..core.values import Value
 from ..core.view import RunView, view_of
 from ..errors import InvalidValue, RipresaError
+from .exposing import about_of
 from .restoring import replayed
 from .values import Values
+from .views import Sheet, View, no_state
 
 if TYPE_CHECKING:
     from .driver import Driver
     from .engine import Engine
+
+S = TypeVar("S")
 
 Code = Callable[[], Awaitable[Runnable[..., Any]]]
 
@@ -89,11 +99,60 @@ async def _exposed(
     def keeps(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
         driver.functions.keeps_ended = True
 
-    driver = replayed(engine, head, await code(), line, told=keeps)
+    runnable = await code()
+    driver = replayed(engine, head, runnable, line, told=keeps)
     try:
-        return driver.functions.exposed()
+        exposed = driver.functions.exposed()
     finally:
         driver.close()
+    for answer in answers_in(runnable.definition.root):
+        exposed.setdefault(answer.query.name, partial(_replied, answer, engine, line))
+    return exposed
+
+
+def _replied(answer: Answer, engine: Engine, line: list[Recorded], about: bytes | None) -> bytes:
+    """What the function beside a flow answers, as JSON text. Raises `RipresaError(query_failed)`, `InvalidValue`."""
+    name, run = answer.query.name, line[0].run
+    given = about_of(answer.query, about)
+    try:
+        found = answer.fn(Stood(view_of(line), Values(engine.store.blob)), *given)
+        return encode(plain_answer(found, f"what answers query {name!r}"), answer.query.answer, where=name)
+    except InvalidValue:
+        raise
+    except Exception as error:  # the border: whatever the function raises is what whoever asks is told
+        raise RipresaError(
+            f"what answers query {name!r} of run {run!r} raised {type(error).__name__}: {error}",
+            code="query_failed",
+            op="query",
+            where=name,
+        ) from error
+
+
+class Stood:
+    """See `authoring.standing.Standing`."""
+
+    def __init__(self, view: RunView, values: Values) -> None:
+        self.view = view
+        self._values = values
+
+    def state(self, kind: type[S], /) -> S:
+        """See `Standing`."""
+        found = next((each for each in self.view.states.values() if each.name == kind.__name__), None)
+        if found is None:
+            there = ", ".join(each.name for each in self.view.states.values()) or "none"
+            raise no_state(f"query of run {self.view.id}", f"the run has no state {kind.__name__}; there is: {there}")
+        sheet = Sheet(state_type(kind), found.fields, self._values, found.path or self.view.workflow, fixed="a query")
+        return cast("S", View(sheet))
+
+    def result(self, step: str, kind: type[S], /) -> S | None:
+        """See `Standing`."""
+        ended = [
+            each for each in self.view.steps.values() if step in (each.path, each.name) and each.output is not None
+        ]
+        if not ended:
+            return None
+        last = max(ended, key=lambda each: each.ended_at)
+        return cast("S", self._values.read(cast("Value", last.output), kind))
 
 
 def _always(engine: Engine, run: str, line: list[Recorded], name: str) -> bytes:

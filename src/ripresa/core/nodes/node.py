@@ -28,6 +28,8 @@ class Node(Generic[F]):
     frame_class: ClassVar[type[Frame]]
     hooks: tuple[Any, ...] = ()
     """The hooks that were written beside it; they shape no hash, and the core never looks at them."""
+    answers: tuple[Any, ...] = ()
+    """The queries that are answered beside it; they shape no hash either."""
     remark: str = ""
     """Words for people; they shape no hash either."""
     forks: ClassVar[bool] = False

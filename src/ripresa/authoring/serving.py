@@ -1,0 +1,118 @@
+"""Updates in chains and graphs: taken by a link of their own, or beside a flow for as long as it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from ..core.nodes.checked import Checked
+from ..core.nodes.node import Node
+from ..core.nodes.stateful import Stateful
+from ..core.nodes.updates import TAKEN, Serving, TakeUpdate
+from ..core.values import Value
+from ..errors import InvalidValue
+from ..messages import Update
+from .call import Call
+from .encoding import Reader, decode
+from .flow import Build, Built, Flow, Link, as_links, build_link
+from .options import check_name, refuse
+from .place import One, Place, distinct
+from .switches import require
+
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is asked about an update that has come: who sent it and whether its value is one, and that value."""
+
+    update: Update[Any, Any]
+    taken_type = list[str]
+
+    @property
+    def value_type(self) -> Any:
+        """The annotation of its value."""
+        return self.update.type
+
+    def answer(self, question: str, about: Value, reader: Reader) -> object:
+        """Its id, with why it is refused; or its value."""
+        sent = reader.read(about, Any)
+        try:
+            value = decode(str(sent["value"]).encode(), self.update.type, where=self.update.name)
+        except InvalidValue as error:
+            if question != TAKEN:
+                raise
+            return [str(sent["id"]), error.message]
+        return [str(sent["id"]), ""] if question == TAKEN else value
+
+
+class WaitForUpdate(Flow[object, Y]):
+    """A wait for an update; what it is given does not matter."""
+
+    def __call__(self, value: object = None, /) -> Call[Y]:
+        """See `Runnable`."""
+        return super().__call__(value)
+
+
+def wait_for_update(update: Update[X, Y], handler: Link[X, Y], /, *, name: str = "") -> WaitForUpdate[Y]:
+    """Wait for the next update and answer it with what the handler makes of its value; that is also the result.
+
+    The handler is a step or flow like any other. When it fails, the update is refused with the failure's message, and
+    the next one is waited for; so is one whose value is of another type. Raises `InvalidConfig`.
+    """
+    require("waits", "wait_for_update")
+    (link,) = as_links((handler,), "wait_for_update", _bad_update(update), _bad_name(name))
+    return WaitForUpdate(partial(_build_wait, update, link), name=name or update.name)
+
+
+def served(flow: Flow[Any, Any], build: Build, update: Update[X, Y], handler: Link[X, Y]) -> Build:
+    """What builds a flow, with an update that it answers; see `Flow.with_update`."""
+    require("waits", "with_update")
+    (link,) = as_links((handler,), "with_update", _bad_update(update))
+    refuse("with_update", _bad_second(flow.node, update))
+    return partial(_build_serving, build, update, link)
+
+
+def _bad_update(update: object) -> str | None:
+    return None if isinstance(update, Update) else f"update is {update!r}, must be an Update"
+
+
+def _bad_name(name: str) -> str | None:
+    return check_name(name, "name") if name else None
+
+
+def _bad_second(node: Node[Any], update: Update[Any, Any]) -> str | None:
+    """Of two handlers beside one flow nobody could say which takes the update."""
+    while isinstance(node, Serving | Stateful | Checked):
+        if isinstance(node, Serving) and any(handler.update == update.name for handler in node.handlers):
+            return f"the flow answers the update {update.name!r} already"
+        node = node.body
+    return None
+
+
+def _build_wait(update: Update[Any, Any], link: Built, place: Place) -> TakeUpdate:
+    given = place.given.single(place)
+    return _take(update, link, place, lasts=False, input_type=given)
+
+
+def _take(update: Update[Any, Any], link: Built, place: Place, *, lasts: bool, input_type: Any) -> TakeUpdate:
+    _, name = distinct([update.name, link.name])
+    inner = place.inner(name, One(update.type))
+    body = build_link(link, inner)
+    inner.answers(body.output_type, update.answer)
+    code = Taken(update)
+    types = {"code": code, "input_type": input_type, "output_type": body.output_type}
+    return TakeUpdate(place.name, update.name, body, lasts=lasts, **types)
+
+
+def _build_serving(build: Build, update: Update[Any, Any], link: Built, place: Place) -> Node[Any]:
+    """The handler stands inside of the flow's state, so that it shares it."""
+    first, second = distinct([place.name, f"update:{update.name}"])
+    whole = build(place.inner(first, place.given))
+    body = whole.body if isinstance(whole, Stateful) else whole
+    handler = _take(update, link, place.inner(second, One(update.type)), lasts=True, input_type=update.type)
+    types = {"input_type": body.input_type, "output_type": body.output_type}
+    serving = Serving(place.name, body, (handler,), **types)
+    return whole.code.around(serving) if isinstance(whole, Stateful) else serving

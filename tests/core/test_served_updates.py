@@ -1,0 +1,175 @@
+"""Updates taken by chains and graphs: answered in order, refused, stopped, reopened; replayed from any moment."""
+
+from typing import Any
+
+import pytest
+
+from ripresa.core.definition import Definition
+from ripresa.core.events import (
+    NodeCancelled,
+    RunCancelled,
+    RunCancelling,
+    RunCompleted,
+    RunFailed,
+    SignalTaken,
+    StepScheduled,
+    UpdateAnswered,
+    WaitStarted,
+)
+from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.updates import TAKEN, VALUE, Serving, TakeUpdate
+
+from .play import Play, call, define
+
+WAIT = "on/price"
+
+
+def taking(*, lasts: bool = True) -> TakeUpdate:
+    return TakeUpdate("on", "price", call("body"), lasts=lasts)
+
+
+def serving(*steps: str, **options: Any) -> Play:
+    body = Sequence("main", tuple(call(name) for name in steps or ("a",)))
+    play = Play(Definition("flow", Serving("flow", body, (taking(),))), **options)
+    play.start()
+    return play
+
+
+def take(play: Play, number: int, *, refused: str = "", at: str = "on") -> list[Any]:
+    """An update comes, and the border says who sent it and what its value is."""
+    found = play.signal("update:price", b'{"id":"u%d"}' % number)
+    assert found[0].__class__ is SignalTaken
+    found += play.answer(at, b'["u%d","%s"]' % (number, refused.encode()))
+    return found if refused else found + play.answer(at, b"%d" % number)
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_updates_are_answered_one_after_another_while_the_body_goes_on(snapshots: bool) -> None:
+    play = serving("a", "b", snapshots=snapshots)
+    assert StepScheduled("on/body[0]", 1) in take(play, 1)
+    play.done("a")
+    assert play.done("on/body[0]", b"7") == [
+        UpdateAnswered("on", "price", "u1", b"7"),
+        WaitStarted("on/price[1]", "update:price"),
+    ]
+    take(play, 2)
+    play.done("on/body[1]", b"8")
+    assert play.done("b") == [NodeCancelled("on/price[2]"), RunCompleted(b"1")]
+    play.check_replay()
+
+
+def test_one_that_comes_while_another_is_answered_waits_for_its_turn() -> None:
+    play = serving()
+    take(play, 1)
+    assert play.signal("update:price", b'{"id":"u2"}') == []
+    found = play.done("on/body[0]", b"7")
+    assert found[2] == SignalTaken("on/price[1]", "update:price")
+    assert play.state.frames["on"].question == TAKEN  # type: ignore[attr-defined]
+    play.check_replay()
+
+
+def test_a_value_that_is_none_and_a_body_that_fails_refuse_and_stop_nothing() -> None:
+    play = serving(snapshots=True)
+    found = take(play, 1, refused="no number")
+    assert found[-2:] == [
+        UpdateAnswered("on", "price", "u1", b'"no number"', refused=True),
+        WaitStarted("on/price[1]", "update:price"),
+    ]
+    take(play, 2)
+    assert play.fail("on/body[1]")[0] == UpdateAnswered("on", "price", "u2", b'"boom"', refused=True)
+    assert play.status == "running"
+    play.done("a")
+    assert play.status == "completed"
+    play.check_replay()
+
+
+def test_what_was_taken_is_answered_before_the_flow_ends() -> None:
+    play = serving(snapshots=True)
+    take(play, 1)
+    assert play.done("a", b"5") == []
+    assert play.done("on/body[0]", b"7") == [UpdateAnswered("on", "price", "u1", b"7"), RunCompleted(b"5")]
+    play.check_replay()
+
+
+def test_what_is_being_asked_about_is_answered_before_the_flow_ends() -> None:
+    play = serving()
+    play.signal("update:price", b'{"id":"u1"}')
+    assert play.done("a", b"5") == []
+    play.answer("on", b'["u1",""]')
+    assert play.state.frames["on"].question == VALUE  # type: ignore[attr-defined]
+    play.answer("on", b"3")
+    assert play.fail("on/body[0]")[-1] == RunCompleted(b"5")
+    play.check_replay()
+
+
+def test_a_run_that_is_cancelled_waits_for_no_update() -> None:
+    play = serving()
+    found = play.cancel()
+    assert RunCancelling("enough") in found
+    assert NodeCancelled("on/price[0]") in found
+    assert play.lose("a", "cancelled")[-1] == RunCancelled("enough")
+    play.check_replay()
+
+
+def test_an_update_under_way_is_stopped_with_its_run_after_the_body_had_ended() -> None:
+    play = serving()
+    take(play, 1)
+    play.done("a", b"5")
+    play.cancel()
+    assert play.lose("on/body[0]", "cancelled")[-1] == RunCancelled("enough")
+    play.check_replay()
+
+
+def test_a_failed_run_takes_updates_again_when_it_is_reopened() -> None:
+    play = serving(snapshots=True)
+    assert isinstance(play.fail("a")[-1], RunFailed)
+    assert WaitStarted("on/price[0]", "update:price") in play.reopen()
+    take(play, 1)
+    play.done("on/body[0]", b"7")
+    assert play.done("a")[-1] == RunCompleted(b"1")
+    play.check_replay()
+
+
+def test_a_run_that_failed_after_its_body_had_ended_ends_with_what_that_returned() -> None:
+    play = Play(Definition("flow", Serving("flow", call("a"), (taking(),))), snapshots=True)
+    play.start(deadline=1)
+    take(play, 1)
+    play.done("a", b"5")
+    play.fire("")
+    play.lose("on/body[0]", "cancelled")
+    assert play.status == "failed"
+    assert RunCompleted(b"5") in play.reopen()
+    play.check_replay()
+
+
+# --- one that is a step by itself
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_one_update_is_waited_for_and_its_answer_goes_on(snapshots: bool) -> None:
+    play = Play(define(taking(lasts=False), call("b")), snapshots=snapshots)
+    assert play.start() == [WaitStarted("on/price[0]", "update:price")]
+    take(play, 1, refused="no number")
+    take(play, 2)
+    play.fail("on/body[1]")
+    take(play, 3)
+    found = play.done("on/body[2]", b"7")
+    assert found[0] == UpdateAnswered("on", "price", "u3", b"7")
+    assert found[1] == StepScheduled("b", 1)
+    assert play.done("b", b"8") == [RunCompleted(b"8")]
+    play.check_replay()
+
+
+def test_the_answer_that_is_waited_for_is_stopped_and_begun_anew() -> None:
+    play = Play(define(taking(lasts=False)))
+    play.start()
+    play.cancel()
+    assert play.status == "cancelled"
+    play.check_replay()
+
+
+def test_what_is_waited_for_shapes_the_definition_and_what_is_expected() -> None:
+    once, lasting = taking(lasts=False), taking()
+    assert (once.expected(), lasting.expected()) == (1, 0)
+    assert once.policy() == {"update": "price", "lasts": False}
+    assert Serving("s", call("a"), (lasting,)).expected() == 1
