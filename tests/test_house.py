@@ -21,7 +21,7 @@ MAY_CATCH_EVERYTHING = {
     "client.py": "outcome() gives whatever result() raises as a value",
     "executors/perform.py": "the border in the child process",
     "executors/threads.py": "what a function raises is handed to whoever awaits it",
-    "runtime/querying.py",
+    "runtime/querying.py": "the border: what answers a query beside a flow is code of the user's",
     "runtime/attempts.py": "the border: what a step raises becomes data here",
     "runtime/driver.py": "the border: what a predicate raises becomes data here",
     "runtime/reconciling.py": "the border: what a reconciliation raises becomes data here",
