@@ -15,6 +15,7 @@ from ripresa import (
     Config,
     Context,
     Features,
+    Flow,
     Graph,
     InvalidConfig,
     Limits,
@@ -24,6 +25,7 @@ from ripresa import (
     Signal,
     approval,
     approved,
+    before,
     best_effort,
     branch,
     case,
@@ -41,6 +43,8 @@ from ripresa import (
     parallel,
     repeat,
     router,
+    saga,
+    speculate,
     step,
     stream,
     wait_for,
@@ -49,7 +53,8 @@ from ripresa import (
 from ripresa import config as config_module
 from ripresa.config import AppConfig, RunConfig
 from ripresa.core import events as e
-from tests.runtime.stage import Tally, journal_of
+from ripresa.stores.memory import Memory, MemoryStore
+from tests.runtime.stage import Tally, journal_of, turns
 
 TOML = """
 preset = "fast"
@@ -363,6 +368,100 @@ def numbers(last: int) -> list[int]:
 plain_flow = chain(increase)
 
 
+@step(effect="read")
+async def look_up(number: int) -> int:
+    return number
+
+
+def gated() -> Flow[int, int]:
+    g = Graph("g", input=int)
+    first = g.add(increase(g.input))
+    return g.returns(g.add(increase(first.out), when=first.out > 1).out)
+
+
+async def _asks_for(feature: str, ctx: Context) -> object:
+    match feature:
+        case "waits":
+            await ctx.sleep(0.001)
+        case "approvals":
+            return await ctx.approval("ok?", 1, timeout=0.001, expiry="reject")
+        case "parallel":
+            return await ctx.gather(increase(1), increase(2))
+        case "maps":
+            return await ctx.map(increase, [1])
+        case "sagas":
+            async with ctx.saga():
+                pass
+        case "branches":
+            return await ctx.gather(branch(bool, increase, increase)(1), plain_flow(1))
+        case "chains":
+            return await plain_flow(1)
+        case _:
+            return await hooked(1)
+    return None
+
+
+hooked = increase.with_(hooks=[before(lambda asked: None)])
+
+
+@workflow
+async def asking(ctx: Context, feature: str) -> str:
+    try:
+        await _asks_for(feature, ctx)
+    except RipresaError as error:
+        return error.code
+    return "fine"
+
+
+@pytest.mark.parametrize("feature", ["waits", "approvals", "parallel", "maps", "sagas", "branches", "chains", "hooks"])
+async def test_what_a_durable_function_asks_for_goes_by_the_features_of_its_app(feature: str) -> None:
+    async with App("memory:") as app:
+        assert await app.run(asking(feature)) == "fine"
+    async with App("memory:", config={"features": {feature: False}}) as app:
+        assert await app.run(asking(feature)) == "invalid_state"
+        assert await app.run(asking("waits" if feature == "maps" else "maps")) == "fine"
+
+
+async def test_what_was_recorded_stands_when_a_feature_is_switched_off_later() -> None:
+    go, memory = Signal("go", int), Memory()
+
+    @workflow
+    async def patient(ctx: Context, feature: str) -> str:
+        await ctx.gather(increase(1), increase(2))
+        await ctx.wait_for(go)
+        return await asking(feature)
+
+    async with App(MemoryStore(memory), patience=0.01) as app:
+        handle = await app.start(patient("parallel"), id="r")
+        while not (await handle.status()).waits:
+            await turns(1)
+    async with App(MemoryStore(memory), config={"features": {"parallel": False}}) as app:
+        handle = await app.resume("r", patient)
+        await handle.send(go, 1)
+        assert await handle.result() == "invalid_state"
+
+
+async def test_hooks_and_speculation_and_gates_that_are_switched_off_cannot_be_started() -> None:
+    @before("increase")
+    def look(asked: object) -> None:
+        return None
+
+    for feature, flow in (
+        ("hooks", plain_flow.with_hooks(look)),
+        ("speculation", speculate(look_up, after=1)),
+        ("branches", gated()),
+        ("sagas", saga(increase)),
+        ("approvals", chain(approval("ok?"))),
+    ):
+        call: Any = flow
+        async with App("memory:", config={"features": {feature: False}}) as app:
+            with pytest.raises(RipresaError, match=f"uses {feature}, which this app has switched off"):
+                await app.start(call(1))
+    async with App("memory:", config={"features": {"hooks": False}}, hooks=[look]) as app:
+        with pytest.raises(RipresaError, match="uses hooks"):
+            await app.start(plain_flow(1))
+
+
 WRITTEN: list[tuple[str, Callable[[], object]]] = [
     ("chains", lambda: chain(increase)),
     ("maps", lambda: map_each(increase)),
@@ -388,6 +487,12 @@ WRITTEN: list[tuple[str, Callable[[], object]]] = [
     ("state", lambda: Graph("g", input=int, state=Held)),
     ("state", lambda: plain_flow.with_state(Held)),
     ("workflows", lambda: workflow(durable)),
+    ("sagas", lambda: saga(increase)),
+    ("approvals", lambda: approval("ok?")),
+    ("approvals", lambda: approved("ok?", increase, increase)),
+    ("hooks", lambda: before(lambda asked: None)),
+    ("speculation", lambda: speculate(look_up, after=1)),
+    ("branches", gated),
 ]
 
 

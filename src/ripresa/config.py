@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from .authoring.flow import Runnable
+from .authoring.switches import features_in, to_true
 from .context import switching_off
-from .core.definition import describe
 from .core.durations import seconds
 from .core.events import Recorded
 from .core.limits import NONE, Limits
@@ -75,6 +75,10 @@ class Features:
     waits: bool = True
     state: bool = True
     sessions: bool = True
+    sagas: bool = True
+    approvals: bool = True
+    hooks: bool = True
+    speculation: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +129,6 @@ class Config:
         off = _switched_off(self.features)
         return switching_off(off) if off else _AS_IT_IS
 
-    def disabled(self) -> dict[str, str]:
-        """The kinds of nodes that may not be used, each with the name of its feature."""
-        return {kind: name for name in sorted(_switched_off(self.features)) for kind in KINDS.get(name, ())}
-
 
 @lru_cache(maxsize=16)
 def _switched_off(features: Features) -> frozenset[str]:
@@ -145,21 +145,6 @@ PRESETS: Final[dict[str, Tree]] = {
         "limits": {"iterations": 10_000},
     },
 }
-
-KINDS: Final[dict[str, tuple[str, ...]]] = {
-    "graphs": ("graph",),
-    "workflows": ("dynamic",),
-    "parallel": ("parallel",),
-    "maps": ("map",),
-    "branches": ("branch", "choose"),
-    "loops": ("loop",),
-    "fallbacks": ("fallback",),
-    "routers": ("router",),
-    "streams": ("stream",),
-    "waits": ("wait", "delay", "update", "serving"),
-    "state": ("stateful",),
-}
-"""The kinds of nodes that each feature is about; chains and sessions are looked at by themselves."""
 
 SECTIONS: Final[dict[str, type[Any]]] = {
     "app": AppConfig,
@@ -336,25 +321,21 @@ def configured(source: Config | Tree | str | os.PathLike[str] | None, keywords: 
     return replace(source, app=_built([({"app": {**kept, **keywords}}, "keyword")]).app)
 
 
-def allowed(config: Config, runnable: Runnable[..., Any], in_session: bool) -> RunConfig:
+def allowed(config: Config, runnable: Runnable[..., Any], *, in_session: bool, hooked: bool = False) -> RunConfig:
     """The usual settings of a run of this kind. Raises `RipresaError(invalid_state)` for what is switched off."""
     kind = _kind(runnable)
     features = config.features
     if _switched_off(features):
-        disabled = config.disabled()
-        used = {each["kind"] for each in describe(runnable.definition.root)}
-        off = {disabled[each] for each in used if each in disabled}
-        if kind == "chain" and not features.chains:
-            off.add("chains")
-        if in_session and not features.sessions:
-            off.add("sessions")
+        used = {*features_in(runnable.definition.root)}
+        used |= {name for name, here in (("sessions", in_session), ("hooks", hooked)) if here}
+        off = (used | ({"chains"} if kind == "chain" else set())) & _switched_off(features)
         if off:
             raise RipresaError(
                 f"{runnable.name!r} uses {', '.join(sorted(off))}, which this app has switched off",
                 code="invalid_state",
                 op="start",
                 where=runnable.name,
-                hint="set features." + " and features.".join(sorted(off)) + " to true",
+                hint=to_true(off),
             )
     return {"chain": config.chains, "graph": config.graphs, "workflow": config.workflows}.get(kind, _USUAL)
 

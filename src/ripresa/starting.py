@@ -38,7 +38,7 @@ def start_of(  # noqa: PLR0913 - every option of a run, by keyword
     asked = pending(call, "start")
     runnable = runnable_of(asked.callee)
     require_executors(engine, runnable)
-    usual = allowed(config, runnable, bool(session))
+    usual = allowed(config, runnable, in_session=bool(session), hooked=len(engine.switchboard.hooks) > 0)
     most = usual.concurrency if concurrency is None else concurrency
     return Start(
         runnable,

@@ -350,6 +350,7 @@ def saga(body: Link[A, B], /, *, name: str = "saga") -> Flow[A, B]:
 
     What a completed body did is undone with the scope around it, in the end with the run.
     """
+    require("sagas", "saga")
     (link,) = as_links((body,), "saga", check_name(name, "name"))
     return Flow(partial(_build_saga, link), name=name)
 

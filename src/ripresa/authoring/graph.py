@@ -232,6 +232,8 @@ class Graph(Generic[A, S]):
         their results. Without a `name` it is called like the step, a second one `fetch#2`.
         """
         self._check_open()
+        if when is not True or unless is not False:
+            require("branches", "a condition of a graph")
         called = pending(call, "add")
         callee: Step[..., Any] | Runnable[..., Any] = called.callee
         place = self._new_place(name, callee.name)

@@ -62,6 +62,7 @@ from .asked import (
     Veto,
 )
 from .options import bad_choice, bad_count, bad_int, refuse
+from .switches import require
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -381,12 +382,14 @@ def on_error(step: Any = "*", /, **options: Unpack[HookOptions]) -> Any:
 
 
 def _at(point: str, step: Any, options: Any) -> Any:
+    require("hooks", point)
     if not isinstance(step, str):
         return Hook(point, step)
     return partial(_made, point, {"step": step, **options})
 
 
 def _made(point: str, options: dict[str, Any], fn: Any) -> Hook:
+    require("hooks", point)
     return Hook(point, fn, **options)
 
 

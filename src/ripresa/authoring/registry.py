@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from ..core.nodes.graph import Graph
 from ..core.nodes.sequence import Sequence
 from ..core.nodes.stateful import Stateful
+from ..core.nodes.updates import Serving
 from ..errors import InvalidConfig, RipresaError
 from .chain import Chain
 from .document.flow import DocumentFlow
@@ -34,7 +35,9 @@ def kind_of(entry: Entry) -> Kind:
         return "chain"
     if not _is_flow(entry):
         raise InvalidConfig(f"{entry!r} is no step, flow or workflow", op="register")
-    node = entry.node.body if isinstance(entry.node, Stateful) else entry.node
+    node = entry.node
+    while isinstance(node, Stateful | Serving):
+        node = node.body
     if isinstance(entry, DocumentFlow) and isinstance(node, Sequence):
         return "chain"
     return "graph" if isinstance(node, Graph) else "flow"

@@ -18,6 +18,7 @@ from .options import bad_count, check_name
 from .patterns import delay, first_success
 from .place import Place
 from .step import Bound
+from .switches import require
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -40,6 +41,7 @@ def speculate(
     changes nothing may run twice: steps with `effect="pure"` or `effect="read"`. Anything else, and whatever decides
     in the run what it calls (a durable function), is refused with `not_speculable` when this is written.
     """
+    require("speculation", "speculate")
     (checked,) = as_links(
         (link,),
         "speculate",
@@ -58,7 +60,9 @@ def _delayed(link: Built, wait: float, number: int) -> Chain[Any, Any]:
 def _build(link: Built, race: Flow[Any, Any], place: Place) -> Node[Any]:
     for where, why in _harms(build_link(link, place.inner(link.name, place.given))):
         place.inner(where, place.given).note(why, "not_speculable")
-    return race.build(place)
+    node = race.build(place)
+    node.feature = "speculation"
+    return node
 
 
 def _harms(node: Node[Any]) -> Iterator[tuple[str, str]]:

@@ -81,6 +81,7 @@ def approval(question: str, /, *, form: Any = None, name: str = "approval", **op
     what that means: `fail` (code `timeout`), `reject` or `approve`. Raises `InvalidConfig`.
     """
     require("waits", "approval")
+    require("approvals", "approval")
     refuse("approval", _bad_form(form))
     asking = Asking(name=name, **options)
     terms = asking.checked(question, form, "approval")
@@ -126,6 +127,7 @@ def approved(
     The options are those of `approval`. Raises `InvalidConfig`.
     """
     require("waits", "approved")
+    require("approvals", "approved")
     asking = Asking(name=name, **options)
     terms = asking.checked(question, None, "approved")
     links = as_links((then, otherwise), "approved")

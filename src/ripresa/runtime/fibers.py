@@ -18,6 +18,7 @@ from ..core.events import Write
 from ..errors import RipresaError
 from .deaf import ERRORS, Ending
 from .sides import Sides, close_units, ended, stopped
+from .switched import refused
 from .views import Sheet, SheetMark
 
 if TYPE_CHECKING:
@@ -116,7 +117,11 @@ class Fiber:
         except BaseException as raised:  # the border: whatever user code raises is its outcome
             self._end(None, _seen_from_outside(raised))
         else:
-            self.awaits = self.function.begin(request, self)
+            refusal = refused(request) if self.function.recorded is None else None
+            if refusal is None:
+                self.awaits = self.function.begin(request, self)
+            else:
+                self.settle(0, None, refusal)
 
     def _unsound(self) -> RipresaError | None:
         """What is wrong with what the coroutine wrote to the state before it returned."""

@@ -30,6 +30,8 @@ class Node(Generic[F]):
     """The hooks that were written beside it; they shape no hash, and the core never looks at them."""
     answers: tuple[Any, ...] = ()
     """The queries that are answered beside it; they shape no hash either."""
+    feature: str = ""
+    """The feature flag that it belongs to, where its kind does not say so."""
     remark: str = ""
     """Words for people; they shape no hash either."""
     forks: ClassVar[bool] = False

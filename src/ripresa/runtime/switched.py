@@ -1,0 +1,70 @@
+"""Feature flags inside durable functions: what one asks for is held to the settings of the app that runs it.
+
+Law: nothing is looked at again in replay, so that what has been recorded stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ..authoring.call import Pending
+from ..authoring.flow import Runnable
+from ..authoring.registry import kind_of
+from ..authoring.step import Step
+from ..authoring.switches import features_in, to_true
+from ..context import switched_off
+from ..errors import RipresaError
+from ..requested import AskPeople, Gather, MapOver, Race, Saga, Sleep, WaitFor
+from .sides import close_units
+
+_FEATURES: Final[dict[type[Any], tuple[str, ...]]] = {
+    Sleep: ("waits",),
+    WaitFor: ("waits",),
+    AskPeople: ("waits", "approvals"),
+    Gather: ("parallel",),
+    Race: ("parallel",),
+    MapOver: ("maps",),
+    Saga: ("sagas",),
+}
+"""The features that requests of durable functions belong to."""
+
+
+def refused(request: object) -> RipresaError | None:
+    """The error for a function that asks for what is switched off; None for what it may ask for."""
+    off = switched_off()
+    if not off:
+        return None
+    used = off.intersection((*_FEATURES.get(type(request), ()), *_called(request)))
+    if not used:
+        return None
+    if isinstance(request, Gather | Race):
+        close_units(request.awaitables)
+    return RipresaError(
+        f"a durable function asks for {', '.join(sorted(used))}, which this app has switched off",
+        code="invalid_state",
+        hint=to_true(used),
+    )
+
+
+def _called(request: object) -> Iterator[str]:
+    """The features of what it calls."""
+    match request:
+        case Pending():
+            yield from _of(request.callee)
+        case Gather() | Race():
+            for each in request.awaitables:
+                yield from _called(each)
+        case MapOver():
+            yield from _of(request.link)
+        case _:
+            pass
+
+
+def _of(callee: Any) -> Iterator[str]:
+    if isinstance(callee, Step):
+        yield from ("hooks",) if callee.options.hooks else ()
+    elif isinstance(callee, Runnable):
+        yield from features_in(callee.node)
+        flow: Any = callee
+        yield from ("chains",) if kind_of(flow) == "chain" else ()
