@@ -232,11 +232,13 @@ class Problem:
     code: str = "invalid_workflow"
     severity: Literal["error", "warning"] = "error"
     """A warning is doubtful only: what it is about can run, and `check` alone tells it."""
+    advice: str | None = None
+    """What to do about it, where that is something else than for others of its code."""
 
     @property
     def hint(self) -> str:
         """What to do about it; empty where the message says so."""
-        return ADVICE.get(self.code, "")
+        return ADVICE.get(self.code, "") if self.advice is None else self.advice
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message} [{self.code}]" if self.where else f"{self.message} [{self.code}]"
@@ -254,7 +256,8 @@ class InvalidWorkflow(RipresaError):
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         only = str(self.problems[0].message) if len(self.problems) == 1 else f"{len(self.problems)} problems\n{lines}"
         place = where or (self.problems[0].where if len(self.problems) == 1 else "")
-        super().__init__(only, code=code, op=op, where=place, hint=hint or ADVICE.get(code, ""))
+        same = [problem.hint for problem in self.problems if problem.code == code]
+        super().__init__(only, code=code, op=op, where=place, hint=hint or "; ".join(filter(None, dict.fromkeys(same))))
 
 
 class InvalidConfig(RipresaError):

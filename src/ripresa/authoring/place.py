@@ -70,6 +70,10 @@ class Several:
         return Any
 
 
+COUNT = "give it as many arguments as it takes, by position or name, or give parameters a default"
+"""What to do where the number or names of arguments do not fit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A place in a definition that is being built. `problems` is shared by all places of one statement."""
@@ -87,15 +91,15 @@ class Place:
         """The same place for what takes one value."""
         return self if isinstance(self.given, One) else replace(self, given=One(self.given.single(self)))
 
-    def note(self, message: str, code: str) -> None:
-        """Something is wrong here."""
-        problem = Problem(self.path, message, code)
+    def note(self, message: str, code: str, advice: str | None = None) -> None:
+        """Something is wrong here; `advice` says what to do where the message or the code does not."""
+        problem = Problem(self.path, message, code, advice=advice)
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def mismatch(self, message: str) -> None:
+    def mismatch(self, message: str, advice: str | None = None) -> None:
         """The annotations do not fit."""
-        self.note(message, "type_mismatch")
+        self.note(message, "type_mismatch", advice)
 
     def finds(self, parameters: Parameters) -> None:
         """Note the annotations that name what is written nowhere."""
@@ -118,7 +122,7 @@ class Place:
         """The types by which a function's first arguments are decoded: its annotations, else what is given."""
         complaint = parameters.refuses(len(kinds))
         if complaint:
-            self.mismatch(complaint)
+            self.mismatch(complaint, COUNT)
             return kinds
         wanted = tuple(parameters.kind_at(index) for index in range(len(kinds)))
         for index, (given, want) in enumerate(zip(kinds, wanted, strict=True)):

@@ -288,6 +288,13 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:
         if not callable(function):
             raise InvalidConfig(f"{function!r} is no function", op="step", hint="write @step above a def")
+        if inspect.isasyncgenfunction(function):
+            raise InvalidConfig(
+                f"{step_name(function)} is an async generator: a step returns one value, it does not yield",
+                op="step",
+                where=step_name(function),
+                hint="return a list of what it yields; items one by one are the source of a stream: stream(function)",
+            )
         bad = Complaints()
         options = Options(
             name=name or step_name(function),

@@ -12,7 +12,7 @@ from .encoding import Reader, encode
 from .expression import Constant, Environment, Expression, Field, Shared, Source, Written, lacks
 from .fit import fits, known, named
 from .parameters import Parameters, decodable
-from .place import Place
+from .place import COUNT, Place
 from .questions import holds
 from .step import Binding
 
@@ -62,7 +62,7 @@ class Wired:
         try:
             parameters.signature.bind(*self.args, **self.kwargs)
         except TypeError as error:
-            place.mismatch(str(error))
+            place.mismatch(str(error), COUNT)
             return Wires((), (), {}), Any
         args = tuple(
             argument(expression, parameters.kind_at(index), parameters.name_at(index), place)
