@@ -21,8 +21,11 @@ def text(x: str) -> str:
 
 
 @step
-def two(x: int, y: str) -> int:
+def both(x: int, y: str) -> int:
     return x + len(y)
+
+
+two: Any = both
 
 
 def refused(*calls: Any) -> InvalidWorkflow:
@@ -37,7 +40,7 @@ def refused(*calls: Any) -> InvalidWorkflow:
 
 def test_arguments_that_are_missing_are_to_be_given() -> None:
     error = refused(lambda graph, _: two(graph.input))
-    assert (error.code, error.where, error.hint) == ("type_mismatch", "g/two", COUNT)
+    assert (error.code, error.where, error.hint) == ("type_mismatch", "g/both", COUNT)
     assert [problem.hint for problem in error.problems] == [COUNT]
 
 
@@ -53,8 +56,9 @@ def test_advice_about_several_problems_is_given_once_for_each() -> None:
 
 
 def test_what_a_chain_is_given_too_much_of_is_a_matter_of_arguments_too() -> None:
+    first: Any = chain(one)
     with pytest.raises(InvalidWorkflow) as caught:
-        chain(one).then(two)
+        first.then(two)
     assert caught.value.hint == COUNT
 
 
