@@ -30,7 +30,7 @@ def test_a_list_is_split_once_while_it_is_worked_through() -> None:
     others = [b"[%d]" % number for number in range(20)]
     for other in others:
         assert reader.items(other) == [other[1:-1]]
-    assert len(reader._split) <= reader.REMEMBERED
+    assert len(reader.known) <= reader.REMEMBERED
     assert reader.items(value) == [b"1", b"2", b"3"]
 
 

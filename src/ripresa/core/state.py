@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import gates, requested
 from .commands import Ask, ClearTimer, Command, HoldStream, RunStep
@@ -45,7 +45,7 @@ from .frames import (
     StreamFrame,
 )
 from .gates import Gate
-from .lazily import Lazily
+from .lazily import Late
 from .ledger import KEEPS_WHAT_LASTS, Entry, Ledger
 from .nodes.compensation import COMPENSATION, MARK, CompensationFrame
 from .nodes.dynamic import DynamicFrame
@@ -68,7 +68,7 @@ class Message(NamedTuple):
     by: str = ""
 
 
-class RunState(Lazily):
+class RunState:
     """Everything about a run that its future depends on. Built by `advance` from facts alone.
 
     `settled`: what a run did that then failed or was cancelled has been undone, as far as it could be; `undone`:
@@ -76,33 +76,33 @@ class RunState(Lazily):
     """
 
     __slots__ = (
+        "_children",
+        "_dues",
+        "_gates",
+        "_ledger",
+        "_messages",
+        "_refused",
+        "_requests",
         "allowed",
         "at",
-        "children",
         "cleanup_failures",
         "commands",
         "consequences",
         "core",
         "deadline",
         "definition",
-        "dues",
         "epoch",
         "frames",
-        "gates",
         "generation",
         "granted",
         "hooks",
         "kept",
-        "ledger",
         "limit",
-        "messages",
         "outcomes",
         "parent",
         "paused",
         "points",
         "reason",
-        "refused",
-        "requests",
         "root",
         "run",
         "seed",
@@ -115,31 +115,16 @@ class RunState(Lazily):
         "waiters",
     )
 
-    made_late: ClassVar = {
-        "children": dict,
-        "dues": dict,
-        "gates": dict,
-        "ledger": Ledger,
-        "messages": dict,
-        "outcomes": dict,
-        "points": dict,
-        "refused": dict,
-        "requests": dict,
-        "waiters": dict,
-    }
-    children: dict[str, str]
+    children = Late[dict[str, str]](dict)
     """Runs that it started and that are not to outlive it, and what becomes of them: see `nodes.child.CLOSE`."""
-    dues: dict[str, int]
+    dues = Late[dict[str, int]](dict)
     """Timers of another definition, by path: they keep their moment."""
-    gates: dict[str, Gate]
-    ledger: Ledger
-    messages: dict[str, deque[Message]]
-    outcomes: dict[str, tuple[str, Value]]
-    points: dict[str, tuple[str, ...]]
-    refused: dict[str, Gate]
-    requests: dict[str, Requested]
+    gates = Late[dict[str, Gate]](dict)
+    ledger = Late[Ledger](Ledger)
+    messages = Late[dict[str, deque[Message]]](dict)
+    refused = Late[dict[str, Gate]](dict)
+    requests = Late[dict[str, Requested]](dict)
     """What interceptors are asked about before it happens, in order; see `requested`."""
-    waiters: dict[str, list[str]]
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
@@ -164,6 +149,9 @@ class RunState(Lazily):
         self.settled = False
         self.cleanup_failures: tuple[Failure, ...] = ()
         self.frames: dict[str, Frame] = {}
+        self.outcomes: dict[str, tuple[str, Value]] = {}
+        self.points: dict[str, tuple[str, ...]] = {}
+        self.waiters: dict[str, list[str]] = {}
         self.hooks: tuple[str, ...] = ()
         self.granted: tuple[Fact, ...] = ()
         """What they have let through and has not come yet."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..authoring.failures import failure_of
 from ..authoring.flow import Runnable
@@ -47,7 +47,7 @@ from ..core.events import (
 )
 from ..core.frames import OPEN, CallFrame
 from ..core.gates import is_withheld
-from ..core.lazily import Lazily
+from ..core.lazily import Late
 from ..core.lifecycle import TERMINAL
 from ..core.nodes.approval import ASKED
 from ..core.requested import as_request, asks_first
@@ -88,13 +88,14 @@ NOTHING: Final[deque[Any]] = deque(maxlen=0)
 """No question."""
 
 
-class Driver(Lazily):
+class Driver:
     """One run in this process. `ended` becomes true with the run, or with the error that keeps it from going on."""
 
     __slots__ = (
         "__weakref__",
         "_alarms",
         "_asks",
+        "_began",
         "_broken",
         "_flying",
         "_functions",
@@ -104,10 +105,11 @@ class Driver(Lazily):
         "_moved",
         "_pump",
         "_questions",
+        "_streams",
         "_taken",
         "_woken",
+        "_written",
         "asleep",
-        "began",
         "budget",
         "clock",
         "ended",
@@ -129,16 +131,13 @@ class Driver(Lazily):
         "slot",
         "state",
         "stopping",
-        "streams",
         "task",
         "values",
-        "written",
     )
 
-    made_late: ClassVar = {"began": dict, "streams": dict, "written": dict}
-    began: dict[Place, int]
-    streams: dict[str, Pump]
-    written: dict[Place, Written]
+    began = Late[dict[Place, int]](dict)
+    streams = Late["dict[str, Pump]"](dict)
+    written = Late[dict[Place, Written]](dict)
     """What attempts that have completed write to the store's database, until it is on its way."""
 
     def __init__(

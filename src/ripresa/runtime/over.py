@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar
 
-from ..core.lazily import Lazily
+from ..core.lazily import Late
 
 
-class Over(Lazily):
+class Over:
     """Whether a run is not driven here any more, and the error that kept it from going on, if one did."""
 
-    __slots__ = ("_done", "_error", "_waiting", "then")
+    __slots__ = ("_done", "_error", "_then", "_waiting")
 
-    made_late: ClassVar = {"_waiting": list, "then": list}
-    _waiting: list[asyncio.Future[None]]
-    then: list[Callable[[], None]]
+    waiting = Late[list[asyncio.Future[None]]](list)
+    then = Late[list[Callable[[], None]]](list)
     """What is called when it is over."""
 
     def __init__(self) -> None:
@@ -30,7 +28,7 @@ class Over(Lazily):
     def set(self, error: BaseException | None) -> None:
         """It is over, perhaps for an error."""
         self._done, self._error = True, error
-        for waiter in self._waiting:
+        for waiter in self.waiting:
             if not waiter.done():
                 waiter.set_result(None)
         for call in self.then:
@@ -46,8 +44,8 @@ class Over(Lazily):
         if self._done:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self.waiting.append(waiter)
         try:
             await waiter
         finally:
-            self._waiting.remove(waiter)
+            self.waiting.remove(waiter)

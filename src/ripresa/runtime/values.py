@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic_core import from_json, to_json
 
 from ..authoring.encoding import decode
-from ..core.lazily import Lazily
+from ..core.lazily import Late
 from ..core.values import LARGE, Pick, Value, by_content, digest_of, is_inline, text_of
 from ..errors import InvalidValue, RipresaError
 
@@ -21,7 +21,7 @@ _NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 """No large value."""
 
 
-class Values(Lazily):
+class Values:
     """The border's `Reader`. `load` gives the large value with a digest.
 
     Lists that were split are remembered while they are being worked through, so that a map over many items splits its
@@ -29,9 +29,9 @@ class Values(Lazily):
     """
 
     REMEMBERED = 8
-    __slots__ = ("_load", "_split")
-    made_late: ClassVar = {"_split": dict}
-    _split: dict[int, tuple[Value, list[Value]]]
+    __slots__ = ("_known", "_load")
+    known = Late[dict[int, tuple[Value, list[Value]]]](dict)
+    """The lists that have been split, by their identity."""
 
     def __init__(self, load: Callable[[str], bytes]) -> None:
         self._load = load
@@ -69,13 +69,14 @@ class Values(Lazily):
         """The items of a list value, undecoded. Raises `InvalidValue` if it is no list."""
         if isinstance(value, tuple):
             return list(value)
-        known = self._split.get(id(value))
-        if known is not None and known[0] is value:
-            return known[1]
+        known = self.known
+        found = known.get(id(value))
+        if found is not None and found[0] is value:
+            return found[1]
         items = split(self.text(value))
-        while len(self._split) >= self.REMEMBERED:
-            del self._split[next(iter(self._split))]
-        self._split[id(value)] = (value, items)
+        while len(known) >= self.REMEMBERED:
+            del known[next(iter(known))]
+        known[id(value)] = (value, items)
         return items
 
 
