@@ -75,7 +75,6 @@ if TYPE_CHECKING:
     from .budget import Budget
     from .engine import Engine
     from .hooks import RunHooks
-    from .pump import Pump
     from .reuse import Reuse
 
 QUESTIONS: Final = frozenset({Ask, Resume, Intercept, Proceed, Share})
