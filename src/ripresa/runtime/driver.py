@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from .budget import Budget
     from .engine import Engine
     from .hooks import RunHooks
+    from .pump import Pump
     from .reuse import Reuse
 
 QUESTIONS: Final = frozenset({Ask, Resume, Intercept, Proceed, Share})
@@ -135,7 +136,7 @@ class Driver:
     )
 
     began = Late[dict[Place, int]](dict)
-    streams = Late["dict[str, Pump]"](dict)
+    streams: Late[dict[str, Pump]] = Late(dict)
     written = Late[dict[Place, Written]](dict)
     """What attempts that have completed write to the store's database, until it is on its way."""
 
