@@ -308,9 +308,9 @@ async def check_nothing_left(app: App, tasks: set[asyncio.Task[Any]]) -> None:
     assert not left
     for pool in app.pools():
         assert (pool.free, pool.held, pool.waiting) == (pool.size, 0, 0)
+    assert not engine.slots._line._waiting
     for slot in filter(None, (engine.slots._app, *engine.slots._steps.values())):
         assert not slot.locked()
-        assert not slot._waiters
     assert not isinstance(engine.clock, ManualClock) or engine.clock.waiting() == []
     assert not engine.feed._watchers
     assert not engine.feed._followers

@@ -5,11 +5,12 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from ripresa.runtime.caps import Cap
 from ripresa.runtime.slots import Slots
 from tests.runtime.stage import turns
 
 
-def free(*semaphores: asyncio.Semaphore | None) -> list[bool]:
+def free(*semaphores: asyncio.Semaphore | Cap | None) -> list[bool]:
     return [semaphore is not None and not semaphore.locked() for semaphore in semaphores]
 
 
@@ -88,7 +89,7 @@ async def test_who_came_first_is_served_first() -> None:
 @pytest.mark.parametrize("full", range(4))
 async def test_who_is_cancelled_while_it_waits_gives_back_what_it_has(full: int) -> None:
     slots, run, child = Slots(1), asyncio.Semaphore(1), asyncio.Semaphore(1)
-    semaphores = [run, slots._step("a", 1), slots._app, child]
+    semaphores: list[asyncio.Semaphore | Cap | None] = [run, slots._step("a", 1), slots._app, child]
     last = semaphores[full]
     assert last is not None
     await last.acquire()
@@ -137,3 +138,58 @@ async def test_no_slot_of_a_step_is_held_while_waiting_for_one_of_the_app_or_the
         await turns(5)
     await asyncio.gather(*tasks)
     assert free(slots._app, slots.of_step("a", 1)) == [True, True]
+
+
+async def test_what_two_caps_need_is_given_together_in_order_of_arrival_and_comes_to_an_end() -> None:
+    slots, order = Slots(2), list[str]()
+
+    async def attempt(step: str, number: int) -> None:
+        async with slots.take(None, step, 1):
+            order.append(f"{step}{number}")
+            await turns(1)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(attempt(step, number) for number in range(50) for step in "abc"))
+    assert sorted(order) == sorted(f"{step}{number}" for number in range(50) for step in "abc")
+    for step in "abc":
+        assert [each for each in order if each[0] == step] == [f"{step}{number}" for number in range(50)]
+    assert free(slots._app, *map(slots._step, "abc", (1, 1, 1))) == [True] * 4
+
+
+async def test_slots_that_came_in_the_moment_of_being_cancelled_go_to_the_next() -> None:
+    slots, entered = Slots(1), list[str]()
+
+    async def attempt(label: str) -> None:
+        async with slots.take(None, "a", 1):
+            entered.append(label)
+
+    app = slots._app
+    assert app is not None
+    await app.acquire()
+    first, second = asyncio.create_task(attempt("first")), asyncio.create_task(attempt("second"))
+    await turns(3)
+    app.release()
+    first.cancel()
+    await asyncio.wait([first, second])
+    assert first.cancelled()
+    assert entered == ["second"]
+    assert free(app, slots._step("a", 1)) == [True, True]
+
+
+async def test_who_has_just_been_cancelled_is_passed_over() -> None:
+    slots, entered = Slots(1), list[str]()
+
+    async def attempt(label: str) -> None:
+        async with slots.take(None, "a", 1):
+            entered.append(label)
+
+    app = slots._app
+    assert app is not None
+    await app.acquire()
+    first, second = asyncio.create_task(attempt("first")), asyncio.create_task(attempt("second"))
+    await turns(3)
+    first.cancel()
+    app.release()
+    await asyncio.wait([first, second])
+    assert entered == ["second"]
+    assert free(app, slots._step("a", 1)) == [True, True]

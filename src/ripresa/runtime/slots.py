@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
 from typing import Protocol
 
 from ..context import Hold, in_step
+from .caps import Cap, Line
 from .waits import Wait, Waits
 
 
@@ -42,23 +43,13 @@ class Call(Protocol):
     held: tuple[Hold, ...]
 
 
-class Cap(asyncio.Semaphore):
-    """So many slots of one kind, and who holds them."""
-
-    def __init__(self, name: str, size: int) -> None:
-        super().__init__(size)
-        self.name = name
-        self.size = size
-        self.aside = 0
-        self.holds: dict[Hold, None] = {}
-
-
 class Slots:
     """The caps of one app."""
 
     def __init__(self, app: int | None = None, waits: Waits | None = None) -> None:
         self._waits = Waits() if waits is None else waits
-        self._app = Cap("max_concurrency", app) if app else None
+        self._line = Line()
+        self._app = Cap("max_concurrency", app, self._line) if app else None
         self._steps: dict[str, Cap] = {}
 
     def needed(self, run: asyncio.Semaphore | None, concurrency: int | None) -> bool:
@@ -82,9 +73,9 @@ class Slots:
         async with AsyncExitStack() as stack:
             if run is not None:
                 await stack.enter_async_context(run)
-            caps = [cap for cap in (self._step(step, concurrency), self._app) if cap is not None]
-            while caps and not held:
-                held = await self._enter_all(stack, caps, who)
+            caps = tuple(cap for cap in (self._step(step, concurrency), self._app) if cap is not None)
+            if caps:
+                held = await self._enter(stack, caps, (), who)
             if child is not None:
                 await stack.enter_async_context(child)
             if held and who is not None:
@@ -107,36 +98,27 @@ class Slots:
             yield
             return
         async with AsyncExitStack() as stack:
-            call.held = (*before, await self._enter(stack, cap, holds, who))
+            call.held = (*before, *await self._enter(stack, (cap,), holds, who))
             stack.callback(setattr, call, "held", before)
             yield
 
-    async def _enter_all(self, stack: AsyncExitStack, caps: list[Cap], who: Who | None) -> tuple[Hold, ...]:
-        """Take a slot of each, or none: then the one that there was not comes first next time."""
-        async with AsyncExitStack() as taken:
-            holds: tuple[Hold, ...] = (await self._enter(taken, caps[0], (), who),)
-            for other in caps[1:]:
-                if other.locked():
-                    caps.reverse()
-                    return ()
-                holds = (*holds, await self._enter(taken, other, holds, who))
-            stack.push_async_exit(taken.pop_all())
-            return holds
+    async def _enter(
+        self, stack: AsyncExitStack, caps: tuple[Cap, ...], held: tuple[Hold, ...], who: Who | None
+    ) -> tuple[Hold, ...]:
+        """Take a slot of each, all at once, and know who has them."""
+        with ExitStack() as waiting:
+            if who is not None and any(cap.locked() for cap in caps):
+                for cap in caps:
+                    waiting.enter_context(self._waits.waiting(Wait(cap, who.who, who.run, held)))
+            await self._line.acquire(*caps)
+        stack.callback(self._line.release, *caps)
+        holds = tuple(Hold(cap.name, None, "" if who is None else who.who) for cap in caps)
+        for cap, hold in zip(caps, holds, strict=True):
+            cap.holds[hold] = None
+            stack.callback(cap.holds.pop, hold)
+        return holds
 
-    async def _enter(self, stack: AsyncExitStack, cap: Cap, held: tuple[Hold, ...], who: Who | None) -> Hold:
-        """Take one slot, and know who has it."""
-        if who is not None and cap.locked():
-            with self._waits.waiting(Wait(cap, who.who, who.run, held)):
-                await cap.acquire()
-        else:
-            await cap.acquire()
-        stack.callback(cap.release)
-        hold = Hold(cap.name, None, "" if who is None else who.who)
-        cap.holds[hold] = None
-        stack.callback(cap.holds.pop, hold)
-        return hold
-
-    def of_step(self, name: str, concurrency: int) -> asyncio.Semaphore:
+    def of_step(self, name: str, concurrency: int) -> Cap:
         """The slots of one step, for work inside an attempt that holds all others."""
         cap = self._step(name, concurrency)
         assert cap is not None
@@ -147,5 +129,5 @@ class Slots:
             return None
         key = f"{name}/{concurrency}"
         if key not in self._steps:
-            self._steps[key] = Cap(f"concurrency of {name}", concurrency)
+            self._steps[key] = Cap(f"concurrency of {name}", concurrency, self._line)
         return self._steps[key]
