@@ -328,7 +328,7 @@ def allowed(config: Config, runnable: Runnable[..., Any], *, in_session: bool, h
     if _switched_off(features):
         used = {*features_in(runnable.definition.root)}
         used |= {name for name, here in (("sessions", in_session), ("hooks", hooked)) if here}
-        off = (used | ({"chains"} if kind == "chain" else set())) & _switched_off(features)
+        off = (used | ({"chains"} if kind == "chain" else set[str]())) & _switched_off(features)
         if off:
             raise RipresaError(
                 f"{runnable.name!r} uses {', '.join(sorted(off))}, which this app has switched off",

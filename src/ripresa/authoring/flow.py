@@ -284,15 +284,19 @@ def as_links(links: tuple[Any, ...], op: str, *complaints: str | None) -> tuple[
 
     Raises `InvalidConfig` that names everything that is no link, with the other complaints of the caller.
     """
-    links = tuple(link if isinstance(link, Step | Runnable) else adopted(link) for link in links)
-    found = [None if isinstance(link, Step | Runnable) else bad_link(link, index) for index, link in enumerate(links)]
+    links = tuple(link if _is_built(link) else adopted(link) for link in links)
+    found = [None if _is_built(link) else bad_link(link, index) for index, link in enumerate(links)]
     hint = "give steps, flows, workflows or functions, without calling them" if any(found) else ""
     refuse(op, *found, None if links else "there is nothing to run", *complaints, hint=hint)
     return tuple(map(_as_link, links))
 
 
+def _is_built(link: object) -> bool:
+    return isinstance(link, Step | Runnable)
+
+
 def _as_link(link: Any) -> Built:
-    if isinstance(link, Step | Runnable):
+    if _is_built(link):
         return cast("Built", link)
     return Step[..., Any](link, Options(name=step_name(link)))
 

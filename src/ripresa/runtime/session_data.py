@@ -34,9 +34,10 @@ def session_of(driver: Driver) -> str:
 def plain_session(driver: Driver) -> dict[str, Any]:
     """The `session` of a run as it is now, its `id` and `values`, JSON texts by name; nothing if it has none."""
     session = driver.head.session
-    found = driver.engine.store.session_values(session) if session else {}
-    values = {name: each.value.decode() for name, each in found.items()}
-    return {"session": {"id": session, "values": values}} if session else {}
+    if not session:
+        return {}
+    found = driver.engine.store.session_values(session)
+    return {"session": {"id": session, "values": {name: each.value.decode() for name, each in found.items()}}}
 
 
 class ReadSession:

@@ -6,7 +6,7 @@ Law: nothing is looked at again in replay, so that what has been recorded stands
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..authoring.call import Pending
 from ..authoring.flow import Runnable
@@ -65,6 +65,6 @@ def _of(callee: Any) -> Iterator[str]:
     if isinstance(callee, Step):
         yield from ("hooks",) if callee.options.hooks else ()
     elif isinstance(callee, Runnable):
-        yield from features_in(callee.node)
-        flow: Any = callee
-        yield from ("chains",) if kind_of(flow) == "chain" else ()
+        flow = cast("Runnable[..., Any]", callee)
+        yield from features_in(flow.node)
+        yield from ("chains",) if kind_of(cast("Any", flow)) == "chain" else ()

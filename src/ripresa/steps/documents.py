@@ -473,13 +473,17 @@ def _secret(value: Any) -> Any:
 SERVER_KEYS: Final = frozenset(("name", *SERVER))
 """What a document may say of an MCP server."""
 
+def _known_with(options: dict[str, Any]) -> Knowledge:
+    return _known(**options)
+
+
 llm_type: Final = Equipped(llm, Maker(_llm_with, steps=("tools",)))
 agent: Final = Maker(_agent_step, steps=("tools",), types=("input", "output"))
 prompt: Final = Maker(_prompt_step, steps=("tools",), types=("input", "output", "state"))
 public_prompt: Final = Maker(_public_prompt_step, steps=("tools",), types=("input", "output", "state"))
 mcp: Final = Maker(_mcp_step, servers=("server",), types=("input", "output"))
 server: Final = Maker(server_of)
-known: Final = Maker(lambda options: _known(**options))
+known: Final = Maker(_known_with)
 knowledge: Final = Maker(_knowledge_step, knowledge=("of",))
 supervisor: Final = Maker(_supervisor, links=("lead", "workers"))
 handoff: Final = Maker(_handoff, links=("members",))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from inspect import isclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ...core.conditions import Condition
 from ...core.names import check_name
@@ -387,7 +387,7 @@ class Loader:
             return None
         made = as_links((made,), "document")[0]
         if isinstance(made, Step | Workflow):
-            made = copy(made)  # it may stand elsewhere, too
+            made = copy(cast("Any", made))  # it may stand elsewhere, too
             made.recipe = self._recipe(maker, given, resolved, make, called)
         return self.renamed(made, called.name)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from pydantic_core import from_json
 
@@ -243,7 +243,8 @@ class Writer:
         write = WRITERS.get(type(node))
         if write is None:
             raise refused(node.name, f"a {node.kind} can stand in no document here")
-        several_for: Any = {Call: Writer.call, Subworkflow: _subworkflow}.get(type(node))
+        kinds: dict[type[Any], Any] = {Call: Writer.call, Subworkflow: _subworkflow}
+        several_for = kinds.get(type(node))
         data: Data = several_for(self, node, several=several) if several_for else write(self, node)
         hooks = () if type(node) is Call else node.hooks
         more = {"hooks": self.things(hooks)} if hooks else {}
@@ -301,12 +302,14 @@ class Writer:
 
     def _link(self, link: Any) -> Any:
         """A step, flow or workflow that stands in no node."""
-        return self.step(link) if isinstance(link, Step) else self.item(build_link(link, root(link.name)))
+        if isinstance(link, Step):
+            return self.step(cast("Step[..., Any]", link))
+        return self.item(build_link(link, root(link.name)))
 
     def _declare(self, what: str, declared: Mapping[str, Any]) -> None:
         for name, found in declared.items():
-            said = found() if callable(found) else found
-            said = {key: value if is_plain(value) else self.thing(value) for key, value in said.items()}
+            given = cast("Mapping[str, Any]", found() if callable(found) else found)
+            said = {key: value if is_plain(value) else self.thing(value) for key, value in given.items()}
             if self.declared[what].setdefault(name, said) != said:
                 raise refused(name, f"two {CALLED[what]} of one name are declared")
 
@@ -336,7 +339,7 @@ class Writer:
             return step
         if not isinstance(step, Step):
             return self._source(step)
-        target, known = self._step(step)
+        target, known = self._step(cast("Step[..., Any]", step))
         if replace(known.options, name="") != replace(step.options, name=""):
             raise refused(step.name, "it is a tool with options of its own: give it a name of its own")
         return target if isinstance(target, str) else {"id": step.name, **target}
@@ -539,7 +542,7 @@ def _subworkflow(writer: Writer, node: Subworkflow, *, several: bool = False) ->
     elif isinstance(taken, Spread) and not several:
         config["spread"] = True
     if isinstance(known, Step):  # an agent, in whose place it stands
-        return {"type": "call", "config": config, **writer.options(workflow.stands_for, known)}
+        return {"type": "call", "config": config, **writer.options(workflow.stands_for, cast("Step[..., Any]", known))}
     more = [rule for rule in workflow.rules if rule not in known.rules]
     return {"type": "call", "config": config, **({"rules": writer.rules(more)} if more else {})}
 

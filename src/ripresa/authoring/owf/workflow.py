@@ -58,7 +58,7 @@ def open_workflow_of(source: Source, world: World) -> DocumentFlow:
     head = source.data["document"]
     name = "".join(char if check_name(char, "") is None else "-" for char in f"{head['namespace']}.{head['name']}")
     version = f"{head['version']}+{digest(plan.block, timed=bool(plan.timeout))}"
-    said = source.data.get("schedule") or {}
+    said: dict[str, Any] = source.data.get("schedule") or {}
     scheduled = next((name for name in ("every", "cron", "after") if name in said), "")
     terms = Terms(title=str(head.get("title", "")), description=str(head.get("summary", "")), scheduled=scheduled)
     return DocumentFlow(partial(built_as, OpenWorkflow(plan, name, version)), terms, name=name, version=version)
