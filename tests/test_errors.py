@@ -79,7 +79,7 @@ def codes_in(tree: ast.AST) -> Iterator[str]:  # noqa: C901 - one arm for each p
                 for value in values:
                     assert isinstance(value, ast.Tuple)
                     yield from literals(value.elts[0])
-            case ast.Call(func=ast.Attribute(attr="note"), args=[_, value]):
+            case ast.Call(func=ast.Attribute(attr="note"), args=[_, value, *_]):
                 yield from literals(value)
             case ast.arguments():
                 for name, default in zip(node.kwonlyargs, node.kw_defaults, strict=True):

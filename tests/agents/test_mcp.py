@@ -796,7 +796,6 @@ async def test_steps_of_a_document_use_the_servers_that_it_declares(notes: Path)
         ("mcp", {"server": {"comand": ["x"]}, "tool": "x"}, "has no comand"),
         ("mcp", {"server": {"command": ["x"], "approval": "?"}, "tool": "x"}, "put an approval before"),
         ("mcp", {"server": {"command": ["x"], "deny": ["x"]}, "tool": "x"}, "not allowed"),
-        ("agent", {"instructions": "x", "tools": [{"command": ["x"], "approval": "?"}]}, "supervised"),
     ],
 )
 def test_a_server_that_a_document_describes_wrongly_is_refused(kind: str, config: Any, complaint: str) -> None:

@@ -91,7 +91,7 @@ def followed(case: Case, journal: list[Recorded], state: RunState | None = None)
 
 @EVERY
 async def test_it_ends_as_it_should_and_its_journal_is_sound(case: Case, tmp_path: Any) -> None:
-    assert check(case.flow) == []
+    assert [problem for problem in check(case.flow) if problem.severity == "error"] == []
     assert draw(case.flow)
     async with App(f"sqlite:{tmp_path}/store.db", durability="normal", patience=0.05) as app:
         assert await seen_through(app, case) == (case.status, case.output)

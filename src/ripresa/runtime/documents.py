@@ -204,10 +204,10 @@ def _is_near(path: Path, target: str, modules: tuple[str, ...], around: tuple[Pa
 
 
 def _is_meant(found: Any, place: str) -> bool:
-    if is_agent_like(found) or all(callable(getattr(found, name, None)) for name in STORE):
-        return is_own(type(found).__module__)
     if family_of(found) is not None:  # an agent or graph of another framework, which stands in somebody's own code
         return place.endswith(".py") or is_own(place)
+    if is_agent_like(found) or all(callable(getattr(found, name, None)) for name in STORE):
+        return is_own(type(found).__module__)
     origin = getattr(found, "__module__", None)
     return isinstance(found, DECLARED) or (callable(found) and isinstance(origin, str) and is_own(origin))
 
