@@ -473,6 +473,7 @@ def _secret(value: Any) -> Any:
 SERVER_KEYS: Final = frozenset(("name", *SERVER))
 """What a document may say of an MCP server."""
 
+
 def _known_with(options: dict[str, Any]) -> Knowledge:
     return _known(**options)
 
