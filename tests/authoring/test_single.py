@@ -15,7 +15,7 @@ async def test_a_step_runs_by_itself_with_the_arguments_of_its_call() -> None:
     assert await run(alone, ("a",), {"mark": "?"}) == "a?"
     assert [node.name for node in alone.node.children] == ["shout"]
     assert alone.build(root("any")) is alone.node
-    with pytest.raises(InvalidValue, match="shout: missing a required argument"):
+    with pytest.raises(InvalidValue, match=r"shout: missing a required argument: 'text' \(it is shout\(text"):
         alone.encode_input((), {})
 
 

@@ -15,7 +15,9 @@ from tests.runtime.stage import turns
 
 
 def test_runs_are_listed_newest_first_and_filtered(terminal: Terminal) -> None:
-    assert terminal.here("runs").err == f"no runs in {terminal.directory / '.ripresa' / 'ripresa.db'}\n"
+    assert terminal.here("runs").err == (
+        f"no runs in {terminal.directory / '.ripresa' / 'ripresa.db'}: it is not there, the first run makes it\n"
+    )
     terminal("run", "flows.py:sums", "-i", "4", "--id", "a", "--tag", "blue", "--tag", "red")
     terminal("run", "flows.py:failing", "-i", "4", "--id", "b")
     listed = terminal.here("runs").out.splitlines()
@@ -308,7 +310,7 @@ def test_store_and_log_are_what_the_settings_say(terminal: Terminal) -> None:
     assert (terminal.directory / "mine.db").exists()
     assert not (terminal.directory / ".ripresa").exists()
     named = {**settings, "RIPRESA_APP_STORE": "sqlite:other.db"}
-    assert terminal("runs", **named).err.endswith("other.db\n")
+    assert "other.db: it is not there" in terminal("runs", **named).err
     wrong = terminal("runs", RIPRESA_APP_DURABILITY="none")
     assert wrong.code == 2
     assert "error [invalid_config]" in wrong.err

@@ -51,6 +51,10 @@ def _is_group(error: BaseException) -> bool:
 def _message(error: BaseException) -> str:
     if isinstance(error, RipresaError):
         return printable(f"{error.message} ({error.hint})" if error.hint else str(error.message))
+    if isinstance(error, BaseExceptionGroup):
+        found = cast("BaseExceptionGroup[BaseException]", error)
+        members = "; ".join(f"{type(each).__name__}: {_message(each)}" for each in found.exceptions)
+        return f"{printable(found.message)}: {members}"
     try:
         return printable(str(error.args[0]) if type(error) is KeyError and len(error.args) == 1 else str(error))
     except Exception as broken:  # an exception whose text raises is still a failure to record

@@ -256,7 +256,7 @@ def in_batches(link: Callable[[A], Awaitable[B]], inputs: Items[A], concurrency:
     """Run a link in memory for each input."""
     from .patterns import map_each
 
-    return map_each(link, concurrency=concurrency).invoke(inputs)
+    return map_each(link, concurrency=concurrency, name="batch").invoke(inputs)
 
 
 # --- links become nodes

@@ -172,7 +172,12 @@ class Parameters:
         try:
             bound = self.signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise InvalidValue(str(error), code="invalid_input", where=where) from error
+            raise InvalidValue(
+                str(error),
+                code="invalid_input",
+                where=where,
+                hint=f"it is {getattr(self.fn, '__name__', '')}{self.signature}",
+            ) from None
         if self.only is not None:
             value = bound.get(self.only, self.signature.parameters[self.only].default)
             return encode(value, self.input_type, where=where, code="invalid_input")

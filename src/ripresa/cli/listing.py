@@ -56,7 +56,7 @@ def list_runs(place: Place, where: RunFilter, *, as_json: bool) -> int:
     if as_json:
         print("[" + ",\n ".join(json.dumps(head_plain(head, owner)) for head, owner in heads) + "]")
     elif not heads:
-        warn(f"no runs in {place.shown}")
+        warn(f"no runs in {place.shown}{': it is not there, the first run makes it' if place.is_empty else ''}")
     else:
         _print_heads(heads)
         if more:
