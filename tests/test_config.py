@@ -396,6 +396,8 @@ async def _asks_for(feature: str, ctx: Context) -> object:
             return await ctx.gather(branch(bool, increase, increase)(1), plain_flow(1))
         case "chains":
             return await plain_flow(1)
+        case "plain":
+            return await ctx.map(_plain, [1])
         case _:
             return await hooked(1)
     return None
@@ -420,6 +422,15 @@ async def test_what_a_durable_function_asks_for_goes_by_the_features_of_its_app(
     async with App("memory:", config={"features": {feature: False}}) as app:
         assert await app.run(asking(feature)) == "invalid_state"
         assert await app.run(asking("waits" if feature == "maps" else "maps")) == "fine"
+
+
+async def _plain(n: int) -> int:
+    return n
+
+
+async def test_plain_functions_that_a_durable_function_maps_over_use_no_feature() -> None:
+    async with App("memory:", config={"features": {"waits": False}}) as app:
+        assert await app.run(asking("plain")) == "fine"
 
 
 async def test_what_was_recorded_stands_when_a_feature_is_switched_off_later() -> None:

@@ -154,11 +154,13 @@ async def test_it_stands_wherever_a_step_stands(server: ModelServer) -> None:
     assert server.requests[3].prompt == "Rome"
 
 
-@pytest.mark.parametrize("known", [True, False])
-async def test_a_handoff_is_recorded_and_not_made_again(server: ModelServer, known: bool) -> None:
+@pytest.mark.parametrize("known", [True, False, None])
+async def test_a_handoff_is_recorded_and_not_made_again(server: ModelServer, known: bool | None) -> None:
     handed: list[str] = []
     pilot = teller(server).clone(name="pilot")
-    made = handoff(pilot, on_handoff=lambda ctx: handed.append("pilot")) if known is False else pilot
+    made = handoff(pilot, on_handoff=lambda ctx: handed.append("pilot")) if not known else pilot
+    if known is None:
+        vars(made)["_agent_ref"] = None  # whom it leads to is known when it is used
     chief = teller(server).clone(name="chief", handoffs=[made])
     pilot.handoffs = [chief]
     server.reply(uses("transfer_to_pilot", "a"), "3.5 m")

@@ -12,6 +12,7 @@ from ripresa.authoring.document.cel import compiled, has_expressions, only_expre
 from ripresa.authoring.document.library import Library
 from ripresa.authoring.document.source import BadExpression, Document, Notes, shown
 from ripresa.authoring.document.text import document_of
+from ripresa.config import Config
 from tests.authoring import material
 from tests.authoring.material import at, call, load
 
@@ -657,3 +658,15 @@ def test_an_expression_may_not_look_deeper_than_so_many_keys() -> None:
 def test_what_is_long_is_cut_where_it_is_told() -> None:
     (told,) = problems({"type": "pass", "with": f"${{{{ {'(' * 5000}1 }}}}"})
     assert len(told) < 400
+
+
+def test_a_step_of_an_order_with_conditions_that_cannot_be_made_hides_no_other() -> None:
+    found = problems({"type": "nope", "when": "${{ true }}"}, {"type": "nono", "unless": "${{ false }}"})
+    assert [each.partition(":")[0] for each in found] == ["steps[0].type", "steps[1].type"]
+
+
+def test_a_condition_that_is_switched_off_is_told_at_its_step() -> None:
+    with Config.load({"features": {"branches": False}}).in_force():
+        found = problems(call("shout", id="a"), call("shout", id="b", when="${{ steps.a.output == '1' }}"))
+    assert [each.partition(":")[0] for each in found] == ["steps[1]"]
+    assert "switched off" in found[0]

@@ -20,6 +20,7 @@ from ripresa.core.events import (
     StepStarted,
 )
 from ripresa.errors import StepFailed as StepFailedError
+from ripresa.runtime.clock import SystemClock, time_limit
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import Tally, in_memory, journal_of, on_clock, turns
 
@@ -770,3 +771,9 @@ async def test_a_call_may_say_as_what_its_failure_is_recorded() -> None:
     async with in_memory() as app:
         assert await app.run(calling()) == "failed: no"
     assert tries == [1, 1]
+
+
+async def test_a_time_limit_with_nobody_to_give_up_just_stops_what_it_limits() -> None:
+    with pytest.raises(TimeoutError):
+        async with time_limit(SystemClock(), 0.001):
+            await asyncio.Event().wait()

@@ -345,3 +345,13 @@ async def test_an_agent_under_another_name_still_asks_people_and_says_its_name()
     assert (type(made), made.name, made.talker.name) == (Agent, "sender", "sender")
     assert made.stand_in is not None
     assert made.stand_in.name == "sender"
+
+
+def test_agents_take_knowledge_that_a_document_declares_by_its_name() -> None:
+    known = {"book": {"path": "book.db", "size": 2, "embedder": "openai:text-embedding-3-small"}}
+    ask = {"type": "agent", "config": {"instructions": "Read.", "input": "string", "tools": ["book"]}}
+    said = came_back(load_document({"id": "flow", "knowledge": known, "steps": [ask]}))
+    assert said["knowledge"] == known
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document({"id": "flow", "knowledge": {"book": {"path": "x"}}, "steps": [ask]})
+    assert {problem.where for problem in caught.value.problems} == {"knowledge.book"}

@@ -36,9 +36,12 @@ from ripresa import (
     workflow,
 )
 from ripresa.authoring.draw import draw
+from ripresa.authoring.serving import Taken
 from ripresa.config import Config
 from ripresa.core.events import UpdateAnswered
+from ripresa.core.nodes.updates import TAKEN, VALUE
 from ripresa.reducers import append
+from ripresa.runtime.values import Values
 from ripresa.stores.memory import Memory
 from tests.runtime.stage import in_memory, journal_of, on_clock, turns
 
@@ -377,3 +380,24 @@ async def test_updates_come_side_by_side() -> None:
         handle = await app.start(both(0))
         assert [await handle.update(raise_price, 1), await handle.update(raise_price, 2)] == [Quote(1), Quote(2)]
         assert await handle.result() == (Quote(1), Quote(2))
+
+
+async def test_the_value_of_an_update_may_be_anything_of_its_type() -> None:
+    rename = Update("rename", str, str)
+
+    @step
+    async def loud(name: str) -> str:
+        return name.upper()
+
+    async with in_memory() as app:
+        handle = await app.start(chain(wait_for_update(rename, loud))(None))
+        assert await handle.update(rename, "a") == "A"
+        assert await handle.result() == "A"
+
+
+def test_a_value_that_was_one_and_is_none_any_more_is_told() -> None:
+    sent = b'{"id":"1","value":"\\"a\\""}'
+    reader = Values(dict[str, bytes]().__getitem__)
+    assert Taken(raise_price).answer(TAKEN, sent, reader) != ["1", ""]
+    with pytest.raises(InvalidValue, match="raise_price"):
+        Taken(raise_price).answer(VALUE, sent, reader)

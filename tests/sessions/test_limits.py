@@ -28,10 +28,10 @@ from ripresa import (
     workflow,
 )
 from ripresa.core import events as e
-from ripresa.ports import Store
+from ripresa.ports import Batch, Store
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
-from tests.runtime.stage import Tally, all_of, journal_of, kinds, on_clock, turns
+from tests.runtime.stage import Tally, Wrapped, all_of, journal_of, kinds, on_clock, turns
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -638,3 +638,48 @@ async def test_a_stream_that_cleans_up_is_never_refused(app: App) -> None:
     flow = chain(work).then(one_more).cleanup(pumping.named("tidy"))
     outcome = await (await app.start(flow(5), limits=Limits(steps=1))).outcome()
     assert (outcome.status, ran) == ("failed", [5, *range(5)])
+
+
+class Holding(Wrapped):
+    """Keeps the batch of a limit that was reached waiting until it is told to go."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.waiting, self.go = asyncio.Event(), asyncio.Event()
+
+    async def append(self, batch: Batch) -> None:
+        if b"LimitReached" in batch.row:
+            self.waiting.set()
+            await self.go.wait()
+        await self.inner.append(batch)
+
+
+async def test_an_attempt_whose_turn_comes_while_the_limit_is_being_recorded_does_not_begin() -> None:
+    free = asyncio.Event()
+
+    @step
+    async def costly(n: int) -> int:
+        current().usage(tokens=20)
+        return n
+
+    @step(concurrency=1)
+    async def capped(n: int) -> int:
+        ran.append(n)
+        await free.wait()
+        return n
+
+    store = Holding(MemoryStore())
+    untyped: Any = store
+    async with App(untyped, patience=5) as app:
+        other = await app.start(chain(capped)(1))
+        while not ran:
+            await turns(1)
+        handle = await app.start(parallel(chain(costly).then(one_more), capped)(2), limits=Limits(tokens=15))
+        await store.waiting.wait()  # the limit is reached, and not durable yet
+        free.set()
+        assert await other.result() == 1
+        await turns(20)
+        store.go.set()
+        with pytest.raises(RunFailed, match="the limit of tokens is reached"):
+            await handle.result()
+    assert ran == [1]
