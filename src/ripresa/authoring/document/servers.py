@@ -89,23 +89,25 @@ def offered(loader: Loader, text: str, path: Path) -> Any:
 
 def server_named(loader: Loader, name: str, path: Path) -> Any:
     """The server of this name; None, and a note, if there is none."""
-    if name in loader.servers:
-        return loader.servers[name].server
-    near = get_close_matches(name, loader.servers, 1)
-    known = f"there are {', '.join(loader.servers)}" if loader.servers else "declare it under servers"
-    hint = f"did you mean {near[0]}?" if near else known
-    loader.notes.add(path, f"there is no MCP server {name!r}; {hint}", code="unknown_type")
-    return None
+    missing = ("no MCP server", "there are", "servers")
+    return _named(loader, loader.servers, name, path, missing)
 
 
 def knowledge_named(loader: Loader, name: str, path: Path) -> Any:
     """The knowledge of this name; None, and a note, if there is none."""
-    if name in loader.knowledge:
-        return loader.knowledge[name].server
-    near = get_close_matches(name, loader.knowledge, 1)
-    known = f"there is {', '.join(loader.knowledge)}" if loader.knowledge else "declare it under knowledge"
+    missing = ("no knowledge", "there is", "knowledge")
+    return _named(loader, loader.knowledge, name, path, missing)
+
+
+def _named(loader: Loader, there: Mapping[str, Any], name: str, path: Path, missing: tuple[str, str, str]) -> Any:
+    """What is declared under a name; `missing` is how its absence is told, and under which key it is declared."""
+    if name in there:
+        return there[name].server
+    what, listed, key = missing
+    near = get_close_matches(name, there, 1)
+    known = f"{listed} {', '.join(there)}" if there else f"declare it under {key}"
     hint = f"did you mean {near[0]}?" if near else known
-    loader.notes.add(path, f"there is no knowledge {name!r}; {hint}", code="unknown_type")
+    loader.notes.add(path, f"there is {what} {name!r}; {hint}", code="unknown_type")
     return None
 
 
