@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from ripresa import chain, current, step, workflow
-from ripresa.context import Context, Items, in_function
+from ripresa.context import in_function
+from ripresa.core.items import Items
 from ripresa.errors import InvalidConfig, RipresaError
+from ripresa.function_context import Context
 
 
 @step

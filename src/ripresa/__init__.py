@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from .children import Child
     from .client import Handle, Outcome
     from .config import Config, Features
-    from .context import Context, StepContext, current
+    from .context import StepContext, current
     from .core.branches import FanOutEvents
     from .core.conditions import Condition
     from .core.events import Recorded
@@ -115,6 +115,7 @@ if TYPE_CHECKING:
         ToolFailed,
         is_retryable,
     )
+    from .function_context import Context
     from .interactions import Interaction, sequence_diagram
     from .messages import Approval, Query, QueryWith, Signal, Update
     from .orchestrator import StepResult, WorkflowOrchestrator, WorkflowResult
@@ -154,7 +155,7 @@ _PLACES = {
     "children": ("Child",),
     "config": ("Config", "Features"),
     "client": ("Handle", "Outcome"),
-    "context": ("Context", "StepContext", "current"),
+    "context": ("StepContext", "current"),
     "core.branches": ("FanOutEvents",),
     "core.conditions": ("Condition",),
     "core.limits": ("Limits",),
@@ -187,6 +188,7 @@ _PLACES = {
         "ToolFailed",
         "is_retryable",
     ),
+    "function_context": ("Context",),
     "interactions": ("Interaction", "sequence_diagram"),
     "messages": ("Approval", "Query", "QueryWith", "Signal", "Update"),
     "orchestrator": ("StepResult", "WorkflowOrchestrator", "WorkflowResult"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
-from .context import Awaited
+from .function_context import Awaited
 from .messages import Signal
 from .requested import AwaitChild, OnClose, SendOut, StartRun
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from .context import Awaited, WaitFor
 from .core.nodes.answer import UPDATES
 from .errors import InvalidValue, RipresaError
+from .function_context import Awaited
 from .messages import Update
+from .requested import WaitFor
 
 if TYPE_CHECKING:
-    from .context import Context
+    from .function_context import Context
 
 A = TypeVar("A")
 R = TypeVar("R")

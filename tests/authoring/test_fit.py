@@ -40,7 +40,7 @@ from ripresa.authoring.fit import (
     specific,
     union,
 )
-from ripresa.context import Items
+from ripresa.core.items import Items
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -11,7 +11,7 @@ import pytest
 
 from ripresa import InvalidValue
 from ripresa.authoring.parameters import Parameters, decodable
-from ripresa.context import Items
+from ripresa.core.items import Items
 from ripresa.runtime.values import Values
 
 from .samples import Item

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from ripresa import App, Cache, InvalidConfig, RunFailed, chain, current, map_each, step, workflow
-from ripresa.context import Context
 from ripresa.core.events import StepCompleted, StepReused
 from ripresa.core.merge import read
 from ripresa.core.values import text_of
 from ripresa.core.view import view_of
 from ripresa.errors import StoreError
+from ripresa.function_context import Context
 from ripresa.stores.memory import MemoryStore
 from tests.runtime.stage import Wrapped, all_of, in_memory, journal_of, on_clock
 

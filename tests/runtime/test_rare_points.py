@@ -37,7 +37,6 @@ from ripresa import (
     wait_for,
     workflow,
 )
-from ripresa.context import Context
 from ripresa.core.events import (
     CheckpointNamed,
     HookFailed,
@@ -51,6 +50,7 @@ from ripresa.core.events import (
     UndoFailed,
 )
 from ripresa.errors import InvalidConfig, RipresaError, StoreError
+from ripresa.function_context import Context
 from ripresa.runtime.letting import Letting
 from ripresa.stores.memory import Memory, MemoryStore
 

@@ -27,9 +27,10 @@ from ..authoring.encoding import decode, encode
 from ..authoring.fit import hints_of
 from ..authoring.function import Workflow, workflow
 from ..authoring.step import Options, Step, step
-from ..context import Context, current
+from ..context import current
 from ..core.durations import seconds
 from ..errors import InvalidValue, RipresaError
+from ..function_context import Context
 from .adapting import Adapting, journaled, named, unsupported
 from .runnables import count, text_in
 

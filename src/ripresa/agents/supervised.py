@@ -16,9 +16,9 @@ from ..authoring.function import Workflow, workflow
 from ..authoring.options import refuse
 from ..authoring.protocols import Invocable
 from ..authoring.step import Options, step
-from ..context import Context
 from ..core.durations import Duration
 from ..foreign import family_of
+from ..function_context import Context
 from ..messages import Approval
 from ..steps.conversation import ToolCall
 from ..steps.recipes import plain_config

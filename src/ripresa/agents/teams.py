@@ -13,8 +13,8 @@ from ..authoring.document.recipe import Recipe
 from ..authoring.function import Workflow, workflow
 from ..authoring.options import bad_count, bad_predicate, check_name, refuse
 from ..authoring.routing import Handoff
-from ..context import Context
 from ..errors import RipresaError
+from ..function_context import Context
 from .agent import Agent, AgentLike
 from .meeting import Meeting, deciding, decision, is_handoff, members, output_of, speaking, topic_of
 from .telling import Told, telling

@@ -9,7 +9,7 @@ from typing import Any, get_args, overload
 
 from typing_extensions import TypeVar, is_typeddict
 
-from ..context import Items
+from ..core.items import Items
 from ..core.nodes.branch import Branch
 from ..core.nodes.choose import Choose
 from ..core.nodes.join import Join

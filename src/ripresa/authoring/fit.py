@@ -28,7 +28,7 @@ from typing import (
 
 import typing_extensions as te
 
-from ..context import Items
+from ..core.items import Items
 
 _WRAPPERS = {te.Annotated, te.Required, te.NotRequired, te.ReadOnly, te.Final, te.ClassVar}
 _VARIABLES = (TypeVar, ParamSpec, te.TypeVar, te.ParamSpec, te.TypeVarTuple)

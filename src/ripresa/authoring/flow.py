@@ -14,9 +14,10 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeAlias, cast, ove
 
 from typing_extensions import TypeVar
 
-from ..context import Items, checked_later
+from ..context import checked_later
 from ..core.definition import Definition
 from ..core.events import Recorded
+from ..core.items import Items
 from ..core.limits import Limits
 from ..core.nodes.call import Call as CallNode
 from ..core.nodes.cleanup import Cleanup

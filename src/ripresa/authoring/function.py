@@ -11,8 +11,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_args, get_or
 
 from typing_extensions import TypeVar
 
-from ..context import Context, Items
 from ..core.durations import MICROSECONDS, Duration, microseconds
+from ..core.items import Items
 from ..core.limits import Limits
 from ..core.nodes.dynamic import Dynamic
 from ..core.nodes.node import Node
@@ -20,6 +20,7 @@ from ..core.nodes.subworkflow import Subworkflow
 from ..core.shared import ERROR
 from ..core.values import Value
 from ..errors import InvalidConfig
+from ..function_context import Context
 from .call import Call
 from .encoding import Reader
 from .flow import Runnable, in_batches

@@ -9,8 +9,9 @@ from typing import Any, Generic, cast, overload
 
 from typing_extensions import TypeVar
 
-from ..context import Items, checking_later
+from ..context import checking_later
 from ..core.conditions import Condition as Data
+from ..core.items import Items
 from ..core.merge import SET
 from ..core.nodes.graph import INPUT, Wire
 from ..core.nodes.graph import Graph as GraphNode

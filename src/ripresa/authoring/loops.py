@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 
 from typing_extensions import TypeVar
 
-from ..context import Items
+from ..core.items import Items
 from ..core.nodes.loop import Loop, Over
 from ..errors import InvalidValue
 from .encoding import encode

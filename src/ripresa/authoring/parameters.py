@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any, NotRequired, get_args, get_origin, get_type_hints
 
-from ..context import Items
+from ..core.items import Items
 from ..core.values import Value
 from ..errors import InvalidValue
 from .annotations import Unresolved, resolved_one_by_one

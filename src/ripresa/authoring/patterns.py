@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeAlias, cast, get_args, o
 
 from typing_extensions import TypeVar, TypeVarTuple
 
-from ..context import Items
 from ..core.durations import Duration, microseconds
+from ..core.items import Items
 from ..core.nodes.delay import Delay
 from ..core.nodes.fallback import Fallback
 from ..core.nodes.join import Join

@@ -15,14 +15,9 @@ from typing import Any, cast
 
 from ..authoring.encoding import decode, encode
 from ..authoring.parameters import Parameters
-from ..context import (
-    Hold,
-    Holding,
-    Variables,
-    enter_step,
-)
+from ..context import Holding, Variables, enter_step
 from ..errors import RipresaError
-from ..reporting import Reporting, SessionData, no_session
+from ..reporting import Hold, Reporting, SessionData, no_session
 from .frames import Message
 from .targets import find
 

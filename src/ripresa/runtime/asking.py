@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..authoring.encoding import encode
-from ..context import Hold, StepContext, copy_variables, enter_step
+from ..context import StepContext, copy_variables, enter_step
 from ..core.commands import Ask
 from ..core.events import Answered, Fact, StateGiven, StateMerged, Write
 from ..core.frames import ScopeFrame
@@ -17,6 +17,7 @@ from ..core.nodes.stateful import STATE
 from ..core.shared import ALL, MERGE
 from ..core.values import text_of
 from ..errors import RipresaError
+from ..reporting import Hold
 from .family import dispatched
 from .session_data import Reading
 from .views import Sheet, Sighted, Targets, View, beginning, sheet_of

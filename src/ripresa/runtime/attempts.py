@@ -20,17 +20,7 @@ from ..authoring.pool import Pool
 from ..authoring.step import Bound, Named, Options, Share, Step, run_plainly
 from ..authoring.undo import Doable, called_undo, undoable
 from ..authoring.undoable import home_of
-from ..context import (
-    Hold,
-    Holding,
-    StepContext,
-    Variables,
-    copy_variables,
-    current,
-    enter_step,
-    holding,
-    within,
-)
+from ..context import Holding, StepContext, Variables, copy_variables, current, enter_step, holding, within
 from ..core.commands import RunStep
 from ..core.durations import MICROSECONDS
 from ..core.events import (
@@ -54,6 +44,7 @@ from ..core.retry import retry_after, spread_of
 from ..core.values import Value
 from ..errors import RipresaError, StepTimeout, asked_wait
 from ..ports import Work
+from ..reporting import Hold
 from . import caching
 from .callees import undo_at
 from .clock import sleep, time_limit

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import TypeAlias
 
-from ..context import Hold
+from ..reporting import Hold
 
 _Waiter: TypeAlias = tuple[int, asyncio.Future[None]]
 """The number of its arrival, and what it waits with."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from ..context import AskPeople, Gather, Race, Sleep, WaitFor
-from ..requested import AwaitChild
+from ..requested import AskPeople, AwaitChild, Gather, Race, Sleep, WaitFor
 from .sides import close_units
 
 THROWS: Final = 100

@@ -29,21 +29,7 @@ from ..authoring.patterns import map_each
 from ..authoring.single import runnable_of
 from ..authoring.step import Step
 from ..authoring.undo import declare_undo
-from ..context import (
-    AskPeople,
-    Context,
-    Gather,
-    Leave,
-    MapOver,
-    Race,
-    Restart,
-    Saga,
-    Scope,
-    Sleep,
-    WaitFor,
-    copy_variables,
-    enter_function,
-)
+from ..context import copy_variables, enter_function
 from ..core.definition import can_be_undone
 from ..core.events import Asked, CallSpec, Failure, Raised, Restarted, Returned, Write
 from ..core.nodes.answer import UPDATES
@@ -55,9 +41,24 @@ from ..core.nodes.node import Node
 from ..core.nodes.sides import JOIN
 from ..core.state import RunState
 from ..errors import InvalidConfig, InvalidValue, RipresaError
+from ..function_context import Context, Restart
 from ..messages import Query, QueryWith
 from ..reporting import FunctionSession
-from ..requested import AwaitChild, Outgo, SendOut, StartRun
+from ..requested import (
+    AskPeople,
+    AwaitChild,
+    Gather,
+    Leave,
+    MapOver,
+    Outgo,
+    Race,
+    Saga,
+    Scope,
+    SendOut,
+    Sleep,
+    StartRun,
+    WaitFor,
+)
 from ..updates import Answered, AnswerUpdate, ReadText
 from .deaf import throw_away
 from .exposing import about_of, bad_query

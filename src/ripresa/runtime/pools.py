@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..authoring.pool import Pool
-from ..context import Hold
 from ..errors import InvalidConfig, RipresaError
+from ..reporting import Hold
 from .waits import Wait, Waits
 
 

@@ -13,7 +13,8 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
 from typing import Protocol
 
-from ..context import Hold, in_step
+from ..context import in_step
+from ..reporting import Hold
 from .caps import Cap, Line
 from .waits import Wait, Waits
 

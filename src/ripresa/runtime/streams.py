@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 from ..authoring.encoding import decode, encode
 from ..authoring.fit import list_of
 from ..authoring.stream import Plan, Pumped, StreamResult
-from ..context import Attempt, StepContext, Variables, copy_variables, enter_step
+from ..context import StepContext, Variables, copy_variables, enter_step
 from ..core.bounds import cleans_up
 from ..core.durations import MICROSECONDS
 from ..core.events import ContinueRequested, PauseRequested, StreamAdvanced
@@ -25,7 +25,7 @@ from ..core.frames import StreamFrame
 from ..core.values import NULL
 from ..errors import RipresaError
 from ..ports import Clock
-from ..reporting import Reporting, Transaction
+from ..reporting import Attempt, Reporting, Transaction
 from .clock import SystemClock
 from .endings import StreamHeld
 from .feed import StreamProgressed

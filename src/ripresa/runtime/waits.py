@@ -15,8 +15,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from ..context import Hold, in_step
+from ..context import in_step
 from ..errors import RipresaError, StoreError
+from ..reporting import Hold
 
 LOOK: Final = 1.0
 """Seconds until it is looked again for the first time; twice as long each time after that, at most `LONGEST`."""

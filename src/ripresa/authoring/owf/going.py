@@ -9,8 +9,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...context import Context
 from ...core.durations import MICROSECONDS
+from ...function_context import Context
 from ..step import Options, Step
 from .extensions import Extended
 from .inbox import Inbox

@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from ...context import Context
+from ...function_context import Context
 from ...messages import Signal
 
 EVENT: Final = Signal("event", dict[str, Any])

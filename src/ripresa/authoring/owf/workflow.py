@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import to_json
 
-from ...context import Context
 from ...core.names import check_name
+from ...function_context import Context
 from ..document.flow import DocumentFlow, Terms, built_as
 from ..document.source import Document as Source
 from ..function import Workflow
