@@ -17,7 +17,7 @@ from functools import partial
 from random import Random
 from typing import Any, Final, TypeAlias
 
-from ..authoring.call import Pending, pending
+from ..authoring.call import Pending
 from ..authoring.encoding import decode, encode
 from ..authoring.failures import error_of, failure_of
 from ..authoring.flow import Runnable, to_node
@@ -26,26 +26,22 @@ from ..authoring.hooks import Hook, Placed, placed_in
 from ..authoring.options import bad_count, refuse
 from ..authoring.parameters import Parameters
 from ..authoring.patterns import map_each
-from ..authoring.single import runnable_of
 from ..authoring.step import Step
 from ..authoring.undo import declare_undo
 from ..context import copy_variables, enter_function
 from ..core.definition import can_be_undone
 from ..core.events import Asked, CallSpec, Failure, Raised, Restarted, Returned, Write
-from ..core.nodes.answer import UPDATES
-from ..core.nodes.child import CLOSE
 from ..core.nodes.compensation import MARK
 from ..core.nodes.dynamic import AGAIN, CALLS, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
 from ..core.nodes.sides import JOIN
 from ..core.state import RunState
-from ..errors import InvalidConfig, InvalidValue, RipresaError
+from ..errors import InvalidConfig, RipresaError
 from ..function_context import Context, Restart
 from ..messages import Query, QueryWith
 from ..reporting import FunctionSession
 from ..requested import (
-    AskPeople,
     AwaitChild,
     Gather,
     Leave,
@@ -54,17 +50,13 @@ from ..requested import (
     Race,
     Saga,
     Scope,
-    SendOut,
-    Sleep,
-    StartRun,
-    WaitFor,
 )
-from ..updates import Answered, AnswerUpdate, ReadText
+from ..updates import ReadText
+from .asks import ask_of
 from .deaf import throw_away
 from .exposing import about_of, bad_query
 from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
 from .function_session import JournaledSession
-from .ids import checked_id
 from .no_loop import NO_LOOP, foreign
 from .results import child_error
 from .sides import Forking, Sides, sides_of, tells
@@ -306,15 +298,6 @@ class Interpreter:
         match request:
             case Pending():
                 return self._call(request, fiber, 0, fiber.label)
-            case Sleep(length):
-                return self._ask("sleep", None, self.segment("sleep", fiber.label), b"%d" % length, fiber, 0)
-            case WaitFor(signal, _, length):
-                segment = self.segment(signal.removeprefix(UPDATES), fiber.label)
-                return self._ask("wait", request, segment, b"%d" % length, fiber, 0)
-            case AskPeople():
-                return self._ask_people(request, fiber)
-            case AnswerUpdate() | ReadText():
-                return self._on_update(request, fiber)
             case Gather(units):
                 return self._join(fiber, list(units), len(units), race=False)
             case Race(units):
@@ -326,21 +309,29 @@ class Interpreter:
                 return None
             case Leave(scope, failed):
                 return self._leave(fiber, scope, failed)
-            case _:
-                return self._begin_outside(request, fiber)
-
-    def _begin_outside(self, request: object, fiber: Fiber) -> Awaits:
-        """Start what concerns other runs."""
-        match request:
-            case StartRun():
-                return self._start_run(request, fiber)
-            case AwaitChild(_, name):
-                return self._ask("child", request, self.segment(f"{name}_result", fiber.label), b"null", fiber, 0)
-            case SendOut():
-                return self._send_out(request, fiber)
-            case _:
-                fiber.settle(0, None, foreign(_described(request), self.path or self.workflow))
+            case ReadText():
+                self._read(request, fiber)
                 return None
+            case _:
+                return self._begin_one(request, fiber)
+
+    def _read(self, request: ReadText, fiber: Fiber) -> None:
+        try:
+            fiber.settle(0, decode(request.text, request.type), None)
+        except RipresaError as error:
+            fiber.settle(0, None, error)
+
+    def _begin_one(self, request: object, fiber: Fiber) -> Awaits:
+        """Start what is one call of its own kind."""
+        try:
+            ask = ask_of(request, partial(self.segment, label=fiber.label), self.prefix)
+        except RipresaError as error:
+            fiber.settle(0, None, error)
+            return None
+        if ask is None:
+            fiber.settle(0, None, foreign(_described(request), self.path or self.workflow))
+            return None
+        return self._ask(ask.kind, ask.callee, ask.segment, ask.text, fiber, 0)
 
     def start(self, unit: Any, sink: Sink, index: int, label: str, segment: str = "") -> Awaits:
         """Start one of several things side by side; returns what is waited for."""
@@ -550,56 +541,6 @@ class Interpreter:
         for one in placed_in(node):
             self.noted[node.name, one.hook] = one
         return self.definition.add_flow(path, node)
-
-    def _ask_people(self, request: AskPeople, fiber: Fiber) -> Awaits:
-        segment = self.segment(request.name, fiber.label)
-        try:
-            text = encode(request.about, where=self.prefix + segment, code="invalid_input")
-        except RipresaError as error:
-            fiber.settle(0, None, error)
-            return None
-        return self._ask("approval", request, segment, text, fiber, 0)
-
-    def _start_run(self, request: StartRun, fiber: Fiber) -> Awaits:
-        try:
-            call = pending(request.call, "start")
-            runnable = runnable_of(call.callee)
-            if request.close not in CLOSE:
-                raise InvalidConfig(f"on_close is {request.close!r}, must be one of {', '.join(CLOSE)}", op="start")
-            id, text = checked_id(request.id or None, "start"), runnable.encode_input(call.args, call.kwargs)
-        except RipresaError as error:
-            fiber.settle(0, None, error)
-            return None
-        wanted = {"kind": "start", "id": id, "close": request.close, "workflow": runnable.name}
-        outgo = Outgo(json.dumps(wanted, ensure_ascii=False), runnable)
-        return self._ask("dispatch", outgo, self.segment(runnable.name, fiber.label), text, fiber, 0)
-
-    def _send_out(self, request: SendOut, fiber: Fiber) -> Awaits:
-        try:
-            if not request.target:
-                raise InvalidValue("a message needs the id of the run that it is for", op=request.kind)
-            id = checked_id(request.id or None, "send")
-            text = encode(request.value, request.type, where=request.name, code="invalid_input")
-        except RipresaError as error:
-            fiber.settle(0, None, error)
-            return None
-        wanted = {"kind": request.kind, "id": id, "target": request.target, "name": request.name}
-        shape, name = json.dumps(wanted, ensure_ascii=False), f"send_{request.name}"
-        segment = self.segment(name if request.kind == "signal" else request.kind, fiber.label)
-        return self._ask("dispatch", Outgo(shape), segment, text, fiber, 0)
-
-    def _on_update(self, request: AnswerUpdate | ReadText, fiber: Fiber) -> Awaits:
-        try:
-            if isinstance(request, ReadText):
-                fiber.settle(0, decode(request.text, request.type), None)
-                return None
-            segment = self.segment(f"answer_{request.name}", fiber.label)
-            text = encode(request.value, request.type, where=self.prefix + segment)
-        except RipresaError as error:
-            fiber.settle(0, None, error)
-            return None
-        answered = Answered(f"{request.name}/{request.id}")
-        return self._ask("refuse" if request.refused else "answer", answered, segment, text, fiber, 0)
 
     def _join(self, fiber: Fiber, units: list[Any], window: int, *, race: bool) -> Awaits:
         if race and not units:
