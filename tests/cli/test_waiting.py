@@ -1,6 +1,7 @@
 """Runs that wait: they leave the process, are answered from the command line, and are driven on by whoever is there."""
 
 import asyncio
+import shlex
 import signal
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -165,6 +166,14 @@ async def selling(ctx: Context, price: int) -> int:
     request = await ctx.next_update(rise)
     await request.answer(price + request.value)
     return await ctx.wait_for(Signal("sold", int))
+
+
+@workflow
+async def later(ctx: Context, price: int) -> int:
+    await ctx.wait_for(Signal("sold", int))
+    request = await ctx.next_update(rise)
+    await request.answer(price + request.value)
+    return price + request.value
 """
 
 
@@ -193,6 +202,27 @@ async def test_who_drives_a_run_answers_what_is_asked_from_another_terminal(term
             late = beside.submit(terminal.here, "signal", "a", "sold", "7").result()  # nobody turns the loop meanwhile
         assert (late.code, late.err) == (0, "sent; run a will take it up\n")
         assert await handle.result() == 7
+
+
+async def test_an_update_that_nobody_answers_in_time_says_how_its_answer_is_got_later(terminal: Terminal) -> None:
+    terminal.write("twice.py", TWICE)
+    path = terminal.directory / ".ripresa" / "ripresa.db"
+    path.parent.mkdir()
+    async with App(str(path)) as app:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(terminal.directory)
+            later = load("twice.py:later")
+        handle = await app.start(later(10), id="a")
+        told = await asyncio.to_thread(terminal.here, "update", "a", "rise", "--timeout", "0.1s", "--", "-1")
+        assert (told.code, told.out, "error [update_timeout]" in told.err) == (1, "", True)
+        await app.engine.inbox.signal("a", encode_signal("sold", b"7"))
+        again = shlex.split(told.err.partition("twice: ")[2])[3:]
+        assert (await asyncio.to_thread(terminal.here, *again)).out == "9\n"
+        assert await handle.result() == 9
+        ended = await asyncio.to_thread(terminal.here, "update", "a", "rise", "2")
+        assert "error [illegal_transition]" in ended.err
+    none = terminal.here("update", "a", "rise", "5", "--timeout", "0s")
+    assert (none.code, "--timeout is '0s', must be a length of time above 0" in none.err) == (2, True)
 
 
 def test_a_command_does_not_stay_for_days(terminal: Terminal) -> None:

@@ -251,7 +251,19 @@ def test_every_value_has_a_digest_of_its_own() -> None:
     assert len(digests) == 3 * len(values)
 
 
-def paused(core: int = 9) -> Play:
+def test_answers_are_bound_by_the_whole_digest_and_in_earlier_rules_by_its_first_digits() -> None:
+    assert len(DIGEST) == 64
+    for core, digest, other in ((10, DIGEST, DIGEST[:16]), (9, DIGEST[:16], DIGEST)):
+        play = Play(define(Approval("ok", Terms("Publish?"))))
+        (requested, *_) = play.start(ABOUT, core=core)
+        assert isinstance(requested, ApprovalRequested)
+        assert requested.digest == digest
+        assert "not what was looked at" in refusal(play, "ann", digest=other)
+        assert vote(play, "ann", digest=digest)
+        assert result(play)["granted"]
+
+
+def paused(core: int = 10) -> Play:
     play = Play(define(call("first"), Approval("ok", Terms("Publish?", timeout=10 * SECOND))))
     play.start(ABOUT, core=core)
     play.pause()

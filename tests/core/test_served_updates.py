@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ripresa.core.commands import SetTimer
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
     NodeCancelled,
@@ -19,7 +20,7 @@ from ripresa.core.events import (
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.updates import TAKEN, VALUE, Serving, TakeUpdate
 
-from .play import Play, call, define
+from .play import SECOND, Play, call, define
 
 WAIT = "on/price"
 
@@ -168,8 +169,68 @@ def test_the_answer_that_is_waited_for_is_stopped_and_begun_anew() -> None:
     play.check_replay()
 
 
+# --- with a time by which one is to come
+
+
+def limited(**options: Any) -> Play:
+    play = Play(define(Sequence("flow", (TakeUpdate("on", "price", call("body"), timeout=9 * SECOND),))), **options)
+    due = play.now + 9 * SECOND
+    assert play.start() == [WaitStarted("on/price[0]", "update:price", due), SetTimer("on/price[0]", due)]
+    return play
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_an_update_that_was_refused_leaves_the_next_one_what_was_left_of_the_time(snapshots: bool) -> None:
+    play = limited(snapshots=snapshots)
+    due = play.now + 9 * SECOND
+    play.now += 4 * SECOND
+    assert SetTimer("on/price[1]", due) in take(play, 1, refused="no number")
+    take(play, 2)
+    play.now += 4 * SECOND
+    assert WaitStarted("on/price[2]", "update:price", due) in play.fail("on/body[1]")
+    play.now = due
+    (failed,) = play.fire("on/price[2]")
+    assert isinstance(failed, RunFailed)
+    assert (failed.failure.code, failed.failure.message) == ("timeout", "no update 'price' came within 9 s")
+    play.now += SECOND
+    again = play.now + 9 * SECOND
+    assert WaitStarted("on/price[2]", "update:price", again) in play.reopen()
+    take(play, 3, refused="no number")
+    assert play.state.frames["on/price[3]"].due == again  # type: ignore[attr-defined]
+    play.check_replay()
+
+
+def test_what_answers_an_update_that_came_in_time_may_take_longer() -> None:
+    play = limited()
+    take(play, 1)
+    play.now += 60 * SECOND
+    assert play.done("on/body[0]", b"7")[-1] == RunCompleted(b"7")
+    play.check_replay()
+
+
+def test_the_time_of_an_update_that_a_paused_run_comes_to_begins_when_the_run_goes_on() -> None:
+    play = Play(define(call("a"), TakeUpdate("on", "price", call("body"), timeout=9 * SECOND)))
+    play.start()
+    play.pause()
+    assert play.done("a") == [WaitStarted("on/price[0]", "update:price")]
+    play.now += 60 * SECOND
+    play.go_on()
+    due = play.now + 9 * SECOND
+    assert WaitStarted("on/price[1]", "update:price", due) in take(play, 1, refused="no number")
+    play.check_replay()
+
+
+def test_in_earlier_rules_an_update_that_did_not_come_was_called_a_signal() -> None:
+    play = Play(define(Sequence("flow", (TakeUpdate("on", "price", call("body"), timeout=9 * SECOND),))))
+    play.start(core=9)
+    play.now += 9 * SECOND
+    (failed,) = play.fire("on/price[0]")
+    assert "no signal 'update:price' came" in failed.failure.message  # type: ignore[union-attr]
+
+
 def test_what_is_waited_for_shapes_the_definition_and_what_is_expected() -> None:
     once, lasting = taking(lasts=False), taking()
     assert (once.expected(), lasting.expected()) == (1, 0)
     assert once.policy() == {"update": "price", "lasts": False}
+    assert TakeUpdate("on", "price", call("body"), timeout=5).policy()["timeout"] == 5
     assert Serving("s", call("a"), (lasting,)).expected() == 1

@@ -181,3 +181,42 @@ def test_a_fact_before_the_run_began_is_nothing() -> None:
 def test_a_name_stands_in_paths(name: object) -> None:
     assert check_name(name, "name")
     assert check_name("fine", "name") is None
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_the_time_of_a_wait_that_a_paused_run_comes_to_begins_when_the_run_goes_on(snapshots: bool) -> None:
+    play = Play(define(call("s"), Wait("w", "go", timeout=3 * SECOND)), snapshots=snapshots)
+    play.start()
+    play.pause()
+    assert play.done("s") == [WaitStarted("w", "go")]
+    play.now += 60 * SECOND
+    due = play.now + 3 * SECOND
+    found = play.go_on()
+    assert found[1:] == [WaitStarted("w", "go", due), SetTimer("w", due)]
+    play.pause()
+    assert SetTimer("w", due) not in play.go_on()
+    assert play.signal("go", b"1") == [SignalTaken("w", "go"), RunCompleted(b"1"), ClearTimer("w")]
+    play.check_replay()
+
+
+def test_a_wait_that_a_paused_run_came_to_takes_what_comes_and_begins_its_time_where_the_run_is_taken_back() -> None:
+    play = Play(define(call("s"), Wait("w", "go", timeout=3 * SECOND)))
+    play.start()
+    play.pause()
+    play.done("s")
+    place = play.state.seq
+    assert play.signal("go", b"1") == [SignalTaken("w", "go"), RunCompleted(b"1")]
+    play.now += 60 * SECOND
+    assert WaitStarted("w", "go", play.now + 3 * SECOND) in play.roll_back(place)
+    play.fire("w")
+    assert play.status == "failed"
+    play.check_replay()
+
+
+def test_the_time_of_a_wait_that_a_paused_run_came_to_began_at_once_in_earlier_rules() -> None:
+    play = Play(define(call("s"), Wait("w", "go", timeout=3 * SECOND)))
+    play.start(core=9)
+    play.pause()
+    assert play.done("s") == [WaitStarted("w", "go", play.now + 3 * SECOND), SetTimer("w", play.now + 3 * SECOND)]
+    assert WaitStarted("w", "go", 0) not in play.go_on()
+    play.check_replay()

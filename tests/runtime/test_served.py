@@ -19,6 +19,7 @@ from ripresa import (
     QueryWith,
     RipresaError,
     Rule,
+    RunFailed,
     Signal,
     Standing,
     Update,
@@ -236,6 +237,32 @@ async def refusal(handle: Any, update: Any, value: Any) -> str:
     return ""
 
 
+def limited_flows() -> dict[str, Call[Quote]]:
+    taking = wait_for_update(raise_price, reprice, timeout="1 hour")
+    g = Graph("graph", input=int, state=Sale)
+    graph = g.returns(g.add(taking(g.input)).out)
+    plain = chain(taking).with_state(Sale)
+
+    @workflow
+    async def function(ctx: Context, count: int) -> Quote:
+        return await plain(count)
+
+    return {"chain": plain(0), "graph": graph(0), "function": function(0)}
+
+
+@pytest.mark.parametrize("form", ["chain", "graph", "function"])
+async def test_an_update_that_does_not_come_in_time_fails_what_waits_for_it(form: str) -> None:
+    async with on_clock() as (app, clock):
+        handle = await app.start(limited_flows()[form])
+        with pytest.raises(RipresaError, match="only rise"):
+            await handle.update(raise_price, 0)
+        clock.advance(3600)
+        with pytest.raises(RunFailed, match=r"no update .raise_price. came within 3600 s"):
+            await handle.result()
+        handle = await app.start(limited_flows()[form])
+        assert await handle.update(raise_price, 5) == Quote(15) == await handle.result()
+
+
 # --- elsewhere, asleep, left
 
 
@@ -320,6 +347,8 @@ def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
         wait_for_update(go, reprice)  # type: ignore[arg-type]
     with pytest.raises(InvalidConfig, match="name"):
         wait_for_update(raise_price, reprice, name="a/b")
+    with pytest.raises(InvalidConfig, match="timeout is 0"):
+        wait_for_update(raise_price, reprice, timeout=0)
     with pytest.raises(InvalidWorkflow, match="returns int, the answer is Quote"):
         flow.with_update(raise_price, sell)  # type: ignore[arg-type]
     with pytest.raises(InvalidWorkflow, match="takes str, is given int"):

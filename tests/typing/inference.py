@@ -878,5 +878,6 @@ async def served(handle: Handle[int]) -> None:
     assert_type(flow, Flow[str, int])
     assert_type(flow.with_query(nth, lambda run, about: run.state(Ready).text[about]), Flow[str, int])
     assert_type(chain(length).then(wait_for_update(count, told)), Chain[str, str])
+    assert_type(chain(length).then(wait_for_update(count, told, timeout="2 days")), Chain[str, str])
     assert_type(await handle.update(count, 3), str)
     assert_type(await handle.query(nth, 3), str)

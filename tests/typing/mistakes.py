@@ -652,6 +652,7 @@ async def served(handle: Handle[int]) -> None:
 
     chain(length).with_update(count, length)  # M395 what answers an update takes a text
     chain(length).with_update(count, double)  # M396 the answer is of another type
+    wait_for_update(Update("said", str, str), shout, timeout=["1 h"])  # M425 a length of time that is a list
     wait_for_update(name, shout)  # M397 a query where an update is expected
     chain(length).with_query(name, lambda: "x")  # M398 what answers a query is given the run
     chain(length).with_query(QueryWith("n", int, str), lambda run: "x")  # M399 and what it is asked about

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from ..core.durations import Duration
 from ..core.nodes.checked import Checked
 from ..core.nodes.node import Node
 from ..core.nodes.stateful import Stateful
@@ -19,6 +20,7 @@ from .flow import Build, Built, Flow, Link, as_links, build_link
 from .options import check_name, refuse
 from .place import One, Place, distinct
 from .switches import require
+from .waits import ZERO, limit_of
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -56,15 +58,21 @@ class WaitForUpdate(Flow[object, Y]):
         return super().__call__(value)
 
 
-def wait_for_update(update: Update[X, Y], handler: Link[X, Y], /, *, name: str = "") -> WaitForUpdate[Y]:
+def wait_for_update(
+    update: Update[X, Y], handler: Link[X, Y], /, *, timeout: Duration | None = None, name: str = ""
+) -> WaitForUpdate[Y]:
     """Wait for the next update and answer it with what the handler makes of its value; that is also the result.
 
     The handler is a step or flow like any other. When it fails, the update is refused with the failure's message, and
-    the next one is waited for; so is one whose value is of another type. Raises `InvalidConfig`.
+    the next one is waited for; so is one whose value is of another type. When none has come within `timeout`, those
+    that were refused not counted, it fails as a step does whose time is up (`timeout`, a `TimeoutError`). Raises
+    `InvalidConfig`.
     """
     require("waits", "wait_for_update")
-    (link,) = as_links((handler,), "wait_for_update", _bad_update(update), _bad_name(name))
-    return WaitForUpdate(partial(_build_wait, update, link), name=name or update.name)
+    length = limit_of(timeout)
+    bad = (_bad_update(update), _bad_name(name), ZERO if length == 0 else None)
+    (link,) = as_links((handler,), "wait_for_update", *bad)
+    return WaitForUpdate(partial(_build_wait, update, link, length or 0), name=name or update.name)
 
 
 def served(flow: Flow[Any, Any], build: Build, update: Update[X, Y], handler: Link[X, Y]) -> Build:
@@ -92,19 +100,19 @@ def _bad_second(node: Node[Any], update: Update[Any, Any]) -> str | None:
     return None
 
 
-def _build_wait(update: Update[Any, Any], link: Built, place: Place) -> TakeUpdate:
+def _build_wait(update: Update[Any, Any], link: Built, timeout: int, place: Place) -> TakeUpdate:
     given = place.given.single(place)
-    return _take(update, link, place, lasts=False, input_type=given)
+    return _take(update, link, place, input_type=given, timeout=timeout)
 
 
-def _take(update: Update[Any, Any], link: Built, place: Place, *, lasts: bool, input_type: Any) -> TakeUpdate:
+def _take(update: Update[Any, Any], link: Built, place: Place, *, input_type: Any, **options: Any) -> TakeUpdate:
     _, name = distinct([update.name, link.name])
     inner = place.inner(name, One(update.type))
     body = build_link(link, inner)
     inner.answers(body.output_type, update.answer)
     code = Taken(update)
     types = {"code": code, "input_type": input_type, "output_type": body.output_type}
-    return TakeUpdate(place.name, update.name, body, lasts=lasts, **types)
+    return TakeUpdate(place.name, update.name, body, **options, **types)
 
 
 def _build_serving(build: Build, update: Update[Any, Any], link: Built, place: Place) -> Node[Any]:

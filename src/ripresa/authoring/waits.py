@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypedDict, overload
+from typing import Any, Final, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
 
@@ -52,18 +52,26 @@ class WaitFor(Flow[object, R_co]):
         return super().__call__(value)
 
 
+ZERO: Final = "timeout is 0, must be a length of time above 0"
+
+
+def limit_of(timeout: Duration | None) -> int | None:
+    """How long something is waited for, in microseconds. Raises `InvalidConfig`."""
+    return None if timeout is None else microseconds(timeout, "timeout")
+
+
 def wait_for(signal: Signal[T], /, *, timeout: Duration | None = None, name: str = "") -> WaitFor[T]:
     """Wait for the next signal: one that came early, or the first to come.
 
     When none has come within `timeout` it fails as a step does whose time is up (`timeout`, a `TimeoutError`).
     """
     require("waits", "wait_for")
-    length = None if timeout is None else microseconds(timeout, "timeout")
+    length = limit_of(timeout)
     refuse(
         "wait_for",
         _bad_signal(signal),
         check_name(name, "name") if name else None,
-        "timeout is 0, must be a length of time above 0" if length == 0 else None,
+        ZERO if length == 0 else None,
     )
     return WaitFor(partial(_build_wait, signal, length or 0), name=name or signal.name)
 

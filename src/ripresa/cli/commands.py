@@ -389,6 +389,7 @@ def update(
     value: Annotated[str, typer.Argument(help="its value: JSON, @file, or - for standard input")] = "null",
     id: Annotated[str, typer.Option(help="an id: sent again it counts once, and gets the same answer")] = "",
     by: Annotated[str, typer.Option("--as", help="who sends it; a claim that is recorded")] = "",
+    timeout: Annotated[str, typer.Option(help="how long to wait for the answer: 30s, 10m")] = "1m",
     target: Code = "",
     store: Store = "",
     quiet: Quiet = False,
@@ -396,7 +397,8 @@ def update(
     """Send a run an update and print its answer; where nobody drives the run, take it up and see what follows."""
     from . import messaging
 
-    return messaging.update(_place(store), messaging.Sent(run, name, value, id, by), target, quiet=quiet)
+    sent = messaging.Sent(run, name, value, id, by)
+    return messaging.update(_place(store), sent, target, timeout=timeout, quiet=quiet)
 
 
 @cli.command()

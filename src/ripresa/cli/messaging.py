@@ -14,8 +14,10 @@ from .. import exchange
 from ..app import App
 from ..approvals import Answer, OpenApproval, cast, delegate, find
 from ..client import Handle
+from ..core.durations import seconds
 from ..core.events import SignalReceived, SignalRefused
-from ..errors import InvalidValue
+from ..core.lifecycle import TERMINAL
+from ..errors import InvalidConfig, InvalidValue, RipresaError
 from ..exchange import Asking
 from ..runtime.bodies import encode_signal
 from .exits import COMPLETED, WAITING
@@ -86,37 +88,51 @@ async def _answer(app: App, run: str, seq: int, id: str) -> SignalReceived | Sig
     return None
 
 
-def update(place: Place, sent: Sent, target: str, *, quiet: bool) -> int:
+def update(place: Place, sent: Sent, target: str, *, timeout: str, quiet: bool) -> int:
     """Send an update and print its answer; without an owner, this process takes the run up and sees what follows.
 
-    Raises what `Handle.update` raises.
+    Raises what `Handle.update` raises; where no answer came it says how the same update is asked about again.
     """
-    asking = Asking(sent.run, sent.name, read_input(sent.value, "VALUE"), sent.id, sent.by)
+    limit = seconds(timeout, "--timeout")
+    if not limit:
+        raise InvalidConfig(f"--timeout is {timeout!r}, must be a length of time above 0", op="--timeout")
+    asking = Asking(sent.run, sent.name, read_input(sent.value, "VALUE"), sent.id or uuid4().hex, sent.by)
+    try:
+        return _updated(place, sent, asking, target, limit, quiet=quiet)
+    except RipresaError as error:
+        if error.code in ("update_timeout", "update_unanswered"):
+            again = place.command("update", sent.run, sent.name, "--id", asking.id, "--", sent.value)
+            error.hint = f"this gets its answer, and does not count twice: {again}"
+        raise
+
+
+def _updated(place: Place, sent: Sent, asking: Asking, target: str, limit: float, *, quiet: bool) -> int:
     head = asyncio.run(head_of(place, sent.run))
-    if asyncio.run(_asked(place, asking)):
+    if asyncio.run(_asked(place, asking, limit, has_ended=head.status in TERMINAL)):
         return COMPLETED
     workflow, out = code_of(head, target), sys.stdout
 
     async def begin(app: App) -> list[Handle[Any]]:
         handle = await app.resume(sent.run, workflow)
         with redirect_stdout(out):
-            await _ask(app, handle, asking)
+            await _ask(app, handle, asking, limit)
         return [handle]
 
     code = driven(place, begin, Teller(place, quiet=quiet))
     return COMPLETED if code == WAITING else code
 
 
-async def _asked(place: Place, asking: Asking) -> bool:
+async def _asked(place: Place, asking: Asking, limit: float, *, has_ended: bool) -> bool:
+    """Ask whoever drives the run, or one that has ended for the answer that it gave; False if there is neither."""
     async with place.app() as app:
-        if await app.store.owner(asking.run) is None:
+        if not has_ended and await app.store.owner(asking.run) is None:
             return False
-        await _ask(app, await app.handle(asking.run), asking)
+        await _ask(app, await app.handle(asking.run), asking, limit)
     return True
 
 
-async def _ask(app: App, handle: Handle[Any], asking: Asking) -> None:
-    answer = await exchange.update(app.engine, asking, lambda seq: handle.events(after=seq), None, None)
+async def _ask(app: App, handle: Handle[Any], asking: Asking, limit: float) -> None:
+    answer = await exchange.update(app.engine, asking, lambda seq: handle.events(after=seq), None, limit)
     print(answer.decode(), flush=True)
 
 

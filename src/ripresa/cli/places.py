@@ -79,7 +79,8 @@ class Place:
     def command(self, *words: str) -> str:
         """A command line that means the same store."""
         store = ("--store", self.given) if self.given else ()
-        return f"{program()} {shlex.join([*words, *store])}"
+        end = words.index("--") if "--" in words else len(words)
+        return f"{program()} {shlex.join([*words[:end], *store, *words[end:]])}"
 
 
 def _log_events() -> None:

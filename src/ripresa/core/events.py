@@ -111,7 +111,7 @@ class RunStarted:
     """Microseconds since 1970, or 0."""
     expected: int = 0
     """How many steps the definition lets expect; later events correct it."""
-    core: int = 9
+    core: int = 10
     """The rules of the core that the run goes by, for ever: 1 told how a fan-out ended again when its merge was asked
     again; 2 did not say which fields of a state a step had read, nor how many steps of alternatives and clean-up are
     expected, and restored a state in the order in which its fields had been written; with 3 other limits ended every
@@ -121,7 +121,8 @@ class RunStarted:
     functions run side by side, nor which gates of a graph let their nodes run; with 7 the delays of a paused run ended,
     and it began others; with 8 what an attempt had written counted when its step was done again, failed, and a
     hook gave its result, answers to approvals were bound to what they were about alone, and a paused run asked
-    people."""
+    people; with 9 they were bound by 16 digits of a digest, and the time of a wait that a paused run came to began at
+    once."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""

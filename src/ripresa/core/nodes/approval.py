@@ -41,6 +41,9 @@ BINDS_QUESTIONS: Final = 9
 HOLDS_QUESTIONS: Final = 9
 """The rules of the core from which on a paused run asks nobody before it goes on."""
 
+BINDS_WHOLE: Final = 10
+"""The rules of the core from which on answers are bound by the whole digest, not by its first 16 digits."""
+
 ROLE: Final = "role:"
 """What stands before the name of a role among assignees."""
 
@@ -208,7 +211,8 @@ class Approval(Node[ApprovalFrame]):
 
     def _digest(self, run: RunState, frame: ApprovalFrame) -> str:
         """What tells what people are shown from everything else."""
-        return digest_of_value(frame.input, self.terms.question if run.core >= BINDS_QUESTIONS else "")
+        digest = digest_of_value(frame.input, self.terms.question if run.core >= BINDS_QUESTIONS else "")
+        return digest if run.core >= BINDS_WHOLE else digest[:16]
 
     def _objection(self, run: RunState, frame: ApprovalFrame, vote: VoteCast) -> str:
         if vote.wrong:
@@ -270,9 +274,9 @@ def people_are_asked(run: RunState, frame: Frame) -> bool:
 
 
 def digest_of_value(value: Value, question: str = "") -> str:
-    """What tells a question about a value from every other, in hex (the first 16 digits of a SHA-256)."""
+    """What tells a question about a value from every other, in hex (SHA-256)."""
     asked = json.dumps(question).encode() + b"\0" if question else b""
-    return sha256(asked + _text(value)).hexdigest()[:16]
+    return sha256(asked + _text(value)).hexdigest()
 
 
 def _text(value: Value) -> bytes:

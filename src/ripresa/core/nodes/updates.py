@@ -16,7 +16,7 @@ from ..frames import Frame, ScopeFrame
 from ..values import NULL, Value, text_of
 from .answer import UPDATES
 from .node import Node, Scope
-from .wait import Wait
+from .wait import Wait, WaitFrame
 
 if TYPE_CHECKING:
     from ..state import RunState
@@ -32,15 +32,16 @@ GOES_ON, ENDS, ENDED = range(3)
 
 
 class UpdateFrame(ScopeFrame):
-    """An update under way: its id, and how many were taken before it."""
+    """An update under way: its id, how many were taken before it, and by when one is to come (0: at any time)."""
 
-    __slots__ = ("id", "number")
-    FIELDS = (*ScopeFrame.FIELDS, ("id", "plain"), ("number", "plain"))
+    __slots__ = ("id", "number", "until")
+    FIELDS = (*ScopeFrame.FIELDS, ("id", "plain"), ("number", "plain"), ("until", "plain"))
 
     def __init__(self, *place: Any) -> None:
         super().__init__(*place)
         self.id = ""
         self.number = 0
+        self.until = 0
 
     @property
     def is_free(self) -> bool:
@@ -48,19 +49,37 @@ class UpdateFrame(ScopeFrame):
         return not self.question and all(child.key % 2 == 0 for child in self.children.values())
 
 
+class Next(Wait):
+    """Wait for the next update. One that was refused leaves the one after it what was left of the time."""
+
+    @override
+    def due(self, run: RunState, frame: WaitFrame) -> int:
+        assert isinstance(frame.parent, UpdateFrame)
+        return frame.parent.until or super().due(run, frame)
+
+    @override
+    def wait(self, run: RunState, frame: WaitFrame, due: int) -> None:
+        assert isinstance(frame.parent, UpdateFrame)
+        frame.parent.until = due
+        super().wait(run, frame, due)
+
+
 class TakeUpdate(Scope[UpdateFrame]):
     """Wait for an update, give its value to the body, and answer with what that returned.
 
-    One that `lasts` takes the next then; else that is its result. The key of a wait is even, that of a body odd.
+    One that `lasts` takes the next then; else that is its result, and if none has come within `timeout` (in
+    microseconds, 0 for none) it fails. The key of a wait is even, that of a body odd.
     """
 
     kind: ClassVar[str] = "update"
     frame_class: ClassVar[type[Frame]] = UpdateFrame
 
-    def __init__(self, name: str, update: str, body: Node[Any], *, lasts: bool = False, **types: Any) -> None:
+    def __init__(
+        self, name: str, update: str, body: Node[Any], *, lasts: bool = False, timeout: int = 0, **types: Any
+    ) -> None:
         super().__init__(name, **types)
         self.update = update
-        self.wait = Wait(update, UPDATES + update, output_type=body.input_type)
+        self.wait = Next(update, UPDATES + update, timeout=timeout, output_type=body.input_type)
         self.body = body
         self.lasts = lasts
 
@@ -71,7 +90,8 @@ class TakeUpdate(Scope[UpdateFrame]):
 
     @override
     def policy(self) -> dict[str, Any]:
-        return {"update": self.update, "lasts": self.lasts}
+        timeout = {"timeout": self.wait.timeout} if self.wait.timeout else {}
+        return {"update": self.update, "lasts": self.lasts, **timeout}
 
     @override
     def expected(self) -> int:
@@ -110,6 +130,9 @@ class TakeUpdate(Scope[UpdateFrame]):
 
     @override
     def on_failed(self, run: RunState, frame: UpdateFrame, key: int, failure: Failure) -> None:
+        if key % 2 == 0:
+            run.abort(frame, failure)
+            return
         run.drop(frame, key)
         self._answer(run, frame, to_json(failure.message), refused=True)
         self._next(run, frame)
