@@ -105,14 +105,15 @@ def _build_wait(update: Update[Any, Any], link: Built, timeout: int, place: Plac
     return _take(update, link, place, input_type=given, timeout=timeout)
 
 
-def _take(update: Update[Any, Any], link: Built, place: Place, *, input_type: Any, **options: Any) -> TakeUpdate:
+def _take(
+    update: Update[Any, Any], link: Built, place: Place, *, input_type: Any, lasts: bool = False, timeout: int = 0
+) -> TakeUpdate:
     _, name = distinct([update.name, link.name])
     inner = place.inner(name, One(update.type))
     body = build_link(link, inner)
     inner.answers(body.output_type, update.answer)
-    code = Taken(update)
-    types = {"code": code, "input_type": input_type, "output_type": body.output_type}
-    return TakeUpdate(place.name, update.name, body, **options, **types)
+    types: dict[str, Any] = {"code": Taken(update), "input_type": input_type, "output_type": body.output_type}
+    return TakeUpdate(place.name, update.name, body, lasts=lasts, timeout=timeout, **types)
 
 
 def _build_serving(build: Build, update: Update[Any, Any], link: Built, place: Place) -> Node[Any]:
