@@ -50,6 +50,7 @@ def test_everything_that_is_wrong_is_told_with_line_and_column() -> None:
 
 
 HOT = "{one: {with: {type: a}}}"
+PROVED = "{uri: x, authentication: {bearer: {token: x}}}"
 
 WRONG: list[tuple[str, str]] = [
     ("- a", "must be an object of one key"),
@@ -125,6 +126,35 @@ WRONG: list[tuple[str, str]] = [
     ("- a: {run: {script: {language: ruby, code: x}}}", "is 'ruby', must be one of js, javascript, python"),
     ("- a: {run: {script: {language: python}}}", "lacks code"),
     ("- a: {run: {workflow: {namespace: a, name: b, version: '1'}}}", "there is no workflow a/b 1 here"),
+    ("- a: {run: {workflow: {namespace: a, name: b, version: '1'}, return: code}}", "code is of programs"),
+    ("- a: {run: {script: {language: python, code: x, source: {endpoint: x}}}}", "a script has one of them"),
+    ("- a: {try: [], catch: {then: b}}", "do[0].a.catch.then: there is no task 'b' in this list"),
+    ("- a: {try: [], catch: {retry: {backoff: {exponential: {multiplier: 3}}}}}", "multiplier: is no key here"),
+    ("- a: {try: [], catch: {retry: {backoff: {linear: {}, constant: {}}}}}", "must have one of constant"),
+    ("- a: {try: [], catch: {retry: {limit: {attempt: {count: '${ .n + }'}}}}}", "syntax error"),
+    ("- a: {try: [], catch: {retry: {delay: '${ $nobody }'}}}", "$nobody is no variable here"),
+    ("- a: {wait: P1Y}", "years and months have no fixed length"),
+    ("- a: {wait: {seconds: '${ .n + }'}}", "syntax error"),
+    ("- a: {set: {}, metadata: 3}", "metadata: is 3, must be an object"),
+    ("- a: {listen: {to: {one: {with: {type: a}}, until: .x}}}", "until: is for any, one is over by itself"),
+    (f"- a: {{call: openapi, with: {{operationId: x, document: {{endpoint: {PROVED}}}}}}}", "fetched without authent"),
+    *(
+        (f"- a: {{call: http, with: {{method: get, endpoint: {{uri: x, authentication: {{{policy}}}}}}}}}", why)
+        for policy, why in [
+            ("basic: {user: a, password: b}", "basic.user: is no key here; did you mean username?"),
+            ("basic: {username: a}", "lacks password"),
+            ("bearer: {use: s, token: b}", "bearer.token: is no key here; there are use"),
+            ("use: x, basic: {}", "authentication.basic: is no key here"),
+            ("oauth2: {authority: 'http://a', grant: code}", "is 'code', must be one of client_credentials"),
+            ("oauth2: {authority: 'http://a', grant: authorization_code}", "authorization_code is not supported"),
+            ("oauth2: {authority: 'http://a', grant: password, client: {key: a}}", "client.key: is no key here"),
+            ("oauth2: {authority: a, grant: password, client: {assertion: a}}", "signed assertions are not supported"),
+            ("oauth2: {authority: a, grant: password, subject: {token: a}}", "subject is not supported"),
+            ("oauth2: {authority: a, grant: password, issuers: [a]}", "with oidc alone"),
+            ("oauth2: {authority: a, grant: password, request: {encoding: xml}}", "is 'xml', must be one of"),
+            ("oidc: {authority: a, grant: password, endpoints: {}}", "endpoints: is no key here"),
+        ]
+    ),
 ]
 
 
@@ -163,10 +193,26 @@ def test_what_is_wrong_with_a_task_is_said(tasks: str, why: str) -> None:
         (TOP + "do: [{a: {call: f}}]\nuse: {functions: {f: {call: f}}}", "the function 'f' calls itself [cycle]"),
         (TOP + "do: [{a: {call: g}}]\nuse: {functions: {gg: {set: {}}}}", "did you mean gg?"),
         (TOP + "do: []\ntimeout: son\nuse: {timeouts: {soon: {after: PT1S}}}", "did you mean soon?"),
+        (TOP + "do: []\nschedule: {read: data, every: PT1S}", "schedule.read: says how events of on are read"),
+        (TOP + "do: []\nschedule: {read: all, on: {any: []}}", "is 'all', must be one of envelope, data, raw"),
+        (TOP + "do: []\nmetadata: 3", "metadata: is 3, must be an object"),
+        ("document: {dsl: '1.0', namespace: a, name: b, version: c, tags: []}\ndo: []", "tags: is [], must be an ob"),
+        (TOP + "do: []\nuse: {functions: {f: {sett: {}}}}", "use.functions.f: is no task"),
+        (TOP + "do: []\nuse: {errors: {e: {type: a, status: 1, why: b}}}", "use.errors.e.why: is no key here"),
+        (TOP + "do: []\nuse: {errors: {e: {type: '${ $any + }', status: 1}}}", "syntax error"),
+        (TOP + "do: []\nuse: {retries: {r: {dely: PT1S}}}", "use.retries.r.dely: is no key here; did you mean delay?"),
+        (TOP + "do: []\nuse: {timeouts: {t: {after: soon}}}", "use.timeouts.t.after: is 'soon'"),
+        (TOP + "do: []\nuse: {authentications: {a: {basic: {}}}}", "use.authentications.a.basic: lacks username"),
+        (TOP + "do: []\nuse: {extensions: [{a: {extend: emit, befor: []}}]}", "a.befor: is no key here"),
     ],
 )
 def test_what_is_wrong_with_the_whole_is_said(text: str, why: str) -> None:
     assert why in " ".join(wrong(text))
+
+
+def test_what_is_not_used_may_look_at_any_variable() -> None:
+    use = "{errors: {e: {type: '${ $kind }', status: 1}}, retries: {r: {when: '$e.status > $item', delay: '${ $n }'}}}"
+    assert wrong(TOP + f"do: []\nuse: {use}") == []
 
 
 def test_a_document_is_known_by_its_head() -> None:
@@ -200,7 +246,14 @@ def test_in_loose_mode_a_text_that_is_no_expression_is_a_text() -> None:
 
 @pytest.mark.parametrize(
     ("data", "seconds"),
-    [("PT15M", 900), ("P1DT12H", 129_600), ("P2W", 1_209_600), ("PT0.5S", 0.5), ({"days": 1, "hours": 2}, 93_600)],
+    [
+        ("PT15M", 900),
+        ("P1DT12H", 129_600),
+        ("P2W", 1_209_600),
+        ("P0.5W", 302_400),
+        ("PT0.5S", 0.5),
+        ({"days": 1, "hours": 2}, 93_600),
+    ],
 )
 def test_lengths_of_time_are_iso_or_parts(data: Any, seconds: float) -> None:
     assert in_seconds(length_of(data)) == seconds

@@ -309,10 +309,15 @@ def test_a_token_is_asked_for(policy: str, path: str, fields: dict[str, str]) ->
     assert fields.items() <= told.items()
 
 
-@pytest.mark.parametrize("more", [", subject: {token: x, type: y}", ", actor: {}"])
-def test_what_is_not_known_of_tokens_is_a_fault_of_configuration(more: str) -> None:
-    endpoint = f"{{uri: 'https://pets.org/whoami', authentication: {OAUTH % ('client_credentials', more)}}}"
-    found, _ = called(f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}", {"p": "x"})
+@pytest.mark.parametrize("more", [{"subject": {}}, {"actor": {}}, {"client": {"id": "me", "assertion": "x"}}])
+def test_what_a_secret_has_of_tokens_and_is_not_known_is_a_fault_of_configuration(
+    more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = {"authority": "https://pets.org", "grant": "client_credentials", "client": {"id": "me", "secret": "x"}}
+    monkeypatch.setenv("RIPRESA_SECRET_KEYS", json.dumps({**terms, **more}))
+    endpoint = "{uri: 'https://pets.org/whoami', authentication: {oauth2: {use: keys}}}"
+    text = f"- a: {{call: http, with: {{method: get, endpoint: {endpoint}}}}}"
+    found, _ = called(text, use={"secrets": ["keys"]})
     assert found["type"] == f"{ROOT}configuration"
 
 

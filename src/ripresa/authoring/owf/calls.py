@@ -11,6 +11,7 @@ from ..step import Effect
 from .composites import Function, RunWorkflow
 from .jq import Expression, Names, Object, Plain, Template, Text, shown
 from .leaves import Perform
+from .proof import authentication
 from .scope import WORKING
 from .tasks import Body
 from .uris import uri_of
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from .reading import Place
 
 UNSUPPORTED: Final = ("asyncapi", "a2a", "mcp")
-AUTHENTICATIONS: Final = ("basic", "bearer", "digest", "oauth2", "oidc")
 OUTPUTS: Final = ("content", "raw", "response")
 RETURNS: Final = ("stdout", "stderr", "code", "all", "none")
 LANGUAGES: Final = ("js", "javascript", "python")
@@ -77,7 +77,9 @@ def _openapi(place: Place, data: Mapping[str, Any]) -> Body:
     parts = {name: place.template(value, "with", name) for name, value in data.items() if name not in own}
     parts["document"] = resource(place, data.get("document", {}), (*path, "document"))
     if "authentication" in data:
-        parts["authentication"] = authentication(place, data["authentication"], (*path, "authentication"))
+        parts["authentication"] = authentication(
+            place.reader, data["authentication"], (*path, "authentication"), place.names
+        )
     _options(place, data)
     return _perform(place, "openapi", Object(parts), "irreversible")
 
@@ -96,7 +98,9 @@ def _grpc(place: Place, data: Mapping[str, Any]) -> Body:
         if name != "authentication"
     }
     if "authentication" in service:
-        inner["authentication"] = authentication(place, service["authentication"], (*path, "service", "authentication"))
+        inner["authentication"] = authentication(
+            place.reader, service["authentication"], (*path, "service", "authentication"), place.names
+        )
     return _perform(place, "grpc", Object({**parts, "service": Object(inner)}), "irreversible")
 
 
@@ -115,9 +119,13 @@ def _perform(place: Place, kind: str, arguments: Template, effect: Effect) -> Bo
     return Perform(kind, arguments, performer, effect)
 
 
-def resource(place: Place, data: Any, path: Path) -> Template:
-    """Where something is kept that a task needs."""
+def resource(place: Place, data: Any, path: Path, *, proves: bool = False) -> Template:
+    """Where something is kept that a task needs; it is got without saying who asks, unless it `proves` that."""
     found = place.reader.object(data, path, ("name", "endpoint"), "endpoint")
+    at = found.get("endpoint")
+    if not proves and is_object(at) and "authentication" in at:
+        why = "descriptions are fetched without authentication"
+        place.reader.notes.add((*path, "endpoint", "authentication"), why, "not_available", key=True)
     return Object({"endpoint": endpoint(place, found.get("endpoint", ""), (*path, "endpoint"))})
 
 
@@ -131,31 +139,10 @@ def endpoint(place: Place, data: Any, path: Path) -> Template:
     uri = place.reader.template(place.reader.text(found.get("uri"), at), at, known)
     parts: dict[str, Template] = {"uri": uri_of(uri)}
     if "authentication" in found:
-        parts["authentication"] = authentication(place, found["authentication"], (*path, "authentication"))
+        parts["authentication"] = authentication(
+            place.reader, found["authentication"], (*path, "authentication"), place.names
+        )
     return Object(parts)
-
-
-def authentication(place: Place, data: Any, path: Path) -> Template:
-    """How to prove who asks: by what stands there, or in `use`."""
-    reader = place.reader
-    if is_object(data) and "use" in data:
-        data, path = data["use"], (*path, "use")
-    if isinstance(data, str):
-        data, path = reader.reused("authentications", data, path)
-    found = reader.object(data, path, AUTHENTICATIONS)
-    if len(found) != 1:
-        reader.notes.add(path, f"must have one of {', '.join(AUTHENTICATIONS)}")
-        return Plain({})
-    ((kind, policy),) = found.items()
-    if kind == "digest":
-        reader.notes.add((*path, kind), "authentication by digest is not supported", "not_available", key=True)
-    if kind == "bearer" and isinstance(policy, str):  # the token itself
-        found = {kind: {"token": policy}}
-        policy = found[kind]
-    secret = reader.object(policy, (*path, kind)).get("use")
-    if secret is not None and secret not in reader.document.secrets:
-        reader.notes.add((*path, kind, "use"), f"there is no secret {secret!r} in use.secrets")
-    return reader.template(found, path, WORKING | place.names)
 
 
 # --- programs and other workflows
@@ -178,7 +165,10 @@ def run(place: Place) -> Body:
     if not isinstance(waits, bool):
         reader.notes.add(place.at("run", "await"), f"is {waits!r}, must be true or false")
     if kind == "workflow":
-        return _workflow(place, data["workflow"], waits is not False)
+        if data.get("return", "stdout") not in ("stdout", "none"):
+            why = f"{data['return']} is of programs; a workflow has its output (stdout) or none"
+            reader.notes.add(place.at("run", "return"), why, "not_available")
+        return _workflow(place, data["workflow"], waits is not False, data.get("return") == "none")
     if waits is False:
         why = "a program is ended with its task, so it is waited for: only workflows may go on by themselves"
         reader.notes.add(place.at("run", "await"), why, "not_available")
@@ -198,7 +188,10 @@ def run(place: Place) -> Body:
 def _script(place: Place, data: Mapping[str, Any], path: Path) -> dict[str, Template]:
     language = place.reader.choice(data.get("language"), (*path, "language"), LANGUAGES)
     if "source" in data:
-        return {"language": Plain(language), "source": resource(place, data["source"], (*path, "source"))}
+        if "code" in data:
+            place.reader.notes.add((*path, "code"), "stands beside source: a script has one of them", key=True)
+        source = resource(place, data["source"], (*path, "source"), proves=True)
+        return {"language": Plain(language), "source": source}
     if "code" not in data:
         place.reader.notes.add(path, "lacks code")
     code = place.reader.text(data.get("code", "-"), (*path, "code"))
@@ -261,7 +254,7 @@ class Command(Template):
         return [part for part in self.parts if isinstance(part, Expression)]
 
 
-def _workflow(place: Place, data: Any, waits: bool) -> Body:
+def _workflow(place: Place, data: Any, waits: bool, drops: bool) -> Body:
     reader, path = place.reader, place.at("run", "workflow")
     found = reader.object(data, path, ("namespace", "name", "version", "input"), "namespace", "name", "version")
     namespace, name, version = (
@@ -271,4 +264,4 @@ def _workflow(place: Place, data: Any, waits: bool) -> Body:
     if find is None:
         reader.notes.add(path, f"there is no workflow {namespace}/{name} {version} here", "unknown_workflow")
         return Body()
-    return RunWorkflow(find, place.template(found.get("input", {}), "run", "workflow", "input"), waits)
+    return RunWorkflow(find, place.template(found.get("input", {}), "run", "workflow", "input"), waits, drops)

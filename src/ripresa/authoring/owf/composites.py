@@ -1,4 +1,4 @@
-"""Tasks that hold others or wait: do, for, fork, try, wait, functions, other workflows."""
+"""Tasks that hold others or wait: do, for, fork, wait, functions, other workflows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.durations import MICROSECONDS
-from .durations import length_of
-from .jq import Names as Variables
+from .durations import Length, evaluated
 from .jq import Template, is_true
-from .problems import Bad, TaskFault, matches
+from .problems import Bad
 from .scope import Scope
 from .tasks import CONTINUE, END, Block, Composite, Left, Names, Task, called_as, mentioned
 
@@ -34,7 +33,7 @@ class Do(Composite):
 class Wait(Composite):
     """Waits; the length is an expression or so many microseconds."""
 
-    length: Template | int
+    length: Length
     kind = "wait"
 
     def templates(self) -> list[Template]:
@@ -43,21 +42,13 @@ class Wait(Composite):
 
     def enter(self, data: Any, scope: Scope) -> dict[str, Any]:
         """See `Composite`."""
-        return {} if isinstance(self.length, int) else {"length": evaluated_length(self.length, data, scope)}
+        return {} if isinstance(self.length, int) else {"length": evaluated(self.length, data, scope)}
 
     async def go(self, going: Going, task: Task, entered: Mapping[str, Any], names: Names) -> Left:
         """See `Composite`."""
         length = self.length if isinstance(self.length, int) else entered["length"]
         await going.ctx.sleep(length / MICROSECONDS)
         return entered["input"], CONTINUE
-
-
-def evaluated_length(template: Template, data: Any, scope: Scope) -> int:
-    """A length of time that an expression gives. Raises `Bad(expression)`."""
-    try:
-        return length_of(template.value(data, scope))
-    except ValueError as error:
-        raise Bad("expression", f"the duration {error}") from error
 
 
 @dataclass(frozen=True)
@@ -121,106 +112,6 @@ class Fork(Composite):
 
 
 @dataclass(frozen=True)
-class Again:
-    """How often tasks are tried again, and when. Lengths are in microseconds, 0 for none."""
-
-    delay: int = 0
-    backoff: str = "constant"
-    jitter: tuple[int, int] = (0, 0)
-    count: int | None = None
-    each: int = 0
-    all: int = 0
-    when: Template | None = None
-    unless: Template | None = None
-
-    def length(self, tries: int) -> int:
-        """How long to wait before try number `tries`, counted from 1."""
-        if self.backoff == "exponential":
-            return self.delay << min(tries - 1, 30)
-        return self.delay * tries if self.backoff == "linear" else self.delay
-
-
-@dataclass(frozen=True)
-class Catch:
-    """Which errors are caught, under which name, and what is done about them."""
-
-    wanted: Template
-    name: str = "error"
-    when: Template | None = None
-    unless: Template | None = None
-    again: Again | None = None
-    block: Block | None = None
-
-    def conditions(self) -> list[Template]:
-        """All that is evaluated about an error."""
-        again = (self.again.when, self.again.unless) if self.again is not None else ()
-        return [part for part in (self.wanted, self.when, self.unless, *again) if part is not None]
-
-    def judged(self, data: Any, variables: Variables) -> dict[str, bool]:
-        """Whether the error is caught, and whether it may be tried again."""
-        wanted: dict[str, Any] = self.wanted.value(data, variables)
-        caught = matches(variables(self.name), wanted) and _holds(self.when, self.unless, data, variables)
-        again = self.again is not None and _holds(self.again.when, self.again.unless, data, variables)
-        return {"caught": caught, "again": again}
-
-
-def _holds(when: Template | None, unless: Template | None, data: Any, variables: Variables) -> bool:
-    wanted = when is None or is_true(when.value(data, variables))
-    return wanted and not (unless is not None and is_true(unless.value(data, variables)))
-
-
-@dataclass(frozen=True)
-class Try(Composite):
-    """Goes through tasks; an error that is caught is tried again, handled, or passed over."""
-
-    block: Block
-    catch: Catch
-    kind = "try"
-
-    async def go(self, going: Going, task: Task, entered: Mapping[str, Any], names: Names) -> Left:
-        """See `Composite`."""
-        data, tries, began = entered["input"], 0, going.ctx.now()
-        each = self.catch.again.each if self.catch.again is not None else 0
-        while True:
-            try:
-                return await going.bounded(going.tasks(self.block, data, names), each, task.reference)
-            except TaskFault as error:
-                inside = {**names, self.catch.name: error.problem}
-                judged = await self._judged(going, task, data, inside)
-                if not judged["caught"]:
-                    raise
-                tries += 1
-                wait = self._wait(going, tries, (going.ctx.now() - began).total_seconds()) if judged["again"] else None
-                if wait is None and self.catch.block is None and self.catch.again is not None:
-                    raise
-            if wait is None:
-                return await self._handled(going, data, inside)
-            if wait:
-                await going.ctx.sleep(wait / MICROSECONDS)
-
-    async def _judged(self, going: Going, task: Task, data: Any, names: Names) -> dict[str, bool]:
-        conditions = self.catch.conditions()
-        if not any(part.expressions() for part in conditions):
-            return self.catch.judged(data, names.__getitem__)
-        mentions = mentioned(*conditions) | {self.catch.name}
-        found: dict[str, bool] = await going.asked(task.asking("catch", self.catch.judged), data, names, mentions)
-        return found
-
-    def _wait(self, going: Going, tries: int, spent: float) -> int | None:
-        """How long to wait before the next try, None if there is none."""
-        again = self.catch.again
-        assert again is not None
-        if again.count is not None and tries > again.count:
-            return None
-        low, high = again.jitter
-        wait = again.length(tries) + (going.ctx.random.randint(low, high) if high else 0)
-        return None if again.all and spent * MICROSECONDS + wait > again.all else wait
-
-    async def _handled(self, going: Going, data: Any, names: Names) -> Left:
-        return (data, CONTINUE) if self.catch.block is None else await going.tasks(self.catch.block, data, names)
-
-
-@dataclass(frozen=True)
 class Function(Composite):
     """Calls a function of the document: a task, with arguments as its input."""
 
@@ -249,6 +140,9 @@ class RunWorkflow(Composite):
     find: Callable[[], Any]
     arguments: Template
     waits: bool
+    drops: bool = False
+    """Whether its output is left out."""
+
     kind = "run"
 
     def templates(self) -> list[Template]:
@@ -263,6 +157,7 @@ class RunWorkflow(Composite):
         """See `Composite`."""
         call = self.find()(entered["arguments"])
         if self.waits:
-            return await going.awaited(call, task.reference), CONTINUE
+            found = await going.awaited(call, task.reference)
+            return None if self.drops else found, CONTINUE
         await going.awaited(going.ctx.start(call), task.reference)
         return entered["input"], CONTINUE

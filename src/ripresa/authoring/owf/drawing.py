@@ -6,11 +6,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ...core.durations import MICROSECONDS
-from .composites import Do, For, Fork, Function, Try, Wait
+from .composites import Do, For, Fork, Function, Wait
 from .extensions import Extended, without
 from .leaves import Switch
 from .listening import Listen
 from .tasks import CONTINUE, END, EXIT, Block, Task
+from .trying import Try
 
 if TYPE_CHECKING:
     from ..draw import Ends, Picture
@@ -37,6 +38,8 @@ def drawn(picture: Picture, block: Block, frame: str | None, label: str) -> Ends
 def _ways(task: Task) -> list[tuple[str, str]]:
     """Where the flow goes after a task, each way with its label."""
     body = without(task).body
+    if isinstance(body, Try) and body.catch.then is not None:
+        return [("", task.then), ("caught", body.catch.then)]
     if not isinstance(body, Switch):
         return [("", task.then)]
     cases = [(case.name, case.then) for case in body.cases]

@@ -1,12 +1,17 @@
-"""Lengths of time as documents write them: ISO 8601, or their parts by name; in microseconds."""
+"""Lengths of time as documents write them: ISO 8601, their parts by name, or an expression; in microseconds."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from ...core.durations import MICROSECONDS
+from .jq import Names, Template
+from .problems import Bad
+
+Length: TypeAlias = int | Template
+"""So many microseconds, or what gives them in a run."""
 
 PARTS: Final[Mapping[str, int]] = {
     "days": 86_400_000_000,
@@ -17,7 +22,7 @@ PARTS: Final[Mapping[str, int]] = {
 }
 
 _ISO: Final = re.compile(
-    r"P(?!$)(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"
+    r"P(?!$)(?:(?P<weeks>\d+(?:\.\d+)?)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"
     r"(?:T(?!$)(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
 )
 
@@ -41,10 +46,34 @@ def length_of(data: object) -> int:
 def _from_iso(text: str) -> int:
     found = _ISO.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"is {text!r}, must be an ISO 8601 duration of days, hours, minutes, seconds, such as P1DT12H")
+        known = "days, hours, minutes, seconds, such as P1DT12H"
+        raise ValueError(f"is {text!r}, must be an ISO 8601 duration of {known}; years and months have no fixed length")
     parts = {name: float(value) for name, value in found.groupdict().items() if value is not None}
     weeks = parts.pop("weeks", 0.0)
     return round(sum(PARTS[name] * value for name, value in parts.items()) + weeks * 7 * PARTS["days"])
+
+
+def evaluated(length: Length, data: Any, names: Names) -> int:
+    """How long it is in a run. Raises `Bad(expression)`."""
+    if isinstance(length, int):
+        return length
+    try:
+        return length_of(length.value(data, names))
+    except ValueError as error:
+        raise Bad("expression", f"the duration {error}") from error
+
+
+def bound(length: Length, data: Any, names: Names) -> int:
+    """The same of a timeout, which is longer than nothing where it is one. Raises `Bad(expression)`."""
+    found = evaluated(length, data, names)
+    if not found and not isinstance(length, int):
+        raise Bad("expression", "a timeout must be longer than nothing")
+    return found
+
+
+def templates(*lengths: Length) -> list[Template]:
+    """Those of lengths that are evaluated."""
+    return [each for each in lengths if not isinstance(each, int)]
 
 
 def in_seconds(length: int) -> float:

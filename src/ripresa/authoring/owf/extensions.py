@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from ..document.source import Path
 from .jq import Template, is_true
 from .scope import ENTERING
 from .tasks import END, EXIT, Block, Composite, Left, Names, Task, mentioned
@@ -53,21 +54,45 @@ class Extended(Composite):
 
 def extended(reader: Reader, task: Task, kind: str) -> Task:
     """A task with the extensions that are for it around it, the first outermost."""
-    listed = reader.named(reader.use.get("extensions", []), ("use", "extensions"), "/use/extensions")
-    for _, data, path, reference in reversed(listed):
-        found = reader.object(data, path, ("extend", "when", "before", "after"), "extend")
-        meant = reader.choice(found.get("extend", "all"), (*path, "extend"), EXTENDED)
-        if meant not in ("all", kind) and not (meant == "composite" and kind in COMPOSITES):
-            continue
-        with reader.standing_for(task):
-            around = Extended(
-                task,
-                reader.whole(found.get("when"), (*path, "when"), ENTERING),
-                reader.block(found.get("before", []), (*path, "before"), f"{reference}/before", frozenset()),
-                reader.block(found.get("after", []), (*path, "after"), f"{reference}/after", frozenset()),
-            )
-        task = Task(task.name, task.reference, task.definition, task.document, around, then=task.then)
+    for extension in reversed(extensions(reader)):
+        if extension.extends(kind):
+            around = extension.around(task)
+            task = Task(task.name, task.reference, task.definition, task.document, around, then=task.then)
     return task
+
+
+def extensions(reader: Reader) -> list[Extension]:
+    """All extensions of the document."""
+    listed = reader.named(reader.use.get("extensions", []), ("use", "extensions"), "/use/extensions")
+    return [Extension(reader, reader.object(data, path), path, reference) for _, data, path, reference in listed]
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension, as the document has it."""
+
+    reader: Reader
+    data: Mapping[str, Any]
+    path: Path
+    reference: str
+
+    def extends(self, kind: str) -> bool:
+        """Whether it is for tasks of this kind."""
+        meant = self.data.get("extend", "all")
+        return meant in ("all", kind) or (meant == "composite" and kind in COMPOSITES)
+
+    def around(self, task: Task) -> Extended:
+        """What is done before and after a task."""
+        reader, data, path = self.reader, self.data, self.path
+        reader.keys(data, path, ("extend", "when", "before", "after"), "extend")
+        reader.choice(data.get("extend", "all"), (*path, "extend"), EXTENDED)
+        with reader.standing_for(task):
+            return Extended(
+                task,
+                reader.whole(data.get("when"), (*path, "when"), ENTERING),
+                reader.block(data.get("before", []), (*path, "before"), f"{self.reference}/before", frozenset()),
+                reader.block(data.get("after", []), (*path, "after"), f"{self.reference}/after", frozenset()),
+            )
 
 
 def without(task: Task) -> Task:

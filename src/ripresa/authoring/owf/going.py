@@ -12,6 +12,7 @@ from typing import Any, Final
 from ...core.durations import MICROSECONDS
 from ...function_context import Context
 from ..step import Options, Step
+from .durations import Length, bound
 from .extensions import Extended
 from .inbox import Inbox
 from .problems import Bad, fault, fault_of
@@ -20,6 +21,7 @@ from .tasks import (
     CONTINUE,
     END,
     EXIT,
+    NEXT,
     Asking,
     Block,
     Body,
@@ -38,7 +40,7 @@ ROOT: Final = "/"
 
 @dataclass(frozen=True)
 class Plan:
-    """A document as it is gone through; `timeout` is in microseconds, 0 for none.
+    """A document as it is gone through; `timeout` is 0 for none.
 
     `start` listens for the events that start it, which are its input if it is given none.
     """
@@ -46,7 +48,7 @@ class Plan:
     document: Document
     block: Block
     flow: DataFlow
-    timeout: int = 0
+    timeout: Length = 0
     start: Task | None = None
 
 
@@ -66,7 +68,17 @@ class Going:
         if self.plan.start is not None and self.raw is None:
             self.raw, _ = await self.task(self.plan.start, None, {})
             self.began = self.ctx.now()
-        return (await self.bounded(self._whole(), self.plan.timeout, ROOT))[0]
+        limit = await self._limit()
+        return (await self.bounded(self._whole(), limit, ROOT))[0]
+
+    async def _limit(self) -> int:
+        """How long the workflow may take, 0 for as long as it does."""
+        length = self.plan.timeout
+        if isinstance(length, int):
+            return length
+        task = Task("workflow", ROOT, {}, self.plan.document, Body())
+        asking = task.asking("timeout", lambda data, scope: bound(length, data, scope))
+        return int(await self.asked(asking, self.raw, {}, mentioned(length)))
 
     async def _whole(self) -> Left:
         flow = self.plan.flow
@@ -126,13 +138,15 @@ class Going:
             entered = await self.called(task.entering, value, self.about(task.mentions, names), task.reference)
             if entered.get("skipped"):
                 return value, CONTINUE
-        found, then = await self.bounded(task.body.go(self, task, entered, names), task.timeout, task.reference)
+        limit = task.timeout if isinstance(task.timeout, int) else entered["timeout"]
+        found, then = await self.bounded(task.body.go(self, task, entered, names), limit, task.reference)
         if then == END:
             return found, END
+        way = {CONTINUE: task.then, NEXT: CONTINUE}.get(then, then)
         if task.leaving is None:
-            return found, task.then
+            return found, way
         about = {**self.about(mentioned(*task.flow.templates()), names), "input": entered["input"]}
-        return self._taken(task, await self.called(task.leaving, found, about, task.reference))
+        return self._taken(task, await self.called(task.leaving, found, about, task.reference))[0], way
 
     def _taken(self, task: Task, found: dict[str, Any]) -> Left:
         if "context" in found:

@@ -7,13 +7,15 @@ from typing import Any, Final
 
 from ..document.source import Path, is_list, is_object
 from .calls import call, run
-from .composites import Again, Catch, Do, For, Fork, Try, Wait
-from .jq import OPEN, Plain, Template
+from .composites import Do, For, Fork, Wait
+from .durations import Length
+from .jq import Plain, Template
 from .leaves import Case, Emit, Raise, Set, Switch
 from .listening import Correlation, Each, Filter, Listen, Strategy
-from .reading import Place
+from .reading import Place, Reader
 from .scope import WORKING
 from .tasks import Body, DataFlow
+from .trying import Again, Catch, Try
 
 EVENT: Final = ("id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data")
 ERROR: Final = ("type", "status", "title", "detail", "instance")
@@ -32,11 +34,14 @@ def _do(place: Place) -> Body:
 
 def _raise(place: Place) -> Body:
     error: Any = place.object("raise", "error").get("error", {})
-    path = place.at("raise", "error")
-    if isinstance(error, str):
-        error, path = place.reader.reused("errors", error, path)
-    found = place.reader.object(error, path, ERROR, "type", "status")
-    return Raise(place.reader.template(found, path, WORKING | place.names), place.reference)
+    return Raise(error_of(place.reader, error, place.at("raise", "error"), place.names), place.reference)
+
+
+def error_of(reader: Reader, data: Any, path: Path, names: frozenset[str]) -> Template:
+    """An error, or the name of one; `names` are the variables around it."""
+    if isinstance(data, str):
+        data, path = reader.reused("errors", data, path)
+    return reader.template(reader.object(data, path, ERROR, "type", "status"), path, WORKING | names)
 
 
 def _switch(place: Place) -> Body:
@@ -60,10 +65,7 @@ def _emit(place: Place) -> Body:
 
 
 def _wait(place: Place) -> Body:
-    length = place.data["wait"]
-    if isinstance(length, str) and OPEN in length:
-        return Wait(place.template(length, "wait"))
-    return Wait(place.reader.duration(length, place.at("wait")))
+    return Wait(place.reader.length(place.data["wait"], place.at("wait"), WORKING | place.names))
 
 
 def _for(place: Place) -> Body:
@@ -95,7 +97,7 @@ def _try(place: Place) -> Body:
     if "catch" not in place.data:
         reader.notes.add(place.path, "lacks catch")
     path = place.at("catch")
-    known = ("errors", "as", "when", "exceptWhen", "retry", "do")
+    known = ("errors", "as", "when", "exceptWhen", "retry", "do", "then")
     data = reader.object(place.data.get("catch", {}), path, known)
     name = reader.text(data.get("as", "error"), (*path, "as"))
     errors = reader.object(data.get("errors", {}), (*path, "errors"), ("with",))
@@ -106,14 +108,15 @@ def _try(place: Place) -> Body:
         name,
         reader.whole(data.get("when"), (*path, "when"), inside),
         reader.whole(data.get("exceptWhen"), (*path, "exceptWhen"), inside),
-        _again(place, data["retry"], (*path, "retry"), inside) if "retry" in data else None,
+        again_of(reader, data["retry"], (*path, "retry"), inside) if "retry" in data else None,
         place.block(data["do"], "catch", "do", more=(name,)) if "do" in data else None,
+        reader.directive(data["then"], (*path, "then")) if "then" in data else None,
     )
     return Try(place.block(place.data["try"], "try"), catch)
 
 
-def _again(place: Place, data: Any, path: Path, names: frozenset[str]) -> Again:
-    reader = place.reader
+def again_of(reader: Reader, data: Any, path: Path, names: frozenset[str]) -> Again:
+    """A policy of retries, or the name of one; its expressions may look at `names`."""
     if isinstance(data, str):
         data, path = reader.reused("retries", data, path)
     found = reader.object(data, path, ("when", "exceptWhen", "delay", "backoff", "limit", "jitter"))
@@ -121,27 +124,39 @@ def _again(place: Place, data: Any, path: Path, names: frozenset[str]) -> Again:
     attempt = reader.object(limit.get("attempt", {}), (*path, "limit", "attempt"), ("count", "duration"))
     backoff = reader.object(found.get("backoff", {}), (*path, "backoff"), ("constant", "exponential", "linear"))
     jitter = reader.object(found.get("jitter", {}), (*path, "jitter"), ("from", "to"))
-    count = attempt.get("count")
-    if count is not None and (type(count) is not int or count < 0):
-        reader.notes.add((*path, "limit", "attempt", "count"), f"is {count!r}, must be a whole number from 0")
-        count = 0
 
-    def length(within: Mapping[str, Any], name: str, *parts: str) -> int:
-        return reader.duration(within[name], (*path, *parts, name)) if name in within else 0
+    def length(within: Mapping[str, Any], name: str, *parts: str) -> Length:
+        return reader.length(within[name], (*path, *parts, name), names) if name in within else 0
 
     low, high = length(jitter, "from", "jitter"), length(jitter, "to", "jitter")
-    if low > high:
+    if isinstance(low, int) and isinstance(high, int) and low > high:
         reader.notes.add((*path, "jitter"), "begins after its end")
+    for name, terms in backoff.items():
+        reader.keys(reader.object(terms, (*path, "backoff", name)), (*path, "backoff", name), ())
+    if len(backoff) > 1:
+        reader.notes.add((*path, "backoff"), "must have one of constant, exponential, linear")
     return Again(
         length(found, "delay"),
         next(iter(backoff), "constant"),
-        (min(low, high), high),
-        count,
+        low,
+        high,
+        _count(reader, attempt.get("count"), (*path, "limit", "attempt", "count"), names),
         length(attempt, "duration", "limit", "attempt"),
         length(limit, "duration", "limit"),
         reader.whole(found.get("when"), (*path, "when"), names),
         reader.whole(found.get("exceptWhen"), (*path, "exceptWhen"), names),
     )
+
+
+def _count(reader: Reader, data: Any, path: Path, names: frozenset[str]) -> int | Template | None:
+    """How often tasks are tried again: a number, or what gives one."""
+    template = reader.template(data, path, names)
+    if not isinstance(template, Plain):
+        return template
+    if data is not None and (type(data) is not int or data < 0):
+        reader.notes.add(path, f"is {data!r}, must be a whole number from 0")
+        return 0
+    return None if data is None else int(data)
 
 
 def _listen(place: Place) -> Body:
@@ -177,6 +192,8 @@ def strategy_of(place: Place, data: Any, path: Path) -> Strategy:
         filters = []
     places: list[Path] = [(*path, mode)] if mode == "one" else [(*path, mode, index) for index in range(len(filters))]
     until: Template | Strategy | None = None
+    if "until" in found and mode != "any":
+        reader.notes.add((*path, "until"), f"is for any, {mode} is over by itself", key=True)
     if is_object(found.get("until")):
         until = strategy_of(place, found["until"], (*path, "until"))
     elif "until" in found:

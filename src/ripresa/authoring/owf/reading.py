@@ -11,10 +11,10 @@ from typing import Any, Final
 from ...errors import RipresaError
 from ..document.source import BadExpression, Notes, Path, is_list, is_object
 from ..document.source import Document as Source
-from .durations import length_of
+from .durations import Length, length_of
 from .extensions import extended, without
 from .going import Plan
-from .jq import Compiler, Template
+from .jq import Compiler, Plain, Template
 from .schedules import check_schedule
 from .schemas import Schema, schema_of
 from .scope import ENTERING, EXPORTING, WORKFLOW, WORKING
@@ -55,14 +55,18 @@ class Reader:
         self.loose = False
         self.document = Document(source.data, world)
         self._functions: list[str] = []
+        self._used: set[tuple[str, str]] = set()
         self._stands_for: Task | None = None
 
     # --- the whole
 
     def plan(self) -> Plan:
         """The whole document."""
+        from .reuse import check_unused
+
         data: Mapping[str, Any] = self.source.data
         self.keys(data, (), TOP, "do")
+        self._free(data, (), "metadata")
         self._about(data["document"])
         self.use = self.object(data.get("use", {}), ("use",), USE)
         self._unsupported()
@@ -72,25 +76,35 @@ class Reader:
             self.notes.add(("use", "secrets"), "must be a list of names")
             secrets = []
         self.document = Document(data, self.world, tuple(secrets))
-        return Plan(
+        plan = Plan(
             self.document,
             self.block(data.get("do", []), ("do",), "/do", frozenset()),
             self._flow_of_all(data),
-            self.timeout(data.get("timeout"), ("timeout",)),
+            self.timeout(data.get("timeout"), ("timeout",), WORKFLOW),
             self._start(data.get("schedule", {})),
         )
+        check_unused(self)
+        return plan
+
+    def unused(self, kind: str) -> list[str]:
+        """The names of what stands in a part of `use` and was not looked up."""
+        listed = self.object(self.use.get(kind, {}), ("use", kind))
+        return [name for name in listed if (kind, name) not in self._used]
 
     def _start(self, data: Any) -> Task | None:
         """What listens for the events that a document is started by, if it is."""
         from .kinds import strategy_of
         from .listening import Listen
 
-        found = self.object(data, ("schedule",), ("every", "cron", "after", "on"))
+        found = self.object(data, ("schedule",), ("every", "cron", "after", "on", "read"))
         check_schedule(self, found)
         if "on" not in found:
+            if "read" in found:
+                self.notes.add(("schedule", "read"), "says how events of on are read, and there is no on", key=True)
             return None
         place = Place(self, found, ("schedule",), "/schedule", frozenset())
-        listening = Listen(strategy_of(place, found["on"], ("schedule", "on")), "envelope")
+        read = self.choice(found.get("read", "envelope"), ("schedule", "read"), ("envelope", "data", "raw"))
+        listening = Listen(strategy_of(place, found["on"], ("schedule", "on")), read)
         return Task("schedule", "/schedule/on", found, self.document, listening)
 
     def _about(self, head: Mapping[str, Any]) -> None:
@@ -98,6 +112,7 @@ class Reader:
         for name in ("dsl", "namespace", "name", "version"):
             if not isinstance(head.get(name, ""), str) or head.get(name) == "":
                 self.notes.add(("document", name), f"is {head.get(name)!r}, must be a text")
+        self._free(head, ("document",), "tags", "metadata")
         if not str(head.get("dsl", "1.0")).startswith("1."):
             self.notes.add(("document", "dsl"), f"is {head['dsl']!r}; version 1 of the language is known here")
 
@@ -155,9 +170,12 @@ class Reader:
 
     def _check_ways(self, task: Task, path: Path, known: list[str]) -> None:
         from .leaves import Switch
+        from .trying import Try
 
         ways = [((*path, "then"), task.then)]
         body = without(task).body
+        if isinstance(body, Try) and body.catch.then is not None:
+            ways.append(((*path, "catch", "then"), body.catch.then))
         if isinstance(body, Switch):
             cases = enumerate(body.cases)
             ways += [((*path, "switch", index, case.name, "then"), case.then) for index, case in cases]
@@ -183,6 +201,7 @@ class Reader:
             return nothing
         keys, make = KINDS[kind]
         self.keys(data, path, (kind, *keys, *OF_ALL))
+        self._free(data, path, "metadata")
         place = Place(self, data, path, reference, names)
         body = make(place)
         task = Task(
@@ -193,7 +212,7 @@ class Reader:
             body,
             self._flow(data, path, names),
             self.directive(data.get("then", CONTINUE), (*path, "then")),
-            self.timeout(data.get("timeout"), (*path, "timeout")),
+            self.timeout(data.get("timeout"), (*path, "timeout"), WORKING | names),
             self._stands_for,
         )
         return task if self._stands_for is not None else extended(self, task, kind)
@@ -238,12 +257,18 @@ class Reader:
         if name in self._functions:
             self.notes.add(path, f"the function {name!r} calls itself", "cycle")
             return None
+        self._used.add(("functions", name))
         self._functions.append(name)
         task = self.task(name, functions[name], ("use", "functions", name), reference, frozenset())
         self._functions.pop()
         return task
 
     # --- parts
+
+    def _free(self, data: Mapping[str, Any], path: Path, *names: str) -> None:
+        """Objects of whatever the author likes, which nothing here looks at."""
+        for name in names:
+            self.object(data.get(name, {}), (*path, name))
 
     def keys(self, data: Mapping[str, Any], path: Path, known: tuple[str, ...], *required: str) -> None:
         """Note keys that are unknown, and those that are missing."""
@@ -326,15 +351,22 @@ class Reader:
             self.notes.add(path, str(error))
             return 0
 
-    def timeout(self, data: Any, path: Path) -> int:
-        """A timeout in microseconds, or the name of one; 0 for none."""
+    def length(self, data: Any, path: Path, known: frozenset[str]) -> Length:
+        """The same, or an expression that gives one: as a whole, or in its parts."""
+        template = self.template(data, path, known)
+        if not isinstance(template, Plain):
+            return template
+        return self.duration(data, path) if template.data == data else 0
+
+    def timeout(self, data: Any, path: Path, known: frozenset[str]) -> Length:
+        """A timeout, or the name of one; 0 for none."""
         if data is None:
             return 0
         if isinstance(data, str):
             data, path = self.reused("timeouts", data, path)
         found = self.object(data, path, ("after",), "after")
         before = len(self.notes.problems)
-        length = self.duration(found["after"], (*path, "after")) if "after" in found else 0
+        length = self.length(found["after"], (*path, "after"), known) if "after" in found else 0
         if "after" in found and not length and len(self.notes.problems) == before:
             self.notes.add((*path, "after"), "must be longer than nothing")
         return length
@@ -346,6 +378,7 @@ class Reader:
             near = get_close_matches(name, known, 1)
             self.notes.add(path, f"there is no {name!r} in use.{kind}{f'; did you mean {near[0]}?' if near else ''}")
             return {}, path
+        self._used.add((kind, name))
         return known[name], ("use", kind, name)
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from ...core.names import NAME_SEPARATORS, check_name
 from ...errors import StepError
 from ..step import Effect, Options, Step
-from .durations import in_seconds
+from .durations import Length, bound, in_seconds, templates
 from .jq import Template, is_true
 from .problems import Bad, fault_of
 from .schemas import Schema
@@ -21,6 +21,9 @@ from .world import World
 T = TypeVar("T")
 
 CONTINUE: Final = "continue"
+NEXT: Final = ""
+"""What a task itself says that is to go on with the next one, whatever its `then` says. No task has this name."""
+
 EXIT: Final = "exit"
 END: Final = "end"
 DIRECTIVES: Final = (CONTINUE, EXIT, END)
@@ -134,7 +137,7 @@ class Task:
     body: Body
     flow: DataFlow = field(default_factory=DataFlow)
     then: str = CONTINUE
-    timeout: int = 0
+    timeout: Length = 0
     stands_for: Task | None = None
     """The task that it extends, which is `$task` for it."""
 
@@ -146,7 +149,7 @@ class Task:
     @cached_property
     def mentions(self) -> frozenset[str]:
         """The variables that its expressions look at."""
-        return mentioned(*self.flow.templates(), *self.body.templates())
+        return mentioned(*self.flow.templates(), *self.body.templates(), *templates(self.timeout))
 
     @cached_property
     def step(self) -> Step[..., Any]:
@@ -156,7 +159,7 @@ class Task:
     @cached_property
     def entering(self) -> Step[..., Any] | None:
         """The step that evaluates what has to be known before it begins, if anything has."""
-        needed = self.flow.enters or bool(self.body.templates())
+        needed = self.flow.enters or bool(self.body.templates()) or not isinstance(self.timeout, int)
         return Step[..., Any](self._entered, Options(self.label, effect="pure")) if needed else None
 
     @cached_property
@@ -193,8 +196,7 @@ class Task:
             runs, data = self.flow.enter(value, scope)
             if not runs:
                 return {"output": value, "skipped": True}
-            work = self.body.work(data, scope)
-            found = await (self.document.world.within(in_seconds(self.timeout), work) if self.timeout else work)
+            found = await self._bounded(data, scope, self.body)
             scope.values["task"]["output"] = found
             left = self.flow.leave(found, scope)
         except Bad as bad:
@@ -207,12 +209,21 @@ class Task:
             left["then"] = scope.then
         return left if self.wraps else left["output"]
 
+    async def _bounded(self, data: Any, scope: Scope, body: Leaf) -> Any:
+        """What comes of its work, within its timeout."""
+        limit = bound(self.timeout, data, scope)
+        work = body.work(data, scope)
+        return await (self.document.world.within(in_seconds(limit), work) if limit else work)
+
     async def _entered(self, value: Any, about: dict[str, Any]) -> Any:
         assert isinstance(self.body, Composite)
         scope = self.scope(about, value)
         try:
             runs, data = self.flow.enter(value, scope)
-            return {"input": data, **self.body.enter(data, scope)} if runs else {"skipped": True}
+            if not runs:
+                return {"skipped": True}
+            limit = {} if isinstance(self.timeout, int) else {"timeout": bound(self.timeout, data, scope)}
+            return {"input": data, **limit, **self.body.enter(data, scope)}
         except Bad as bad:
             raise bad.at(self.reference) from bad.__cause__
 

@@ -13,7 +13,7 @@ from ...function_context import Context
 from ..document.flow import DocumentFlow, Terms, built_as
 from ..document.source import Document as Source
 from ..function import Workflow
-from .composites import Do, For, Fork, Function, Try
+from .composites import Do, For, Fork, Function
 from .drawing import drawn
 from .extensions import Extended
 from .going import Going, Plan
@@ -21,6 +21,7 @@ from .leaves import Perform, Switch
 from .listening import Listen
 from .reading import is_open_workflow, plan_of
 from .tasks import Block, Composite, Task
+from .trying import Try
 from .world import World
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def structure(block: Block) -> list[Any]:
 
 def _of_task(task: Task) -> list[Any]:
     ways = [case.then for case in task.body.cases] if isinstance(task.body, Switch) else []
+    if isinstance(task.body, Try) and task.body.catch.then is not None:
+        ways = [task.body.catch.then]
     kind = task.body.does if isinstance(task.body, Perform) else task.body.kind
     named = [NAMED] if isinstance(task.body, Fork) or (task.timeout and isinstance(task.body, Composite)) else []
     return [task.name, kind, task.then, ways, [structure(block) for block in blocks(task)], *named]
