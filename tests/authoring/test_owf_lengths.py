@@ -70,7 +70,7 @@ def test_a_timeout_that_is_used_again_may_look_at_the_variables_of_the_task() ->
 
 
 def test_the_timeout_of_the_workflow_may_be_an_expression() -> None:
-    after = {"timeout": {"after": "${ $workflow.input.most }"}}
+    after: dict[str, Any] = {"timeout": {"after": "${ $workflow.input.most }"}}
     assert slept("- a: {wait: PT1H}", {"most": "PT7S"}, **after) == [7]
     assert problem("- a: {wait: PT1H}", {"most": 3}, **after)["instance"] == "/"
 
