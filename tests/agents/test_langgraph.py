@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, FakeListLLM, GenericFakeChatModel, LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -23,13 +24,14 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 from openai import AsyncOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ripresa import (
     Agents,
     App,
     Context,
     InvalidConfig,
+    Limits,
     Memory,
     Retry,
     RipresaError,
@@ -326,6 +328,112 @@ async def test_a_step_cannot_wait_for_people() -> None:
     assert caught.value.code == "framework_unsupported"
     with pytest.raises(InvalidConfig, match="is no agent and no compiled graph"):
         supervised(3)  # type: ignore[call-overload]
+
+
+# --- limits
+
+
+class Priced(GenericFakeChatModel):
+    """A chat model of LangChain that is called by a name and says what it used."""
+
+    called: str = ""
+    asked: list[str] = Field(default_factory=list[str])
+    most: int | None = None
+    tells: bool = True
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        self.asked.append(str(messages[-1].content))
+        usage: Any = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100} if self.tells else None
+        message = AIMessage("high", usage_metadata=usage, response_metadata={"model_name": self.called})
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return LangSmithParams(ls_provider="loopback", ls_model_name=self.called, ls_max_tokens=self.most or 0)
+
+
+def priced(name: str, **options: Any) -> Priced:
+    return Priced(messages=iter(()), called=name, **options)
+
+
+WHY = {"awaited": "limit of unpriced", "threaded": "limit of unpriced", "blocking": "without being awaited"}
+
+
+def answering(model: Priced, way: str) -> Any:
+    """A graph that asks a model twice: awaited, in a thread of LangGraph, or blocking the event loop."""
+
+    async def awaited(state: Count) -> dict[str, Any]:
+        return {"log": [(await model.ainvoke("tide")).text, (await model.ainvoke("wind")).text]}
+
+    def threaded(state: Count) -> dict[str, Any]:
+        return {"log": [model.invoke("tide").text, model.invoke("wind").text]}
+
+    async def blocking(state: Count) -> dict[str, Any]:
+        return threaded(state)
+
+    builder = StateGraph(Count)
+    builder.add_node("answer", {"awaited": awaited, "threaded": threaded, "blocking": blocking}[way])
+    builder.add_edge(START, "answer")
+    return builder.compile()
+
+
+@pytest.mark.parametrize("way", ["awaited", "threaded", "blocking"])
+@pytest.mark.parametrize(
+    ("name", "limits", "asked", "limit"),
+    [
+        ("nobody-knows-this", Limits(money=5), [], "unpriced"),
+        ("nobody-knows-this", Limits(money=5, unpriced=1), ["tide"], "unpriced"),
+        ("gpt-4o", Limits(money=0.003), ["tide"], "money"),
+        ("gpt-4o", Limits(money=5), ["tide", "wind"], ""),
+    ],
+)
+async def test_a_model_in_a_graph_is_not_asked_beyond_the_limits(
+    way: str, name: str, limits: Limits, asked: list[str], limit: str
+) -> None:
+    model = priced(name)
+    async with App("memory:") as app:
+        handle = await app.start(chain(agent(answering(model, way)))({"number": 1, "log": []}), limits=limits)
+        if limit:
+            with pytest.raises(RunFailed, match=f"limit of {limit}"):
+                await handle.result()
+        else:
+            await handle.result()
+        status = await handle.status()
+    assert model.asked == asked
+    assert (status.tokens, status.unpriced) == (1100 * len(asked), len(asked) * (name != "gpt-4o"))
+
+
+async def test_a_runnable_holds_what_its_model_may_write_and_one_that_tells_nothing_has_no_price() -> None:
+    model, silent = priced("gpt-4o", most=500), priced("gpt-4o", tells=False)
+    async with App("memory:") as app:
+        with pytest.raises(RunFailed, match="limit of tokens"):
+            await app.run(chain(agent(model, name="told"))("tide"), limits=Limits(tokens=500))
+        assert model.asked == []
+        told = await app.start(chain(agent(silent, name="told"))("tide"), limits=Limits(money=5))
+        await told.result()
+        assert (await told.status()).unpriced == 1
+
+
+async def test_a_session_that_limits_money_holds_models_in_graphs(tmp_path: Path) -> None:
+    start: Any = {"number": 1, "log": []}
+    async with App(f"sqlite:{tmp_path / 'runs.db'}") as app:
+        await app.sessions.create("s", limits=Limits(money=5))
+        for way in WHY:
+            model = priced("nobody-knows-this")
+            handle = await app.start(chain(agent(answering(model, way)))(start), session="s")
+            with pytest.raises(RunFailed, match=WHY[way]):
+                await handle.result()
+            assert model.asked == []
+
+
+def test_a_meter_asks_for_models_that_take_texts_too() -> None:
+    async def measured() -> list[str]:
+        model = FakeListLLM(responses=["high"])
+        async with App("memory:") as app:
+            with pytest.raises(RunFailed, match="limit of unpriced"):
+                await app.run(chain(agent(model, name="told"))("tide"), limits=Limits(money=5))
+            return [await app.run(chain(agent(model, name="told"))("tide"))]
+
+    assert asyncio.run(measured()) == ["high"]
 
 
 # --- runnables

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -19,6 +20,7 @@ from agents import (
     OpenAIProvider,
     RunConfig,
     RunContextWrapper,
+    Runner,
     ToolOutputText,
     function_tool,
     handoff,
@@ -34,6 +36,7 @@ from ripresa import (
     App,
     Chain,
     InvalidConfig,
+    Limits,
     Memory,
     Retry,
     RipresaError,
@@ -44,8 +47,7 @@ from ripresa import (
     current,
     step,
 )
-from ripresa.agents.adapting import Adapting
-from ripresa.agents.openai_agents import Copies, JournaledModel, coded_error
+from ripresa.agents.openai_agents import InnerRuns, coded_error
 from ripresa.core.events import CallFailed, CallRecorded, Interacted
 from ripresa.runtime.feed import TextWritten
 from ripresa.testing.answers import Answer, Fault, ToolUse
@@ -352,8 +354,6 @@ async def test_a_stream_that_breaks_off_is_no_answer() -> None:
         silent = Silent("gpt-4o", client)
         with pytest.raises(RipresaError, match="broke off") as caught:
             await agent(Agent("teller", model=silent), stream=True, model_retry=1)("?")
-        model = JournaledModel(silent, "gpt-4o", Copies(Adapting()))
-        assert [event async for event in model.stream_response()] == []
     assert caught.value.code == "invalid_model_answer"
 
 
@@ -424,3 +424,70 @@ async def test_options_of_tools_behind_a_handoff_of_ones_own_are_checked_when_it
         with pytest.raises(RunFailed, match="tools has peple_of"):
             await app.run(agent(first, tools={"peple_of": {"effect": "read"}})("How many?"))
         assert len(server.requests) == 1
+
+
+# --- agents that tools run
+
+
+def asking_pilot(server: ModelServer, **options: Any) -> Agent[Any]:
+    pilot = Agent[Atlas]("pilot", model=model_at(server), tools=[people_of])
+    asks = pilot.as_tool("ask_pilot", "Ask the pilot.", failure_error_function=None, **options)
+    return Agent("desk", model=model_at(server), tools=[asks])
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_what_an_agent_does_that_is_a_tool_of_another_is_journaled_and_not_done_again(
+    server: ModelServer, streams: bool
+) -> None:
+    heard: list[Any] = []
+    options = {"on_stream": heard.append} if streams else {"run_config": RunConfig()}
+    server.reply(uses("ask_pilot", "a", input="Rome?"), uses("people_of", "b", name="Rome"), Fault(status=500))
+    server.reply("Three.", "Three live there.")
+    atlas = Atlas()
+    made = agent(asking_pilot(server, **options), deps=atlas, model_retry=1, retry=Retry(2, 0))
+    async with App("memory:") as app:
+        handle = await app.start(chain(made)("How many?"))
+        assert await handle.result() == "Three live there."
+        keys = [event.key for event in await journal_of(handle) if isinstance(event, CallRecorded)]
+        status = await handle.status()
+    names = [">".join(part.partition(":")[0] for part in key.split(">")) for key in keys]
+    assert names == ["model", "ask_pilot>model", "ask_pilot>people_of", "ask_pilot>model", "ask_pilot", "model"]
+    assert (len(server.requests), atlas.asked) == (5, ["Rome"])
+    assert status.tokens > 4 * 10
+    assert bool(heard) == streams
+
+
+async def test_limits_hold_for_agents_that_are_tools_and_no_model_is_told_of_them(server: ModelServer) -> None:
+    @function_tool
+    async def wonder(about: str) -> str:
+        """Ask somebody else."""
+        return str((await Runner.run(Agent("other", model=model_at(server, "nobody-knows-this")), about)).final_output)
+
+    server.reply(uses("wonder", "a", about="Rome"))
+    async with App("memory:") as app:
+        handle = await app.start(chain(agent(teller(server, tools=[wonder])))("?"), limits=Limits(money=5))
+        with pytest.raises(RunFailed, match="nobody knows the price"):
+            await handle.result()
+    assert [each.model for each in server.requests] == ["gpt-4o"]
+
+
+async def test_tools_of_agents_that_are_tools_have_options_too(server: ModelServer) -> None:
+    desk = asking_pilot(server)
+    desk.tools.append(desk.as_tool("ask_desk", "Ask yourself."))
+    assert agent(desk, tools={"people_of": {"effect": "read"}, "ask_desk": {"timeout": 9}}).name == "desk"
+    with pytest.raises(InvalidConfig, match="tools has nobody"):
+        agent(desk, tools={"nobody": {"effect": "read"}})
+
+
+async def test_agents_that_run_outside_a_step_are_as_before(server: ModelServer) -> None:
+    server.reply("told", "said")
+    await agent(teller(server))("?")
+    config = RunConfig(tracing_disabled=True)
+    assert (await Runner.run(teller(server), "?", run_config=config)).final_output == "said"
+    ran: list[tuple[Any, ...]] = []
+
+    def run_sync(found: Any, asked: Any, **options: Any) -> None:
+        ran.append((found, asked, options))
+
+    InnerRuns(SimpleNamespace(run_sync=run_sync)).run_sync("desk", "?", max_turns=3)
+    assert ran == [("desk", "?", {"max_turns": 3})]

@@ -23,7 +23,9 @@ from pydantic_ai.exceptions import (
     UserError,
 )
 from pydantic_ai.messages import ToolReturn
+from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.toolsets import FunctionToolset
@@ -367,6 +369,40 @@ async def test_a_model_of_which_nobody_knows_the_price_costs_nothing(server: Mod
         handle = await app.start(chain(agent(Agent(model_at(server, "nobody"))))("?"))
         assert await handle.result() == "done"
         assert (await handle.status()).cost == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "limits", "asked"),
+    [
+        (["nobody-knows-this"], Limits(money=5), 0),
+        (["nobody-knows-this"], Limits(money=5, unpriced=1), 1),
+        (["gpt-4o", "nobody-knows-this"], Limits(money=5), 0),
+        (["gpt-4o", "gpt-4o-mini"], Limits(money=5), 1),
+        (["gpt-4o", "gpt-4o-mini"], Limits(money=0.000001), 1),
+    ],
+)
+async def test_a_model_whose_price_nobody_knows_is_not_asked_where_money_is_limited(
+    server: ModelServer, names: list[str], limits: Limits, asked: int
+) -> None:
+    server.reply("done")
+    first, *others = (model_at(server, name) for name in names)
+    made = agent(Agent(FallbackModel(first, *others) if others else WrapperModel(first)), model_retry=1)
+    async with App("memory:") as app:
+        handle = await app.start(chain(made)("?"), limits=limits)
+        if asked:
+            assert await handle.result() == "done"
+        else:
+            with pytest.raises(RunFailed, match="nobody knows the price"):
+                await handle.result()
+    assert len(server.requests) == asked
+
+
+async def test_a_request_holds_what_it_may_cost(server: ModelServer) -> None:
+    made = agent(Agent(model_at(server), model_settings={"max_tokens": 1_000_000}))
+    async with App("memory:") as app:
+        with pytest.raises(RunFailed, match="limit of money"):
+            await app.run(chain(made)("?"), limits=Limits(money=5))
+    assert server.requests == []
 
 
 async def test_its_run_is_given_more(server: ModelServer) -> None:

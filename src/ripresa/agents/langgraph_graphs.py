@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, NotRequired, Required, Union, cast, get_args, get_origin
 
-from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
 from langgraph.checkpoint.memory import InMemorySaver
@@ -32,7 +31,7 @@ from ..core.durations import seconds
 from ..errors import InvalidValue, RipresaError
 from ..function_context import Context
 from .adapting import Adapting, journaled, named, unsupported
-from .runnables import count, text_in
+from .runnables import Meter, text_in
 
 MOST: Final = 10_000
 """Supersteps that a graph may take that says nothing else (`graph.with_config(recursion_limit=...)`)."""
@@ -156,9 +155,9 @@ class Going:
 
     async def _performed(self, graph: Any, saver: JournalSaver, given: Any, deps: Any) -> Superstep:
         _check(graph, given)
-        context, counter = current(), UsageMetadataCallbackHandler()
+        context, meter = current(), Meter()
         await context.ensure()
-        config: RunnableConfig = {"configurable": {"thread_id": THREAD}, "callbacks": [counter]}
+        config: RunnableConfig = {"configurable": {"thread_id": THREAD}, "callbacks": [meter]}
         modes = ["updates", "values", *(["messages"] if self.adapting.stream else [])]
         options = {} if deps is None else {"context": deps}
         before, values = len(saver.told), ""
@@ -180,7 +179,7 @@ class Going:
             why = str(error).partition("\n")[0]
             raise InvalidValue(why, code="invalid_input", where=str(graph.name), hint=_takes(graph)) from None
         finally:
-            count(counter)
+            meter.count()
         state = await graph.aget_state(config)
         waits = [Wait(each.id, encode(each.value).decode()) for each in state.interrupts]
         return Superstep(saver.told[before:], values, not state.next, waits)

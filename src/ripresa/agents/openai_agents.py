@@ -7,7 +7,9 @@ Nothing is traced. This module is imported for agents of the SDK alone, which is
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Final, cast
@@ -27,7 +29,9 @@ from agents import (
     handoff,
 )
 from agents import exceptions as wrong
-from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEvent
+from agents.run import get_default_agent_runner, set_default_agent_runner
+from openai.types.responses import Response, ResponseCompletedEvent, ResponseTextDeltaEvent, ResponseUsage
+from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import from_json, to_json
 from typing_extensions import override
@@ -40,6 +44,7 @@ from ..steps.conversation import Message, ModelAnswer, ToolCall
 from ..steps.providers import price_known, timed, without_secrets
 from .adapting import Adapting, journaled, named, tool_options, unsupported
 from .agent import as_text
+from .tools import ENDS
 
 OWN: Final = ("run_config", "context", "hooks", "max_turns", "error_handlers", "session", "conversation_id")
 """What `run_options` may have of the arguments of `Runner.run`."""
@@ -79,14 +84,16 @@ def openai_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]:
 
 async def _run(found: Any, asked: list[Any], adapting: Adapting) -> Any:
     given = dict(adapting.run_options)
-    config: RunConfig = given.pop("run_config", None) or RunConfig()
     copies = Copies(adapting)
-    provider = JournaledProvider(config.model_provider, copies)
-    model = config.model
-    wrapped = copies.model(model) if isinstance(model, Model) else model
-    config = replace(config, model_provider=provider, model=wrapped, tracing_disabled=True)
+    config = copies.config(given.pop("run_config", None))
     deps = await adapting.dependencies()
-    result = await Runner.run(copies.agent(found), asked, run_config=config, **({"context": deps} | given))
+    _watch_inner_runs()
+    token = _within.set(copies)
+    try:
+        result = await Runner.run(copies.agent(found), asked, run_config=config, **({"context": deps} | given))
+    finally:
+        _within.reset(token)
+    copies.raise_end()
     if result.interruptions:
         tools = ", ".join(str(each.name) for each in result.interruptions)
         raise unsupported(
@@ -113,6 +120,45 @@ class Copies:
     """The names of the tools that are known."""
     hidden: set[str] = field(default_factory=set[str])
     """What may have tools that are not known yet: handoffs that nobody has taken, MCP servers that were not asked."""
+    inner: dict[int, Any] = field(default_factory=dict[int, Any])
+    """The copies of agents that are run by tools of others, by the identity of what they are copies of."""
+    ended: list[RipresaError] = field(default_factory=list[RipresaError])
+    """What no model can do anything about, and ends the run, whoever takes it for the failure of a tool."""
+
+    def config(self, given: Any) -> RunConfig:
+        """How the agents run: with models that are journaled, and traced by nobody."""
+        plain: Any = {} if given is None else given
+        config = RunConfig(**cast("dict[str, Any]", plain)) if isinstance(plain, dict) else cast("RunConfig", plain)
+        provider, model = config.model_provider, config.model
+        if not isinstance(provider, JournaledProvider):
+            provider = JournaledProvider(provider, self)
+        if isinstance(model, Model) and not isinstance(model, JournaledModel):
+            model = self.model(model)
+        return replace(config, model_provider=provider, model=model, tracing_disabled=True)
+
+    def within(self, found: Any) -> Any:
+        """The copy of an agent that a tool of another runs; its handoffs are those of a run of its own."""
+        if id(found) in self.made:
+            return self.made[id(found)]
+        if id(found) not in self.inner:
+            self.inner[id(found)] = found  # it may be among its own tools
+            copy = replace(self, made={}, by_name={}).agent(found)
+            self.inner[id(found)] = self.inner[id(copy)] = copy
+        return self.inner[id(found)]
+
+    async def recorded(self, *args: Any, **options: Any) -> Any:
+        """What `journaled` gives; what ends the run is kept, for tools tell models what fails inside them."""
+        try:
+            return await journaled(*args, **options)
+        except RipresaError as error:
+            if error.code in ENDS:
+                self.ended.append(error)
+            raise
+
+    def raise_end(self) -> None:
+        """Raise what ends the run, if anything did."""
+        if self.ended:
+            raise self.ended[0]
 
     def agent(self, found: Any) -> Any:
         """The copy of an agent, whose tools, model and handoffs are wrapped."""
@@ -124,6 +170,8 @@ class Copies:
         copy = found.clone(tools=tools, model=model, model_settings=found.model_settings, handoffs=[])
         self.made[id(found)] = self.made[id(copy)] = self.by_name[found.name] = copy
         copy.handoffs = [self._handoff(each, found.name) for each in found.handoffs]
+        for each in filter(None, map(_agent_of, found.tools)):
+            self.within(each)
         if found.mcp_servers:
             self._wrap_servers(copy)
         return copy
@@ -155,12 +203,13 @@ class Copies:
             async def call(_: Any) -> str:
                 current().interaction(agent, tool.name, "call", arguments)
                 text = _written(await tool.on_invoke_tool(context, arguments))
+                self.raise_end()
                 current().interaction(tool.name, agent, "result", text)
                 return text
 
             asked = {"id": context.tool_call_id, "arguments": arguments}
             options = tool_options(tool.name, self.adapting.tools.get(tool.name))
-            return from_json(await journaled(tool.name, call, options, str, asked, kind=Step))
+            return from_json(await self.recorded(tool.name, call, options, str, asked, kind=Step))
 
         return replace(tool, on_invoke_tool=invoke)
 
@@ -241,7 +290,7 @@ class JournaledModel(Model):
             context.interaction(self.name, "agent", "answer", {"text": answer.text, "calls": calls})
             return answer
 
-        answer = await journaled("model", ask, self.adapting.asking, ModelAnswer, asked)
+        answer = await self.copies.recorded("model", ask, self.adapting.asking, ModelAnswer, asked)
         return _whole.validate_json(answer.raw)
 
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
@@ -262,8 +311,78 @@ class JournaledModel(Model):
         raise ValueError("the stream broke off")
 
     @override
-    def stream_response(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
-        return self.wrapped.stream_response(*args, **options)
+    async def stream_response(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        """The answer as one piece, once it is recorded: for agents inside tools that are run as streams."""
+        found = await self.get_response(*args, **options)
+        yield ResponseCompletedEvent(response=_response(found, self.name), sequence_number=0, type="response.completed")
+
+
+def _response(found: ModelResponse, model: str) -> Response:
+    """An answer as the end of a stream has it."""
+    used = found.usage
+    usage = ResponseUsage(
+        input_tokens=used.input_tokens,
+        input_tokens_details=InputTokensDetails(cached_tokens=0, cache_write_tokens=0),
+        output_tokens=used.output_tokens,
+        output_tokens_details=OutputTokensDetails(reasoning_tokens=0),
+        total_tokens=used.total_tokens,
+    )
+    return Response(
+        id=found.response_id or "",
+        created_at=int(time.time()),
+        model=model,
+        object="response",
+        output=found.output,
+        parallel_tool_calls=True,
+        tool_choice="auto",
+        tools=[],
+        usage=usage,
+    )
+
+
+# --- agents that tools of others run
+
+
+_within: ContextVar[Copies | None] = ContextVar("ripresa_openai_agents", default=None)
+"""The copies of the run that a step is about, for runs that its tools begin."""
+
+
+class InnerRuns:
+    """What runs agents for the SDK: those that a tool of an agent of ours begins to run are journaled too.
+
+    Everything else goes where it went before. It stands in the one place where the SDK lets runs be taken over, since
+    what `as_tool` makes runs the agent that it was made of, whatever is put around it.
+    """
+
+    def __init__(self, before: Any) -> None:
+        self._before = before
+
+    async def run(self, starting_agent: Any, input: Any, **options: Any) -> Any:
+        """See `Runner.run`."""
+        return await self._before.run(*_copied(starting_agent, input, options), **options)
+
+    def run_streamed(self, starting_agent: Any, input: Any, **options: Any) -> Any:
+        """See `Runner.run_streamed`."""
+        return self._before.run_streamed(*_copied(starting_agent, input, options), **options)
+
+    def run_sync(self, starting_agent: Any, input: Any, **options: Any) -> Any:
+        """See `Runner.run_sync`: what blocks a thread has no event loop that journals."""
+        return self._before.run_sync(starting_agent, input, **options)
+
+
+def _watch_inner_runs() -> None:
+    before: Any = get_default_agent_runner()
+    if not isinstance(before, InnerRuns):
+        set_default_agent_runner(cast("Any", InnerRuns(before)))
+
+
+def _copied(found: Any, input: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    """An agent that is about to be run, or its copy where a step of ours runs it; the options then say so."""
+    copies = _within.get()
+    if copies is None:
+        return found, input
+    options["run_config"] = copies.config(options.get("run_config"))
+    return copies.within(found), input
 
 
 def _plain(model: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -357,7 +476,7 @@ def _tools_of(found: Any) -> list[str] | None:
             return None
         if id(each) not in seen:
             seen[id(each)] = each
-            reached.extend(each.handoffs)
+            reached.extend((*each.handoffs, *filter(None, map(_agent_of, each.tools))))
     return sorted({tool.name for each in seen.values() for tool in each.tools if isinstance(tool, FunctionTool)})
 
 
@@ -367,6 +486,11 @@ def _whom(found: Any) -> Any:
         return found  # pyright: ignore[reportUnknownVariableType]
     whom: Any = getattr(found, "_agent_ref", None)
     return None if whom is None else whom()
+
+
+def _agent_of(tool: Any) -> Any:
+    """The agent that a tool runs, where it was made with `as_tool`."""
+    return getattr(tool, "_agent_instance", None)
 
 
 def _coded(error: BaseException, where: str) -> RipresaError:

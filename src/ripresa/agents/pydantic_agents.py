@@ -29,6 +29,7 @@ from pydantic_ai.messages import (
     ToolReturnContent,
 )
 from pydantic_ai.models import CompletedStreamedResponse, Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.output import NativeOutput, PromptedOutput, TextOutput, ToolOutput
 from pydantic_ai.settings import ModelSettings
@@ -44,6 +45,7 @@ from pydantic_ai.toolsets import (
     ToolsetTool,
     WrapperToolset,
 )
+from pydantic_ai.usage import RequestUsage
 from typing_extensions import override
 
 from ..authoring.options import bad_names, refuse
@@ -215,7 +217,11 @@ class JournaledModel(WrapperModel):
         context = current()
         context.interaction(self.agent, self.model_id, "request", asking.newest)
         most = (asking.settings or {}).get("max_tokens")
-        await context.ensure(tokens=0 if most is None else most + asking.expected)
+        price = price_before(self.wrapped, asking.expected, most or 0)
+        if most is None:
+            await context.ensure(cost=None if price is None else 0.0)
+        else:
+            await context.ensure(tokens=most + asking.expected, cost=price)
         asking.events.clear()
         if asking.streams:
             response = await asking.streamed(self.wrapped, context.write)
@@ -299,6 +305,19 @@ def read_response(response: ModelResponse, model: str) -> ModelAnswer:
         _price(response),
         ModelMessagesTypeAdapter.dump_json([response]).decode(),
     )
+
+
+def price_before(model: Model, input_tokens: int, output_tokens: int) -> float | None:
+    """What a request would cost; that of the dearest model where others follow, None where one has no known price."""
+    while isinstance(model, WrapperModel):
+        model = model.wrapped
+    if isinstance(model, FallbackModel):
+        found = [price_before(each, input_tokens, output_tokens) for each in model.models]
+        known = [each for each in found if each is not None]
+        return max(known) if len(known) == len(found) else None
+    usage = RequestUsage(input_tokens=input_tokens, output_tokens=output_tokens)
+    name, provider = model.model_name, model.system
+    return _price(ModelResponse([], usage=usage, model_name=name, provider_name=provider, provider_url=model.base_url))
 
 
 def _price(response: ModelResponse) -> float | None:

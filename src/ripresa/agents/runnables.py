@@ -6,10 +6,13 @@ This module is imported for runnables of LangChain alone, or where one is asked 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.graph import Graph as Drawing
 from typing_extensions import override
@@ -31,6 +34,11 @@ R = TypeVar("R")
 RUN_ID: Final = "ripresa_run"
 """The key under `configurable` that says the id of the run that a flow becomes."""
 
+_NAMES: Final = ("ls_model_name", "model_name", "model")
+"""Under which of these LangChain tells the name of a model differs from package to package."""
+
+_BYTES_PER_TOKEN: Final = 4
+
 
 def runnable_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]:
     """A runnable of LangChain as one step; a compiled graph of LangGraph goes on from its last step."""
@@ -44,12 +52,12 @@ def runnable_step(found: Any, name: str, adapting: Adapting) -> Step[[Any], Any]
 
     async def perform(input: Any) -> Any:
         given = input if adapting.prompt is None else adapting.prompt(input)
-        counter = UsageMetadataCallbackHandler()
-        config: RunnableConfig = {"callbacks": [counter]}
+        meter = Meter()
+        config: RunnableConfig = {"callbacks": [meter]}
         try:
             return await (_streamed(found, given, config) if adapting.stream else found.ainvoke(given, config))
         finally:
-            count(counter)
+            meter.count()
 
     return adapting.step(called, perform, Any, _gives(found))
 
@@ -68,11 +76,86 @@ def text_in(piece: Any) -> str:
     return str(piece.text) if isinstance(piece, BaseMessage) else as_text(piece)
 
 
-def count(counter: UsageMetadataCallbackHandler) -> None:
-    """Count the tokens that models said they used, at the price that the list has for them."""
-    for model, used in counter.usage_metadata.items():
-        cost = price_known(model, used["input_tokens"], used["output_tokens"])
-        current().usage(tokens=used["total_tokens"], cost=cost)
+class Meter(BaseCallbackHandler):
+    """Asks before each use of a model whether the limits allow it, and counts what models say they used.
+
+    LangChain calls it in its own threads, or in the event loop where a model is called without being awaited.
+    """
+
+    raise_error = True
+    """For LangChain: what it raises ends the call of the model."""
+
+    def __init__(self) -> None:
+        self._context, self._loop = current(), asyncio.get_running_loop()
+        self._used: deque[tuple[int, float | None]] = deque()
+
+    @override
+    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
+        self._ask(prompts, kwargs)
+
+    @override
+    def on_chat_model_start(self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **kwargs: Any) -> None:
+        self._ask([text_in(each) for several in messages for each in several], kwargs)
+
+    def _ask(self, texts: Sequence[str], told: dict[str, Any]) -> None:
+        said: dict[str, Any] = {**(told.get("metadata") or {}), **(told.get("invocation_params") or {})}
+        model = next(filter(None, (said.get(key) for key in _NAMES)), "")
+        most: Any = said.get("max_tokens") or said.get("ls_max_tokens")
+        expected = sum(len(each.encode()) for each in texts) // _BYTES_PER_TOKEN + 1
+        cost = _price(str(model), expected, most or 0, str(said.get("ls_provider") or ""))
+        if most is None:
+            self._wait(self._context.ensure(cost=None if cost is None else 0.0))
+        else:
+            self._wait(self._context.ensure(tokens=expected + most, cost=cost))
+
+    def _wait(self, asking: Coroutine[Any, Any, None]) -> None:
+        """Wait for the limits. Raises what they say."""
+        if not self._is_here():
+            asyncio.run_coroutine_threadsafe(asking, self._loop).result()
+            return
+        try:
+            asking.send(None)  # nothing has to be waited for but the limits of a session
+        except StopIteration:
+            return
+        asking.close()
+        raise RipresaError(
+            "a model is called without being awaited, and the session limits what it may use",
+            code="usage",
+            op="agent",
+            hint="await its ainvoke",
+        )
+
+    def _is_here(self) -> bool:
+        """Whether this is the event loop of the step itself."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    @override
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        for several in response.generations:
+            message: Any = getattr(several[0], "message", None) if several else None
+            used: Any = getattr(message, "usage_metadata", None)
+            model = str(getattr(message, "response_metadata", {}).get("model_name") or "")
+            cost = None if used is None else price_known(model, used["input_tokens"], used["output_tokens"])
+            self._used.append((0 if used is None else used["total_tokens"], cost))
+        if self._is_here():
+            self.count()
+        else:
+            self._loop.call_soon_threadsafe(self.count)
+
+    def count(self) -> None:
+        """Count what models have said they used since, at the price that the list has for it."""
+        while self._used:
+            tokens, cost = self._used.popleft()
+            self._context.usage(tokens=tokens, cost=cost)
+
+
+def _price(model: str, input_tokens: int, output_tokens: int, provider: str) -> float | None:
+    """What a request costs; LangChain calls some providers by other names than the price list."""
+    cost = price_known(model, input_tokens, output_tokens, provider)
+    return price_known(model, input_tokens, output_tokens) if cost is None else cost
 
 
 def _gives(found: Any) -> Any:
