@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Final, cast
@@ -38,7 +37,7 @@ from typing_extensions import override
 
 from ..authoring.options import bad_names, refuse
 from ..authoring.step import Options, Step
-from ..context import current
+from ..context import current, notes, take_notes
 from ..errors import InvalidConfig, ModelError, RipresaError, StepTimeout
 from ..steps.conversation import Message, ModelAnswer, ToolCall
 from ..steps.providers import price_known, timed, without_secrets
@@ -88,11 +87,12 @@ async def _run(found: Any, asked: list[Any], adapting: Adapting) -> Any:
     config = copies.config(given.pop("run_config", None))
     deps = await adapting.dependencies()
     _watch_inner_runs()
-    token = _within.set(copies)
+    before = notes()
+    take_notes(copies)
     try:
         result = await Runner.run(copies.agent(found), asked, run_config=config, **({"context": deps} | given))
     finally:
-        _within.reset(token)
+        take_notes(before)
     copies.raise_end()
     if result.interruptions:
         tools = ", ".join(str(each.name) for each in result.interruptions)
@@ -343,10 +343,6 @@ def _response(found: ModelResponse, model: str) -> Response:
 # --- agents that tools of others run
 
 
-_within: ContextVar[Copies | None] = ContextVar("ripresa_openai_agents", default=None)
-"""The copies of the run that a step is about, for runs that its tools begin."""
-
-
 class InnerRuns:
     """What runs agents for the SDK: those that a tool of an agent of ours begins to run are journaled too.
 
@@ -378,8 +374,8 @@ def _watch_inner_runs() -> None:
 
 def _copied(found: Any, input: Any, options: dict[str, Any]) -> tuple[Any, Any]:
     """An agent that is about to be run, or its copy where a step of ours runs it; the options then say so."""
-    copies = _within.get()
-    if copies is None:
+    copies = notes()
+    if not isinstance(copies, Copies):
         return found, input
     options["run_config"] = copies.config(options.get("run_config"))
     return copies.within(found), input
