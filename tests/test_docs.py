@@ -4,16 +4,15 @@ A fence opens with ```python, or with ```python no-run and the reason why the bl
 """
 
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.cli.program import Terminal
+
 ROOT = Path(__file__).parent.parent
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if page.exists()]
-LIMIT = 60
 FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)")
 
 
@@ -84,15 +83,8 @@ def test_the_python_of_a_page_works(page: Path, tmp_path: Path) -> None:
 def run(script: str, page: Path, directory: Path) -> None:
     """Run a page's script as its reader would; what it printed is the message of a failure."""
     (directory / "this_page.py").write_text(script, encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "this_page.py"],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        stdin=subprocess.DEVNULL,
-    )
-    assert ended.returncode == 0, f"{page} (line numbers are the page's)\n{ended.stdout}{ended.stderr}"
+    ended = Terminal(directory).script(directory / "this_page.py")
+    assert ended.code == 0, f"{page} (line numbers are the page's)\n{ended.out}{ended.err}"
 
 
 def test_blocks_are_found_with_their_line_and_without_their_indentation() -> None:

@@ -1,9 +1,9 @@
 """Starts commands without starting Python for each: a process that has imported everything forks one for each.
 
 It reads jobs as lines of JSON. A job with `cwd`, `args`, `env`, and the paths `input`, `out` and `err` is a command:
-the answer is its exit code, or minus the number of the signal that ended it. With `leave` the answer is at once the
-number of its process, which ends as a program of its own does; a job `{"asked": number}` is then answered with how it
-ended, or with null.
+the answer is its exit code, or minus the number of the signal that ended it. With `script`, a path, it is that program
+which is run instead. With `leave` the answer is at once the number of its process, which ends as a program of its own
+does; a job `{"asked": number}` is then answered with how it ended, or with null.
 """
 
 import gc
@@ -11,8 +11,10 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import signal
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from typing import Any
@@ -46,11 +48,22 @@ def become(job: dict[str, Any]) -> None:
     sys.modules["__main__"].__package__ = "ripresa"  # from which its help takes what it is called
 
 
+def run_script(path: str) -> int:
+    """Do what `python PATH` does."""
+    sys.argv, sys.path[0] = [path], os.path.dirname(path)
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as error:
+        return int(error.code or 0)
+    threading._shutdown()  # type: ignore[attr-defined]  # a program waits for its threads
+    return 0
+
+
 def perform(job: dict[str, Any]) -> int:
-    """Do what `python -m ripresa` does."""
+    """Do what `python -m ripresa` does, or a program."""
     become(job)
     try:
-        return ripresa.cli.program.run(job["args"])
+        return run_script(job["script"]) if "script" in job else ripresa.cli.program.run(job["args"])
     except BaseException:
         traceback.print_exc()
         return 1

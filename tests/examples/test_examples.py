@@ -1,6 +1,5 @@
 """Every example runs as its first lines say: as a script, and by the command line."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -141,13 +140,11 @@ def terminal(tmp_path: Path) -> Terminal:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_an_example_runs_as_a_script(name: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(EXAMPLES / name)]
-    env = {**os.environ, SWITCH: "0"}
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=env)
-    assert told.returncode == 0, told.stderr
+def test_an_example_runs_as_a_script(name: str, terminal: Terminal) -> None:
+    told = terminal.script(EXAMPLES / name, **{SWITCH: "0"})
+    assert told.code == 0, told.err
     for line in SCRIPTS[name]:
-        assert line in told.stdout
+        assert line in told.out
 
 
 @pytest.mark.parametrize("target", RUNS)

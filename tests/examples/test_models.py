@@ -2,14 +2,13 @@
 
 import asyncio
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ripresa import ModelEndpoint
 from ripresa.testing.loopback import CONFIGURED, KEYS, OPENAI, SWITCH, client_or_scripted, real_or_scripted
+from tests.cli.program import Terminal
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -67,11 +66,11 @@ def test_an_example_says_what_answers_and_runs(name: str, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("name", FRESH)
-def test_an_example_runs_in_a_process_of_its_own(name: str) -> None:
-    told = subprocess.run([sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, timeout=60)
-    assert told.returncode == 0, told.stderr
+def test_an_example_runs_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:
+    told = Terminal(tmp_path).script(EXAMPLES / name)
+    assert told.code == 0, told.err
     for line in FRESH[name]:
-        assert line in told.stdout
+        assert line in told.out
 
 
 def test_no_team_is_left_out() -> None:
