@@ -1300,8 +1300,12 @@ def test_every_bad_option_is_named() -> None:
         Hook("nowhere", 7, step=" ", workflow="", priority=1.5, timeout=0)  # type: ignore[arg-type]
     for option in ("point", "fn", "step", "workflow", "priority", "timeout"):
         assert f"{option} is" in caught.value.message
-    with pytest.raises(InvalidConfig, match="failures is 0"):
-        Breaker(0)
+    with pytest.raises(InvalidConfig) as caught:
+        Hook(["before"], max, timeout="soon", critical="yes", breaker=3, observes=1, name=" x")  # type: ignore[arg-type]
+    for option in ("point", "timeout", "critical", "breaker", "observes", "name"):
+        assert f"{option} is" in caught.value.message
+    with pytest.raises(InvalidConfig, match=r"failures is 0.*; reset is -1"):
+        Breaker(0, -1)
     with pytest.raises(InvalidConfig, match="can only observe"):
         Hook("pause", lambda _: None)
     with pytest.raises(InvalidConfig, match="is no hook"):
@@ -1310,6 +1314,27 @@ def test_every_bad_option_is_named() -> None:
         flow.with_hooks(7)  # type: ignore[arg-type]
     with pytest.raises(InvalidConfig, match="hooks has 7"):
         step(hooks=[7])(lambda: None)  # type: ignore[list-item]
+
+
+def gives(asked: Any) -> Any:
+    yield asked
+
+
+@pytest.mark.parametrize(
+    ("fn", "why"),
+    [
+        (lambda: None, "too many positional arguments"),
+        (lambda asked, other: None, "missing a required argument: 'other'"),
+        (gives, "gives a generator"),
+        (add, "its call would be a part of the run"),
+        (chain(add), "its call would be a part of the run"),
+    ],
+)
+def test_what_cannot_be_asked_is_no_hook(fn: Any, why: str) -> None:
+    with pytest.raises(InvalidConfig, match=why):
+        Hook("before", fn)
+    with pytest.raises(InvalidConfig, match="priority is 'high'"):
+        Hook("event", fn, observes=True, priority="high")  # type: ignore[arg-type]
 
 
 def test_a_hook_can_be_called_as_the_function_that_it_is() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -44,20 +44,20 @@ class Chain(Flow[A_contra, R_co]):
     ) -> Chain[A_contra, B]:
         """The chain with one more link, which is given the result so far.
 
+        What was said about the chain holds for the longer one; rules are about the result they were written for.
         `undo` (function, step, flow or workflow) undoes what the link did: see `Step.undo`. That of a flow takes the
         place of the undos of its steps.
         """
         (last,) = as_links((link,), "then")
         if undo is not None:
             last = undone_by(last, *as_links((undo,), "then"))
-        if self.rules:
-            longer: Chain[A_contra, B] = Chain((self, last), name=self.name, version=self.version)
-        else:
-            node = self.__dict__.get("node")  # there is none yet of what cannot be built, or is checked later
-            built = () if node is None else node.children
-            longer = Chain((*self.links, last), built, name=self.name, version=self.version)
-        longer.limits = self.limits
-        return longer
+        node = None if self.rules or self.layers else self.__dict__.get("node")  # none of what is checked later
+        links, built = (*self._before(), last), () if node is None else node.children
+        return cast("Chain[A_contra, B]", self._twin(links=links, rules=(), _build=partial(build_chain, links, built)))
+
+    def _before(self) -> tuple[Built, ...]:
+        """The links to which one more is added: what rules say is about the result so far."""
+        return (self._twin(hooks=(), answers=(), layers=(), limits=None),) if self.rules else self.links
 
 
 class Waiting(Chain[Any, Any]):
@@ -76,7 +76,7 @@ class Waiting(Chain[Any, Any]):
     def then(self, link: Any, /, *, undo: Any = None) -> Chain[Any, Any]:
         """See `Chain.then`."""
         longer = super().then(link, undo=undo)
-        return Waiting(longer.links, name=self.name, version=self.version) if _pauses(link) else longer
+        return longer if _pauses(link) else Chain(longer.links, name=self.name, version=self.version).like(longer)
 
 
 def _pauses(link: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isclass
-from typing import Any, get_args, overload
+from typing import Any, cast, get_args, overload
 
 from typing_extensions import TypeVar, is_typeddict
 
@@ -69,7 +69,8 @@ class Cases(Flow[A_contra, R_co]):
 
     def case(self, kind: type[B], link: Callable[[B], Awaitable[C]], /) -> Cases[A_contra | B, R_co | C]:
         """One more case; of several that take a value the first does."""
-        return Cases((*self.cases, _case(kind, link)), name=self.name)
+        cases = (*self.cases, _case(kind, link))
+        return cast("Cases[A_contra | B, R_co | C]", self._twin(cases=cases, _build=partial(_build_cases, cases)))
 
 
 def case(kind: type[A], link: Link[A, B], /, *, name: str = "case") -> Cases[A, B]:

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from copy import copy
 from functools import cached_property, partial
-from typing import Any, Generic, ParamSpec, Protocol, Self, TypeAlias, cast, overload
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -44,6 +44,12 @@ from .step import Bound, Options, Step, step_name
 from .switches import require
 from .undo import step_undo
 
+_UPDATE, _CLEANUP, _STATE = range(3)
+"""How far outside of a flow a scope around it stands."""
+
+_SHAPING: Final = frozenset({"_build", "layers"})
+"""The attributes of a flow that can keep it from being built."""
+
 P = ParamSpec("P")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -58,6 +64,17 @@ Link: TypeAlias = Callable[[A], Awaitable[B]]
 
 Build: TypeAlias = Callable[[Place], Node[Any]]
 """Makes a node for a place; what does not fit is noted there."""
+
+
+class Layer(NamedTuple):
+    """A scope around a flow: how far outside it stands, and what makes it of the flow's name and what is inside."""
+
+    rank: int
+    build: Callable[[str, Build, Place], Node[Any]]
+
+
+def _rank(layer: Layer) -> int:
+    return layer.rank
 
 
 class Runnable(Generic[P, R_co]):
@@ -159,7 +176,7 @@ class Runnable(Generic[P, R_co]):
         for cached in ("definition", "node", "_target"):
             twin.__dict__.pop(cached, None)
         twin.__dict__.update(other)
-        if "node" not in self.__dict__:
+        if "node" not in self.__dict__ or not _SHAPING.isdisjoint(other):
             twin._check()
         return twin
 
@@ -170,8 +187,14 @@ class Runnable(Generic[P, R_co]):
 class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
     """One value in, one out: made of steps and other flows, and itself a link of them.
 
+    What is said about it holds in whatever order it is said. From inside outwards: updates that it answers, handlers
+    that clean up, its state, rules about its result, hooks.
+
     Raises `InvalidWorkflow` that lists everything that does not fit, and `InvalidConfig` for a name that is none.
     """
+
+    layers: tuple[Layer, ...] = ()
+    """The scopes around what it does, from inside outwards."""
 
     def __init__(self, build: Build, *, name: str, version: str = "1") -> None:
         refuse(type(self).__name__.lower(), check_name(name, "name"), check_name(version, "version"))
@@ -182,7 +205,10 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
 
     def build(self, place: Place) -> Node[Any]:
         """See `Runnable`."""
-        node = checked(self._build(place.single()), self.rules)
+        build = self._build
+        for layer in self.layers:
+            build = partial(layer.build, self.name, build)
+        node = checked(build(place.single()), self.rules)
         if self.answers:
             node.answers = (*self.answers, *node.answers)
         return node
@@ -201,8 +227,7 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
 
     def cleanup(self: Flow[A, R], *handlers: Callable[[A], Awaitable[object]]) -> Flow[A, R]:
         """Run these, last first, if the flow fails or is cancelled; each is given the flow's input."""
-        build = partial(_build_cleanup, self, as_links(handlers, "cleanup"))
-        return Flow(build, name=self.name, version=self.version)
+        return self._around(Layer(_CLEANUP, partial(_build_cleanup, as_links(handlers, "cleanup"))))
 
     def with_state(self: Flow[A, R], state: type[Any], *, conflicts: Conflict = ERROR) -> Flow[A, R]:
         """The flow with a typed state of its own, which its steps share: `current().state(S)` gives each its view.
@@ -211,9 +236,14 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         ("error", "last_write") says what happens, for fields that do not say it themselves. Raises `InvalidConfig`.
         """
         require("state", "with_state")
-        refuse("with_state", bad_conflict(conflicts, "conflicts"))
-        build = partial(_build_stateful, self, state_type(state, conflicts))
-        return Flow(build, name=self.name, version=self.version)
+        second = any(layer.rank == _STATE for layer in self.layers)
+        refuse(
+            "with_state",
+            "the flow has a state already: add fields to that one" if second else None,
+            bad_conflict(conflicts, "conflicts"),
+            where=self.name,
+        )
+        return self.sharing(state_type(state, conflicts))
 
     def with_update(self: Flow[A, R], update: Update[X, Y], handler: Link[X, Y], /) -> Flow[A, R]:
         """The flow with an update that it answers, while it goes on, with what the handler makes of its value.
@@ -223,9 +253,7 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         """
         from .serving import served
 
-        twin = self._twin(_build=served(self, self._build, update, handler))
-        twin._check()
-        return twin
+        return self._around(Layer(_UPDATE, served(self, update, handler)))
 
     @overload
     def with_query(self: Flow[A, R], query: Query[Y], answer: Callable[[Standing], Y], /) -> Flow[A, R]: ...
@@ -238,6 +266,19 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         """
         refuse("with_query", bad_answer(query, answer))
         return self._twin(answers=(*self.answers, Answer(query, answer)))
+
+    def sharing(self, state: StateType[Any]) -> Self:
+        """The same with a typed state of its own."""
+        return self._around(Layer(_STATE, partial(_build_stateful, state)))
+
+    def like(self, other: Flow[Any, Any]) -> Self:
+        """The same with all that is said about another flow."""
+        said = ("hooks", "rules", "answers", "layers", "limits")
+        return self._twin(**{each: getattr(other, each) for each in said})
+
+    def _around(self, layer: Layer) -> Self:
+        """The same with one more scope around it; of scopes of one kind the one that was said last is outside."""
+        return self._twin(layers=tuple(sorted((*self.layers, layer), key=_rank)))
 
     def _check(self) -> None:
         """Build once, so that what is wrong is said where it was written, all of one statement together.
@@ -346,8 +387,8 @@ def to_node(link: Any, name: str | None = None) -> Node[Any]:
     return node
 
 
-def _build_stateful(flow: Flow[Any, Any], state: StateType[Any], place: Place) -> Stateful:
-    return state.around(flow.build(place))
+def _build_stateful(state: StateType[Any], _: str, build: Build, place: Place) -> Stateful:
+    return state.around(build(place))
 
 
 def saga(body: Link[A, B], /, *, name: str = "saga") -> Flow[A, B]:
@@ -365,9 +406,9 @@ def _build_saga(link: Built, place: Place) -> Saga:
     return Saga(place.name, body, input_type=body.input_type, output_type=body.output_type)
 
 
-def _build_cleanup(flow: Flow[Any, Any], handlers: tuple[Built, ...], place: Place) -> Cleanup:
-    first, *rest = distinct([flow.name, *(handler.name for handler in handlers)])
-    body = flow.build(place.inner(first, place.given))
+def _build_cleanup(handlers: tuple[Built, ...], name: str, build: Build, place: Place) -> Cleanup:
+    first, *rest = distinct([name, *(handler.name for handler in handlers)])
+    body = build(place.inner(first, place.given))
     given = One(body.input_type)
     nodes = tuple(build_link(handler, place.inner(name, given)) for handler, name in zip(handlers, rest, strict=True))
     return Cleanup(place.name, body, nodes, input_type=body.input_type, output_type=body.output_type)

@@ -325,15 +325,14 @@ class Graph(Generic[A, S]):
         if self.problems:
             raise InvalidWorkflow(self.problems, op=self.name)
         self.closed = True
-        return Flow(partial(self._build, tuple(self.entries), expression), name=self.name, version=self.version)
+        made: Flow[A, R] = Flow(
+            partial(self._graph, tuple(self.entries), expression), name=self.name, version=self.version
+        )
+        return made if self._state is None else made.sharing(self._state)
 
     def place(self, name: str) -> Place:
         """Where a node of this name is built."""
         return Place(name, One(), f"{self.name}/{name}" if name else self.name, self.problems)
-
-    def _build(self, entries: tuple[Entry, ...], expression: Expression, place: Place) -> CoreNode[Any]:
-        graph = self._graph(entries, expression, place)
-        return graph if self._state is None else self._state.around(graph)
 
     def _graph(self, entries: tuple[Entry, ...], expression: Expression, place: Place) -> GraphNode:
         given = place.given.single(place)

@@ -7,9 +7,10 @@ import. The functions are called by the runtime, at one border.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from types import NoneType
 from typing import (
     Any,
     Final,
@@ -25,6 +26,7 @@ from typing import (
 )
 
 from ..core import events as e
+from ..core.complaints import Complaints
 from ..core.durations import Duration, seconds
 from ..core.nodes.dynamic import Dynamic
 from ..core.nodes.node import Node
@@ -61,7 +63,7 @@ from .asked import (
     UndoStarting,
     Veto,
 )
-from .options import bad_choice, bad_count, bad_int, refuse
+from .options import bad_choice, bad_count, bad_int, bad_kind
 from .switches import require
 
 T = TypeVar("T")
@@ -86,8 +88,11 @@ class Breaker:
     reset: Duration = 30.0
 
     def __post_init__(self) -> None:
-        refuse("Breaker", bad_count(self.failures, "failures"))
-        object.__setattr__(self, "reset", seconds(self.reset, "reset"))
+        bad = Complaints()
+        bad.extend(filter(None, (bad_count(self.failures, "failures"),)))
+        reset = bad.read(seconds, self.reset, "reset")
+        bad.refuse("Breaker")
+        object.__setattr__(self, "reset", reset)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -116,22 +121,31 @@ class Hook:
     name: str = ""
 
     def __post_init__(self) -> None:
-        points = [*EVENTS, EVERYTHING] if self.observes else list(ANSWERS)
-        refuse(
-            "Hook",
-            bad_choice(self.point, "point", points),
-            _bad_function(self.fn),
-            *(_bad_pattern(getattr(self, option), option) for option in ("step", "workflow")),
-            bad_int(self.priority, "priority"),
-            "timeout is 0, must be a length of time above 0" if self.timeout == 0 else None,
-            _bad_answers(self.point, self.fn) if not self.observes and callable(self.fn) else None,
-            hint=f"at {self.point!r} hooks can only observe: write @observe({self.point!r})"
-            if not self.observes and self.point in EVENTS and self.point not in ANSWERS
-            else "",
-        )
         limit = TIMEOUT if self.timeout is None and self.is_async else self.timeout
-        object.__setattr__(self, "timeout", None if limit is None else seconds(limit, "timeout"))
+        bad = Complaints()
+        bad.extend(filter(None, self._complaints()))
+        length = None if limit is None else bad.read(seconds, limit, "timeout")
+        if length == 0:
+            bad.append(f"timeout is {self.timeout!r}, must be a length of time above 0")
+        unseen = _is_among(self.point, EVENTS) and not _is_among(self.point, ANSWERS)
+        hint = f"at {self.point!r} hooks can only observe: write @observe({self.point!r})"
+        bad.refuse("Hook", hint=hint if unseen and not self.observes else "")
+        object.__setattr__(self, "timeout", length)
         object.__setattr__(self, "name", self.name or str(getattr(self.fn, "__name__", type(self.fn).__name__)))
+
+    def _complaints(self) -> Iterator[str | None]:
+        """What is wrong with each field, but for its time."""
+        yield bad_choice(self.point, "point", [*EVENTS, EVERYTHING] if self.observes else list(ANSWERS))
+        yield _bad_function(self.fn)
+        yield from (_bad_pattern(getattr(self, option), option) for option in ("step", "workflow"))
+        yield bad_int(self.priority, "priority")
+        yield from (
+            bad_kind(getattr(self, option), option, bool, "true or false") for option in ("critical", "observes")
+        )
+        yield bad_kind(self.breaker, "breaker", (Breaker, NoneType), "a Breaker or None")
+        yield _bad_text(self.name, "name")
+        if not self.observes and _is_among(self.point, ANSWERS):
+            yield _bad_answers(self.point, self.fn)
 
     def __call__(self, asked: Any) -> Any:
         """Call the function, as in a test of it."""
@@ -148,8 +162,27 @@ class Hook:
         return self.timeout is None
 
 
-def _bad_function(fn: object) -> str | None:
-    return None if callable(fn) and not inspect.isclass(fn) else f"fn is {fn!r}, must be a function"
+def _bad_function(fn: Any) -> str | None:
+    from .flow import Runnable
+    from .step import Step
+
+    if not callable(fn) or inspect.isclass(fn):
+        return f"fn is {fn!r}, must be a function"
+    if isinstance(fn, Step | Runnable):
+        return f"fn is {fn!r}, which is no plain function: its call would be a part of the run"
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        return f"fn is {fn!r}, which gives a generator and no answer"
+    try:
+        inspect.signature(fn).bind(None)
+    except TypeError as error:
+        return f"fn is {fn!r}, must take what the point is about: {error}"
+    except ValueError:  # written in C, and says nothing of what it takes
+        return None
+    return None
+
+
+def _is_among(point: object, points: Mapping[str, object]) -> bool:
+    return isinstance(point, str) and point in points
 
 
 WORDS: Final[dict[type[Any], str]] = {
@@ -191,6 +224,11 @@ def _named(kind: Any) -> set[type[Any]]:
 def _bad_pattern(value: object, option: str) -> str | None:
     fits = isinstance(value, str) and value.strip() == value != ""
     return None if fits else f"{option} is {value!r}, must be a name or a glob"
+
+
+def _bad_text(value: object, option: str) -> str | None:
+    fits = isinstance(value, str) and value.strip() == value
+    return None if fits else f"{option} is {value!r}, must be a text"
 
 
 class Hooks:

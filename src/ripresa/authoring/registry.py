@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from ..core.nodes.checked import Checked
+from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.graph import Graph
 from ..core.nodes.sequence import Sequence
 from ..core.nodes.stateful import Stateful
@@ -36,7 +38,7 @@ def kind_of(entry: Entry) -> Kind:
     if not _is_flow(entry):
         raise InvalidConfig(f"{entry!r} is no step, flow or workflow", op="register")
     node = entry.node
-    while isinstance(node, Stateful | Serving):
+    while isinstance(node, Checked | Stateful | Cleanup | Serving):
         node = node.body
     if isinstance(entry, DocumentFlow) and isinstance(node, Sequence):
         return "chain"

@@ -119,7 +119,8 @@ def _by_type(rules: Rules, cases: Cases[Any, Any]) -> Flow[Any, Any]:
     names = distinct(link.name for _, link in cases.cases)
     refuse("router", f"until is {named(rules.until)}, which is a case too" if rules.until in kinds else None)
     _check_names(rules, names)
-    return Flow(partial(_build_by_type, rules, kinds, tuple(link for _, link in cases.cases)), name=rules.name)
+    links = tuple(link for _, link in cases.cases)
+    return Flow[Any, Any](partial(_build_by_type, rules, kinds, links), name=rules.name).like(cases)
 
 
 def _build_by_type(rules: Rules, kinds: tuple[type, ...], links: tuple[Built, ...], place: Place) -> RouterNode:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from ..core.durations import Duration
 from ..core.nodes.checked import Checked
+from ..core.nodes.cleanup import Cleanup
 from ..core.nodes.node import Node
 from ..core.nodes.stateful import Stateful
 from ..core.nodes.updates import TAKEN, Serving, TakeUpdate
@@ -75,12 +77,12 @@ def wait_for_update(
     return WaitForUpdate(partial(_build_wait, update, link, length or 0), name=name or update.name)
 
 
-def served(flow: Flow[Any, Any], build: Build, update: Update[X, Y], handler: Link[X, Y]) -> Build:
-    """What builds a flow, with an update that it answers; see `Flow.with_update`."""
+def served(flow: Flow[Any, Any], update: Update[X, Y], handler: Link[X, Y]) -> Callable[[str, Build, Place], Node[Any]]:
+    """What builds a flow that answers an update around what builds the flow; see `Flow.with_update`."""
     require("waits", "with_update")
     (link,) = as_links((handler,), "with_update", _bad_update(update))
     refuse("with_update", _bad_second(flow.node, update))
-    return partial(_build_serving, build, update, link)
+    return partial(_build_serving, update, link)
 
 
 def _bad_update(update: object) -> str | None:
@@ -93,7 +95,7 @@ def _bad_name(name: str) -> str | None:
 
 def _bad_second(node: Node[Any], update: Update[Any, Any]) -> str | None:
     """Of two handlers beside one flow nobody could say which takes the update."""
-    while isinstance(node, Serving | Stateful | Checked):
+    while isinstance(node, Serving | Cleanup | Stateful | Checked):
         if isinstance(node, Serving) and any(handler.update == update.name for handler in node.handlers):
             return f"the flow answers the update {update.name!r} already"
         node = node.body
@@ -116,12 +118,9 @@ def _take(
     return TakeUpdate(place.name, update.name, body, lasts=lasts, timeout=timeout, **types)
 
 
-def _build_serving(build: Build, update: Update[Any, Any], link: Built, place: Place) -> Node[Any]:
-    """The handler stands inside of the flow's state, so that it shares it."""
+def _build_serving(update: Update[Any, Any], link: Built, _: str, build: Build, place: Place) -> Node[Any]:
     first, second = distinct([place.name, f"update:{update.name}"])
-    whole = build(place.inner(first, place.given))
-    body = whole.body if isinstance(whole, Stateful) else whole
+    body = build(place.inner(first, place.given))
     handler = _take(update, link, place.inner(second, One(update.type)), lasts=True, input_type=update.type)
     types = {"input_type": body.input_type, "output_type": body.output_type}
-    serving = Serving(place.name, body, (handler,), **types)
-    return whole.code.around(serving) if isinstance(whole, Stateful) else serving
+    return Serving(place.name, body, (handler,), **types)

@@ -24,11 +24,11 @@ class Complaints(list[str]):
             self.errors.append(error)
             return None
 
-    def refuse(self, op: str, where: str = "") -> None:
+    def refuse(self, op: str, where: str = "", hint: str = "") -> None:
         """Raise `InvalidConfig` with all of them, if there is one."""
         if not self:
             return
-        hints = dict.fromkeys(error.hint for error in self.errors if error.hint)
+        hints = dict.fromkeys(filter(None, (hint, *(error.hint for error in self.errors))))
         places = [error.where for error in self.errors if error.where]
         where = where or (places[0] if len(self) == 1 and places else "")
         raise InvalidConfig("; ".join(self), op=op, where=where, hint="; ".join(hints))
