@@ -53,7 +53,9 @@ from ripresa import (
     wait_for,
     workflow,
 )
+from ripresa.authoring.document.flow import as_flow
 from ripresa.authoring.document.text import document_of, text_of
+from ripresa.authoring.undo import undone_by
 from ripresa.core.definition import describe
 from ripresa.core.nodes.stateful import Assign
 from tests.authoring import material
@@ -365,7 +367,10 @@ def refused() -> list[tuple[Any, str]]:
         return value
 
     return [
-        (chain(chain(add_one).with_rules(rule).with_state(Scores)), "its state stands around its rules"),
+        (
+            chain(as_flow(undone_by(chain(double), step(unsquare))).with_state(Scores)),
+            "its state stands around its undo",
+        ),
         (chain(assigning()), "a assign can stand"),
         (assigning(), "a assign can stand"),
         (made_of(lambda out: {1: out}), "its keys are no texts"),
@@ -484,7 +489,7 @@ class Nothing:
         made_of(lambda out: {"$make": out, "other": 1}),
         given(material.anything({"$tuple": [1]})),
         chain(add_one).then(chain(double, name="inner").with_state(Scores)),
-        chain(chain(add_one, name="inner").with_state(Scores, conflicts="last_write").with_rules(rule)),
+        chain(chain(add_one, name="inner").with_rules(rule).with_state(Scores, conflicts="last_write")),
         chain(map_each(double, name="each").with_state(Scores)),
         chain(inner.with_rules(rule)),
         parallel(add_one, double).into(local_pair()),

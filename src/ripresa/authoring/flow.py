@@ -227,7 +227,7 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
 
     def cleanup(self: Flow[A, R], *handlers: Callable[[A], Awaitable[object]]) -> Flow[A, R]:
         """Run these, last first, if the flow fails or is cancelled; each is given the flow's input."""
-        return self._around(Layer(_CLEANUP, partial(_build_cleanup, as_links(handlers, "cleanup"))))
+        return self._around(Layer(_CLEANUP, partial(build_cleanup, as_links(handlers, "cleanup"))))
 
     def with_state(self: Flow[A, R], state: type[Any], *, conflicts: Conflict = ERROR) -> Flow[A, R]:
         """The flow with a typed state of its own, which its steps share: `current().state(S)` gives each its view.
@@ -406,7 +406,8 @@ def _build_saga(link: Built, place: Place) -> Saga:
     return Saga(place.name, body, input_type=body.input_type, output_type=body.output_type)
 
 
-def _build_cleanup(handlers: tuple[Built, ...], name: str, build: Build, place: Place) -> Cleanup:
+def build_cleanup(handlers: tuple[Built, ...], name: str, build: Build, place: Place) -> Cleanup:
+    """What is built, under this name, with handlers that clean up."""
     first, *rest = distinct([name, *(handler.name for handler in handlers)])
     body = build(place.inner(first, place.given))
     given = One(body.input_type)

@@ -8,9 +8,8 @@ from inspect import isclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ...messages import Signal
-from ..chain import Chain
 from ..choice import Cases, branch, choose
-from ..flow import Runnable, as_links, saga
+from ..flow import Flow, Runnable, as_links, build_cleanup, saga
 from ..loops import fold, for_range, repeat
 from ..patterns import Spreading, best_effort, delay, first_of, first_success, map_each, n_of, parallel
 from ..patterns import fallback_on as fallback
@@ -18,7 +17,7 @@ from ..routing import router
 from ..speculation import speculate
 from ..waits import approval, approved, wait_for
 from . import graphs
-from .flow import is_flow, passing
+from .flow import built_as, passing
 from .settings import taken_state
 from .source import is_object
 from .streams import stream_of
@@ -175,11 +174,9 @@ def _saga(loader: Loader, config: Config, name: str | None) -> Any:
 
 def _cleanup(loader: Loader, config: Config, name: str | None) -> Any:
     body = loader.link(config.get("step"), config.at("step"))
-    if not is_flow(body):
-        body = Chain[Any, Any](as_links((body,), "document"), name=body.name)
-    handlers = loader.links(config.get("handlers"), config.at("handlers"))
-    made = body.cleanup(*handlers)
-    return made if name is None else made.named(name)
+    handlers = as_links(tuple(loader.links(config.get("handlers"), config.at("handlers"))), "cleanup")
+    build = partial(build_cleanup, handlers, body.name, partial(built_as, body))
+    return Flow[Any, Any](build, name=body.name if name is None else name)
 
 
 def _speculate(loader: Loader, config: Config, name: str | None) -> Any:
