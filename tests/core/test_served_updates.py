@@ -1,8 +1,10 @@
 """Updates taken by chains and graphs: answered in order, refused, stopped, reopened; replayed from any moment."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic_core import from_json
 
 from ripresa.core.commands import SetTimer
 from ripresa.core.definition import Definition
@@ -13,12 +15,19 @@ from ripresa.core.events import (
     RunCompleted,
     RunFailed,
     SignalTaken,
+    StateChanged,
     StepScheduled,
     UpdateAnswered,
     WaitStarted,
+    Write,
 )
+from ripresa.core.merge import read
 from ripresa.core.nodes.sequence import Sequence
+from ripresa.core.nodes.stateful import Stateful
 from ripresa.core.nodes.updates import TAKEN, VALUE, Serving, TakeUpdate
+from ripresa.core.shared import FieldShape, Shape
+from ripresa.core.values import text_of
+from ripresa.core.view import view_of
 
 from .play import SECOND, Play, call, define
 
@@ -140,6 +149,77 @@ def test_a_run_that_failed_after_its_body_had_ended_ends_with_what_that_returned
     play.lose("on/body[0]", "cancelled")
     assert play.status == "failed"
     assert RunCompleted(b"5") in play.reopen()
+    play.check_replay()
+
+
+# --- what it writes to a typed state
+
+
+def sharing(*, core: int = 10, snapshots: bool = False) -> Play:
+    """An update that two steps answer, beside a body that writes too."""
+    shape = Shape("Sale", 1, (FieldShape("price", "int", "", "last_write"), FieldShape("said", "list", "append")))
+    handler = TakeUpdate("on", "price", Sequence("both", (call("h"), call("i"))), lasts=True)
+    serving = Serving("flow", Sequence("main", (call("a"), call("b"))), (handler,))
+    play = Play(Definition("flow", Stateful("flow", serving, shape=shape)), snapshots=snapshots)
+    play.start(core=core, state=(price(1),))
+    return play
+
+
+def price(value: int) -> Write:
+    return Write("price", "set", b"%d" % value)
+
+
+def said(text: str) -> Write:
+    return Write("said", "append", b'"%s"' % text.encode())
+
+
+def state(play: Play) -> dict[str, Any]:
+    return {name: from_json(read(held, text_of)) for name, held in view_of(play.journal).states[""].fields.items()}
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_what_answers_an_update_writes_all_or_nothing(snapshots: bool) -> None:
+    play = sharing(snapshots=snapshots)
+    take(play, 1, at="on")
+    play.done("on/both[0]/h", writes=(price(5), said("h")))
+    assert state(play) == {"price": 1}
+    shared = play.state.shared
+    assert shared is not None
+    seen = shared.visible(play.state.frames["on/both[0]/i"])
+    assert read(seen["price"], text_of) == b"5"
+    play.done("a", writes=(said("a"),))
+    assert play.fail("on/both[0]/i")[0] == UpdateAnswered("on", "price", "u1", b'"boom"', refused=True)
+    assert state(play) == {"price": 1, "said": ["a"]}
+    take(play, 2, at="on")
+    play.done("on/both[1]/h", writes=(price(6),))
+    found = play.done("on/both[1]/i", writes=(said("i"),))
+    written = (replace(price(6), by="on/both[1]/h"), replace(said("i"), by="on/both[1]/i"))
+    assert found[:2] == [StateChanged("", written), UpdateAnswered("on", "price", "u2", b"1")]
+    assert state(play) == {"price": 6, "said": ["a", "i"]}
+    play.done("b")
+    assert play.status == "completed"
+    play.check_replay()
+
+
+def test_what_answers_an_update_that_is_stopped_has_written_nothing_and_goes_on_with_what_it_wrote() -> None:
+    play = sharing()
+    take(play, 1, at="on")
+    play.done("on/both[0]/h", writes=(price(5),))
+    play.fail("a")
+    play.lose("on/both[0]/i", "cancelled")
+    assert (play.status, state(play)) == ("failed", {"price": 1})
+    play.reopen()
+    play.done("on/both[0]/i")
+    assert state(play) == {"price": 5}
+    play.check_replay()
+
+
+def test_in_earlier_rules_what_answers_an_update_wrote_step_by_step() -> None:
+    play = sharing(core=9)
+    take(play, 1, at="on")
+    play.done("on/both[0]/h", writes=(price(5),))
+    play.fail("on/both[0]/i")
+    assert state(play) == {"price": 5}
     play.check_replay()
 
 

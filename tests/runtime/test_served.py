@@ -196,6 +196,39 @@ async def test_queries_beside_a_flow_inside_of_another_are_answered_too_the_oute
         await handle.cancel()
 
 
+@step
+async def doubted(quote: Quote) -> Quote:
+    if quote.price > 20:
+        raise ValueError("too much")
+    return quote
+
+
+def doubting() -> dict[str, Call[int]]:
+    """An update that two steps answer, the second of which may fail after the first has written."""
+    plain = chain(wait_for(go)).then(sell).with_state(Sale).with_update(raise_price, chain(reprice).then(doubted))
+    g = Graph("graph", input=int, state=Sale)
+    graph = g.returns(g.add(sell(g.add(wait_for(go)(g.input)).out)).out)
+
+    @workflow
+    async def function(ctx: Context, count: int) -> int:
+        return await plain(count)
+
+    served = graph.with_update(raise_price, chain(reprice).then(doubted))
+    return {"chain": plain(0), "graph": served(0), "function": function(0)}
+
+
+@pytest.mark.parametrize("form", ["chain", "graph", "function"])
+async def test_what_answers_an_update_in_several_steps_and_fails_has_written_nothing(form: str) -> None:
+    async with in_memory() as app:
+        handle = await app.start(doubting()[form])
+        assert await handle.update(raise_price, 5) == Quote(15)
+        with pytest.raises(RipresaError, match="too much"):
+            await handle.update(raise_price, 10)
+        assert await handle.update(raise_price, 2) == Quote(17)
+        await handle.send(go, 2)
+        assert await handle.result() == 34
+
+
 # --- an update as a step of its own
 
 

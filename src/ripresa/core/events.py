@@ -121,8 +121,8 @@ class RunStarted:
     functions run side by side, nor which gates of a graph let their nodes run; with 7 the delays of a paused run ended,
     and it began others; with 8 what an attempt had written counted when its step was done again, failed, and a
     hook gave its result, answers to approvals were bound to what they were about alone, and a paused run asked
-    people; with 9 they were bound by 16 digits of a digest, and the time of a wait that a paused run came to began at
-    once."""
+    people; with 9 they were bound by 16 digits of a digest, the time of a wait that a paused run came to began at
+    once, and what answered an update wrote to the state step by step."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""

@@ -169,3 +169,8 @@ class ScopeFrame(Frame):
         self.about: Value = NULL
         self.others: tuple[Failure, ...] = ()
         self.prefix = f"{path}/" if path else ""
+
+    @property
+    def forks(self) -> bool:
+        """Whether its children are branches, see `Node.forks`."""
+        return self.node.forks

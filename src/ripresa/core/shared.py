@@ -127,7 +127,7 @@ class Shared:
                 return scope
             if place.parent is None:
                 return {}
-            if place.parent.node.forks:
+            if place.parent.forks:
                 return self.beginning(place.parent, place.key)
             place = place.parent
 
@@ -167,7 +167,7 @@ class Shared:
     def _branch(self, frame: Frame) -> str:
         """The path of the branch, or of the scope, that a place belongs to."""
         place: Frame = frame
-        while place.path not in self.scopes and place.parent is not None and not place.parent.node.forks:
+        while place.path not in self.scopes and place.parent is not None and not place.parent.forks:
             place = place.parent
         return place.path
 
@@ -221,7 +221,7 @@ class Shared:
     def ended(self, frame: Frame) -> None:
         """A child has returned: if it was a branch, its fork has its writes from here on."""
         parent = frame.parent
-        if parent is None or not parent.node.forks:
+        if parent is None or not parent.forks:
             return
         layer = self.layers.pop(frame.path, None)
         if layer is not None and layer.writes:

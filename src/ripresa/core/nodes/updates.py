@@ -1,12 +1,12 @@
 """`update`: takes an update, lets its body work out the answer, and answers it; `serving`: does so beside a body.
 
 Law: one update at a time and in order; what was taken is answered before the flow around it ends. A body that fails
-refuses its update and stops nothing.
+refuses its update, stops nothing, and has written nothing to the state.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic_core import from_json, to_json
 from typing_extensions import override
@@ -21,6 +21,9 @@ from .wait import Wait, WaitFrame
 if TYPE_CHECKING:
     from ..state import RunState
 
+WRITES_APART: Final = 10
+"""The rules of the core from which on what answers an update writes to the state all or nothing."""
+
 TAKEN = "taken"
 """The question who sent an update (its id), and why its value is refused, if it is."""
 
@@ -32,16 +35,25 @@ GOES_ON, ENDS, ENDED = range(3)
 
 
 class UpdateFrame(ScopeFrame):
-    """An update under way: its id, how many were taken before it, and by when one is to come (0: at any time)."""
+    """An update under way: its id, how many were taken before it, and by when one is to come (0: at any time).
 
-    __slots__ = ("id", "number", "until")
-    FIELDS = (*ScopeFrame.FIELDS, ("id", "plain"), ("number", "plain"), ("until", "plain"))
+    `apart`: what its body writes counts when that has returned, and not at all when it fails.
+    """
+
+    __slots__ = ("apart", "id", "number", "until")
+    FIELDS = (*ScopeFrame.FIELDS, ("id", "plain"), ("number", "plain"), ("until", "plain"), ("apart", "plain"))
 
     def __init__(self, *place: Any) -> None:
         super().__init__(*place)
         self.id = ""
         self.number = 0
         self.until = 0
+        self.apart = False
+
+    @property
+    @override
+    def forks(self) -> bool:
+        return self.apart
 
     @property
     def is_free(self) -> bool:
@@ -103,6 +115,7 @@ class TakeUpdate(Scope[UpdateFrame]):
 
     @override
     def open(self, run: RunState, frame: UpdateFrame) -> None:
+        frame.apart = run.core >= WRITES_APART
         run.spawn(frame, self.wait, f"{self.wait.name}[{frame.number}]", 2 * frame.number, NULL)
 
     @override
@@ -110,6 +123,8 @@ class TakeUpdate(Scope[UpdateFrame]):
         if key % 2 == 0:
             run.ask(frame, TAKEN, value)
             return
+        if run.shared is not None and frame.apart:
+            run.shared.join(run, frame)
         self._answer(run, frame, value)
         if self.lasts:
             self._next(run, frame)
