@@ -99,7 +99,7 @@ WRONG: list[tuple[str, str]] = [
     ("- a: {listen: {to: {one: {}}}}", "lacks with"),
     (f"- a: {{listen: {{to: {HOT}, read: all}}}}", "is 'all', must be one of data, envelope, raw"),
     ("- a: {call: add}", "there is no function 'add' in use.functions"),
-    ("- a: {call: 'log:1.0@global'}", "functions of catalogs are not supported"),
+    ("- a: {call: 'log:1.0@global'}", "there is no catalog 'global' in use.catalogs"),
     ("- a: {call: http}", "lacks with"),
     ("- a: {call: http, with: {method: get}}", "lacks endpoint"),
     ("- a: {call: http, with: {method: get, endpoint: {uri: x}, output: all}}", "is 'all', must be one of content"),
@@ -153,6 +153,7 @@ WRONG: list[tuple[str, str]] = [
             ("oauth2: {authority: a, grant: password, issuers: [a]}", "with oidc alone"),
             ("oauth2: {authority: a, grant: password, request: {encoding: xml}}", "is 'xml', must be one of"),
             ("oidc: {authority: a, grant: password, endpoints: {}}", "endpoints: is no key here"),
+            ("oauth: {}", "oauth: is no key here; did you mean oauth2?"),
         ]
     ),
 ]
@@ -187,7 +188,6 @@ def test_what_is_wrong_with_a_task_is_said(tasks: str, why: str) -> None:
         (TOP + "do: []\nuse: {secrets: a}", "must be a list of names"),
         (TOP + "do: [{a: {set: {}}}]\nuse: {extensions: [a]}", "must be an object of one key"),
         (TOP + "do: [{a: {set: {}}}]\nuse: {extensions: [{a: {extend: none}}]}", "is 'none', must be one of all, call"),
-        (TOP + "do: []\nuse: {catalogs: {a: {}}}", "catalogs are not supported"),
         (TOP + "do: []\nevaluate: {language: js}", "expressions are in jq"),
         (TOP + "do: []\nevaluate: {mode: lax}", "must be strict or loose"),
         (TOP + "do: [{a: {call: f}}]\nuse: {functions: {f: {call: f}}}", "the function 'f' calls itself [cycle]"),
@@ -208,6 +208,11 @@ def test_what_is_wrong_with_a_task_is_said(tasks: str, why: str) -> None:
 )
 def test_what_is_wrong_with_the_whole_is_said(text: str, why: str) -> None:
     assert why in " ".join(wrong(text))
+
+
+def test_terms_of_authentications_may_be_expressions() -> None:
+    policy = "{oauth2: {authority: 'https://a.b', grant: '${ .grant }', client: {authentication: '${ .how }'}}}"
+    assert said(f"- a: {{call: http, with: {{method: get, endpoint: {{uri: x, authentication: {policy}}}}}}}") == []
 
 
 def test_what_is_not_used_may_look_at_any_variable() -> None:

@@ -14,6 +14,7 @@ from ..authoring.document.source import Document
 from ..authoring.document.text import document_of
 from ..authoring.owf.reading import is_open_workflow
 from ..authoring.owf.workflow import open_workflow_of
+from ..authoring.owf.world import World
 from ..errors import RipresaError
 from ..steps.open_workflow import Surroundings, key_of, world_of
 
@@ -40,8 +41,7 @@ class Beside:
         self._surroundings = surroundings
         world = world_of(surroundings, self.find, folder if free else None)
         if not free:
-            kept = {name: each for name, each in world.performers.items() if name not in ("shell", "script")}
-            world = replace(world, performers=kept)
+            world = replace(_without_programs(world), abroad=world.abroad and _without_programs(world.abroad))
         self.world = world
 
     def find(self, namespace: str, name: str, version: str) -> Callable[[], Any] | None:
@@ -66,6 +66,11 @@ class Beside:
                 document = _readable(path)
                 if document is not None and is_open_workflow(document.data):
                     yield document, str(path)
+
+
+def _without_programs(world: World) -> World:
+    kept = {name: each for name, each in world.performers.items() if name not in ("shell", "script")}
+    return replace(world, performers=kept)
 
 
 def _no_secret(name: str) -> Any:

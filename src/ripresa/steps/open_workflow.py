@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from importlib import import_module
@@ -43,6 +43,7 @@ ALLOW: Final = "RIPRESA_ALLOW"
 
 _MODULE: Final = re.compile(r"^\s*(?:import|export)\b", re.MULTILINE)
 _LARGEST: Final = 10_485_760
+_FUNCTION: Final = 1_048_576
 
 
 def secret_of_environment(name: str) -> Any:
@@ -89,17 +90,34 @@ def world_of(surroundings: Surroundings, find: Find, folder: Path | None) -> Wor
 
     Files that they name are looked for in `folder`; without one there are none for them.
     """
-    web = Web(surroundings.allowed(), dict(surroundings.stand_ins), surroundings.secret, folder)
-    performers: dict[str, Performer] = {
+    runtime: dict[str, Any] = {"name": "ripresa", "version": __version__, "metadata": {}}
+    near, far = _web(surroundings, folder), _web(replace(surroundings, secret=_no_secret), None)
+    abroad = World(_performers(far, surroundings), within, _no_secret, _no_workflow, runtime)
+    return World(_performers(near, surroundings), within, surroundings.secret, find, runtime, near.text, abroad)
+
+
+def _web(surroundings: Surroundings, folder: Path | None) -> Web:
+    return Web(surroundings.allowed(), dict(surroundings.stand_ins), surroundings.secret, folder)
+
+
+def _performers(web: Web, surroundings: Surroundings) -> dict[str, Performer]:
+    return {
         "http": web.http,
         "openapi": web.openapi,
         "grpc": web.grpc,
         "shell": shell,
         "script": web.script,
+        "function": web.function,
         "event": partial(publish, surroundings.events),
     }
-    runtime: dict[str, Any] = {"name": "ripresa", "version": __version__, "metadata": {}}
-    return World(performers, within, surroundings.secret, find, runtime)
+
+
+def _no_secret(name: str) -> Any:
+    raise RipresaError(f"the secret {name!r} is nothing for this function", code="secret_missing", op="secret")
+
+
+def _no_workflow(namespace: str, name: str, version: str) -> None:
+    """Functions that are kept elsewhere know no workflows."""
 
 
 # --- HTTP
@@ -203,6 +221,22 @@ class Web:
             raise Bad("authorization", f"the secret {terms['use']!r} is no object with the terms of an authentication")
         return cast("Mapping[str, Any]", found)
 
+    async def function(self, arguments: Mapping[str, Any], data: Any) -> str:
+        """The text of a function. Raises `Bad(communication, configuration)`."""
+        place: Mapping[str, Any] = arguments["endpoint"]
+        if urlsplit(str(place["uri"])).scheme not in ("http", "https"):
+            return await asyncio.to_thread(self.text, str(place["uri"]))
+        answer = await self.exchanged(Asked("GET", str(place["uri"]), {}, None), place.get("authentication"), True)
+        return _text(answer.content, str(place["uri"]))
+
+    def text(self, uri: str) -> str:
+        """What is in a file that a document names. Raises `Bad(configuration)`."""
+        path = Path(self._source({"endpoint": {"uri": uri}}))
+        try:
+            return _text(path.read_bytes(), uri)
+        except OSError as error:
+            raise Bad("configuration", f"{uri} cannot be read: {error.strerror}") from error
+
     async def script(self, arguments: Mapping[str, Any], data: Any) -> Any:
         """`run: script`."""
         code = arguments.get("code")
@@ -211,6 +245,15 @@ class Web:
             answer = await self.exchanged(Asked("GET", place["uri"], {}, None), place.get("authentication"), True)
             code = answer.content.decode()
         return await script(arguments, code)
+
+
+def _text(content: bytes, where: str) -> str:
+    if len(content) > _FUNCTION:
+        raise Bad("configuration", f"{where} has more than {_FUNCTION:,} bytes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise Bad("configuration", f"{where} is no text") from error
 
 
 def _client(kind: type[OAuth2], terms: Mapping[str, Any]) -> OAuth2:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..document.source import Path, is_object
 from ..step import Effect
+from .catalogs import fetched
 from .composites import Function, RunWorkflow
 from .jq import Expression, Names, Object, Plain, Template, Text, shown
 from .leaves import Perform
@@ -28,16 +29,18 @@ LANGUAGES: Final = ("js", "javascript", "python")
 def call(place: Place) -> Body:
     """A call of a service, or of a function of the document."""
     reader, kind = place.reader, reader_text(place)
-    if kind in UNSUPPORTED or "@" in kind:
-        what = "functions of catalogs" if "@" in kind else f"calls of {kind}"
-        reader.notes.add(place.at("call"), f"{what} are not supported", "not_available")
+    if kind in UNSUPPORTED:
+        reader.notes.add(place.at("call"), f"calls of {kind} are not supported", "not_available")
         return Body()
     if kind in SERVICES:
         if "with" not in place.data:
             reader.notes.add(place.path, "lacks with")
         return SERVICES[kind](place, reader.object(place.data.get("with", {}), place.at("with")))
+    arguments = place.template(place.data.get("with", {}), "with")
+    if "://" in kind or "@" in kind:
+        return fetched(place, kind, arguments)
     task = reader.function(kind, place.reference, place.at("call"))
-    return Body() if task is None else Function(place.template(place.data.get("with", {}), "with"), task)
+    return Body() if task is None else Function(arguments, task)
 
 
 def reader_text(place: Place) -> str:

@@ -62,6 +62,8 @@ class Going:
         self.began = ctx.now()
         self.context: Any = None
         self.inbox = Inbox(ctx)
+        self.functions: dict[str, str] = {}
+        """The texts of functions that are kept elsewhere, as this run was given them."""
 
     async def whole(self) -> Any:
         """The output of the workflow. Raises `TaskFault`."""

@@ -45,15 +45,18 @@ def plan_of(source: Source, world: World) -> Plan:
 
 
 class Reader:
-    """Reads one document."""
+    """Reads one document; or the text of a function of `document`, which is called in the functions `within`."""
 
-    def __init__(self, source: Source, world: World) -> None:
+    def __init__(
+        self, source: Source, world: World, document: Document | None = None, within: tuple[str, ...] = ()
+    ) -> None:
         self.notes = Notes(source)
         self.source = source
         self.world = world
         self.use: Mapping[str, Any] = {}
         self.loose = False
-        self.document = Document(source.data, world)
+        self.document = document or Document(source.data, world)
+        self.within = within
         self._functions: list[str] = []
         self._used: set[tuple[str, str]] = set()
         self._stands_for: Task | None = None
@@ -69,7 +72,6 @@ class Reader:
         self._free(data, (), "metadata")
         self._about(data["document"])
         self.use = self.object(data.get("use", {}), ("use",), USE)
-        self._unsupported()
         self._evaluate(data.get("evaluate", {}))
         secrets = self.use.get("secrets", [])
         if not is_list(secrets) or not all(isinstance(each, str) for each in secrets):
@@ -115,10 +117,6 @@ class Reader:
         self._free(head, ("document",), "tags", "metadata")
         if not str(head.get("dsl", "1.0")).startswith("1."):
             self.notes.add(("document", "dsl"), f"is {head['dsl']!r}; version 1 of the language is known here")
-
-    def _unsupported(self) -> None:
-        if self.use.get("catalogs"):
-            self.notes.add(("use", "catalogs"), "catalogs are not supported", "not_available", key=True)
 
     def _evaluate(self, data: Any) -> None:
         found = self.object(data, ("evaluate",), ("language", "mode"))

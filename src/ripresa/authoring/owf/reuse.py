@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .catalogs import catalog_of
 from .extensions import extensions
 from .kinds import again_of, error_of
 from .proof import authentication
+from .reading import Place
 from .tasks import Body, Task
 
 if TYPE_CHECKING:
@@ -40,5 +42,8 @@ def check_unused(reader: Reader) -> None:
         reader.timeout(use["timeouts"][name], ("use", "timeouts", name), anything)
     for name in reader.unused("authentications"):
         authentication(reader, use["authentications"][name], ("use", "authentications", name), anything)
+    for name, data in reader.object(use.get("catalogs", {}), ("use", "catalogs")).items():
+        path = ("use", "catalogs", name)
+        catalog_of(Place(reader, data, path, "", anything), data, path)
     for extension in extensions(reader):
         extension.around(Task("-", "", {}, reader.document, Body()))
