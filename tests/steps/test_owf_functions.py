@@ -227,15 +227,19 @@ def test_what_is_wrong_with_catalogs_is_said(text: str, why: str) -> None:
     assert why in " ".join(wrong(TOP + text))
 
 
+def no_workflow(namespace: str, name: str, version: str) -> None:
+    return None
+
+
 def test_functions_of_others_can_ask_for_no_secret() -> None:
-    abroad = world_of(Surroundings(secret=KEYS.__getitem__), lambda *_: None, None).abroad
+    abroad = world_of(Surroundings(secret=KEYS.__getitem__), no_workflow, None).abroad
     assert abroad is not None
     with pytest.raises(RipresaError, match="the secret 'hidden' is nothing for this function"):
         abroad.secret("hidden")
 
 
 def test_a_document_that_is_given_no_way_to_fetch_functions_says_so() -> None:
-    world = replace(world_of(Surroundings(), lambda *_: None, None), performers={})
+    world = replace(world_of(Surroundings(), no_workflow, None), performers={})
     source = Document({"document": HEAD, "do": [{"a": {"call": "https://fun.org/f.yaml"}}]})
     with pytest.raises(InvalidWorkflow, match="kept elsewhere are not available"):
         plan_of(source, world)
