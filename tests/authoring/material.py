@@ -14,6 +14,7 @@ from ripresa import (
     Replace,
     Rule,
     Signal,
+    Standing,
     before,
     chain,
     current,
@@ -204,3 +205,11 @@ async def varied(*values: Any) -> int:
 async def named(value: str) -> str:
     current().session.set("name", "x")
     return value
+
+
+def whisper_to(control: Any, item: Any) -> None:
+    return None
+
+
+def steps_seen(run: Standing) -> int:
+    return len(run.view.steps)

@@ -95,7 +95,7 @@ MESSAGES: list[tuple[Any, str]] = [
     ),
     (
         call("shout", effect="pure", cache={"for": 1}),
-        "steps[0]: cache has 'for', may have ttl, version [invalid_config]",
+        "steps[0]: cache has 'for', may have ttl, version, key [invalid_config]",
     ),
     (call("shout", pool=at("whisper")), "steps[0].pool: tests.authoring.material:whisper is Hook("),
     (
@@ -152,8 +152,8 @@ MESSAGES: list[tuple[Any, str]] = [
         call("shout", needs=[], when="value > 3"),
         "steps[0].when: is 'value > 3', must be one ${{ expression }} [invalid_expression]",
     ),
-    (call("shout", when={"op": "equal"}), "steps[0].when: op is 'equal', must be one of"),
-    (call("shout", needs=[], when={"op": "equal"}), "steps[0].when: op is 'equal', must be one of"),
+    (call("shout", when={"op": "equal"}), "steps[0].when.op: is 'equal'; did you mean equals?"),
+    (call("shout", needs=[], when={"op": "equal"}), "steps[0].when.op: is 'equal'; did you mean equals?"),
     (
         call("shout", when={"op": "succeeded", "step": "later"}),
         "steps[0].when: there is no step 'later' [unknown_step]",

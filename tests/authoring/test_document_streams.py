@@ -20,6 +20,7 @@ from ripresa import (
     stream,
 )
 from ripresa.core.definition import describe
+from tests.authoring import material
 from tests.authoring.test_document_schema import complaints
 
 HERE = __name__
@@ -143,10 +144,18 @@ def test_a_stream_of_python_comes_back() -> None:
     assert config["stages"][1:] == [{"map": f"{HERE}:double"}, {"window": 3}]
 
 
-def test_hooks_of_a_stream_cannot_stand_in_a_document() -> None:
-    hooked = chain(stream(numbers).into(keep, hooks=StreamHooks(start=print)))
-    with pytest.raises(RipresaError, match="it is a stream with hooks of its own"):
-        export_document(hooked)
+def begun(control: Any) -> None:
+    return None
+
+
+def test_hooks_of_a_stream_come_back() -> None:
+    hooked = chain(stream(numbers, name="many").into(keep, hooks=StreamHooks(start=begun, item=material.whisper_to)))
+    said = export_document(hooked)
+    config = said["steps"][0]["config"]
+    assert config["hooks"] == {"start": f"{HERE}:begun", "item": material.at("whisper_to")}
+    assert export_document(load_document(said)) == said
+    with pytest.raises(RipresaError, match="a lambda has no name"):
+        export_document(chain(stream(numbers).into(keep, hooks=StreamHooks(start=lambda control: None))))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +164,8 @@ def test_hooks_of_a_stream_cannot_stand_in_a_document() -> None:
         ({}, ": a stream has either into or fold"),
         ({"into": f"{HERE}:keep", "fold": f"{HERE}:add"}, ": a stream has either into or fold"),
         ({"into": f"{HERE}:keep", "start": 1}, ".start: start goes with fold"),
+        ({"into": f"{HERE}:keep", "hooks": {"strt": f"{HERE}:begun"}}, ".hooks.strt: is no key here; did you mean"),
+        ({"into": f"{HERE}:keep", "hooks": {"zz": f"{HERE}:begun"}}, ".hooks.zz: is no key here; there are start"),
         ({"fold": f"{HERE}:add", "start": 0, "on_error": "skip"}, ".on_error: on_error goes with into"),
         ({"into": f"{HERE}:kep"}, f".into: '{HERE}:kep' is nothing for documents"),
         ({"into": f"{HERE}:keep", "source": f"{HERE}:none"}, f".source: '{HERE}:none' is nothing for documents"),

@@ -60,9 +60,12 @@ WHOLE: dict[str, list[dict[str, Any]]] = {
     "stream": [
         {"source": f"{STREAM}:numbers", "stages": [{"batch": 2}], "into": f"{STREAM}:keep", "on_error": "skip",
          "dead_letters": f"{STREAM}:buried", "retry": 2, "buffer": 3, "overflow": "reject", "on_restart": "skip",
-         "at_most": 9, "within": "9 s", "every": 2, "durable": True},
+         "at_most": 9, "within": "9 s", "every": 2, "durable": True,
+         "hooks": {"item": at("whisper_to")}},
         {"source": f"{STREAM}:numbers", "fold": f"{STREAM}:add", "start": 0},
     ],
+    "update": [{"update": "go", "value": "string", "answer": "string", "step": SHOUT}],
+    "wrap": [{"step": SHOUT}],
     "set": [{"field": "names", "value": "x", "by": "append"}],
     "first": [{"of": ["one", "two"]}],
 }  # fmt: skip
@@ -82,6 +85,8 @@ ROOT: dict[str, Any] = {
     "concurrency": 2, "keep_going": True, "timeout": "1 h", "limits": {"steps": 9}, "hooks": [at("whisper")],
     "rules": [{"rule": "required_output"}], "servers": {"files": {"command": ["files"]}},
     "knowledge": {"book": {"path": "book.db", "size": 3, "embedder": "m"}},
+    "updates": [{"update": "go", "value": "string", "answer": "string", "step": SHOUT}],
+    "queries": [{"query": "seen", "answer": "integer", "function": at("steps_seen")}],
 }  # fmt: skip
 
 
@@ -89,7 +94,7 @@ def test_the_table_has_every_key() -> None:
     assert {kind: {key for one in configs for key in one} for kind, configs in WHOLE.items()} == {
         kind: set(keys) for kind, keys in shapes.KINDS.items()
     }
-    assert {*STEP, "undo", "rules", "state", "conflicts"} == set(shapes.STEP)
+    assert {*STEP, "undo", "rules", "state", "conflicts", "updates", "queries"} == set(shapes.STEP)
     assert {*ROOT, "type", "config"} == set(shapes.ROOT)
 
 

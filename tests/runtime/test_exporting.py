@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,16 @@ from ripresa import (
     Flow,
     Graph,
     InvalidWorkflow,
+    Query,
+    QueryWith,
     Retry,
     RipresaError,
     Rule,
     Runnable,
     Signal,
+    Standing,
+    Update,
+    after,
     approval,
     approved,
     best_effort,
@@ -51,12 +56,15 @@ from ripresa import (
     step,
     stream,
     wait_for,
+    wait_for_update,
     workflow,
 )
 from ripresa.authoring.document.flow import as_flow
 from ripresa.authoring.document.text import document_of, text_of
 from ripresa.authoring.undo import undone_by
 from ripresa.core.definition import describe
+from ripresa.core.nodes.call import Call
+from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.stateful import Assign
 from tests.authoring import material
 from tests.authoring.material import Page, Plan, Scores, plan, shout, write
@@ -75,12 +83,21 @@ def round_trip(flow: Runnable[..., Any]) -> dict[str, Any]:
         again = load_document(read)
         assert list(describe(again.node)) == list(describe(flow.node))
         assert again.definition.hash == flow.definition.hash
+        assert [*policies(again.node)] == [*policies(flow.node)]
         assert export_document(again) == data
     return data
 
 
+def policies(node: Node[Any]) -> Iterator[Any]:
+    """What no definition says of a node and those below it: options, hooks, who answers queries, words for people."""
+    options = node.code.step.options if type(node) is Call else None
+    yield node.name, options, node.hooks, node.answers, node.remark
+    for child in node.children:
+        yield from policies(child)
+
+
 REFUSED = {
-    "structured loop": "'<lambda>' can stand in no document: a lambda has no name: give it a name there",
+    "structured loop": "'<lambda>' can stand in no document: a lambda has no name: give it a public name there",
     "while that does not begin": "'<lambda>'",
     "loop that gives up": "'<lambda>'",
     "loop in a loop": "'<lambda>'",
@@ -367,37 +384,32 @@ def refused() -> list[tuple[Any, str]]:
         return value
 
     return [
-        (
-            chain(as_flow(undone_by(chain(double), step(unsquare))).with_state(Scores)),
-            "its state stands around its undo",
-        ),
         (chain(assigning()), "a assign can stand"),
         (assigning(), "a assign can stand"),
-        (made_of(lambda out: {1: out}), "its keys are no texts"),
+        (made_of(lambda out: {(1, 2): out}), "its keys are no texts or numbers"),
+        (chain(_hidden), "'_hidden' can stand in no document: names that begin with _ are nothing for documents"),
+        (chain(step(looked_up.fn)), "it lacks the timeout of its declaration: give it a name of its own"),
         (chain(local), "'refused.<locals>.local' can stand in no document: it stands at the top level of no module"),
         (chain(lambda value: value), "a lambda has no name"),
         (branch(lambda value: True, add_one, double), "a lambda has no name"),
-        (branch(Condition.custom("odd", is_even), add_one, double), "is a function under a name of its own"),
-        (branch(~Condition.custom("odd", is_even), add_one, double), "is a function under a name of its own"),
+        (branch(~Condition.custom("odd", lambda value: True), add_one, double), "a lambda has no name"),
         (chain(add_one).with_hooks(local_hook()), "it stands at the top level of no module"),
         (chain(keyed.with_(name="x")), "stands at the top level of no module"),
-        (chain(add_one.with_(effect="pure", cache=Cache(key=str))), "its cache has a key of its own"),
-        (chain(hooked.with_(hooks=[])), "it lacks hooks that its declaration has"),
-        (compared(list[int], lambda given: given[-1] == 3), "its key is neither a text nor a number from 0"),
+        (chain(add_one.with_(effect="pure", cache=Cache(key=lambda value: ""))), "a lambda has no name"),
+        (compared(str, lambda given: given[-1] == "3"), "its key is neither a text nor a number: take it in a step"),
+        (compared(list[int], lambda given: given[:1] == [3]), "its key is neither a text nor a number"),
         (compared(int, lambda given: given & 3), "& of values that are not true or false"),
-        (compared(Small, lambda given: given == Small(3)), "it is compared with a value to come"),
-        (compared(Looping, lambda given: given.loop), "it is no name for expressions"),
+        (compared(Small, lambda given: given < Small(3)), "< with Small(value=3): ask a function"),
+        (compared(int, lambda given: given == 2**64), "18446744073709551616 is nothing for expressions"),
+        (compared(Any, lambda given: given._odd), "names that begin with _ are nothing for documents"),
         (add_one(3).callee, "it is a single step, no flow"),  # type: ignore[attr-defined]
         (workflow(material.greet.fn), "it is a durable function"),
         (load_document({"id": "x", **material.call("shout")}).with_hooks(local_hook()), "no module"),
         (chain(step(rebound_step.fn)), "it stands at the top level of no module"),
-        (chain(looked_up.with_(cache=False)), "it keeps no results, as declared"),
         (chain(workflow(local_function())), "it stands at the top level of no module"),
-        (given(material.varied(1, 2)), "it is given more arguments than have names"),
-        (given(material.varied()), "it is given nothing as values"),
         (Graph("object", input=int).returns(object()), "cannot be written as JSON"),
-        (asked_inside(), "it is asked in Python in the middle of an expression"),
-        (one_with_options(), "it is a single step with retry: put it into a chain"),
+        (compared(int, lambda given: Condition.custom("odd", is_even)), "it asks about a value, and there is none"),
+        (asked_in_the_middle(), "in the middle of an expression"),
     ]
 
 
@@ -408,14 +420,27 @@ def given(call: Any) -> Any:
 
 def asked_inside() -> Any:
     graph: Any = Graph("tested", input=int)
-    first = graph.add(add_one(graph.input))
-    return graph.returns(graph.add(double(first.out), when=first.test(is_even) & (first.out > 3)).out)
+    first = graph.add(add_one(graph.input), name="first")
+    both = first.test(is_even) & (first.out > 3)
+    second = graph.add(double(first.out), when=both, unless=(first.out == 7) | both)
+    return graph.returns({"told": [second.out, both], "even": first.test(Condition.custom("odd", is_even))})
+
+
+def asked_in_the_middle() -> Any:
+    graph: Any = Graph("tested", input=int)
+    first = graph.add(add_one(graph.input), name="first")
+    return graph.returns(first.test(is_even) == (first.out > 3))
 
 
 def one_with_options() -> Any:
     from ripresa.authoring.flow import build_link
 
     return Flow(lambda place: build_link(add_one.with_(retry=3), place), name="add_one")
+
+
+@step
+async def _hidden(value: int) -> int:
+    return value
 
 
 @workflow
@@ -467,6 +492,46 @@ def made_of(make: Callable[[Any], Any]) -> Any:
     return graph.returns(make(graph.add(add_one(graph.input)).out))
 
 
+def keyed(value: int) -> str:
+    return str(value)
+
+
+@after
+def loud(done: Any) -> None:
+    return None
+
+
+price, seen, part = Update("price", int, int), Query("seen", int), QueryWith("part", str, int)
+
+
+def steps_of(run: Standing) -> int:
+    return len(run.view.steps)
+
+
+def part_of(run: Standing, name: str) -> int:
+    return len(name)
+
+
+def around() -> list[Any]:
+    """What stands around a flow, in every order."""
+    plain = chain(add_one, name="inner")
+    ways: list[Callable[[Any], Any]] = [
+        lambda flow: flow.with_state(Scores),
+        lambda flow: flow.with_rules(Rule.custom("fine", is_even)),
+        lambda flow: flow.with_hooks(loud),
+        lambda flow: flow.with_update(price, double).with_query(seen, steps_of),
+        lambda flow: chain(flow, name="inner"),
+        lambda flow: chain(add_one).then(flow, undo=unsquare),
+    ]
+    found: list[Any] = [second(first(plain)) for first in ways for second in ways if first is not second]
+    found += [
+        plain.with_update(price, double).with_update(Update("other", int, int), square).with_query(part, part_of),
+        chain(wait_for_update(price, chain(double).then(add_one))).then(wait_for_update(price, double, name="again")),
+        wait_for_update(price, double),
+    ]
+    return [*found, *(chain(each, name="outer") for each in found)]
+
+
 @dataclass
 class Numbers:
     one: int
@@ -490,9 +555,31 @@ class Nothing:
         given(material.anything({"$tuple": [1]})),
         chain(add_one).then(chain(double, name="inner").with_state(Scores)),
         chain(chain(add_one, name="inner").with_rules(rule).with_state(Scores, conflicts="last_write")),
+        chain(as_flow(undone_by(chain(double), step(unsquare))).with_state(Scores)),
         chain(map_each(double, name="each").with_state(Scores)),
         chain(inner.with_rules(rule)),
         parallel(add_one, double).into(local_pair()),
+        made_of(lambda out: {1: out, 2.5: [out], None: 3, False: {}}),
+        made_of(lambda out: {"$pairs": out}),
+        made_of(lambda out: {"$ask": out}),
+        branch(Condition.custom("odd", is_even), add_one, double),
+        branch(~(Condition.custom("odd", is_even) & Condition.always()) | Condition.label("a"), add_one, double),
+        compared(list[int], lambda given: given[-1] == 3),
+        compared(list[list[int]], lambda given: given[-2][0] != 3),
+        compared(Any, lambda given: given[-1] == {"a": [1, None, {"b": "\u00e9"}]}),
+        compared(Small, lambda given: given == Small(3)),
+        compared(Looping, lambda given: given.loop),
+        given(material.varied(1, 2)),
+        given(material.varied()),
+        given(material.anything(more=3)),
+        asked_inside(),
+        one_with_options(),
+        chain(add_one.with_(effect="pure", cache=Cache("1 s", key=keyed, version="3"))),
+        chain(looked_up.with_(cache=False)),
+        chain(hooked.with_(hooks=[])),
+        chain(hooked.with_(hooks=[loud, material.whisper])),
+        chain(hooked.with_(hooks=[material.whisper, loud])),
+        *around(),
     ],
     ids=str,
 )

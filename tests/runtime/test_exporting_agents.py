@@ -50,6 +50,7 @@ from tests.agents.test_teams import final, hand
 from tests.authoring.material import Page, Scores, shout
 from tests.authoring.test_document_agents import close, depth
 from tests.authoring.test_document_schema import complaints
+from tests.runtime.test_exporting import loud
 
 
 @tool(approval="May it be sent?")
@@ -130,6 +131,10 @@ LEAVES: list[Any] = [
     named("fourth", tools=[book().look_up, files()], timeout=9, retry=Retry(2, wait=3.0)),
     Agent("typed", input=Page, output=Page, tools=["depth"], toolbox=Tools([depth])),
     named("asks", tools=[send], timeout=3),
+    named(
+        "options",
+        tools=[named("inner", timeout=3), depth.with_(name="deep", retry=Retry(2, 1)), shout.with_(hooks=[loud])],
+    ),
     supervised(named("asked", tools=[send]), assignees=["ann"], quorum=2, timeout="1 day", expiry="reject"),
     files().step("read_file", arguments={"path": "a"}, output=str, retry=2),
     REMOTE.step("find", input=Page),
@@ -322,10 +327,6 @@ def test_documents_that_may_import_nothing_say_neither_where_a_model_is_nor_what
         (chain(named(tools=[files().only("a", "b")])), "its choice of tools is"),
         (chain(named(tools=[files(timeout=None)])), "'files' can stand in no document: its timeout is None"),
         (chain(named(tools=[files(sandbox=Sandbox(root="box", paths=("path",)))])), "its sandbox is Sandbox"),
-        (
-            chain(named(tools=[named("inner", timeout=3)])),
-            "'inner' can stand in no document: it is a tool with options",
-        ),
         (chain(Knowledge("k", Shelf(), "m").look_up), "it stands at the top level of no module"),
         (chain(supervised(named(tools=[send], timeout=3))), "its options beside those of supervised is Options"),
         (chain(agent(Own(), name="renamed")), "it stands at the top level of no module"),

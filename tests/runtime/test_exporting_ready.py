@@ -221,13 +221,6 @@ REFUSED: list[tuple[Any, str]] = [
         load_document({"id": "flow", "steps": [{"type": "own"}]}, library=Library({"own": Maker(lambda: saying("x"))})),
         "'own' can stand in no document: what makes it stands at the top level of no module",
     ),
-    (
-        load_document(
-            {"id": "flow", "steps": [{"type": "agent", "config": {"instructions": "x", "tools": ["look"]}}]},
-            library=Library({"look": look.with_(retry=3)}),
-        ),
-        "'look' can stand in no document: it is a tool with options of its own",
-    ),
 ]
 
 

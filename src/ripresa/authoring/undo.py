@@ -150,7 +150,9 @@ class Taken:
 
     def build(self, place: Place) -> Node[Any]:
         """See `flow.Part`."""
-        body = self.link.build(place)
+        from .flow import build_link
+
+        body = build_link(self.link, place)
         doing = Doing(body.output_type, Whole(body.input_type), None, (body.input_type,))
         undo = build_undo(self.compensation, doing, place)
         return Undoable(place.name, body, undo, input_type=body.input_type, output_type=body.output_type)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypeIs
+
+from ..authoring.document.library import Library
 from ..authoring.document.recipe import Recipe
 from ..authoring.document.write import document_of
 from ..authoring.flow import Flow, Runnable
@@ -21,25 +24,37 @@ from .documents import READY
 from .targets import own_modules, place_of
 
 
-def export_document(flow: Runnable[..., Any], /, *, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+def export_document(
+    flow: Runnable[..., Any],
+    /,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    library: Library | None = None,
+) -> dict[str, Any]:
     """The document that a chain, a graph or any other flow is: plain data that reads back as the same definition.
 
     Steps, functions and types in it are named by their targets; those in files of `folder`, where the document will
-    be, by their paths from there, all others by absolute ones. Raises `RipresaError(not_exportable)` that names what
+    be, by their paths from there, all others by absolute ones. What stands in no module is named as it is registered in
+    `library`, which whoever reads the document must have, too. Raises `RipresaError(not_exportable)` that names what
     no document can say: a lambda, a function inside a function, a durable function or a step by itself.
     """
     if isinstance(flow, Workflow):
         raise _refused(flow.name, "it is a durable function: documents call it by its target")
     if isinstance(flow, Single | Step):
         raise _refused(flow.name, "it is a single step, no flow")
-    return document_of(flow, Named(None if folder is None else Path(folder).resolve()))
+    return document_of(flow, Named(None if folder is None else Path(folder).resolve(), library))
 
 
 class Named:
     """Finds the names of things in the modules where they were made, and in the user's own."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, library: Library | None = None) -> None:
         self._folder = folder
+        self._entries: Mapping[str, Any] = {} if library is None else library.entries
+
+    def _registered(self, thing: Any) -> str:
+        """The name under which something is registered; empty if it is not."""
+        return next((name for name, entry in self._entries.items() if entry is thing), "")
 
     def _from(self, target: str) -> str:
         """A target as it stands in a document of the folder."""
@@ -50,12 +65,24 @@ class Named:
 
     def step(self, step: Step[..., Any]) -> tuple[str, Step[..., Any]]:
         """See `Places`."""
-        target, found = self._step(step)
+        try:
+            target, found = self._step(step)
+        except RipresaError:
+            if self._registered(step):
+                return self._registered(step), step
+            if self._registered(step.fn):
+                return self._registered(step.fn), _plain(step)
+            raise
         return self._from(target), found
 
     def thing(self, thing: Any) -> str:
         """See `Places`."""
-        return self._from(self._thing(thing))
+        try:
+            return self._from(self._thing(thing))
+        except RipresaError:
+            if self._registered(thing):
+                return self._registered(thing)
+            raise
 
     def _step(self, step: Step[..., Any]) -> tuple[str, Step[..., Any]]:
         target, found = _declared(step.fn)
@@ -100,6 +127,9 @@ class Named:
 
     def workflow(self, workflow: Any, name: str) -> tuple[str, Any]:
         """See `Places`."""
+        for registered, entry in self._entries.items():
+            if _same(entry, workflow) and workflow.name in (entry.name, name):
+                return registered, entry
         target, found = _declared(workflow.fn)
         if target and _same(found, workflow) and workflow.name in (found.name, name):
             return self._from(target), found
@@ -120,7 +150,7 @@ def _is_stream_of(flow: Any, node: Any) -> bool:
     return all(getattr(mine.plan, name) == getattr(other.plan, name) for name in ("source", "stages", "sink", "room"))
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: Any, other: Any) -> TypeIs[Workflow[..., Any]]:
     """Whether two are one workflow, under any name, given its input in any way."""
     return isinstance(one, Workflow) and (one.fn, one.version, one.timeout) == (other.fn, other.version, other.timeout)
 
@@ -147,7 +177,7 @@ def _declared(thing: Any) -> tuple[str, Any]:
         return "", None
     found: Any = sys.modules[module]
     for part in name.split("."):
-        found = getattr(found, part, None)
+        found = None if part.startswith("_") else getattr(found, part, None)
     return ("", None) if found is None else (place_of(module, name, found), found)
 
 
@@ -166,8 +196,12 @@ def _nameless(thing: Any, name: str) -> RipresaError:
     qualname = str(getattr(thing, "__qualname__", name))
     if str(getattr(thing, "__module__", "")).startswith("ripresa."):  # a step that is made here, such as an agent
         qualname = name
-    what = "a lambda has no name" if "<lambda>" in qualname else "it stands at the top level of no module"
-    return _refused(qualname if "<" in qualname else name, f"{what}: give it a name there")
+    what = "it stands at the top level of no module"
+    if "<lambda>" in qualname:
+        what = "a lambda has no name"
+    elif qualname.startswith("_"):
+        what = "names that begin with _ are nothing for documents"
+    return _refused(qualname if "<" in qualname else name, f"{what}: give it a public name there")
 
 
 def _refused(what: str, why: str) -> RipresaError:

@@ -67,6 +67,11 @@ def built_as(flow: Any, place: Place) -> Node[Any]:
     return build_link(flow, place)
 
 
+def as_whole(link: Any) -> Flow[Any, Any]:
+    """A link as a flow around which more can stand."""
+    return Flow(partial(built_as, link), name=link.name)
+
+
 def passing(name: str = "pass") -> Flow[Any, Any]:
     """What gives back what it is given."""
     return Flow(_build_pass, name=name)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial, reduce
 from inspect import Parameter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ...core.conditions import PLACES, Condition
 from ...errors import InvalidWorkflow, RipresaError
 from ..call import Pending
-from ..expression import Constant, Decided, Expression, Shared, Tested
+from ..expression import Compared, Constant, Decided, Expression, Shared, Tested
 from ..flow import Flow
 from ..function import Workflow
 from ..graph import Graph, Node
@@ -26,7 +27,7 @@ from .config import unknown_keys
 from .flow import passing
 from .shapes import IN_GRAPHS, KINDS
 from .source import BadExpression, Path, is_list, is_object
-from .wires import MAKE, TUPLE, About, Denied, is_marked, wired, wired_text
+from .wires import ALL, ANY, MAKE, PAIRS, TUPLE, About, Denied, is_marked, wired, wired_text
 
 if TYPE_CHECKING:
     from .load import Config, Loader
@@ -308,7 +309,12 @@ class Wiring:
             return (value,), {}
         for name, message in unknown_keys(parameters, named, self.loader.keys_of(item.data.get("type"))):
             self.loader.notes.add((*at, name), message, "type_mismatch", key=True)
-        first = next(iter(parameters.names), None)
+        for name, one in parameters.signature.parameters.items():
+            if one.kind is Parameter.VAR_POSITIONAL and not is_list(named.get(name, [])):
+                message = f"is {written[name]!r}, must be a list: it is any number of arguments"
+                self.loader.notes.add((*at, name), message)
+                named[name] = []
+        first = first_of(parameters)
         free = first is not None and first not in named
         wanted = first in parameters.required or not has_expressions(dict(written))
         if not free and explicit:
@@ -327,19 +333,26 @@ class Wiring:
         )
 
     def _object(self, data: Mapping[str, Any], path: Path) -> Any:
-        """An object; a tuple or an object of a class where its only key says so."""
+        """An object; something else where its only key says so."""
         if not is_marked(data):
             return {key: self._data(value, (*path, key)) for key, value in data.items()}
         ((key, of),) = data.items()
-        if key == TUPLE and is_list(of):
-            return tuple(self._data(of, (*path, key)))
-        if key not in (TUPLE, MAKE):
-            return {key[1:]: self._data(of, (*path, key))}
-        if key == MAKE and is_object(of) and set(of) == {"type", "of"} and is_object(of["of"]):
-            return self._made(of["type"], of["of"], (*path, key))
-        wanted = "a list" if key == TUPLE else "an object of type (a dataclass) and of (its fields)"
-        self.loader.notes.add((*path, key), f"is {of!r}, must be {wanted}")
-        return None
+        at = (*path, key)
+        match key:
+            case "$tuple" if is_list(of):
+                return tuple(self._data(of, at))
+            case "$make" if is_object(of) and set(of) == {"type", "of"} and is_object(of["of"]):
+                return self._made(of["type"], of["of"], at)
+            case "$pairs" if is_list(of) and all(is_list(pair) and _is_pair(pair) for pair in of):
+                return {pair[0]: self._data(pair[1], (*at, index, 1)) for index, pair in enumerate(of)}
+            case "$ask":
+                wire = self.loader.tried(at, lambda: self._asked(of, at))
+                return None if wire is None else Proxy(self._wire(wire))
+            case _ if key in WANTED:
+                self.loader.notes.add(at, f"is {of!r}, must be {WANTED[key]}")
+                return None
+            case _:
+                return {key[1:]: self._data(of, at)}
 
     def _made(self, target: Any, fields: Mapping[str, Any], path: Path) -> Any:
         """An object of a dataclass with values to come inside."""
@@ -407,6 +420,8 @@ class Wiring:
 
     def _asked(self, data: Any, path: Path) -> Any:
         loader = self.loader
+        if isinstance(data, bool):
+            return data
         if isinstance(data, str):
             expression = only_expression(data)
             if expression is None:
@@ -414,16 +429,41 @@ class Wiring:
             return wired(expression, self._resolver(data))
         if is_object(data) and "test" in data:
             return self._tested(data, path)
-        if is_object(data) and "not" in data:
-            return Denied(self._asked(data["not"], path))
-        if is_object(data) and "function" in data:
-            predicate = loader.condition(data, path)
+        if is_object(data) and set(data) == {"not"}:
+            denied = self._asked(data["not"], (*path, "not"))
+            return None if denied is None else Denied(self._wire(denied))
+        if is_object(data) and (set(data) == {ALL} or set(data) == {ANY}):
+            return self._joined(data, path)
+        if is_object(data) and "function" in data and "op" not in data:
+            predicate = loader.predicates.condition(data, path)
             return self._test(predicate, self.value)
-        condition = loader.parsed(data, path)
+        condition = loader.predicates.parsed(data, path)
         if condition is None or not looks_at_value(condition):
             return condition
         self.graph.watches += condition.steps
         return About(self.value, condition)
+
+    def _joined(self, data: Mapping[str, Any], path: Path) -> Any:
+        """Several conditions, all or any of which must hold; None, and a note, if one of them is none."""
+        ((key, of),) = data.items()
+        if not is_list(of) or not of:
+            self.loader.notes.add((*path, key), f"is {of!r}, must be a list of conditions")
+            return None
+        found = [self.loader.tried((*path, key, index), partial(self._asked, part, (*path, key, index)))
+                 for index, part in enumerate(of)]  # fmt: skip
+        if None in found:
+            return None
+        sign = "&" if key == ALL else "|"
+        return reduce(lambda left, right: Compared(sign, left, right), map(self._wire, found))
+
+    def _wire(self, asked: Any) -> Any:
+        """What a condition says, inside of something else."""
+        if isinstance(asked, bool):
+            return Constant(asked)
+        if not isinstance(asked, Condition):
+            return asked
+        self.graph.watches += asked.steps
+        return Decided(asked)
 
     def _tested(self, data: Mapping[str, Any], path: Path) -> Any:
         """A predicate about something else than the value: `{test: ..., of: ${{ ... }}}`."""
@@ -432,7 +472,7 @@ class Wiring:
         if isinstance(asked, str):
             predicate = self.loader.function(asked, (*path, "test"))
         else:
-            predicate = self.loader.condition(asked, (*path, "test"))
+            predicate = self.loader.predicates.condition(asked, (*path, "test"))
         of = lift(self._data(data.get("of"), (*path, "of")))
         return None if predicate is None else self._test(predicate, of)
 
@@ -463,10 +503,31 @@ def looks_at_value(condition: Condition) -> bool:
     return own or any(map(looks_at_value, condition.parts))
 
 
-def _by_place(parameters: Parameters, named: dict[str, Any]) -> list[Any]:
-    """Take from named arguments those that have no name for the function itself."""
+def first_of(parameters: Parameters) -> str | None:
+    """The name of the parameter that the value is given to."""
     found = parameters.signature.parameters.items()
-    return [named.pop(name) for name, one in found if one.kind is Parameter.POSITIONAL_ONLY and name in named]
+    return next((name for name, one in found if one.kind is not Parameter.VAR_KEYWORD), None)
+
+
+def _by_place(parameters: Parameters, named: dict[str, Any]) -> list[Any]:
+    """Take from named arguments those that have no name for the function itself, with those that stand before them."""
+    found = parameters.signature.parameters
+    rest = next((name for name, one in found.items() if one.kind is Parameter.VAR_POSITIONAL and name in named), None)
+    kinds = (Parameter.POSITIONAL_ONLY, *(() if rest is None else (Parameter.POSITIONAL_OR_KEYWORD,)))
+    args = [named.pop(name) for name, one in found.items() if one.kind in kinds and name in named]
+    return args if rest is None else [*args, *named.pop(rest)]
+
+
+def _is_pair(pair: list[Any]) -> bool:
+    return len(pair) == 2 and not is_list(pair[0]) and not is_object(pair[0])
+
+
+WANTED: Final = {
+    TUPLE: "a list",
+    MAKE: "an object of type (a dataclass) and of (its fields)",
+    PAIRS: "a list of lists of a key and its value",
+}
+"""What must stand under the keys that say what an object is instead."""
 
 
 async def _never() -> Any:

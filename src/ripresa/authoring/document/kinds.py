@@ -14,10 +14,12 @@ from ..loops import fold, for_range, repeat
 from ..patterns import Spreading, best_effort, delay, first_of, first_success, map_each, n_of, parallel
 from ..patterns import fallback_on as fallback
 from ..routing import router
+from ..serving import wait_for_update
 from ..speculation import speculate
 from ..waits import approval, approved, wait_for
 from . import graphs
-from .flow import built_as, passing
+from .around import updated
+from .flow import as_whole, built_as, passing
 from .settings import taken_state
 from .source import is_object
 from .streams import stream_of
@@ -89,7 +91,7 @@ def _map(loader: Loader, config: Config, name: str | None) -> Any:
 
 
 def _branch(loader: Loader, config: Config, name: str | None) -> Any:
-    when = loader.condition(config.get("when"), config.at("when"))
+    when = loader.predicates.condition(config.get("when"), config.at("when"))
     then = loader.link(config.get("then"), config.at("then"))
     otherwise = loader.link(config.get("otherwise"), config.at("otherwise")) if "otherwise" in config else passing()
     return branch(when, then, otherwise, **_named(name))
@@ -117,7 +119,7 @@ def _case(loader: Loader, config: Config, name: str | None) -> Any:
 
 
 def _choose(loader: Loader, config: Config, name: str | None) -> Any:
-    select = loader.selector(config.get("select"), config.at("select"))
+    select = loader.predicates.selector(config.get("select"), config.at("select"))
     links = loader.links(config.get("branches"), config.at("branches"))
     if select is None:
         return None
@@ -125,7 +127,7 @@ def _choose(loader: Loader, config: Config, name: str | None) -> Any:
 
 
 def _end(loader: Loader, config: Config, key: str) -> Any:
-    return loader.condition(config.get(key), config.at(key)) if key in config else None
+    return loader.predicates.condition(config.get(key), config.at(key)) if key in config else None
 
 
 def _repeat(loader: Loader, config: Config, name: str | None) -> Any:
@@ -166,6 +168,19 @@ def _router(loader: Loader, config: Config, name: str | None) -> Any:
 def _fallback(loader: Loader, config: Config, name: str | None) -> Any:
     links = loader.links(config.get("branches"), config.at("branches"))
     return fallback(tuple(links), tuple(config.get("on", ())), name or "fallback")
+
+
+def _wrap(loader: Loader, config: Config, name: str | None) -> Any:
+    """What stands in it, as one thing: the state that stands beside it is around it, and not its own."""
+    own, loader.own_state = loader.own_state, None
+    link = loader.link(config.get("step"), config.at("step"))
+    loader.own_state = own
+    return as_whole(link) if name is None else as_whole(link).named(name)
+
+
+def _update(loader: Loader, config: Config, name: str | None) -> Any:
+    update, link = updated(loader, config)
+    return None if update is None else wait_for_update(update, link, **_named(name))
 
 
 def _saga(loader: Loader, config: Config, name: str | None) -> Any:
@@ -223,10 +238,12 @@ MAKERS: Final[dict[str, Make]] = {
     "router": _router,
     "fallback": _fallback,
     "saga": _saga,
+    "wrap": _wrap,
     "cleanup": _cleanup,
     "speculate": _speculate,
     "delay": _delay,
     "wait": _wait,
+    "update": _update,
     "approval": _approval,
     "approved": _approved,
     "subworkflow": _subworkflow,

@@ -14,12 +14,10 @@ from functools import partial
 from inspect import isclass
 from typing import Any, TypeVar, cast
 
-from ...core.conditions import Condition
 from ...core.names import check_name
 from ...errors import RipresaError
 from ...foreign import adopted
 from ..chain import Chain
-from ..check import walk
 from ..choice import branch
 from ..flow import Runnable, as_links
 from ..function import Workflow
@@ -28,19 +26,18 @@ from ..parameters import Parameters
 from ..step import Options, Step
 from . import graphs, kinds, settings
 from .annotations import kind_of
-from .cel import Asked, Expression, Use, has_expressions, only_expression, parts_of, position_in
+from .around import answering, asked
+from .cel import Expression, Use, has_expressions, parts_of
 from .config import wrong_keys, wrong_values
 from .flow import DocumentFlow, built_as, is_step, passing
 from .library import Equipped, Maker, Shelf
+from .predicates import Predicates
 from .recipe import Recipe
 from .servers import Declared, as_named, declared_by, is_of_server, knowledge_named, offered, server_named, used
-from .shapes import IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
+from .shapes import ATTEMPTS, IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
 from .source import DEEPEST, BadExpression, Document, Notes, Path, is_list, is_object, too_deep
 
 T = TypeVar("T")
-
-DECIDES = ("value", "state", "session", "steps")
-"""What an expression that decides may look at."""
 
 
 def flow_of(document: Document, shelf: Callable[[Mapping[str, str]], Shelf]) -> DocumentFlow:
@@ -92,7 +89,7 @@ class Loader:
         """That of the step which is being made, until it is taken."""
         self.servers: dict[str, Declared] = {}
         self.knowledge: dict[str, Declared] = {}
-        self._looked_at: list[tuple[str, Path, Expression | None, Use | None]] = []
+        self.predicates = Predicates(self)
 
     # --- the whole
 
@@ -119,12 +116,10 @@ class Loader:
         if self.notes.problems:
             return None
         version = config.get("version", "1")
-        return self.tried(
-            (), lambda: self._checked(DocumentFlow(partial(built_as, body), terms, name=name, version=version))
-        )
-
-    def _checked(self, flow: DocumentFlow) -> DocumentFlow:
-        self._check_looked_at(flow)
+        flow = self.tried((), lambda: DocumentFlow(partial(built_as, body), terms, name=name, version=version))
+        if flow is not None:
+            flow = asked(self, answering(self, flow, config), config)
+            self.predicates.check(flow)
         return flow
 
     def _take_types(self, config: Config) -> None:
@@ -235,7 +230,7 @@ class Loader:
         for key in ("when", "unless"):
             if key not in item.data:
                 continue
-            predicate = self.condition(item.data[key], (*item.path, key))
+            predicate = self.predicates.condition(item.data[key], (*item.path, key))
             arms = (link, passing()) if key == "when" else (passing(), link)
             link = self.tried(item.path, partial(branch, predicate, *arms, name=link.name)) or self.hole(link.name)
         return link
@@ -455,11 +450,15 @@ class Loader:
         return link
 
     def _made_tool(self, part: Mapping[str, Any], path: Path) -> Any:
-        """A tool that a type makes of its config."""
-        config = self.config(part, {"id": STEP["id"], **MADE}, path)
-        made = self.made_of({key: value for key, value in part.items() if key != "id"}, path, config.get("id"))
+        """A tool that a type makes of its config, or one that is called, with options of its own."""
+        item = self.config(part, TOOL, path)
+        if item.get("type") == "call":
+            made = self.step(part, path)
+        else:
+            made = self.made_of({key: part[key] for key in MADE if key in part}, path, item.get("id"))
+            made = settings.dressed(self, made, item) if is_step(made) else made
         if not is_step(made):
-            self.notes.add(path, f"{config.get('type')} makes {made!r}, which is no step", code="invalid_config")
+            self.notes.add(path, f"{item.get('type')} makes {made!r}, which is no step", code="invalid_config")
         return made
 
     def _is_refused(self, maker: Maker, given: Mapping[str, Any], path: Path) -> bool:
@@ -517,78 +516,6 @@ class Loader:
         """The type that a text names; None, and a note, if there is none."""
         return self.tried(path, lambda: kind_of(text, self.shelf.find_type))
 
-    # --- what decides
-
-    def condition(self, data: Any, path: Path) -> Any:
-        """A predicate; one that never holds, and a note, in the place of what is none."""
-        if isinstance(data, bool):
-            return Condition.always() if data else Condition.never()
-        if isinstance(data, str):
-            return self.asked(data, path, DECIDES) or Condition.never()
-        if is_object(data) and "function" in data:
-            return self._function_in(data, path) or Condition.never()
-        return self.parsed(data, path) or Condition.never()
-
-    def parsed(self, data: Any, path: Path) -> Condition | None:
-        """A condition that stands there as data."""
-        found = self.tried(path, lambda: Condition.parse(data, self.shelf.functions()))
-        for name in () if found is None else found.steps:
-            self._looked_at.append((name, path, None, None))
-        return found
-
-    def selector(self, data: Any, path: Path) -> Any:
-        """What gives names."""
-        if isinstance(data, str):
-            return self.asked(data, path, ("value",))
-        return self._function_in(data, path)
-
-    def _function_in(self, data: Mapping[str, Any], path: Path) -> Any:
-        name = data.get("function")
-        if not isinstance(name, str) or len(data) > 1:
-            self.notes.add(path, f"is {data!r}, must be an object with function: package.module:name")
-            return None
-        return self.function(name, (*path, "function"))
-
-    def asked(self, text: str, path: Path, roots: tuple[str, ...]) -> Asked | None:
-        """An expression that decides; it may look at these."""
-        expression = self.tried(path, lambda: only_expression(text))
-        if expression is None:
-            if not self.notes.problems or not self._is_noted(path):
-                self.notes.add(path, f"is {text!r}, must be one ${{{{ expression }}}}", code="invalid_expression")
-            return None
-        for use in expression.uses:
-            if use.root not in roots:
-                message = f"{use.root} cannot be looked at here: there are {', '.join(roots)}"
-                self.notes.add(path, message, code="invalid_expression", within=self.within(text, expression, use))
-            elif use.root == "steps":
-                self._looked_at.append((use.name, path, expression, use))
-        return Asked(expression)
-
-    def _is_noted(self, path: Path) -> bool:
-        place = self.document.place(path).split(" ")[-1]
-        return any(problem.where.split(" ")[-1] == place for problem in self.notes.problems)
-
-    def within(self, text: str, expression: Expression, use: Use) -> tuple[int, int]:
-        """Where in a text something stands that an expression looks at."""
-        return position_in(text, expression.start + use.start)
-
-    def _check_looked_at(self, flow: DocumentFlow) -> None:
-        names = {node.name for node in walk(flow.node)}
-        for name, path, expression, use in self._looked_at:
-            if name in names or "/" in name:
-                continue
-            near = get_close_matches(name, names, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            text = self._text_at(path)
-            within = None if expression is None or use is None else self.within(text, expression, use)
-            self.notes.add(path, f"there is no step {name!r}{hint}", code="unknown_step", within=within)
-
-    def _text_at(self, path: Path) -> str:
-        found = self.document.data
-        for part in path:
-            found = found[part]
-        return str(found)
-
 
 STEP_WORDS = "a step (an object with type), a list of steps, or the target of one"
 
@@ -612,6 +539,9 @@ class Called:
 MADE = {"type": STEP["type"], "config": STEP["config"]}
 """What stands where a call calls a step that is made of a config."""
 
+TOOL = {name: STEP[name] for name in ("id", "type", "config", "description", "hooks", *ATTEMPTS)}
+"""What stands where a tool is made of a config, or called with options of its own."""
+
 
 def _with_name(maker: Any, given: dict[str, Any], name: str | None) -> dict[str, Any]:
     """A config with the name of the step, where the maker takes that."""
@@ -628,7 +558,7 @@ def _makes(found: object) -> bool:
     return isinstance(found, Maker) or (isclass(found) and not issubclass(found, Runnable))
 
 
-def _nothing(*args: Any, **kwargs: Any) -> Any:
+def _nothing(*_: Any, **__: Any) -> Any:
     """Stands for a step that is wrong; it is never run."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .shapes import FIELD, KINDS, KNOWLEDGE, ROOT, SERVER, STAGES, STEP, Key
+from .shapes import FIELD, KINDS, KNOWLEDGE, QUERY, ROOT, SERVER, STAGES, STEP, UPDATE, Key
 
 Schema = dict[str, Any]
 
@@ -35,6 +35,15 @@ SORTS: Final[Mapping[str, Schema]] = {
     "length": {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _LENGTH}]},
     "names": _NAMES,
     "targets": _NAMES,
+    "hooks": {
+        "anyOf": [
+            _NAMES,
+            {"type": "object", "properties": {"only": _NAMES}, "required": ["only"], "additionalProperties": False},
+        ]
+    },
+    "functions": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}},
+    "updates": {"type": "array", "items": {"$ref": "#/$defs/update"}, "minItems": 1},
+    "queries": {"type": "array", "items": {"$ref": "#/$defs/query"}, "minItems": 1},
     "object": _OBJECT,
     "table": {"type": "object", "additionalProperties": _NAMES},
     "join": {"anyOf": [{"enum": ["all", "first", "first_success"]}, _COUNT]},
@@ -57,6 +66,8 @@ CONDITION: Final[Schema] = {
         {"type": "object", "required": ["op"]},
         {"type": "object", "required": ["test", "of"]},
         {"type": "object", "required": ["not"]},
+        {"type": "object", "required": ["all"]},
+        {"type": "object", "required": ["any"]},
     ]
 }
 
@@ -91,6 +102,8 @@ def schema() -> Schema:
                 "minProperties": 1,
                 "additionalProperties": {"anyOf": [SORTS["type"], _object(FIELD)]},
             },
+            "update": _object(UPDATE),
+            "query": _object(QUERY),
             "server": {**_object(SERVER), "oneOf": [{"required": ["command"]}, {"required": ["url"]}]},
             "knowledge": {**_object(KNOWLEDGE), "oneOf": [{"required": ["path", "size"]}, {"required": ["vectors"]}]},
             "stage": {"anyOf": [_object(keys) for keys in STAGES.values()]},

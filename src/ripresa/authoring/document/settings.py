@@ -14,6 +14,7 @@ from ..pool import Pool
 from ..rules import Rule
 from ..state_type import StateType, state_type
 from ..undo import Taken, undone_by
+from .around import answering, asked
 from .flow import Terms, as_flow, described, is_flow, is_step
 from .shapes import ATTEMPTS
 from .source import is_object
@@ -40,11 +41,30 @@ def dressed(loader: Loader, made: Any, item: Config) -> Any:
             loader.notes.add(item.at(name), f"{name} is for steps, not for what is made of steps", key=True)
     elif given:
         made = loader.tried(item.path, lambda: made.with_(**_attempts(loader, item))) or made
-    hooks = _hooks(loader, item)
-    if hooks:
-        made = made.with_(hooks=(*made.options.hooks, *hooks)) if is_step(made) else made.with_hooks(*hooks)
-    made = _undoable(loader, _kept(loader, made, item), item)
+    made = _hooked(loader, _kept(loader, _answering(loader, made, item), item), item)
+    made = _undoable(loader, made, item)
     return described(made, item.get("description")) if "description" in item else made
+
+
+def _hooked(loader: Loader, made: Any, item: Config) -> Any:
+    """A link with the hooks that stand beside it."""
+    if "hooks" not in item:
+        return made
+    hooks, alone = _hooks(loader, item), is_object(item.get("hooks"))
+    if is_step(made):
+        return made.with_(hooks=hooks if alone else (*made.options.hooks, *hooks))
+    if alone:
+        loader.notes.add(item.at("hooks"), "only is for steps, not for what is made of steps", key=True)
+    return made.with_hooks(*hooks) if hooks else made
+
+
+def _answering(loader: Loader, made: Any, item: Config) -> Any:
+    """A link with the updates and queries that stand beside it, if it can have some."""
+    for key in ("updates", "queries"):
+        if key in item and not is_flow(made):
+            loader.notes.add(item.at(key), f"{key} is for what is made of steps, not for steps", key=True)
+            return made
+    return asked(loader, answering(loader, made, item), item)
 
 
 def _undoable(loader: Loader, made: Any, item: Config) -> Any:
@@ -77,7 +97,7 @@ def _attempts(loader: Loader, item: Config) -> dict[str, Any]:
     if "retry" in item:
         found["retry"] = retry_from(item.get("retry"))
     if "cache" in item:
-        found["cache"] = cache_from(item.get("cache"))
+        found["cache"] = _cache(loader, item)
     if "pool" in item:
         found["pool"] = _pool(loader, item)
     return found
@@ -89,7 +109,7 @@ def retry_from(data: Any) -> Any:
 
 
 RETRY = ("attempts", "wait", "backoff", "max_wait", "jitter", "on", "never")
-CACHE = ("ttl", "version")
+CACHE = ("ttl", "version", "key")
 
 
 def _known(data: Any, what: str, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -103,9 +123,15 @@ def _known(data: Any, what: str, keys: tuple[str, ...]) -> dict[str, Any]:
     return dict(data)
 
 
-def cache_from(data: Any) -> Any:
+def _cache(loader: Loader, item: Config) -> Any:
     """How long results are kept. Raises `InvalidConfig`."""
-    return Cache(**_known(data, "cache", CACHE)) if is_object(data) else data
+    data = item.get("cache")
+    if not is_object(data):
+        return data
+    given = _known(data, "cache", CACHE)
+    if "key" in given:
+        given["key"] = loader.function(str(given["key"]), (*item.at("cache"), "key"))
+    return Cache(**given)
 
 
 def _pool(loader: Loader, item: Config) -> Any:
@@ -122,12 +148,15 @@ def _pool(loader: Loader, item: Config) -> Any:
 
 def _hooks(loader: Loader, item: Config) -> tuple[Hook, ...]:
     found: list[Hook] = []
-    for index, name in enumerate(item.get("hooks", [])):
-        hook = loader.target(name, (*item.at("hooks"), index))
+    said, path = item.get("hooks", []), item.at("hooks")
+    if is_object(said):
+        said, path = said["only"], (*path, "only")
+    for index, name in enumerate(said):
+        hook = loader.target(name, (*path, index))
         if isinstance(hook, Hook):
             found.append(hook)
         elif hook is not None:
-            loader.notes.add((*item.at("hooks"), index), f"{name} is {hook!r}, which is no hook", code="invalid_config")
+            loader.notes.add((*path, index), f"{name} is {hook!r}, which is no hook", code="invalid_config")
     return tuple(found)
 
 

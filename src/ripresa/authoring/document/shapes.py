@@ -41,13 +41,17 @@ SORTS: Final = {
     "length": 'a length of time: 30, "5 minutes"',
     "names": "a list of texts",
     "targets": "a list of targets",
+    "hooks": "a list of targets, or {only: a list of targets} in the place of those that a step has already",
+    "functions": "an object of targets of functions by name",
+    "updates": "a list of objects with update, value, answer, step",
+    "queries": "a list of objects with query, about, answer, function",
     "object": "an object",
     "table": "an object of lists of names",
     "join": "all, first, first_success, or how many must succeed",
     "choice": "one of the words",
     "any": "any value",
     "retry": "a number of attempts, or an object of attempts, wait, backoff, max_wait, jitter, on, never",
-    "cache": "true, how long, or an object of ttl, version",
+    "cache": "true, false, how long, or an object of ttl, version, key",
     "rules": "a list of rules",
     "plain": "a text, which may be empty",
     "servers": "an object of MCP servers by name: objects with command or url",
@@ -57,6 +61,12 @@ SORTS: Final = {
 """Every sort of thing that may stand under a key, in words."""
 
 FAILING: Final = ("fail_fast", "fail_slow", "best_effort")
+_UPDATE: Final = {
+    "update": Key("text", "the name of the update", required=True),
+    "value": Key("type", "the type of its value", required=True),
+    "answer": Key("type", "the type of the answer", required=True),
+    "step": Key("step", "what makes the answer of the value", required=True),
+}
 _MOST: Final = Key("count", "at most so many at a time")
 _LINK: Final = Key("step", "what is run", required=True)
 _PEOPLE: Final = {
@@ -185,6 +195,7 @@ KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
         "branches": Key("steps", "the next is tried when the one before failed", required=True),
         "on": Key("names", "the names of exceptions that count; any without a word"),
     },
+    "wrap": {"step": Key("step", "what stands in what stands beside this: rules in a state, for one", required=True)},
     "saga": {"step": Key("step", "undone, last first, if it fails", required=True)},
     "cleanup": {
         "step": _LINK,
@@ -201,6 +212,7 @@ KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
         "value": Key("type", "the type of its value"),
         "timeout": Key("length", "how long it may take to come"),
     },
+    "update": _UPDATE,
     "approval": {"question": Key("text", "what people are asked", required=True), **_PEOPLE},
     "approved": {
         "question": Key("text", "what people are asked", required=True),
@@ -219,6 +231,7 @@ KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
         "durable": Key("flag", "whether it goes on in the middle"),
         "on_error": Key("choice", "what a failing item means for the sink", choices=SKIPPING),
         "dead_letters": Key("step", "what is given the items that were skipped"),
+        "hooks": Key("functions", "functions that are told what it does: start, item, backpressure, end, error"),
         "retry": Key("retry", "how often the stream goes on by itself"),
         **_ROOM,
         "on_restart": Key("choice", "how a source without positions goes on", choices=("fail", "skip", "live")),
@@ -256,7 +269,9 @@ STEP: Final[Mapping[str, Key]] = {
     "concurrency": _MOST,
     "cache": Key("cache", "keep results for all runs"),
     "pool": Key("target", "the pool of which each attempt holds a member"),
-    "hooks": Key("targets", "hooks that stand at it"),
+    "hooks": Key("hooks", "hooks that stand at it"),
+    "updates": Key("updates", "updates that it answers as long as it goes on, if it is made of steps"),
+    "queries": Key("queries", "queries that are answered by functions, if it is made of steps"),
     "undo": Key("step", "what undoes it"),
     "rules": Key("rules", "what its result must keep, if it is made of steps"),
     "state": Key("state", "a typed state of its own, if it is made of steps: the target of a class, or its fields"),
@@ -290,6 +305,8 @@ ROOT: Final[Mapping[str, Key]] = {
     "limits": Key("object", "what a run may use: steps, tokens, money, ..."),
     "hooks": Key("targets", "hooks that stand at everything in it"),
     "rules": Key("rules", "what its result must keep"),
+    "updates": Key("updates", "updates that its runs answer"),
+    "queries": Key("queries", "queries that its runs answer by functions"),
 }
 """What the document itself may say."""
 
@@ -325,6 +342,17 @@ KNOWLEDGE: Final[Mapping[str, Key]] = {
     "retry": Key("retry", "how often its steps are tried"),
 }
 """What a document may say of knowledge."""
+
+QUERY: Final[Mapping[str, Key]] = {
+    "query": Key("text", "the name of the query", required=True),
+    "about": Key("type", "the type of what it is asked about, if it is asked about something"),
+    "answer": Key("type", "the type of the answer", required=True),
+    "function": Key("target", "a plain function that is given the run, and what it is asked about", required=True),
+}
+"""What a document may say of a query."""
+
+UPDATE: Final[Mapping[str, Key]] = _UPDATE
+"""What a document may say of an update."""
 
 FIELD: Final[Mapping[str, Key]] = {
     "type": Key("type", "the type of its values", required=True),
@@ -390,7 +418,9 @@ def _is_kind(*kinds: type) -> Callable[[object], bool]:
 
 
 _FINE: Final[dict[str, Callable[[Any], bool]]] = {
-    **dict.fromkeys(("steps", "cases", "rules", "stages"), _is_list),
+    **dict.fromkeys(("steps", "cases", "rules", "stages", "updates", "queries"), _is_list),
+    "hooks": lambda value: _is_names(value) or (isinstance(value, Mapping) and _is_names(value.get("only"))),  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    "functions": lambda value: isinstance(value, Mapping) and all(map(_is_text, value.values())),  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
     "graph": _is_kind(list),
     **dict.fromkeys(("text", "type", "target"), _is_text),
     **dict.fromkeys(("targets", "names"), _is_names),

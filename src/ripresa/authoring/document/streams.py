@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..flow import Runnable
 from ..step import Step
-from ..stream import stream
+from ..stream import StreamHooks, stream
 from .settings import retry_from
 from .shapes import STAGES
 from .source import is_object
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from .source import Path
 
 _FUNCTIONS = ("map", "filter", "flat_map")
+HOOKS: Final = tuple(each.name for each in fields(StreamHooks))
+"""What a stream may tell functions about."""
 
 
 def stream_of(loader: Loader, config: Config, name: str | None) -> Any:
@@ -61,6 +66,8 @@ def _sink(loader: Loader, config: Config) -> tuple[str, tuple[Any, ...], dict[st
         more["retry"] = loader.tried(config.at("retry"), lambda: retry_from(config.get("retry")))
     if "dead_letters" in config:
         more["dead_letters"] = _function(loader, config.get("dead_letters"), config.at("dead_letters"))
+    if "hooks" in config:
+        more["hooks"] = _hooks(loader, config.get("hooks"), config.at("hooks"))
     if "into" in config:
         sink = _function(loader, config.get("into"), config.at("into"))
         if "start" in config:
@@ -70,6 +77,15 @@ def _sink(loader: Loader, config: Config) -> tuple[str, tuple[Any, ...], dict[st
         loader.notes.add(config.at("on_error"), "on_error goes with into", key=True)
     fold = loader.function(config.get("fold"), config.at("fold")) if "fold" in config else None
     return "fold", (fold, config.get("start")), more
+
+
+def _hooks(loader: Loader, data: Mapping[str, str], path: Path) -> StreamHooks:
+    """Functions that are told what the stream does."""
+    for name in data.keys() - HOOKS:
+        near = get_close_matches(name, HOOKS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(HOOKS)}"
+        loader.notes.add((*path, name), f"is no key here; {hint}", key=True)
+    return StreamHooks(**{name: loader.function(data[name], (*path, name)) for name in HOOKS if name in data})
 
 
 def _function(loader: Loader, data: Any, path: Path) -> Any:

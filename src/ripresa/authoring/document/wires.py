@@ -25,6 +25,18 @@ TUPLE: Final = "$tuple"
 MAKE: Final = "$make"
 """The only key of an object that stands for one of a dataclass: its `type`, and `of` which fields it is made."""
 
+ASK: Final = "$ask"
+"""The only key of an object that stands for what a condition says: true or false."""
+
+PAIRS: Final = "$pairs"
+"""The only key of an object that stands for one whose keys are no texts: lists of key and value."""
+
+MARKS: Final = (TUPLE, MAKE, ASK, PAIRS)
+
+ALL: Final = "all"
+ANY: Final = "any"
+"""The keys of a condition of a step in a graph that is made of others."""
+
 Resolve = Callable[[Use], Wire]
 """What something that an expression looks at is in the graph, without its keys. Raises `RipresaError`."""
 
@@ -152,7 +164,8 @@ def _plain(wire: Wire, environment: Environment) -> Any:
 
 def is_marked(data: Mapping[str, Any]) -> bool:
     """Whether an object has one key which means something; data that look so have one more `$` before it."""
-    return len(data) == 1 and str(next(iter(data))).lstrip("$") in ("tuple", "make") and next(iter(data))[0] == "$"
+    only = str(next(iter(data))) if len(data) == 1 else ""
+    return only.startswith("$") and f"${only.lstrip('$')}" in MARKS
 
 
 def as_kind(value: Any, kind: Any) -> Any:

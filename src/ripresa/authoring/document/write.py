@@ -6,7 +6,8 @@ Law: what no document can say is refused with its name, never left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
+from copy import copy
+from dataclasses import fields
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar, cast
 
@@ -35,9 +36,11 @@ from ...core.nodes.stateful import Stateful
 from ...core.nodes.stream import Stream
 from ...core.nodes.subworkflow import Subworkflow
 from ...core.nodes.undo import Undo, Undoable
+from ...core.nodes.updates import Serving, TakeUpdate
 from ...core.nodes.wait import Wait
 from ...core.retry import Retry
 from ...errors import RipresaError
+from ..cache import Cache
 from ..expression import Constant
 from ..flow import Runnable, build_link
 from ..function import Taken
@@ -45,12 +48,14 @@ from ..place import root
 from ..questions import ByType
 from ..routing import ByName
 from ..rules import Rule
-from ..step import Bound, Options, Spread, Step
+from ..standing import Answer
+from ..step import Bound, Spread, Step
 from ..wiring import Wires
 from .annotations import text_of
 from .recipe import Recipe
 from .source import is_list, is_object, is_plain
 from .state import is_declared, state_data
+from .write_around import layered, query_data, serving, take_update
 from .write_graph import graph_config, named_arguments
 from .write_stream import stream_config
 from .write_values import asked, data_of, refused, selecting
@@ -61,6 +66,10 @@ Data = dict[str, Any]
 
 CALLED: Final = {"servers": "MCP servers", "knowledge": "stores of knowledge"}
 """What is declared at the head of a document, in words."""
+
+
+WHOLE: Final = ("state", "conflicts", "updates", "rules", "queries")
+"""What stands around a flow that is a document as it does around a step."""
 
 
 class Places(Protocol):
@@ -107,31 +116,27 @@ def document_of(flow: Runnable[..., Any], places: Places) -> Data:
 
 
 def _put_body(flow: Runnable[..., Any], data: Data, writer: Writer) -> None:
-    """What a flow does, and what its result must keep."""
+    """What a flow does, and what stands around it."""
+    said = writer.item(_bare(flow))
+    around: Data = {key: said[key] for key in WHOLE if key in said}
+    if set(said) - {*around, "id", "type", "config"}:
+        data.update({"type": "wrap", "config": {"step": said}})
+        return
+    data.update(around)
+    if said.get("type") == "sequence":
+        data["steps"] = said["config"]["steps"]
+    elif said:
+        data.update({key: said[key] for key in ("type", "config")})
+
+
+def _bare(flow: Runnable[..., Any]) -> Node[Any]:
+    """The node of a flow without the hooks of the flow itself, which it has as the root of a definition."""
     node = flow.node
-    if isinstance(node, Checked):
-        data["rules"] = writer.rules(flow.rules)
-        node = node.body
-    if isinstance(node, Stateful):
-        writer.tried(partial(_put_state, data, writer, node))
-        node = node.body
-    whole = writer.item(node)
-    if isinstance(node, Sequence) and node.children:
-        data["steps"] = whole["config"]["steps"]
-    elif whole:
-        writer.tried(lambda: _check_whole(flow.name, whole))
-        data.update({key: whole[key] for key in ("type", "config")})
-
-
-def _put_state(data: Data, writer: Writer, node: Stateful) -> None:
-    data.update(writer.state(node))
-
-
-def _check_whole(name: str, whole: Data) -> None:
-    """What stands beside a step can stand beside no document that is this step as a whole."""
-    more = [key for key in whole if key not in ("id", "type", "config", "hooks")]
-    if more:
-        raise refused(name, f"it is a single step with {', '.join(more)}: put it into a chain")
+    if "definition" not in flow.__dict__ or flow.definition.root is not node:
+        return node
+    bare = copy(node)
+    bare.hooks = node.hooks[len(flow.hooks) :]
+    return bare
 
 
 def _terms(flow: Any, writer: Writer) -> Data:
@@ -247,9 +252,12 @@ class Writer:
         several_for = kinds.get(type(node))
         data: Data = several_for(self, node, several=several) if several_for else write(self, node)
         hooks = () if type(node) is Call else node.hooks
-        more = {"hooks": self.things(hooks)} if hooks else {}
-        described = {"description": node.remark} if node.remark else {}
-        return {"id": node.name, **described, **data, **more}
+        more = {"description": node.remark, "hooks": self.things(hooks), "queries": self.queries(node.answers)}
+        return layered({"id": node.name, **data}, **{key: said for key, said in more.items() if said})
+
+    def queries(self, answers: Iterable[Answer]) -> list[Data]:
+        """The queries that are answered beside something."""
+        return [self.tried(partial(query_data, self, each)) or {} for each in answers]
 
     def items(self, nodes: tuple[Node[Any], ...]) -> list[Data]:
         """Several of them."""
@@ -340,9 +348,11 @@ class Writer:
         if not isinstance(step, Step):
             return self._source(step)
         target, known = self._step(cast("Step[..., Any]", step))
-        if replace(known.options, name="") != replace(step.options, name=""):
-            raise refused(step.name, "it is a tool with options of its own: give it a name of its own")
-        return target if isinstance(target, str) else {"id": step.name, **target}
+        options = self.options(cast("Step[..., Any]", step), known)
+        named = {} if step.name == known.name and isinstance(target, str) else {"id": step.name}
+        if isinstance(target, str):
+            return {"type": "call", "config": {"step": target}, **named, **options} if named or options else target
+        return {**named, **target, **options}
 
     def _source(self, server: Any) -> str:
         """An MCP server, with the tools that it is bounded to."""
@@ -360,21 +370,25 @@ class Writer:
         if mine.retry != usual.retry:
             found["retry"] = retry_data(mine.retry)
         if mine.pool is not usual.pool:
-            found["pool"] = mine.pool if isinstance(mine.pool, str) else self.thing(mine.pool)
+            found["pool"] = mine.pool if isinstance(mine.pool, str | None) else self.thing(mine.pool)
         if mine.cache != usual.cache:
-            found["cache"] = self._cache(step, mine)
-        more = [hook for hook in mine.hooks if hook not in usual.hooks]
-        if more:
-            found["hooks"] = [self.thing(hook) for hook in more]
-        if any(hook not in mine.hooks for hook in usual.hooks):
-            raise refused(step.name, "it lacks hooks that its declaration has")
+            found["cache"] = self._cache(mine.cache)
+        lacking = [name for name in found if found[name] is None]
+        if lacking:
+            why = f"it lacks the {', '.join(lacking)} of its declaration: give it a name of its own"
+            raise refused(step.name, why)
+        own = mine.hooks[len(usual.hooks) :] if mine.hooks[: len(usual.hooks)] == usual.hooks else None
+        if own is None:
+            found["hooks"] = {"only": self.things(mine.hooks)}
+        elif own:
+            found["hooks"] = self.things(own)
         return found
 
-    def _cache(self, step: Step[..., Any], options: Options) -> Data:
-        cache = options.cache
-        if cache is None or cache.key is not None:
-            raise refused(step.name, "its cache has a key of its own" if cache else "it keeps no results, as declared")
-        return {"ttl": length_of(cache.ttl) if cache.ttl else None, "version": cache.version}
+    def _cache(self, cache: Cache | None) -> Any:
+        if cache is None:
+            return False
+        key = {} if cache.key is None else {"key": self.thing(cache.key)}
+        return {"ttl": length_of(cache.ttl) if cache.ttl else None, "version": cache.version, **key}
 
     def _undo(self, undo: Undo | None, bound: Bound, known: Step[..., Any]) -> Data:
         same = bound.step.compensation is known.compensation
@@ -438,7 +452,7 @@ def _map(writer: Writer, node: Map) -> Data:
 def _branch(writer: Writer, node: Branch) -> Data:
     if isinstance(node.code, ByType):
         return writer.of("case", cases=_cases(writer, node.code.kinds, node.arms))
-    when = writer.tried(lambda: asked(node.code.predicate.fn, node.name, writer.thing))
+    when = writer.tried(lambda: asked(node.code.predicate.fn, writer.thing))
     then, otherwise = writer.items(node.arms)
     return writer.of("branch", when=when, then=then, otherwise=otherwise)
 
@@ -460,7 +474,7 @@ def _choose(writer: Writer, node: Choose) -> Data:
 
 def _loop(writer: Writer, node: Loop) -> Data:
     code: Any = node.code
-    predicate = None if code is None else writer.tried(lambda: asked(code.fn, node.name, writer.thing))
+    predicate = None if code is None else writer.tried(lambda: asked(code.fn, writer.thing))
     ends = {"until": predicate if node.after else None, "while": predicate if node.before else None}
     over = node.over
     if over.kind == "condition":
@@ -552,25 +566,21 @@ def _stream(writer: Writer, node: Stream) -> Data:
         return writer.of("subworkflow", workflow=writer.places.stream(node))
     except RipresaError:  # it stands under no name of its own
         code: Any = node.code
-        return {"type": "stream", "config": stream_config(writer, code.step, node.name)}
+        return {"type": "stream", "config": stream_config(writer, code.step)}
 
 
 def _checked(writer: Writer, node: Checked) -> Data:
     code: Any = node.code
-    return {**writer.item(node.body), "rules": writer.rules(code.rules)}
+    return layered(writer.item(node.body), rules=writer.rules(code.rules))
 
 
 def _stateful(writer: Writer, node: Stateful) -> Data:
-    said = writer.item(node.body)
-    beside = [key for key in ("rules", "undo", "state") if key in said]
-    if beside:
-        raise refused(node.name, f"its state stands around its {' and '.join(beside)}: give it the state first")
-    return {**said, **writer.state(node)}
+    return layered(writer.item(node.body), **writer.state(node))
 
 
 def _undoable(writer: Writer, node: Undoable) -> Data:
     assert isinstance(node.undo, Undo)
-    return {**writer.item(node.body), "undo": writer.undo_item(node.undo)}
+    return layered(writer.item(node.body), undo=writer.undo_item(node.undo))
 
 
 WRITERS: Final[dict[type, Callable[[Writer, Any], Data]]] = {
@@ -595,6 +605,8 @@ WRITERS: Final[dict[type, Callable[[Writer, Any], Data]]] = {
     Undoable: _undoable,
     Checked: _checked,
     Stateful: _stateful,
+    TakeUpdate: take_update,
+    Serving: serving,
 }
 
 __all__ = ["Places", "RipresaError", "Writer", "document_of", "length_of", "retry_data"]

@@ -15,7 +15,8 @@ from ...core.nodes.subworkflow import Subworkflow
 from ..step import Bound
 from ..wiring import Condition, Result
 from .cel import has_expressions
-from .write_values import Place, cel_of, data_of, node_condition, refused
+from .graphs import first_of
+from .write_values import Place, cel_of, data_of, node_condition
 
 if TYPE_CHECKING:
     from .write import Data, Writer
@@ -80,20 +81,20 @@ def named_arguments(bound: Bound, place: Place) -> dict[str, Any]:
     binding: Any = bound.binding
     parameters = bound.step.parameters
     found: dict[str, Any] = {}
-    for index, argument in enumerate(binding.args):
-        if index >= len(parameters.positional):
-            raise refused(bound.step.name, "it is given more arguments than have names")
+    rest = [data_of(argument.expression, place) for argument in binding.args[len(parameters.positional) :]]
+    for index, argument in enumerate(binding.args[: len(parameters.positional)]):
         found[parameters.positional[index]] = data_of(argument.expression, place)
     found.update({name: data_of(argument.expression, place) for name, argument in binding.kwargs.items()})
-    first = next(iter(parameters.names), None)
+    first = first_of(parameters)
+    kinds = {name: one.kind for name, one in parameters.signature.parameters.items()}
+    more = next((name for name, kind in kinds.items() if kind is Parameter.VAR_POSITIONAL), "")
+    if more and (rest or more == first):
+        found[more] = rest
     if first is None or first in found or has_expressions(found):
         return found
-    default = parameters.signature.parameters[first].default
-    if default is Parameter.empty:  # any number of arguments
-        raise refused(bound.step.name, f"it is given nothing as {first}")
     from ..expression import Constant
 
-    return {first: data_of(Constant(default), place), **found}
+    return {first: data_of(Constant(parameters.signature.parameters[first].default), place), **found}
 
 
 __all__ = ["Node", "graph_config", "named_arguments"]

@@ -8,18 +8,16 @@ from ...core.durations import MICROSECONDS
 from ...core.retry import ONCE
 from ..flow import Runnable
 from ..step import Step
-from ..stream import Plan, Pumped, Room, Sink, Stage, StreamHooks
-from .write_values import refused
+from ..stream import Plan, Pumped, Room, Sink, Stage
+from .streams import HOOKS
 
 if TYPE_CHECKING:
     from .write import Data, Writer
 
 
-def stream_config(writer: Writer, pumped: Pumped, name: str) -> Data:
+def stream_config(writer: Writer, pumped: Pumped) -> Data:
     """What the config of a stream says. Raises `RipresaError(not_exportable)`."""
     plan: Plan = pumped.plan
-    if plan.sink.hooks != StreamHooks():
-        raise refused(name, "it is a stream with hooks of its own")
     source, usual = plan.source, Room(1000, "block")
     found: Data = {
         "source": writer.thing(source.fn),
@@ -59,6 +57,9 @@ def _sink(writer: Writer, sink: Sink) -> Data:
     found: Data = {} if sink.durable else {"durable": False}
     if sink.dead_letters is not None:
         found["dead_letters"] = _function(writer, sink.dead_letters)
+    told = {name: writer.thing(getattr(sink.hooks, name)) for name in HOOKS if getattr(sink.hooks, name) is not None}
+    if told:
+        found["hooks"] = told
     if sink.kind == "into":
         more = _differing(("every", sink.every, 1), ("on_error", sink.on_error, "fail"))
         return {"into": _function(writer, sink.fn), **more, **found}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 from ...core.conditions import Condition
 from ...errors import RipresaError
@@ -13,17 +13,21 @@ from ..encoding import encode
 from ..expression import Compared, Constant, Decided, Field, Item, Made, Shared, Source, Tested
 from ..expression import Expression as Wire
 from ..expression import Written as Fixed
-from ..fit import known
-from ..step import step_name
+from ..fit import known, members
 from .cel import OPEN, Asked, Use, rewritten
+from .graphs import looks_at_value
 from .source import is_list, is_object
-from .wires import MAKE, TUPLE, About, Denied, Evaluated, Loose, Written, is_marked
+from .wires import ALL, ANY, ASK, MAKE, PAIRS, TUPLE, About, Denied, Evaluated, Loose, Written, is_marked
 
 Place = Callable[[Any], str]
 """The target of a function. Raises `RipresaError(not_exportable)`."""
 
+_NUMBER: Final = 2**63
+"""Beyond this a whole number is none for expressions."""
+
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _SIGNS: Final = {"&": "&&", "|": "||"}
+_JOINED: Final = {"&": ALL, "|": ANY}
 _RESERVED: Final = frozenset(
     ("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
      "namespace", "null", "package", "return", "true", "var", "void", "while")
@@ -38,33 +42,30 @@ def refused(what: str, why: str) -> RipresaError:
 # --- what decides
 
 
-def asked(predicate: Any, where: str, place: Place) -> Any:
+def asked(predicate: Any, place: Place) -> Any:
     """A predicate."""
     if isinstance(predicate, Asked):
         return f"${{{{ {predicate.expression.text} }}}}"
     if isinstance(predicate, Condition):
-        return condition_data(predicate, where)
+        return condition_data(predicate, place)
     return {"function": place(predicate)}
 
 
-def condition_data(condition: Condition, where: str) -> Any:
+def condition_data(condition: Condition, place: Place) -> Any:
     """A condition that is data."""
-    if condition.op in ("always", "never"):
-        return condition.op == "always"
-    _check_custom(condition, where)
-    return condition.plain()
+    return condition.op == "always" if condition.op in ("always", "never") else _condition(condition, place)
 
 
-def _check_custom(condition: Condition, where: str) -> None:
-    if condition.op == "custom":
-        raise refused(where, f"the condition {condition} is a function under a name of its own")
-    for part in condition.parts:
-        _check_custom(part, where)
+def _condition(condition: Condition, place: Place) -> dict[str, Any]:
+    if condition.parts:
+        return {"op": condition.op, "of": [_condition(part, place) for part in condition.parts]}
+    said = condition.plain()
+    return {**said, "function": place(condition.custom_fn)} if condition.op == "custom" else said
 
 
 def selecting(predicate: Any, place: Place) -> Any:
     """What gives names."""
-    return asked(predicate, step_name(predicate), place)
+    return asked(predicate, place)
 
 
 # --- values to come
@@ -80,7 +81,7 @@ def data_of(wire: Wire, place: Place) -> Any:
         return "".join(_escaped(part) if isinstance(part, str) else _expression(part) for part in wire.parts)
     if isinstance(wire, Made):
         return _made(wire, place)
-    return _expression(wire)
+    return {ASK: node_condition(wire, place)} if _asks(wire) else _expression(wire)
 
 
 def _expression(wire: Wire) -> str:
@@ -118,7 +119,9 @@ def _made(wire: Made, place: Place) -> Any:
     if len(make.args) > 1:
         return {MAKE: {"type": place(make.args[0]), "of": said}}
     if not all(isinstance(name, str) for name in names):
-        raise refused(str(wire), "its keys are no texts")
+        if not all(isinstance(name, str | int | float | None) for name in names):
+            raise refused(str(wire), "its keys are no texts or numbers")
+        return {PAIRS: [[_escaped(name), part] for name, part in said.items()]}
     mark = "$" if is_marked(said) else ""
     return {mark + key: part for key, part in said.items()}
 
@@ -129,15 +132,15 @@ def cel_of(wire: Any) -> str:
         case Source():
             return "input" if wire.index < 0 else f"{_step(wire.name)}.output"
         case Shared():
-            return f"state.{wire.name}"
+            return f"state{_member(wire.name)}"
         case Field():
-            return f"{cel_of(wire.of)}.{_name(wire.name)}"
+            return f"{cel_of(wire.of)}{_member(wire.name)}"
         case Item(of=of, key=key) | Loose(of=of, key=key):
             return f"{cel_of(of)}{_key(key, wire)}"
         case Compared():
             return _compared(wire)
         case Constant():
-            return _literal(wire.constant)
+            return _literal(wire.constant, str(wire))
         case Evaluated():
             return _rewritten(wire)
         case _:
@@ -147,35 +150,58 @@ def cel_of(wire: Any) -> str:
 def _compared(wire: Compared) -> str:
     kinds = (wire.left.kind, wire.right.kind)
     if wire.sign in _SIGNS and kinds != (bool, bool):
-        raise refused(str(wire), f"{wire.sign} of values that are not true or false")
+        why = f"{wire.sign} of values that are not true or false: ask a function at the top level of a module, by test"
+        raise refused(str(wire), why)
     left, right = (
-        f"({cel_of(side)})" if isinstance(side, Compared) else cel_of(side) for side in (wire.left, wire.right)
+        f"({cel_of(side)})" if isinstance(side, Compared) else _operand(side, wire) for side in (wire.left, wire.right)
     )
     return f"{left} {_SIGNS.get(wire.sign, wire.sign)} {right}"
 
 
-def _literal(value: Any) -> str:
-    if value is None or isinstance(value, bool | int | float | str):
+def _operand(side: Wire, wire: Compared) -> str:
+    """One side of a comparison: whether an object is the same as another is asked of what both are as plain data."""
+    if not isinstance(side, Constant) or isinstance(side.constant, bool | int | float | str | None):
+        return cel_of(side)
+    data = _plain(side.constant)
+    if wire.sign not in ("==", "!=") or not (is_object(data) or is_list(data)):
+        why = f"{wire.sign} with {side.constant!r}: ask a function at the top level of a module, by test"
+        raise refused(str(wire), why)
+    return json.dumps(data)
+
+
+def _literal(value: Any, what: str) -> str:
+    if isinstance(value, bool | str | None) or (isinstance(value, int | float) and abs(value) < _NUMBER):
         return json.dumps(value)
-    raise refused(repr(value), "it is compared with a value to come")
+    raise refused(what, f"{value!r} is nothing for expressions")
 
 
-def _name(name: str) -> str:
-    if _NAME.fullmatch(name) is None or name in _RESERVED:
-        raise refused(name, "it is no name for expressions")
-    return name
+def _member(name: str) -> str:
+    """What leads to a member of this name."""
+    if name.startswith("_"):
+        raise refused(name, "names that begin with _ are nothing for documents")
+    return f".{name}" if _NAME.fullmatch(name) and name not in _RESERVED else f"[{json.dumps(name)}]"
 
 
 def _step(name: str) -> str:
-    return f"steps.{name}" if _NAME.fullmatch(name) and name not in _RESERVED else f"steps[{json.dumps(name)}]"
+    return f"steps{_member(name)}"
 
 
 def _key(key: Any, wire: Any) -> str:
-    if not known(wire.of.kind) and isinstance(key, str) and _NAME.fullmatch(key) and key not in _RESERVED:
-        return f".{key}"
-    if (isinstance(key, str) and "\\" not in json.dumps(key)) or (type(key) is int and key >= 0):
+    if not known(wire.of.kind) and isinstance(key, str) and _NAME.fullmatch(key):
+        return _member(key)
+    if isinstance(key, str) and "\\" not in json.dumps(key) and not key.startswith("_"):
         return f"[{json.dumps(key)}]"
-    raise refused(str(wire), "its key is neither a text nor a number from 0")
+    if type(key) is int and key >= 0:
+        return f"[{key}]"
+    if type(key) is int and _is_listed(wire.of.kind):
+        return f"[size({cel_of(wire.of)}) - {-key}]"
+    raise refused(str(wire), "its key is neither a text nor a number: take it in a step of your own")
+
+
+def _is_listed(kind: Any) -> bool:
+    """Whether what is known of a type does not keep its values from being lists."""
+    origins = [get_origin(member) or member for member in members(kind)] if known(kind) else [list]
+    return all(origin in (list, tuple) for origin in origins)
 
 
 def _rewritten(wire: Evaluated) -> str:
@@ -194,19 +220,30 @@ def node_condition(wire: Any, place: Place) -> Any:
     """Whether a node of a graph runs."""
     match wire:
         case Decided():
-            return condition_data(wire.condition, str(wire))
+            if looks_at_value(wire.condition):
+                raise refused(str(wire), "it asks about a value, and there is none: ask about a result, by test")
+            return condition_data(wire.condition, place)
         case About():
-            return {"test": condition_data(wire.condition, str(wire)), "of": data_of(wire.of, place)}
+            return {"test": condition_data(wire.condition, place), "of": data_of(wire.of, place)}
         case Denied():
             return {"not": node_condition(wire.of, place)}
         case Tested():
             return {"test": _tested(wire.predicate, place), "of": data_of(wire.of, place)}
         case Constant(constant=bool() as constant):
             return constant
+        case Compared() if wire.sign in _JOINED and _asks(wire):
+            return {_JOINED[wire.sign]: [node_condition(side, place) for side in (wire.left, wire.right)]}
         case _:
             return _expression(wire)
 
 
+def _asks(wire: Any) -> bool:
+    """Whether something is asked in it that is no expression."""
+    if isinstance(wire, Compared):
+        return _asks(wire.left) or _asks(wire.right)
+    return isinstance(wire, Decided | About | Denied | Tested)
+
+
 def _tested(predicate: Any, place: Place) -> Any:
-    found = asked(predicate, step_name(predicate), place)
+    found = asked(predicate, place)
     return found["function"] if isinstance(found, dict) and "function" in found else found  # pyright: ignore[reportUnknownVariableType]
