@@ -64,7 +64,7 @@ WHOLE: dict[str, list[dict[str, Any]]] = {
          "hooks": {"item": at("whisper_to")}},
         {"source": f"{STREAM}:numbers", "fold": f"{STREAM}:add", "start": 0},
     ],
-    "update": [{"update": "go", "value": "string", "answer": "string", "step": SHOUT}],
+    "update": [{"update": "go", "value": "string", "answer": "string", "step": SHOUT, "timeout": "3 s"}],
     "wrap": [{"step": SHOUT}],
     "set": [{"field": "names", "value": "x", "by": "append"}],
     "first": [{"of": ["one", "two"]}],

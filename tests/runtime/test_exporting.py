@@ -299,7 +299,7 @@ def test_conditions_of_nodes_come_back() -> None:
 
 
 def test_lengths_come_back_to_the_microsecond() -> None:
-    from ripresa.authoring.document.write import length_of
+    from ripresa.authoring.document.write_values import length_of
     from ripresa.core.durations import microseconds
 
     assert [microseconds(length_of(value)) for value in (123, 246, 253, 1_000_000)] == [123, 246, 253, 1_000_000]
@@ -527,7 +527,7 @@ def around() -> list[Any]:
     found += [
         plain.with_update(price, double).with_update(Update("other", int, int), square).with_query(part, part_of),
         chain(wait_for_update(price, chain(double).then(add_one))).then(wait_for_update(price, double, name="again")),
-        wait_for_update(price, double),
+        wait_for_update(price, double, timeout="1 min"),
     ]
     return [*found, *(chain(each, name="outer") for each in found)]
 

@@ -180,7 +180,7 @@ def _wrap(loader: Loader, config: Config, name: str | None) -> Any:
 
 def _update(loader: Loader, config: Config, name: str | None) -> Any:
     update, link = updated(loader, config)
-    return None if update is None else wait_for_update(update, link, **_named(name))
+    return None if update is None else wait_for_update(update, link, **_named(name, timeout=config.get("timeout")))
 
 
 def _saga(loader: Loader, config: Config, name: str | None) -> Any:

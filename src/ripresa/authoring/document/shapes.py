@@ -212,7 +212,7 @@ KINDS: Final[Mapping[str, Mapping[str, Key]]] = {
         "value": Key("type", "the type of its value"),
         "timeout": Key("length", "how long it may take to come"),
     },
-    "update": _UPDATE,
+    "update": {**_UPDATE, "timeout": Key("length", "how long it may take to come")},
     "approval": {"question": Key("text", "what people are asked", required=True), **_PEOPLE},
     "approved": {
         "question": Key("text", "what people are asked", required=True),

@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from pydantic_core import from_json
 
-from ...core.durations import MICROSECONDS, microseconds
 from ...core.nodes.approval import Approval, Terms
 from ...core.nodes.approved import Approved
 from ...core.nodes.branch import Branch
@@ -58,7 +57,7 @@ from .state import is_declared, state_data
 from .write_around import layered, query_data, serving, take_update
 from .write_graph import graph_config, named_arguments
 from .write_stream import stream_config
-from .write_values import asked, data_of, refused, selecting
+from .write_values import asked, data_of, length_of, refused, selecting
 
 T = TypeVar("T")
 Data = dict[str, Any]
@@ -152,14 +151,6 @@ def _terms(flow: Any, writer: Writer) -> Data:
         if flow.terms.given is not Any:
             found["input"] = writer.type(flow.terms.given)
     return {key: value for key, value in found.items() if value not in (None, "")}
-
-
-def length_of(value: int) -> Any:
-    """A length in microseconds as documents write it: seconds, such that it reads back as the same."""
-    seconds = value / MICROSECONDS
-    if microseconds(seconds) != value:  # rounded up past it
-        seconds = (value - 0.5) / MICROSECONDS
-    return int(seconds) if seconds == int(seconds) else seconds
 
 
 class Writer:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...core.nodes.updates import Serving, TakeUpdate
 from ...messages import QueryWith
 from ..standing import Answer
+from .write_values import length_of
 
 if TYPE_CHECKING:
     from .write import Data, Writer
@@ -40,7 +41,8 @@ def layered(said: Data, **more: Any) -> Data:
 
 def take_update(writer: Writer, node: TakeUpdate) -> Data:
     """A wait for an update."""
-    return {"type": "update", "config": _update(writer, node)}
+    timeout = {"timeout": length_of(node.wait.timeout)} if node.wait.timeout else {}
+    return {"type": "update", "config": {**_update(writer, node), **timeout}}
 
 
 def serving(writer: Writer, node: Serving) -> Data:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, get_origin
 
 from ...core.conditions import Condition
+from ...core.durations import MICROSECONDS, microseconds
 from ...errors import RipresaError
 from ..encoding import encode
 from ..expression import Compared, Constant, Decided, Field, Item, Made, Shared, Source, Tested
@@ -37,6 +38,14 @@ _RESERVED: Final = frozenset(
 def refused(what: str, why: str) -> RipresaError:
     """The error that something cannot be said in a document."""
     return RipresaError(f"{what!r} can stand in no document: {why}", code="not_exportable", op="export", where=what)
+
+
+def length_of(value: int) -> Any:
+    """A length in microseconds as documents write it: seconds, such that it reads back as the same."""
+    seconds = value / MICROSECONDS
+    if microseconds(seconds) != value:  # rounded up past it
+        seconds = (value - 0.5) / MICROSECONDS
+    return int(seconds) if seconds == int(seconds) else seconds
 
 
 # --- what decides
