@@ -29,7 +29,7 @@ from .annotations import kind_of
 from .around import answering, asked
 from .cel import Expression, Use, has_expressions, parts_of
 from .config import wrong_keys, wrong_values
-from .flow import DocumentFlow, built_as, is_step, passing
+from .flow import DocumentFlow, as_whole, built_as, is_flow, is_step, passing
 from .library import Equipped, Maker, Shelf
 from .predicates import Predicates
 from .recipe import Recipe
@@ -116,9 +116,11 @@ class Loader:
         if self.notes.problems:
             return None
         version = config.get("version", "1")
+        if "updates" in config:  # the handlers share the state of the flow
+            body = answering(self, body if is_flow(body) else as_whole(body), config)
         flow = self.tried((), lambda: DocumentFlow(partial(built_as, body), terms, name=name, version=version))
         if flow is not None:
-            flow = asked(self, answering(self, flow, config), config)
+            flow = asked(self, flow, config)
             self.predicates.check(flow)
         return flow
 
