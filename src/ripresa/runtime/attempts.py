@@ -266,8 +266,14 @@ class Running:
         key = self._call_key(f"{scope}{name}", text, key)
         found = (self.frame.recorded or {}).get(key)
         if found is None:
-            held = () if call is None else call.held
-            found, writes = await self._perform(fn, parameters, args, kwargs, _Within(self, key, caller, held))
+            inside, budget = _Within(self, key, caller, () if call is None else call.held), self.driver.budget
+            try:
+                if budget is not None:
+                    await budget.begin_call(self, key)
+                found, writes = await self._perform(fn, parameters, args, kwargs, inside)
+            finally:
+                if budget is not None:
+                    budget.end_call(self, key)
         else:
             writes = (self.frame.written or {}).get(key, ())
             if writes:

@@ -7,6 +7,7 @@ append, so that neither a crash nor another process counts anything twice.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ..core.bounds import cleans_up
 from ..core.durations import MICROSECONDS
 from ..core.events import (
     AttemptLost,
+    CallRecorded,
     Event,
     LimitReached,
     Recorded,
@@ -27,7 +29,7 @@ from ..core.lifecycle import TERMINAL
 from ..core.limits import NO_PRICE, Limits, Refusal, decode_limits, refusal
 from ..core.usage import Usage, other_limits, spent
 from ..errors import RipresaError
-from ..ports import Spend
+from ..ports import SessionHead, Spend
 from .clock import sleep
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ STOPPED = ("cancelled", "interrupted")
 """Why an attempt is lost that may have been waiting for its turn."""
 
 ENDS = (StepCompleted, StepFailed, AttemptLost)
+OF_ATTEMPTS = (CallRecorded, LimitReached)
 
 
 class Budget:
@@ -60,6 +63,12 @@ class Budget:
         """Calls of the sinks of streams that may be made and are not recorded."""
         self._granted: dict[str, int] = {}
         """Those of them that the session has granted and that are still to be made."""
+        self._lent: dict[str, dict[str, float]] = {}
+        """What the session holds for attempts: unlike what is held here, that is not less when a use is recorded."""
+        self._begun: dict[str, set[str]] = {}
+        """Journaled calls that have begun and are not recorded, by the attempts that make them."""
+        self._counted: dict[str, list[int]] = {}
+        """For how many calls of an attempt the session holds an operation until it ends, and how many are recorded."""
         self._growing: dict[str, int] = {}
         """What attempts have written to the typed state that is not durable yet, in bytes."""
 
@@ -78,7 +87,9 @@ class Budget:
             if self._heed(event):
                 self.watch_time()
             if isinstance(event, UsageReported):
-                self.use(f"{event.path}#{event.attempt}", -event.tokens, -event.cost, -event.unpriced)
+                self._spent(f"{event.path}#{event.attempt}", event)
+            elif isinstance(event, CallRecorded):
+                self._begun.get(f"{event.path}#{event.attempt}", set()).discard(event.key)
             elif isinstance(event, ENDS):
                 self._settled(f"{event.path}#{event.attempt}")
                 self._said.pop(f"{event.path}#{event.attempt}", None)
@@ -88,8 +99,15 @@ class Budget:
 
     def _settled(self, place: str) -> None:
         """What an attempt has used of what it holds is recorded."""
-        for held in (self._held, self._calls, self._granted):
+        for held in (self._held, self._lent, self._calls, self._granted, self._counted):
             held.pop(place, None)
+
+    def _spent(self, place: str, event: UsageReported) -> None:
+        """What an attempt has said that it used is recorded; so much less is held for it."""
+        self.use(place, -event.tokens, -event.cost, -event.unpriced)
+        held = self._held.get(place, {})
+        for name, amount in spent(event):
+            held[name] = max(0, held.get(name, 0) - amount)
 
     def use(self, place: str, tokens: int, money: float, unpriced: int) -> None:
         """An attempt says what it used; it counts from now on, before it is recorded."""
@@ -111,7 +129,8 @@ class Budget:
             held, said = self._held.get(place, {}), self._said.get(place, {})
             for name in ("tokens", "money", "storage", "unpriced"):
                 total[name] = total.get(name, 0) + max(held.get(name, 0), said.get(name, 0))
-        total["operations"] = total.get("operations", 0) + sum(self._calls.values())
+        calls = sum(self._calls.values()) + sum(map(len, self._begun.values()))
+        total["operations"] = total.get("operations", 0) + calls
         return total
 
     # --- what may begin
@@ -144,29 +163,75 @@ class Budget:
         """Hold room for an artifact until it is recorded. Raises `RipresaError(limit_exceeded)`."""
         await self._hold(running, {"storage": size})
 
-    async def _hold(self, running: Running, asked: dict[str, float]) -> None:
+    async def _hold(self, running: Running, asked: dict[str, float], goal: dict[str, float] | None = None) -> None:
+        """Hold so much more than is used or held; with a `goal` so much in all, of which some may be held."""
         self.require(running, asked)
-        held = self._held.setdefault(running.place, {})
-        for name, amount in asked.items():
-            held[name] = held.get(name, 0) + amount
-        session = self._driver.head.session
-        if any(asked.values()) or (session and self._is_limited(session)):
-            refused = await self._reserve(running, asked)
+        place, session = running.place, self._driver.head.session
+        held, lent = self._held.setdefault(place, {}), self._lent.setdefault(place, {})
+        for name, amount in (asked if goal is None else goal).items():
+            held[name] = held.get(name, 0) + amount if goal is None else max(held.get(name, 0), amount)
+        more = asked if goal is None else {name: max(0, much - lent.get(name, 0)) for name, much in goal.items()}
+        for name, amount in more.items():
+            lent[name] = lent.get(name, 0) + amount
+        if any(more.values()) or (session and self._is_limited(session)):
+            refused = await self._reserve(running, more)
             if refused is not None:
                 raise self._refuse(running, refused, session)
 
     async def ensure(self, running: Running, tokens: int, money: float | None) -> None:
         """Hold at least so much for an attempt; what it holds already counts. Raises `RipresaError(limit_exceeded)`.
 
-        A price that nobody knows (None) is for the limit `unpriced`. What cleans up is never forbidden.
+        Of tokens and money something must be left. A price that nobody knows (None) is for the limit `unpriced`. What
+        cleans up is never forbidden.
         """
         if cleans_up(running.frame):
             return
         held, said = self._held.get(running.place, {}), self._said.get(running.place, {})
+        self._require_some(running, held, said)
         wanted = {"tokens": tokens, "money": money or 0.0}
         if money is None and self.limits_money():
-            wanted["unpriced"] = said.get("unpriced", 0) + 1
-        await self._hold(running, {name: max(0, much - held.get(name, 0)) for name, much in wanted.items()})
+            wanted["unpriced"] = 1
+        goal = {name: said.get(name, 0) + much for name, much in wanted.items() if much}
+        counts = {name: max(held.get(name, 0), said.get(name, 0)) for name in wanted}
+        await self._hold(running, {name: max(0, goal.get(name, 0) - counts[name]) for name in wanted}, goal)
+
+    def _require_some(self, running: Running, held: dict[str, float], said: dict[str, float]) -> None:
+        """Raise `RipresaError(limit_exceeded)` if nothing is left of tokens or money but what this attempt holds."""
+        total = self._total()
+        for name in ("tokens", "money"):
+            total[name] = total.get(name, 0) - max(0, held.get(name, 0) - said.get(name, 0))
+        refused, session = refusal(self.limits, total, {"operations": 0}), ""
+        head = self._session_head()
+        if refused is None and head is not None:
+            session = head.id
+            refused = refusal(decode_limits(head.limits), json.loads(head.used), {"operations": 0})
+        if refused is not None:
+            raise self._refuse(running, refused, session)
+
+    async def begin_call(self, running: Running, key: str) -> None:
+        """Count a journaled call of an attempt that is about to be made. Raises `RipresaError(limit_exceeded)`."""
+        if cleans_up(running.frame):
+            return
+        place, session = running.place, self._driver.head.session
+        most = Limits(operations=self.limits.operations)
+        refused = refusal(most, self._total(), {"operations": 1}) if most else None
+        if refused is not None:
+            raise self._refuse(running, refused)
+        self._begun.setdefault(place, set()).add(key)
+        head = self._session_head()
+        if head is not None and decode_limits(head.limits).operations is not None:
+            refused = await self._reserve(running, {"operations": 1}, more=True)
+            if refused is not None:
+                raise self._refuse(running, refused, session)
+            self._counted.setdefault(place, [0, 0])[0] += 1
+
+    def end_call(self, running: Running, key: str) -> None:
+        """A journaled call has ended, recorded or not."""
+        begun = self._begun.get(running.place)
+        if begun is not None:
+            begun.discard(key)
+            if not begun:
+                del self._begun[running.place]
 
     def require_left(self, running: Running) -> None:
         """Raise `RipresaError(limit_exceeded)` if a stream has used up what it may report."""
@@ -190,8 +255,7 @@ class Budget:
         """Whether money is limited, for the run or for its session."""
         if self.limits.money is not None:
             return True
-        session = self._driver.head.session
-        head = self._driver.engine.store.find_session(session) if session else None
+        head = self._session_head()
         return head is not None and decode_limits(head.limits).money is not None
 
     def _is_limited(self, session: str) -> bool:
@@ -284,7 +348,7 @@ class Budget:
         session, run = self._driver.head.session, self._driver.run
         total: dict[str, float] = {}
         for event in events:
-            for name, amount in spent(event):
+            for name, amount in self._new(event):
                 total[name] = total.get(name, 0) + amount
             if isinstance(event, (*ENDS, LimitReached)) and event.path:
                 place = f"{event.path}#{event.attempt}"
@@ -295,6 +359,21 @@ class Budget:
             yield Spend(session, run, "", tuple(total.items()))
         if self._driver.state.status in TERMINAL:
             yield Spend(session, run, "*")
+
+    def _new(self, event: Event) -> Iterable[tuple[str, float]]:
+        """What an event says was used that the session does not hold as used already, until the attempt has ended."""
+        counted = self._counted.get(f"{event.path}#{event.attempt}") if isinstance(event, OF_ATTEMPTS) else None
+        if counted is None:
+            return spent(event)
+        held, recorded = counted
+        if isinstance(event, CallRecorded):
+            counted[1] = min(held, recorded + 1)
+            return () if recorded < held else spent(event)
+        return (("operations", float(recorded)),)  # what is held is given back with it
+
+    def _session_head(self) -> SessionHead | None:
+        session = self._driver.head.session
+        return self._driver.engine.store.find_session(session) if session else None
 
     def _unheld(self, event: Any) -> tuple[tuple[str, float], ...]:
         """What an attempt has used that has reserved nothing; one that was stopped before it could never began."""
