@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ripresa import errors
+from ripresa.advice import ADVICE
 from ripresa.errors import (
     CODES,
     Code,
@@ -138,13 +139,13 @@ def test_an_error_whose_code_is_not_in_the_table_is_in_doubt_as_it_was() -> None
     ("error", "text"),
     [
         (RipresaError("it broke"), "[step_failed] it broke"),
-        (InvalidConfig("x is 0", op="App"), "[invalid_config] x is 0"),
+        (InvalidConfig("x is 0", op="App"), f"[invalid_config] x is 0 ({ADVICE['invalid_config']})"),
         (StoreError("no space", code="store_full", hint="delete runs"), "[store_full] no space (delete runs)"),
         (
             RunFailed("it failed", run="r", where="a/b", hint="mend it"),
             "[run_failed] a/b: it failed (mend it)",
         ),
-        (IllegalTransition("it is over", run="r"), "[illegal_transition] it is over"),
+        (IllegalTransition("it is over", run="r"), f"[illegal_transition] it is over ({ADVICE['illegal_transition']})"),
         (StepError("no", code="timeout", hint="wait"), "[timeout] no (wait)"),
         (Problem("g/a", "is twice", "duplicate_name"), "g/a: is twice [duplicate_name]"),
         (Problem("", "is empty"), "is empty [invalid_workflow]"),
@@ -176,7 +177,7 @@ def test_an_invalid_workflow_lists_everything_that_is_wrong_with_it() -> None:
     assert error.problems == tuple(problems)
     assert (error.code, error.where) == ("invalid_workflow", "")
     assert str(error) == (
-        "[invalid_workflow] 2 problems\n"
+        "[invalid_workflow] graph: 2 problems\n"
         "  - g/a: depends on b, which is not there [unknown_dependency]\n"
         "  - g: is empty [invalid_workflow] (look)"
     )

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Literal
+
+from .advice import ADVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,8 @@ CODES: dict[str, Code] = {
 class RipresaError(Exception):
     """The root of every error that Ripresa raises.
 
-    `code` is stable and stands in `CODES`; `where` is the path of a node, file or field; `hint` says what to do.
+    `code` is stable and stands in `CODES`; `where` is the path of a node, file or field; `hint` says what to do: what
+    whoever raised it said, else the advice for its code, which is shown and never recorded.
     Errors are told apart by class and code, never by the text of a message. `unknown` says that nobody knows what the
     attempt of a step did that raised it.
     """
@@ -184,10 +187,25 @@ class RipresaError(Exception):
         if self.code not in CODES:
             raise _no_code(self)
 
+    @property
+    def hint(self) -> str:
+        """What to do about it. May be worded better in later versions where `said` is empty: nothing to decide by."""
+        return self.said or ADVICE.get(self.code, "")
+
+    @hint.setter
+    def hint(self, said: str) -> None:
+        self.__dict__["hint"] = said
+
+    @property
+    def said(self) -> str:
+        """What to do about it, as far as whoever raised it said so: a part of what is recorded."""
+        return str(self.__dict__.get("hint", ""))
+
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        advice = f" ({self.hint})" if self.hint else ""
-        return f"[{self.code}] {place}{self.message}{advice}"
+        place = self.where or self.op
+        own = self.code == "step_failed" or "failure" in self.__dict__  # what users wrote, and what was recorded, stays
+        hint = self.said if own else self.hint
+        return f"[{self.code}] {place and f'{place}: '}{self.message}{hint and f' ({hint})'}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -211,18 +229,6 @@ def _rebuild(kind: type[RipresaError], args: tuple[Any, ...], fields: dict[str, 
     return error
 
 
-ADVICE: Final = {
-    "type_mismatch": "let it take what it is given, or put a step between that makes one of the other",
-    "duplicate_name": 'give one of them another name: name="..."',
-    "unknown_dependency": "add it to the graph before, or leave it away",
-    "cycle": "take one of these dependencies away",
-    "no_undo": "say what undoes it: @step_name.undo",
-    "unknown_executor": "functions that are not async run in threads by themselves; your own: App(executors={...})",
-    "unresolved_annotation": "import or define what it names, or write the annotation as it should be",
-}
-"""What to do about problems of definitions whose message does not say it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a definition: the path of the node, what it is, its code."""
@@ -232,13 +238,13 @@ class Problem:
     code: str = "invalid_workflow"
     severity: Literal["error", "warning"] = "error"
     """A warning is doubtful only: what it is about can run, and `check` alone tells it."""
-    advice: str | None = None
+    advice: str = ""
     """What to do about it, where that is something else than for others of its code."""
 
     @property
     def hint(self) -> str:
-        """What to do about it; empty where the message says so."""
-        return ADVICE.get(self.code, "") if self.advice is None else self.advice
+        """What to do about it."""
+        return self.advice or ADVICE[self.code]
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message} [{self.code}]" if self.where else f"{self.message} [{self.code}]"

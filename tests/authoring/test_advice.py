@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ripresa import Graph, InvalidConfig, InvalidWorkflow, chain, step
+from ripresa.advice import ADVICE
 from ripresa.authoring.place import COUNT
-from ripresa.errors import ADVICE
 
 
 @step
@@ -44,15 +44,15 @@ def test_arguments_that_are_missing_are_to_be_given() -> None:
     assert [problem.hint for problem in error.problems] == [COUNT]
 
 
-def test_a_node_in_the_place_of_its_value_is_told_by_the_message_alone() -> None:
+def test_a_node_in_the_place_of_its_value_gets_advice_of_its_own() -> None:
     error = refused(lambda _, first: one(first))
-    assert (error.message, error.hint) == ("is given the node first, not its value: write .out", "")
+    assert (error.message, error.hint) == ("is given the node first, not its value", "write .out")
     assert "or put a step between" not in str(error)
 
 
 def test_advice_about_several_problems_is_given_once_for_each() -> None:
     calls: list[Any] = [lambda graph, _: two(graph.input), lambda graph, _: text(graph.input)]
-    assert refused(*calls, lambda _, first: one(first)).hint == f"{COUNT}; {ADVICE['type_mismatch']}"
+    assert refused(*calls, lambda _, first: one(first)).hint == f"{COUNT}; {ADVICE['type_mismatch']}; write .out"
 
 
 def test_what_a_chain_is_given_too_much_of_is_a_matter_of_arguments_too() -> None:

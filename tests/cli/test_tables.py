@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ripresa import InvalidWorkflow, RipresaError
+from ripresa.advice import ADVICE
 from ripresa.cli.exits import exit_of, exit_of_status, worst
 from ripresa.core.lifecycle import TRANSITIONS
 from ripresa.errors import CODES, Problem
@@ -14,8 +15,12 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_table_of_errors_is_the_table_of_codes() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (yes|no) \|$", (DOCS / "errors.md").read_text(encoding="utf-8"), re.M)
-    assert rows == [(name, code.meaning, "yes" if code.retryable else "no") for name, code in CODES.items()]
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*) \| (yes|no) \| (.*) \|$", (DOCS / "errors.md").read_text(encoding="utf-8"), re.M
+    )
+    assert rows == [
+        (name, code.meaning, "yes" if code.retryable else "no", ADVICE[name]) for name, code in CODES.items()
+    ]
 
 
 def test_every_status_and_code_has_an_exit_code() -> None:

@@ -65,7 +65,7 @@ def test_what_is_not_allowed_says_what_is() -> None:
     with pytest.raises(IllegalTransition) as caught:
         check_transition("failed", "paused", run="r1", op="pause")
     assert (
-        str(caught.value) == "[illegal_transition] run 'r1' is failed and cannot become paused "
+        str(caught.value) == "[illegal_transition] pause: run 'r1' is failed and cannot become paused "
         "(from failed it can become running, undoing)"
     )
     assert (caught.value.run, caught.value.op, caught.value.code) == ("r1", "pause", "illegal_transition")

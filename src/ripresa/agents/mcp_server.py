@@ -310,7 +310,7 @@ class McpServer:
             raise self._hidden(line, refusal_of(error, self.name, tool, unread=heard.unread)) from None
         except (RuntimeError, ValueError) as error:  # what the client says of results that do not fit the schema
             message = line.hidden(f"what {tool} of {self.name} gave does not fit: {error}")
-            raise InvalidValue(message, code="invalid_output") from None
+            raise InvalidValue(message, code="invalid_output", where=tool) from None
         if line.has_secrets:
             result = cleaned(result, line.hidden)
         if result.is_error:

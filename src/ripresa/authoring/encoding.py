@@ -38,6 +38,7 @@ def _adapter(kind: Any) -> Any:
         raise InvalidValue(
             f"values of type {kind!r} cannot be written as JSON",
             code="not_encodable",
+            op="encode",
             hint="use a pydantic model, a dataclass, a TypedDict or plain data",
         ) from error
 

@@ -50,7 +50,7 @@ def _is_group(error: BaseException) -> bool:
 
 def _message(error: BaseException) -> str:
     if isinstance(error, RipresaError):
-        return printable(f"{error.message} ({error.hint})" if error.hint else str(error.message))
+        return printable(f"{error.message} ({error.said})" if error.said else str(error.message))
     if isinstance(error, BaseExceptionGroup):
         found = cast("BaseExceptionGroup[BaseException]", error)
         members = "; ".join(f"{type(each).__name__}: {_message(each)}" for each in found.exceptions)

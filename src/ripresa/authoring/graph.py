@@ -403,7 +403,10 @@ class Graph(Generic[A, S]):
     def _check_open(self) -> None:
         if self.closed:
             raise RipresaError(
-                f"graph {self.name!r} was closed by returns()", code="closed", hint="add nodes before returns()"
+                f"graph {self.name!r} was closed by returns()",
+                code="closed",
+                where=self.name,
+                hint="add nodes before returns()",
             )
 
     def _check_order(self) -> None:
@@ -439,10 +442,10 @@ async def _anything(item: Any) -> Any:
 
 def _lifted(value: Any, place: Place) -> Expression:
     if isinstance(value, Node):
-        place.mismatch(f"is given the node {value.name}, not its value: write .out", "")
+        place.mismatch(f"is given the node {value.name}, not its value", "write .out")
         return Written(b"null", Any)
     if isinstance(value, Pending):
-        place.mismatch(f"is given the call {value!r}, not its value: add it to the graph and use .out", "")
+        place.mismatch(f"is given the call {value!r}, not its value", "add it to the graph and use .out")
         return Written(b"null", Any)
     return lift(value)
 

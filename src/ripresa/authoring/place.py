@@ -91,13 +91,13 @@ class Place:
         """The same place for what takes one value."""
         return self if isinstance(self.given, One) else replace(self, given=One(self.given.single(self)))
 
-    def note(self, message: str, code: str, advice: str | None = None) -> None:
+    def note(self, message: str, code: str, advice: str = "") -> None:
         """Something is wrong here; `advice` says what to do where the message or the code does not."""
         problem = Problem(self.path, message, code, advice=advice)
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def mismatch(self, message: str, advice: str | None = None) -> None:
+    def mismatch(self, message: str, advice: str = "") -> None:
         """The annotations do not fit."""
         self.note(message, "type_mismatch", advice)
 

@@ -91,6 +91,7 @@ class Pool(Generic[T]):
         raise RipresaError(
             f"no member of pool {self.name!r} is held here",
             code="usage",
+            op="pool",
             hint=f"declare the step with pool={self.name!r}, or take one: async with pool.take() as member",
         )
 

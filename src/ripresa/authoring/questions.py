@@ -31,7 +31,9 @@ def plain_answer(answer: object, asked: str) -> object:
     if isinstance(answer, Pending) or inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()
-        raise RipresaError(f"{asked} returned something to await", code="usage", hint="a predicate is a plain function")
+        raise RipresaError(
+            f"{asked} returned something to await", code="usage", op="ask", hint="a predicate is a plain function"
+        )
     return answer
 
 
@@ -139,6 +141,7 @@ class Chosen:
             raise RipresaError(
                 f"there is no {', '.join(strangers)} to choose",
                 code="no_case",
+                op="choose",
                 hint=f"there are {', '.join(self.names)}",
             )
         return [index for index, name in enumerate(self.names) if name in named]
@@ -147,7 +150,9 @@ class Chosen:
 def _listed(found: object, asked: str) -> list[Any]:
     if isinstance(found, list | tuple | set | frozenset):
         return list(found)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    raise RipresaError(f"{asked} returned {found!r}", code="usage", hint="return a name or a list of names")
+    raise RipresaError(
+        f"{asked} returned {found!r}", code="usage", op="choose", hint="return a name or a list of names"
+    )
 
 
 def predicate_at(fn: Callable[[Any], object], place: Place, given: Any) -> Predicate:

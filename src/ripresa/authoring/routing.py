@@ -176,7 +176,10 @@ class Ways:
         if self.legal is not None and to not in self.legal.get(origin, ()):
             allowed = ", ".join(self.legal.get(origin, ())) or "nothing"
             raise RipresaError(
-                f"{origin!r} must not be followed by {to!r}", code="illegal_handoff", hint=f"legal: {allowed}"
+                f"{origin!r} must not be followed by {to!r}",
+                code="illegal_handoff",
+                op="router",
+                hint=f"legal: {allowed}",
             )
         return target
 
@@ -211,7 +214,9 @@ class ByType:
 
     def _no_case(self) -> RipresaError:
         taken = ", ".join(kind.__name__ for kind in self.kinds)
-        return RipresaError("no case takes this value", code="no_case", hint=f"there are cases for {taken}")
+        return RipresaError(
+            "no case takes this value", code="no_case", op="router", hint=f"there are cases for {taken}"
+        )
 
 
 # --- by name
@@ -270,12 +275,12 @@ class ByName:
             source, found = self.ways.read(about, reader)
         except InvalidValue as error:
             wanted = named(self.until)
-            raise RipresaError(f"this is neither a Handoff nor {wanted}", code="no_case") from error
+            raise RipresaError(f"this is neither a Handoff nor {wanted}", code="no_case", op="router") from error
         if not isinstance(found, Handoff):
             return [END, named(self.until)]
         handoff: Handoff[Any] = found  # pyright: ignore[reportUnknownVariableType]
         names = self.ways.names
         if handoff.to not in names:
             there = f"there are {', '.join(names)}"
-            raise RipresaError(f"there is no {handoff.to!r} to hand on to", code="no_case", hint=there)
+            raise RipresaError(f"there is no {handoff.to!r} to hand on to", code="no_case", op="router", hint=there)
         return [self.ways.follow(source, names.index(handoff.to)), handoff.reason or "handoff"]

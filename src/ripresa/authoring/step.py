@@ -324,7 +324,8 @@ def _retry(value: Any) -> Retry:
     if isinstance(value, Retry):
         return value
     if not _is_count(value):
-        raise InvalidConfig(f"retry is {value!r}, must be a Retry or a number of attempts from 1 (the first counts)")
+        why = f"retry is {value!r}, must be a Retry or a number of attempts from 1 (the first counts)"
+        raise InvalidConfig(why, op="step")
     return Retry(attempts=value)
 
 

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any, cast
 
+from ..advice import mending
 from ..app import App
 from ..authoring.flow import Runnable
 from ..client import Handle
@@ -142,8 +143,10 @@ async def _show(place: Place, run: str, as_json: bool, given: Given | None) -> i
             print(line)
         for line in told_undoing(view.undone, view.not_undone, view.undo_skipped):
             print(line)
-        for line in told_failure(view.failure) if view.failure is not None and view.status == "failed" else ():
-            print(line)
+        if view.failure is not None and view.status == "failed":
+            for line in told_failure(view.failure):
+                print(line)
+            print(f"  hint: {mending(view.failure.code, place.command('resume', view.id))}")
     return COMPLETED
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
+from ..advice import ADVICE
 from ..approvals import OpenApproval
 from ..core.changes import Change
 from ..core.events import CallSpec, Failure, Recorded, StreamAdvanced, StreamEnded, ValidationResult, Write
@@ -203,6 +204,7 @@ def failure_plain(failure: Failure | None) -> dict[str, Any] | None:
     return {
         "code": failure.code,
         "message": failure.message,
+        "hint": ADVICE.get(failure.code, ""),
         "type": failure.types[0] if failure.types else None,
         "path": failure.path,
         "attempt": failure.attempt,
@@ -217,13 +219,15 @@ def error_plain(error: RipresaError) -> dict[str, Any]:
     """An error of ours as data."""
     found: dict[str, Any] = {
         "code": error.code,
+        "op": error.op,
         "where": error.where,
         "message": error.message,
         "hint": error.hint,
     }
     if isinstance(error, InvalidWorkflow):
         found["problems"] = [
-            {"where": problem.where, "message": problem.message, "code": problem.code} for problem in error.problems
+            {"where": each.where, "message": each.message, "code": each.code, "hint": each.hint}
+            for each in error.problems
         ]
     return found
 

@@ -35,7 +35,7 @@ def _run(args: list[str]) -> int:
         code = cli(args or ["--help"], prog_name=program(), standalone_mode=False)
     except UsageError as error:
         context = f" ({error.ctx.command_path} --help says more)" if error.ctx else ""
-        return _refused(RipresaError(error.format_message() + context, code="usage"), args)
+        return _refused(RipresaError(error.format_message() + context, code="usage", op="ripresa"), args)
     except RipresaError as error:
         return _refused(error, args)
     except UserCodeFailed as error:

@@ -72,7 +72,9 @@ def show_session(place: Place, id: str, *, as_json: bool) -> int:
 def act(place: Place, action: str, id: str, owner: str) -> int:
     """Change the status of a session, or create it. Raises `SessionError`, `RipresaError(usage)`."""
     if action not in ACTIONS:
-        raise RipresaError(f"a session cannot be asked to {action!r}", code="usage", hint=", ".join(ACTIONS))
+        raise RipresaError(
+            f"a session cannot be asked to {action!r}", code="usage", op="session", hint=", ".join(ACTIONS)
+        )
 
     async def work(app: App) -> int:
         if action == "create":

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from ..advice import mending
 from ..authoring.failures import place_of
 from ..core.events import Failure
 from ..core.lifecycle import TERMINAL, WAITING
@@ -101,7 +102,7 @@ class Teller:
     def _hint(self, view: RunView, failure: Failure) -> None:
         """How a run that failed is taken up again. Resuming it never changes what it was given."""
         more = self._more(view) if failure.code == "limit_exceeded" else ""
-        warn(f"  hint: {more or 'mend the cause, then: ' + self.place.command('resume', view.id)}")
+        warn(f"  hint: {more or mending(failure.code, self.place.command('resume', view.id))}")
         if not more and view.input != _NO_ARGUMENTS:
             warn(f"  or, as it keeps its input, with another: {self.place.command('fork', view.id)} --set input=JSON")
 

@@ -28,7 +28,7 @@ class Complaints(list[str]):
         """Raise `InvalidConfig` with all of them, if there is one."""
         if not self:
             return
-        hints = dict.fromkeys(filter(None, (hint, *(error.hint for error in self.errors))))
+        hints = dict.fromkeys(filter(None, (hint, *(error.said for error in self.errors))))
         places = [error.where for error in self.errors if error.where]
         where = where or (places[0] if len(self) == 1 and places else "")
         raise InvalidConfig("; ".join(self), op=op, where=where, hint="; ".join(hints))

@@ -37,7 +37,7 @@ def _names(given: Any, option: str) -> tuple[str, ...]:
     several = isinstance(given, Iterable) and not isinstance(given, str | type)
     kinds = list(cast("Iterable[Any]", given if several else [given]))
     if not all(isinstance(kind, str) or _is_exception(kind) for kind in kinds):
-        raise InvalidConfig(f"{option} is {given!r}, must be exception types or codes of failures")
+        raise InvalidConfig(f"{option} is {given!r}, must be exception types or codes of failures", op="Retry")
     return tuple(kind if isinstance(kind, str) else type_key(kind) for kind in kinds)
 
 

@@ -100,6 +100,7 @@ class Buffer:
             raise RipresaError(
                 f"the buffer before {self.name!r} is full: it holds {self.capacity} items",
                 code="stream_overflow",
+                where=self.name,
                 hint="give it more room (buffer=), or another policy (overflow=)",
             )
         self.dropped += len(items) - room

@@ -34,7 +34,6 @@ from ..core.nodes.stateful import Stateful
 from ..core.replay import began_at, lineage
 from ..core.state import RunState
 from ..errors import (
-    ADVICE,
     IllegalTransition,
     InvalidConfig,
     RipresaError,
@@ -221,7 +220,6 @@ class Engine:
                 f"there is no executor named {name!r}; there are {there}",
                 code="unknown_executor",
                 op="executor",
-                hint=ADVICE["unknown_executor"],
             )
         return found
 

@@ -171,6 +171,7 @@ def _awaited_twice(name: str) -> RipresaError:
     return RipresaError(
         f"coroutine {name!r} runs side by side with others and is awaited elsewhere too",
         code="usage",
+        op="gather",
         hint="a coroutine can be awaited once: call the function again, or hand its result on",
     )
 

@@ -144,7 +144,7 @@ def _field_write(write: Write, values: Values) -> FieldWrite:
 def as_written(field: StateField, op: str, value: bytes, operand: bytes) -> tuple[bytes, bytes]:
     """Value and operand as they are written to such a field. Raises `InvalidValue` if they cannot be."""
     if op not in (SET, field.operation):
-        raise InvalidValue(f"it is not written by {op!r}")
+        raise InvalidValue(f"it is not written by {op!r}", op="write")
     takes = field.kind if field.reducer is None else field.reducer.operand(field.kind)
     kind = field.kind if op in (SET, CUSTOM) else takes
     return encode(decode(value, kind), kind), encode(decode(operand, takes), takes) if op == CUSTOM else operand

@@ -526,7 +526,9 @@ def _put(hook: Hook, question: Question) -> Any:
 def _left_out(hook: Hook) -> None:
     """Nobody asks a hook that keeps failing. Raises `RipresaError(hook_failed)` for a critical one."""
     if hook.critical:
-        raise RipresaError(f"critical hook {hook.name!r} is left out because it kept failing", code="hook_failed")
+        raise RipresaError(
+            f"critical hook {hook.name!r} is left out because it kept failing", code="hook_failed", op="hook"
+        )
 
 
 def _failed(hook: Hook, error: BaseException) -> RipresaError:
@@ -534,7 +536,7 @@ def _failed(hook: Hook, error: BaseException) -> RipresaError:
         return error
     shown = failure_of(error)
     kind = shown.types[0].rpartition(".")[2] if shown.types else shown.code
-    failed = RipresaError(f"hook {hook.name!r} failed: {kind}: {shown.message}", code="hook_failed")
+    failed = RipresaError(f"hook {hook.name!r} failed: {kind}: {shown.message}", code="hook_failed", op="hook")
     failed.__cause__ = error
     return failed
 
@@ -590,6 +592,7 @@ def at_once(hook: Hook, asked: Any) -> Any:
         raise RipresaError(
             f"hook {hook.name!r} gave {what}",
             code="invalid_answer",
+            op="hook",
             hint="write `async def`, or give the hook a timeout",
         )
     return answer
@@ -611,7 +614,9 @@ async def called(hook: Hook, asked: Any, engine: Engine) -> Any:
                 alarm.cancel()
     except TimeoutError as error:
         if limit.expired():
-            raise RipresaError(f"hook {hook.name!r} took longer than {hook.timeout} s", code="timeout") from error
+            raise RipresaError(
+                f"hook {hook.name!r} took longer than {hook.timeout} s", code="timeout", op="hook"
+            ) from error
         raise
     return answer
 

@@ -77,6 +77,7 @@ def _too_long(workflow: str) -> RipresaError:
     return RipresaError(
         f"durable function {workflow!r} made {MOST_CALLS} calls, which is as many as it can remember",
         code="function_too_long",
+        op="resume",
         hint="let it begin anew now and then: ctx.restart(...); or do the work in a flow, such as map_each",
     )
 

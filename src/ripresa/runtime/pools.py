@@ -113,6 +113,7 @@ class Pools:
             raise RipresaError(
                 f"the app has no pool named {pool!r}",
                 code="unknown_pool",
+                op="pool",
                 hint=f"it has {there}; declare it with App(pools=[...]), or give the step the pool instead of its name",
             )
         return state

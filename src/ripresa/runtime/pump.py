@@ -334,7 +334,10 @@ class Pump:
         """An item and its mark, of what a source with positions gives."""
         if not isinstance(item, tuple) or len(item) != 2:  # pyright: ignore[reportUnknownArgumentType]
             raise RipresaError(
-                f"the source takes a position, but gives {item!r}", code="usage", hint="yield At(item, position)"
+                f"the source takes a position, but gives {item!r}",
+                code="usage",
+                op="stream",
+                hint="yield At(item, position)",
             )
         return item[0], (self.taken, item[1])  # pyright: ignore[reportUnknownVariableType]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..advice import mending
 from ..authoring.failures import error_of, place_of
 from ..core import events as facts
 from ..core.events import Event, Failure
@@ -34,7 +35,7 @@ def run_error(run: str, failure: Failure) -> RunFailed:
         run=run,
         op="result",
         where=place_of(failure),
-        hint=f"mend the cause, then: ripresa resume {run}",
+        hint=mending(failure.code, f"ripresa resume {run}"),
     )
     error.failure = failure
     error.__cause__ = error_of(failure)

@@ -205,6 +205,7 @@ class Line:
             raise RipresaError(
                 f"stage {self.stage.name!r} is a plain function that gives something to await",
                 code="usage",
+                op="stream",
                 hint="write it as an async def, or give the step itself",
             )
         if self.stage.kind == "filter":

@@ -43,6 +43,7 @@ def refused(request: object) -> RipresaError | None:
     return RipresaError(
         f"a durable function asks for {', '.join(sorted(used))}, which this app has switched off",
         code="invalid_state",
+        op="features",
         hint=to_true(used),
     )
 

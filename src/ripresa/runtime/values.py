@@ -85,7 +85,8 @@ def split(text: bytes) -> list[Value]:
     whole = from_json(text)
     if not isinstance(whole, list):
         shown = text[:60].decode(errors="replace")
-        raise InvalidValue(f"a list is needed here, not {shown}", hint="map and fold go over the items of a list")
+        hint = "map and fold go over the items of a list"
+        raise InvalidValue(f"a list is needed here, not {shown}", op="items", hint=hint)
     items: list[Any] = whole  # pyright: ignore[reportUnknownVariableType]
     return [to_json(item, inf_nan_mode="constants") for item in items]
 

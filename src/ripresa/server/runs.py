@@ -278,13 +278,13 @@ def _made(fn: Callable[..., Any], effect: Any, with_request: bool) -> ServedTool
 
 def _id(said: Any) -> str:
     if said is not None and not isinstance(said, str):
-        raise InvalidValue(f"id is {said!r}, must be a text")
+        raise InvalidValue(f"id is {said!r}, must be a text", where="id")
     return said or ""
 
 
 def _seconds(wait: Any) -> float:
     if type(wait) not in (int, float) or not 0 <= wait <= LONGEST:
-        raise InvalidValue(f"wait is {wait!r}, must be seconds from 0 to {LONGEST:g}")
+        raise InvalidValue(f"wait is {wait!r}, must be seconds from 0 to {LONGEST:g}", where="wait")
     return float(wait)
 
 

@@ -34,14 +34,14 @@ class Form:
         """The value that an answer gives. Raises `InvalidValue(invalid_model_answer)` that says what is wrong."""
         text = next((call.arguments for call in answer.calls if call.name == OUTPUT), answer.text)
         if not text.strip():
-            raise InvalidValue("there is no answer", code="invalid_model_answer")
+            raise InvalidValue("there is no answer", code="invalid_model_answer", op="llm")
         try:
             if not self._wrapped:
                 return decode(text.encode(), self.kind, code="invalid_model_answer")
             fields = decode(text.encode(), dict[str, Any], code="invalid_model_answer")
             return decode(encode(fields.get("value")), self.kind, code="invalid_model_answer")
         except ValueError as error:
-            raise InvalidValue(f"it is no JSON: {error}", code="invalid_model_answer") from None
+            raise InvalidValue(f"it is no JSON: {error}", code="invalid_model_answer", op="llm") from None
 
 
 def _wrap(schema: dict[str, Any]) -> dict[str, Any]:

@@ -423,4 +423,4 @@ def _may_help(error: BaseException) -> bool:
 def _unreached(name: str, error: StepError) -> StepError:
     """Nothing was asked of the server yet: it is known that nothing was done."""
     message = f"the MCP server {name!r} cannot be reached: {error.message}"
-    return StepError(message, code=error.code, retryable=error.retryable, hint=error.hint)
+    return StepError(message, code=error.code, retryable=error.retryable, hint=error.said)

@@ -137,7 +137,7 @@ def _at_hand(asked: _Asked) -> Description:
         found = _of_file(asked.document) if asked.data is None else Description(asked.data)
         found.operation(asked.operation)
     except StepError as error:
-        raise InvalidConfig(error.message, code=error.code, op="openapi", hint=error.hint) from error
+        raise InvalidConfig(error.message, code=error.code, op="openapi", hint=error.said) from error
     return found
 
 

@@ -111,7 +111,7 @@ class GroupCommit:
 def _fail(jobs: Sequence[Job], error: StoreError) -> None:
     """Each caller gets an error of its own: one that is raised in two tasks would mix their tracebacks."""
     for job in jobs:
-        job.error = StoreError(error.message, code=error.code, op=error.op, where=error.where, hint=error.hint)
+        job.error = StoreError(error.message, code=error.code, op=error.op, where=error.where, hint=error.said)
         job.error.__cause__ = error.__cause__
 
 

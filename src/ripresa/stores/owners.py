@@ -87,7 +87,9 @@ def _lock(descriptor: int, *, exclusive: bool) -> bool:
         import fcntl
     except ImportError as error:
         message = "the SQLite store needs POSIX record locks, which this system does not have"
-        raise StoreError(message, code="not_available", hint="use Linux, macOS or the memory store") from error
+        raise StoreError(
+            message, code="not_available", op="open", hint="use Linux, macOS or the memory store"
+        ) from error
     try:
         fcntl.lockf(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):

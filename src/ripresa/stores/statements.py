@@ -112,7 +112,10 @@ def broken_link(message: str) -> RipresaError:
     """The error for statements after which a row refers to none."""
     hint = "write the row that is referred to in the same transaction, or before"
     return RipresaError(
-        f"the statements of a step cannot be performed: {message}", code="transaction_failed", hint=hint
+        f"the statements of a step cannot be performed: {message}",
+        code="transaction_failed",
+        op="transaction",
+        hint=hint,
     )
 
 

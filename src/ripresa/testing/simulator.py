@@ -453,7 +453,7 @@ class _World:
     def _turn_back(self, journal: Sequence[Recorded], way: Way, taken: RunTaken, request: Request) -> None:
         there = self._replayed(journal[: way.to])
         if TakenBack(journal).of(there):
-            raise RipresaError("something there has been undone since", code="effects_undecided")
+            raise RipresaError("something there has been undone since", code="effects_undecided", op="rollback")
         events, effects = self._advanced(turn(journal, way, there, taken))
         self.agenda = []
         steps, batches = finished_in(lineage(journal[: way.to]))

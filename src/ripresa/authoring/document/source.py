@@ -141,7 +141,7 @@ class Notes:
                 about = f"{problem.where}: {problem.message}" if problem.where else problem.message
                 self.add(path, about, problem.code)
         else:
-            self.add(path, f"{error.message} ({error.hint})" if error.hint else error.message, error.code)
+            self.add(path, f"{error.message} ({error.said})" if error.said else error.message, error.code)
 
     def forget(self, code: str) -> None:
         """Leave out what was noted with a code: it only follows from something else."""
