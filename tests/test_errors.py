@@ -139,7 +139,7 @@ def test_an_error_whose_code_is_not_in_the_table_is_in_doubt_as_it_was() -> None
     ("error", "text"),
     [
         (RipresaError("it broke"), "[step_failed] it broke"),
-        (InvalidConfig("x is 0", op="App"), f"[invalid_config] x is 0 ({ADVICE['invalid_config']})"),
+        (InvalidConfig("x is 0", op="App"), f"[invalid_config] App: x is 0 ({ADVICE['invalid_config']})"),
         (StoreError("no space", code="store_full", hint="delete runs"), "[store_full] no space (delete runs)"),
         (
             RunFailed("it failed", run="r", where="a/b", hint="mend it"),

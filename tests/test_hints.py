@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ripresa import App, Context, InvalidValue, RipresaError, RunFailed, StepError, step, workflow
+from ripresa import App, Context, InvalidValue, RipresaError, RunFailed, StepError, errors, step, workflow
 from ripresa.advice import ADVICE, mending
 from ripresa.authoring.failures import error_of, failure_of
 from ripresa.cli.plain import error_plain, failure_plain
@@ -50,18 +50,14 @@ def test_every_code_is_shown_with_what_where_and_what_to_do(code: str, capsys: p
 
 def raised() -> dict[str, ast.Call]:
     """The places where an error is made, by file and line."""
-    kinds = {kind.__name__ for kind in kinds_of(RipresaError)} - OF_STEPS
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, RipresaError)}
     return {
         f"{name}:{node.lineno}": node
         for name, tree in trees().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds - OF_STEPS
         if name != "core/state.py"  # events of the same names
     }
-
-
-def kinds_of(kind: type[RipresaError]) -> list[type[RipresaError]]:
-    return [kind, *(each for below in kind.__subclasses__() for each in kinds_of(below))]
 
 
 def test_whoever_raises_an_error_says_where() -> None:

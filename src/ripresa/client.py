@@ -19,7 +19,7 @@ from .core.branches import FanOutEvents, fan_outs
 from .core.changes import Change, changes
 from .core.durations import Duration, seconds
 from .core.events import Recorded
-from .core.lifecycle import TERMINAL, WAITING
+from .core.lifecycle import ACTIVE, TERMINAL, WAITING
 from .core.limits import Limits
 from .core.merge import whole
 from .core.places import event_at, places, written_by
@@ -158,8 +158,21 @@ class Handle(Generic[R_co]):
     # --- how it stands
 
     async def status(self) -> RunView:
-        """The run as it stands: status, progress, every step; rebuilt from its events."""
-        return view_of(await self._engine.history(self.id))
+        """The run as it stands: status, progress, every step; rebuilt from its events.
+
+        `left` says that the process which drove it has gone before it ended: `resume` takes it up.
+        """
+        view = view_of(await self._engine.history(self.id))
+        view.left = not view.ended and view.status != "paused" and await self._is_left()
+        return view
+
+    async def _is_left(self) -> bool:
+        """Whether nobody drives the run, nor needs to."""
+        if self.id in self._engine.drivers:
+            return False
+        head = await self._engine.store.find_run(self.id)
+        is_active = head is not None and head.status in ACTIVE and head.status != "paused"  # else it ended, or sleeps
+        return is_active and not await self._engine.is_driven(self.id)
 
     @overload
     async def state(self, /) -> dict[str, Any]: ...

@@ -244,7 +244,7 @@ class Problem:
     @property
     def hint(self) -> str:
         """What to do about it."""
-        return self.advice or ADVICE[self.code]
+        return self.advice or ADVICE.get(self.code, "")
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message} [{self.code}]" if self.where else f"{self.message} [{self.code}]"

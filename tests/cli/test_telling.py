@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ripresa import InvalidWorkflow
+from ripresa.advice import ADVICE
 from ripresa.cli.plain import amount
 from ripresa.cli.telling import tell_error, told_failure
 from ripresa.core.events import Failure
@@ -52,7 +53,9 @@ def test_the_cause_is_shown_first() -> None:
 
 def test_every_problem_of_a_workflow_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     tell_error(InvalidWorkflow([Problem("a", "is bad", "bad"), Problem("", "has no steps")], op="check"))
-    assert capsys.readouterr().err == "error [bad] a: is bad\nerror [invalid_workflow]: has no steps\n"
+    assert capsys.readouterr().err == (
+        f"error [bad] a: is bad\nerror [invalid_workflow]: has no steps\n  hint: {ADVICE['invalid_workflow']}\n"
+    )
 
 
 @pytest.mark.parametrize(

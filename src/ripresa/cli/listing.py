@@ -33,6 +33,7 @@ from .plain import (
     event_plain,
     head_plain,
     interaction_plain,
+    is_left,
     limits_plain,
     parcel_plain,
     run_plain,
@@ -78,8 +79,7 @@ async def _owner(app: App, head: RunHead) -> str | None:
 def _print_heads(heads: list[tuple[RunHead, str | None]]) -> None:
     rows = [("RUN", "WORKFLOW", "STATUS", "PROCESS", "STARTED", "TOOK", "ERROR", "TAGS")]
     for head, owner in heads:
-        left = head.status in ACTIVE and owner is None and head.status != "paused"
-        status = f"{head.status} (left)" if left else head.status
+        status = f"{head.status} (left)" if is_left(head.status, owner) else head.status
         took = duration(max(head.updated_at - head.created_at, 0)) if head.status in TERMINAL else ""
         process, started = process_of(owner) if owner else "", _clock(head.created_at)
         tags = " ".join(tag.lstrip("?") for tag in head.tags)
@@ -143,6 +143,8 @@ async def _show(place: Place, run: str, as_json: bool, given: Given | None) -> i
             print(line)
         for line in told_undoing(view.undone, view.not_undone, view.undo_skipped):
             print(line)
+        if view.left:
+            print(f"its process has gone; take it up again with: {place.command('resume', run)}")
         if view.failure is not None and view.status == "failed":
             for line in told_failure(view.failure):
                 print(line)
@@ -233,6 +235,7 @@ def refuse_empty(place: Place, run: str) -> None:
 
 def _facts(view: RunView, read: Any, owner: str | None) -> list[tuple[str, str]]:
     status = WAITING if view.waiting and owner is None else view.status
+    status = f"{view.status} (left)" if view.left else status
     found = [
         ("run", view.id),
         ("workflow", f"{view.workflow} (version {view.version})"),

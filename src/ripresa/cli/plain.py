@@ -14,6 +14,7 @@ from ..advice import ADVICE
 from ..approvals import OpenApproval
 from ..core.changes import Change
 from ..core.events import CallSpec, Failure, Recorded, StreamAdvanced, StreamEnded, ValidationResult, Write
+from ..core.lifecycle import ACTIVE
 from ..core.limits import Limits
 from ..core.merge import Held, whole
 from ..core.merge import read as read_held
@@ -70,6 +71,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "workflow": view.workflow,
         "version": view.version,
         "status": view.status,
+        "left": view.left,
         "input": value(view.input, read),
         "output": value(view.output, read),
         "error": failure_plain(view.failure),
@@ -250,6 +252,11 @@ def _side(side: Any, read: Read) -> Any:
     return side
 
 
+def is_left(status: str, owner: str | None) -> bool:
+    """Whether nobody drives a run though it has not ended, for the process that did has gone."""
+    return status in ACTIVE and status != "paused" and owner is None
+
+
 def head_plain(head: RunHead, owner: str | None) -> dict[str, Any]:
     """A line of the list of runs."""
     return {
@@ -257,6 +264,7 @@ def head_plain(head: RunHead, owner: str | None) -> dict[str, Any]:
         "workflow": head.workflow,
         "version": head.version,
         "status": head.status,
+        "left": is_left(head.status, owner),
         "error": head.error,
         "tags": list(head.tags),
         "session": head.session,

@@ -12,6 +12,7 @@ from ..errors import RipresaError
 from .called import program
 from .commands import cli
 from .exits import COMPLETED, USAGE, UserCodeFailed, exit_of
+from .output import own_output
 
 # The root of what a command line can be wrong about; typer brings it along without giving it a public name.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -21,6 +22,11 @@ def run(args: list[str]) -> int:
     """Perform a command; its exit code."""
     for stream in (sys.stdout, sys.stderr):
         cast("Any", stream).reconfigure(errors="replace")
+    with own_output():
+        return _ended(args)
+
+
+def _ended(args: list[str]) -> int:
     try:
         code = _run(args)
         sys.stdout.flush()

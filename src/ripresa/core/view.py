@@ -127,6 +127,11 @@ class RunView:
     """What counts as undone because a hook says so, by path, and which hook; nothing has undone it."""
     unpriced: int = 0
     """How many uses of models, of those that steps told, have a price that nobody knows: it is missing in `cost`."""
+    left: bool = field(default=False, compare=False)
+    """Whether nobody drives it though it has not ended, for the process that did has gone: resume it.
+
+    No event says so. It is known to `handle.status()`.
+    """
     _told: tuple[e.Write, ...] = ()
     _skips: str | None = None
     """The hook that has just said of something that it counts as undone."""

@@ -55,6 +55,8 @@ class RunState:
     total: int = 0
     current: list[str] = field(default_factory=list[str])
     waiting_for: list[str] = field(default_factory=list[str])
+    left: bool = False
+    """Whether nobody drives it though it has not ended: `resume_run` takes it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,7 @@ class Runs:
             view.total,
             [step.path for step in view.current],
             [each.question for each in asked],
+            view.left,
         )
 
 
