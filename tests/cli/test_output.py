@@ -41,17 +41,22 @@ def test_what_child_processes_and_native_code_print_goes_beside_the_result(termi
     assert terminal("run", "noisy.py:flow", "--input", "1", "-q").out == "3\n"
 
 
+def interrupted() -> None:
+    with own_output():
+        print("result")
+        os.write(1, b"noise\n")
+        subprocess.run(["echo", "of a child"], check=True)
+        raise KeyError
+
+
 def test_the_descriptor_is_what_it_was_afterwards(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open(1, "w", encoding="utf-8", closefd=False) as out:
         monkeypatch.setattr(sys, "stdout", out)
         out.write("before\n")
-        with pytest.raises(KeyError), own_output():
-            print("result")
-            os.write(1, b"noise\n")
-            subprocess.run(["echo", "of a child"], check=True)
-            raise KeyError
+        with pytest.raises(KeyError):
+            interrupted()
         assert sys.stdout is out
         os.write(1, b"after\n")
         monkeypatch.undo()
