@@ -14,7 +14,7 @@ from ripresa.server.runs import Runs
 
 @step
 async def stuck(x: int) -> int:
-    await asyncio.sleep(3600)
+    await asyncio.Event().wait()
     return x
 
 

@@ -75,12 +75,7 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "input": value(view.input, read),
         "output": value(view.output, read),
         "error": failure_plain(view.failure),
-        "progress": {
-            "completed": view.completed,
-            "total": view.total,
-            "percent": view.percent,
-            "current": [step.path for step in view.current],
-        },
+        "progress": _progress(view),
         "limit": view.limit,
         "totals": _totals(view),
         "interactions": [interaction_plain(each) for each in interactions_of(view, read)],
@@ -121,6 +116,15 @@ def run_plain(view: RunView, read: Read, owner: str | None = None) -> dict[str, 
         "events": view.seq,
         "epoch": view.epoch,
         "owner": owner,
+    }
+
+
+def _progress(view: RunView) -> dict[str, Any]:
+    return {
+        "completed": view.completed,
+        "total": view.total,
+        "percent": view.percent,
+        "current": [step.path for step in view.current],
     }
 
 
