@@ -54,6 +54,7 @@ from ripresa import config as config_module
 from ripresa.config import AppConfig, RunConfig
 from ripresa.core import events as e
 from ripresa.stores.memory import Memory, MemoryStore
+from ripresa.testing.clock import ManualClock
 from tests.runtime.stage import Tally, journal_of, turns
 
 TOML = """
@@ -450,6 +451,106 @@ async def test_what_was_recorded_stands_when_a_feature_is_switched_off_later() -
         handle = await app.resume("r", patient)
         await handle.send(go, 1)
         assert await handle.result() == "invalid_state"
+
+
+ALL_ON: dict[str, Any] = {}
+OFF: dict[str, Any] = {"features": {"parallel": False}}
+GO = Signal("go", int)
+
+
+@workflow
+async def refused(ctx: Context, times: int) -> list[str]:
+    """Asks for what may be switched off, and goes on without it where it is."""
+    found: list[str] = []
+    for _ in range(times):
+        try:
+            await ctx.gather(increase(1), increase(2))
+            found.append("fine")
+        except RipresaError as error:
+            found.append(error.code)
+        await increase(3)
+        await ctx.wait_for(GO)
+    return found
+
+
+@pytest.mark.parametrize(("first", "then", "found"), [
+    (OFF, ALL_ON, ["invalid_state", "fine"]),
+    (OFF, OFF, ["invalid_state", "invalid_state"]),
+    (ALL_ON, OFF, ["fine", "invalid_state"]),
+])  # fmt: skip
+async def test_what_was_refused_stands_and_what_is_asked_later_goes_by_whoever_drives_the_run(
+    first: dict[str, Any], then: dict[str, Any], found: list[str]
+) -> None:
+    memory, clock = Memory(), ManualClock()
+    async with App(MemoryStore(memory), config=first, clock=clock, patience=0.01) as app:
+        handle = await app.start(refused(2), id="r")
+        while not (await handle.status()).waits:
+            await turns(1)
+    async with App(MemoryStore(memory), config=then, clock=clock, workflows=[refused]) as app:
+        handle = await app.handle("r", refused)
+        await handle.send(GO, 1)  # nobody drives it: it is taken up for this
+        while (await handle.status()).current or not (await handle.status()).waits:
+            await turns(1)
+        await handle.send(GO, 2)
+        assert await handle.result() == found
+
+
+@pytest.mark.parametrize("way", ["work", "timer"])
+async def test_a_run_that_a_worker_or_a_timer_takes_up_goes_by_the_features_of_its_app(way: str) -> None:
+    made: list[str] = []
+
+    @step
+    def make() -> int:
+        try:
+            map_each(increase)
+            made.append("made")
+        except RipresaError as error:
+            made.append(error.code)
+        return 1
+
+    @workflow
+    async def later(ctx: Context) -> str:
+        await ctx.sleep(60)
+        await make()
+        try:
+            await ctx.map(increase, [1])
+        except RipresaError as error:
+            return error.code
+        return "fine"
+
+    memory, clock = Memory(), ManualClock()
+    async with App(MemoryStore(memory), clock=clock, patience=0.01, linger=0 if way == "timer" else None) as app:
+        handle = await app.start(later(), id="r")
+        while not (await handle.status()).timers:
+            await turns(1)
+    async with App(MemoryStore(memory), config={"features": {"maps": False}}, clock=clock, workflows=[later]) as app:
+        worker = asyncio.create_task(app.work() if way == "work" else asyncio.sleep(0))
+        await turns(3)
+        clock.advance(61)
+        handle = await app.handle("r", later)
+        assert await handle.result() == "invalid_state"
+        worker.cancel()
+    assert made == ["invalid_state"]
+
+
+async def test_a_run_that_failed_of_what_was_switched_off_goes_on_where_it_is_switched_on() -> None:
+    @workflow
+    async def straight(ctx: Context, times: int) -> tuple[int, int]:
+        for number in range(times):
+            await increase(number)
+        return await ctx.gather(increase(1), increase(2))
+
+    for times in (0, 2):
+        memory = Memory()
+        async with App(MemoryStore(memory), config=OFF) as app:
+            assert (await (await app.start(straight(times), id="r")).outcome()).status == "failed"
+        async with App(MemoryStore(memory), config=OFF) as app:
+            assert (await (await app.resume("r", straight)).outcome()).status == "failed"
+        async with App(MemoryStore(memory)) as app:
+            assert await (await app.resume("r", straight)).result() == (2, 3)
+        async with App(MemoryStore(memory), config=OFF) as app:
+            fork = await (await app.handle("r", straight)).fork(at=2)
+            assert (await fork.outcome()).status == "failed"
 
 
 async def test_hooks_and_speculation_and_gates_that_are_switched_off_cannot_be_started() -> None:

@@ -127,7 +127,8 @@ class App:
         self._clock = clock
         told, announce = outlets(senders, webhooks)
         shared = {"pools": pools, "executors": dict(executors), "models": {**self.config.models, **models}}
-        self._settings = _settings(options, linger, near, senders=told, announce=announce, **shared)
+        told_of = {"senders": told, "announce": announce}
+        self._settings = _settings(options, linger, near, off=self.config.off, **told_of, **shared)
         self._stores = dict(stores)
         self._engine: Engine | None = None
         self._listeners = (*log_listener(self.config.observability.log), *listeners)
@@ -261,8 +262,7 @@ class App:
             by=by,
         )
         try:
-            with self.config.in_force():
-                driver = await self.engine.start(start)
+            driver = await self.engine.start(start)
         except RunExists:
             handle = await self._existing(start)
         else:
@@ -352,7 +352,7 @@ class App:
         runnable, store = runnable_of(asked.callee), self.engine.store
         head = None if session is None else require_session(session, store.find_session(session), "rehearse")
         values = {} if session is None else {name: it.value for name, it in store.session_values(session).items()}
-        given = Given(head, values, state, limits_of(limits, runnable, self.config.limits, None))
+        given = Given(head, values, state, limits_of(limits, runnable, self.config.limits, None), self.config.off)
         return await rehearse(runnable, asked.args, asked.kwargs, given)
 
     def _bind(self, run: str, cancel: CancelToken | None) -> None:
@@ -522,9 +522,8 @@ class App:
         head = await self._head(id)
         if head.status in ("cancelled", "terminated", "completed", "undone"):
             check_transition(head.status, "running", only_from="failed", run=id, op="resume")
-        with self.config.in_force():
-            runnable = workflow or self._code.of(head)
-            await self.engine.take(head, runnable, session=session, again=again)
+        runnable = workflow or self._code.of(head)
+        await self.engine.take(head, runnable, session=session, again=again)
         return runnable
 
     async def _code_of(self, id: str) -> Runnable[..., Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from importlib import import_module
@@ -126,8 +126,12 @@ class Config:
         `with config.in_force(): import flows`. It holds for the code in the block and the tasks that it starts, and
         for nobody else.
         """
-        off = _switched_off(self.features)
-        return switching_off(off) if off else _AS_IT_IS
+        return switching_off(self.off)
+
+    @property
+    def off(self) -> frozenset[str]:
+        """The features that are switched off, by name."""
+        return _switched_off(self.features)
 
 
 @lru_cache(maxsize=16)
@@ -324,11 +328,10 @@ def configured(source: Config | Tree | str | os.PathLike[str] | None, keywords: 
 def allowed(config: Config, runnable: Runnable[..., Any], *, in_session: bool, hooked: bool = False) -> RunConfig:
     """The usual settings of a run of this kind. Raises `RipresaError(invalid_state)` for what is switched off."""
     kind = _kind(runnable)
-    features = config.features
-    if _switched_off(features):
+    if config.off:
         used = {*features_in(runnable.definition.root)}
         used |= {name for name, here in (("sessions", in_session), ("hooks", hooked)) if here}
-        off = (used | ({"chains"} if kind == "chain" else set[str]())) & _switched_off(features)
+        off = (used | ({"chains"} if kind == "chain" else set[str]())) & config.off
         if off:
             raise RipresaError(
                 f"{runnable.name!r} uses {', '.join(sorted(off))}, which this app has switched off",
@@ -340,7 +343,6 @@ def allowed(config: Config, runnable: Runnable[..., Any], *, in_session: bool, h
     return {"chain": config.chains, "graph": config.graphs, "workflow": config.workflows}.get(kind, _USUAL)
 
 
-_AS_IT_IS: Final = nullcontext()
 _USUAL: Final = RunConfig()
 
 

@@ -330,6 +330,7 @@ def enter_function(variables: Variables) -> None:
     """Make calls awaited in these context variables requests of a durable function."""
     variables.run(_function.set, True)
     variables.run(_step.set, IN_FUNCTION)
+    variables.run(_switched_off.set, frozenset[str]())  # what it asks for is looked at, not what it makes
 
 
 def switched_off() -> frozenset[str]:
@@ -340,6 +341,9 @@ def switched_off() -> frozenset[str]:
 @contextmanager
 def switching_off(features: frozenset[str]) -> Generator[None, None, None]:
     """Let factories of these features, and of those that are off already, make nothing for a while."""
+    if not features:
+        yield
+        return
     token = _switched_off.set(_switched_off.get() | features)
     try:
         yield

@@ -3,11 +3,12 @@
 import asyncio
 import gc
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from ripresa import Context, RunCancelled, RunFailed, StepError, chain, current, map_each, step, workflow
+from ripresa import Context, Limits, RunCancelled, RunFailed, StepError, chain, current, map_each, step, workflow
 from ripresa.core.events import CancelRequested, RunCompleted, TerminateRequested
 from ripresa.errors import InvalidValue, RipresaError
 from ripresa.runtime import attempts
@@ -165,3 +166,66 @@ async def test_nothing_is_left_of_a_run_in_memory() -> None:
     await chain(add)(1)
     gc.collect()
     assert not any(isinstance(item, Driver) for item in gc.get_objects())
+
+
+# --- limits
+
+
+@step
+async def turn(number: int) -> int:
+    return number
+
+
+once = chain(turn).then(turn).with_limits(Limits(steps=1))
+
+
+@workflow(limits=Limits(steps=1))
+async def twice(ctx: Context, number: int) -> int:
+    return await turn(await turn(number))
+
+
+async def streamed(number: int) -> None:
+    async for _ in once.stream(number):
+        pass
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: once.invoke(1),
+        lambda: once(1),
+        lambda: streamed(1),
+        lambda: twice(1),
+        lambda: once.batch([1, 2]),
+        lambda: twice.batch([1, 2]),
+    ],
+)
+async def test_limits_of_a_flow_hold_in_memory(run: Callable[[], Awaitable[object]]) -> None:
+    with pytest.raises(RunFailed, match="the limit of steps is reached: 1 of 1 are used"):
+        await run()
+
+
+async def test_limits_of_a_batch_are_those_of_all_its_inputs_together() -> None:
+    flow = chain(turn).with_limits(Limits(steps=2, concurrency=1))
+    assert await flow.batch([1, 2]) == [1, 2]
+    with pytest.raises(RunFailed, match="the limit of steps"):
+        await flow.batch([1, 2, 3])
+
+
+@pytest.mark.parametrize("policy", ["pause", "ask"])
+async def test_limits_that_nobody_could_answer_are_refused_in_memory(policy: Any) -> None:
+    flow = chain(turn).with_limits(Limits(steps=9, on_exceeded=policy))
+    for run in (flow.invoke(1), flow.batch([1])):
+        with pytest.raises(RipresaError, match="nobody reaches a run in memory") as caught:
+            await run
+        assert caught.value.code == "not_available"
+    assert await chain(turn).with_limits(Limits(concurrency=1, on_exceeded=policy)).invoke(1) == 1
+
+
+async def test_what_has_no_session_in_memory_says_so() -> None:
+    async def look(number: int) -> object:
+        return current().session.get("sum")
+
+    with pytest.raises(RunFailed, match="belongs to no session") as caught:
+        await chain(look).invoke(1)
+    assert caught.value.failure.code == "not_available"

@@ -222,7 +222,10 @@ class Flow(Runnable[[A_contra], R_co], Generic[A_contra, R_co]):
         return encode(args[0], self.input_type, where=self.name, code="invalid_input")
 
     def batch(self: Flow[A, R], inputs: Items[A], /, *, concurrency: int | None = None) -> Call[list[R]]:
-        """Run in memory for each input, at most `concurrency` at a time; results in the order of the inputs."""
+        """Run in memory for each input, at most `concurrency` at a time; results in the order of the inputs.
+
+        All of it is one run: the limits of the flow hold for all inputs together.
+        """
         return in_batches(self, inputs, concurrency)
 
     def cleanup(self: Flow[A, R], *handlers: Callable[[A], Awaitable[object]]) -> Flow[A, R]:
@@ -298,7 +301,9 @@ def in_batches(link: Callable[[A], Awaitable[B]], inputs: Items[A], concurrency:
     """Run a link in memory for each input."""
     from .patterns import map_each
 
-    return map_each(link, concurrency=concurrency, name="batch").invoke(inputs)
+    flow = map_each(link, concurrency=concurrency, name="batch")
+    flow.limits = getattr(link, "limits", None)
+    return flow.invoke(inputs)
 
 
 # --- links become nodes

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from ..authoring.flow import Runnable
 from ..authoring.hooks import Hooks
 from ..authoring.pool import Pool
+from ..context import switching_off
 from ..core.advance import outstanding
 from ..core.codec import decode_events
 from ..core.commands import Command
@@ -96,6 +97,8 @@ class Settings:
     senders: Mapping[str, Sender] = field(default_factory=dict[str, "Sender"])
     models: Mapping[str, Any] = field(default_factory=dict[str, Any])
     announce: Announce | None = None
+    off: frozenset[str] = frozenset()
+    """The features that what runs here may not ask for."""
 
     def __post_init__(self) -> None:
         bad = [
@@ -325,7 +328,8 @@ class Engine:
         self._unreleased.discard(driver.run)
         self._look = True  # something may have been asked of it meanwhile
         self.feed.begin(driver.run)
-        driver.start(effects, mail)
+        with switching_off(self.settings.off):
+            driver.start(effects, mail)
         self.begin_polling()
 
     def begin_polling(self) -> None:

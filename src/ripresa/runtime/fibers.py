@@ -18,7 +18,6 @@ from ..core.events import Write
 from ..errors import RipresaError
 from .deaf import ERRORS, Ending
 from .sides import Sides, close_units, ended, stopped
-from .switched import refused
 from .views import Sheet, SheetMark
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class Fiber:
         except BaseException as raised:  # the border: whatever user code raises is its outcome
             self._end(None, _seen_from_outside(raised))
         else:
-            refusal = refused(request) if self.function.recorded is None else None
+            refusal = self.function.refusal(request)
             if refusal is None:
                 self.awaits = self.function.begin(request, self)
             else:

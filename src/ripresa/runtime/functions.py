@@ -31,9 +31,21 @@ class Doubt(NamedTuple):
 class Functions:
     """The durable functions of one run, rebuilt when they are not there."""
 
-    __slots__ = ("_doubts", "_ended", "_found", "_keeper", "_state", "_trails", "_values", "keeps_ended", "noted")
+    __slots__ = (
+        "_doubts",
+        "_ended",
+        "_found",
+        "_keeper",
+        "_off",
+        "_state",
+        "_trails",
+        "_values",
+        "keeps_ended",
+        "noted",
+    )
 
-    def __init__(self, state: RunState, values: Values, keeper: Keeper) -> None:
+    def __init__(self, state: RunState, values: Values, keeper: Keeper, off: frozenset[str] = frozenset()) -> None:
+        self._off = off
         self._state = state
         self._values = values
         self._keeper = keeper
@@ -136,7 +148,7 @@ class Functions:
         lived = bool(frame.outcomes or frame.asked or frame.patches)
         if lived:
             recorded = frame.patches
-        function = Interpreter(self._state, frame, self._values, self._keeper, recorded, self.noted)
+        function = Interpreter(self._state, frame, self._values, self._keeper, recorded, self.noted, self._off)
         self._found[frame.path] = function
         if lived:
             function.feed(frame.outcomes[:first])

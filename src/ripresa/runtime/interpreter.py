@@ -32,7 +32,7 @@ from ..context import copy_variables, enter_function
 from ..core.definition import can_be_undone
 from ..core.events import Asked, CallSpec, Failure, Raised, Restarted, Returned, Write
 from ..core.nodes.compensation import MARK
-from ..core.nodes.dynamic import AGAIN, CALLS, PATCH, Dynamic, DynamicFrame, Outcome
+from ..core.nodes.dynamic import AGAIN, CALLS, OFF, PATCH, Dynamic, DynamicFrame, Outcome
 from ..core.nodes.join import WINDOW
 from ..core.nodes.node import Node
 from ..core.nodes.sides import JOIN
@@ -60,6 +60,7 @@ from .function_session import JournaledSession
 from .no_loop import NO_LOOP, foreign
 from .results import child_error
 from .sides import Forking, Sides, sides_of, tells
+from .switched import refused, used_of
 from .values import Keeper, Values
 from .views import Sheet, SheetMark, Targets, View, kept, no_state, sheet_within
 
@@ -109,6 +110,7 @@ class Interpreter:
         keeper: Keeper,
         recorded: Collection[str] | None,
         noted: dict[tuple[str, Hook], Placed],
+        off: frozenset[str],
     ) -> None:
         node = frame.node
         assert isinstance(node, Dynamic)
@@ -121,6 +123,10 @@ class Interpreter:
         self.values = values
         self.keeper = keeper
         self.noted = noted
+        self.off = off
+        """The features that it may not ask for, from where it goes on."""
+        self._requests = 0
+        """How many since the last outcome."""
         self.at = frame.began
         self.fed = 0
         self.asked = 0
@@ -227,6 +233,7 @@ class Interpreter:
         for outcome in outcomes:
             self.at = outcome.at
             self.fed += 1
+            self._requests = 0
             if outcome.key == 0:
                 self._cancel()
             elif outcome.key in self.waiting:
@@ -290,6 +297,21 @@ class Interpreter:
             return self._variables.run(step, *args)
         finally:
             asyncio._set_running_loop(loop)
+
+    def refusal(self, request: object) -> RipresaError | None:
+        """Why the function may not ask for this. What was refused stays so, and the journal says it as of a patch."""
+        self._requests += 1
+        if not (self.off if self.recorded is None else self.recorded):
+            return None
+        name = f"{OFF}{self.fed}.{self._requests} "
+        if self.recorded is not None:
+            used = next((each.removeprefix(name) for each in self.recorded if each.startswith(name)), "")
+        else:
+            used = used_of(self.off, request)
+        if not used:
+            return None
+        self.slice.patches.append(name + used)
+        return refused(request, used)
 
     def begin(self, request: object, fiber: Fiber) -> Awaits:
         """Start what a fiber awaits; returns what it waits for."""

@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any
 
 from ..authoring.flow import Runnable
+from ..context import switched_off
 from ..core.events import Recorded
-from ..errors import RunFailed, StepFailed
+from ..core.limits import NONE, limits_of
+from ..errors import RipresaError, RunFailed, StepFailed
 from ..stores.memory import MemoryStore
 from .clock import SystemClock
 from .driver import Driver
-from .engine import Engine, Start
+from .engine import Engine, Settings, Start
 from .family import begin_here
 from .provided import require_executors
 from .results import cancel_error, result_of, run_error
@@ -67,7 +69,7 @@ def items(plan: Any, argument: Any) -> AsyncGenerator[Any]:
 async def _engine() -> Engine:
     store = MemoryStore()
     await store.open()
-    engine = Engine(store, SystemClock())
+    engine = Engine(store, SystemClock(), Settings(off=switched_off()))
     engine.outbox.begin = partial(begin_here, engine)
     return engine
 
@@ -90,8 +92,16 @@ async def _closed(engine: Engine) -> None:
 
 
 def _start(runnable: Runnable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], id: str = "") -> Start:
-    timeout = getattr(runnable, "timeout", None)
-    return Start(runnable, runnable.encode_input(args, kwargs), id=id, timeout=timeout)
+    timeout, limits = getattr(runnable, "timeout", None), limits_of(None, runnable, NONE, None)
+    if limits.bounds and limits.on_exceeded != "fail":
+        raise RipresaError(
+            f"limits of {runnable.name!r} say {limits.on_exceeded!r}, but nobody reaches a run in memory",
+            code="not_available",
+            op="invoke",
+            where=runnable.name,
+            hint='run it in an App, or with Limits(on_exceeded="fail")',
+        )
+    return Start(runnable, runnable.encode_input(args, kwargs), id=id, timeout=timeout, limits=limits)
 
 
 def _result(driver: Driver, runnable: Runnable[..., Any]) -> Any:

@@ -66,6 +66,8 @@ class Given:
     values: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     state: object = None
     limits: Limits = NONE
+    off: frozenset[str] = frozenset()
+    """The features that it may not use."""
 
 
 BARE: Final = Given()
@@ -105,7 +107,9 @@ async def rehearse(
     hook = Hook("before", rehearsing.before, critical=True, breaker=None, name="rehearsal")
     store = MemoryStore()
     await store.open()
-    engine = rehearsing.engine = Engine(store, SystemClock(), Settings(linger=0.0, near=0.0), Hooks([hook]))
+    engine = rehearsing.engine = Engine(
+        store, SystemClock(), Settings(linger=0.0, near=0.0, off=given.off), Hooks([hook])
+    )
     try:
         if given.session is not None:
             await _copied(store, given.session, given.values)

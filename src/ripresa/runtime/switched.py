@@ -1,6 +1,6 @@
-"""Feature flags inside durable functions: what one asks for is held to the settings of the app that runs it.
+"""Feature flags inside durable functions: what one asks for is held to the settings of the app that drives its run.
 
-Law: nothing is looked at again in replay, so that what has been recorded stands.
+Law: what was asked for and what was refused is recorded, and stands: in replay no flag is looked at.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from ..authoring.flow import Runnable
 from ..authoring.registry import kind_of
 from ..authoring.step import Step
 from ..authoring.switches import features_in, to_true
-from ..context import switched_off
 from ..errors import RipresaError
 from ..requested import AskPeople, Gather, MapOver, Race, Saga, Sleep, WaitFor
 from .sides import close_units
@@ -30,21 +29,20 @@ _FEATURES: Final[dict[type[Any], tuple[str, ...]]] = {
 """The features that requests of durable functions belong to."""
 
 
-def refused(request: object) -> RipresaError | None:
-    """The error for a function that asks for what is switched off; None for what it may ask for."""
-    off = switched_off()
-    if not off:
-        return None
-    used = off.intersection((*_FEATURES.get(type(request), ()), *_called(request)))
-    if not used:
-        return None
+def used_of(off: frozenset[str], request: object) -> str:
+    """The features that a function asks for though they are switched off; empty if it may ask for all of it."""
+    return ", ".join(sorted(off.intersection((*_FEATURES.get(type(request), ()), *_called(request)))))
+
+
+def refused(request: object, used: str) -> RipresaError:
+    """The error for a function that asks for these features."""
     if isinstance(request, Gather | Race):
         close_units(request.awaitables)
     return RipresaError(
-        f"a durable function asks for {', '.join(sorted(used))}, which this app has switched off",
+        f"a durable function asks for {used}, which this app has switched off",
         code="invalid_state",
         op="features",
-        hint=to_true(used),
+        hint=to_true(used.split(", ")),
     )
 
 

@@ -31,6 +31,9 @@ CALLS: Final = "!calls below "
 PATCH: Final = "patch"
 """The kind of call that only says: from here on the function goes by this change of its code."""
 
+OFF: Final = "!off "
+"""What stands before the rest of a patch that says: after so many outcomes this request was refused, for what."""
+
 AGAIN: Final = "again"
 """The shape of a patch after which the function is asked once more, for it has ended."""
 
@@ -319,6 +322,8 @@ class Dynamic(Scope[DynamicFrame]):
             if outcome.key <= asked and outcome.key not in frame.calls:
                 earlier.append(outcome._replace(asked=asked))
         frame.outcomes = earlier
+        kept = frame.delivered if earlier or asked else -1
+        frame.patches = [name for name in frame.patches if _refused_after(name) <= kept]
         gone = {outcome.key for outcome in earlier} | {key for key, told in frame.dropped.items() if told <= index}
         for key in [key for key in frame.children if key > asked or key in gone]:
             self._let_go(run, frame, key)
@@ -378,6 +383,11 @@ class Dynamic(Scope[DynamicFrame]):
         if spec.kind == "wait":
             return Wait(spec.segment, spec.shape, timeout=int(text_of(spec.input)))
         return run.definition.flow(frame.prefix + spec.segment, spec.shape)
+
+
+def _refused_after(patch: str) -> int:
+    """After how many outcomes what a patch says was refused; -1 for one that says something else."""
+    return int(patch.removeprefix(OFF).partition(".")[0]) if patch.startswith(OFF) else -1
 
 
 def _is_stopping(run: RunState, frame: Frame) -> bool:
