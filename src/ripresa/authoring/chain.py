@@ -76,7 +76,11 @@ class Waiting(Chain[Any, Any]):
     def then(self, link: Any, /, *, undo: Any = None) -> Chain[Any, Any]:
         """See `Chain.then`."""
         longer = super().then(link, undo=undo)
-        return longer if _pauses(link) else Chain(longer.links, name=self.name, version=self.version).like(longer)
+        return (
+            longer
+            if _pauses(link)
+            else Chain[Any, Any](longer.links, name=self.name, version=self.version).like(longer)
+        )
 
 
 def _pauses(link: object) -> bool:
