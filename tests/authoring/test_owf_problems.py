@@ -113,7 +113,7 @@ WRONG: list[tuple[str, str]] = [
         "- a: {call: grpc, with: {proto: {endpoint: x}, service: {name: x, authentication: mine}, method: y}}",
         "lacks host",
     ),
-    ("- a: {call: http, with: {method: get, endpoint: {uri: x, authentication: {digest: {}}}}}", "digest is not"),
+    ("- a: {call: http, with: {method: get, endpoint: {uri: x, authentication: {digest: {}}}}}", "lacks username"),
     ("- a: {call: openapi, with: {document: {endpoint: x}}}", "lacks operationId"),
     ("- a: {call: asyncapi}", "calls of asyncapi are not supported"),
     ("- a: {run: {container: {image: x}}}", "containers are not supported"),

@@ -386,7 +386,7 @@ async def test_documents_name_secrets_by_their_references() -> None:
 @pytest.mark.parametrize(
     ("auth", "message"),
     [
-        (3, "auth must be the reference of a secret, or an object with one of bearer, basic, oauth2, oidc"),
+        (3, "auth must be the reference of a secret, or an object with one of bearer, basic, digest, oauth2, oidc"),
         ({"bearer": "env:A", "basic": {}}, "auth must be the reference"),
         ({"basic": {"usr": "a"}}, "basic.usr is no key here; did you mean user"),
         ({"basic": {"zz": "a"}}, "basic.zz is no key here; there are user, password"),

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .agents import AgentOptions, AgentStep, AgentWork, cli_agent
     from .calls import CallOptions, HttpOptions, HttpStep, Pages, Request, Response, http
     from .dialects import Dialect
+    from .digest import Digest
     from .incoming import Incoming, Received, ToRun, WebhookEvent
     from .listening import ServerEvent, server_events, server_lines
     from .oauth import OIDC, OAuth2
@@ -25,6 +26,7 @@ _PLACES = {
     "agents": ("AgentOptions", "AgentStep", "AgentWork", "cli_agent"),
     "calls": ("CallOptions", "HttpOptions", "HttpStep", "Pages", "Request", "Response", "http"),
     "dialects": ("Dialect",),
+    "digest": ("Digest",),
     "incoming": ("Incoming", "Received", "ToRun", "WebhookEvent"),
     "listening": ("ServerEvent", "server_events", "server_lines"),
     "oauth": ("OIDC", "OAuth2"),
@@ -54,6 +56,7 @@ __all__ = [
     "Command",
     "Completed",
     "Dialect",
+    "Digest",
     "Endpoint",
     "GrpcOptions",
     "GrpcStep",

@@ -23,6 +23,7 @@ from ..core.definition import LATER
 from ..core.durations import Duration, seconds
 from ..errors import InvalidValue, StepError
 from . import transport
+from .digest import Answering, Digest
 from .guard import Guard, bad_allow, bad_stand_ins, bad_url, guard_of
 from .making import StepOptions, divided, made, own_name, within
 from .oauth import OAuth2, token_of
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
     from .listening import ServerEvent
 
-Auth: TypeAlias = Secret | tuple[str, Secret] | OAuth2
-"""Who calls: a bearer token, a user and a password, or how a token is got."""
+Auth: TypeAlias = Secret | tuple[str, Secret] | OAuth2 | Digest
+"""Who calls: a bearer token, a user and a password, how a token is got, or what a hash is made of."""
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -193,9 +194,9 @@ def http(
 
     A `Request` fills the holes of the URL (never its host), and adds query, headers and a body; for a step without a
     URL it has the whole. With `returns` the answer is read as JSON of that type, else it is a `Response`; with `pages`
-    it is the list of all pages. `headers` may be a `Secret`, `auth` is a bearer token, (user, password), `OAuth2` or
-    `OIDC`. A status in `ok` (200 to 299) is a success, one in `again` is worth another attempt, not before what
-    `Retry-After` says.
+    it is the list of all pages. `headers` may be a `Secret`, `auth` is a bearer token, (user, password), `OAuth2`,
+    `OIDC` or `Digest`. A status in `ok` (200 to 299) is a success, one in `again` is worth another attempt, not before
+    what `Retry-After` says.
 
     With `stream` an answer is taken piece by piece, lines or server-sent events, of which watchers are told as they
     come; the result is the list of all, at most `most`, with `returns` each read as JSON. See `server_events` for
@@ -313,7 +314,7 @@ def bad_options(method: object, url: str, pages: object, own: dict[str, Any]) ->
         None if method in _METHODS else f"method is {method!r}, must be one of {', '.join(_METHODS)}",
         bad_url(url) if url else None,
         None if pages is None or isinstance(pages, Pages) else f"pages is {pages!r}, must be Pages(...)",
-        bad_auth(own.get("auth")),
+        bad_auth(own.get("auth"), digest=True),
         None if _is_whole(own.get("redirects", 0)) else "redirects must be a whole number from 0",
         *(_bad_statuses(own.get(name, ()), name) for name in ("ok", "again")),
         bad_count(own.get("max_size", 1), "max_size"),
@@ -327,12 +328,14 @@ def bad_options(method: object, url: str, pages: object, own: dict[str, Any]) ->
     ]
 
 
-def bad_auth(auth: object) -> str | None:
-    """What is wrong with what says who calls."""
+def bad_auth(auth: object, *, digest: bool = False) -> str | None:
+    """What is wrong with what says who calls; a `digest` is for plain HTTP alone."""
+    if isinstance(auth, Digest):
+        return None if digest else "auth is a Digest, which is for calls of http and openapi"
     pair = cast("tuple[object, ...]", auth) if isinstance(auth, tuple) else ()
     good = len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Secret)
     known = good or auth is None or isinstance(auth, Secret | OAuth2)
-    return None if known else "auth must be a Secret, a user and a Secret, OAuth2 or OIDC"
+    return None if known else "auth must be a Secret, a user and a Secret, OAuth2, OIDC or Digest"
 
 
 def _bad_statuses(value: Any, name: str) -> str | None:
@@ -370,10 +373,11 @@ async def opened_answer(
     spec: Spec, request: Request, secrets: list[str], more: Mapping[str, str]
 ) -> AsyncGenerator[httpx2.Response, None]:
     """What a service answers to a call, while it is read; `more` are headers where the call has none of these names."""
-    async with _sending(spec, request, secrets, more) as (client, sent):
-        bearer = Bearer(spec, secrets) if isinstance(spec.auth, OAuth2) else None
-        async with _answered(spec, client, sent, secrets, bearer) as answer:
-            yield answer
+    async with (
+        _sending(spec, request, secrets, more) as (client, sent),
+        _answered(spec, client, sent, secrets, _proof(spec, secrets)) as answer,
+    ):
+        yield answer
 
 
 @asynccontextmanager
@@ -408,10 +412,10 @@ def _built(
 
 async def _pages(spec: Spec, client: httpx2.AsyncClient, sent: httpx2.Request, secrets: list[str]) -> list[Response]:
     """The answer, or those of all pages."""
-    bearer = Bearer(spec, secrets) if isinstance(spec.auth, OAuth2) else None
+    proof = _proof(spec, secrets)
     found: list[Response] = []
     while True:
-        answer = await _sent(spec, client, sent, secrets, bearer)
+        answer = await _sent(spec, client, sent, secrets, proof)
         found.append(answer)
         following = _next(spec, sent, answer) if spec.pages is not None else None
         if following is None:
@@ -421,9 +425,7 @@ async def _pages(spec: Spec, client: httpx2.AsyncClient, sent: httpx2.Request, s
         sent = client.build_request(spec.method, following, headers=sent.headers)
 
 
-def credentials(
-    headers: Mapping[str, str | Secret], auth: Secret | tuple[str, Secret] | OAuth2 | None, secrets: list[str]
-) -> dict[str, str]:
+def credentials(headers: Mapping[str, str | Secret], auth: Auth | None, secrets: list[str]) -> dict[str, str]:
     """The headers that a caller fixes and that say who it is, in small letters; what is secret of them is added."""
     fixed: dict[str, str] = {}
     for name, value in headers.items():
@@ -464,14 +466,34 @@ class Bearer:
         self._secrets = secrets
         self._token = ""
 
-    async def put(self, request: httpx2.Request, *, again: bool = False) -> None:
-        """Give a request its token; `again`: another one than it had, which the service refused."""
+    async def put(self, request: httpx2.Request) -> None:
+        """Give a request its token."""
+        await self._give(request, "")
+
+    def is_refused(self, request: httpx2.Request, answer: httpx2.Response) -> bool:
+        """Whether a service did not take the token that it was shown."""
+        return answer.status_code == 401 and 401 not in self.spec_of.ok and "authorization" in request.headers
+
+    async def again(self, request: httpx2.Request, answer: httpx2.Response) -> None:
+        """Give a request another token than it had, which the service refused."""
+        await self._give(request, self._token)
+
+    async def _give(self, request: httpx2.Request, stale: str) -> None:
         spec = self.spec_of
         assert isinstance(spec.auth, OAuth2)
-        stale = self._token if again else ""
         self._token = await token_of(spec.auth, spec.guard, spec.patience, stale, spec.ca)
         self._secrets.append(self._token)
         request.headers["authorization"] = f"Bearer {self._token}"
+
+
+Proof: TypeAlias = Bearer | Answering
+"""What puts to requests who calls, and does it once more where that is refused."""
+
+
+def _proof(spec: Spec, secrets: list[str]) -> Proof | None:
+    if isinstance(spec.auth, Digest):
+        return Answering(spec.auth, secrets)
+    return Bearer(spec, secrets) if isinstance(spec.auth, OAuth2) else None
 
 
 def _url(spec: Spec, request: Request) -> str:
@@ -501,42 +523,51 @@ def _with_query(url: str, query: Mapping[str, str]) -> httpx2.URL:
 
 
 async def _sent(
-    spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str], bearer: Bearer | None
+    spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str], proof: Proof | None
 ) -> Response:
-    async with _answered(spec, client, request, secrets, bearer) as answer:
+    async with _answered(spec, client, request, secrets, proof) as answer:
         return _response(answer, await transport.body_of(answer, spec.max_size), secrets)
 
 
 @asynccontextmanager
 async def _answered(
-    spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str], bearer: Bearer | None
+    spec: Spec, client: httpx2.AsyncClient, request: httpx2.Request, secrets: list[str], proof: Proof | None
 ) -> AsyncGenerator[httpx2.Response, None]:
-    """The answer that counts, while it is read: after redirects, and with a new token where one was refused."""
-    if bearer is not None:
-        await bearer.put(request)
+    """The answer that counts, while it is read: after redirects, and with another proof where one was refused."""
+    if proof is not None:
+        await proof.put(request)
     left = spec.redirects
     while True:
         async with transport.sent(client, request) as answer:
             following = answer.next_request if spec.redirects and request.method in ("GET", "HEAD") else None
-            refused = following is None and _is_refused(spec, request, answer)
-            if following is None and not (refused and bearer is not None):
+            refused = following is None and proof is not None and proof.is_refused(request, answer)
+            if following is None and not refused:
                 if answer.status_code not in spec.ok:
                     raise _failure(spec, _response(answer, await transport.body_of(answer, spec.max_size), secrets))
                 yield answer
                 return
-        if following is None and bearer is not None:
-            await bearer.put(request, again=True)
-            bearer = None
+        if following is None and proof is not None:
+            await proof.again(request, answer)
+            proof = None if isinstance(proof, Bearer) else proof
         elif following is None or left == 0:
             raise StepError(f"more than {spec.redirects} redirects", code="http_status", retryable=False)
         else:
             left -= 1
-            request = _redirected(spec, request, following, secrets)
+            request = await _led(spec, request, following, secrets, proof)
 
 
-def _is_refused(spec: Spec, request: httpx2.Request, answer: httpx2.Response) -> bool:
-    """Whether a service did not take the token that it was shown."""
-    return answer.status_code == 401 and 401 not in spec.ok and "authorization" in request.headers
+async def _led(
+    spec: Spec, before: httpx2.Request, then: httpx2.Request, secrets: list[str], proof: Proof | None
+) -> httpx2.Request:
+    """The request that a redirect asks for; a digest is of one URL, and for nobody elsewhere."""
+    elsewhere = _origin(before) != _origin(then)
+    request = _redirected(spec, before, then, secrets)
+    if isinstance(proof, Answering):
+        if elsewhere:
+            proof.leave()
+        else:
+            await proof.put(request)
+    return request
 
 
 def _response(answer: httpx2.Response, body: bytes, secrets: list[str]) -> Response:

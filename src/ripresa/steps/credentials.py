@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from ..authoring.options import refuse
 from ..errors import InvalidConfig
 from .calls import Auth
+from .digest import Digest
 from .oauth import OIDC, OAuth2
 from .secret import Secret
 
@@ -19,8 +20,8 @@ _SECRET: Final = ("secret", "password", "refresh")
 def read_credentials(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a step with what its document says of credentials as what the step takes.
 
-    `auth` is a reference ("env:TOKEN", a bearer token), `{basic: {user, password}}`, `{bearer}`, `{oauth2: {...}}` or
-    `{oidc: {...}}`; a header may be `{secret: reference}`. Raises `InvalidConfig`.
+    `auth` is a reference ("env:TOKEN", a bearer token), `{basic: {user, password}}`, `{digest}`, the same, `{bearer}`,
+    `{oauth2: {...}}` or `{oidc: {...}}`; a header may be `{secret: reference}`. Raises `InvalidConfig`.
     """
     read = dict(options)
     if options.get("auth") is not None:
@@ -38,7 +39,7 @@ def has_credentials(options: Mapping[str, Any]) -> bool:
 
 
 def _auth(said: Any) -> Auth:
-    if isinstance(said, Secret | OAuth2 | tuple):
+    if isinstance(said, Secret | OAuth2 | Digest | tuple):
         return cast("Auth", said)
     if isinstance(said, str):
         return _secret(said, "auth: env:NAME")
@@ -50,8 +51,16 @@ def _auth(said: Any) -> Auth:
 
 
 def _basic(said: Any) -> Auth:
-    given = _keys("basic", said, ("user", "password"))
-    refuse("auth", None if isinstance(given.get("user"), str) else "basic.user is missing, or no text")
+    return _named("basic", said)
+
+
+def _digest(said: Any) -> Auth:
+    return Digest(*_named("digest", said))
+
+
+def _named(kind: str, said: Any) -> tuple[str, Secret]:
+    given = _keys(kind, said, ("user", "password"))
+    refuse("auth", None if isinstance(given.get("user"), str) else f"{kind}.user is missing, or no text")
     return given["user"], _secret(given.get("password"))
 
 
@@ -77,6 +86,7 @@ def _client(kind: type[OAuth2], name: str, said: Any) -> Auth:
 _KINDS: Final[Mapping[str, Callable[[Any], Auth]]] = {
     "bearer": _bearer,
     "basic": _basic,
+    "digest": _digest,
     "oauth2": _oauth2,
     "oidc": _oidc,
 }

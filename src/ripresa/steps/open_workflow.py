@@ -27,6 +27,7 @@ from ..authoring.owf.world import Performer, World
 from ..context import current
 from ..errors import RipresaError
 from .calls import Auth, HttpStep, Request, Response, http
+from .digest import Digest
 from .oauth import CONFIGURATION, OIDC, OAuth2
 from .operations import openapi as _openapi
 from .procedures import grpc as _grpc
@@ -202,8 +203,9 @@ class Web:
     def _auth(self, policy: Mapping[str, Any]) -> Auth | None:
         for kind, given in policy.items():
             terms = self._resolved(given)
-            if kind == "basic":
-                return str(terms.get("username", "")), KnownSecret(str(terms.get("password", "")))
+            if kind in ("basic", "digest"):
+                user, password = str(terms.get("username", "")), KnownSecret(str(terms.get("password", "")))
+                return (user, password) if kind == "basic" else Digest(user, password)
             if kind == "bearer":
                 return KnownSecret(str(terms.get("token", "")))
             return _client(OIDC if kind == "oidc" else OAuth2, terms)

@@ -101,10 +101,20 @@ def _grpc(place: Place, data: Mapping[str, Any]) -> Body:
         if name != "authentication"
     }
     if "authentication" in service:
+        _no_digest(place, service["authentication"], (*path, "service", "authentication"))
         inner["authentication"] = authentication(
             place.reader, service["authentication"], (*path, "service", "authentication"), place.names
         )
     return _perform(place, "grpc", Object({**parts, "service": Object(inner)}), "irreversible")
+
+
+def _no_digest(place: Place, data: Any, path: Path) -> None:
+    """Note that a policy is one by digest, which is of HTTP."""
+    known = place.reader.use.get("authentications")
+    name = data.get("use", "") if is_object(data) else data
+    policy = known.get(name) if isinstance(name, str) and is_object(known) and name in known else data
+    if is_object(policy) and "digest" in policy:
+        place.reader.notes.add(path, "authentication by digest is for http and openapi", "not_available")
 
 
 SERVICES: Final[Mapping[str, Callable[[Place, Mapping[str, Any]], Body]]] = {

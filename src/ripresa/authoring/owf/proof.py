@@ -58,8 +58,6 @@ def authentication(reader: Reader, data: Any, path: Path, names: frozenset[str])
         reader.notes.add(path, f"must have one of {', '.join(_TERMS)}")
         return Plain({})
     ((kind, policy),) = found.items()
-    if kind == "digest":
-        reader.notes.add((*path, kind), "authentication by digest is not supported", "not_available", key=True)
     if kind == "bearer" and isinstance(policy, str):  # the token itself
         found = {kind: {"token": policy}}
         policy = found[kind]
