@@ -68,7 +68,7 @@ class Answering:
         assert flow is not None
         try:
             flow.send(answer)
-        except (httpx2.ProtocolError, NotImplementedError, ValueError) as error:
+        except (httpx2.ProtocolError, RuntimeError, ValueError) as error:
             why = f"{request.url.host} asks for a digest that cannot be given: {error}"
             raise StepError(why, code="http_failed", retryable=False) from error
         self._note(request)
