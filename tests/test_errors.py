@@ -126,6 +126,11 @@ def test_a_code_that_is_not_in_the_table_is_no_code() -> None:
     assert not is_retryable(error)
 
 
+def test_a_code_of_a_model_error_that_is_not_in_the_table_is_told_as_any_other() -> None:
+    with pytest.raises(InvalidConfig, match="raised with 'unheard_of'"):
+        ModelError("it broke", code="unheard_of")
+
+
 def test_an_error_whose_code_is_not_in_the_table_is_in_doubt_as_it_was() -> None:
     with pytest.raises(InvalidConfig) as caught:
         StepError("the line broke off", code="broken", unknown=True)

@@ -19,6 +19,7 @@ from .authoring.pool import Pool
 from .authoring.registry import Registry
 from .authoring.single import runnable_of
 from .config import AppConfig, Config, configured, log_listener
+from .core.calling import told
 from .core.durations import Duration, microseconds, seconds
 from .core.events import Recorded, RunStarted
 from .core.lifecycle import ACTIVE, LIVE, TERMINAL
@@ -82,6 +83,7 @@ class App:
     endpoints that are told of events of runs, and by steps (`ripresa.steps.send_webhook`).
     """
 
+    @told
     def __init__(  # noqa: PLR0913 - every option of the app, by keyword
         self,
         store: str | os.PathLike[str] | Store | None = None,

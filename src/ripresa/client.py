@@ -357,7 +357,8 @@ class Handle(Generic[R_co]):
     async def cancel(self, reason: str = "", *, by: str = "") -> None:
         """Ask the run to stop and clean up; durable on return. A second call changes nothing.
 
-        Where another process drives the run, that takes it up within a fraction of a second.
+        Where another process drives the run, that has taken it up on return, unless it takes longer than 2 s: then it
+        does so as soon as it can. The same is true of `terminate`, `pause` and `resume`.
         Raises `IllegalTransition` if it has ended.
         """
         await self._request("cancel", reason, by)
@@ -369,8 +370,7 @@ class Handle(Generic[R_co]):
     async def pause(self, reason: str = "", *, by: str = "") -> None:
         """Let the run start nothing new; what is in flight ends. Raises `IllegalTransition` unless it is running.
 
-        Durable on return. Where another process drives the run, its status changes when that takes it up, within a
-        fraction of a second.
+        Durable on return, and `status()` says so; where another process drives the run, see `cancel`.
         """
         await self._request("pause", reason, by)
 

@@ -278,6 +278,12 @@ class InvalidValue(RipresaError):
     default_code = "invalid_input"
 
 
+class BadCall(RipresaError, TypeError):
+    """A function of Ripresa was called with arguments that it does not take: a `TypeError` like any other."""
+
+    default_code = "usage"
+
+
 class DefinitionChanged(RipresaError):
     """The structure of a workflow changed under an unfinished run; `nodes` names what differs."""
 
@@ -418,7 +424,7 @@ class ModelError(StepError):
     default_code = "model_unavailable"
 
     def __init__(self, message: str, *, code: str | None = None, hint: str = "") -> None:
-        super().__init__(message, code=code, hint=hint, retryable=CODES[code or self.default_code].retryable)
+        super().__init__(message, code=code, hint=hint, retryable=_may_help(code or self.default_code))
 
 
 class ToolFailed(StepError):
@@ -428,6 +434,11 @@ class ToolFailed(StepError):
     server: str = ""
     tool: str = ""
     content: Any = None
+
+
+def _may_help(code: str) -> bool:
+    """Whether trying again may help; never where a code is not in the table, as one of a newer version."""
+    return code in CODES and CODES[code].retryable
 
 
 def asked_wait(error: BaseException) -> float:
@@ -449,9 +460,9 @@ def is_retryable(error: BaseException) -> bool:
             members: tuple[BaseException, ...] = current.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             return all(map(is_retryable, members))
         if isinstance(current, StepError):
-            return current.retryable
+            return current.retryable and current.code in CODES
         if isinstance(current, RipresaError) and current.code != "run_failed":
-            return CODES[current.code].retryable
+            return _may_help(current.code)
         if current.__cause__ is None:
             return isinstance(current, Exception) and not isinstance(current, RipresaError)
         current = current.__cause__

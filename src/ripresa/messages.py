@@ -6,6 +6,7 @@ import builtins
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
+from .core.calling import told_of
 from .core.names import check_name
 from .errors import InvalidConfig
 
@@ -15,6 +16,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 
+@told_of
 @dataclass(frozen=True, slots=True)
 class Signal(Generic[T]):
     """A message in, without answer: `edited = Signal("edited", Draft)`.
@@ -29,6 +31,7 @@ class Signal(Generic[T]):
         _check(self)
 
 
+@told_of
 @dataclass(frozen=True, slots=True)
 class Update(Generic[A, R]):
     """A message in that is answered: `raise_price = Update("raise_price", int, Quote)`; `answer` is the answer's type.
@@ -44,6 +47,7 @@ class Update(Generic[A, R]):
         _check(self)
 
 
+@told_of
 @dataclass(frozen=True, slots=True)
 class Query(Generic[R]):
     """A question that changes nothing: `progress = Query("progress", Progress)`; `answer` is the answer's type.
@@ -58,6 +62,7 @@ class Query(Generic[R]):
         _check(self)
 
 
+@told_of
 @dataclass(frozen=True, slots=True)
 class QueryWith(Generic[A, R]):
     """A question about something: `part = QueryWith("part", int, Part)`, asked as `handle.query(part, 3)`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import traceback
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from ripresa import Failure, InvalidValue, StepError, StepFailed
+from ripresa import Failure, InvalidValue, RipresaError, StepError, StepFailed, is_retryable
 from ripresa.authoring.failures import error_of, failure_of, place_of, printable
 from ripresa.core.retry import FILE_MODULE
 
@@ -155,6 +156,22 @@ def test_what_cannot_be_made_again_is_a_step_failed() -> None:
         assert isinstance(error, StepFailed)
         assert (error.message, error.failure, error.where) == ("wet", failure, "a")
     assert getattr(error_of(Failure("timeout", "wet")), "code", "") == "timeout"
+
+
+@pytest.mark.parametrize("types", [(), ("ripresa.errors.StepError",), ("ripresa.errors.ModelError",), ("ValueError",)])
+def test_a_code_that_only_a_newer_version_knows_is_kept_and_not_tried_again(types: tuple[str, ...]) -> None:
+    failure = Failure("of_the_future", "wet", types, retryable=True, path="a", cause=Failure("of_the_future", "cold"))
+    error = error_of(failure)
+    assert getattr(error, "failure") == failure  # noqa: B009
+    if not types or types != ("ValueError",):
+        assert isinstance(error, RipresaError)
+        assert (error.code, error.message, error.where, error.hint) == ("of_the_future", "wet", "a", "")
+        assert str(error) == "[of_the_future] a: wet"
+        assert not is_retryable(error)
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert failure_of(error) is failure
+    assert isinstance(error.__cause__, RipresaError)
+    assert error.__cause__.code == "of_the_future"
 
 
 def test_a_class_of_a_file_is_found_under_the_name_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:

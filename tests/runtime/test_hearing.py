@@ -206,3 +206,46 @@ def test_what_happens_at_once_is_known_for_what_was_asked(kind: str, body: bytes
     assert place == 1
     assert hearing._place(hearing.Asking("r", "other", body, 4), news) is None  # pyright: ignore[reportPrivateUsage]
     assert hearing._answer(news, place) == [event]  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(
+    ("what", "status"), [("pause", "paused"), ("cancel", "cancelled"), ("terminate", "terminated"), ("go", "running")]
+)
+async def test_the_status_has_changed_when_what_was_asked_elsewhere_returns(what: str, status: str) -> None:
+    async with two() as (mine, theirs, _):
+        if what == "go":
+            await mine.pause()
+            await theirs.resume()
+        else:
+            await getattr(theirs, what)("enough", by="eve")
+        assert (await theirs.status()).status == status
+        if what in ("pause", "go"):
+            await mine.cancel()
+
+
+async def test_an_owner_that_takes_its_time_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hearing, "TAKEN", 0.1)
+    memory = Memory()
+    async with in_memory(memory) as owner, in_memory(memory) as other:
+        mine = await owner.start(waits(1), id="r")
+        monkeypatch.setattr(owner.engine.inbox, "collect", turns)  # it looks at nothing that it is asked
+        theirs = await other.handle("r", waits)
+        await theirs.pause()
+        assert [each.kind for each in await other.store.pending(["r"])] == ["pause"]
+        assert (await theirs.status()).status == "running"
+        monkeypatch.undo()
+        await mine.cancel()
+
+
+async def test_an_owner_that_goes_meanwhile_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory()
+    async with in_memory(memory) as owner, in_memory(memory) as other:
+        await owner.start(waits(1), id="r")
+        monkeypatch.setattr(owner.engine.inbox, "collect", turns)
+        theirs = await other.handle("r", waits)
+        asked = asyncio.create_task(theirs.pause())
+        while not await other.store.pending(["r"]):
+            await turns(1)
+        await owner.engine.close()
+        await asked
+        assert [each.kind for each in await other.store.pending(["r"])] == ["pause"]

@@ -22,6 +22,7 @@ from ..authoring.pool import Pool
 from ..authoring.protocols import Invocable, OpenAIAgent, PydanticAgent
 from ..authoring.step import Effect, Options, Step, step
 from ..context import StepContext, current
+from ..core.calling import told
 from ..core.durations import Duration
 from ..core.retry import Retry
 from ..errors import InvalidConfig
@@ -269,6 +270,7 @@ def agent(
 def agent(found: Invocable[A, R], /, *, name: str = ..., **options: Unpack[AdaptedOptions]) -> Step[[A], R]: ...
 @overload
 def agent(found: AgentLike[A, R], /, *, name: str = ..., **options: Any) -> Step[[A], R]: ...
+@told
 def agent(found: Any, /, *, name: str = "", **options: Any) -> Any:
     """An agent of another making as a step: any object with `async run(input, ctx)`, or one of another framework.
 

@@ -16,6 +16,7 @@ from ..authoring.function import Workflow, workflow
 from ..authoring.options import refuse
 from ..authoring.protocols import Invocable
 from ..authoring.step import Options, step
+from ..core.calling import told
 from ..core.durations import Duration
 from ..foreign import family_of
 from ..function_context import Context
@@ -71,6 +72,7 @@ def supervised(
     timeout: Duration | None = ...,
     expiry: Expiry = ...,
 ) -> Workflow[[A], R]: ...
+@told
 def supervised(
     made: Any,
     /,

@@ -13,6 +13,7 @@ from ..authoring.document.recipe import Recipe
 from ..authoring.function import Workflow, workflow
 from ..authoring.options import bad_count, bad_predicate, check_name, refuse
 from ..authoring.routing import Handoff
+from ..core.calling import told
 from ..errors import RipresaError
 from ..function_context import Context
 from .agent import Agent, AgentLike
@@ -36,6 +37,7 @@ NOTHING: Final[Mapping[str, Any]] = {}
 HAND: Final = "Either give the final answer, or hand the matter on to one of these, with all that they need to know:"
 
 
+@told
 def supervisor(
     lead: Agent[A, R] | Part[Meeting[A], Handoff[T] | R],
     /,
@@ -59,6 +61,7 @@ def supervisor(
     return _said(_team(run, name, topic_of(first), output_of(first)), "supervisor", said, _more(at_most, 20))
 
 
+@told
 def handoff(
     first: Agent[A, R] | Part[Meeting[A], Handoff[str] | R],
     /,
@@ -112,6 +115,7 @@ def group_chat(
     at_most: int,
     name: str = ...,
 ) -> Workflow[[A], R]: ...
+@told
 def group_chat(
     *speakers: Any,
     chair: Any = None,
@@ -159,6 +163,7 @@ def group_chat(
     return _said(chaired, "group_chat", links, {"at_most": at_most})
 
 
+@told
 def debate(
     *debaters: Speaker[A],
     judge: Agent[A, R] | Part[Meeting[A], R],

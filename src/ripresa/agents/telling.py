@@ -15,6 +15,7 @@ from ..authoring.flow import Flow, Link, as_links
 from ..authoring.options import refuse
 from ..authoring.step import Step, step
 from ..context import current
+from ..core.calling import told
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -30,6 +31,7 @@ def tells(  # type: ignore[overload-overlap] # a step is a link too, and stays a
 ) -> Step[P, B]: ...
 @overload
 def tells(link: Link[A, B], to: str, kind: str = ..., /) -> Flow[A, B]: ...
+@told
 def tells(link: Any, to: str, kind: str = "reply", /) -> Any:
     """The same link; each of its results is recorded as an interaction: sent by it, to `to`, as a `kind`.
 

@@ -30,6 +30,7 @@ from ..authoring.pool import Pool
 from ..authoring.step import Effect, Options, Step, step
 from ..authoring.undo import Doable, called_undo
 from ..context import current, returns
+from ..core.calling import told
 from ..core.durations import Duration
 from ..core.names import check_name
 from ..core.retry import Retry
@@ -240,6 +241,7 @@ def tool(
     pool: Pool[Any] | str | None = ...,
     cache: Cache | Duration | bool = ...,
 ) -> ToolDecorator: ...
+@told
 def tool(
     fn: Callable[..., Any] | None = None,
     /,

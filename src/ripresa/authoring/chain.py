@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from typing_extensions import TypeVar
 
+from ..core.calling import told
 from ..core.nodes.node import Node
 from ..core.nodes.sequence import Sequence
 from .flow import Built, Flow, Link, as_links, build_link
@@ -97,6 +98,7 @@ def chain(first: PydanticAgent[str, B], /, *, name: str = ..., version: str = ..
 def chain(first: OpenAIAgent, /, *, name: str = ..., version: str = ...) -> Chain[str, Any]: ...
 @overload
 def chain(first: Invocable[A, B], /, *, name: str = ..., version: str = ...) -> Chain[A, B]: ...
+@told
 def chain(first: Any, /, *, name: str = "chain", version: str = "1") -> Chain[Any, Any]:
     """Begin a chain: `chain(search).then(map_each(fetch)).then(write)`.
 

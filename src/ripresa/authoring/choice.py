@@ -9,6 +9,7 @@ from typing import Any, cast, get_args, overload
 
 from typing_extensions import TypeVar, is_typeddict
 
+from ..core.calling import told
 from ..core.items import Items
 from ..core.nodes.branch import Branch
 from ..core.nodes.choose import Choose
@@ -32,6 +33,7 @@ A_contra = TypeVar("A_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 
+@told
 def branch(
     when: Callable[[A], bool], then: Link[A, B], otherwise: Link[A, C], /, *, name: str = "branch"
 ) -> Flow[A, B | C]:
@@ -73,6 +75,7 @@ class Cases(Flow[A_contra, R_co]):
         return cast("Cases[A_contra | B, R_co | C]", self._twin(cases=cases, _build=partial(_build_cases, cases)))
 
 
+@told
 def case(kind: type[A], link: Link[A, B], /, *, name: str = "case") -> Cases[A, B]:
     """Run a link for values of a class: `case(Ready, send).case(Rework, improve)`."""
     require("branches", "case")
@@ -161,6 +164,7 @@ def choose(
     on_error: OnError = ...,
     name: str = ...,
 ) -> Flow[A, list[B]]: ...
+@told
 def choose(
     select: Selector[Any],
     /,

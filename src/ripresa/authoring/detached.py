@@ -9,6 +9,7 @@ from inspect import Parameter, Signature
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from ..context import current
+from ..core.calling import told
 from ..errors import InvalidConfig
 from ..foreign import adopted
 from .call import shortened
@@ -29,6 +30,7 @@ def detached(flow: Runnable[P, Any] | Step[P, Any], /, *, name: str | None = ...
 def detached(flow: PydanticAgent[str, Any] | OpenAIAgent, /, *, name: str | None = ...) -> Step[[str], str]: ...
 @overload
 def detached(flow: Invocable[A, Any], /, *, name: str | None = ...) -> Step[[A], str]: ...
+@told
 def detached(flow: Any, /, *, name: str | None = None) -> Step[..., str]:
     """A step that starts a run of a flow, workflow or step with what it is given, and returns the id of that run.
 

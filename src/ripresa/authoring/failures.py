@@ -88,9 +88,10 @@ def _strip(summary: Any) -> None:
 def error_of(failure: Failure) -> BaseException:
     """The exception that a durable function sees for a failed call.
 
-    Of the recorded class, with the recorded message and no other state; its `failure` is the whole record. The same in
-    replay as live. A class that cannot be found by its name, as one that was defined inside a function, is stood in for
-    by one of that name, made of the nearest of its bases that can be. What it was raised from is its `__cause__`.
+    Of the recorded class, with the recorded message and code and no other state; its `failure` is the whole record. A
+    code that only a newer version knows is kept, and never tried again. The same in replay as live. A class that cannot
+    be found by its name, as one that was defined inside a function, is stood in for by one of that name, made of the
+    nearest of its bases that can be. What it was raised from is its `__cause__`.
     """
     error = _without_cause(failure)
     if failure.cause is not None:
@@ -110,7 +111,8 @@ def _without_cause(failure: Failure) -> BaseException:
 
 def _coded(failure: Failure) -> RipresaError:
     kind = StepTimeout if failure.code == "timeout" else StepFailed
-    error = kind(failure.message, code=failure.code if failure.code in CODES else None, where=failure.path)
+    error = kind(failure.message, where=failure.path)
+    error.code = failure.code  # also one that only a newer version knows
     error.failure = failure
     return error
 
@@ -151,7 +153,8 @@ def _instance(kind: type[Exception], failure: Failure) -> Exception:
         return _coded(failure)
     error.args = (failure.message,)
     if isinstance(error, RipresaError):
-        RipresaError.__init__(error, failure.message, code=failure.code, where=failure.path)
+        RipresaError.__init__(error, failure.message, where=failure.path)
+        error.code = failure.code
     if isinstance(error, StepError):
         error.retryable = failure.retryable
     error.__dict__["failure"] = failure

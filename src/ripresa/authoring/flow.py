@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, NamedTuple, ParamSpec, Protocol, Self, T
 from typing_extensions import TypeVar
 
 from ..context import checked_later
+from ..core.calling import told
 from ..core.definition import Definition
 from ..core.events import Recorded
 from ..core.items import Items
@@ -396,6 +397,7 @@ def _build_stateful(state: StateType[Any], _: str, build: Build, place: Place) -
     return state.around(build(place))
 
 
+@told
 def saga(body: Link[A, B], /, *, name: str = "saga") -> Flow[A, B]:
     """A scope of compensation: if the body fails or is cancelled, what it did is undone, last first.
 

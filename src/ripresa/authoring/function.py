@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_args, get_or
 
 from typing_extensions import TypeVar
 
+from ..core.calling import told
 from ..core.durations import MICROSECONDS, Duration, microseconds
 from ..core.items import Items
 from ..core.limits import Limits
@@ -154,6 +155,7 @@ def workflow(
     shares_state: bool = ...,
     limits: Limits | None = ...,
 ) -> WorkflowDecorator: ...
+@told
 def workflow(
     fn: Callable[..., Any] | None = None,
     /,

@@ -10,6 +10,7 @@ from typing import Any, Generic, cast, overload
 from typing_extensions import TypeVar
 
 from ..context import checking_later
+from ..core.calling import told
 from ..core.conditions import Condition as Data
 from ..core.items import Items
 from ..core.merge import SET
@@ -120,6 +121,7 @@ class Graph(Generic[A, S]):
         keep_going: bool = ...,
         version: str = ...,
     ) -> None: ...
+    @told
     def __init__(
         self,
         name: str,

@@ -26,6 +26,7 @@ from typing import (
 )
 
 from ..core import events as e
+from ..core.calling import told, told_of
 from ..core.complaints import Complaints
 from ..core.durations import Duration, seconds
 from ..core.nodes.dynamic import Dynamic
@@ -95,6 +96,7 @@ class Breaker:
         object.__setattr__(self, "reset", reset)
 
 
+@told_of
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Hook:
     """A function at a point.
@@ -396,6 +398,7 @@ LoopPoint: TypeAlias = Literal["loop_start", "iteration", "iterated", "loop_end"
 def before(fn: Asked[BeforeStep, BeforeAnswer], /) -> Hook: ...
 @overload
 def before(step: str = "*", /, **options: Unpack[HookOptions]) -> Interceptor[Asked[BeforeStep, BeforeAnswer]]: ...
+@told
 def before(step: Any = "*", /, **options: Unpack[HookOptions]) -> Any:
     """Ask this function before a step runs: `@before`, or `@before("fetch", priority=5)`."""
     return _at("before", step, options)
@@ -405,6 +408,7 @@ def before(step: Any = "*", /, **options: Unpack[HookOptions]) -> Any:
 def after(fn: Asked[AfterStep, AfterAnswer], /) -> Hook: ...
 @overload
 def after(step: str = "*", /, **options: Unpack[HookOptions]) -> Interceptor[Asked[AfterStep, AfterAnswer]]: ...
+@told
 def after(step: Any = "*", /, **options: Unpack[HookOptions]) -> Any:
     """Ask this function after a step returned: `@after`, or `@after("fetch")`."""
     return _at("after", step, options)
@@ -414,6 +418,7 @@ def after(step: Any = "*", /, **options: Unpack[HookOptions]) -> Any:
 def on_error(fn: Asked[StepErring, AfterAnswer], /) -> Hook: ...
 @overload
 def on_error(step: str = "*", /, **options: Unpack[HookOptions]) -> Interceptor[Asked[StepErring, AfterAnswer]]: ...
+@told
 def on_error(step: Any = "*", /, **options: Unpack[HookOptions]) -> Any:
     """Ask this function when an attempt of a step failed: `@on_error`, or `@on_error("fetch")`."""
     return _at("error", step, options)
@@ -512,6 +517,7 @@ def intercept(
 def intercept(
     point: Literal["compensation_error"], step: str = "*", /, **o: Unpack[_O]
 ) -> Interceptor[Asked[UndoErring, UndoErrorAnswer]]: ...
+@told
 def intercept(point: str, step: str = "*", /, **o: Unpack[_O]) -> Any:
     """Ask this function at a point: `@intercept("branch")`, `@intercept("fork", "crawl*")`."""
     return partial(_made, point, {"step": step, **o})
@@ -543,6 +549,7 @@ def observe(
 ) -> Interceptor[Asked[Observed[e.StepFailed | e.AttemptLost], object]]: ...
 @overload
 def observe(point: str, step: str = "*", /, **o: Unpack[_O]) -> Interceptor[Asked[Observed, object]]: ...
+@told
 def observe(point: str, step: str = "*", /, **o: Unpack[_O]) -> Any:
     """Tell this function afterwards: `@observe("after", "fetch")`; `@observe("event")` is told of every event."""
     return partial(_made, point, {"step": step, "observes": True, **o})

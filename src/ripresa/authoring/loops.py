@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 from typing_extensions import TypeVar
 
+from ..core.calling import told
 from ..core.items import Items
 from ..core.nodes.loop import Loop, Over
 from ..errors import InvalidValue
@@ -30,6 +31,7 @@ Predicate = Callable[[Any], object]
 def repeat(body: Link[A, A], /, *, until: Callable[[A], bool], at_most: int, name: str = ...) -> Flow[A, A]: ...
 @overload
 def repeat(body: Link[A, A], /, *, while_: Callable[[A], bool], at_most: int, name: str = ...) -> Flow[A, A]: ...
+@told
 def repeat(
     body: Link[Any, Any],
     /,
@@ -117,6 +119,7 @@ def fold(
     until: Callable[[B], bool] | None = ...,
     name: str = ...,
 ) -> Flow[Items[A], B]: ...
+@told
 def fold(
     body: Callable[..., Awaitable[Any]],
     start: Any,
@@ -178,6 +181,7 @@ def _accumulator(body: Any, place: Place) -> tuple[Any, Any]:
     return (wanted if known(wanted) else body.output_type), item
 
 
+@told
 def for_range(
     body: Callable[[B, int], Awaitable[B]],
     start: int,

@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.calling import told, told_of
 from ..core.merge import CUSTOM, SET
 from ..core.parts import Failure
 from ..errors import RipresaError
@@ -158,6 +159,7 @@ Change = Callable[[RunForm], RunForm | None]
 """Changes the form it is given, or makes another one."""
 
 
+@told_of
 @dataclass(frozen=True, slots=True)
 class Migration:
     """How a run of version `from_` becomes one of version `to`: steps are renamed, then `change` has its say."""
@@ -184,6 +186,7 @@ class Migration:
         return form
 
 
+@told
 def migration(
     workflow: str | Runnable[..., Any], *, from_: str, to: str, renamed: Mapping[str, str] | None = None
 ) -> Callable[[Change], Migration]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeAlias, cast, get_args, o
 
 from typing_extensions import TypeVar, TypeVarTuple
 
+from ..core.calling import told
 from ..core.durations import Duration, microseconds
 from ..core.items import Items
 from ..core.nodes.delay import Delay
@@ -66,6 +67,7 @@ def map_each(
 def map_each(
     link: Link[A, B], /, *, concurrency: int | None = ..., on_error: Literal["best_effort"], name: str = ...
 ) -> Flow[Items[A], list[B | None]]: ...
+@told
 def map_each(
     link: Link[Any, Any],
     /,
@@ -227,6 +229,7 @@ def parallel(
 def parallel(
     *links: Link[A, B], concurrency: int | None = ..., on_error: OnError = ..., name: str = ...
 ) -> Parallel[A, *tuple[B, ...]]: ...
+@told
 def parallel(
     *links: Link[Any, Any],
     concurrency: int | None = None,
@@ -291,6 +294,7 @@ def best_effort(
 def best_effort(
     *links: Link[A, B], concurrency: int | None = ..., name: str = ...
 ) -> Parallel[A, *tuple[B | None, ...]]: ...
+@told
 def best_effort(*links: Link[Any, Any], concurrency: int | None = None, name: str = "best_effort") -> Any:
     """Like `parallel`, but a failing branch stops nothing: None stands in its place."""
     require("parallel", "best_effort")
@@ -311,6 +315,7 @@ def first_of(
 ) -> Flow[A, B | C | D | E]: ...
 @overload
 def first_of(*links: Link[A, B], name: str = ...) -> Flow[A, B]: ...
+@told
 def first_of(*links: Link[Any, Any], name: str = "first_of") -> Flow[Any, Any]:
     """A race: the outcome of the first link to end, success or failure; the others are cancelled."""
     require("parallel", "first_of")
@@ -328,6 +333,7 @@ def first_success(
 ) -> Flow[A, B | C | D | E]: ...
 @overload
 def first_success(*links: Link[A, B], name: str = ...) -> Flow[A, B]: ...
+@told
 def first_success(*links: Link[Any, Any], name: str = "first_success") -> Flow[Any, Any]:
     """The result of the first link to succeed; the others are cancelled. Fails when all have failed."""
     require("parallel", "first_success")
@@ -345,6 +351,7 @@ def n_of(
 ) -> Flow[A, list[B | C | D | E]]: ...
 @overload
 def n_of(k: int, /, *links: Link[A, B], name: str = ...) -> Flow[A, list[B]]: ...
+@told
 def n_of(k: int, /, *links: Link[Any, Any], name: str = "n_of") -> Flow[Any, Any]:
     """The results of the first `k` links to succeed, in the order of writing; the others are cancelled."""
     require("parallel", "n_of")
@@ -368,6 +375,7 @@ def fallback(
 ) -> Flow[A, B | C | D | E]: ...
 @overload
 def fallback(*links: Link[A, B], on: Failing = ..., name: str = ...) -> Flow[A, B]: ...
+@told
 def fallback(*links: Link[Any, Any], on: Failing = Exception, name: str = "fallback") -> Flow[Any, Any]:
     """Try the first link; if it fails with an exception of type `on`, the next, given the same value; and so on."""
     require("fallbacks", "fallback")
@@ -413,6 +421,7 @@ class Pause(Flow[Any, Any]):
         return cast("Call[R]", super().__call__(value))
 
 
+@told
 def delay(length: Duration, /, *, name: str = "delay") -> Pause:
     """Wait at least this long ("3 days", seconds, a `timedelta`), across restarts, and pass on what was given."""
     require("waits", "delay")

@@ -10,12 +10,14 @@ from typing import Any, Generic, overload
 from typing_extensions import TypeVar
 
 from ..context import current, holding
+from ..core.calling import told_of
 from ..errors import RipresaError
 from .options import bad_count, check_name, refuse
 
 T = TypeVar("T")
 
 
+@told_of
 class Pool(Generic[T]):
     """Members that are lent to one attempt at a time, in order of arrival, by each app for itself.
 

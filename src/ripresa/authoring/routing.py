@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, get_args, get_origin, ov
 
 from typing_extensions import TypeVar, is_typeddict
 
+from ..core.calling import told
 from ..core.nodes.node import Node
 from ..core.nodes.router import END
 from ..core.nodes.router import Router as RouterNode
@@ -73,6 +74,7 @@ def _is_cases(thing: object) -> bool:
     return isinstance(thing, Cases)
 
 
+@told
 def router(*, until: type[R], at_most: int, legal: Legal | None = None, name: str = "router") -> Router[R]:
     """One link active at a time, the next chosen by what it returns, until that is an `until`; with cycles.
 

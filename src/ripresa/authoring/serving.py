@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from ..core.calling import told
 from ..core.durations import Duration
 from ..core.nodes.checked import Checked
 from ..core.nodes.cleanup import Cleanup
@@ -60,6 +61,7 @@ class WaitForUpdate(Flow[object, Y]):
         return super().__call__(value)
 
 
+@told
 def wait_for_update(
     update: Update[X, Y], handler: Link[X, Y], /, *, timeout: Duration | None = None, name: str = ""
 ) -> WaitForUpdate[Y]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from typing_extensions import TypeVar
 
+from ..core.calling import told
 from ..core.durations import Duration, microseconds
 from ..core.nodes.call import Call as CallNode
 from ..core.nodes.node import Node
@@ -32,6 +33,7 @@ FORESEEABLE: Final = frozenset(
 """The nodes whose steps are known before they run, and which take nothing from anybody (as a wait takes a signal)."""
 
 
+@told
 def speculate(
     link: Callable[[A], Awaitable[B]], /, *, after: Duration, copies: int = 2, name: str = "speculate"
 ) -> Flow[A, B]:

@@ -23,6 +23,7 @@ from typing import (
 
 from typing_extensions import TypeVar
 
+from ..core.calling import told
 from ..core.complaints import Complaints
 from ..core.durations import Duration, seconds
 from ..core.names import check_name
@@ -258,6 +259,7 @@ def step(
     pool: Pool[Any] | str | None = None,
     cache: Cache | Duration | bool = False,
 ) -> StepDecorator: ...
+@told
 def step(  # noqa: PLR0913 - every option of a step, by keyword
     fn: Callable[..., Any] | None = None,
     /,

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias
 
 from typing_extensions import TypeVar
 
+from ..core.calling import told
 from ..core.durations import MICROSECONDS, Duration, seconds
 from ..core.events import Failure
 from ..core.nodes.node import Node
@@ -489,6 +490,7 @@ def stream(
     at_most: int | None = ...,
     within: Duration | None = ...,
 ) -> Stream[A, T]: ...
+@told
 def stream(
     source: Callable[..., Any],
     /,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..core.calling import told
 from ..core.lifecycle import TRANSITIONS
 from ..errors import IllegalTransition
 from .flow import Runnable
@@ -77,6 +78,7 @@ class Transitions(Mapping[str, tuple[str, ...]]):
         return f"Transitions({self._table!r})"
 
 
+@told
 def transitions() -> Transitions:
     """The life of a run: every status, and which may follow it. What a run refuses, it refuses by this table."""
     return Transitions(TRANSITIONS)

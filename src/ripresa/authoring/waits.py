@@ -8,6 +8,7 @@ from typing import Any, Final, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
 
+from ..core.calling import told
 from ..core.durations import Duration, microseconds
 from ..core.nodes.approval import Approval as ApprovalNode
 from ..core.nodes.approval import Terms
@@ -60,6 +61,7 @@ def limit_of(timeout: Duration | None) -> int | None:
     return None if timeout is None else microseconds(timeout, "timeout")
 
 
+@told
 def wait_for(signal: Signal[T], /, *, timeout: Duration | None = None, name: str = "") -> WaitFor[T]:
     """Wait for the next signal: one that came early, or the first to come.
 
@@ -80,6 +82,7 @@ def wait_for(signal: Signal[T], /, *, timeout: Duration | None = None, name: str
 def approval(question: str, /, *, name: str = ..., **options: Unpack[Options]) -> Asked[None]: ...
 @overload
 def approval(question: str, /, *, form: type[T], name: str = ..., **options: Unpack[Options]) -> Asked[T]: ...
+@told
 def approval(question: str, /, *, form: Any = None, name: str = "approval", **options: Any) -> Asked[Any]:
     """Ask people about the value that it is given; what they decided is its result.
 
@@ -121,6 +124,7 @@ def _build_approval(terms: Terms, form: Any, place: Place) -> ApprovalNode:
     return ApprovalNode(place.name, terms, code=form, input_type=place.given.single(place), output_type=output)
 
 
+@told
 def approved(
     question: str,
     then: Link[A, B],

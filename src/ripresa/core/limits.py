@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ..errors import InvalidConfig
+from .calling import told_of
 from .durations import Duration, seconds
 
 Policy: TypeAlias = Literal["fail", "pause", "ask"]
@@ -18,6 +19,7 @@ COUNTS: Final = ("steps", "operations", "iterations", "tokens", "storage", "stat
 """Limits that are whole numbers; `money` is a number, `wall_time` seconds."""
 
 
+@told_of
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What may be used at most; None is no limit. The policy `on_exceeded` says what happens then.

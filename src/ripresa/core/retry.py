@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from ..errors import InvalidConfig
+from .calling import told_of
 from .complaints import Complaints
 from .durations import Duration, seconds
 from .events import Failure
@@ -68,6 +69,7 @@ def module_key(name: str) -> str:
     return PurePath(file).stem if file else name
 
 
+@told_of
 @dataclass(frozen=True, slots=True, init=False)
 class Retry:
     """Try a step up to `attempts` times in all (1: once, no second try).

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.codec import failure_from
 from ..core.events import Failure
-from ..errors import CODES, RipresaError, StepError
+from ..errors import RipresaError, StepError
 from .spawn import MARK, Child, import_path, start
 from .targets import target_of
 
@@ -46,7 +46,8 @@ class ProcessFailure(RipresaError):
     """The function raised in its child process; `failure` is what became of the exception there."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message, code=failure.code if failure.code in CODES else None, where=failure.path)
+        super().__init__(failure.message, where=failure.path)
+        self.code = failure.code
         self.failure = failure
 
 

@@ -28,6 +28,7 @@ from ..authoring.owf.reading import is_open_workflow
 from ..authoring.pool import Pool
 from ..authoring.rules import Rule
 from ..authoring.step import Step
+from ..core.calling import told
 from ..core.conditions import Condition
 from ..errors import RipresaError
 from ..foreign import family_of, is_agent_like
@@ -70,6 +71,7 @@ STORE: Final = ("put", "nearest", "remove")
 DECLARED: Final = (Step, Runnable, Hook, Rule, Pool, Condition, Maker, Equipped)
 
 
+@told
 def load_document(
     source: str | os.PathLike[str] | Mapping[str, Any],
     /,

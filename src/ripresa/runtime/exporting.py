@@ -18,12 +18,14 @@ from ..authoring.function import Workflow
 from ..authoring.single import Single
 from ..authoring.step import Step
 from ..authoring.stream import Pumped
+from ..core.calling import told
 from ..core.nodes.node import Node
 from ..errors import RipresaError
 from .documents import READY
 from .targets import own_modules, place_of
 
 
+@told
 def export_document(
     flow: Runnable[..., Any],
     /,

@@ -42,6 +42,9 @@ LOOK: Final = 0.05
 PATIENCE = 10.0
 """Seconds after which an owner that has not even taken a request up is left to take its time."""
 
+TAKEN = 2.0
+"""Seconds after which whoever asked something that nobody refuses goes on, though the owner has not taken it up."""
+
 FORBIDDEN = 1.0
 """The same for a request that the status of the run seems to forbid: one that is dropped leaves no trace."""
 
@@ -94,6 +97,14 @@ async def heard(engine: Engine, asking: Asking) -> None:
         if not driven:
             return
         looks -= 1
+        await asyncio.sleep(LOOK)
+
+
+async def taken(engine: Engine, asking: Asking) -> None:
+    """Wait until the owner of the run has taken a request up; not for one that has gone or takes its time."""
+    for _ in range(round(TAKEN / LOOK)):
+        if not await _waits(engine, asking) or not await engine.is_driven(asking.run):
+            return
         await asyncio.sleep(LOOK)
 
 

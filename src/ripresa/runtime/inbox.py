@@ -14,7 +14,7 @@ from ..ports import Request, RunHead
 from ..stores.rules import require_active
 from .bodies import encode_request, suspender
 from .driver import Driver
-from .hearing import Asking, before, heard
+from .hearing import Asking, before, heard, taken
 from .letting import not_taken
 from .mail import Mail
 from .requests import checked, decode_request
@@ -44,8 +44,9 @@ class Inbox:
     ) -> None:
         """Ask something of a run: of its driver here, by the inbox of its owner elsewhere, or taking it up oneself.
 
-        `take` takes the run up when nobody owns it. Durable on return. Raises `IllegalTransition`, `RunNotFound`, and
-        what interceptors say that refuse it, wherever the run is driven, unless it need not `hear`.
+        `take` takes the run up when nobody owns it. Durable on return; an owner elsewhere has taken it up by then, if
+        that did not take longer than `TAKEN` seconds, unless it need not `hear`. Raises `IllegalTransition`,
+        `RunNotFound`, and what interceptors say that refuse it, wherever the run is driven, if they are to be heard.
         """
         driver = self._engine.drivers.get(run)
         if kind == "continue":
@@ -68,6 +69,8 @@ class Inbox:
                     raise
         if asking is not None:
             await heard(self._engine, asking)
+        elif hear:
+            await taken(self._engine, Asking(run, kind, body, 0))
 
     async def signal(
         self, run: str, body: bytes, id: str = "", *, take: Callable[[], Any] | None = None, hear: bool = True

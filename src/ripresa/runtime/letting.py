@@ -77,7 +77,9 @@ def refusal(events: Sequence[Event]) -> RipresaError | None:
     for event in events:
         if isinstance(event, RequestRefused):
             message = f"{event.point} is refused: {event.failure.message}"
-            return RipresaError(message, code=event.failure.code, op=event.point)
+            refused = RipresaError(message, op=event.point)
+            refused.code = event.failure.code
+            return refused
     return None
 
 

@@ -57,7 +57,8 @@ def cancel_error(run: str, status: str, reason: str, view: RunView | None = None
 def child_error(run: str, failure: Failure) -> RunError:
     """What whoever waits for the end of another run sees if it did not complete."""
     kind = RunFailed if failure.code == "run_failed" else RunCancelled
-    error = kind(failure.message, run=run, code=failure.code, op="result", where=failure.path)
+    error = kind(failure.message, run=run, op="result", where=failure.path)
+    error.code = failure.code
     error.__dict__["failure"] = failure
     if failure.cause is not None:
         error.__cause__ = error_of(failure.cause)

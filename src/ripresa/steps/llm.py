@@ -14,6 +14,7 @@ from ..authoring.options import bad_names, refuse
 from ..authoring.pool import Pool
 from ..authoring.step import Options, Step, StepDecorator, step
 from ..context import current
+from ..core.calling import told
 from ..core.durations import Duration
 from ..core.retry import Retry
 from ..errors import InvalidValue, ModelError
@@ -168,6 +169,7 @@ def llm(
     hooks: Iterable[Hook] = ...,
     pool: Pool[Any] | str | None = ...,
 ) -> Step[..., M]: ...
+@told
 def llm(  # noqa: PLR0913 - every option of the step, by keyword
     prompt: str,
     /,
@@ -264,6 +266,7 @@ def _values(given: dict[str, Any], input: Any, state: Any) -> dict[str, Any]:
     return values
 
 
+@told
 def prompt(  # noqa: PLR0913 - every option of the step, by keyword
     *,
     output: type[M],
