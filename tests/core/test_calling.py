@@ -60,7 +60,7 @@ def test_a_class_says_what_it_takes(kind: Any) -> None:
 def test_a_type_error_from_inside_stays_what_it_is() -> None:
     @told
     def broken(x: int) -> str:
-        return "a" + x  # type: ignore[operator]
+        return str("a" + x)  # type: ignore[operator]
 
     with pytest.raises(TypeError) as caught:
         broken(1)
