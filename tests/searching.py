@@ -1,9 +1,53 @@
 """How long property tests search: in the gate as long as it can wait, in `make explore` ten times that."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from itertools import count
+from typing import Any, TypeVar
+
 from hypothesis import settings
 
+COUNTED = 100
+"""How many examples of a property test count which lines they run: it takes three times as long as the example."""
 
-def searched(examples: int) -> settings:
-    """The settings of a property test that tries so many examples in the gate."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def searched(examples: int) -> Callable[[F], F]:
+    """Let a property test try so many examples in the gate."""
     exploring = settings.get_current_profile_name() == "explore"
-    return settings(max_examples=10 * examples if exploring else examples)
+    limited = settings(max_examples=10 * examples if exploring else examples)
+
+    def decide(test: F) -> F:
+        handle: Any = test.hypothesis  # type: ignore[attr-defined]
+        handle.inner_test = _counted_at_first(handle.inner_test)
+        return limited(test)
+
+    return decide
+
+
+def _counted_at_first(example: Callable[..., None]) -> Callable[..., None]:
+    numbers = count(1)
+
+    @wraps(example)
+    def performed(*args: Any, **kwargs: Any) -> None:
+        if next(numbers) <= COUNTED:
+            example(*args, **kwargs)
+            return
+        with uncounted():
+            example(*args, **kwargs)
+
+    return performed
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Do something without counting which of our lines it runs."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)

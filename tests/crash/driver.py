@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -279,8 +280,9 @@ def a_graph() -> Any:
     return graph.returns(graph.add(join(one.out, total.out)).out)
 
 
+@cache
 def workflows() -> dict[str, Any]:
-    """Every kind, by the id of its run."""
+    """Every kind, by the id of its run; built once for all children."""
     return {
         "chain": chain(add).then(double).then(large).then(length).then(add),
         "map": chain(spread).then(map_each(chain(add).then(double), concurrency=3)).then(fold(join, 0)),
