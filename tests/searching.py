@@ -1,7 +1,7 @@
 """How long property tests search: in the gate as long as it can wait, in `make explore` ten times that."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from itertools import count
@@ -9,8 +9,13 @@ from typing import Any, TypeVar
 
 from hypothesis import settings
 
+from ripresa.testing.simulator import STORM, Faults, Result, Simulation
+
 COUNTED = 100
 """How many examples of a property test count which lines they run: it takes three times as long as the example."""
+
+COUNTED_SEEDS = 20
+"""How many schedules of a simulation do."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,6 +45,13 @@ def _counted_at_first(example: Callable[..., None]) -> Callable[..., None]:
             example(*args, **kwargs)
 
     return performed
+
+
+def checked(simulation: Simulation, seeds: Sequence[int], faults: Faults = STORM) -> list[Result]:
+    """A run for each seed; see `Simulation.check`."""
+    found = simulation.check(seeds[:COUNTED_SEEDS], faults)
+    with uncounted():
+        return [*found, *simulation.check(seeds[COUNTED_SEEDS:], faults)]
 
 
 @contextmanager

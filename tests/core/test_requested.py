@@ -9,6 +9,7 @@ from ripresa.core.commands import Intercept, Proceed, Withdraw
 from ripresa.core.events import (
     CancelRequested,
     CheckpointNamed,
+    Failure,
     Intercepted,
     LimitReached,
     Requested,
@@ -145,6 +146,18 @@ def test_the_time_of_a_run_is_asked_about_once_at_a_time() -> None:
     assert reached(play) == []
     play.hook("!limit", "replace", value=b"{}")
     assert play.status == "running"
+
+
+@pytest.mark.parametrize("answer", ["veto", "fail"])
+def test_a_run_whose_limit_is_reached_fails_where_a_hook_says_so(answer: str) -> None:
+    play = started()
+    reached(play)
+    play.hook("!limit", answer, detail="no more", failure=failure() if answer == "fail" else None)
+    play.lose("a", "cancelled")
+    ended = play.events[-1]
+    assert isinstance(ended, RunFailed)
+    cause = Failure("limit_exceeded", "the limit of steps is reached: 5 of 5 are used")
+    assert ended.failure == (failure() if answer == "fail" else Failure("vetoed", "no more", cause=cause))
 
 
 @pytest.mark.parametrize("answer", ["veto", "fail", "continue", "cancel"])

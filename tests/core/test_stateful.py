@@ -21,6 +21,7 @@ from ripresa.core.frames import ScopeFrame
 from ripresa.core.joined import as_joined
 from ripresa.core.merge import read
 from ripresa.core.nodes.branch import Branch
+from ripresa.core.nodes.call import Call
 from ripresa.core.nodes.dynamic import Dynamic
 from ripresa.core.nodes.fallback import Fallback
 from ripresa.core.nodes.graph import Graph, Wire
@@ -29,9 +30,11 @@ from ripresa.core.nodes.loop import Loop, Over
 from ripresa.core.nodes.map import Map
 from ripresa.core.nodes.node import Node
 from ripresa.core.nodes.parallel import Parallel
+from ripresa.core.nodes.saga import Saga
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stateful import Assign, Stateful
 from ripresa.core.nodes.subworkflow import Subworkflow
+from ripresa.core.nodes.undo import Undo
 from ripresa.core.shared import FieldShape, Shape
 from ripresa.core.values import text_of
 from ripresa.core.view import view_of
@@ -123,6 +126,22 @@ def test_what_was_taken_back_after_the_end_is_told_in_the_events_and_held() -> N
 
 def test_a_run_without_a_state_has_none_to_join() -> None:
     assert as_joined(Play(define(call("a"))).state) == {}
+
+
+def test_what_a_saga_wrote_is_taken_back_with_what_it_did_and_it_begins_anew_without_it() -> None:
+    saga = Saga("s", Sequence("body", (Call("a", undo=Undo(call("x"))), call("b"))))
+    play = play_of(call("first"), saga)
+    play.done("first", writes=(plus(1),))
+    play.done("s/a", writes=(plus(3),))
+    play.fail("s/b")
+    assert state(play) == {"total": "4"}
+    play.done("s/a/undo:x")
+    assert state(checked(play, "failed")) == {"total": "1"}
+    play.reopen()
+    assert seen(play, "s/a") == {"total": "1"}
+    play.done("s/a", writes=(plus(5),))
+    play.done("s/b")
+    assert state(checked(play)) == {"total": "6"}
 
 
 # --- one after another

@@ -13,12 +13,16 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 
-class Nursery:
-    """The program of `driver.py`.
+def uncounted() -> dict[str, str]:
+    """The environment of a program whose lines are not counted where those of a test are.
 
-    Its lines are not counted where those of a test are: what is killed could not say which it has run, and the others
-    would be slowed down for nothing.
+    What is killed could not say which it has run, and the others would be slowed down for nothing.
     """
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
+class Nursery:
+    """The program of `driver.py`."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -27,7 +31,7 @@ class Nursery:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
+            env=uncounted(),
         )
 
     def do(self, job: dict[str, Any]) -> dict[str, Any]:

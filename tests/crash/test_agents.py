@@ -17,6 +17,7 @@ import pytest
 
 from ripresa.testing.answers import Answer, Received, Reply, ToolUse
 from ripresa.testing.model_server import ModelServer
+from tests.crash.nursery import uncounted
 
 ROOT = Path(__file__).parents[2]
 CALLS = ["look tide", "look moon", "count TIDE"]
@@ -45,6 +46,7 @@ def serving(name: str) -> Iterator[subprocess.Popen[str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=uncounted(),
     )
     yield process
     assert process.stdin is not None

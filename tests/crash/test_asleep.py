@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from ripresa import App, Context, Signal, step, workflow
 from ripresa.core.events import RunTaken, SignalReceived
 from ripresa.stores.sqlite import SQLiteStore
+from tests.crash.nursery import uncounted
 
 number = Signal("number", int)
 
@@ -69,16 +71,26 @@ def die() -> None:
 def killed(name: str, path: Path) -> None:
     """Run one of the functions above in a process of its own, which does not survive it."""
     code = f"import asyncio; from tests.crash import test_asleep as t; asyncio.run(t.{name}({str(path)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, env=uncounted(), check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
-@pytest.mark.parametrize("also", [(), ("sends",), ("sends", "wakes"), ("sends", "wakes", "sends")])
-async def test_a_run_outlives_every_process_that_had_to_do_with_it(tmp_path: Path, also: tuple[str, ...]) -> None:
-    path = tmp_path / "runs.db"
-    for name in ("sleeps", *also):
-        killed(name, path)
-    async with App(SQLiteStore(path), linger=0, workflows=[add_up]) as app:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What was left in the folder of the store when each process was killed, one after the other."""
+    here, found = tmp_path_factory.mktemp("runs"), list[Path]()
+    for number, name in enumerate(("sleeps", "sends", "wakes", "sends")):
+        killed(name, here / "runs.db")
+        found.append(tmp_path_factory.getbasetemp() / f"left after {number}")
+        shutil.copytree(here, found[-1])
+    return found
+
+
+@pytest.mark.xdist_group("asleep")
+@pytest.mark.parametrize("killings", [1, 2, 3, 4])
+async def test_a_run_outlives_every_process_that_had_to_do_with_it(left: list[Path], killings: int) -> None:
+    async with App(SQLiteStore(left[killings - 1] / "runs.db"), linger=0, workflows=[add_up]) as app:
         handle = await app.handle("r", add_up)
         await app.store.put("r", "signal", body(3), "signal/first")
         if not await app.engine.is_driven("r"):

@@ -13,6 +13,7 @@ import pytest
 
 from ripresa.testing.answers import Received, Reply, use, value
 from ripresa.testing.model_server import ModelServer
+from tests.crash.nursery import uncounted
 from tests.crash.test_agents import ROOT, Place
 
 ASKED = 6
@@ -31,7 +32,8 @@ SAID = [
 @pytest.fixture(scope="module")
 def program() -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.crash.team_driver"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, env=uncounted())
     yield process
     assert process.stdin is not None
     process.stdin.close()

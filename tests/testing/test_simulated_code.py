@@ -39,6 +39,7 @@ from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stream import Stream
 from ripresa.errors import StepError
 from ripresa.testing.simulator import STORM, Attempt, Discrepancy, Faults, Simulation, Step
+from tests.searching import checked
 
 SEEDS = range(1, 151)
 STUBBORN = Retry(40, 0.1)
@@ -178,13 +179,13 @@ def test_a_real_workflow_ends_as_undisturbed_under_every_schedule(name: str) -> 
     simulation = Simulation.of(flow, STEPS, input=1, retry=STUBBORN)
     undisturbed = simulation.run()
     assert (undisturbed.status, undisturbed.output) == ("completed", expected)
-    results = simulation.check(SEEDS)
+    results = checked(simulation, SEEDS)
     assert sum(result.crashes for result in results) > len(SEEDS) / 10
 
 
 def test_what_a_saga_did_is_undone_whatever_happens() -> None:
     flow, _ = FLOWS["saga"]
-    for result in Simulation.of(flow, STEPS, input=1, retry=STUBBORN).check(SEEDS):
+    for result in checked(Simulation.of(flow, STEPS, input=1, retry=STUBBORN), SEEDS):
         undone = [item.event.path for item in result.events if isinstance(item.event, StepUndone)]
         assert len(undone) == len(set(undone)) == 2
 
@@ -193,7 +194,7 @@ def test_a_function_is_sent_signals_and_stepped_as_a_coroutine() -> None:
     simulation = Simulation.of(
         talk, STEPS, input=1, retry=STUBBORN, requests=((0, "signal:go_on"), (2, "signal:go_on"))
     )
-    results = simulation.check(SEEDS, Faults(crash=0.2, delay=0.3, duplicate=0.3, reorder=0.5))
+    results = checked(simulation, SEEDS, Faults(crash=0.2, delay=0.3, duplicate=0.3, reorder=0.5))
     for result in results:
         assert result.output == ["go_on", "2", "go_on"]
         assert any(isinstance(item.event, Asked) for item in result.events)
@@ -218,7 +219,7 @@ def test_a_stream_goes_on_after_the_last_batch_that_was_acknowledged() -> None:
 
     root = Sequence("root", (Call("add"), Stream("pump"), Call("double")))
     simulation = Simulation(Definition("s", root), {**STEPS, "pump": pump}, input=1, retry=STUBBORN)
-    for result in simulation.check(SEEDS):
+    for result in checked(simulation, SEEDS):
         assert result.output == 14
         batches = [item.event for item in result.events if isinstance(item.event, StreamAdvanced)]
         assert [event.batch for event in batches] == [1, 2, 3, 4, 5, 6, 7, 7]
@@ -246,7 +247,7 @@ def test_a_cancelled_stream_ends_in_its_middle() -> None:
         retry=STUBBORN,
         requests=((4, "cancel"),),
     )
-    assert {result.status for result in simulation.check(SEEDS)} == {"cancelled"}
+    assert {result.status for result in checked(simulation, SEEDS)} == {"cancelled"}
 
 
 def test_people_answer_approvals_once_each_whenever_they_come() -> None:
@@ -255,7 +256,7 @@ def test_people_answer_approvals_once_each_whenever_they_come() -> None:
     simulation = Simulation(
         Definition("s", root), {"after": lambda attempt: "done"}, input="x", retry=STUBBORN, requests=votes
     )
-    for result in simulation.check(SEEDS):
+    for result in checked(simulation, SEEDS):
         assert result.output == "done"
         assert len([1 for item in result.events if isinstance(item.event, ApprovalDecided)]) == 1
 
@@ -265,7 +266,7 @@ def test_a_finished_run_is_undone_once_under_every_schedule() -> None:
     simulation = Simulation.of(
         flow, {**STEPS, "rent_again": STEPS["rent"]}, input=1, retry=STUBBORN, requests=((99, "undo"), (99, "undo"))
     )
-    for result in simulation.check(SEEDS):
+    for result in checked(simulation, SEEDS):
         assert result.status == "undone"
         undone = [item.event.path for item in result.events if isinstance(item.event, StepUndone)]
         assert sorted(undone) == ["rent", "rent_again"]
@@ -336,7 +337,7 @@ def test_hooks_are_asked_about_requests_and_results_of_real_code_across_crashes(
         interceptor=strict,
     )
     refused: list[tuple[str, str]] = []
-    for result in simulation.check(SEEDS, Faults(crash=0.2, delay=0.3, duplicate=0.3, reorder=0.5)):
+    for result in checked(simulation, SEEDS, Faults(crash=0.2, delay=0.3, duplicate=0.3, reorder=0.5)):
         assert (result.status, result.output) == ("completed", "2 other")
         found = [item.event for item in result.events if isinstance(item.event, RequestRefused)]
         assert len(found) <= 1  # none where the run has ended before the answer came

@@ -24,6 +24,7 @@ from ripresa.core.nodes.stream import Stream
 from ripresa.core.retry import Retry
 from ripresa.errors import StepError
 from ripresa.testing.simulator import Attempt, Discrepancy, Faults, Result, Simulation
+from tests.searching import checked
 
 STUBBORN = Retry(30, 0.1)
 SEEDS = range(1, 50)
@@ -131,14 +132,14 @@ GOING_BACK = {
 @pytest.mark.parametrize("name", GOING_BACK)
 def test_a_run_that_goes_back_ends_in_every_schedule_as_the_undisturbed_one(name: str) -> None:
     simulation = GOING_BACK[name]
-    results = simulation.check(SEEDS)
+    results = checked(simulation, SEEDS)
     assert sum(result.crashes for result in results) > len(SEEDS) / 10
     for result in results:
         assert len(events(result, RolledBack)) == len(simulation.requests)
 
 
 def test_what_had_ended_before_the_place_is_not_done_again_and_the_rest_is() -> None:
-    for result in GOING_BACK["chain"].check(SEEDS):
+    for result in checked(GOING_BACK["chain"], SEEDS):
         assert [event.path for event in events(result, StepCompleted)] == ["add", "double", "add#2", "double", "add#2"]
         (back,) = events(result, RolledBack)
         assert (before(result, back), back.generation) == ("add", 1)
@@ -146,7 +147,7 @@ def test_what_had_ended_before_the_place_is_not_done_again_and_the_rest_is() -> 
 
 def test_a_run_goes_back_in_its_middle_whatever_is_under_way() -> None:
     simulation = play(chain(add_one).then(twice).then(add_one), "rollback:add", at=2)
-    results = simulation.check(SEEDS)
+    results = checked(simulation, SEEDS)
     assert sum(len(events(result, RolledBack)) for result in results) > len(SEEDS) / 2  # else it came before the step
     assert {result.output for result in results} == {5}
 
@@ -166,7 +167,7 @@ def test_a_stream_goes_back_to_its_last_batch_before_the_place() -> None:
         Definition("s", root), STEPS, input=1, retry=STUBBORN, requests=((AT_THE_END, "rollback:9"),)
     )
     places: set[int] = set()
-    for result in simulation.check(SEEDS):
+    for result in checked(simulation, SEEDS):
         (back,) = (item for item in result.events if isinstance(item.event, RolledBack))
         assert isinstance(back.event, RolledBack)
         last = max([0, *batches(result.events[: back.event.to])])
@@ -177,13 +178,13 @@ def test_a_stream_goes_back_to_its_last_batch_before_the_place() -> None:
 
 @pytest.mark.parametrize("place", ["nowhere", "9999", "0"])
 def test_a_place_that_is_not_there_is_refused_and_the_run_goes_on(place: str) -> None:
-    for result in play(chain(add_one).then(twice), f"rollback:{place}", at=1).check(SEEDS):
+    for result in checked(play(chain(add_one).then(twice), f"rollback:{place}", at=1), SEEDS):
         assert (result.output, events(result, RolledBack)) == (4, [])
 
 
 def test_there_is_nothing_to_go_on_with_where_the_run_had_ended() -> None:
     flow = chain(add_one)
-    for result in play(flow, "rollback:add").check(SEEDS):
+    for result in checked(play(flow, "rollback:add"), SEEDS):
         assert (result.status, events(result, RolledBack)) == ("completed", [])
 
 
@@ -197,7 +198,7 @@ def test_a_terminated_run_does_not_go_back() -> None:
 def test_a_run_does_not_go_back_to_what_has_been_undone_since() -> None:
     flow = chain(add_one).then(fallback(saga(chain(rented).then(breaks)), twice))
     place = "rollback:fallback/saga/add"
-    for result in play(flow, place).check(SEEDS):
+    for result in checked(play(flow, place), SEEDS):
         assert (result.output, events(result, RolledBack)) == (4, [])
 
 
@@ -252,7 +253,7 @@ def answering(answer: str, detail: str = "") -> Any:
 def hooked(answer: str, detail: str = "") -> list[Result]:
     flow = chain(add_one).then(twice).then(add_one)
     simulation = play(flow, "rollback:add", hooks=("rollback *",), interceptor=answering(answer, detail))
-    return simulation.check(SEEDS)
+    return checked(simulation, SEEDS)
 
 
 def test_interceptors_of_a_rollback_are_asked_once_and_let_it() -> None:

@@ -41,6 +41,7 @@ from ripresa.testing.simulator import (
     flow,
     sleep,
 )
+from tests.searching import checked
 
 SEEDS = 300
 
@@ -211,7 +212,7 @@ SIMULATIONS = {
 
 @pytest.mark.parametrize("name", SIMULATIONS)
 def test_every_schedule_ends_as_the_undisturbed_run(name: str) -> None:
-    results = SIMULATIONS[name].check(range(1, SEEDS + 1))
+    results = checked(SIMULATIONS[name], range(1, SEEDS + 1))
     assert sum(result.crashes for result in results) > SEEDS / 10
 
 
