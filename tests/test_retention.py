@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ripresa import (
     Signal,
     StoreError,
     chain,
+    parallel,
     step,
     wait_for,
     workflow,
@@ -153,6 +155,25 @@ async def test_a_run_whose_large_values_cannot_be_read_now_stays(tmp_path: Path)
         report = await app.select().prune(archive=tmp_path)
         assert [refusal.code for refusal in report.refused] == ["store_failed"]
         assert await memory.find_run("run") is not None
+
+
+async def test_a_run_is_not_archived_without_a_large_value_that_is_damaged(tmp_path: Path) -> None:
+    memory: Any = MemoryStore()
+    async with App(memory) as app:
+        await app.run(FLOW(1), id="alone")
+        await app.run(parallel(blow_up, blow_up)(2), id="among others")
+        (lost,) = [digest for digest, data in memory.memory.blobs.items() if data.startswith(b'"1')]
+        (other,) = [digest for digest, data in memory.memory.blobs.items() if data.startswith(b'"2')]
+        del memory.memory.blobs[lost]
+        del memory.memory.blobs[other]
+        report = await app.select().prune(archive=tmp_path)
+        assert {(each.run, each.code) for each in report.refused} == {
+            ("alone", "store_corrupt"),
+            ("among others", "store_corrupt"),
+        }
+        assert "cannot be archived whole: the value" in report.refused[0].message
+        assert os.listdir(tmp_path) == []
+        assert await memory.find_run("alone") is not None
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -8,8 +8,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +21,10 @@ from .errors import RipresaError, StoreError
 from .ports import Batch, Row, RunHead, Store, Tombstone
 
 FORMAT: Final = 1
+
+_PART: Final = re.compile(rb'"@([0-9a-f]{64})"')
+"""A reference among the parts of a value (see `core/codec.py`): a text of the user's has its quotes escaped there."""
+
 SUFFIX: Final = ".run.gz"
 """How the files of archived runs end: gzip, a line of JSON for the run, each row and each large value."""
 
@@ -66,10 +72,10 @@ def archive_path(folder: Path, run: str) -> Path:
 
 
 def _write(folder: Path, store: Store, head: RunHead, rows: Any) -> None:
+    path = archive_path(folder, head.id)
+    unfinished = path.with_name(f".{path.name}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path = archive_path(folder, head.id)
-        unfinished = path.with_name(f".{path.name}")
         with open(unfinished, "wb") as file:
             with gzip.open(file, "wt", encoding="utf-8") as text:
                 for line in _lines(store, head, rows):
@@ -81,6 +87,9 @@ def _write(folder: Path, store: Store, head: RunHead, rows: Any) -> None:
         raise StoreError(
             f"run {head.id!r} cannot be archived: {error}", code="store_failed", op="prune", where=str(folder)
         ) from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
 
 
 def _lines(store: Store, head: RunHead, rows: Any) -> Iterator[dict[str, Any]]:
@@ -88,28 +97,48 @@ def _lines(store: Store, head: RunHead, rows: Any) -> Iterator[dict[str, Any]]:
     from .stores.sweep import digests_in
 
     waiting: list[bytes] = []
+    needed: set[str] = set()
     for row in rows:
         yield {"seq": row.seq, "events": row.events, "data": b64encode(row.data).decode()}
         waiting.append(row.data)
+        needed.update(_needed_by(row.data))
     seen: set[str] = set()
     while waiting:
         for digest in digests_in(waiting.pop()):
             if digest not in seen:
                 seen.add(digest)
-                value = _blob(store, digest)
+                value = _blob(store, digest, head.id if digest in needed else "")
                 if value is not None:
                     yield {"value": digest, "data": b64encode(value).decode()}
                     waiting.append(value)
     yield {"end": len(rows)}
 
 
-def _blob(store: Store, digest: str) -> bytes | None:
+def _needed_by(row: bytes) -> Iterator[str]:
+    """The digests of the large values that a row of events holds by reference."""
+    for line in row.split(b"\n")[1:]:
+        if line[:1] == b"@":
+            yield line[1:].decode()
+        elif line[:1] == b"*":
+            yield from (found.decode() for found in _PART.findall(line))
+
+
+def _blob(store: Store, digest: str, needed_by: str) -> bytes | None:
+    """A large value; None for a text of the user's that only looks like a digest."""
     try:
         return store.blob(digest)
     except StoreError as error:
         if error.code != "store_corrupt":
             raise
-        return None  # a text of the user's that looks like a digest
+        if needed_by:
+            raise StoreError(
+                f"run {needed_by!r} cannot be archived whole: {error.message}",
+                code="store_corrupt",
+                op="prune",
+                where=needed_by,
+                hint="bring the store back from a backup, or remove the run without an archive",
+            ) from error
+        return None
 
 
 async def restore(store: Store, path: Path) -> RunHead:

@@ -145,7 +145,7 @@ class RunView:
     """How many steps loops and routers under way may still come to: as many again as they have come to."""
     _may_come: int = field(default=0, init=False, repr=False, compare=False)
     _most: float = field(default=0.0, init=False, repr=False, compare=False)
-    _done: int = field(default=0, init=False, repr=False, compare=False)
+    """The greatest share of the known work that was done since something was last taken back."""
 
     @property
     def state(self) -> StateView | None:
@@ -172,22 +172,23 @@ class RunView:
     def percent(self) -> float:
         """How much of the known work is done, from 0 to 100.
 
-        Of a loop or router, which may go on for long, as much again is expected as it has done, until it has ended;
-        with the next round the percentage does not go back.
+        It falls only when something is taken back that was done (the run is reopened or rolled back), not when more
+        work becomes known. Of a loop or router, which may go on for long, as much again is expected as it has done,
+        until it has ended; where all that is known is done, at least one more, until the run has ended.
         """
-        if self.status == "completed":
-            return 100.0
-        return round(self._most if self._may_come else self._share(), 1)
+        return 100.0 if self.status == "completed" else round(self._most, 1)
 
     def _share(self) -> float:
-        return 100.0 * self.completed / (self.total + self._may_come) if self.completed else 0.0
+        """The share of what is known now; may be less than before, when more has become known."""
+        if not self.completed:
+            return 0.0
+        one_more = self.completed >= self.total and not self.ended
+        return 100.0 * self.completed / (self.total + max(self._may_come, one_more))
 
     def _look_ahead(self, path: str, expected: int) -> None:
         """A loop or router comes to so many steps more, and may again; to none if it has ended."""
         before = self._outlook.pop(path, 0)
         after = before + expected if expected else 0
-        if not self._may_come:
-            self._most, self._done = min(self._share(), 50.0), self.completed
         self._may_come += after - before
         if after:
             self._outlook[path] = after
@@ -217,11 +218,10 @@ class RunView:
         self.seq = recorded.seq
         self.updated_at = at = recorded.at
         self.asked.pop(getattr(recorded.event, "path", NOWHERE), None)
+        done = self.completed
         self._apply(recorded, at)
-        if self._may_come:
-            share = self._share()
-            self._most = share if self.completed < self._done else max(self._most, share)
-            self._done = self.completed
+        share = self._share()
+        self._most = share if self.completed < done else max(self._most, share)
 
     def _apply(self, recorded: Recorded, at: int) -> None:
         match recorded.event:
