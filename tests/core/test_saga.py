@@ -89,6 +89,37 @@ def test_a_failed_run_undoes_what_was_done_last_first(snapshots: bool) -> None:
     play.check_replay()
 
 
+def skipping(*answers: str, core: int = 10, snapshots: bool = False) -> Play:
+    """A run that fails after two steps, about whose undos a hook answers (the last step is undone first)."""
+    play = Play(define(undone("a"), undone("b"), Call("d")), snapshots=snapshots, hooks=("compensation *",))
+    play.start(core=core)
+    play.done("a")
+    play.done("b")
+    play.fail("d")
+    for name, answer in zip("ba", answers, strict=True):
+        play.hook("!undo", answer)
+        if answer == "continue":
+            play.done(f"{name}/undo:x", b"null")
+    play.check_replay()
+    return play
+
+
+def ended_undo(play: Play) -> CompensationEnded:
+    found = play.events[-2]
+    assert isinstance(found, CompensationEnded)
+    return found
+
+
+def test_what_a_hook_lets_be_is_told_and_is_no_complete_undo(snapshots: bool) -> None:
+    every = skipping("skip", "skip", snapshots=snapshots)
+    assert ended_undo(every) == CompensationEnded("", "skipped", 2, skipped=("b", "a"))
+    assert view_of(every.journal).scopes["!undo"].detail == "skipped"
+    assert ended_undo(skipping("skip", "continue")) == CompensationEnded("", "complete", 2, skipped=("b",))
+    vetoed = ended_undo(skipping("skip", "veto"))
+    assert (vetoed.report, vetoed.undone, vetoed.skipped) == ("partial", 1, ("b",))
+    assert ended_undo(skipping("skip", "skip", core=9)) == CompensationEnded("", "complete", 2)
+
+
 def test_a_completed_run_undoes_nothing() -> None:
     play = Play(define(undone("a")))
     play.start()

@@ -12,6 +12,7 @@ from ripresa.core.events import (
     FanOutEnded,
     RunFailed,
     StateChanged,
+    StateGiven,
     StateOpened,
     StateRestored,
     UndoRequested,
@@ -35,7 +36,7 @@ from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stateful import Assign, Stateful
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.undo import Undo
-from ripresa.core.shared import FieldShape, Shape
+from ripresa.core.shared import MERGE, FieldShape, Shape
 from ripresa.core.values import text_of
 from ripresa.core.view import view_of
 
@@ -705,3 +706,45 @@ def _one(write: Write) -> Any:
     from ripresa.core.shared import after
 
     return after({}, (write,))
+
+
+def judged(*nodes: Node[Any]) -> Play:
+    """A run whose class of state is asked where branches are joined."""
+    play = Play(define(stateful(*nodes)), snapshots=True)
+    play.start(state=(Write("total", "set", b"0"),), judged=True)
+    return play
+
+
+def test_where_branches_that_wrote_are_joined_a_state_may_be_judged() -> None:
+    play = judged(Parallel("p", calls("a b"), join=Join()), Parallel("q", calls("c d"), join=Join()))
+    play.done("p/a", writes=(plus(1),))
+    assert play.done("p/b", writes=(post(2),)) == [Ask("p", MERGE, b"-1")]
+    assert state(play) == {"total": "0"}
+    assert play.merged("p")[0].__class__ is StateChanged
+    assert state(play) == {"total": "1", "post": '"2"'}
+    play.done("q/c", writes=(plus(1),))
+    play.done("q/d")
+    checked(play)
+
+
+def test_a_join_that_is_not_valid_fails_and_is_asked_about_again() -> None:
+    play = judged(Parallel("p", calls("a b"), join=Join()))
+    play.done("p/a", writes=(plus(1),))
+    play.done("p/b", writes=(plus(2),))
+    play.answer_fails("p", "too much")
+    assert (play.status, state(play)) == ("failed", {"total": "0"})
+    assert play.reopen() == [Ask("p", MERGE, b"-1")]
+    play.merged("p")
+    assert state(checked(play)) == {"total": "3"}
+
+
+def test_a_state_inside_of_another_is_judged_if_it_began_so() -> None:
+    inner = Stateful("inner", Sequence("inner", (Parallel("p", calls("a b"), join=Join()),)), shape=SHAPE)
+    play = Play(define(Sequence("flow", (call("s"), inner))), snapshots=True)
+    play.start()
+    play.done("s")
+    play.feed(StateGiven(play.now, "inner", (Write("total", "set", b"0"),), judged=True))
+    play.done("inner/p/a", writes=(plus(1),))
+    assert play.done("inner/p/b", writes=(plus(1),)) == [Ask("inner/p", MERGE, b"-1")]
+    play.merged("inner/p")
+    play.check_replay()

@@ -6,10 +6,24 @@ import pytest
 from pydantic import BaseModel, Field, model_validator
 from pydantic.dataclasses import dataclass as validated
 
-from ripresa import Context, Graph, RunFailed, chain, current, parallel, step, workflow
+from ripresa import (
+    Context,
+    Graph,
+    RunFailed,
+    Signal,
+    chain,
+    current,
+    fallback,
+    n_of,
+    parallel,
+    step,
+    wait_for,
+    workflow,
+)
 from ripresa.errors import InvalidValue
-from ripresa.reducers import add
-from tests.runtime.stage import in_memory
+from ripresa.reducers import add, append
+from ripresa.stores.memory import Memory
+from tests.runtime.stage import in_memory, kinds, turns
 
 
 class Range(BaseModel):
@@ -103,15 +117,95 @@ async def test_a_run_begins_with_a_state_that_is_valid() -> None:
         assert await app.run(flow(1), state={"low": 5, "high": 6}) == 6
 
 
-async def test_what_branches_made_together_is_judged_where_it_is_read() -> None:
-    side_by_side = chain(parallel(raise_low, lower_high))
-    told = await failing(side_by_side.then(look).with_state(Range)(6))
-    assert told.startswith("look: Range as a whole is not valid: in_order:")
+BOTH = "Range as a whole is not valid after low (by {0}raise_low), high (by {0}lower_high) were written: in_order: "
+
+
+def side_by_side() -> dict[str, Any]:
+    """A step that raises the low end beside one that lowers the high one, in all forms."""
+    g = Graph("g", input=int, state=Range)
+    g.add(raise_low(g.input))
+    g.add(lower_high(g.input))
+    graph = g.returns(g.add(unseen(g.input)).out)
+    return {
+        "chain": chain(parallel(raise_low, lower_high, name="p")).with_state(Range),
+        "several": chain(n_of(2, raise_low, lower_high, name="p")).with_state(Range),
+        "graph": graph,
+        "function": gathered,
+    }
+
+
+@step
+async def unseen(number: int) -> int:
+    return number
+
+
+@pytest.mark.parametrize("form", ["chain", "several", "graph", "function"])
+async def test_what_branches_made_together_is_judged_where_they_are_joined_also_if_nobody_reads_it(form: str) -> None:
+    call = side_by_side()[form]
+    async with in_memory() as app:
+        await app.run(call(5))
+    prefix = {"chain": "p/", "several": "p/"}.get(form, "")
+    assert BOTH.format(prefix) in await failing(call(6))
+
+
+async def test_a_join_that_is_not_valid_fails_its_fan_out_which_another_way_may_follow() -> None:
+    flow = chain(fallback(parallel(raise_low, lower_high, name="p"), unseen)).then(look).with_state(Range)
+    async with in_memory() as app:
+        assert await app.run(flow(6)) == 10
+
+
+async def test_a_graph_is_judged_where_a_node_reads_what_others_wrote() -> None:
     g = Graph("g", input=int, state=Range)
     low = g.add(raise_low(g.input))
     high = g.add(lower_high(g.input))
     seen = g.add(look((low.out, high.out)))
     assert (await failing(g.returns(seen.out)(6))).startswith("look: Range as a whole is not valid: in_order:")
+
+
+class Few(BaseModel):
+    names: Annotated[list[str], Field(max_length=2), append] = []
+    total: Annotated[int, Field(le=10), add] = 0
+    free: int = 0
+
+
+@step
+async def name(count: int) -> int:
+    for index in range(count):
+        append(current().to(Few).names, str(index))
+    return count
+
+
+@step
+async def count(number: int) -> int:
+    add(current().to(Few).total, number)
+    return number
+
+
+async def test_what_reducers_made_is_judged_where_it_is_written_and_where_branches_are_joined() -> None:
+    assert "Few.names: " in (told := await failing(chain(name).with_state(Few)(3)))
+    assert told.endswith("after names was written")
+    twice = chain(parallel(count, count, name="p")).with_state(Few)
+    async with in_memory() as app:
+        await app.run(twice(5))
+    told = await failing(twice(6))
+    assert "less than or equal to 10" in told
+    assert told.endswith("after total (by p/count, p/count#2) was written")
+
+
+async def test_a_run_keeps_to_what_it_began_with_where_joins_are_judged() -> None:
+    """Rules that come or go under a run change nothing about the joins that are recorded, nor about those to come."""
+    memory = Memory()
+    flow = chain(parallel(raise_low, lower_high, name="p")).then(wait_for(Signal("go", int))).with_state(Range)
+    async with in_memory(memory) as app:
+        handle = await app.start(flow(5), id="r")
+        while not (await handle.status()).waits:
+            await turns(1)
+        facts = kinds([item.event for item in await app.engine.history("r")])
+    assert facts.count("StateMerged") == 1
+    async with in_memory(memory) as app:
+        again = await app.resume("r", flow)
+        await again.send(Signal("go", int), 1)
+        assert await again.result() == 1
 
 
 @workflow

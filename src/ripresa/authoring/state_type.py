@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 from typing_extensions import is_typeddict
 
 from ..core.definition import type_name
+from ..core.events import Write
 from ..core.merge import CUSTOM, SET
 from ..core.nodes.node import Node
 from ..core.nodes.stateful import Stateful
@@ -63,6 +64,17 @@ class StateType(Generic[S]):
         self.fields = {name: _field(name, found, conflicts) for name, found in _annotations(kind).items()}
         refuse("state", *map(_complaint, self.fields.values()), where=self.name)
 
+    @cached_property
+    def limited(self) -> frozenset[str]:
+        """The fields that reducers write to and whose types do not let all values through."""
+        fields = self.fields.items()
+        return frozenset(name for name, each in fields if each.reducer and get_origin(each.kind) is Annotated)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether what branches wrote, each of it valid, may be invalid together."""
+        return bool(self.rules or self.limited)
+
     @property
     def shape(self) -> Shape:
         """The class as the core knows it."""
@@ -113,6 +125,31 @@ class StateType(Generic[S]):
             for name, text in texts.items()
         }
         require_valid(self.kind, values, where, written)
+
+    def require_joined(self, texts: Mapping[str, bytes], where: str, writes: Iterable[Write]) -> None:
+        """Raise `InvalidValue(invalid_field)` that names the writers if what they wrote is not valid together."""
+        writers: dict[str, dict[str, None]] = {}
+        for write in writes:
+            by = writers.setdefault(write.field, {})
+            if write.by:
+                by[write.by] = None
+        told = {name: f"{name} (by {', '.join(by)})" if by else name for name, by in writers.items()}
+        self.require_limits(texts, where, told)
+        if self.rules:
+            self.require_valid(texts, where, told.values())
+
+    def require_limits(self, texts: Mapping[str, bytes], where: str, written: Mapping[str, str]) -> None:
+        """Raise `InvalidValue(invalid_field)` if what reducers made of a field is nothing that its type lets through.
+
+        `written` says of fields how they are told.
+        """
+        for name in self.limited & written.keys():
+            place = f"{where}: {self.name}.{name}"
+            try:
+                decode(texts[name], self.fields[name].kind, where=place, code="invalid_field")
+            except InvalidValue as error:
+                why = f"{self.name}.{name}: {error.message} after {written[name]} was written"
+                raise InvalidValue(why, code="invalid_field", where=place) from error
 
     @cached_property
     def _needed(self) -> tuple[str, ...]:

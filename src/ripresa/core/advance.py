@@ -396,7 +396,7 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
             _stream(state, fact.path).advanced(state, state.frames[fact.path], fact)
         case StateGiven():
             frame = _scope(state, fact.path)
-            frame.node.given(state, frame, fact.writes)
+            frame.node.given(state, frame, fact.writes, judged=fact.judged)
         case StateEdited():
             assert state.shared is not None
             state.shared.write(state, state.frames[fact.path], fact.writes, told=True)
@@ -535,7 +535,7 @@ def _start(state: RunState, fact: RunStarted) -> None:
     state.root = frame
     state.frames[""] = frame
     if fact.state and isinstance(root, Stateful):
-        state.shared = Shared(fact.state)
+        state.shared = Shared(fact.state, judged=fact.judged)
     if not state.points or not gates.gated(state, frame, Gate("start", fact.input)):
         root.open(state, frame)
 

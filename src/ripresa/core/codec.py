@@ -571,7 +571,17 @@ def _write_shared(state: RunState, shared: Shared, lines: list[bytes]) -> list[A
         [path, [[key, _write_writes(writes, lines)] for key, writes in by_key.items()]]
         for path, by_key in shared.merged.items()
     ]
-    return [scopes, deltas, layers, bases, marks, pending, _write_writes(shared.given, lines), merged]
+    return [
+        scopes,
+        deltas,
+        layers,
+        bases,
+        marks,
+        pending,
+        _write_writes(shared.given, lines),
+        merged,
+        sorted(shared.judged),
+    ]
 
 
 def _read_shared(state: RunState, data: list[Any], lines: list[bytes]) -> None:
@@ -585,6 +595,7 @@ def _read_shared(state: RunState, data: list[Any], lines: list[bytes]) -> None:
         shared.shapes[path] = shape
     for path, by_key in deltas:
         shared.deltas[path] = {key: _read_writes(writes, lines) for key, writes in by_key}
+    shared.judged.update(more[1] if len(more) > 1 else ())
     for path, by_key in more[0] if more else ():
         shared.merged[path] = {key: _read_writes(writes, lines) for key, writes in by_key}
     for path, own, gone, writes in layers:

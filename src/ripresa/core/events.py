@@ -122,7 +122,8 @@ class RunStarted:
     and it began others; with 8 what an attempt had written counted when its step was done again, failed, and a
     hook gave its result, answers to approvals were bound to what they were about alone, and a paused run asked
     people; with 9 they were bound by 16 digits of a digest, the time of a wait that a paused run came to began at
-    once, and what answered an update wrote to the state step by step."""
+    once, what answered an update wrote to the state step by step, and it was not told what only
+    counted as undone."""
     tags: tuple[str, ...] = ()
     session: str = ""
     limits: str = ""
@@ -137,6 +138,8 @@ class RunStarted:
     """Whether that one is told how this one ends."""
     by: str = ""
     """Who started it; a claim that is recorded."""
+    judged: bool = False
+    """Whether its own typed state is judged where branches are joined; see `StateGiven`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -744,9 +747,10 @@ class UndoFailed:
 
 @dataclass(frozen=True, slots=True)
 class CompensationEnded:
-    """The compensation of a scope ended: `complete`, `partial` or `failed`; so many calls were undone.
+    """The compensation of a scope ended: `complete`, `partial`, `failed` or `skipped`; so many calls were undone.
 
-    `irreversible` are the paths of the steps that did, or may have done, what nothing can undo.
+    `irreversible` are the paths of the steps that did, or may have done, what nothing can undo; `skipped` are those of
+    the steps that count as undone because a hook says so, which is all that was to be undone if that is the report.
     """
 
     path: str
@@ -754,6 +758,7 @@ class CompensationEnded:
     undone: int
     failures: tuple[Failure, ...] = ()
     irreversible: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

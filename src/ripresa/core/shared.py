@@ -83,13 +83,15 @@ class Shared:
     `bases` is what a durable function saw when it began; `marks` are what its branch held before each of its slices
     that wrote, with the number of calls it had asked for by then. `pending` are writes of calls that have returned
     and wait at a gate, `given` what the run's own state is to begin with. `merged` is what came out, for a branch that
-    waited for several others, of fields that each of those wrote by a reducer of the user's.
+    waited for several others, of fields that each of those wrote by a reducer of the user's. `judged` are the scopes
+    whose class is asked about what comes out where branches are joined.
     """
 
-    __slots__ = ("bases", "deltas", "given", "layers", "marks", "merged", "pending", "scopes", "shapes")
+    __slots__ = ("bases", "deltas", "given", "judged", "layers", "marks", "merged", "pending", "scopes", "shapes")
 
-    def __init__(self, given: tuple[Write, ...] = ()) -> None:
+    def __init__(self, given: tuple[Write, ...] = (), *, judged: bool = False) -> None:
         self.given = given
+        self.judged = {""} if judged else set[str]()
         self.pending: dict[str, tuple[Write, ...]] = {}
         self.scopes: dict[str, Fields] = {}
         self.shapes: dict[str, Shape] = {}
@@ -101,9 +103,11 @@ class Shared:
 
     # --- what is seen
 
-    def open(self, run: RunState, path: str, shape: Shape, writes: tuple[Write, ...]) -> None:
+    def open(self, run: RunState, path: str, shape: Shape, writes: tuple[Write, ...], *, judged: bool = False) -> None:
         """A scope has a state of its own from here on; it begins with what the fact at hand gives."""
         self.shapes[path] = shape
+        if judged:
+            self.judged.add(path)
         self.scopes[path] = after({}, writes)
         run.consequences.append(StateOpened(path, shape.name, shape.version))
 
@@ -258,6 +262,13 @@ class Shared:
                 found[name] = [*others, last]
         return found
 
+    def asks_to_join(self, fork: ScopeFrame) -> bool:
+        """Whether user code is asked before all branches of a fork are joined: reducers, or what judges the whole."""
+        deltas = self.deltas.get(fork.path)
+        if deltas is None or len(deltas) < 2:
+            return False
+        return bool(self.unmerged(fork)) or self.scope(fork) in self.judged
+
     def written(self, fork: ScopeFrame, keys: Iterable[int]) -> list[Write]:
         """What branches of a fork that have ended wrote, in this order."""
         deltas = self.deltas[fork.path]
@@ -276,14 +287,20 @@ class Shared:
 
         `merged`: what came out of fields that several of them wrote by a reducer of the user's.
         """
-        deltas = self.deltas.pop(fork.path, None)
+        writes = self.joining(fork, merged)
+        self.deltas.pop(fork.path, None)
         self.merged.pop(fork.path, None)
-        if deltas:
-            writes = [write for key in sorted(deltas) for write in deltas[key]]
-            for each in merged:
-                last = max(index for index, write in enumerate(writes) if write.field == each.field)
-                writes[last] = replace(writes[last], value=each.value)
+        if writes:
             self.write(run, fork, tuple(writes))
+
+    def joining(self, fork: ScopeFrame, merged: tuple[Write, ...] = ()) -> list[Write]:
+        """What all branches of a fork that have ended wrote together, in their order."""
+        deltas = self.deltas.get(fork.path, {})
+        writes = [write for key in sorted(deltas) for write in deltas[key]]
+        for each in merged:
+            last = max(index for index, write in enumerate(writes) if write.field == each.field)
+            writes[last] = replace(writes[last], value=each.value)
+        return writes
 
     def values(self) -> Iterator[Value]:
         """All values that are held: by scopes, by branches under way, and by those that wait to be joined."""
@@ -342,6 +359,7 @@ class Shared:
             known.pop(path, None)
         self.pending.pop(path, None)
         self.merged.pop(path, None)
+        self.judged.discard(path)
 
 
 def were(run: RunState, states: Sequence[StateRestored]) -> None:

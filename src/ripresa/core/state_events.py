@@ -12,16 +12,21 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class StateGiven:
-    """The typed state of a scope begins with these values."""
+    """The typed state of a scope begins with these values.
+
+    `judged`: where branches that wrote to it are joined, its class is asked whether what comes out is valid.
+    """
 
     at: int
     path: str
     writes: tuple[Write, ...] = ()
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StateMerged:
-    """What came out of fields that several branches of a fork wrote by reducers of the user's own, one write each."""
+    """What several branches of a fork wrote may be joined; with one write for each field that they wrote by reducers
+    of the user's own: what came out."""
 
     at: int
     path: str

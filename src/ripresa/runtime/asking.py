@@ -86,7 +86,7 @@ def answered(driver: Driver, ask: Ask) -> Fact:
     if ask.question == DISPATCH:
         return dispatched(driver, ask)
     if ask.question == STATE:
-        return StateGiven(at, ask.path, beginning(code, None, driver.keeper))
+        return StateGiven(at, ask.path, beginning(code, None, driver.keeper), code.is_judged)
     if ask.question == MERGE:
         return StateMerged(at, ask.path, _merged(driver, ask))
     answer = _asked(driver, ask, code)
@@ -98,7 +98,10 @@ def answered(driver: Driver, ask: Ask) -> Fact:
 
 
 def _merged(driver: Driver, ask: Ask) -> tuple[Write, ...]:
-    """What comes out of fields that several branches of a fork wrote by reducers of the user's own."""
+    """What comes out of fields that several branches of a fork wrote by reducers of the user's own.
+
+    Raises `InvalidValue(invalid_field)` if all that they wrote is not valid together, where that is asked.
+    """
     run, fork = driver.state, driver.state.frames[ask.path]
     assert run.shared is not None
     assert isinstance(fork, ScopeFrame)
@@ -106,7 +109,10 @@ def _merged(driver: Driver, ask: Ask) -> tuple[Write, ...]:
     by_field = run.shared.unmerged(fork, None if key == ALL else fork.node.precedes(key))
     sheet = sheet_of(run, fork, driver.values)
     found = by_field.items()
-    return tuple(sheet.merged(run.shared.written(fork, writers), name, driver.keeper) for name, writers in found)
+    merged = tuple(sheet.merged(run.shared.written(fork, writers), name, driver.keeper) for name, writers in found)
+    if key == ALL and run.shared.scope(fork) in run.shared.judged:
+        sheet.require_joined(run.shared.joining(fork, merged))
+    return merged
 
 
 def _asked(driver: Driver, ask: Ask, code: Any) -> object:

@@ -60,7 +60,7 @@ from .pools import Pools
 from .restoring import refuse_repeats, replayed, stopped, takeover
 from .results import not_found
 from .slots import Slots
-from .views import beginning
+from .views import beginning, is_judged
 from .waits import Waits
 from .waking import Waker
 
@@ -264,6 +264,7 @@ class Engine:
             parent=start.parent,
             reports=start.reports,
             by=start.by,
+            judged=is_judged(definition),
         )
         self.describe(driver, definition)
         if start.id:

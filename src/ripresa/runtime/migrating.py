@@ -35,7 +35,7 @@ from .reuse import Result, Reuse
 from .stream_places import places_in
 from .undecided import MIGRATE, refuse_undecided
 from .values import Values
-from .views import beginning
+from .views import beginning, is_judged
 
 if TYPE_CHECKING:
     from ..authoring.state_type import StateType
@@ -291,6 +291,7 @@ class _Taken:
             definition=self.definition.hash,
             input=self.driver.keeper.keep(text),
             state=self._beginning(form),
+            judged=is_judged(self.definition),
             deadline=self._deadline(),
             expected=self.definition.expected,
             session=self.head.session,

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..authoring.encoding import decode
 from ..authoring.reducers import Custom, Reducer, Target
 from ..authoring.state_type import StateField, StateType
+from ..core.definition import Definition
 from ..core.events import Write
 from ..core.frames import Frame
 from ..core.merge import CUSTOM, SET, read
+from ..core.nodes.stateful import Stateful
 from ..core.shared import Fields, after, conflict_of, folded_fields, same
 from ..core.values import Value
 from ..errors import RipresaError
@@ -133,12 +135,18 @@ class Sheet:
                     hint="assign the field, or use its reducer",
                 )
 
-        if self.kind.rules and self.writes:
-            self._require_valid(self.fields, [write.field for write in self.writes])
+        if self.kind.is_judged and self.writes:
+            self.kind.require_joined(self._texts(self.fields), self.where, self.writes)
+
+    def require_joined(self, writes: Iterable[Write]) -> None:
+        """Raise `InvalidValue(invalid_field)` that names the writers if what branches wrote is not valid together."""
+        self.kind.require_joined(self._texts(after(self.fields, writes)), self.where, writes)
 
     def _require_valid(self, fields: Fields, written: Iterable[str] = ()) -> None:
-        texts = {name: read(held, self.values.text) for name, held in fields.items()}
-        self.kind.require_valid(texts, self.where, written)
+        self.kind.require_valid(self._texts(fields), self.where, written)
+
+    def _texts(self, fields: Fields) -> dict[str, bytes]:
+        return {name: read(held, self.values.text) for name, held in fields.items()}
 
     def _text(self, field: StateField, value: Any) -> bytes:
         return self.kind.encode(field, value, field.kind, self.where)
@@ -373,6 +381,12 @@ def sheet_within(run: RunState, frame: Frame, values: Values) -> Sheet | None:
 def beginning(kind: StateType[Any], given: object, keeper: Keeper) -> tuple[Write, ...]:
     """What a state begins with: what it is given, else its defaults. Raises `InvalidValue(invalid_field)`."""
     return tuple(Write(name, SET, keeper.keep(text)) for name, text in kind.initial(given))
+
+
+def is_judged(definition: Definition) -> bool:
+    """Whether the state of a run, if it has one, is judged where branches are joined."""
+    root = definition.root
+    return isinstance(root, Stateful) and root.code.is_judged
 
 
 def check_reducer(kind: StateType[Any], field: StateField, reducer: Reducer, where: str) -> None:

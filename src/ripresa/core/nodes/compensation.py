@@ -7,7 +7,7 @@ never undone again.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from typing_extensions import override
 
@@ -26,16 +26,20 @@ MARK = "!undo"
 """What stands behind the path of a scope in the path of its compensation."""
 
 
+TELLS_SKIPPED: Final = 10
+"""The rules of the core from which on it is told what only counts as undone."""
+
+
 class CompensationFrame(ScopeFrame):
     """What is left to be undone (numbers in the ledger, the next one last), how much was, and what failed.
 
     `lasting` are the paths of what cannot be undone; `generation` is that of what is undone now; `whole`: the run is to
     end as soon as all of it is undone; `waits`: it has not begun, for calls that are being stopped may still do what is
     to be undone; `due`: when an undo that failed is tried once more (0: none is); `tries` is how often the present one
-    has been begun.
+    has been begun; `skipped` are the paths of what only counts as undone, for a hook says so.
     """
 
-    __slots__ = ("due", "failures", "generation", "lasting", "left", "tries", "undone", "waits", "whole")
+    __slots__ = ("due", "failures", "generation", "lasting", "left", "skipped", "tries", "undone", "waits", "whole")
     FIELDS = (
         *ScopeFrame.FIELDS,
         ("generation", "plain"),
@@ -47,6 +51,7 @@ class CompensationFrame(ScopeFrame):
         ("due", "plain"),
         ("tries", "plain"),
         ("lasting", "plain list"),
+        ("skipped", "plain list"),
     )
 
     def __init__(self, *place: Any) -> None:
@@ -61,6 +66,7 @@ class CompensationFrame(ScopeFrame):
         self.due = 0
         self.tries = 0
         self.lasting: list[str] = []
+        self.skipped: list[str] = []
 
 
 class Compensation(Scope[CompensationFrame]):
@@ -133,6 +139,8 @@ class Compensation(Scope[CompensationFrame]):
             return
         if gate.point == "compensation_error":
             run.drop(frame, entry.number)
+        if fact.answer == "skip" and run.core >= TELLS_SKIPPED:
+            frame.skipped.append(entry.path)
         if fact.answer == "skip" or (gate.point == "compensated" and fact.answer == "continue"):
             self._undone(run, frame, entry)
         else:
@@ -193,9 +201,10 @@ class Compensation(Scope[CompensationFrame]):
     def _end(self, run: RunState, frame: CompensationFrame) -> None:
         failures, lasting = tuple(frame.failures), tuple(frame.lasting)
         report = "partial" if frame.undone or not failures else "failed"
-        report = report if failures or lasting else "complete"
+        if not failures and not lasting:
+            report = "skipped" if frame.skipped and len(frame.skipped) == frame.undone else "complete"
         path = frame.path.removesuffix(MARK)
-        run.consequences.append(CompensationEnded(path, report, frame.undone, failures, lasting))
+        run.consequences.append(CompensationEnded(path, report, frame.undone, failures, lasting, tuple(frame.skipped)))
         run.compensated(frame)
 
 

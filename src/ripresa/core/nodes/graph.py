@@ -406,7 +406,7 @@ class Graph(Scope[GraphFrame]):
             run.abort(frame, conflict)
             return
         if run.shared is not None:
-            if run.shared.unmerged(frame):
+            if run.shared.asks_to_join(frame):
                 run.ask(frame, MERGE, b"%d" % ALL)
                 return
             run.shared.join(run, frame)

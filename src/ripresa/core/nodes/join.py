@@ -171,7 +171,7 @@ class FanOut(Scope[FanOutFrame]):
     @override
     def wound(self, run: RunState, frame: FanOutFrame) -> None:
         if frame.phase == JOINING and run.shared is not None:
-            if run.shared.unmerged(frame):
+            if run.shared.asks_to_join(frame):
                 frame.phase = OPEN
                 run.ask(frame, MERGE, b"%d" % ALL)
                 return
@@ -239,7 +239,7 @@ class FanOut(Scope[FanOutFrame]):
         conflict = None if run.shared is None else run.shared.conflict(frame)
         if conflict is not None:
             run.abort(frame, conflict)
-        elif run.shared is not None and run.shared.unmerged(frame):
+        elif run.shared is not None and run.shared.asks_to_join(frame):
             run.ask(frame, MERGE, b"%d" % ALL)
         else:
             if run.shared is not None:

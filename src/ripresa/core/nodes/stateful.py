@@ -42,16 +42,16 @@ class Stateful(Scope[ScopeFrame]):
     def open(self, run: RunState, frame: ScopeFrame) -> None:
         if frame.parent is None and run.shared is not None and run.shared.given:
             given, run.shared.given = run.shared.given, ()
-            self.given(run, frame, given)
+            self.given(run, frame, given, judged=frame.path in run.shared.judged)
         else:
             run.ask(frame, STATE, NULL)
 
-    def given(self, run: RunState, frame: ScopeFrame, writes: tuple[Write, ...]) -> None:
+    def given(self, run: RunState, frame: ScopeFrame, writes: tuple[Write, ...], *, judged: bool = False) -> None:
         """The state begins with these values, and the body begins."""
         frame.question = ""
         if run.shared is None:
             run.shared = Shared()
-        run.shared.open(run, frame.path, self.shape, writes)
+        run.shared.open(run, frame.path, self.shape, writes, judged=judged)
         if frame.parent is None:
             run.shared.remember(frame)
         run.spawn_body(frame, self.body, frame.input)
