@@ -25,8 +25,10 @@ class StateGiven:
 
 @dataclass(frozen=True, slots=True)
 class StateMerged:
-    """What several branches of a fork wrote may be joined; with one write for each field that they wrote by reducers
-    of the user's own: what came out."""
+    """What several branches of a fork wrote may be joined.
+
+    With one write for each field that they wrote by reducers of the user's own: what came out.
+    """
 
     at: int
     path: str
