@@ -122,7 +122,7 @@ async def test_updates_change_the_state_of_a_flow_that_goes_on(form: str) -> Non
     assert [event.refused for event in answered] == [False, True, False]
 
 
-@pytest.mark.parametrize("form", ["chain", "graph"])
+@pytest.mark.parametrize("form", ["chain", "graph", "function"])
 async def test_queries_are_answered_while_a_flow_goes_on_and_after_it_has_ended(form: str) -> None:
     async with in_memory() as app:
         handle = await app.start(flows()[form])
@@ -138,6 +138,32 @@ async def test_queries_are_answered_while_a_flow_goes_on_and_after_it_has_ended(
         await handle.send(go, 1)
         await handle.result()
         assert await handle.query(price_now) == 15
+
+
+async def test_flows_that_a_function_calls_answer_after_what_it_exposes_in_the_order_of_the_calls() -> None:
+    number = Query("number", int)
+    one = chain(double).with_query(number, lambda run: 1).with_query(Query("one", int), lambda run: 10)
+    two = chain(double).with_query(number, lambda run: 2).with_query(Query("two", int), lambda run: 20)
+
+    @workflow
+    async def function(ctx: Context, count: int) -> int:
+        ctx.expose(Query("own", int), lambda: 3)
+        return await two(await one(count)) + await ctx.wait_for(go)
+
+    async with in_memory() as app:
+        handle = await app.start(function(1))
+        while not (await handle.status()).waits:
+            await turns(1)
+        assert await handle.queries() == ["own", "number", "one", "two", "progress"]
+        assert [await handle.query(each) for each in (number, Query("two", int))] == [1, 20]
+        await handle.send(go, 1)
+        assert await handle.result() == 5
+        assert await handle.query(Query("one", int)) == 10
+
+
+@step
+async def double(number: int) -> int:
+    return 2 * number
 
 
 async def test_what_answers_a_query_sees_steps_and_the_run_and_writes_nothing() -> None:

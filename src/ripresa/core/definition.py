@@ -30,6 +30,8 @@ class Definition:
         self.root = root
         self.version = version
         self.flows: dict[str, Node[Any]] = {}
+        self.keeps_ended = False
+        """Whether what durable functions have called stays known when it has ended."""
         self._kept: frozenset[str] = frozenset()
 
     @cached_property
@@ -89,7 +91,7 @@ class Definition:
 
     def drop_flow(self, path: str) -> None:
         """The call of the flow at this path has ended."""
-        if path not in self._kept:
+        if path not in self._kept and not self.keeps_ended:
             self.flows.pop(path, None)
 
     # --- what undoes what

@@ -92,21 +92,26 @@ async def _line(engine: Engine, run: str) -> list[Recorded]:
 async def _exposed(
     engine: Engine, run: str, code: Code, line: list[Recorded]
 ) -> dict[str, Callable[[bytes | None], bytes]]:
-    """What the functions of a run expose, those of the outermost first."""
+    """What the functions of a run expose, those of the outermost first, then what is beside its flows.
+
+    Flows that functions have called come after that of the run, in the order of the calls, also when they have ended.
+    """
     head = await engine.store.find_run(run)
     assert head is not None, "it has a journal"
 
     def keeps(driver: Driver, fact: Recorded, recorded: list[Recorded]) -> None:
-        driver.functions.keeps_ended = True
+        driver.functions.keeps_ended = driver.state.definition.keeps_ended = True
 
     runnable = await code()
     driver = replayed(engine, head, runnable, line, told=keeps)
     try:
         exposed = driver.functions.exposed()
+        called = list({id(node): node for node in driver.state.definition.flows.values()}.values())
     finally:
         driver.close()
-    for answer in answers_in(runnable.definition.root):
-        exposed.setdefault(answer.query.name, partial(_replied, answer, engine, line))
+    for node in (runnable.definition.root, *called):
+        for answer in answers_in(node):
+            exposed.setdefault(answer.query.name, partial(_replied, answer, engine, line))
     return exposed
 
 
