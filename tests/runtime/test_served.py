@@ -420,7 +420,7 @@ def test_what_does_not_fit_is_refused_where_it_is_written() -> None:
         (go, _price, "must be a Query"),
         (price_now, 3, "must be a plain function"),
         (price_now, named, "must be a plain function"),
-        (price_now, _said, "it is given the run$"),
+        (price_now, _said, r"it is given the run \("),
         (said, _price, "the run and what it is asked about"),
     ):
         with pytest.raises(InvalidConfig, match=why):
