@@ -73,6 +73,7 @@ from ripresa.core.nodes.stateful import Stateful
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.undo import Undo
+from ripresa.core.nodes.updates import Serving, TakeUpdate
 from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import is_fact, lineage, replay, started_of
 from ripresa.core.shared import FieldShape, Shape
@@ -285,6 +286,45 @@ def answers_updates() -> tuple[Definition, Callable[[Play], None]]:
         play.fire("pause")
 
     return define(Dynamic("f", workflow="f", version=""), Delay("pause", 0)), history
+
+
+def flows_answer_updates() -> tuple[Definition, Callable[[Play], None]]:
+    """Updates beside a body and as a link, in a state that is judged; a pause, a refusal, a time that is up."""
+
+    def take(play: Play, at: str, id: str, *, refused: str = "") -> None:
+        play.signal("update:u", b'{"id":"%s","value":"5","by":""}' % id.encode(), id)
+        play.answer(at, b'["%s","%s"]' % (id.encode(), refused.encode()))
+        if not refused:
+            play.answer(at, b"5")
+
+    def history(play: Play) -> None:
+        play.start(b"1", state=(Write("post", "set", b"1"),), judged=True)
+        take(play, "on", "a")
+        play.done("on/both[0]/h", writes=(Write("post", "set", b"2"),))
+        play.fail("on/both[0]/i")
+        take(play, "on", "b", refused="no number")
+        take(play, "on", "c")
+        play.done("on/both[2]/h", writes=(Write("post", "set", b"3"),))
+        play.done("p/x", writes=(Write("total", "add", b"1"),))
+        play.done("on/both[2]/i")
+        play.done("p/y", writes=(Write("total", "add", b"2"),))
+        play.pause()
+        play.merged("p")
+        play.now += SECOND
+        play.go_on()
+        play.fire("once/v[0]")
+        play.reopen()
+        play.signal("update:v", b'{"id":"d","value":"6","by":""}', "d")
+        play.answer("once", b'["d",""]')
+        play.answer("once", b"6")
+        play.done("once/x[0]", b"7")
+
+    handler = TakeUpdate("on", "u", Sequence("both", (Call("h"), Call("i"))), lasts=True)
+    side = Parallel("p", (Call("x"), Call("y")), join=Join())
+    once = TakeUpdate("once", "v", Call("x"), timeout=9 * SECOND)
+    serving = Serving("s", Sequence("main", (side, once)), (handler,))
+    shape = Shape("Report", 1, (FieldShape("total", "int", "add"), FieldShape("post", "str", "", "last_write")))
+    return define(Stateful("s", serving, shape=shape)), history
 
 
 def waits_for_signals() -> tuple[Definition, Callable[[Play], None]]:
@@ -736,6 +776,7 @@ WORKFLOWS = {
         durable_function,
         question_that_raises,
         answers_updates,
+        flows_answer_updates,
         waits_for_signals,
         people_are_asked,
         routers_and_choices_of_several,
@@ -776,6 +817,7 @@ ENDS = {
     "durable_function": "cancelled",
     "question_that_raises": "failed",
     "answers_updates": "completed",
+    "flows_answer_updates": "completed",
     "waits_for_signals": "completed",
     "people_are_asked": "completed",
     "routers_and_choices_of_several": "completed",

@@ -23,6 +23,7 @@ from ripresa.core.events import (
     Fact,
     RolledBack,
     StateEdited,
+    StateGiven,
     StepCompleted,
     StepFailed,
     StepScheduled,
@@ -54,6 +55,7 @@ from ripresa.core.nodes.stateful import Stateful
 from ripresa.core.nodes.stream import Stream
 from ripresa.core.nodes.subworkflow import Subworkflow
 from ripresa.core.nodes.undo import Undo, Undoable
+from ripresa.core.nodes.updates import Serving, TakeUpdate
 from ripresa.core.nodes.wait import Wait
 from ripresa.core.replay import place_after, replay
 from ripresa.core.shared import ALL, MERGE, FieldShape, Shape
@@ -66,6 +68,7 @@ from ..searching import searched
 from .play import SECOND, Play, decoded, failure
 
 MOST_FACTS = 3000
+MOST_SENT = 50
 
 
 class Tape:
@@ -130,7 +133,7 @@ def listening(_: Any) -> Generator[Any, Any, Any]:
     return first
 
 
-SIGNALS = ("s", "t")
+SIGNALS = ("s", "t", "update:u")
 FUNCTIONS = {"listening": listening, "serial": serial, "catching": catching, "racing": racing, "stubborn": stubborn}
 FLOWS = {"inner": Sequence("inner", (Call("x"), Delay("wait", SECOND), Call("y")))}
 
@@ -152,7 +155,7 @@ class Builder:
             kinds += [
                 self.sequence, self.parallel, self.map, self.branch, self.loop, self.graph,
                 self.fallback, self.subworkflow, self.cleanup, self.router, self.choose, self.checked,
-                self.saga, self.undoable, self.stateful,
+                self.saga, self.undoable, self.stateful, self.update, self.serving,
             ]  # fmt: skip
         self.names += 1
         return kinds[self.tape.pick(len(kinds))](f"n{self.names}", depth - 1)
@@ -184,6 +187,12 @@ class Builder:
 
     def wait(self, name: str, depth: int) -> Node[Any]:
         return Wait(name, SIGNALS[self.tape.pick(2)], timeout=SECOND * self.tape.pick(3))
+
+    def update(self, name: str, depth: int) -> Node[Any]:
+        return TakeUpdate(name, "u", self.node(depth), timeout=SECOND * self.tape.pick(3))
+
+    def serving(self, name: str, depth: int) -> Node[Any]:
+        return Serving(name, self.node(depth), (TakeUpdate(f"{name}u", "u", self.node(depth), lasts=True),))
 
     def dynamic(self, name: str, depth: int) -> Node[Any]:
         return Dynamic(name, workflow=list(FUNCTIONS)[self.tape.pick(len(FUNCTIONS))], version="1")
@@ -298,7 +307,7 @@ def merged(state: RunState, command: Ask) -> tuple[Write, ...]:
     assert shared is not None
     assert isinstance(fork, ScopeFrame)
     found = shared.unmerged(fork, None if key == ALL else fork.node.precedes(key))
-    assert found
+    assert found or shared.scope(fork) in shared.judged
     sums = {
         name: sum(decoded(write.operand) for write in shared.written(fork, keys) if write.field == name)
         for name, keys in found.items()
@@ -314,6 +323,7 @@ class History:
         self.tape = tape
         self.reopened = 0
         self.rolled_back = 0
+        self.sent = 0
         self.old: list[Fact] = []
 
     def run(self) -> Play:
@@ -369,7 +379,7 @@ class History:
             case 12:
                 self.stale()
             case 10:
-                play.signal(SIGNALS[tape.pick(2)])
+                play.signal(SIGNALS[tape.pick(3)])
             case 9 if tape.pick(3) == 2:
                 self.roll_back()
             case 8 if play.state.shared is not None and play.state.shared.scopes:
@@ -407,7 +417,8 @@ class History:
             return
         frame = play.state.frames[command.path]
         if command.question == "state":
-            play.given(command.path, Write("total", "set", b"0"), Write("post", "set", b"1"))
+            writes = Write("total", "set", b"0"), Write("post", "set", b"1")
+            play.feed(StateGiven(play.now, command.path, writes, judged=bool(tape.pick(2))))
             return
         if command.question == MERGE:
             play.merged(command.path, *merged(play.state, command))
@@ -421,6 +432,7 @@ class History:
             "rules": b'[["r","%s",%s,"why"]]' % ((b"error", b"info")[tape.pick(2)], (b"true", b"false")[tape.pick(2)]),
             "enter": b'[%d,"type"]' % tape.pick(max(len(frame.node.children), 1)),
             "next": b'[%d,"why"]' % (tape.pick(followers(frame.node, command) + 1) - 1),
+            "taken": b'["i","%s"]' % (b"", b"no")[tape.pick(2)],
             "pick": b"[%s]" % b",".join(b"%d" % i for i in range(len(frame.node.children)) if tape.pick(2)),
         }
         play.answer(command.path, answer.get(command.question, b'"made"'))
@@ -434,11 +446,15 @@ class History:
             play.reconcile(chosen.path, ("completed", "failed", "retry")[tape.pick(3) if chosen.attempt < 4 else 0])
             return
         if not steps and not timers:
-            if play.state.waiters:
-                play.signal(next(iter(play.state.waiters)))
+            if play.status == "paused":
+                play.go_on()
                 return
-            assert play.status == "paused", "nothing is left to happen, and the run has not ended"
-            play.go_on()
+            assert play.state.waiters, "nothing is left to happen, and the run has not ended"
+            self.sent += 1
+            if self.sent > MOST_SENT:  # what is to answer the updates always fails
+                play.cancel()
+            else:
+                play.signal(next(iter(play.state.waiters)))
             return
         number = tape.pick(len(steps) + len(timers))
         if number >= len(steps):

@@ -38,6 +38,7 @@ from ripresa import (
     parallel,
     step,
     stream,
+    wait_for_update,
     workflow,
 )
 from ripresa.core.events import (
@@ -248,6 +249,37 @@ async def updated(app: App) -> list[Any]:
         except RipresaError as error:
             found.append(error.code)
     return [*found, await handle.result(), *await events_of(app, "haggle", SignalReceived, UpdateAnswered)]
+
+
+close = Update("close", int, int)
+
+
+@step
+async def small(value: int) -> int:
+    await done()
+    if value > 20:
+        raise ValueError("too much")
+    return current().state(Sum).total
+
+
+closing = (
+    chain(wait_for_update(close, add), name="closing")
+    .with_update(raise_price, chain(contribute).then(small))
+    .with_state(Sum)
+)
+
+
+async def served(app: App) -> list[Any]:
+    """Updates beside a flow: each is answered once, and writes to its state all or nothing."""
+    handle = await taken_up(app, closing, closing(0), "closing")
+    found: list[Any] = []
+    for update, value in ((raise_price, 5), (raise_price, 30), (close, 7)):
+        try:
+            found.append(await handle.update(update, value, id=f"{update.name}-{value}"))
+        except RipresaError as error:
+            found.append(error.code)
+    found += [await handle.result(), (await handle.state(Sum)).total]
+    return [*found, *await events_of(app, "closing", SignalReceived, UpdateAnswered)]
 
 
 @workflow
@@ -584,6 +616,7 @@ EPISODES = {
     "family": Episode(family, raises),
     "carried": Episode(carried, carries),
     "updated": Episode(updated),
+    "served": Episode(served),
     "sent": Episode(sent, delivers),
     "reconciled": Episode(reconciled),
     "merged": Episode(merged),

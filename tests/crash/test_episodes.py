@@ -19,6 +19,7 @@ EXPECTED: dict[str, list[Any]] = {
     "carried": [3, 5, 7, 1, 1, 1],
     "undone": ["again", "add", 2, 1],
     "updated": [16, "update_refused", 19, 38, 3, 3],
+    "served": [5, "update_refused", 8, 8, 5, 3, 3],
     "sent": [7, 8, ["delivered letter-7"], 1, 3],
     "reconciled": [6, ["paid"], 0],
     "merged": [[1, 2, 3], 6, "xxx", 1],

@@ -8,6 +8,7 @@ from ripresa import (
     Context,
     Retry,
     Signal,
+    Update,
     branch,
     chain,
     fallback,
@@ -17,6 +18,7 @@ from ripresa import (
     repeat,
     saga,
     step,
+    wait_for_update,
     workflow,
 )
 from ripresa.authoring.routing import Handoff
@@ -28,8 +30,10 @@ from ripresa.core.events import (
     Intercepted,
     RequestRefused,
     SignalReceived,
+    SignalTaken,
     StepUndone,
     StreamAdvanced,
+    UpdateAnswered,
 )
 from ripresa.core.gates import Gate
 from ripresa.core.nodes.approval import Approval, Terms
@@ -198,6 +202,26 @@ def test_a_function_is_sent_signals_and_stepped_as_a_coroutine() -> None:
     for result in results:
         assert result.output == ["go_on", "2", "go_on"]
         assert any(isinstance(item.event, Asked) for item in result.events)
+
+
+def test_what_a_flow_takes_of_updates_is_answered_once_each_under_every_schedule() -> None:
+    rise, stop = Update("rise", int, int), Update("stop", int, int)
+    flow = chain(add).then(wait_for_update(stop, add)).with_update(rise, chain(add).then(double))
+    requests = ((0, "update:rise:5"), (1, 'update:rise:"x"'), (2, "update:rise:7"), (3, "update:stop:1"))
+    simulation = Simulation.of(flow, STEPS, input=1, retry=STUBBORN, requests=requests)
+    found: dict[str, bool] = {}
+    for result in simulation.check(SEEDS, Faults(crash=0.2, delay=0.3, duplicate=0.3, reorder=0.5)):
+        events = [item.event for item in result.events]
+        answers = [event for event in events if isinstance(event, UpdateAnswered)]
+        assert [each.id for each in answers if each.name == "rise"] == [
+            event.id for event in events if isinstance(event, SignalTaken) and event.signal == "update:rise"
+        ]
+        assert [each.id for each in answers if each.name == "stop"] == ["update:stop:1"]
+        found |= {each.id: each.refused for each in answers}
+        assert result.output == 2
+    assert found == {
+        "update:rise:5": False, 'update:rise:"x"': True, "update:rise:7": False, "update:stop:1": False
+    }  # fmt: skip
 
 
 def test_a_coroutine_that_does_something_else_after_a_crash_is_found() -> None:

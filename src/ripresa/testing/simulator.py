@@ -62,6 +62,7 @@ from ..core.events import (
 )
 from ..core.frames import CANCELLING, ENDED, CallFrame, StreamFrame
 from ..core.lifecycle import REWINDABLE, TERMINAL, not_a_place
+from ..core.nodes.answer import UPDATES
 from ..core.nodes.dynamic import Dynamic, DynamicFrame
 from ..core.nodes.node import Node
 from ..core.replay import lineage, replay
@@ -165,9 +166,10 @@ class Simulation:
     `steps` and `answers` are found by the name of their node (what follows a # does not count), `functions` by their
     workflow, `flows` by the name under which functions call them; a "count" needs no answer. With `code` (see `of`)
     functions and conditions are those of a real workflow. `requests` are what others ask of the run ("cancel",
-    "terminate", "pause", "continue", "resume", "undo", "signal:NAME", whose value is that name, "approve:PATH:WHO",
-    "reject:PATH:WHO", "rollback:PLACE", a step or the number of an event, whatever is done again then), in order, each
-    with the number of reports and timers after which it is asked; sooner where nothing else is left to happen.
+    "terminate", "pause", "continue", "resume", "undo", "signal:NAME", whose value is that name, "update:NAME:JSON",
+    "approve:PATH:WHO", "reject:PATH:WHO", "rollback:PLACE", a step or the number of an event, whatever is done again
+    then), in order, each with the number of reports and timers after which it is asked; sooner where nothing else is
+    left to happen.
     `hooks` are the points at which the `interceptor` stands, as a run records them ("before *"); its answers take their
     time. It is asked about requests too, before they happen ("signal *").
     """
@@ -249,6 +251,9 @@ def _asked_for(kind: str, at: int) -> Fact:
     if what in ("approve", "reject"):
         path, _, by = rest.rpartition(":")
         return VoteCast(at, path, by, what == "approve", id=kind)
+    if what == "update":
+        name, _, value = rest.partition(":")
+        return SignalReceived(at, UPDATES + name, text({"id": kind, "value": value, "by": ""}), kind)
     return SignalReceived(at, rest, text(rest)) if rest else _REQUESTS[what](at)
 
 
