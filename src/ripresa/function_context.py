@@ -78,6 +78,10 @@ class Clockwork(Protocol):
     workflow: str
     session: FunctionSession
 
+    def left(self) -> Awaitable[dict[str, float]]:
+        """How much is left of each limit: a journaled step."""
+        ...
+
     def now(self) -> datetime:
         """The time of the event that the function goes on from."""
         ...
@@ -157,6 +161,10 @@ class Context(Generic[S]):
     def session(self) -> FunctionSession:
         """The session of the run: each look at it, and each change, is a journaled step."""
         return self._clockwork.session
+
+    async def left(self) -> dict[str, float]:
+        """How much is left of each limit; see `StepContext.left`. A journaled step, which counts as one."""
+        return await self._clockwork.left()
 
     def uuid(self) -> UUID:
         """A random UUID (version 4) of the run's own randomness."""

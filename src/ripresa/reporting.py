@@ -164,6 +164,10 @@ class Reporting(Protocol):
         """The step is about to use so much."""
         ...
 
+    def left(self) -> dict[str, float]:
+        """What the step may still use."""
+        ...
+
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
         """The step made a result file."""
         ...
@@ -294,6 +298,13 @@ class Sends:
         """
         await self._reporting().ensure(tokens, cost)
 
+    def left(self) -> dict[str, float]:
+        """How much is left of each limit of the run, or of its session where that leaves less, by name of the limit.
+
+        What has no limit is not there; `wall_time` is in seconds. What others use meanwhile is not held: see `reserve`.
+        """
+        return self._reporting().left()
+
     def send(self, run: str, signal: Signal[A], value: A, /, *, id: str = "") -> None:
         """Send another run a signal, if and only if this step completes: it becomes durable in that transaction.
 
@@ -362,6 +373,10 @@ class Nowhere:
     async def ensure(self, tokens: int, cost: float | None) -> None:
         """See `Reporting`."""
         return
+
+    def left(self) -> dict[str, float]:
+        """See `Reporting`."""
+        return {}
 
     def save(self, name: str, source: bytes | str | PathLike[str], media_type: str) -> None:
         """See `Reporting`."""

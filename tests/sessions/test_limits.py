@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ripresa import (
     Limits,
     RipresaError,
     RunFailed,
+    Signal,
     chain,
     current,
     fallback,
@@ -31,6 +33,7 @@ from ripresa.core import events as e
 from ripresa.ports import Batch, Store
 from ripresa.stores.memory import Memory, MemoryStore
 from ripresa.stores.sqlite import SQLiteStore
+from ripresa.testing.clock import ManualClock
 from tests.runtime.stage import Tally, Wrapped, all_of, journal_of, kinds, on_clock, turns
 
 
@@ -683,3 +686,78 @@ async def test_an_attempt_whose_turn_comes_while_the_limit_is_being_recorded_doe
         with pytest.raises(RunFailed, match="the limit of tokens is reached"):
             await handle.result()
     assert ran == [1]
+
+
+GO = Signal("go", int)
+
+
+@dataclass
+class Held:
+    mark: int = 7
+
+
+async def test_a_step_and_a_durable_function_see_how_much_is_left() -> None:
+    clock = ManualClock()
+    seen: list[dict[str, float]] = []
+
+    @step
+    async def spend(tokens: int) -> int:
+        current().usage(tokens=tokens, cost=0.5)
+        seen.append(current().left())
+        return tokens
+
+    @workflow
+    async def spends(ctx: Context[Held], tokens: int) -> dict[str, float]:
+        await spend(tokens)
+        return await ctx.left()
+
+    limits = Limits(tokens=10, money=2.0, steps=5, wall_time=60, state_size=9)
+    async with App("memory:", clock=clock) as app:
+        assert await app.run(spends(4), limits=limits) == {
+            "tokens": 6, "money": 1.5, "steps": 3, "wall_time": 60, "state_size": 8, "unpriced": 0
+        }  # fmt: skip
+        assert seen == [{"tokens": 6, "money": 1.5, "steps": 4, "wall_time": 60, "state_size": 8, "unpriced": 0}]
+        assert await app.run(spends(4)) == {}
+        assert await app.run(spends(4), limits=Limits(concurrency=1)) == {}
+    assert current().left() == {}
+
+
+async def test_what_a_session_leaves_is_what_is_left() -> None:
+    seen: list[dict[str, float]] = []
+
+    @step
+    async def spend(tokens: int) -> int:
+        seen.append(current().left())
+        current().usage(tokens=tokens)
+        return tokens
+
+    async with App("memory:") as app:
+        await app.sessions.create("s", limits=Limits(tokens=10, operations=9))
+        await app.run(chain(spend)(4), session="s")
+        await app.run(chain(spend)(4), session="s", limits=Limits(tokens=5, storage=3))
+        await app.run(chain(spend)(1), session="s", limits=Limits(tokens=50))
+    assert [(left["tokens"], left.get("storage")) for left in seen] == [(10, None), (5, 3), (2, None)]
+
+
+async def test_in_replay_what_was_left_is_what_it_was() -> None:
+    @step
+    async def spend(tokens: int) -> int:
+        current().usage(tokens=tokens)
+        return tokens
+
+    @workflow
+    async def spends(ctx: Context, tokens: int) -> list[float]:
+        before = (await ctx.left())["tokens"]
+        await spend(tokens)
+        await ctx.wait_for(GO)
+        return [before, (await ctx.left())["tokens"]]
+
+    memory = Memory()
+    async with App(MemoryStore(memory), patience=0.01) as app:
+        handle = await app.start(spends(4), id="r", limits=Limits(tokens=10))
+        while not (await handle.status()).waits:
+            await turns(1)
+    async with App(MemoryStore(memory), workflows=[spends]) as app:
+        again = await app.handle("r", spends)
+        await again.send(GO, 1)
+        assert await again.result() == [10, 6]

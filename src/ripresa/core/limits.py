@@ -126,6 +126,14 @@ def refusal(limits: Limits, used: Mapping[str, float], asked: Mapping[str, float
     return None
 
 
+def remaining(limits: Limits, used: Mapping[str, float]) -> dict[str, float]:
+    """How much is left of each limit of what adds up, by name; never less than nothing."""
+    allowed = {name: getattr(limits, name) for name in AMOUNTS}
+    if allowed["unpriced"] is None and limits.money is not None:
+        allowed["unpriced"] = 0
+    return {name: max(most - used.get(name, 0), 0) for name, most in allowed.items() if most is not None}
+
+
 def limits_of(given: Limits | None, runnable: object, usual: Limits, concurrency: int | None) -> Limits:
     """The limits of a run: those it is started with, else its workflow's, else the usual ones."""
     own: Limits | None = getattr(runnable, "limits", None)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..core.bounds import cleans_up
-from ..core.durations import MICROSECONDS
+from ..core.durations import MICROSECONDS, seconds
 from ..core.events import (
     AttemptLost,
     CallRecorded,
@@ -26,7 +26,7 @@ from ..core.events import (
     Write,
 )
 from ..core.lifecycle import TERMINAL
-from ..core.limits import NO_PRICE, Limits, Refusal, decode_limits, refusal
+from ..core.limits import NO_PRICE, Limits, Refusal, decode_limits, refusal, remaining
 from ..core.usage import Usage, other_limits, spent
 from ..errors import RipresaError
 from ..ports import SessionHead, Spend
@@ -132,6 +132,20 @@ class Budget:
         calls = sum(self._calls.values()) + sum(map(len, self._begun.values()))
         total["operations"] = total.get("operations", 0) + calls
         return total
+
+    def left(self) -> dict[str, float]:
+        """How much is left of each limit, of the run or of its session, whichever leaves less."""
+        found = remaining(self.limits, self._total())
+        wall, size, now = self.limits.wall_time, self.limits.state_size, self._driver.clock.now()
+        if wall is not None:
+            found["wall_time"] = max(seconds(wall) - (now - self._began_at) / MICROSECONDS, 0)
+        if size is not None:
+            found["state_size"] = max(size - self._state_held(), 0)
+        head = self._session_head()
+        if head is not None:
+            for name, amount in remaining(decode_limits(head.limits), json.loads(head.used)).items():
+                found[name] = min(amount, found.get(name, amount))
+        return found
 
     # --- what may begin
 
@@ -293,11 +307,16 @@ class Budget:
         return None if refused is None else LimitReached(now, "", 0, *refused, self.limits.on_exceeded)
 
     def _state_refused(self, more: int) -> Refusal | None:
-        shared, text, most = self._driver.state.shared, self._driver.values.text, self.limits.state_size
+        most = self.limits.state_size
         assert most is not None
-        held = 0 if shared is None else sum(len(text(value)) for value in shared.values())
-        size = held + sum(self._growing.values()) + more
+        size = self._state_held() + more
         return ("state_size", size, most) if size > most else None
+
+    def _state_held(self) -> int:
+        """The bytes of the typed state, with what is about to be written to it."""
+        shared, text = self._driver.state.shared, self._driver.values.text
+        held = 0 if shared is None else sum(len(text(value)) for value in shared.values())
+        return held + sum(self._growing.values())
 
     async def _reserve(self, running: Running, asked: dict[str, float], *, more: bool = False) -> Refusal | None:
         driver = self._driver

@@ -64,6 +64,12 @@ async def session_merge(name: str, fields: dict[str, Any]) -> None:
     current().session.merge(name, **fields)
 
 
+@step(effect="read")
+async def limits_left() -> dict[str, float]:
+    """How much is left of each limit."""
+    return current().left()
+
+
 class JournaledSession:
     """See `reporting.FunctionSession`."""
 

@@ -56,7 +56,7 @@ from .asks import ask_of
 from .deaf import throw_away
 from .exposing import about_of, bad_query
 from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
-from .function_session import JournaledSession
+from .function_session import JournaledSession, limits_left
 from .no_loop import NO_LOOP, foreign
 from .results import child_error
 from .sides import Forking, Sides, sides_of, tells
@@ -159,6 +159,10 @@ class Interpreter:
         self._work()
 
     # --- what its context reads
+
+    def left(self) -> Awaitable[dict[str, float]]:
+        """How much is left of each limit."""
+        return limits_left()
 
     def now(self) -> datetime:
         """The time of the event that the function goes on from."""

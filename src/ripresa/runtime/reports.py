@@ -140,6 +140,10 @@ class Report:
         if self._driver.budget is not None:
             await self._driver.budget.ensure(self._running, tokens, cost)
 
+    def left(self) -> dict[str, float]:
+        """See `StepContext.left`."""
+        return {} if self._driver.budget is None else self._driver.budget.left()
+
     def models(self) -> Mapping[str, Any]:
         """See `StepContext.models`."""
         return self._driver.engine.gateway
