@@ -19,6 +19,7 @@ from ripresa import (
     RipresaError,
     RunFailed,
     Signal,
+    branch,
     chain,
     current,
     fallback,
@@ -737,6 +738,26 @@ async def test_what_a_session_leaves_is_what_is_left() -> None:
         await app.run(chain(spend)(4), session="s", limits=Limits(tokens=5, storage=3))
         await app.run(chain(spend)(1), session="s", limits=Limits(tokens=50))
     assert [(left["tokens"], left.get("storage")) for left in seen] == [(10, None), (5, 3), (2, None)]
+
+
+async def test_a_condition_may_look_at_what_is_left() -> None:
+    async def spend(tokens: int) -> int:
+        current().usage(tokens=tokens)
+        return tokens
+
+    def plenty(_: int) -> bool:
+        return current().left().get("tokens", 99) > 5
+
+    async def large(tokens: int) -> str:
+        return "large"
+
+    async def small(tokens: int) -> str:
+        return "small"
+
+    flow = chain(spend).then(branch(plenty, large, small))
+    async with App("memory:") as app:
+        assert [await app.run(flow(n), limits=Limits(tokens=10)) for n in (2, 7)] == ["large", "small"]
+        assert await app.run(flow(7)) == "large"
 
 
 async def test_in_replay_what_was_left_is_what_it_was() -> None:

@@ -99,7 +99,7 @@ class _FarReporting:
         return cast("SessionData", _FarSession(self._attempt, found["id"], found["values"]))
 
     def __getattr__(self, name: str) -> Any:
-        raise self._attempt.not_here("usage, touched, save_artifact, send, start, queue and transaction")
+        raise self._attempt.not_here("usage, left, touched, save_artifact, send, start, queue and transaction")
 
 
 class _FarSession:

@@ -158,6 +158,10 @@ class Reading:
         """To be read."""
         return ReadSession(self._driver, session_of(self._driver))
 
+    def left(self) -> dict[str, float]:
+        """See `StepContext.left`."""
+        return {} if self._driver.budget is None else self._driver.budget.left()
+
     def use(self, tokens: int, cost: float | None) -> None:
         """Raises `RipresaError(invalid_state)`."""
         raise _only_steps("usage")
