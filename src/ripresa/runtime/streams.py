@@ -156,7 +156,7 @@ class _StageReport:
     def __init__(self, running: Running) -> None:
         self._running = running
         report = running.reporting()
-        self.use, self.touch = report.use, report.touch
+        self.use, self.touch, self.left = report.use, report.touch, report.left
         self.write, self.tell, self.models, self.ensure = report.write, report.tell, report.models, report.ensure
 
     def session(self) -> ReadSession:
