@@ -20,6 +20,7 @@ from ripresa import (
     At,
     CancelAsking,
     Context,
+    Graph,
     Handle,
     Limits,
     Migration,
@@ -31,6 +32,7 @@ from ripresa import (
     Update,
     Veto,
     after,
+    approval,
     chain,
     current,
     intercept,
@@ -42,6 +44,7 @@ from ripresa import (
     workflow,
 )
 from ripresa.core.events import (
+    ApprovalDecided,
     CompensationStarted,
     Dispatched,
     EffectsLet,
@@ -442,14 +445,28 @@ async def write(value: int) -> int:
     return value
 
 
+def drawn() -> Any:
+    """A graph with a state to which nodes side by side write, a condition, and people who do not answer in time."""
+    g = Graph("drawn", input=int, state=Board)
+    first, second = g.add(write(g.input)), g.add(write(g.add(double(g.input)).out))
+    more = g.add(add(first.out), when=first.out > 0)
+    less = g.add(double(second.out), unless=first.out > 0)
+    expired = g.add(approval("enough?", timeout=0.001, expiry="approve")(g.first(more, less).out))
+    return g.returns(g.add(write(second.out), when=expired.out.granted).out)
+
+
 async def merged(app: App) -> list[Any]:
     """Branches write to a state, which is merged where they join: by reducers, one of them asked."""
+    graph = drawn()
+    across = await taken_up(app, graph, graph(1), "drawn")
+    found = [await across.result(), await across.state(Board), *await events_of(app, "drawn", ApprovalDecided)]
     branches = parallel(write, chain(add).then(write), chain(double).then(add).then(write))
     flow = chain(branches, name="merged").with_state(Board)
     handle = await taken_up(app, flow, flow(1), "merged")
     result = await handle.result()
     board = await handle.state(Board)
-    return [list(result), board.total, board.word, *await events_of(app, "merged", StateMerged)]
+    joined = await events_of(app, "merged", StateMerged)
+    return [list(result), board.total, board.word, *joined, found[0], found[1].total, found[1].word, *found[2:]]
 
 
 # --- sessions and retention

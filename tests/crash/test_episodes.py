@@ -22,7 +22,7 @@ EXPECTED: dict[str, list[Any]] = {
     "served": [5, "update_refused", 8, 8, 5, 3, 3],
     "sent": [7, 8, ["delivered letter-7"], 1, 3],
     "reconciled": [6, ["paid"], 0],
-    "merged": [[1, 2, 3], 6, "xxx", 1],
+    "merged": [[1, 2, 3], 6, "xxx", 1, 2, 5, "xx", 1],
     "suspended": [3, 3],
     "entered": [[3, 4, 5], 6, 6, 15],
     "asked": [8, 1, 1, 1, 1, 1, 1],
