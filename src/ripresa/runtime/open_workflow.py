@@ -19,6 +19,8 @@ from ..errors import RipresaError
 from ..steps.open_workflow import Surroundings, key_of, world_of
 
 LATEST = "latest"
+PROGRAMS = ("shell", "script", "mcp-stdio")
+"""What starts programs."""
 
 
 def open_workflow(document: Document, folder: Path, given: Surroundings | None, *, free: bool) -> DocumentFlow:
@@ -69,7 +71,7 @@ class Beside:
 
 
 def _without_programs(world: World) -> World:
-    kept = {name: each for name, each in world.performers.items() if name not in ("shell", "script")}
+    kept = {name: each for name, each in world.performers.items() if name not in PROGRAMS}
     return replace(world, performers=kept)
 
 

@@ -50,7 +50,8 @@ _KEPT: Final = 16_384
 class Address:
     """Where a server is: a program that speaks by its standard input and output, a URL, or an object in this process.
 
-    `patience` is how many seconds it may take until it can be used.
+    `patience` is how many seconds it may take until it can be used. `client` is the name and version that it is told,
+    `mode` how the version of the protocol is found.
     """
 
     command: tuple[str, ...] = ()
@@ -64,6 +65,8 @@ class Address:
     server: Any = None
     patience: float = 30.0
     auth: Secret | OAuth2 | None = None
+    client: tuple[str, str] | None = None
+    mode: str = "auto"
 
     def secrets(self) -> list[str]:
         """The secrets that it is given, for texts in which they must not stand."""
@@ -144,8 +147,10 @@ class Line:
             program = Program(address.command, address.cwd, env, address.grace)
             process = await stack.enter_async_context(started(program))
             where = spoken(process, address.grace, self._complain)
-        us = Implementation(name="ripresa", version=_version())
-        return await stack.enter_async_context(Client(where, client_info=us, cache=None, message_handler=self._heard))
+        name, version = address.client or ("ripresa", _version())
+        us, mode = Implementation(name=name, version=version), cast("Any", address.mode)
+        made = Client(where, client_info=us, cache=None, message_handler=self._heard, mode=mode)
+        return await stack.enter_async_context(made)
 
     async def _heard(self, message: Any) -> None:
         if getattr(message, "method", "") == "notifications/tools/list_changed":

@@ -21,6 +21,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlencode, urlsplit
 
 from .. import __version__
+from ..authoring.document.source import is_list
 from ..authoring.options import refuse
 from ..authoring.owf.problems import Bad
 from ..authoring.owf.world import Performer, World
@@ -28,11 +29,26 @@ from ..context import current
 from ..errors import RipresaError
 from .calls import Auth, HttpStep, Request, Response, http
 from .digest import Digest
+from .guard import bad_url, guard_of
+from .mcp_line import Address
 from .oauth import CONFIGURATION, OIDC, OAuth2
 from .operations import openapi as _openapi
 from .procedures import grpc as _grpc
 from .process import Bounds, Program, run_program, usual_environment
 from .secret import KnownSecret
+from .server_calls import (
+    STREAMED,
+    a2a_place,
+    a2a_request,
+    a2a_result,
+    a2a_streamed,
+    as_json,
+    mcp_called,
+    mcp_mode,
+    private,
+    same_place,
+)
+from .transport import basic
 
 Find = Callable[[str, str, str], Callable[[], Any] | None]
 
@@ -106,6 +122,9 @@ def _performers(web: Web, surroundings: Surroundings) -> dict[str, Performer]:
         "http": web.http,
         "openapi": web.openapi,
         "grpc": web.grpc,
+        "a2a": web.a2a,
+        "mcp": web.mcp,
+        "mcp-stdio": web.mcp,
         "shell": shell,
         "script": web.script,
         "function": web.function,
@@ -172,6 +191,59 @@ class Web:
             auth=self._auth(service.get("authentication") or {}),
         )
         return await step.fn(arguments.get("arguments") or {})
+
+    async def a2a(self, arguments: Mapping[str, Any], data: Any) -> Any:
+        """`call: a2a`: a request of JSON-RPC. Raises `Bad(runtime)` for what the agent refuses."""
+        method = str(arguments["method"])
+        place, proof = await self._agent(arguments)
+        asked = a2a_request(method, arguments.get("parameters"))
+        if method not in STREAMED:
+            answer = await self.exchanged(Asked("POST", place, {}, asked), proof, False)
+            return a2a_result(as_json(answer.body, f"the answer of {place}"), method)
+        options = self._options(proof, False) | {"ok": range(200, 300)}
+        step = http("POST", stream="events", headers={"accept": "text/event-stream"}, name="a2a", **options)
+        return [a2a_streamed(each.data, method) for each in await step.fn(Request(url=place, json=asked))]
+
+    async def _agent(self, arguments: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+        """Where an agent takes requests, and how to prove who asks there."""
+        if "server" in arguments:
+            server: Mapping[str, Any] = arguments["server"]
+            return str(server["uri"]), server.get("authentication")
+        at: Mapping[str, Any] = arguments["card"]["endpoint"]
+        where, proof = str(at["uri"]), at.get("authentication")
+        answer = await self.exchanged(Asked("GET", where, {}, None), proof, True)
+        place = a2a_place(as_json(answer.body, f"the card at {where}"), where)
+        if proof and not same_place(where, place):
+            raise Bad("configuration", f"the card at {where} would have secrets sent to {place}: name it as server")
+        return place, proof
+
+    async def mcp(self, arguments: Mapping[str, Any], data: Any) -> Any:
+        """`call: mcp`: one method, in a connection of its own. Raises what `mcp_called` raises."""
+        call = mcp_called(str(arguments["method"]), arguments.get("parameters"), self._address(arguments))
+        limit = arguments.get("timeout")
+        return await (within(limit, call) if limit else call)
+
+    def _address(self, arguments: Mapping[str, Any]) -> Address:
+        """Where the MCP server is. Raises `Bad(configuration)`."""
+        said: Mapping[str, Any] | None = arguments.get("client")
+        client = (str(said["name"]), str(said["version"])) if said else None
+        mode = mcp_mode(arguments.get("version"))
+        stdio: Mapping[str, Any] | None = arguments["transport"].get("stdio")
+        if stdio is not None:
+            argv = (str(stdio["command"]), *_listed(stdio.get("arguments")))
+            return Address(argv, Path.cwd(), private(_texts(stdio.get("environment"))), client=client, mode=mode)
+        place: Mapping[str, Any] = arguments["transport"]["http"]
+        url, headers = str(place["endpoint"]["uri"]), private(_texts(place.get("headers")))
+        wrong = bad_url(url)
+        if wrong is not None:
+            raise Bad("configuration", wrong)
+        auth = self._auth(place["endpoint"].get("authentication") or {})
+        if isinstance(auth, tuple):
+            user, password = auth
+            headers["authorization"], auth = KnownSecret(f"Basic {basic(user, password.read())}"), None
+        guard = guard_of(self.allow, self.stand_ins)
+        assert not isinstance(auth, Digest)
+        return Address(url=url, headers=headers, guard=guard, auth=auth, client=client, mode=mode)
 
     def _source(self, resource: Mapping[str, Any]) -> str | Path:
         """Where something is described: a URL, or a file of the document's folder. Raises `Bad(configuration)`."""
@@ -344,6 +416,13 @@ def _texts(given: Mapping[str, Any] | None) -> dict[str, str]:
     return {str(name): _header(value) for name, value in (given or {}).items()}
 
 
+def _listed(given: Any) -> list[str]:
+    """A list of texts, as data has it. Raises `Bad(expression)`."""
+    if given is not None and not is_list(given):
+        raise Bad("expression", "arguments must be a list")
+    return [_header(each) for each in given or []]
+
+
 def _header(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
@@ -387,10 +466,7 @@ def _written(code: str, folder: str) -> str:
 
 
 async def _ran(argv: tuple[str, ...], arguments: Mapping[str, Any], values: Mapping[str, str]) -> Any:
-    given: Any = arguments.get("arguments") or []
-    if not isinstance(given, list):
-        raise Bad("expression", "arguments must be a list")
-    texts = [_header(each) for each in given]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    texts = _listed(arguments.get("arguments"))
     environment = _texts(arguments.get("environment"))
     program = Program((*argv, *texts), Path.cwd(), {**usual_environment(), **environment, **values})
     ended = await run_program(program, _header(arguments.get("stdin")).encode(), Bounds(_LARGEST))

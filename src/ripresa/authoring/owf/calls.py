@@ -10,9 +10,10 @@ from ..document.source import Path, is_object
 from ..step import Effect
 from .catalogs import fetched
 from .composites import Function, RunWorkflow
+from .durations import Seconds
 from .jq import Expression, Names, Object, Plain, Template, Text, shown
 from .leaves import Perform
-from .proof import authentication
+from .proof import authentication, no_digest
 from .scope import WORKING
 from .tasks import Body
 from .uris import uri_of
@@ -20,8 +21,17 @@ from .uris import uri_of
 if TYPE_CHECKING:
     from .reading import Place
 
-UNSUPPORTED: Final = ("asyncapi", "a2a", "mcp")
+UNSUPPORTED: Final = ("asyncapi",)
 OUTPUTS: Final = ("content", "raw", "response")
+MCP_METHODS: Final = (
+    "tools/list", "tools/call", "prompts/list", "prompts/get", "resources/list", "resources/read",
+    "resources/templates/list",
+)  # fmt: skip
+A2A_METHODS: Final = (
+    "message/send", "message/stream", "tasks/get", "tasks/list", "tasks/cancel", "tasks/resubscribe",
+    "tasks/pushNotificationConfig/set", "tasks/pushNotificationConfig/get", "tasks/pushNotificationConfig/list",
+    "tasks/pushNotificationConfig/delete", "agent/getAuthenticatedExtendedCard",
+)  # fmt: skip
 RETURNS: Final = ("stdout", "stderr", "code", "all", "none")
 LANGUAGES: Final = ("js", "javascript", "python")
 
@@ -101,26 +111,79 @@ def _grpc(place: Place, data: Mapping[str, Any]) -> Body:
         if name != "authentication"
     }
     if "authentication" in service:
-        _no_digest(place, service["authentication"], (*path, "service", "authentication"))
+        no_digest(reader, service["authentication"], (*path, "service", "authentication"))
         inner["authentication"] = authentication(
             place.reader, service["authentication"], (*path, "service", "authentication"), place.names
         )
     return _perform(place, "grpc", Object({**parts, "service": Object(inner)}), "irreversible")
 
 
-def _no_digest(place: Place, data: Any, path: Path) -> None:
-    """Note that a policy is one by digest, which is of HTTP."""
-    known = place.reader.use.get("authentications")
-    name = data.get("use", "") if is_object(data) else data
-    policy = known.get(name) if isinstance(name, str) and is_object(known) and name in known else data
-    if is_object(policy) and "digest" in policy:
-        place.reader.notes.add(path, "authentication by digest is for http and openapi", "not_available")
+def _a2a(place: Place, data: Mapping[str, Any]) -> Body:
+    reader, path = place.reader, place.at("with")
+    reader.keys(data, path, ("agentCard", "server", "method", "parameters"), "method")
+    method = reader.choice(data.get("method"), (*path, "method"), A2A_METHODS) if "method" in data else ""
+    parts: dict[str, Template] = {"method": Plain(method)}
+    if "agentCard" in data:
+        parts["card"] = resource(place, data["agentCard"], (*path, "agentCard"), proves=True)
+    elif "server" in data:
+        parts["server"] = endpoint(place, data["server"], (*path, "server"))
+    else:
+        reader.notes.add(path, "lacks agentCard or server")
+    if "parameters" in data:
+        parts["parameters"] = place.template(data["parameters"], "with", "parameters")
+    reads = method.startswith("tasks/") and method.endswith(("/get", "/list", "/resubscribe"))
+    effect: Effect = "read" if reads or method.startswith("agent/") else "irreversible"
+    return _perform(place, "a2a", Object(parts), effect)
+
+
+def _mcp(place: Place, data: Mapping[str, Any]) -> Body:
+    reader, path = place.reader, place.at("with")
+    known = ("protocolVersion", "method", "parameters", "timeout", "transport", "client")
+    reader.keys(data, path, known, "method", "transport")
+    method = reader.choice(data.get("method"), (*path, "method"), MCP_METHODS) if "method" in data else ""
+    parts: dict[str, Template] = {"method": Plain(method)}
+    if "protocolVersion" in data:
+        parts["version"] = Plain(reader.text(data["protocolVersion"], (*path, "protocolVersion")))
+    if "parameters" in data:
+        parts["parameters"] = place.template(data["parameters"], "with", "parameters")
+    if "timeout" in data:
+        parts["timeout"] = Seconds(reader.length(data["timeout"], (*path, "timeout"), WORKING | place.names))
+    if "client" in data:
+        reader.object(data["client"], (*path, "client"), ("name", "version"), "name", "version")
+        parts["client"] = place.template(data["client"], "with", "client")
+    kind, transport = _transport(place, reader.object(data.get("transport", {}), (*path, "transport")))
+    parts["transport"] = transport
+    return _perform(place, kind, Object(parts), "irreversible" if method == "tools/call" else "read")
+
+
+def _transport(place: Place, data: Mapping[str, Any]) -> tuple[str, Template]:
+    """How an MCP server is reached, and what does that."""
+    reader, path = place.reader, place.at("with", "transport")
+    reader.keys(data, path, ("http", "stdio", "options"))
+    if data.get("options"):
+        reader.notes.add((*path, "options"), "there are no options of transports", "not_available", key=True)
+    if ("http" in data) == ("stdio" in data):
+        reader.notes.add(path, "must have one of http, stdio")
+        return "mcp", Plain({})
+    if "stdio" in data:
+        found = reader.object(data["stdio"], (*path, "stdio"), ("command", "arguments", "environment"), "command")
+        return "mcp-stdio", Object({"stdio": place.template(found, "with", "transport", "stdio")})
+    found = reader.object(data["http"], (*path, "http"), ("endpoint", "headers"), "endpoint")
+    at = found.get("endpoint", "-")
+    if is_object(at) and "authentication" in at:
+        no_digest(reader, at["authentication"], (*path, "http", "endpoint", "authentication"))
+    parts = {"endpoint": endpoint(place, at, (*path, "http", "endpoint"))}
+    if "headers" in found:
+        parts["headers"] = place.template(found["headers"], "with", "transport", "http", "headers")
+    return "mcp", Object({"http": Object(parts)})
 
 
 SERVICES: Final[Mapping[str, Callable[[Place, Mapping[str, Any]], Body]]] = {
     "http": _http,
     "openapi": _openapi,
     "grpc": _grpc,
+    "a2a": _a2a,
+    "mcp": _mcp,
 }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from ...core.durations import MICROSECONDS
-from .jq import Names, Template
+from .jq import Expression, Names, Template
 from .problems import Bad
 
 Length: TypeAlias = int | Template
@@ -69,6 +70,21 @@ def bound(length: Length, data: Any, names: Names) -> int:
     if not found and not isinstance(length, int):
         raise Bad("expression", "a timeout must be longer than nothing")
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds(Template):
+    """A length of time, in seconds, of the arguments of a call."""
+
+    length: Length
+
+    def value(self, data: Any, names: Names) -> Any:
+        """See `Template`."""
+        return in_seconds(bound(self.length, data, names))
+
+    def expressions(self) -> list[Expression]:
+        """See `Template`."""
+        return [] if isinstance(self.length, int) else self.length.expressions()
 
 
 def templates(*lengths: Length) -> list[Template]:

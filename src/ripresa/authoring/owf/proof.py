@@ -66,6 +66,15 @@ def authentication(reader: Reader, data: Any, path: Path, names: frozenset[str])
     return reader.template(found, path, WORKING | names)
 
 
+def no_digest(reader: Reader, data: Any, path: Path) -> None:
+    """Note that a policy is one by digest, which is of plain HTTP."""
+    known = reader.use.get("authentications")
+    name = data.get("use", "") if is_object(data) else data
+    policy = known.get(name) if isinstance(name, str) and is_object(known) else None
+    if any(is_object(each) and "digest" in each for each in (data, policy)):
+        reader.notes.add(path, "authentication by digest is for http and openapi", "not_available")
+
+
 def _check(reader: Reader, kind: str, policy: Mapping[str, Any], path: Path) -> None:
     """Note what is wrong with the terms of a policy."""
     if "use" in policy:

@@ -14,11 +14,11 @@ Performer: TypeAlias = Callable[[Mapping[str, Any], Any], Awaitable[Any]]
 class World:
     """See the module.
 
-    `performers` are by kind: `http`, `openapi`, `grpc`, `shell`, `script`, `event`, `function`. `secret` gives a secret
-    by name and raises `RipresaError(secret_missing)`. `workflow` gives what finds another workflow by namespace, name
-    and version, None if there is none. `within` bounds a work in time, in seconds, and raises `Bad(timeout)`. `file`
-    gives the text of a file that a document names, and raises `Bad(configuration)`. `abroad` is what functions are
-    given that are kept elsewhere.
+    `performers` are by kind: `http`, `openapi`, `grpc`, `a2a`, `mcp`, `mcp-stdio`, `shell`, `script`, `event`,
+    `function`. `secret` gives a secret by name and raises `RipresaError(secret_missing)`. `workflow` gives what finds
+    another workflow by namespace, name and version, None if there is none. `within` bounds a work in time, in seconds,
+    and raises `Bad(timeout)`. `file` gives the text of a file that a document names, and raises `Bad(configuration)`.
+    `abroad` is what functions are given that are kept elsewhere.
     """
 
     performers: Mapping[str, Performer]
