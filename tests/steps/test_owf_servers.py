@@ -65,7 +65,8 @@ class Tools:
         message = json.loads(asked.body)
         if "id" not in message:
             return Answer(202)
-        method, params = message["method"], message.get("params") or {}
+        method: str = message["method"]
+        params: dict[str, Any] = message.get("params") or {}
         if method == "initialize":
             self.initialized.append(params)
         found = self.found(method, params, asked)
@@ -313,7 +314,11 @@ def test_a_message_outside_of_a_run_has_an_id_of_its_own() -> None:
     async def go() -> Any:
         async with service(Agent()) as found:
             world = world_of(Surroundings(allow=["127.0.0.1"]), nothing, None)
-            asked = {"method": "message/send", "server": {"uri": found.url}, "parameters": {"message": {}}}
+            asked: dict[str, Any] = {
+                "method": "message/send",
+                "server": {"uri": found.url},
+                "parameters": {"message": {}},
+            }
             return await world.performers["a2a"](asked, None)
 
     assert len(asyncio.run(go())["asked"]["params"]["message"]["messageId"]) == 36

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -50,6 +50,7 @@ async def mcp_called(method: str, parameters: Any, address: Address) -> Any:
     async with lines.here.held():
         line = await lines.here.line()
         from mcp import MCPError
+        from mcp.types import CallToolResult
 
         try:
             result = await line.use(lambda client: asking(client, given))
@@ -63,7 +64,7 @@ async def mcp_called(method: str, parameters: Any, address: Address) -> Any:
             raise InvalidValue(message, code="invalid_output") from None
         plain = without(result.model_dump(mode="json", by_alias=True, exclude_none=True), line.hidden)
     if plain.get("isError"):
-        raise failure_of(type(result).model_validate(plain), "the MCP server", str(given["name"]))
+        raise failure_of(CallToolResult.model_validate(plain), "the MCP server", str(given["name"]))
     return plain
 
 
@@ -137,16 +138,17 @@ def a2a_streamed(text: str, method: str) -> Any:
 
 def a2a_place(card: object, where: str) -> str:
     """Where the agent of a card, found at `where`, takes requests of JSON-RPC. Raises `Bad(configuration)`."""
-    found = card if is_object(card) else {}
-    main = [{"transport": found.get("preferredTransport", "JSONRPC"), "url": found.get("url")}]
-    more = found.get("additionalInterfaces")
-    listed = [each for each in (*main, *(more if is_list(more) else [])) if is_object(each)]
-    urls = [
-        each.get("url") for each in listed if each.get("transport") == "JSONRPC" and isinstance(each.get("url"), str)
+    found: Mapping[str, Any] = card if is_object(card) else {}
+    more: Any = found.get("additionalInterfaces")
+    listed: list[Any] = [
+        {"transport": found.get("preferredTransport", "JSONRPC"), "url": found.get("url")},
+        *(more if is_list(more) else []),
     ]
+    spoken = [each for each in listed if is_object(each) and each.get("transport") == "JSONRPC"]
+    urls = [each["url"] for each in spoken if isinstance(each.get("url"), str)]
     if not urls:
         raise Bad("configuration", f"the card at {where} names no place for JSON-RPC of A2A 0.3")
-    return urljoin(where, cast("str", urls[0]))
+    return urljoin(where, str(urls[0]))
 
 
 def same_place(one: str, other: str) -> bool:
