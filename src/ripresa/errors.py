@@ -267,9 +267,10 @@ class InvalidWorkflow(RipresaError):
 
 
 class InvalidConfig(RipresaError):
-    """An option with a value that it cannot have."""
+    """An option with a value that it cannot have. `complaints` are what is wrong, one by one, where it is several."""
 
     default_code = "invalid_config"
+    complaints: tuple[str, ...] = ()
 
 
 class InvalidValue(RipresaError):

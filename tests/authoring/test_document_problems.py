@@ -43,7 +43,7 @@ def test_everything_that_is_wrong_is_said_together() -> None:
         "steps[1].id: there are two steps 'a' [duplicate_name]",
         "steps[0].type: there is no step type 'shot' (did you mean shout?) [unknown_type]",
         "steps[1].neds: is no key here; did you mean needs? [invalid_workflow]",
-        "steps[1]: retry is 0, must be a Retry or a number of attempts from 1 (the first counts) [invalid_config]",
+        "steps[1].retry: is 0, must be a Retry or a number of attempts from 1 (the first counts) [invalid_config]",
         "steps[2].config.on_error: is 'never', must be one of fail_fast, fail_slow, best_effort [invalid_workflow]",
         "steps[2].config.branches[0]: lacks step: what is run for every item of a list [invalid_workflow]",
         "steps[3].id: id is 'c/d', must not contain '/' [invalid_workflow]",
@@ -91,11 +91,11 @@ MESSAGES: list[tuple[Any, str]] = [
     ),
     (
         call("shout", retry={"attempts": 3, "often": 1}),
-        "steps[0]: retry has 'often', may have attempts, wait, backoff, max_wait, jitter, on, never [invali",
+        "steps[0].retry.often: is no key here; there are attempts, wait, backoff, max_wait, jitter",
     ),
     (
         call("shout", effect="pure", cache={"for": 1}),
-        "steps[0]: cache has 'for', may have ttl, version, key [invalid_config]",
+        "steps[0].cache.for: is no key here; there are ttl, version, key [invalid_config]",
     ),
     (call("shout", pool=at("whisper")), "steps[0].pool: tests.authoring.material:whisper is Hook("),
     (
@@ -135,7 +135,7 @@ MESSAGES: list[tuple[Any, str]] = [
     ),
     (
         call("shout", **{"with": "${{ open('x') }}"}),
-        "steps[0].with: \"open('x')\": undeclared reference to 'open' (in container '') [invalid_expression",
+        "steps[0].with: \"open('x')\": there is no function open; there are size, has",
     ),
     (
         call("shout", **{"with": "${{ steps.s }}"}),
@@ -145,7 +145,7 @@ MESSAGES: list[tuple[Any, str]] = [
         call("shout", when="value > 3"),
         "steps[0].when: is 'value > 3', must be one ${{ expression }} [invalid_expression]",
     ),
-    (call("shout", when="${{ value > }}"), "steps[0].when: 'value >': Syntax error"),
+    (call("shout", when="${{ value > }}"), "steps[0].when: 'value >': it ends too early"),
     (call("shout", needs=["zz"]), "steps[0].needs: needs 'zz', which is not among the steps here [unknown_dependency]"),
     (call("shout", id="me", needs=["me"]), "steps[0].needs: me depends on itself: me -> me [cycle]"),
     (
@@ -204,7 +204,7 @@ MESSAGES: list[tuple[Any, str]] = [
     ),
     (
         {"type": "router", "config": {"until": "strings", "at_most": 3, "branches": [at("shout")]}},
-        "steps[0].config.until: 'strings' is no type: write",
+        "steps[0].config.until: 'strings' is no type: did you mean string? else write",
     ),
     (
         {"type": "subworkflow", "config": {"workflow": at("shout")}},
@@ -247,7 +247,7 @@ def test_each_mistake_is_named_where_it_stands(step: Any, message: str) -> None:
             "state: tests.authoring.material:shout is <step shout>, which is no type [invalid_type]",
         ),
         ({"state": "list[string]"}, "state: is list[str], must be a class [invalid_config]"),
-        ({"limits": {"step": 1}}, "limits: limits has 'step', may have steps, operations, iterations"),
+        ({"limits": {"step": 1}}, "limits.step: is no key here; did you mean steps? [invalid_config]"),
         (
             {"rules": [at("members")]},
             "rules[0]: tests.authoring.material:members is <pool members of 2>, which is no rule",
@@ -344,7 +344,7 @@ def test_two_unnamed_writes_to_one_field_have_names_of_their_own() -> None:
 
 
 def test_neighbours_that_do_not_fit_are_named() -> None:
-    assert problems(call("page_of"), call("shout")) == ["doc/shout: takes str, is given Page [type_mismatch]"]
+    assert problems(call("page_of"), call("shout")) == ["steps[1]: doc/shout: takes str, is given Page [type_mismatch]"]
 
 
 # --- expressions
@@ -369,8 +369,8 @@ def test_texts_are_taken_apart() -> None:
         ("${{ value", "}} is missing", (1, 1)),
         ("${{ {'a': 1}} ", "}} is missing", (1, 1)),
         ("a\n ${{ }}", "the expression is empty", (2, 6)),
-        ("${{ value +\n  foo }}", "undeclared reference to 'foo'", (2, 3)),
-        ("ab ${{ foo }}", "undeclared reference to 'foo'", (1, 8)),
+        ("${{ value +\n  foo }}", "there is no foo; there are value", (2, 3)),
+        ("ab ${{ foo }}", "there is no foo; there are value", (1, 8)),
         ("${{ steps.size() }}", "steps.size has only an output: write steps.size.output", (1, 5)),
         ("${{ steps }}", "steps is looked at by name: write steps.NAME.output", (1, 5)),
         ("${{ steps[value].output }}", "steps is looked at by name", (1, 5)),
@@ -514,8 +514,13 @@ def test_a_document_that_is_no_object_is_refused() -> None:
 )  # fmt: skip
 def test_yaml_that_cannot_be_read_is_refused(text: str, message: str) -> None:
     with pytest.raises(InvalidWorkflow) as caught:
-        document_of(text, "f.yaml")
+        settled(document_of(text, "f.yaml"))
     assert any(message in str(problem) for problem in caught.value.problems), caught.value.problems
+
+
+def settled(document: Document) -> None:
+    """Say what is wrong with a text, though it can be read."""
+    Notes(document).settle("document")
 
 
 def test_yaml_is_plain_data() -> None:
@@ -541,7 +546,7 @@ def test_yaml_is_plain_data() -> None:
 )
 def test_json_that_cannot_be_read_is_refused(text: str, message: str) -> None:
     with pytest.raises(InvalidWorkflow) as caught:
-        document_of(text, "f.json")
+        settled(document_of(text, "f.json"))
     assert message in str(caught.value.problems[0])
 
 
@@ -628,7 +633,7 @@ def test_a_type_that_takes_no_such_arguments_is_none(text: str) -> None:
 
 
 def test_a_retry_that_is_none_is_said() -> None:
-    assert "on is 5" in problems({"type": "llm", "retry": {"on": 5}, "config": {"prompt": "Hi"}})[0]
+    assert "retry.on: is 5" in problems({"type": "llm", "retry": {"on": 5}, "config": {"prompt": "Hi"}})[0]
 
 
 # --- what is too much

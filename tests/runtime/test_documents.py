@@ -196,7 +196,7 @@ def test_a_bounded_document_does_not_open_the_network_for_itself() -> None:
     config: dict[str, Any] = {"method": "GET", "url": "http://127.0.0.1/"}
     opened = {"id": "x", "steps": [{"type": "http", "config": {**config, "allow": ["127.0.0.1"]}}]}
     load_document({"id": "x", "steps": [{"type": "http", "config": config}]}, modules=[])
-    with pytest.raises(InvalidWorkflow, match="allow is not for documents"):
+    with pytest.raises(InvalidWorkflow, match=r"config\.allow: is not for documents"):
         load_document(opened, modules=[])
     load_document(opened, modules=["ripresa.steps.documents"])
     load_document(opened)

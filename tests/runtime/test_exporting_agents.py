@@ -293,11 +293,11 @@ def test_what_is_wrong_with_them_is_told_at_its_place(part: dict[str, Any], wher
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"memory": 3}, "memory is 3, must be true, a name, or an object of name, last"),
-        ({"memory": {"lost": 3}}, "memory is {'lost': 3}, must be"),
+        ({"memory": 3}, "memory: is 3, must be true, a name, or an object of name, last"),
+        ({"memory": {"lost": 3}}, "memory: is {'lost': 3}, must be"),
         ({"memory": {"model": {"name": "x"}}}, "model of memory is {'name': 'x'}, must name a model"),
         ({"model": {"url": "x"}}, "a model has no url, but name, base_url, key_variable"),
-        ({"patience": 0}, "patience is 0"),
+        ({"patience": 0}, "patience: is 0"),
         ({"approval": {"who": 3}}, "approval has who, may have assignees, quorum, timeout, expiry"),
         ({"approval": {"quorum": 2}}, "no tool of agent asks for approval"),
     ],

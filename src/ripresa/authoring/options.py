@@ -30,7 +30,9 @@ def refuse(op: str, *complaints: str | None, where: str = "", hint: str = "") ->
     """Raise `InvalidConfig` with all complaints, if there is one."""
     found = [complaint for complaint in complaints if complaint]
     if found:
-        raise InvalidConfig("; ".join(found), op=op, where=where, hint=hint)
+        error = InvalidConfig("; ".join(found), op=op, where=where, hint=hint)
+        error.complaints = tuple(found)
+        raise error
 
 
 def bad_int(value: object, option: str) -> str | None:

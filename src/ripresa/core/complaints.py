@@ -31,4 +31,6 @@ class Complaints(list[str]):
         hints = dict.fromkeys(filter(None, (hint, *(error.said for error in self.errors))))
         places = [error.where for error in self.errors if error.where]
         where = where or (places[0] if len(self) == 1 and places else "")
-        raise InvalidConfig("; ".join(self), op=op, where=where, hint="; ".join(hints))
+        error = InvalidConfig("; ".join(self), op=op, where=where, hint="; ".join(hints))
+        error.complaints = tuple(self)
+        raise error

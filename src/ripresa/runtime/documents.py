@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..authoring.document.flow import DocumentFlow
 from ..authoring.document.library import DOCUMENTS, Equipped, Library, Maker, Reach, Shelf
 from ..authoring.document.load import flow_of
+from ..authoring.document.near import nearest
 from ..authoring.document.source import Document
 from ..authoring.document.text import document_of
 from ..authoring.flow import Runnable
@@ -30,7 +31,7 @@ from ..authoring.rules import Rule
 from ..authoring.step import Step
 from ..core.calling import told
 from ..core.conditions import Condition
-from ..errors import RipresaError
+from ..errors import InvalidWorkflow, RipresaError
 from ..foreign import family_of, is_agent_like
 from .targets import find_object, is_own, near_file
 
@@ -156,6 +157,8 @@ def _read(path: Path, shown: str) -> Document:
 
 def _loaded(document: Document, folder: Path, given: Given, around: tuple[Path, ...] = ()) -> DocumentFlow:
     if is_open_workflow(document.data):
+        if document.problems:
+            raise InvalidWorkflow(list(document.problems), op="document")
         from .open_workflow import open_workflow
 
         return open_workflow(document, folder, given.surroundings, free=_may(OPEN_WORKFLOW, given.modules))
@@ -188,9 +191,10 @@ def reaching(
             target = BOUND.get(target, target)
         if any(part.startswith("_") for part in name.split(".")):
             raise _refused(target, "names that begin with _ are nobody else's")
-        found = find_object(f"{folder / place}:{name}" if place.endswith(".py") else target)[0]
+        found, module, *_ = find_object(f"{folder / place}:{name}" if place.endswith(".py") else target)
         if found is None:
-            raise _refused(target, f"{place} has no {name!r}")
+            near = nearest(name, (each for each in vars(module) if not each.startswith("_")))
+            raise _refused(target, f"{place} has no {name!r}" + (f"; did you mean {near}?" if near else ""))
         if not (as_type if isclass(found) and as_type else _is_meant(found, place)):
             raise _refused(target, "it is neither a step, flow or workflow nor a function or class of your own code")
         return found

@@ -148,7 +148,7 @@ def schema_type(schema: dict[str, Any]) -> Any:
     try:
         validator = library.validator_for(schema, offline=True)
     except ValueError as error:
-        raise InvalidConfig(f"output is no JSON Schema: {error}", op="llm") from error
+        raise InvalidConfig(f"output is no JSON Schema: {str(error).splitlines()[0]}", op="llm") from error
 
     def check(value: Any) -> Any:
         wrong = next(iter(validator.iter_errors(value)), None)

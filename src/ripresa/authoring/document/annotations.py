@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Union, cast, get_args, get_origin
 
 from ...errors import InvalidConfig
 from ..fit import union
+from .near import nearest
 
 NAMES: Final[dict[str, Any]] = {
     "any": Any,
@@ -96,9 +97,10 @@ def _arguments(words: list[str], find: Callable[[str], object], text: str) -> tu
 
 
 def _bad(text: object) -> InvalidConfig:
-    known = ", ".join(NAMES)
+    known, near = ", ".join(NAMES), nearest(text, NAMES)
+    meant = f"did you mean {near}? else " if near else ""
     return InvalidConfig(
-        f"{text!r} is no type: write {known}, list[...], a | b, package.module:Class or file.py:Class",
+        f"{text!r} is no type: {meant}write {known}, list[...], a | b, package.module:Class or file.py:Class",
         code="invalid_type",
         op="document",
     )

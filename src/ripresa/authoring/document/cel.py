@@ -16,6 +16,7 @@ from typing import Any, Final
 from ...core.conditions import MISSING, Deciding, Facts
 from ...errors import RipresaError
 from ..encoding import decode, encode
+from .near import meant
 from .source import BadExpression, Position, is_list, is_object
 
 ROOTS: Final = ("value", "input", "steps", "state", "session")
@@ -350,7 +351,44 @@ def _compiled(text: str) -> Any:
     except RuntimeError as error:
         match = _AT.search(str(error))
         line, column, why = match.groups() if match else ("1", "1", str(error))
-        raise BadExpression(f"{brief(text)!r}: {why}", (int(line), int(column))) from error
+        raise BadExpression(f"{brief(text)!r}: {_in_words(why, text)}", (int(line), int(column))) from error
+
+
+_OPERATORS: Final = {"and": "&&", "or": "||", "not": "!", "eq": "==", "is": "==", "ne": "!=", "=": "=="}
+_FUNCTIONS: Final = (
+    *("size", "has", "int", "double", "string", "bool", "duration", "timestamp", "type", "matches", "contains"),
+    *("startsWith", "endsWith", "all", "exists", "exists_one", "map", "filter", "charAt", "indexOf", "lastIndexOf"),
+    *("join", "lowerAscii", "upperAscii", "replace", "split", "substring", "trim", "format", "quote", "reverse"),
+)
+"""The functions that expressions have."""
+_TOKENS: Final = re.compile(r"(mismatched|extraneous) input '(.*?)' expecting (.*)")
+
+
+def _in_words(why: str, text: str) -> str:
+    """What the library says is wrong with an expression, in words of people who write some."""
+    if missing := re.search(r"missing ('.*?') at", why):
+        return f"{missing[1]} is missing"
+    if unread := re.search(r"token recognition error at: '(.*)'", why):
+        token = unread[1].strip()
+        return "a text does not end" if token[:1] in ("'", '"') else _not_there(token)
+    if found := _TOKENS.search(why):
+        if found[2] != "<EOF>":
+            return _not_there(found[2])
+        return f"{found[3]} is missing at its end" if found[3].startswith("'") else "it ends too early"
+    if unknown := re.search(r"undeclared reference to '(.*?)'", why):
+        return _unknown(unknown[1], text)
+    return why
+
+
+def _not_there(token: str) -> str:
+    sign = _OPERATORS.get(token)
+    return f"{token!r} is no operator: write {sign}" if sign else f"{token!r} cannot stand here"
+
+
+def _unknown(name: str, text: str) -> str:
+    if not re.search(rf"{re.escape(name)}\s*\(", text):
+        return f"there is no {name}; {meant(name.partition('.')[0], ROOTS)}"
+    return f"there is no function {name}; {meant(name, _FUNCTIONS)}"
 
 
 @lru_cache(maxsize=1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..parameters import Parameters
+from .near import meant
 from .source import is_list
 
 
@@ -28,25 +29,69 @@ def unknown_keys(
     known = None if known is None else [*known, *more]
     for name in given:
         if known is not None and name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
-            yield name, f"is no key here; {hint}"
+            yield name, f"is no key here; {meant(name, known)}"
 
 
 def wrong_values(make: Callable[..., Any], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys whose values are no texts, or lists of them, where the function takes these; and why."""
-    parameters = Parameters(make)
-    for name in parameters.positional:
-        kind, value = parameters.type_of(name), given.get(name)
-        if name in given and kind is str and not isinstance(value, str):
-            yield name, f"is {value!r}, must be a text"
-        if name in given and kind == list[str] and not _is_texts(value):
-            meant = f": [{', '.join(value.split())}]" if isinstance(value, str) else ""
-            yield name, f"is {value!r}, must be a list of texts{meant}"
+    """The keys whose values are not of the plain types that the function takes there, if it takes such; and why."""
+    for name, kind in _kinds(Parameters(make)).items():
+        value = given.get(name)
+        wrong = None if value is None else _complaint(kind, value)
+        if wrong:
+            yield name, f"is {value!r}, must be {wrong}"
+
+
+def _complaint(kind: Any, value: Any) -> str | None:
+    """What a value must be that is not of a type; None if it is, or the type is none of plain values."""
+    members = [each for each in (get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,))
+               if each is not NoneType]  # fmt: skip
+    if not members or not all(each in _PLAIN or get_origin(each) is Literal for each in members):
+        return None
+    if any(value in get_args(each) if get_origin(each) is Literal else _PLAIN[each][1](value) for each in members):
+        return None
+    words = " or ".join(
+        f"one of {', '.join(get_args(each))}" if get_origin(each) is Literal else _PLAIN[each][0] for each in members
+    )
+    return f"{words}: [{', '.join(value.split())}]" if members == [list[str]] and isinstance(value, str) else words
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_texts(value: object) -> bool:
     return is_list(value) and all(isinstance(part, str) for part in value)
+
+
+_PLAIN: Final[Mapping[Any, tuple[str, Callable[[Any], bool]]]] = {
+    str: ("a text", lambda value: isinstance(value, str)),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: type(value) is int),
+    float: ("a number", _is_number),
+    list[str]: ("a list of texts", _is_texts),
+}
+"""The types of plain values, with what values of them are called."""
+
+
+def _kinds(parameters: Parameters) -> dict[str, Any]:
+    """The types of all keys that the function takes, as far as they are told."""
+    found: dict[str, Any] = {}
+    for name, parameter in parameters.signature.parameters.items():
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            found[name] = parameters.hints.get(name, Any)
+            continue
+        for options in get_args(parameters.hints.get(name, Any)):
+            found |= {key: _hint(options, key) for key in options.__annotations__}
+    return found
+
+
+def _hint(options: Any, key: str) -> Any:
+    """The type of one of several options; `Any` where it is named for type checkers alone."""
+    holder = type("Holder", (), {"__annotations__": {key: options.__annotations__[key]}})
+    try:
+        return get_type_hints(holder)[key]
+    except NameError:
+        return Any
 
 
 def _known(parameters: Parameters) -> list[str] | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial, reduce
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -25,12 +25,17 @@ from ..step import Step
 from .cel import Use, has_expressions, only_expression
 from .config import unknown_keys
 from .flow import passing
+from .near import meant, nearest
 from .shapes import IN_GRAPHS, KINDS
 from .source import BadExpression, Path, is_list, is_object
 from .wires import ALL, ANY, MAKE, PAIRS, TUPLE, About, Denied, is_marked, wired, wired_text
 
 if TYPE_CHECKING:
     from .load import Config, Loader
+
+
+_TAKES: Final = re.compile(r"takes .+ as (\w+), is given ")
+"""How a complaint about an argument begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,9 @@ def in_dependence(loader: Loader, named: dict[str, Placed]) -> list[Placed]:
         wanted = [*_names(item.data.get("needs")), *_names(_of(item))]
         for need in dict.fromkeys(wanted):
             if need not in named:
-                message = f"needs {need!r}, which is not among the steps here"
+                near = nearest(need, named)
+                hint = f"; did you mean {near}?" if near else ""
+                message = f"needs {need!r}, which is not among the steps here{hint}"
                 loader.notes.add((*item.path, "needs"), message, code="unknown_dependency")
         uses = [use.name for use in _uses(item) if use.root == "steps"]
         needs[key] = [need for need in dict.fromkeys((*wanted, *uses)) if need in named]
@@ -291,8 +298,20 @@ class Wiring:
     def _hand_over(self, path: Path) -> None:
         """Note in the document what the graph says is wrong with a node."""
         for problem in self.graph.problems:
-            self.loader.notes.add(path, f"{problem.where}: {problem.message}", problem.code)
+            at = self._argument_at(path, problem.message)
+            if at is None:
+                self.loader.notes.add(path, f"{problem.where}: {problem.message}", problem.code)
+            else:
+                self.loader.notes.add(at, problem.message, problem.code)
         self.graph.problems.clear()
+
+    def _argument_at(self, path: Path, message: str) -> Path | None:
+        """Where the argument stands that a complaint is about; None if it is about something else."""
+        about = _TAKES.match(message)
+        for around in ((*path, "config"), (*path, "config", "arguments")):
+            if about is not None and is_object(found := self.loader.document.at(around)) and about[1] in found:
+                return (*around, about[1])
+        return None
 
     # --- what they are given
 
@@ -386,8 +405,7 @@ class Wiring:
     def _step(self, use: Use, text: str) -> Expression:
         node = self.nodes.get(use.name)
         if node is None:
-            there = ", ".join(self.nodes) or "none"
-            message = f"there is no step {use.name!r} before this one in its list; there are {there}"
+            message = f"there is no step {use.name!r} before this one in its list; {meant(use.name, self.nodes)}"
             raise Unknown(message, _within(text, use))
         return node.source
 
@@ -399,8 +417,7 @@ class Wiring:
         if state is None:
             raise RipresaError("the document has no state", code="no_state", op="document")
         if name not in state.fields:
-            near = get_close_matches(name, state.fields, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(state.fields)}"
+            hint = meant(name, state.fields, "it has")
             raise RipresaError(f"{state.name} has no field {name!r}; {hint}", code=code, op="document")
         return state.fields[name]
 

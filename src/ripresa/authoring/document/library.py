@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Protocol, TypeVar
 
 from ...errors import InvalidConfig, RipresaError
 from ..options import check_name, refuse
 from ..parameters import Parameters
+from .near import meant
 from .shapes import KINDS
 
 T = TypeVar("T")
@@ -154,8 +154,7 @@ class Shelf:
     def _unknown(self, name: str, what: str) -> RipresaError:
         is_type = what == "step type"
         known = sorted({*self._library.entries, *((*KINDS, *self._targets) if is_type else self._own)})
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        hint = meant(name, known)
         if name in KINDS and is_type:
             hint = f"it is a kind of step of Ripresa's own: write {{type: {name}}}, with its config"
         return RipresaError(f"there is no {what} {name!r}", code="unknown_type", op="document", hint=hint)

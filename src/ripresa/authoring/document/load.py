@@ -6,23 +6,25 @@ give the same nodes. Where a part is wrong, a hole stands in its place, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from inspect import isclass
 from typing import Any, TypeVar, cast
 
 from ...core.names import check_name
-from ...errors import RipresaError
+from ...core.nodes.node import Node
+from ...errors import InvalidConfig, RipresaError
 from ...foreign import adopted
 from ..chain import Chain
+from ..check import walk
 from ..choice import branch
 from ..flow import Runnable, as_links
 from ..function import Workflow
 from ..options import bad_link
 from ..parameters import Parameters
+from ..place import distinct
 from ..step import Options, Step
 from . import graphs, kinds, settings
 from .annotations import kind_of
@@ -31,6 +33,7 @@ from .cel import Expression, Use, has_expressions, parts_of
 from .config import wrong_keys, wrong_values
 from .flow import DocumentFlow, as_whole, built_as, is_flow, is_step, passing
 from .library import Equipped, Maker, Shelf
+from .near import meant, nearest
 from .predicates import Predicates
 from .recipe import Recipe
 from .servers import Declared, as_named, declared_by, is_of_server, knowledge_named, offered, server_named, used
@@ -90,6 +93,11 @@ class Loader:
         self.servers: dict[str, Declared] = {}
         self.knowledge: dict[str, Declared] = {}
         self.predicates = Predicates(self)
+        self._places: dict[str, Path] = {}
+        """Where the steps of its own list stand."""
+        self.names: set[str] = set()
+        self.known: list[Any] = []
+        """What the document has made or named so far."""
 
     # --- the whole
 
@@ -114,15 +122,26 @@ class Loader:
         if self.state is None and "state" in config:  # what is wrong with it is told, and no more
             self.notes.forget("no_state")
         if self.notes.problems:
+            self.predicates.check_names(self._names())
             return None
         version = config.get("version", "1")
         if "updates" in config:  # the handlers share the state of the flow
             body = answering(self, body if is_flow(body) else as_whole(body), config)
-        flow = self.tried((), lambda: DocumentFlow(partial(built_as, body), terms, name=name, version=version))
+        make = partial(DocumentFlow, partial(built_as, body), terms, name=name, version=version)
+        flow = self.tried((), make, self._places)
         if flow is not None:
             flow = asked(self, flow, config)
             self.predicates.check(flow)
         return flow
+
+    def _names(self) -> set[str]:
+        """The names of all steps, as far as they can be known where something is wrong."""
+        names = set(self.names)
+        for link in self.known:
+            names.add(link.name)
+            if isinstance(link, Runnable):
+                names |= {node.name for node in _nodes(link)}
+        return names
 
     def _take_types(self, config: Config) -> None:
         types = config.get("types", {})
@@ -143,7 +162,8 @@ class Loader:
 
     def _body(self, config: Config, name: str, given: Any) -> Any:
         if ("steps" in config) == ("type" in config):
-            self.notes.add((), "must have either steps or a type")
+            if not {nearest(key, ROOT) for key in self.document.data if key not in ROOT} & {"steps", "type"}:
+                self.notes.add((), "must have either steps or a type")
             return self.hole(name)
         shape = graphs.Shape(name, config.get("version", "1"), given, **config.options("concurrency", "keep_going"))
         shape.conflicts = config.get("conflicts", "error")
@@ -169,7 +189,10 @@ class Loader:
         if "returns" in config or any(map(self._is_computed, items)):
             return self.tried(config.path, lambda: graphs.in_order(self, config, shape, items)) or self.hole(shape.name)
         links = tuple(self._conditional(item) for item in items)
-        chained = self.tried(config.path, lambda: Chain[Any, Any](links, name=shape.name, version=shape.version))
+        places = dict(zip(distinct(link.name for link in links), (item.path for item in items), strict=True))
+        chained = self.tried(
+            config.path, lambda: Chain[Any, Any](links, name=shape.name, version=shape.version), places
+        )
         if chained is None or shape.state is None:
             return chained or self.hole(shape.name)
         return chained.with_state(shape.state.kind, conflicts=shape.conflicts)
@@ -242,12 +265,12 @@ class Loader:
     def config(self, data: Mapping[str, Any], keys: Mapping[str, Key], path: Path) -> Config:
         """The keys of a part; notes those that are unknown, missing or wrong."""
         fine: set[str] = set()
+        meant_by: set[str | None] = set()
         for name, value in data.items():
             key = keys.get(name)
             if key is None:
-                near = get_close_matches(str(name), keys, 1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(keys) or 'none'}"
-                self.notes.add((*path, name), f"is no key here; {hint}", key=True)
+                meant_by.add(nearest(name, keys))
+                self.notes.add((*path, name), f"is no key here; {meant(name, keys)}", key=True)
             elif value is None and key.sort != "any":
                 continue
             elif wrong := complaint(key, value):
@@ -255,22 +278,31 @@ class Loader:
             else:
                 fine.add(name)
         for name, key in keys.items():
-            if key.required and data.get(name) is None:
+            if key.required and data.get(name) is None and name not in meant_by:
                 self.notes.add(path, f"lacks {name}: {key.about}")
         return Config(data, path, fine)
 
-    def tried(self, path: Path, make: Callable[[], T]) -> T | None:
-        """What a function makes; notes at a path what it raises."""
+    def tried(self, path: Path, make: Callable[[], T], places: Mapping[str, Path] = {}) -> T | None:
+        """What a function makes; notes at a path, or that of the step which it is about, what it raises."""
         try:
             return make()
         except BadExpression as error:
             self.notes.add(path, error.message, error.code, within=error.within)
         except RipresaError as error:
-            self.notes.take(path, error)
+            self.notes.take(path, error, places)
+        return None
+
+    def keyed(self, path: Path, keys: Collection[str], make: Callable[[], T]) -> T | None:
+        """What a function makes of options that stand under these keys at a path; notes each that it refuses."""
+        try:
+            return make()
+        except InvalidConfig as error:
+            self.notes.take_keyed(path, error, keys)
         return None
 
     def hole(self, name: str) -> Any:
         """What stands in the place of what is wrong."""
+        self.names |= {name, name.rpartition(":")[2]}
         return Step[..., Any](_nothing, Options(name="hole" if check_name(name, "") else name))
 
     def link(self, data: Any, path: Path, *, listed: bool = False, in_graph: bool = False) -> Any:
@@ -315,7 +347,9 @@ class Loader:
         made = make() if "state" not in item else settings.with_state(self, item, make)
         if made is None:
             return self.hole(str(name or kind))
-        return settings.dressed(self, made, item)
+        made = settings.dressed(self, made, item)
+        self.known.append(made)
+        return made
 
     def _made(self, kind: str, name: str | None, item: Config) -> Any:
         given: Mapping[str, Any] = item.get("config", {})
@@ -365,20 +399,17 @@ class Loader:
         if has_expressions({key: value for key, value in given.items() if key not in links}):
             self.notes.add(path, f"{called.label} is made when the document is read: no expressions here")
             return None
-        if isinstance(maker, Maker) and self._is_refused(maker, given, path):
-            unknown = {name for name, _ in wrong_keys(maker.make, given) if name}
-            if unknown:  # what is wrong with the others is told, too
-                self._instance(maker, {key: given[key] for key in given if key not in unknown}, called, path)
+        bad = self._bad_keys(maker, given, path) if isinstance(maker, Maker) else set[str]()
+        given = {key: value for key, value in given.items() if key not in bad}
+        resolved, unresolved = self._resolved(maker, given, path) if isinstance(maker, Maker) else (given, set[str]())
+        bad |= unresolved
+        takes = Parameters(maker.make if isinstance(maker, Maker) else maker)
+        if bad & {"", *takes.required}:
             return None
-        resolved = self._resolved(maker, given, path) if isinstance(maker, Maker) else dict(given)
-        if resolved is None:
+        made = self._made_by(maker, resolved, called, path, fine=not bad)
+        if made is None or bad:
             return None
         make = partial(_step_of, maker, _with_name(maker, resolved, called.name), called.label)
-        try:
-            made = make()
-        except (TypeError, ValueError, AttributeError) as error:
-            self.notes.add(path, f"{called.label}: {error}", code="invalid_config")
-            return None
         if bad_link(made, 0) or isclass(made):
             self.notes.add(path, f"{called.label} made {made!r}, which is no step or flow", code="invalid_config")
             return None
@@ -400,26 +431,28 @@ class Loader:
         servers, knowledge = (used(self, maker, given, what) for what in ("servers", "knowledge"))
         return Recipe(called.kind, make, plain.copy, types, steps, called.maker, servers, knowledge, links, things)
 
-    def _resolved(self, maker: Maker, given: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
-        """A config with the steps and types that it names; None, and a note, if some are none."""
-        before = len(self.notes.problems)
-        found = dict(given)
-        for name in maker.types:
-            if isinstance(given.get(name), str):
-                found[name] = self.type(given[name], (*path, name))
-        for name in maker.steps:
-            if name in given:
-                found[name] = self._steps_in(given[name], (*path, name))
-        for names, find in ((maker.servers, server_named), (maker.knowledge, knowledge_named)):
-            found |= {
-                name: find(self, given[name], (*path, name)) for name in names if isinstance(given.get(name), str)
-            }
-        found |= {name: self._linked(given[name], (*path, name)) for name in maker.links if name in given}
-        found |= {name: self.function(str(given[name]), (*path, name)) for name in maker.functions if name in given}
-        lacks = any(found.get(name, 0) is None for name in (*maker.servers, *maker.knowledge)) or any(
-            each is None for name in maker.steps for each in found.get(name, ())
-        )
-        return None if lacks or len(self.notes.problems) > before else found
+    def _resolved(self, maker: Maker, given: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], set[str]]:
+        """A config with the steps and types that it names, and the keys, which are noted, that name none."""
+        finds: dict[str, Callable[[Any, Path], Any]] = {
+            **dict.fromkeys(maker.types, lambda value, at: self.type(value, at) if isinstance(value, str) else value),
+            **dict.fromkeys(maker.steps, self._steps_in),
+            **dict.fromkeys(maker.servers, lambda value, at: self._declared(server_named, value, at)),
+            **dict.fromkeys(maker.knowledge, lambda value, at: self._declared(knowledge_named, value, at)),
+            **dict.fromkeys(maker.links, self._linked),
+            **dict.fromkeys(maker.functions, lambda value, at: self.function(str(value), at)),
+        }
+        found, bad = dict(given), set[str]()
+        for name in finds.keys() & given.keys():
+            before = len(self.notes.problems)
+            found[name] = finds[name](given[name], (*path, name))
+            lacks = found[name] is None or (name in maker.steps and None in found[name])
+            if len(self.notes.problems) > before or (lacks and given[name] is not None):
+                bad.add(name)
+        return {name: value for name, value in found.items() if name not in bad}, bad
+
+    def _declared(self, find: Callable[[Loader, str, Path], Any], value: Any, path: Path) -> Any:
+        """What the document declares under a name; anything else is what it is."""
+        return find(self, value, path) if isinstance(value, str) else value
 
     def _linked(self, data: Any, path: Path) -> Any:
         """A link, or a list of links."""
@@ -444,7 +477,7 @@ class Loader:
         """A step that is named, or a server with tools; an object is for what it is given to."""
         if is_object(part):
             return self._made_tool(part, path) if "type" in part else part
-        if is_of_server(self, part) or (self._type(part) is None and get_close_matches(part, self.servers, 1)):
+        if is_of_server(self, part) or (self._type(part) is None and nearest(part, self.servers)):
             return offered(self, part, path)
         link = self._named(self.tried(path, lambda: self.shelf.find(part, "tool")), path, part)
         if not is_step(link):
@@ -463,13 +496,37 @@ class Loader:
             self.notes.add(path, f"{item.get('type')} makes {made!r}, which is no step", code="invalid_config")
         return made
 
-    def _is_refused(self, maker: Maker, given: Mapping[str, Any], path: Path) -> bool:
-        before = len(self.notes.problems)
-        for name, message in wrong_keys(maker.make, given):
-            self.notes.add((*path, name) if name else path, message, code="invalid_config", key=True)
-        for name, message in wrong_values(maker.make, given):
+    def _bad_keys(self, maker: Maker, given: Mapping[str, Any], path: Path) -> set[str]:
+        """The keys of a config that a maker does not take; an empty one if it lacks some. All are noted."""
+        unknown, values = [*wrong_keys(maker.make, given)], [*wrong_values(maker.make, given)]
+        meant_by = {nearest(name, Parameters(maker.make).names) for name, _ in unknown if name}
+        for name, message in unknown:
+            if name or message.removeprefix("lacks ") not in meant_by:
+                self.notes.add((*path, name) if name else path, message, code="invalid_config", key=True)
+        for name, message in values:
             self.notes.add((*path, name), message, code="invalid_config")
-        return len(self.notes.problems) > before
+        return {name for name, _ in (*unknown, *values)}
+
+    def _made_by(self, maker: Any, given: Mapping[str, Any], called: Called, path: Path, *, fine: bool) -> Any:
+        """What a maker makes; None, and notes, if it refuses something: then it is asked again without that.
+
+        What it says the second time, or where the config is not `fine`, counts only if it is about a key.
+        """
+        required = Parameters(maker.make if isinstance(maker, Maker) else maker).required
+        while True:
+            try:
+                made = _step_of(maker, _with_name(maker, dict(given), called.name), called.label)
+            except InvalidConfig as error:
+                bad = self.notes.take_keyed(path, error, given.keys(), keyed=not fine)
+                if not bad or bad & {*required}:
+                    return None
+                given, fine = {key: value for key, value in given.items() if key not in bad}, False
+            except (TypeError, ValueError, AttributeError) as error:
+                if fine:
+                    self.notes.add(path, f"{called.label}: {error}", code="invalid_config")
+                return None
+            else:
+                return made if fine else None
 
     def renamed(self, link: Any, name: str | None) -> Any:
         """A link under the name that the document gives it."""
@@ -496,7 +553,8 @@ class Loader:
         if wrong or isclass(found):
             self.notes.add(path, f"{name} is {found!r}, which is no step, flow or workflow", code="invalid_config")
             return self.hole(name)
-        return as_links((adapted,), "document")[0]
+        self.known.append(link := as_links((adapted,), "document")[0])
+        return link
 
     def callee(self, name: str, path: Path) -> Any:
         """The step, flow or workflow of this name."""
@@ -562,6 +620,14 @@ def _makes(found: object) -> bool:
 
 def _nothing(*_: Any, **__: Any) -> Any:
     """Stands for a step that is wrong; it is never run."""
+
+
+def _nodes(link: Runnable[..., Any]) -> list[Node[Any]]:
+    """The nodes of a flow; none if it cannot be built."""
+    try:
+        return [*walk(link.node)]
+    except RipresaError:
+        return []
 
 
 def named_again(name: str) -> tuple[str, int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ...core.conditions import OPERATORS, Condition
 from ..check import walk
 from .cel import Asked, Expression, Use, only_expression, position_in
+from .near import meant, nearest
 from .source import Path, is_list, is_object
 
 if TYPE_CHECKING:
@@ -49,9 +49,8 @@ class Predicates:
             if count == 1 or (count and op != "not"):
                 return self._joined(op, data["of"], path)
         if isinstance(op, str) and op not in OPERATORS:
-            near = get_close_matches(op, OPERATORS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(OPERATORS)}"
-            self._loader.notes.add((*path, "op"), f"is {op!r}; {hint}", code="invalid_condition")
+            message = f"is {op!r}; {meant(op, OPERATORS, 'must be one of')}"
+            self._loader.notes.add((*path, "op"), message, code="invalid_condition")
             return None
         found = self._loader.tried(path, lambda: Condition.parse(data, self._loader.shelf.functions()))
         for name in () if found is None else found.steps:
@@ -111,12 +110,15 @@ class Predicates:
 
     def check(self, flow: DocumentFlow) -> None:
         """Note the steps that are looked at and are nowhere in the flow."""
-        names = {node.name for node in walk(flow.node)}
+        self.check_names({node.name for node in walk(flow.node)})
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Note the steps that are looked at and have none of these names."""
         for name, path, expression, use in self._looked_at:
             if name in names or "/" in name:
                 continue
-            near = get_close_matches(name, names, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = nearest(name, names)
+            hint = f"; did you mean {near}?" if near else ""
             within = None if expression is None or use is None else _within(self._text_at(path), expression, use)
             self._loader.notes.add(path, f"there is no step {name!r}{hint}", code="unknown_step", within=within)
 

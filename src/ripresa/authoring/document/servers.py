@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from ...core.names import check_name
 from .cel import has_expressions
 from .library import DOCUMENTS, Maker
+from .near import meant
 from .shapes import KNOWLEDGE, SERVER
 from .source import is_list, is_object
 
@@ -104,9 +104,7 @@ def _named(loader: Loader, there: Mapping[str, Any], name: str, path: Path, miss
     if name in there:
         return there[name].server
     what, listed, key = missing
-    near = get_close_matches(name, there, 1)
-    known = f"{listed} {', '.join(there)}" if there else f"declare it under {key}"
-    hint = f"did you mean {near[0]}?" if near else known
+    hint = meant(name, there, listed) if there else f"declare it under {key}"
     loader.notes.add(path, f"there is {what} {name!r}; {hint}", code="unknown_type")
     return None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ...core.durations import seconds
 from ...core.limits import Limits
@@ -16,6 +17,7 @@ from ..state_type import StateType, state_type
 from ..undo import Taken, undone_by
 from .around import answering, asked
 from .flow import Terms, as_flow, described, is_flow, is_step
+from .near import meant, nearest
 from .shapes import ATTEMPTS
 from .source import is_object
 from .state import declared_state
@@ -23,6 +25,8 @@ from .state import declared_state
 if TYPE_CHECKING:
     from .load import Config, Loader
     from .source import Path
+
+T = TypeVar("T")
 
 RULES = {
     "required_output": ("at",),
@@ -40,7 +44,7 @@ def dressed(loader: Loader, made: Any, item: Config) -> Any:
         for name in given:
             loader.notes.add(item.at(name), f"{name} is for steps, not for what is made of steps", key=True)
     elif given:
-        made = loader.tried(item.path, lambda: made.with_(**_attempts(loader, item))) or made
+        made = loader.keyed(item.path, given, lambda: made.with_(**_attempts(loader, item))) or made
     made = _hooked(loader, _kept(loader, _answering(loader, made, item), item), item)
     made = _undoable(loader, made, item)
     return described(made, item.get("description")) if "description" in item else made
@@ -95,7 +99,8 @@ def _kept(loader: Loader, made: Any, item: Config) -> Any:
 def _attempts(loader: Loader, item: Config) -> dict[str, Any]:
     found = item.options("timeout", "effect", "executor", "concurrency")
     if "retry" in item:
-        found["retry"] = retry_from(item.get("retry"))
+        retry = item.get("retry")
+        found["retry"] = _parts(loader, retry, RETRY, item.at("retry"), Retry) if is_object(retry) else retry
     if "cache" in item:
         found["cache"] = _cache(loader, item)
     if "pool" in item:
@@ -109,6 +114,7 @@ def retry_from(data: Any) -> Any:
 
 
 RETRY = ("attempts", "wait", "backoff", "max_wait", "jitter", "on", "never")
+LIMITS = tuple(each.name for each in fields(Limits))
 CACHE = ("ttl", "version", "key")
 
 
@@ -123,15 +129,23 @@ def _known(data: Any, what: str, keys: tuple[str, ...]) -> dict[str, Any]:
     return dict(data)
 
 
+def _parts(
+    loader: Loader, data: Mapping[str, Any], keys: Collection[str], path: Path, make: Callable[..., T]
+) -> T | None:
+    """What is made of an object with these keys; None, and a note at each that is wrong, if it cannot be."""
+    for key in data:
+        if key not in keys:
+            loader.notes.add((*path, key), f"is no key here; {meant(key, keys)}", "invalid_config", key=True)
+    return loader.keyed(path, data.keys(), lambda: make(**{key: data[key] for key in data if key in keys}))
+
+
 def _cache(loader: Loader, item: Config) -> Any:
-    """How long results are kept. Raises `InvalidConfig`."""
-    data = item.get("cache")
+    """How long results are kept."""
+    data, path = item.get("cache"), item.at("cache")
     if not is_object(data):
         return data
-    given = _known(data, "cache", CACHE)
-    if "key" in given:
-        given["key"] = loader.function(str(given["key"]), (*item.at("cache"), "key"))
-    return Cache(**given)
+    key = {"key": loader.function(str(data["key"]), (*path, "key"))} if "key" in data else {}
+    return _parts(loader, {**data, **key}, CACHE, path, Cache)
 
 
 def _pool(loader: Loader, item: Config) -> Any:
@@ -175,17 +189,10 @@ def terms_of(loader: Loader, config: Config) -> Terms:
         config.get("description", ""),
         given,
         None if timeout is None else seconds(timeout),
-        None if limits is None else loader.tried(config.at("limits"), lambda: limits_from(limits)),
+        None if limits is None else _parts(loader, limits, LIMITS, config.at("limits"), Limits),
         _hooks(loader, config),
         tuple(rules_in(loader, config)),
     )
-
-
-def limits_from(data: Mapping[str, Any]) -> Limits:
-    """What a run may use. Raises `InvalidConfig`."""
-    from dataclasses import fields
-
-    return Limits(**_known(data, "limits", tuple(each.name for each in fields(Limits))))
 
 
 def state_of(loader: Loader, config: Config) -> StateType[Any] | None:
@@ -249,7 +256,10 @@ def _rule(loader: Loader, data: Any, path: Path) -> Rule | None:
     kind = given.pop("rule", None)
     about = RULES.get(kind) if isinstance(kind, str) else None
     if about is None:
-        loader.notes.add(path, f"is {data!r}, must be the target of a rule, or have rule: {', '.join(RULES)}")
+        near = nearest(kind, RULES) if isinstance(kind, str) else None
+        hint = f"; did you mean {near}?" if near else ""
+        message = f"is {data!r}, must be the target of a rule, or have rule: {', '.join(RULES)}{hint}"
+        loader.notes.add(path, message)
         return None
     unknown = [key for key in given if key not in (*about, "name", "severity")]
     missing = [key for key in about if key not in given and key != "at"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from typing_extensions import TypeIs
 
 from ...errors import InvalidConfig, InvalidWorkflow, Problem, RipresaError
+
+_ABOUT: Final = re.compile(r"(\w+)(?=[ .:\[])")
+"""The option that a complaint is about: its first word."""
 
 Path: TypeAlias = tuple[str | int, ...]
 """Where something stands in the data: keys and indices from the outside in."""
@@ -42,6 +46,20 @@ class Document:
     name: str = ""
     positions: Mapping[tuple[Any, ...], Position] = field(default_factory=dict[tuple[Any, ...], Position])
     inner: Mapping[Path, Inner] = field(default_factory=dict[Path, Inner])
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the text already."""
+
+    def at(self, path: Path) -> Any:
+        """What stands at a path; None if nothing does."""
+        found = self.data
+        for part in path:
+            if is_object(found) and part in found:
+                found = found[str(part)]
+            elif is_list(found) and isinstance(part, int) and part < len(found):
+                found = found[part]
+            else:
+                return None
+        return found
 
     def place(self, path: Path, *, key: bool = False, within: Position | None = None) -> str:
         """Where a value stands, or its key: `flow.yaml:12:5 steps[1].config`; `within`: line and column inside it."""
@@ -119,6 +137,10 @@ class Notes:
     problems: list[Problem] = field(default_factory=list[Problem])
     _marks: list[Position] = field(default_factory=list[Position])
 
+    def __post_init__(self) -> None:
+        self.problems += self.document.problems
+        self._marks += [(0, 0) for _ in self.document.problems]
+
     def add(
         self,
         path: Path,
@@ -134,14 +156,34 @@ class Notes:
             self.problems.append(problem)
             self._marks.append(self.document.mark(path, key=key, within=within) or (0, 0))
 
-    def take(self, path: Path, error: RipresaError) -> None:
-        """What an error of ours says is wrong at a path."""
+    def take(self, path: Path, error: RipresaError, places: Mapping[str, Path] = {}) -> None:
+        """What an error of ours says is wrong at a path; `places` are those of the steps that it may name."""
         if isinstance(error, InvalidWorkflow):
             for problem in error.problems:
                 about = f"{problem.where}: {problem.message}" if problem.where else problem.message
-                self.add(path, about, problem.code)
+                named = next(iter(problem.where.split("/")[1:2]), "")
+                self.add(places.get(named, path), about, problem.code)
         else:
             self.add(path, f"{error.message} ({error.said})" if error.said else error.message, error.code)
+
+    def take_keyed(self, path: Path, error: InvalidConfig, keys: Collection[str], *, keyed: bool = False) -> set[str]:
+        """What an error says is wrong with options that stand under these keys at a path, each at its key.
+
+        Gives the keys that it is about. Of what is about none of them nothing is noted if only `keyed` is wanted.
+        """
+        found: set[str] = set()
+        complaints = error.complaints or (error.message,)
+        hint = f" ({error.hint})" if error.hint and len(complaints) == 1 else ""
+        for text in _one_by_one(complaints, keys):
+            about = _ABOUT.match(text)
+            key = about[1] if about is not None and about[1] in keys else error.op if error.op in keys else ""
+            if key:
+                found.add(key)
+                said = text.removeprefix(f"{key} ") if text.startswith(f"{key} is ") else text
+                self.add((*path, key), said + hint, error.code)
+            elif not keyed:
+                self.add(path[:-1] if path and path[-1] == "config" else path, text + hint, error.code)
+        return found
 
     def forget(self, code: str) -> None:
         """Leave out what was noted with a code: it only follows from something else."""
@@ -153,3 +195,12 @@ class Notes:
         if self.problems:
             found = sorted(zip(self._marks, self.problems, strict=True), key=lambda noted: noted[0])
             raise InvalidWorkflow([problem for _, problem in found], op=op)
+
+
+def _one_by_one(complaints: Iterable[str], keys: Collection[str]) -> Iterator[str]:
+    """Complaints, of which each that is several about these keys is taken apart."""
+    for text in complaints:
+        parts = text.split("; ")
+        abouts = [_ABOUT.match(part) for part in parts]
+        several = all(about is not None and about[1] in keys for about in abouts)
+        yield from parts if several else (text,)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..flow import Runnable
 from ..step import Step
 from ..stream import StreamHooks, stream
+from .near import meant
 from .settings import retry_from
 from .shapes import STAGES
 from .source import is_object
@@ -82,9 +82,7 @@ def _sink(loader: Loader, config: Config) -> tuple[str, tuple[Any, ...], dict[st
 def _hooks(loader: Loader, data: Mapping[str, str], path: Path) -> StreamHooks:
     """Functions that are told what the stream does."""
     for name in data.keys() - HOOKS:
-        near = get_close_matches(name, HOOKS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(HOOKS)}"
-        loader.notes.add((*path, name), f"is no key here; {hint}", key=True)
+        loader.notes.add((*path, name), f"is no key here; {meant(name, HOOKS)}", key=True)
     return StreamHooks(**{name: loader.function(data[name], (*path, name)) for name in HOOKS if name in data})
 
 

@@ -31,14 +31,15 @@ _WORDS: Final = {"true": True, "false": False, "null": None}
 def document_of(text: str, name: str = "") -> Document:
     """The document that a text is: JSON if its name ends in .json, else YAML.
 
-    Raises `InvalidWorkflow` with everything that is wrong with it, `RipresaError(extra_missing)` for YAML without the
-    extra `documents`.
+    Where keys stand twice, and nothing else is wrong, that is noted in the document for whoever reads on. Raises
+    `InvalidWorkflow` with everything that is wrong with it, `RipresaError(extra_missing)` for YAML without the extra
+    `documents`.
     """
     reader: _Json | _Yaml = _Json(text, name) if name.endswith(".json") else _Yaml(text, name)
     data = reader.read()
-    if reader.problems:
+    if any(_TWICE not in problem.message for problem in reader.problems):
         raise InvalidWorkflow(reader.problems, op="document")
-    return Document(data, name, reader.positions, reader.inner)
+    return Document(data, name, reader.positions, reader.inner, tuple(reader.problems))
 
 
 def text_of(data: dict[str, Any], *, as_json: bool = False) -> str:
@@ -51,6 +52,9 @@ def text_of(data: dict[str, Any], *, as_json: bool = False) -> str:
     stream = StringIO()
     yaml.dump(data, stream)
     return stream.getvalue()
+
+
+_TWICE: Final = "stands here a second time"
 
 
 class _Reader:
@@ -130,7 +134,7 @@ class _Json(_Reader):
                 raise self._stop("a key in double quotes is missing", start)
             end, key = self._text(start)
             if key in found:
-                self.note(f"the key {key!r} stands here a second time", self._position(start), path)
+                self.note(f"the key {key!r} {_TWICE}", self._position(start), path)
             colon = self._skip(end)
             if self.text[colon : colon + 1] != ":":
                 raise self._stop("a colon is missing", colon)
@@ -215,7 +219,7 @@ class _Yaml(_Reader):
             return None if root is None else self._data(root, (), ())
         except library.error.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self.note(f"this is no YAML: {error.problem or error.context}", _mark(mark))
+            self.note(f"this is no YAML: {_in_words(error)}", _mark(mark))
         except library.error.YAMLError as error:
             self.note(f"this is no YAML: {error}", (1, 1))
         except RecursionError:
@@ -272,7 +276,7 @@ class _Yaml(_Reader):
                 self.note("a key must be a text", position, path)
                 continue
             if key in found:
-                self.note(f"the key {key!r} stands here a second time", position, path)
+                self.note(f"the key {key!r} {_TWICE}", position, path)
             self.positions[*path, key, None] = position
             found[key] = self._data(value_node, (*path, key), around)
         return {**merged, **found}
@@ -287,6 +291,27 @@ class _Yaml(_Reader):
                 continue
             for key, value in cast("dict[str, Any]", found).items():
                 into.setdefault(key, value)
+
+
+_YAML: Final = {
+    "mapping values are not allowed here": "a colon cannot stand here: indent the line as those beside it, or put a "
+    "text that holds a colon into quotes",
+    "found character '\\t' that cannot start any token": "a tab cannot stand here: indent by spaces",
+    "could not find expected ':'": "a colon is missing: write key: value",
+    "expected <block end>, but found '-'": "this item is not indented as those beside it",
+    "expected <block end>, but found '<block mapping start>'": "this line is not indented as those beside it",
+    "expected <block end>, but found '?'": "this line is not indented as those beside it",
+}
+"""What the library says, in words of people who write documents."""
+
+
+def _in_words(error: Any) -> str:
+    """What is wrong with a text in YAML, and where that began which does not end."""
+    said = str(error.problem or error.context)
+    if "but got '<stream end>'" in said and error.context_mark is not None:
+        line, column = _mark(error.context_mark)
+        return f"{said.partition(', but')[0]}: what began at {line}:{column} does not end"
+    return _YAML.get(said, said)
 
 
 def _mark(mark: Any) -> Position:
