@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ripresa import InvalidWorkflow, load_document
+from ripresa import InvalidWorkflow, Library, Maker, load_document
 from ripresa.authoring.document.cel import compiled
 from ripresa.authoring.document.source import BadExpression
+from ripresa.authoring.options import refuse
 from tests.authoring.material import HERE
 
 SHOUT = f"{HERE}:shout"
@@ -113,3 +115,35 @@ def test_what_is_wrong_with_an_expression_is_told_in_words(text: str, told: str)
     with pytest.raises(BadExpression) as caught:
         compiled(text)
     assert told in caught.value.message
+
+
+def picky(size: int = 0, shape: str = "", mood: str = "") -> Any:
+    refuse("picky", f"size is {size}, must be 0" if size else None)
+    refuse(
+        "picky", f"shape is {shape!r}, must be empty" if shape else None, "it is never in the mood" if mood else None
+    )
+    raise ValueError("it makes nothing")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"size": 1, "shape": "x"}, ["steps[0].config.size: is 1, must be 0", "steps[0].config.shape: is 'x', must"]),
+        ({"size": 1, "mood": "x"}, ["steps[0].config.size: is 1, must be 0"]),
+        (
+            {"size": "x", "shape": "x"},
+            ["steps[0].config.size: is 'x', must be a whole", "steps[0].config.shape: is 'x'"],
+        ),
+        ({"mood": "x"}, ["steps[0]: it is never in the mood"]),
+        ({}, ["steps[0].config: picky: it makes nothing"]),
+    ],
+)
+def test_what_a_maker_refuses_stands_at_its_key_and_what_follows_from_that_is_left_out(
+    config: dict[str, Any], told: list[str]
+) -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        load_document(
+            {"id": "x", "steps": [{"type": "picky", "config": config}]}, library=Library({"picky": Maker(picky)})
+        )
+    found = [str(problem) for problem in caught.value.problems]
+    assert [next((each for each in found if each.startswith(wanted)), found) for wanted in told] == found

@@ -14,7 +14,6 @@ from inspect import isclass
 from typing import Any, TypeVar, cast
 
 from ...core.names import check_name
-from ...core.nodes.node import Node
 from ...errors import InvalidConfig, RipresaError
 from ...foreign import adopted
 from ..chain import Chain
@@ -140,7 +139,7 @@ class Loader:
         for link in self.known:
             names.add(link.name)
             if isinstance(link, Runnable):
-                names |= {node.name for node in _nodes(link)}
+                names |= {node.name for node in walk(link.node)}
         return names
 
     def _take_types(self, config: Config) -> None:
@@ -190,9 +189,9 @@ class Loader:
             return self.tried(config.path, lambda: graphs.in_order(self, config, shape, items)) or self.hole(shape.name)
         links = tuple(self._conditional(item) for item in items)
         places = dict(zip(distinct(link.name for link in links), (item.path for item in items), strict=True))
-        chained = self.tried(
-            config.path, lambda: Chain[Any, Any](links, name=shape.name, version=shape.version), places
-        )
+        self._places |= {} if config.path else places
+        make = partial(Chain[Any, Any], links, name=shape.name, version=shape.version)
+        chained = self.tried(config.path, make, places)
         if chained is None or shape.state is None:
             return chained or self.hole(shape.name)
         return chained.with_state(shape.state.kind, conflicts=shape.conflicts)
@@ -620,14 +619,6 @@ def _makes(found: object) -> bool:
 
 def _nothing(*_: Any, **__: Any) -> Any:
     """Stands for a step that is wrong; it is never run."""
-
-
-def _nodes(link: Runnable[..., Any]) -> list[Node[Any]]:
-    """The nodes of a flow; none if it cannot be built."""
-    try:
-        return [*walk(link.node)]
-    except RipresaError:
-        return []
 
 
 def named_again(name: str) -> tuple[str, int]:

@@ -173,7 +173,7 @@ class Notes:
         """
         found: set[str] = set()
         complaints = error.complaints or (error.message,)
-        hint = f" ({error.hint})" if error.hint and len(complaints) == 1 else ""
+        hint = f" ({error.said})" if error.said and len(complaints) == 1 else ""
         for text in _one_by_one(complaints, keys):
             about = _ABOUT.match(text)
             key = about[1] if about is not None and about[1] in keys else error.op if error.op in keys else ""
