@@ -179,12 +179,27 @@ def in_session() -> list[object]:
     return [session.id, session.names(), session.get("level", int), session.get("none", int, 7)]
 
 
-def changing_session() -> None:
-    current().session.set("level", 1)
+def changing_session() -> dict[str, Any]:
+    session = current().session
+    session.set("place", "Ostia")
+    session.add("level", 3)
+    session.append("heights", 7)
+    session.merge("tide", low=1)
+    session.delete("old")
+    return {name: session.get(name) for name in session.names()}
+
+
+def adding(to: str, amount: Any) -> None:
+    current().session.add(to, amount)
 
 
 def using() -> None:
-    current().usage(tokens=1)
+    current().usage(tokens=3, cost=None)
+    current().touched(Path("chart"))
+
+
+def saving() -> None:
+    current().save_artifact("chart", b"")
 
 
 async def call() -> None:

@@ -26,7 +26,7 @@ def done(fn: Any, arguments: bytes = b"{}", **head: Any) -> Any:
 def failed(fn: Any, arguments: bytes = b"{}", **head: Any) -> Failure:
     failure, body = perform(json.dumps({"target": target_of(fn), "context": CONTEXT, **head}).encode(), arguments)
     assert body == b""
-    return failure_from(json.loads(failure))
+    return failure_from(json.loads(failure)["failure"])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_a_step_raises_is_data_with_its_cause_and_without_our_frames() -> N
         (jobs.stating, b"{}", "not_available", "state does not work in a child process"),
         (jobs.writing, b"{}", "not_available", "to does not work in a child process"),
         (jobs.in_session, b"{}", "not_available", "belongs to no session"),
-        (jobs.using, b"{}", "not_available", "current().usage"),
+        (jobs.saving, b"{}", "not_available", "save_artifact"),
     ],
 )
 def test_whatever_goes_wrong_is_a_failure_with_a_code(fn: Any, arguments: bytes, code: str, message: str) -> None:
@@ -94,11 +94,50 @@ def test_whatever_goes_wrong_is_a_failure_with_a_code(fn: Any, arguments: bytes,
     assert (failure.path, failure.attempt) == ("a/b", 3)
 
 
-def test_a_step_reads_what_the_session_held_and_cannot_change_it() -> None:
+SESSION: dict[str, Any] = {"session": {"id": "s", "values": {"level": "4", "old": "1"}}}
+
+
+def told(fn: Any, arguments: bytes = b"{}", **more: Any) -> tuple[list[Any], Failure | None]:
+    """What a job reports, and of what it failed."""
+    job = {"target": target_of(fn), "context": {**CONTEXT, **more}}
+    head = json.loads(perform(json.dumps(job).encode(), arguments)[0])
+    failure = head.get("failure")
+    return [json.loads(text) for text in head["told"]], None if failure is None else failure_from(failure)
+
+
+def test_a_step_reads_what_the_session_held_with_its_own_changes_and_tells_them() -> None:
     context = {**CONTEXT, "session": {"id": "s", "values": {"level": "4"}}}
     assert done(jobs.in_session, context=context) == ["s", ["level"], 4, 7]
-    failure = failed(jobs.changing_session, context=context)
-    assert (failure.code, "current().session.set does not work" in failure.message) == ("not_available", True)
+    assert told(jobs.changing_session, **SESSION) == (
+        [
+            ["session", "place", "set", '"Ostia"'],
+            ["session", "level", "add", "3"],
+            ["session", "heights", "append", "7"],
+            ["session", "tide", "merge", '{"low":1}'],
+            ["session", "old", "delete", "null"],
+        ],
+        None,
+    )
+    job = {"target": target_of(jobs.changing_session), "context": {**CONTEXT, **SESSION}}
+    seen = json.loads(perform(json.dumps(job).encode(), b"{}")[1])
+    assert seen == {"place": "Ostia", "level": 7, "heights": [7], "tide": {"low": 1}}
+
+
+@pytest.mark.parametrize(
+    ("to", "amount", "why"),
+    [("", 1, "is no printable text"), ("level", "high", "add takes a number"), ("place", 1, "add does not fit")],
+)
+def test_changes_that_do_not_fit_are_refused_where_they_are_made(to: str, amount: object, why: str) -> None:
+    values = {"session": {"id": "s", "values": {"place": '"Ostia"'}}}
+    found, failure = told(jobs.adding, json.dumps({"to": to, "amount": amount}).encode(), **values)
+    assert found == []
+    assert failure is not None
+    assert failure.code == "invalid_input"
+    assert why in failure.message
+
+
+def test_what_a_step_used_and_touched_is_told() -> None:
+    assert told(jobs.using) == ([["use", 3, None], ["touch", "chart"]], None)
 
 
 def test_a_closed_stdout_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

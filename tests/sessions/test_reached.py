@@ -146,22 +146,37 @@ def far(how: str) -> list[Any]:
     match how:
         case "read":
             return [session.id, session.names(), session.get("level", int), session.get("none", int, 7)]
-        case "write":
-            session.set("level", 2)
+        case "write" | "fail":
+            session.add("level", 2)
+            current().usage(tokens=3, cost=0.5)
+            current().touched("chart")
+            if how == "fail":
+                raise ValueError("low")
+        case "use":
+            current().usage(tokens=-1)
+        case "grow":
+            session.set("level", "x" * 20)
         case _:
-            current().usage(tokens=1)
+            current().save_artifact("chart", b"")
     return []
 
 
-async def test_a_child_process_reads_the_session_and_cannot_change_it(tmp_path: Path) -> None:
+async def test_what_a_child_process_reports_is_recorded_with_its_step(tmp_path: Path) -> None:
     async with App(f"sqlite:{tmp_path}/r.db") as app:
-        await app.sessions.create("s")
+        await app.sessions.create("s", limits=Limits(state_size=9))
         await app.sessions.set("s", "level", 4)
         assert await app.run(chain(far)("read"), session="s") == ["s", ["level"], 4, 7]
-        for how, op in (("write", "session.set"), ("use", "usage")):
-            with pytest.raises(RunFailed, match=op) as raised:
+        for how, level in (("write", 6), ("fail", 6)):  # what was used and touched has happened, all else has not
+            handle = await app.start(chain(far)(how), session="s")
+            assert (await handle.outcome()).status == ("completed" if how == "write" else "failed")
+            view = await handle.status()
+            assert (view.tokens, view.cost, view.files) == (3, 0.5, {"chart": "far"})
+            assert await app.sessions.value("s", "level", int) == level
+        refused = {"save": "not_available", "use": "invalid_input", "grow": "limit_exceeded"}
+        for how, code in refused.items():
+            with pytest.raises(RunFailed) as raised:
                 await app.run(chain(far)(how), session="s")
-            assert raised.value.failure.code == "not_available"
+            assert raised.value.failure.code == code
         with pytest.raises(RunFailed, match="belongs to no session") as raised:
             await app.run(chain(far)("read"))
         assert raised.value.failure.code == "not_available"

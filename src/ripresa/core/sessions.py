@@ -56,6 +56,20 @@ def apply(op: str, value: bytes | None, operand: bytes) -> bytes | None:
             return _dump({**_as(value, dict, {}), **json.loads(operand)})
 
 
+def amount_of(amount: object) -> int | float:
+    """A number that is added. Raises `InvalidValue`."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float):
+        raise InvalidValue(f"add takes a number, not {amount!r}", op="add", where="session")
+    return amount
+
+
+def check_change(name: str, op: str, value: bytes | None, operand: bytes) -> None:
+    """Raise `InvalidValue` if a value cannot have this name, or an operation does not fit it (see `check_fit`)."""
+    if not name or not name.isprintable() or len(name) > 200:
+        raise InvalidValue(f"the name {name!r} is no printable text of 1 to 200 characters", op=op, where="session")
+    check_fit(name, op, value, operand)
+
+
 def check_fit(name: str, op: str, value: bytes | None, operand: bytes) -> None:
     """Raise `InvalidValue` if an operation does not fit the value that is there, or makes it too large."""
     kinds: Any = {"add": (int, float), "append": list, "merge": dict}.get(op)

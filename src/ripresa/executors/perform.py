@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from inspect import isawaitable
@@ -16,6 +17,7 @@ from typing import Any, cast
 from ..authoring.encoding import decode, encode
 from ..authoring.parameters import Parameters
 from ..context import Holding, Variables, enter_step
+from ..core.sessions import amount_of, apply, check_change
 from ..errors import RipresaError
 from ..reporting import Hold, Reporting, SessionData, no_session
 from .frames import Message
@@ -37,6 +39,12 @@ class Distant:
     due: int | None
     session: dict[str, Any] | None = None
     """The session of the run as it was when the attempt began: `id`, and `values`, JSON texts by name."""
+    told: list[str] = field(default_factory=list[str])
+    """What it reports beside its result, JSON texts: each a word and what goes with it."""
+
+    def tell(self, what: str, *more: object) -> None:
+        """Report something to the process of the run; it is heard there with the end of the attempt."""
+        self.told.append(json.dumps([what, *more]))
 
     def deadline(self) -> datetime | None:
         """When the attempt will be stopped."""
@@ -59,7 +67,7 @@ class Distant:
         raise self.not_here("reserve")
 
     def reporting(self) -> Reporting:
-        """The session, to read; all else raises `RipresaError(not_available)`."""
+        """The session, what was used and touched; all else raises `RipresaError(not_available)`."""
         return cast("Reporting", _FarReporting(self))
 
     def checkout(self, pool: Any, holds: tuple[Hold, ...]) -> AbstractAsyncContextManager[Hold]:
@@ -86,7 +94,7 @@ class Distant:
 
 
 class _FarReporting:
-    """What a step in a child process may ask beside its result: nothing but what the session held."""
+    """What a step in a child process may report beside its result."""
 
     def __init__(self, attempt: Distant) -> None:
         self._attempt = attempt
@@ -98,48 +106,89 @@ class _FarReporting:
             raise no_session(f"run {self._attempt.run!r} belongs to no session")
         return cast("SessionData", _FarSession(self._attempt, found["id"], found["values"]))
 
+    def use(self, tokens: int, cost: float | None) -> None:
+        """See `StepContext.usage`."""
+        self._attempt.tell("use", tokens, cost)
+
+    def touch(self, path: str | os.PathLike[str]) -> None:
+        """See `StepContext.touched`."""
+        self._attempt.tell("touch", os.fspath(path))
+
     def __getattr__(self, name: str) -> Any:
-        raise self._attempt.not_here("usage, left, touched, save_artifact, send, start, queue and transaction")
+        raise self._attempt.not_here("left, save_artifact, send, start, queue and transaction")
 
 
 class _FarSession:
-    """The values of a session as they were when the attempt began."""
+    """The values of a session as they were when the attempt began, with its own changes."""
 
     def __init__(self, attempt: Distant, id: str, values: dict[str, str]) -> None:
         self.id = id
         self._attempt = attempt
-        self._values = values
+        self._values = {name: text.encode() for name, text in values.items()}
 
     def get(self, name: str, kind: Any = Any, default: Any = None, /) -> Any:
         """See `SessionData.get`."""
         found = self._values.get(name)
-        return default if found is None else decode(found.encode(), kind, where=f"session {self.id!r}, {name!r}")
+        return default if found is None else decode(found, kind, where=f"session {self.id!r}, {name!r}")
 
     def names(self) -> list[str]:
         """See `SessionData.names`."""
         return sorted(self._values)
 
-    def __getattr__(self, name: str) -> Any:
-        raise self._attempt.not_here(f"session.{name}")
+    def set(self, name: str, value: object, /) -> None:
+        """See `SessionData.set`."""
+        self._change(name, "set", value)
+
+    def delete(self, name: str, /) -> None:
+        """See `SessionData.delete`."""
+        self._change(name, "delete", None)
+
+    def add(self, name: str, amount: float, /) -> None:
+        """See `SessionData.add`."""
+        self._change(name, "add", amount_of(amount))
+
+    def append(self, name: str, item: object, /) -> None:
+        """See `SessionData.append`."""
+        self._change(name, "append", item)
+
+    def merge(self, name: str, /, **fields: object) -> None:
+        """See `SessionData.merge`."""
+        self._change(name, "merge", fields)
+
+    def _change(self, name: str, op: str, operand: object) -> None:
+        text = encode(operand, where=f"session {self.id!r}, {name!r}", code="invalid_input")
+        check_change(name, op, self._values.get(name), text)
+        changed = apply(op, self._values.pop(name, None), text)
+        if changed is not None:
+            self._values[name] = changed
+        self._attempt.tell("session", name, op, text.decode())
 
 
 def perform(head: bytes, body: bytes) -> Message:
-    """Do the job that a message asks for: no head and the encoded result, or a failure as JSON and no body."""
+    """Do the job that a message asks for: the body is the encoded result, empty for a `failure` in the head.
+
+    The head has what the function reports, too (`told`); there is none where there is neither.
+    """
     job = json.loads(head)
-    context = job["context"]
+    context, told = job["context"], list[str]()
     sys.path[:] = job.get("path", sys.path)
     try:
-        return b"", _result(job["target"], body, context)
+        result = _result(job["target"], body, context, told)
+        return _head({"told": told} if told else {}), result
     except BaseException as error:  # the border: exceptions of user code become data
         from ..authoring.failures import failure_of
         from ..core.codec import failure_plain
 
         failure = failure_of(error, context["path"], context["attempt"])
-        return json.dumps(failure_plain(failure)).encode(), b""
+        return _head({"failure": failure_plain(failure), "told": told}), b""
     finally:
         for stream in (sys.stdout, sys.stderr):
             with suppress(AttributeError, OSError, ValueError):  # user code may have closed or replaced it
                 stream.flush()
+
+
+def _head(said: dict[str, Any]) -> bytes:
+    return json.dumps(said).encode() if said else b""
 
 
 @lru_cache(maxsize=1024)
@@ -147,7 +196,7 @@ def _parameters(target: str) -> Parameters:
     return Parameters(find(target))
 
 
-def _result(target: str, arguments: bytes, context: dict[str, Any]) -> bytes:
+def _result(target: str, arguments: bytes, context: dict[str, Any], told: list[str]) -> bytes:
     parameters = _parameters(target)
     args, kwargs = parameters.decode(arguments, _VALUES)
     attempt = Distant(
@@ -158,6 +207,7 @@ def _result(target: str, arguments: bytes, context: dict[str, Any]) -> bytes:
         context["key"],
         context["deadline"],
         context.get("session"),
+        told,
     )
     variables = Variables()
     holds = (Hold(context["pool"], decode(context["member"].encode()), attempt.path),) if "pool" in context else ()

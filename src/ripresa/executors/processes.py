@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +40,8 @@ class Job:
     target: str
     arguments: bytes
     context: Mapping[str, Any]
+    hear: Callable[[Sequence[str], bool], None] | None = None
+    """Takes what the function reports, if it does, and whether it failed."""
 
 
 class ProcessFailure(RipresaError):
@@ -90,8 +92,11 @@ class Processes:
             raise self._died(job, await _end(child))
         self._idle.append(child)
         head, body = reply
-        if head:
-            raise ProcessFailure(failure_from(json.loads(head)))
+        said: dict[str, Any] = json.loads(head) if head else {}
+        if said.get("told") and job.hear is not None:
+            job.hear(said["told"], "failure" in said)
+        if "failure" in said:
+            raise ProcessFailure(failure_from(said["failure"]))
         return body
 
     async def close(self) -> None:

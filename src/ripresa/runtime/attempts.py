@@ -646,7 +646,8 @@ async def _in_process(running: Running, hold: Hold | None, args: Any, kwargs: An
     if hold is not None:
         context["pool"], context["member"] = hold.pool, encode(hold.member, where=running.path).decode()
     text = step.parameters.encode(args, kwargs, where=running.path)
-    return await running.driver.engine.processes.perform(Job(target_of(step.fn), text, context))
+    job = Job(target_of(step.fn), text, context, lambda told, failed: running.reporting().hear(told, failed=failed))
+    return await running.driver.engine.processes.perform(job)
 
 
 async def _by_executor(running: Running, hold: Hold | None, args: Any, kwargs: Any) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -33,7 +33,7 @@ from ..core.values import Value
 from ..errors import InvalidValue
 from ..messages import Signal
 from ..ports import ArtifactSave, Outgoing, RunHead, SessionWrite, Shared, Written
-from ..reporting import SessionData, Transaction
+from ..reporting import Transaction
 from .feed import TextWritten
 from .mailing import Mailing
 from .session_data import StepSession, session_of
@@ -86,7 +86,18 @@ class Report:
         self.cost = 0.0
         self.unpriced = 0
 
-    def session(self) -> SessionData:
+    def hear(self, told: Sequence[str], *, failed: bool) -> None:
+        """Take what an attempt in a child process has reported; see `executors.perform`."""
+        for what, *more in map(json.loads, told):
+            if what == "use":
+                self.use(*more)
+            elif what == "touch":
+                self.touch(*more)
+            elif not failed:
+                name, op, text = more
+                self.session().change(name, op, text.encode())
+
+    def session(self) -> StepSession:
         """See `StepContext.session`."""
         if self._session is None:
             self._session = StepSession(self._driver, session_of(self._driver))

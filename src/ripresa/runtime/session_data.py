@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..authoring.encoding import decode, encode
 from ..core.events import Fact, SessionWritten
 from ..core.limits import NONE, decode_limits
-from ..core.sessions import apply, check_fit
-from ..errors import InvalidValue, RipresaError
+from ..core.sessions import amount_of, apply, check_change
+from ..errors import RipresaError
 from ..messages import Signal
 from ..ports import SessionWrite
 from ..reporting import SessionData, Transaction, no_session
@@ -67,9 +67,7 @@ class ReadSession:
 
     def add(self, name: str, amount: float, /) -> None:
         """See `SessionData.add`."""
-        if isinstance(amount, bool) or not isinstance(amount, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidValue(f"add takes a number, not {amount!r}", op="add", where="session")
-        self._change(name, "add", amount)
+        self._change(name, "add", amount_of(amount))
 
     def append(self, name: str, item: object, /) -> None:
         """See `SessionData.append`."""
@@ -124,11 +122,12 @@ class StepSession(ReadSession):
         return self._made
 
     def _change(self, name: str, op: str, operand: object) -> None:
-        if not name or not name.isprintable() or len(name) > 200:
-            raise InvalidValue(f"the name {name!r} is no printable text of 1 to 200 characters", op=op, where="session")
-        text = encode(operand, where=f"session {self.id!r}, {name!r}", code="invalid_input")
+        self.change(name, op, encode(operand, where=f"session {self.id!r}, {name!r}", code="invalid_input"))
+
+    def change(self, name: str, op: str, text: bytes) -> None:
+        """Change a value by an operation; its operand is JSON text. Raises `InvalidValue`, `RipresaError`."""
         with self._lock:
-            check_fit(name, op, self._text(name), text)
+            check_change(name, op, self._text(name), text)
             self._check_size(name, op, text)
             self._made.append((name, op, text))
 
