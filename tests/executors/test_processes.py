@@ -93,8 +93,8 @@ async def test_what_a_step_raises_comes_back_as_a_failure(single: Processes) -> 
     assert "in fail" in failure.traceback
 
 
-async def test_a_failure_of_an_unknown_code_is_still_one() -> None:
-    assert ProcessFailure(Failure("from_the_future", "what?")).code == "step_failed"
+async def test_a_failure_of_an_unknown_code_keeps_it() -> None:
+    assert ProcessFailure(Failure("from_the_future", "what?")).code == "from_the_future"
 
 
 @pytest.mark.parametrize(("fn", "code"), [(jobs.progress, "not_available"), (jobs.wrong, "invalid_output")])
