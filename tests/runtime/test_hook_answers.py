@@ -11,6 +11,7 @@ from ripresa import (
     Call,
     Context,
     Graph,
+    Hook,
     Replace,
     Skip,
     UndoStarting,
@@ -24,12 +25,14 @@ from ripresa import (
 )
 from ripresa.cli.listing import told_undoing
 from ripresa.cli.plain import run_plain
+from ripresa.core.codec import decode_events
 from ripresa.core.events import HookAwaited
 from ripresa.core.seen import HookAnswer, HookWait
 from ripresa.core.values import text_of
+from ripresa.ports import Batch, Store
 from ripresa.runtime.undoing import report_of
-from ripresa.stores.memory import Memory
-from tests.runtime.stage import in_memory, journal_of, on_clock, turns
+from ripresa.stores.memory import Memory, MemoryStore
+from tests.runtime.stage import Wrapped, in_memory, journal_of, on_clock, turns
 
 
 @step
@@ -200,3 +203,47 @@ async def test_what_was_undone_has_not_been_skipped() -> None:
         await handle.result()
         report = await handle.undo()
     assert (report.undone, report.skipped) == (("later", "book", "rent"), ("book",))
+
+
+# --- what an answer costs
+
+
+class Counted(Wrapped):
+    """Knows which events became durable together."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.batches: list[list[str]] = []
+
+    async def append(self, batch: Batch) -> None:
+        await self.inner.append(batch)
+        self.batches.append([type(item.event).__name__ for item in decode_events(batch.row, batch.run)])
+
+
+async def at_once(asked: object) -> None: ...
+
+
+def in_a_breath(asked: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("hooks", "more"),
+    [
+        ([before("double")(in_a_breath), after("double")(in_a_breath)], 0),
+        ([before("double")(at_once)], 2),
+        ([before("double")(at_once), before("double")(in_a_breath), before("double")(at_once)], 2),
+        ([before("double")(at_once), after("double")(at_once)], 4),
+    ],
+)
+async def test_a_point_with_an_async_interceptor_costs_one_commit_and_one_without_costs_none(
+    hooks: list[Hook], more: int
+) -> None:
+    found: list[list[list[str]]] = []
+    for standing in ([], hooks):
+        store = Counted(MemoryStore())
+        async with App(store, hooks=standing) as app:
+            assert await app.run(chain(double).then(double)(1)) == 4
+        found.append(store.batches)
+    assert len(found[1]) == len(found[0]) + more
+    answered = [batch for batch in found[1] if "Intercepted" in batch and more]
+    assert all(batch[0] == "Intercepted" for batch in answered)  # with what follows from it, not with what led to it
