@@ -417,9 +417,11 @@ FILTERS = "[{with: {type: org.ward.temperature, data: '${ .temperature > 38 }'}}
         (f"{{all: {FILTERS}}}", [FAST, COLD, FAST, HOT], [{"bpm": 120}, {"temperature": 39}]),
         (f"{{any: {FILTERS}, until: {{one: {{with: {{type: org.ward.out}}}}}}}}", [HOT, COLD, FAST, OUT],
          [{"temperature": 39}, {"bpm": 120}]),
-        (f"{{any: {FILTERS}, until: .bpm == 120}}", [HOT, FAST], [{"temperature": 39}, {"bpm": 120}]),
+        (f"{{any: {FILTERS}, until: '.[-1].bpm == 120'}}", [HOT, FAST], [{"temperature": 39}, {"bpm": 120}]),
         (f"{{any: [], until: {{all: {FILTERS}}}}}", [OUT, HOT, FAST], [None]),
-        ("{any: [], until: '. == 2'}", [{"data": 1}, {"data": 2}], [1, 2]),
+        ("{any: [], until: '.[-1] == 2'}", [{"data": 1}, {"data": 2}], [1, 2]),
+        ("{any: [], until: ( . | length ) > 2}", [{"data": 1}, {"data": 2}, {"data": 3}], [1, 2, 3]),
+        ("{any: [], until: length > 1}", [{"data": 1}, {"data": 2}], [1, 2]),
     ],
 )  # fmt: skip
 def test_listen_takes_the_events_that_it_is_for(to: str, events: list[Any], found: Any) -> None:

@@ -16,6 +16,9 @@ from .tasks import CONTINUE, END, Block, Composite, DataFlow, Left, Names, Task,
 if TYPE_CHECKING:
     from .going import Going
 
+_ALONE: Final = re.compile(r"(?:\$\w+(?:\.\w+)*|true|false|null|and|or|[\s()\d=<>!])*")
+"""A condition of variables and values, which looks at no events: they need not be recorded for it."""
+
 _PATTERN: Final = re.compile(r"[*+?\[\](){}|^$\\]")
 
 
@@ -135,7 +138,7 @@ class Listen(Composite):
                 results.append(value)
                 if then == END:
                     return results, END
-                if await self._is_over(going, task, value, heard, names):
+                if await self._is_over(going, task, results, heard, names):
                     return results, CONTINUE
 
     async def _next(self, going: Going, seat: Seat, task: Task, heard: Heard, names: Names) -> Mapping[str, Any] | None:
@@ -178,11 +181,12 @@ class Listen(Composite):
             going.context = left["context"]
         return left["output"], then
 
-    async def _is_over(self, going: Going, task: Task, value: Any, heard: Heard, names: Names) -> bool:
+    async def _is_over(self, going: Going, task: Task, results: list[Any], heard: Heard, names: Names) -> bool:
         until = self.strategy.until
         if until is None:
             return self.strategy.is_done(heard.done)
         if isinstance(until, Strategy):
             return False
         asking = task.asking("until", lambda data, scope: is_true(until.value(data, scope)))
-        return bool(await going.asked(asking, value, names, mentioned(until)))
+        alone = all(_ALONE.fullmatch(each.text) for each in until.expressions())
+        return bool(await going.asked(asking, None if alone else list(results), names, mentioned(until)))
