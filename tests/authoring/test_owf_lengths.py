@@ -183,3 +183,10 @@ def test_the_output_of_a_workflow_may_be_left_out() -> None:
     text = "- a: {run: {workflow: {namespace: test, name: inner, version: latest}, return: %s}}"
     assert run(text % "none", surroundings=Surroundings(workflows=[inner])) is None
     assert run(text % "stdout", surroundings=Surroundings(workflows=[inner])) == {"x": 1}
+
+
+def test_an_extension_is_not_for_tasks_of_another_form() -> None:
+    when = '$task.set | startswith("x")'
+    extensions = [{"x": {"extend": "set", "when": when, "before": [{"b": {"set": {"b": 1}, "then": "exit"}}]}}]
+    assert run("- a: {set: {x: 1}}", use={"extensions": extensions}) == {"x": 1}
+    assert run("- a: {set: x}", use={"extensions": extensions}) == {"b": 1}

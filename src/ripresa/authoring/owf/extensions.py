@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..document.source import Path
 from .jq import Template, is_true
-from .scope import ENTERING
+from .problems import Bad
+from .scope import ENTERING, Scope
 from .tasks import END, EXIT, Block, Composite, Left, Names, Task, mentioned
 
 if TYPE_CHECKING:
@@ -48,8 +49,16 @@ class Extended(Composite):
         when = self.when
         if when is None:
             return True
-        asking = self.task.asking("extends", lambda data, scope: is_true(when.value(data, scope)))
+        asking = self.task.asking("extends", lambda data, scope: _holds(when, data, scope))
         return bool(await going.asked(asking, value, names, mentioned(when)))
+
+
+def _holds(when: Template, data: Any, scope: Scope) -> bool:
+    """Whether a condition holds; it does not for a task of another form than it looks for."""
+    try:
+        return is_true(when.value(data, scope))
+    except Bad:
+        return False
 
 
 def extended(reader: Reader, task: Task, kind: str) -> Task:
