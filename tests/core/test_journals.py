@@ -307,6 +307,7 @@ def flows_answer_updates() -> tuple[Definition, Callable[[Play], None]]:
         play.done("on/both[2]/h", writes=(Write("post", "set", b"3"),))
         play.done("p/x", writes=(Write("total", "add", b"1"),))
         play.done("on/both[2]/i")
+        play.merged("on")
         play.done("p/y", writes=(Write("total", "add", b"2"),))
         play.pause()
         play.merged("p")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
-from ripresa.core.commands import SetTimer
+from ripresa.core.commands import Ask, SetTimer
 from ripresa.core.definition import Definition
 from ripresa.core.events import (
     NodeCancelled,
@@ -25,7 +25,7 @@ from ripresa.core.merge import read
 from ripresa.core.nodes.sequence import Sequence
 from ripresa.core.nodes.stateful import Stateful
 from ripresa.core.nodes.updates import TAKEN, VALUE, Serving, TakeUpdate
-from ripresa.core.shared import FieldShape, Shape
+from ripresa.core.shared import MERGE, FieldShape, Shape
 from ripresa.core.values import text_of
 from ripresa.core.view import view_of
 
@@ -155,13 +155,13 @@ def test_a_run_that_failed_after_its_body_had_ended_ends_with_what_that_returned
 # --- what it writes to a typed state
 
 
-def sharing(*, core: int = 10, snapshots: bool = False) -> Play:
+def sharing(*, core: int = 10, snapshots: bool = False, judged: bool = False) -> Play:
     """An update that two steps answer, beside a body that writes too."""
     shape = Shape("Sale", 1, (FieldShape("price", "int", "", "last_write"), FieldShape("said", "list", "append")))
     handler = TakeUpdate("on", "price", Sequence("both", (call("h"), call("i"))), lasts=True)
     serving = Serving("flow", Sequence("main", (call("a"), call("b"))), (handler,))
     play = Play(Definition("flow", Stateful("flow", serving, shape=shape)), snapshots=snapshots)
-    play.start(core=core, state=(price(1),))
+    play.start(core=core, state=(price(1),), judged=judged)
     return play
 
 
@@ -211,6 +211,29 @@ def test_what_answers_an_update_that_is_stopped_has_written_nothing_and_goes_on_
     play.reopen()
     play.done("on/both[0]/i")
     assert state(play) == {"price": 5}
+    play.check_replay()
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_what_is_not_valid_with_what_the_flow_wrote_meanwhile_refuses_its_update(snapshots: bool) -> None:
+    play = sharing(judged=True, snapshots=snapshots)
+    take(play, 1, at="on")
+    play.done("on/both[0]/h", writes=(price(5),))
+    assert play.done("on/both[0]/i", b"7") == [Ask("on", MERGE, b"-1")]
+    found = play.answer_fails("on", "too much")
+    assert found[0] == UpdateAnswered("on", "price", "u1", b'"too much"', refused=True)
+    assert state(play) == {"price": 1}
+    take(play, 2, at="on")
+    play.done("on/both[1]/h", writes=(price(6),))
+    play.done("on/both[1]/i", b"8")
+    play.fail("a")
+    assert play.status == "failed"
+    assert Ask("on", MERGE, b"-1") in play.reopen()
+    assert UpdateAnswered("on", "price", "u2", b"8") in play.merged("on")
+    assert state(play) == {"price": 6}
+    take(play, 3, at="on")
+    play.done("on/both[2]/h")
+    assert play.done("on/both[2]/i", b"9")[0] == UpdateAnswered("on", "price", "u3", b"9")
     play.check_replay()
 
 

@@ -1,5 +1,6 @@
 """Validators of a whole model of state: asked about what a run begins with, what is written and what is read."""
 
+import asyncio
 from typing import Annotated, Any, Self
 
 import pytest
@@ -9,8 +10,10 @@ from pydantic.dataclasses import dataclass as validated
 from ripresa import (
     Context,
     Graph,
+    RipresaError,
     RunFailed,
     Signal,
+    Update,
     chain,
     current,
     fallback,
@@ -206,6 +209,34 @@ async def test_a_run_keeps_to_what_it_began_with_where_joins_are_judged() -> Non
         again = await app.resume("r", flow)
         await again.send(Signal("go", int), 1)
         assert await again.result() == 1
+
+
+async def test_an_update_is_refused_whose_writes_are_not_valid_with_what_the_flow_wrote_meanwhile() -> None:
+    held, lower, go, end = asyncio.Event(), Update("lower", int, int), Signal("go", int), Signal("end", int)
+
+    @step
+    async def hold(number: int) -> int:
+        await held.wait()
+        return number
+
+    body = chain(wait_for(go)).then(raise_low).then(wait_for(end)).with_state(Range)
+    flow = body.with_update(lower, chain(lower_high).then(hold))
+    async with in_memory() as app:
+        handle = await app.start(flow(0))
+        asked = asyncio.ensure_future(handle.update(lower, 6))
+        while (await handle.status()).completed < 1:
+            await turns(1)
+        await handle.send(go, 6)
+        while not any(wait.signal == "end" for wait in (await handle.status()).waits.values()):
+            await turns(1)
+        held.set()
+        with pytest.raises(RipresaError, match="6 is above 4") as refused:
+            await asked
+        assert refused.value.code == "update_refused"
+        assert await handle.update(lower, 4) == 4
+        await handle.send(end, 1)
+        assert await handle.result() == 1
+        assert (await handle.state(Range)).high == 6
 
 
 @workflow

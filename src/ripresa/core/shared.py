@@ -269,6 +269,10 @@ class Shared:
             return False
         return bool(self.unmerged(fork)) or self.scope(fork) in self.judged
 
+    def judges(self, fork: ScopeFrame) -> bool:
+        """Whether what a branch wrote is judged with what its fork holds before it reaches that."""
+        return bool(self.deltas.get(fork.path)) and self.scope(fork) in self.judged
+
     def written(self, fork: ScopeFrame, keys: Iterable[int]) -> list[Write]:
         """What branches of a fork that have ended wrote, in this order."""
         deltas = self.deltas[fork.path]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from pydantic_core import from_json, to_json
 from typing_extensions import override
 
-from ..events import Failure, UpdateAnswered
-from ..frames import Frame, ScopeFrame
+from ..events import Failure, UpdateAnswered, Write
+from ..frames import FAILING, OPEN, Frame, ScopeFrame
+from ..shared import ALL, MERGE
 from ..values import NULL, Value, text_of
 from .answer import UPDATES
 from .node import Node, Scope
@@ -124,7 +125,33 @@ class TakeUpdate(Scope[UpdateFrame]):
             run.ask(frame, TAKEN, value)
             return
         if run.shared is not None and frame.apart:
+            if run.shared.judges(frame):
+                frame.result = value
+                run.ask(frame, MERGE, b"%d" % ALL)
+                return
             run.shared.join(run, frame)
+        self._reply(run, frame, value)
+
+    def merged(self, run: RunState, frame: UpdateFrame, writes: tuple[Write, ...]) -> None:
+        """What the body wrote is valid with what the flow has meanwhile."""
+        assert run.shared is not None
+        run.shared.join(run, frame, writes)
+        value, frame.result = frame.result, NULL
+        self._reply(run, frame, value)
+
+    @override
+    def wound(self, run: RunState, frame: UpdateFrame) -> None:
+        """What the body wrote and is not valid so refuses its update, as a body that fails."""
+        failure = frame.failure
+        if frame.question != MERGE or frame.phase != FAILING or run.shared is None or failure is None:
+            super().wound(run, frame)
+            return
+        run.shared.deltas.pop(frame.path, None)
+        frame.phase, frame.question, frame.failure, frame.result = OPEN, "", None, NULL
+        self._answer(run, frame, to_json(failure.message), refused=True)
+        self._next(run, frame)
+
+    def _reply(self, run: RunState, frame: UpdateFrame, value: Value) -> None:
         self._answer(run, frame, value)
         if self.lasts:
             self._next(run, frame)
