@@ -11,6 +11,7 @@ from ripresa import (
     Context,
     Graph,
     InvalidConfig,
+    Retry,
     RipresaError,
     StepError,
     chain,
@@ -429,3 +430,41 @@ def test_of_the_oldest_calls_it_is_forgotten_who_was_called() -> None:
     entry = Entry(1, 1, "0", 1, 0, "s", "", home_of(hold), b"null", undo="free")
     assert callees.find("r", entry) is hold
     assert callees.find("r", replace(entry, path="1")) is book
+
+
+@step
+async def ship(what: str) -> str:
+    return what
+
+
+@step
+async def call_back(what: str) -> None:
+    LOG.append(f"call back {what}")
+
+
+@step
+async def refund(what: str) -> None:
+    LOG.append(f"refund {what}")
+    if LOG.count(f"refund {what}") == 1:
+        raise ConnectionError(what)
+
+
+@ship.undo
+@step(retry=Retry(3))
+async def take_back(shipped: str) -> None:
+    await current().call(call_back, shipped)
+    await current().call(refund, shipped)
+
+
+@step
+async def send_off(what: str) -> str:
+    return await current().call(ship, what)
+
+
+async def test_what_undoes_a_call_may_journal_steps_each_of_which_is_done_once() -> None:
+    BROKEN.append("boom")
+    async with in_memory() as app:
+        handle = await app.start(chain(send_off).then(boom)("tea"))
+        assert (await handle.outcome()).status == "failed"
+        assert len((await handle.status()).undone) == 1
+    assert LOG == ["call back tea", "refund tea", "refund tea"]
