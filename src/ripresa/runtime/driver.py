@@ -391,6 +391,8 @@ class Driver:
         waiting: list[asyncio.Future[None]] = []
         try:
             events, effects = self._turn(mail, waiting)
+            if listed and self._functions is not None:
+                self._functions.refuse_differences()
             if events:
                 batch = self._batch(first, events, status)
                 await self.engine.store.append(batch)
@@ -453,11 +455,9 @@ class Driver:
         await self.engine.store.append(batch)
         self._kept(batch, events)
 
-    async def begin_fork(self, events: list[Event], before: Sequence[Fact], fact: Fact) -> list[Command]:
+    async def begin_fork(self, events: list[Event], fact: Fact) -> list[Command]:
         """Make a fork durable: the events of the other run, and what follows from its being forked."""
         effects: list[Command] = []
-        for earlier in before:
-            self.carry(earlier, events)
         self._advance(fact, events, effects)
         self._listed_anew()
         batch = self._first_batch(events)

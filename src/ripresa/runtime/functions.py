@@ -13,6 +13,7 @@ from ..authoring.hooks import Hook, Placed
 from ..core.events import Asked, Fact, Raised, Restarted
 from ..core.nodes.dynamic import AGAIN, PATCH, DynamicFrame
 from ..core.parts import CallSpec
+from ..core.reopening import goes_on, stands_at
 from ..core.state import RunState
 from ..errors import Nondeterminism
 from .interpreter import Interpreter, SliceFact
@@ -115,12 +116,21 @@ class Functions:
             self._doubts.setdefault(fact.path, Doubt(frame.asked, frame.delivered, difference))
             self._drop(fact.path)
 
+    def refuse_differences(self) -> None:
+        """Raise what differed in replay of a function that goes on from after that, as soon as it has its turn.
+
+        To be called before anything is appended: else work is done whose results the function does not take.
+        """
+        for path, doubt in self._doubts.items():
+            frame = self._state.frames.get(path)
+            if isinstance(frame, DynamicFrame) and goes_on(frame):
+                _refuse_after(doubt, *stands_at(frame))
+
     def _check_doubt(self, frame: DynamicFrame, first: int) -> None:
         """Raise what differed in replay unless the function goes on from before that."""
         doubt = self._doubts.get(frame.path)
         if doubt is not None:
-            if frame.asked > doubt.asked or first > doubt.delivered:
-                raise doubt.difference
+            _refuse_after(doubt, frame.asked, first)
             del self._doubts[frame.path]
 
     def callee(self, path: str, key: int) -> Any:
@@ -163,6 +173,12 @@ class Functions:
                 )
             function.forget()
         return function
+
+
+def _refuse_after(doubt: Doubt, asked: int, delivered: int) -> None:
+    """Raise what differed if the function goes on from after that."""
+    if asked > doubt.asked or delivered > doubt.delivered:
+        raise doubt.difference
 
 
 def _rebuilt_otherwise(function: Interpreter, expected: int, trail: dict[int, int]) -> str:

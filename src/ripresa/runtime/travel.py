@@ -141,6 +141,7 @@ async def _branched(
     changed = [] if back.again else changing(engine, head, code, journal, to)
     driver = replayed(engine, head, code, lineage(journal[:to]))
     try:
+        driver.functions.refuse_differences()
         _refuse_repeats(driver.state, journal, to, changed, back)
     except BaseException:
         driver.close()
@@ -189,6 +190,7 @@ def may_go_back(engine: Engine, head: RunHead, code: Runnable[..., Any], journal
     changed = [] if back.again else changing(engine, head, code, journal, to)
     driver = replayed(engine, head, code, lineage(journal[:to]))
     driver.close()
+    driver.functions.refuse_differences()
     if source is not None:
         source.edited(driver, 0)
     _refuse_repeats(driver.state, journal, to, changed, back)
@@ -291,9 +293,12 @@ async def fork(engine: Engine, origin: str, code: Runnable[..., Any], wanted: Fo
     edited = source.edited(driver, now)
     async with engine.gate(run):
         try:
+            for earlier in (*before, *edited):
+                driver.carry(earlier, events)
+            driver.functions.refuse_differences()
             value = driver.keeper.keep(reuse.encode())
             fact = RunForked(now, origin, source.cut, generation, value, wanted.by)
-            effects = await driver.begin_fork(events, [*before, *edited], fact)
+            effects = await driver.begin_fork(events, fact)
         except BaseException:
             driver.close()
             raise

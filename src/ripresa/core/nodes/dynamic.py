@@ -55,6 +55,19 @@ class Outcome(NamedTuple):
     failure: Failure | None = None
 
 
+class TakenBack(NamedTuple):
+    """Where a function goes on when the run is reopened: so many calls asked for, outcomes told of those known."""
+
+    asked: int
+    delivered: int
+    outcomes: list[Outcome]
+    gone: set[int]
+
+    def lets_go(self, key: int) -> bool:
+        """Whether the call of this number is forgotten: it was asked for later, or how it ended is known."""
+        return key > self.asked or key in self.gone
+
+
 class DynamicFrame(ScopeFrame):
     """Outcomes in the order in which the function learns of them, and the calls that are under way or kept.
 
@@ -225,7 +238,7 @@ class Dynamic(Scope[DynamicFrame]):
         """Take back what the function died of and all that it did afterwards; go on from there."""
         frame.finished = False
         frame.question = ""
-        self._take_back(run, frame, self._died_of(frame))
+        self._take_back(run, frame)
         frame.fatal = -1
         run.reopen_children(frame)
         if not frame.question and (frame.delivered < len(frame.outcomes) or not frame.active):
@@ -302,30 +315,35 @@ class Dynamic(Scope[DynamicFrame]):
                 return index
         return frame.fatal if frame.fatal >= 0 else len(frame.outcomes)
 
-    def _take_back(self, run: RunState, frame: DynamicFrame, index: int) -> None:
-        """Forget the outcome of this index and what followed from it; tell the function the slice before it again."""
+    def taken_back(self, frame: DynamicFrame) -> TakenBack:
+        """What is left without the outcome that it died of and what followed; the slice before is told again."""
+        index = self._died_of(frame)
         asked, since = self._goes_back(frame, index)
         later = frame.outcomes[index + 1 :]
         if since < asked:
             index = next((i for i, outcome in enumerate(frame.outcomes[:index]) if outcome.asked > since), index)
             later = frame.outcomes[index:]
             asked = frame.outcomes[index - 1].asked if index else 0
-        frame.undone = {key: since for key, since in frame.undone.items() if key <= asked}
         earlier = frame.outcomes[:index]
-        frame.asked = asked
-        frame.delivered = index
-        while frame.delivered and earlier[frame.delivered - 1].asked == asked:
-            frame.delivered -= 1
-        if run.shared is not None:
-            run.shared.take_back(run, frame, asked)
+        delivered = index
+        while delivered and earlier[delivered - 1].asked == asked:
+            delivered -= 1
         for outcome in later:
             if outcome.key <= asked and outcome.key not in frame.calls:
                 earlier.append(outcome._replace(asked=asked))
-        frame.outcomes = earlier
-        kept = frame.delivered if earlier or asked else -1
-        frame.patches = [name for name in frame.patches if _refused_after(name) <= kept]
         gone = {outcome.key for outcome in earlier} | {key for key, told in frame.dropped.items() if told <= index}
-        for key in [key for key in frame.children if key > asked or key in gone]:
+        return TakenBack(asked, delivered, earlier, gone)
+
+    def _take_back(self, run: RunState, frame: DynamicFrame) -> None:
+        """Forget the outcome that it died of and what followed from it; tell the function the slice before it again."""
+        back = self.taken_back(frame)
+        frame.undone = {key: since for key, since in frame.undone.items() if key <= back.asked}
+        frame.asked, frame.delivered, frame.outcomes = back.asked, back.delivered, back.outcomes
+        kept = back.delivered if back.outcomes or back.asked else -1
+        frame.patches = [name for name in frame.patches if _refused_after(name) <= kept]
+        if run.shared is not None:
+            run.shared.take_back(run, frame, back.asked)
+        for key in [key for key in frame.children if back.lets_go(key)]:
             self._let_go(run, frame, key)
         frame.dropped = {}
 
