@@ -928,8 +928,8 @@ async def test_a_server_that_asks_in_the_middle_of_a_call_is_refused_with_a_code
     assert (caught.value.code, caught.value.retryable) == ("tool_failed", False)
 
 
-def test_a_server_with_a_token_is_not_exported_as_what_no_document_can_say() -> None:
+def test_a_server_with_a_token_is_exported_with_the_reference_of_it() -> None:
     server = McpServer("far", url="https://example.com/mcp", auth=Secret("env:TOKEN"))
-    with pytest.raises(RipresaError) as caught:
-        export_document(chain(server.step("read")))
-    assert caught.value.code == "not_exportable"
+    said = export_document(chain(server.step("read")))
+    assert said["servers"] == {"far": {"url": "https://example.com/mcp", "auth": "env:TOKEN"}}
+    assert export_document(load_document(said)) == said

@@ -44,7 +44,7 @@ from ripresa import (
     tool,
 )
 from ripresa.core.definition import describe
-from ripresa.steps import Secret
+from ripresa.steps import OAuth2, Secret
 from ripresa.testing.fake_model import FakeModel
 from tests.agents.test_teams import final, hand
 from tests.authoring.material import Page, Scores, shout
@@ -108,6 +108,10 @@ def book(**options: Any) -> Knowledge:
 
 REMOTE = McpServer("web", url="https://mcp.example.org", headers={"Key": Secret("env:KEY")}, retry=Retry(3, wait=2.0))
 
+ASKED = OAuth2("https://id.example.org", client="us", secret=Secret("env:S"))
+WITH_TOKEN = McpServer("token", url="https://mcp.example.org", auth=ASKED)
+BEARER = McpServer("bearer", url="https://mcp.example.org", auth=Secret("env:TOKEN"))
+
 LEAVES: list[Any] = [
     shout,
     llm("Sum up {input}", input=str, output=str, name="sum_up"),
@@ -136,6 +140,8 @@ LEAVES: list[Any] = [
         tools=[named("inner", timeout=3), depth.with_(name="deep", retry=Retry(2, 1)), shout.with_(hooks=[loud])],
     ),
     supervised(named("asked", tools=[send]), assignees=["ann"], quorum=2, timeout="1 day", expiry="reject"),
+    named("some", tools=[files().only("read_x", "find_*"), WITH_TOKEN, BEARER]),
+    files().only("read_x", "read_y").step("read_x"),
     files().step("read_file", arguments={"path": "a"}, output=str, retry=2),
     REMOTE.step("find", input=Page),
     *(getattr(book(limit=3, retry=1), what) for what in ("learn", "look_up", "forget")),
@@ -324,7 +330,8 @@ def test_documents_that_may_import_nothing_say_neither_where_a_model_is_nor_what
     [
         (chain(llm("x", input=str, output=str, model=FakeModel("x"))), "'llm' can stand in no document: its model is"),
         (chain(named(memory=Memory(summary=3, model=ModelEndpoint("x")))), "its memory's model is ModelEndpoint"),
-        (chain(named(tools=[files().only("a", "b")])), "its choice of tools is"),
+        (chain(named(tools=[files().only("a", "b").only("a")])), "its choice of tools is"),
+        (chain(named(tools=[files().only("a,b")])), "its choice of tools is"),
         (chain(named(tools=[files(timeout=None)])), "'files' can stand in no document: its timeout is None"),
         (chain(named(tools=[files(sandbox=Sandbox(root="box", paths=("path",)))])), "its sandbox is Sandbox"),
         (chain(Knowledge("k", Shelf(), "m").look_up), "it stands at the top level of no module"),

@@ -454,9 +454,9 @@ def server_of(data: Any) -> McpServer:
     unknown = sorted(set(given) - SERVER_KEYS)
     refuse("mcp", f"an MCP server has no {', '.join(unknown)}" if unknown else None)
     options = {key: value for key, value in given.items() if key != "name"}
-    for key in ("env", "headers"):
-        if isinstance(options.get(key), dict):
-            options[key] = {each: _secret(value) for each, value in options[key].items()}
+    options = read_credentials(options)
+    if isinstance(options.get("env"), dict):
+        options["env"] = {each: _secret(value) for each, value in options["env"].items()}
     if "retry" in options:
         options["retry"] = retry_from(options["retry"])
     return McpServer(str(given.get("name", "mcp")), **options)

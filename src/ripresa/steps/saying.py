@@ -95,10 +95,10 @@ def server_said(server: Any) -> tuple[str, dict[str, Any]]:
     said: Mapping[str, Any] = server.said
     found: dict[str, Any] = {}
     for key, value in said.items():
-        if key in ("server", "sandbox", "auth") or value is None:
+        if key in ("server", "sandbox") or value is None:
             raise not_sayable(name, key, value)
         found[key] = retry_data(value) if isinstance(value, Retry) else value
     patterns = server.bounded_to
-    if any(len(each) != 1 for each in patterns[1:]) or len(patterns) > 2:
+    if len(patterns) > 2 or any("," in each for chosen in patterns[1:] for each in chosen) or () in patterns[1:]:
         raise not_sayable(name, "choice of tools", patterns)
-    return (f"{name}/{patterns[1][0]}" if patterns[1:] else name), found
+    return (f"{name}/{','.join(patterns[1])}" if patterns[1:] else name), found

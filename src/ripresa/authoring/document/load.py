@@ -35,7 +35,7 @@ from .library import Equipped, Maker, Shelf
 from .near import meant, nearest
 from .predicates import Predicates
 from .recipe import Recipe
-from .servers import Declared, as_named, declared_by, is_of_server, knowledge_named, offered, server_named, used
+from .servers import Declared, as_named, bounded, declared_by, is_of_server, knowledge_named, offered, used
 from .shapes import ATTEMPTS, IN_GRAPHS, KINDS, ROOT, STEP, Key, complaint
 from .source import DEEPEST, BadExpression, Document, Notes, Path, is_list, is_object, too_deep
 
@@ -435,7 +435,7 @@ class Loader:
         finds: dict[str, Callable[[Any, Path], Any]] = {
             **dict.fromkeys(maker.types, lambda value, at: self.type(value, at) if isinstance(value, str) else value),
             **dict.fromkeys(maker.steps, self._steps_in),
-            **dict.fromkeys(maker.servers, lambda value, at: self._declared(server_named, value, at)),
+            **dict.fromkeys(maker.servers, lambda value, at: self._declared(bounded, value, at)),
             **dict.fromkeys(maker.knowledge, lambda value, at: self._declared(knowledge_named, value, at)),
             **dict.fromkeys(maker.links, self._linked),
             **dict.fromkeys(maker.functions, lambda value, at: self.function(str(value), at)),

@@ -1,7 +1,7 @@
 """MCP servers and knowledge that a document declares, and the tools of them that its steps name.
 
 A step names `handbook` to look things up in such knowledge, `files` for all tools of a server, `files/read_file`
-for one, `files/read_*` for some.
+for one, `files/read_*` or `files/read_file,find` for some.
 """
 
 from __future__ import annotations
@@ -73,18 +73,25 @@ def is_of_server(loader: Loader, text: object) -> bool:
 
 
 def offered(loader: Loader, text: str, path: Path) -> Any:
-    """The server that a text names, with no other tools than it says; None, and a note, if there is none."""
-    name, _, tools = text.partition("/")
+    """The knowledge, or server with no other tools than it says, that a text names; None, and a note, if none is."""
     if text in loader.knowledge:
         made = loader.knowledge[text].server
         return None if made is None else made.look_up
+    return bounded(loader, text, path)
+
+
+def bounded(loader: Loader, text: str, path: Path) -> Any:
+    """The server that a text names, with no other tools than it says; None, and a note, if there is none."""
+    name, _, tools = text.partition("/")
     found = server_named(loader, name, path)
     if found is None or not tools:
         return found
-    if not any(char in tools for char in _PATTERN) and not found.allows(tools):
-        loader.notes.add(path, f"{name} is not allowed the tool {tools!r}", code="invalid_config")
-        return None
-    return found.only(tools)
+    chosen = [each.strip() for each in tools.split(",")]
+    for each in chosen:
+        if not any(char in each for char in _PATTERN) and not found.allows(each):
+            loader.notes.add(path, f"{name} is not allowed the tool {each!r}", code="invalid_config")
+            return None
+    return found.only(*chosen)
 
 
 def server_named(loader: Loader, name: str, path: Path) -> Any:

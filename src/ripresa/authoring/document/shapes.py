@@ -319,6 +319,7 @@ SERVER: Final[Mapping[str, Key]] = {
     "grace": Key("length", "how long it has to end by itself"),
     "url": Key("text", "where it is reached by HTTP, in the place of a command"),
     "headers": Key("object", "headers of each request: texts, or objects such as {secret: env:NAME}"),
+    "auth": Key("any", "env:NAME, the reference of a token, or {bearer}, {oauth2: {...}}, {oidc: {...}}"),
     "allow_hosts": Key("names", "what the URL may lead to beside the public internet"),
     "allow": Key("names", "patterns of the tools that may be used"),
     "deny": Key("names", "patterns of those that may not"),
