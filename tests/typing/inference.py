@@ -845,6 +845,7 @@ async def frameworks(
     assert_type(await current().call(measuring, 3), str)
     assert_type(agent(measuring), Step[[int], str])
     assert_type(detached(counter), Step[[str], str])
+    assert_type(detached(Echo()), Step[[str], str])
     assert_type(chain(length).then(detached(measuring)), Chain[str, str])
 
 

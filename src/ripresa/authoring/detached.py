@@ -15,7 +15,7 @@ from ..foreign import adopted
 from .call import shortened
 from .flow import Runnable
 from .function import Workflow
-from .protocols import Invocable, OpenAIAgent, PydanticAgent
+from .protocols import Invocable, OpenAIAgent, OwnAgent, PydanticAgent
 from .step import Options, Step
 
 A = TypeVar("A")
@@ -28,6 +28,8 @@ _ONE = Signature([Parameter("input", Parameter.POSITIONAL_ONLY)])
 def detached(flow: Runnable[P, Any] | Step[P, Any], /, *, name: str | None = ...) -> Step[P, str]: ...
 @overload
 def detached(flow: PydanticAgent[str, Any] | OpenAIAgent, /, *, name: str | None = ...) -> Step[[str], str]: ...
+@overload
+def detached(flow: OwnAgent[A, Any], /, *, name: str | None = ...) -> Step[[A], str]: ...
 @overload
 def detached(flow: Invocable[A, Any], /, *, name: str | None = ...) -> Step[[A], str]: ...
 @told

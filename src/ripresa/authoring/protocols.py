@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from ..context import StepContext
 
 A_contra = TypeVar("A_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
@@ -33,6 +36,14 @@ class OpenAIAgent(Protocol):
     handoffs: Any
     model_settings: Any
     output_type: Any
+
+
+class OwnAgent(Protocol[A_contra, R_co]):
+    """An object of one's own that runs like an agent; for type checkers."""
+
+    def run(self, input: A_contra, ctx: StepContext, /) -> Awaitable[R_co]:
+        """Do the work."""
+        ...
 
 
 class Invocable(Protocol[A_contra, R_co]):
