@@ -17,7 +17,7 @@ from ..authoring.failures import failure_of
 from ..authoring.flow import Runnable
 from ..authoring.hooks import Hook, Placed
 from ..core.advance import advance, awaits_answer, may_come
-from ..core.codec import encode_events
+from ..core.codec import decode_events, encode_events
 from ..core.commands import (
     Ask,
     CancelStep,
@@ -302,11 +302,12 @@ class Driver:
                     mail = [*map(Mail, alone.reported(fact)), Mail(fact), *self._take_mail()]
                     effects = await self._commit(mail)
                 else:
-                    alone = None  # nothing of it is kept while the commits of many runs are waited for
-                    batch, events, effects = self._alone(fact)
+                    batch, told, effects = self._alone(fact)
+                    alone = None
+                    del fact  # nothing of it is kept while the commits of many runs are waited for
                     if batch is not None:
                         await self.engine.store.append(batch)
-                        self._kept(batch, events)
+                        self._kept(batch, told)
             alone = self._perform(effects)
 
     async def _next_mail(self) -> list[Mail]:
@@ -412,13 +413,18 @@ class Driver:
                 done.set_result(None)
         return effects
 
-    def _alone(self, fact: Fact) -> tuple[Batch | None, list[Event], list[Command]]:
-        """The turn of a serial run: a fact that nobody waits for, with what follows, as one batch and its effects."""
+    def _alone(self, fact: Fact) -> tuple[Batch | None, Sequence[Event], list[Command]]:
+        """The turn of a serial run: a fact that nobody waits for, with what follows, as one batch and its effects.
+
+        Its events are given back too, unless nobody is to be told of them.
+        """
         first, status = self.state.seq + 1, self.state.status
         events: list[Event] = []
         effects: list[Command] = []
         self._advance(fact, events, effects)
-        return self._batch(first, events, status) if events else None, events, effects
+        batch = self._batch(first, events, status) if events else None
+        is_told = self.budget is not None or self.engine.feed.is_heard(self.run)
+        return batch, events if is_told else (), effects
 
     async def create(self, fact: RunStarted) -> list[Command]:
         """Make the run durable with its first events; returns what is to be performed."""
@@ -470,14 +476,16 @@ class Driver:
         """Append that this driver has taken the run over, with what that entails; effects follow from the state."""
         await self._commit(mail, self.head.status)
 
-    def _kept(self, batch: Batch, events: list[Event]) -> None:
-        """The batch is durable."""
+    def _kept(self, batch: Batch, events: Sequence[Event]) -> None:
+        """The batch is durable. Its events are read from it if nobody was to be told of them when it was written."""
         self.released = batch.release
         if self.budget is not None:
             self.budget.kept(events)
         if batch.shared:
             self.engine.outbox.kept(batch.shared)
-        self.engine.feed.publish(self.run, batch.seq, events)
+        if self.engine.feed.is_heard(self.run):
+            told = events or [each.event for each in decode_events(batch.row, self.run, batch.seq)]
+            self.engine.feed.publish(self.run, batch.seq, told)
 
     def _first_batch(self, events: list[Event]) -> Batch:
         shared, self.shared = self.shared, ()

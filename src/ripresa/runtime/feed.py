@@ -190,17 +190,18 @@ class Feed:
         """Whether anybody watches this run."""
         return run in self._watchers
 
-    def publish(self, run: str, seq: int, events: list[Event]) -> None:
+    def is_heard(self, run: str) -> bool:
+        """Whether anybody is to be told of the events of this run."""
+        return run in self._watchers or bool(self._listeners) or run in self._followers
+
+    def publish(self, run: str, seq: int, events: Iterable[Event]) -> None:
         """Tell the watchers of a run about events that are durable, numbered from `seq`."""
-        watchers = self._watchers.get(run)
-        if watchers is None and not self._listeners and not self._followers:
-            return
         items: list[Recorded] = []
         at = 0
         for number, event in enumerate(events, seq):
             at = getattr(event, "at", at)
             items.append(Recorded(run, number, at, event))
-        for watcher in watchers or ():
+        for watcher in self._watchers.get(run, ()):
             watcher.put(items)
         for key in tuple(self._listeners):
             for item in items:

@@ -272,10 +272,10 @@ class Database:
         risky: list[Append] = []
         changes: list[Creation | Change[Any]] = []
         for job in jobs:
-            if not isinstance(job, Append):
-                changes.append(job)
-            else:
+            if isinstance(job, Append):
                 (risky if job.risky else appends).append(job)
+            elif isinstance(job, Creation | Change):
+                changes.append(job)
         self._begin(changes)
         if not self._insert_at_once(appends):
             # Somebody is fenced. It is rare and worth a second beginning, for which everyone else pays nothing.

@@ -42,9 +42,10 @@ class GroupCommit:
         if job.error is not None:
             raise job.error
 
-    def begin(self, job: Job) -> asyncio.Future[None] | None:
-        """Write the job now (None), or with others in this turn; then it carries its `error`, if it has one."""
+    def begin(self, job: Job) -> Job | None:
+        """Write the job now (None), or with others in this turn: it is to be awaited."""
         if self._may_write_now(job.run) and self._write_here((job,)):
+            job.settle()
             return None
         return self._join(job)
 
@@ -71,16 +72,14 @@ class GroupCommit:
             if error.code == "store_locked":
                 return False
             _fail(jobs, error)
-        _settle(jobs)
         return True
 
-    def _join(self, job: Job) -> asyncio.Future[None]:
-        job.done = done = self._loop.create_future()
+    def _join(self, job: Job) -> Job:
         self._waiting.append(job)
         if not self._busy:
             self._busy = True
             self._loop.call_soon(self._flush)
-        return done
+        return job.within(self._loop)
 
     def _flush(self) -> None:
         jobs, self._waiting = self._waiting, []
@@ -95,10 +94,11 @@ class GroupCommit:
             self._pace.took(written.result())
         except StoreError as error:
             _fail(jobs, error)
-        _settle(jobs)
         self._finish(jobs)
 
     def _finish(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.settle()
         self._alone = jobs[0].run if len(jobs) == 1 else ""
         self._turn_at = time.perf_counter() + TURN
         self._busy = bool(self._waiting)
@@ -106,6 +106,17 @@ class GroupCommit:
             self._loop.call_soon(self._flush)
         elif self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+        self._go_on(jobs)
+
+    def _go_on(self, jobs: Sequence[Job]) -> None:
+        """Go on with all that has waited for these, in this turn of the loop."""
+        rest = iter(jobs)
+        try:
+            for job in rest:
+                job.end()
+        finally:  # a task lets nothing through but what is meant for the whole process, as Ctrl-C is
+            for job in rest:
+                self._loop.call_soon(job.end)
 
 
 def _fail(jobs: Sequence[Job], error: StoreError) -> None:
@@ -114,9 +125,3 @@ def _fail(jobs: Sequence[Job], error: StoreError) -> None:
         job.error = StoreError(error.message, code=error.code, op=error.op, where=error.where, hint=error.said)
         job.error.__cause__ = error.__cause__
 
-
-def _settle(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        job.settle()
-        if job.done is not None and not job.done.done():
-            job.done.set_result(None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from asyncio import Future
-from collections.abc import Callable
-from typing import Any, Generic, TypeAlias, TypeVar
+from asyncio import AbstractEventLoop, CancelledError
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import Any, Generic, TypeVar
 
 from ..errors import RipresaError
 from ..ports import Batch, RunHead, Written
@@ -27,16 +28,77 @@ class Owned:
         self.tags = tags
 
 
-class Append:
-    """A batch of an owned run. `error` says afterwards why it was left out."""
+class Job:
+    """Something that is to be written with others, and what the one task that writes it waits for.
 
-    __slots__ = ("batch", "done", "error", "owned")
+    It is a future of asyncio as far as a task needs one (`asyncio.isfuture`). A future of its own would be woken by a
+    handle of the loop for each run in each turn; a job goes on with its task at once when its transaction has ended,
+    with what has ended in the same one. `error` says afterwards why it was left out.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_over", "_wake", "error")
+    _context: Context
+    _loop: AbstractEventLoop
+
+    def __init__(self) -> None:
+        self._asyncio_future_blocking = False
+        self._over = ""
+        self._wake: Callable[[Job], object] | None = None
+        self.error: RipresaError | None = None
+
+    @property
+    def run(self) -> str:
+        """The run that it is appended to, if it is."""
+        return ""
+
+    def settle(self) -> None:
+        """The transaction ended; what is kept in memory follows it."""
+
+    def within(self, loop: AbstractEventLoop) -> Job:
+        """To be awaited in this loop."""
+        self._loop = loop
+        return self
+
+    def __await__(self) -> Generator[Job, None, None]:
+        if not self._over:
+            self._asyncio_future_blocking = True
+            yield self
+
+    def add_done_callback(self, wake: Callable[[Job], object], *, context: Context) -> None:
+        """For the task that awaits it."""
+        self._wake, self._context = wake, context
+
+    def cancel(self, msg: object = None) -> bool:
+        """Let the task that awaits it go; the job is written all the same."""
+        if self._over:
+            return False
+        self._over = "cancelled"
+        if self._wake is not None:
+            self._loop.call_soon(self._wake, self, context=self._context)
+        return True
+
+    def result(self) -> None:
+        """For the task that awaits it. Raises `CancelledError` if it was cancelled meanwhile."""
+        if self._over == "cancelled":
+            raise CancelledError
+
+    def end(self) -> None:
+        """Go on with the task that awaits it, now. To be called by the loop, outside any task."""
+        if not self._over:
+            self._over = "written"
+            if self._wake is not None:
+                self._context.run(self._wake, self)
+
+
+class Append(Job):
+    """A batch of an owned run."""
+
+    __slots__ = ("batch", "owned")
 
     def __init__(self, batch: Batch, owned: Owned) -> None:
+        super().__init__()
         self.batch = batch
         self.owned = owned
-        self.done: Future[None] | None = None
-        self.error: RipresaError | None = None
 
     @property
     def run(self) -> str:
@@ -72,20 +134,18 @@ class Append:
                 self.owned.tags = self.batch.head.tags
 
 
-class Change(Generic[T]):
+class Change(Job, Generic[T]):
     """Something else that is to be written. `perform` may run twice; what it raises concerns this change alone."""
 
-    __slots__ = ("_perform", "_result", "done", "error")
-    run = ""
+    __slots__ = ("_perform", "_result")
 
     def __init__(self, perform: Callable[[sqlite3.Connection], T]) -> None:
+        super().__init__()
         self._perform = perform
         self._result: list[T] = []
-        self.done: Future[None] | None = None
-        self.error: RipresaError | None = None
 
     @property
-    def result(self) -> T:
+    def made(self) -> T:
         """What `perform` returned."""
         return self._result[-1]
 
@@ -97,25 +157,20 @@ class Change(Generic[T]):
         except RipresaError as error:
             self.error = error
 
-    def settle(self) -> None:
-        """The transaction ended."""
 
-
-class Creation:
+class Creation(Job):
     """A run that is to be there. `owned` is what its owner keeps of it when it is."""
 
-    __slots__ = ("_batch", "_head", "_insert", "done", "error", "owned")
-    run = ""
+    __slots__ = ("_batch", "_head", "_insert", "owned")
 
     def __init__(
         self, insert: Callable[[sqlite3.Connection, Batch, RunHead], Owned], batch: Batch, head: RunHead
     ) -> None:
+        super().__init__()
         self._insert = insert
         self._batch = batch
         self._head = head
         self.owned: Owned | None = None
-        self.done: Future[None] | None = None
-        self.error: RipresaError | None = None
 
     def make(self, connection: sqlite3.Connection) -> None:
         """Write it."""
@@ -124,9 +179,3 @@ class Creation:
             self.owned = self._insert(connection, self._batch, self._head)
         except RipresaError as error:
             self.error = error
-
-    def settle(self) -> None:
-        """The transaction ended."""
-
-
-Job: TypeAlias = Append | Creation | Change[Any]

@@ -541,7 +541,7 @@ class SQLiteStore:
     async def _write(self, perform: Callable[[sqlite3.Connection], T]) -> T:
         change = Change(perform)
         await self._group.commit(change)
-        return change.result
+        return change.made
 
     def _ensure_open(self, op: str) -> None:
         if not self._open or self._owner.pid != os.getpid():
