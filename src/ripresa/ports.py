@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from .records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class RunHead:
     """The line of a run in lists: what can be filtered and sorted without its journal.
 

@@ -83,7 +83,9 @@ from ripresa import (
     wait_for_update,
     workflow,
 )
+from ripresa.core.commands import RunStep
 from ripresa.core.events import StepCompleted
+from ripresa.ports import RunHead
 from ripresa.steps import (
     AgentRequest,
     Command,
@@ -679,3 +681,9 @@ async def sessions_and_back(ctx: Context, handle: Handle[str]) -> None:
     await ctx.session.add("visits", "one")  # M402 no number is added
     ctx.session.set("visits", 1)  # M403 await forgotten, a change of the session
     await handle.rollback("search", set=["a"])  # M404 what is set has no names
+
+
+def changed(completed: StepCompleted, wanted: RunStep, listed: RunHead) -> None:
+    completed.output = b"1"  # M465 an event is changed
+    wanted.attempt = 2  # M466 a command is changed
+    listed.status = "completed"  # M467 a line of a list is changed

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..records import record
 from .values import Value
 
 # --- facts
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VoteCast:
     """Somebody answers an approval: `form` is the JSON text of what was filled in; `wrong` says why it is no form.
 
@@ -28,7 +27,7 @@ class VoteCast:
     wrong: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApprovalDelegated:
     """Somebody who is asked wants another person to be asked instead."""
 
@@ -40,7 +39,7 @@ class ApprovalDelegated:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApprovalRequested:
     """People are asked about a value; `due` is the next reminder, escalation or expiry, `expires` the last of them."""
 
@@ -55,7 +54,7 @@ class ApprovalRequested:
     expires: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VoteCounted:
     """An answer counts."""
 
@@ -65,7 +64,7 @@ class VoteCounted:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VoteRefused:
     """An answer or delegation does not count, and why; `id` is that of who asked."""
 
@@ -75,7 +74,7 @@ class VoteRefused:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DelegationTaken:
     """Another person is asked instead."""
 
@@ -85,7 +84,7 @@ class DelegationTaken:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApprovalReminded:
     """Those who are asked are to be reminded; the next moment is `due`."""
 
@@ -93,7 +92,7 @@ class ApprovalReminded:
     due: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApprovalEscalated:
     """More people are asked; the next moment is `due`."""
 
@@ -102,7 +101,7 @@ class ApprovalEscalated:
     due: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApprovalDecided:
     """An approval ended: by whom, or because its time was up (`how`: `quorum` or `expired`)."""
 
@@ -112,7 +111,7 @@ class ApprovalDecided:
     by: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignalReceived:
     """A message in: it goes to the oldest wait for this name, or is kept for the next one. `id` is the sender's."""
 
@@ -123,7 +122,7 @@ class SignalReceived:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UpdateAnswered:
     """The run answered the update of this name and id: `value` is the answer, or says why it was refused."""
 
@@ -134,7 +133,7 @@ class UpdateAnswered:
     refused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WaitStarted:
     """The run waits for a signal, until `due` (0: for ever)."""
 
@@ -143,7 +142,7 @@ class WaitStarted:
     due: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignalTaken:
     """A wait got the signal that it was for."""
 

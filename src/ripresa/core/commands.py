@@ -5,16 +5,16 @@ Law: a command is plain data, and performing it twice for one (path, attempt) is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..records import record
 from .values import Value
 
 if TYPE_CHECKING:
     from .events import Fact
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunStep:
     """Effect: run an attempt of the call at this path and report its outcome."""
 
@@ -23,7 +23,7 @@ class RunStep:
     input: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelStep:
     """Effect: stop an attempt that is in flight and report how it ended."""
 
@@ -31,7 +31,7 @@ class CancelStep:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HoldStream:
     """Effect: let the stream that this attempt pumps take nothing more from its source, or (`on` false) go on."""
 
@@ -40,7 +40,7 @@ class HoldStream:
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reconcile:
     """Effect: find out what an attempt did whose outcome nobody knows, and report it if that can be found out."""
 
@@ -49,7 +49,7 @@ class Reconcile:
     input: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LookUp:
     """Effect: see whether the run `run`, whose end this path waits for, has ended, and report it if it has."""
 
@@ -57,7 +57,7 @@ class LookUp:
     run: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetTimer:
     """Effect: report `TimerFired` for this path at `due` (microseconds since 1970); replaces an earlier one."""
 
@@ -65,14 +65,14 @@ class SetTimer:
     due: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClearTimer:
     """Effect: forget the timer of this path."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ask:
     """Ask: put the question that the node at this path has about a value; answer with `Answered`."""
 
@@ -81,7 +81,7 @@ class Ask:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resume:
     """Ask: step the durable function at this path on with the outcomes from number `first` (from 0)."""
 
@@ -89,7 +89,7 @@ class Resume:
     first: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Intercept:
     """Ask the interceptors at this gate; answer with `Intercepted`. An effect where one of them must be awaited."""
 
@@ -97,21 +97,21 @@ class Intercept:
     point: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Withdraw:
     """Effect: nobody waits for the answer of this path's gate any more."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proceed:
     """Ask: let this fact come now; interceptors have let it through."""
 
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Share:
     """Ask: do beyond the run what these facts say, which was withheld until now."""
 

@@ -5,13 +5,12 @@ See `events` for what holds for every fact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..records import record
 from .parts import Failure
 from .values import NULL, Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dispatched:
     """A durable function sends something out of its run, in the batch that this is in; see `ports.Outgoing`.
 
@@ -30,7 +29,7 @@ class Dispatched:
     """Whether it was sent before the run was migrated, and is not sent now."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChildEnded:
     """A run that this one started has ended, as `status`: what it returned, or why it did not."""
 
@@ -41,7 +40,7 @@ class ChildEnded:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChildAwaited:
     """The end of a run that this one started is waited for."""
 

@@ -7,9 +7,9 @@ changed: a new field comes last and has a default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..records import record
 from .asking import (
     ApprovalDecided as ApprovalDecided,
 )
@@ -94,7 +94,7 @@ from .values import NULL, Value
 # --- facts ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunStarted:
     """A run began. Everything that shapes later decisions and is not the definition's is recorded here."""
 
@@ -142,7 +142,7 @@ class RunStarted:
     """Whether its own typed state is judged where branches are joined; see `StateGiven`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunTaken:
     """An owner took the run over; the fence against the one before."""
 
@@ -151,7 +151,7 @@ class RunTaken:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunReopened:
     """A failed run goes on from its first unfinished steps; with `kept`, timers stay due when they were."""
 
@@ -159,7 +159,7 @@ class RunReopened:
     kept: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepStarted:
     """An irreversible step is about to run (other steps start without an event)."""
 
@@ -168,7 +168,7 @@ class StepStarted:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepCompleted:
     """An attempt returned; `writes` are what it wrote to the state, `reads` the fields that it looked at (or `ANY`)."""
 
@@ -180,7 +180,7 @@ class StepCompleted:
     reads: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepFailed:
     """An attempt raised. `retry_at` is the moment of the next one, 0 if this was the last."""
 
@@ -191,7 +191,7 @@ class StepFailed:
     retry_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AttemptLost:
     """An attempt ended without a report: its outcome is unknown. `reason`: see `nodes.call.LOST`.
 
@@ -206,7 +206,7 @@ class AttemptLost:
     began: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LateOutcome:
     """An attempt that had been given up returned after all. It changes no result; what it did can be undone."""
 
@@ -217,7 +217,7 @@ class LateOutcome:
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reconciled:
     """Somebody says what an irreversible step really did: `completed`, `failed`, or `retry` (nothing: try again)."""
 
@@ -230,7 +230,7 @@ class Reconciled:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimerFired:
     """A timer of this path is due."""
 
@@ -238,7 +238,7 @@ class TimerFired:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answered:
     """User code answered a question of this path."""
 
@@ -247,7 +247,7 @@ class Answered:
     answer: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnswerFailed:
     """User code raised when it was asked."""
 
@@ -256,7 +256,7 @@ class AnswerFailed:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """A slice of a durable function ended by asking for calls, and by giving up those in `dropped`.
 
@@ -270,7 +270,7 @@ class Asked:
     writes: tuple[Write, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Returned:
     """A durable function returned."""
 
@@ -280,7 +280,7 @@ class Returned:
     writes: tuple[Write, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Raised:
     """A durable function raised."""
 
@@ -290,7 +290,7 @@ class Raised:
     writes: tuple[Write, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallRecorded:
     """A call that a step made through `current().call` succeeded: the next attempt is handed its result."""
 
@@ -303,7 +303,7 @@ class CallRecorded:
     """What it wrote to the typed state: whoever is handed its result has written that too."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallStarted:
     """A step is about to make an irreversible call through `current().call` (others begin without an event)."""
 
@@ -313,7 +313,7 @@ class CallStarted:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallFailed:
     """A try of a call that a step made through `current().call` raised; `retry_at` as in `StepFailed`."""
 
@@ -327,7 +327,7 @@ class CallFailed:
     """Whether nobody knows if it did its work, of one that can be undone."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallBegan:
     """A step is about to make a call through `current().call` that can be undone, with this input.
 
@@ -345,7 +345,7 @@ class CallBegan:
     takes_unknown: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallReturned:
     """A call that can be undone did its work: this is what its undo is given."""
 
@@ -356,7 +356,7 @@ class CallReturned:
     output: Value = NULL
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StreamAdvanced:
     """A stream's sink acknowledged batch number `batch` (from 1), or the stream came to its end (`ended` says why).
 
@@ -391,7 +391,7 @@ class StreamAdvanced:
         return per_second(self.taken, self.elapsed)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelRequested:
     """Somebody asks the run to stop and clean up."""
 
@@ -400,7 +400,7 @@ class CancelRequested:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TerminateRequested:
     """Somebody kills the run."""
 
@@ -409,7 +409,7 @@ class TerminateRequested:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PauseRequested:
     """Somebody asks the run to start nothing new."""
 
@@ -418,7 +418,7 @@ class PauseRequested:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ContinueRequested:
     """Somebody lets a paused run go on; if `only` is given, one that was paused by nobody else."""
 
@@ -427,7 +427,7 @@ class ContinueRequested:
     only: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CheckpointNamed:
     """Somebody gives this place in the journal a name."""
 
@@ -436,7 +436,7 @@ class CheckpointNamed:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignalRefused:
     """A message in whose value is not of the type that the run waits for; it changes nothing."""
 
@@ -447,7 +447,7 @@ class SignalRefused:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunStuck:
     """Nothing is left that could bring the run on: `where` is the path of the node that should have."""
 
@@ -455,7 +455,7 @@ class RunStuck:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UndoRequested:
     """Somebody takes back what a run that has ended did after event number `after`; `states` are what they were."""
 
@@ -530,7 +530,7 @@ Fact: TypeAlias = (
 # --- consequences --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepScheduled:
     """The attempt is to run now."""
 
@@ -538,7 +538,7 @@ class StepScheduled:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetryScheduled:
     """The attempt is to run at `due`."""
 
@@ -547,7 +547,7 @@ class RetryScheduled:
     due: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimerSet:
     """A durable wait, or a scope's deadline, ends at `due`."""
 
@@ -555,7 +555,7 @@ class TimerSet:
     due: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScopeStarted:
     """A sub-workflow began."""
 
@@ -563,7 +563,7 @@ class ScopeStarted:
     workflow: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScopeEnded:
     """A sub-workflow ended: `completed`, `failed` or `cancelled`."""
 
@@ -571,7 +571,7 @@ class ScopeEnded:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BranchTaken:
     """A choice was made: by which condition, which way; `expected` corrects the number of expected steps."""
 
@@ -581,7 +581,7 @@ class BranchTaken:
     expected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransitionTaken:
     """A router goes from one of its nodes to the next, and why.
 
@@ -597,7 +597,7 @@ class TransitionTaken:
     expected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RulesChecked:
     """The rules about a node's result were looked at: what each of them says, in their order."""
 
@@ -605,7 +605,7 @@ class RulesChecked:
     results: tuple[ValidationResult, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FanOutStarted:
     """A map or parallel node begins `count` branches; so does what `how` names: graph, gather, race or map.
 
@@ -620,7 +620,7 @@ class FanOutStarted:
     branches: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FanOutEnded:
     """What had branches joined, or was stopped: one summary of all of them."""
 
@@ -631,7 +631,7 @@ class FanOutEnded:
     failures: tuple[Failure, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IterationStarted:
     """A loop begins an iteration, counted from 0."""
 
@@ -640,7 +640,7 @@ class IterationStarted:
     expected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LoopEnded:
     """A loop ended: `exhausted`, `until`, `while`, `max_iterations` or `empty`."""
 
@@ -649,7 +649,7 @@ class LoopEnded:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FallbackTaken:
     """An alternative, of which so many steps are `expected`, is tried because the one before failed."""
 
@@ -659,7 +659,7 @@ class FallbackTaken:
     expected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StreamEnded:
     """A stream ended: `exhausted`, `failed`, `cancelled`, or whatever word it was stopped with; its counts.
 
@@ -681,7 +681,7 @@ class StreamEnded:
         return per_second(self.taken, self.elapsed)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NodeSkipped:
     """A node of a graph does not run: its `condition` is false or something it needs was skipped."""
 
@@ -690,14 +690,14 @@ class NodeSkipped:
     condition: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NodeCancelled:
     """Something that waited (a backoff, a timer, a question) was cancelled."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CleanupStarted:
     """A scope that failed or was cancelled begins its clean-up handlers, of which so many steps are expected."""
 
@@ -706,7 +706,7 @@ class CleanupStarted:
     expected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CleanupEnded:
     """All clean-up handlers of a scope ended; those that failed are kept."""
 
@@ -714,7 +714,7 @@ class CleanupEnded:
     failures: tuple[Failure, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepParked:
     """Nobody knows what an irreversible step did. It waits until somebody says so, and is not repeated."""
 
@@ -722,7 +722,7 @@ class StepParked:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompensationStarted:
     """What a scope did is undone now: `count` calls, last first."""
 
@@ -730,14 +730,14 @@ class CompensationStarted:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepUndone:
     """What a call did is undone."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UndoFailed:
     """What a call did is not undone, and why."""
 
@@ -745,7 +745,7 @@ class UndoFailed:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompensationEnded:
     """The compensation of a scope ended: `complete`, `partial`, `failed` or `skipped`; so many calls were undone.
 
@@ -761,50 +761,50 @@ class CompensationEnded:
     skipped: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunUndoing:
     """What an ended run did is being taken back."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunUndone:
     """What could be taken back is."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunPausing:
     """The run starts nothing new."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunContinued:
     """The run goes on after a pause."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunCancelling:
     """The run is stopping what it has in flight."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunCompleted:
     """The run ended with a result."""
 
     output: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunFailed:
     """The run ended with a failure."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunCancelled:
     """The run ended because it was asked to; failures of clean-up handlers are kept."""
 
@@ -812,7 +812,7 @@ class RunCancelled:
     failures: tuple[Failure, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunTerminated:
     """The run was killed."""
 
@@ -875,7 +875,7 @@ Consequence: TypeAlias = (
 Event: TypeAlias = Fact | Consequence
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recorded:
     """An event with its place: run, sequence number (gapless from 1) and time in microseconds since 1970."""
 

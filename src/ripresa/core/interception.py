@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..records import record
 from .parts import Failure
 from .values import NULL, Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Intercepted:
     """Interceptors answered at a point.
 
@@ -28,7 +27,7 @@ class Intercepted:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HookFailed:
     """A hook raised, took too long or gave an answer that makes no sense; the run goes on unless it is critical."""
 
@@ -40,7 +39,7 @@ class HookFailed:
     critical: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HookAwaited:
     """A hook that was asked at `since` has not answered for a while: this is what the run waits for at `point`."""
 
@@ -51,7 +50,7 @@ class HookAwaited:
     since: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HooksSet:
     """Hooks stand at these points from now on (they were added or taken away while the run was under way)."""
 
@@ -59,7 +58,7 @@ class HooksSet:
     hooks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Requested:
     """Something was asked of the run that interceptors are asked about first.
 
@@ -76,7 +75,7 @@ class Requested:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestRefused:
     """What was asked of the run does not happen, and why."""
 
@@ -86,7 +85,7 @@ class RequestRefused:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PointReached:
     """A point that leaves no event of its own was reached, and a hook stands there."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..records import record
 from .values import NULL, Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failure:
     """An error as data.
 
@@ -26,7 +25,7 @@ class Failure:
     others: tuple[Failure, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Write:
     """One write to a field of a typed state.
 
@@ -41,7 +40,7 @@ class Write:
     operand: Value = NULL
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ValidationResult:
     """What a rule said of a result: `severity` is error, warning or info; `message` says why it is not kept."""
 
@@ -51,7 +50,7 @@ class ValidationResult:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallSpec:
     """One call that a durable function asks for.
 

@@ -5,9 +5,9 @@ They change nothing in the run's own state. See `events` for what holds for ever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from ..records import record
 from .values import NULL, Value
 
 
@@ -17,7 +17,7 @@ class Reported:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SessionWritten(Reported):
     """A step that completes changes a value that its session holds; `op`: see `core.sessions.apply`."""
 
@@ -30,7 +30,7 @@ class SessionWritten(Reported):
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SessionEntered:
     """The run goes on in another session."""
 
@@ -38,7 +38,7 @@ class SessionEntered:
     session: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArtifactSaved(Reported):
     """A step that completes saves a version of a result file: `content` lists the digests of its pieces."""
 
@@ -52,7 +52,7 @@ class ArtifactSaved(Reported):
     content: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MessageQueued(Reported):
     """A step that completes sends something out of its run; see `ports.Outgoing`."""
 
@@ -65,7 +65,7 @@ class MessageQueued(Reported):
     body: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RowsWritten(Reported):
     """A step that completes writes to tables of its own in the store's database, by so many statements.
 
@@ -85,7 +85,7 @@ EFFECTS: Final = (SessionWritten, ArtifactSaved, MessageQueued, RowsWritten)
 """What an attempt does beyond its run, with a success only."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EffectsLet:
     """Interceptors let the result of an attempt be: what it does beyond the run, and was withheld, happens now."""
 
@@ -93,7 +93,7 @@ class EffectsLet:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EffectsDropped:
     """The result of an attempt is not taken: so many messages, artifacts and statements of it never happen.
 
@@ -108,7 +108,7 @@ class EffectsDropped:
     children: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UsageReported(Reported):
     """An attempt says what it used, whether or not it succeeds; `unpriced` uses had a price that nobody knows."""
 
@@ -120,7 +120,7 @@ class UsageReported(Reported):
     unpriced: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FilesTouched(Reported):
     """An attempt says which files it changed, whether or not it succeeds."""
 
@@ -130,7 +130,7 @@ class FilesTouched(Reported):
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Interacted(Reported):
     """Somebody sent somebody else something: agents, models, tools and people, by name; `kind` says what it was."""
 
@@ -143,7 +143,7 @@ class Interacted(Reported):
     content: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LimitReached:
     """A limit of the run, or of its `session`, does not let an attempt begin or go on (no path: the run as a whole).
 
@@ -160,7 +160,7 @@ class LimitReached:
     session: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LimitsSet:
     """Somebody gives the run other limits, as JSON; empty for the answer that nothing more is allowed."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..records import record
 from .parts import Write
 
 ANY = "*"
 """Stands for all fields of a state where the names of those are asked for that somebody has read."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateGiven:
     """The typed state of a scope begins with these values.
 
@@ -23,7 +22,7 @@ class StateGiven:
     judged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateMerged:
     """What several branches of a fork wrote may be joined.
 
@@ -35,7 +34,7 @@ class StateMerged:
     writes: tuple[Write, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateEdited:
     """Somebody gave fields of the state of a scope other values than the run had come to: where a fork begins."""
 
@@ -44,7 +43,7 @@ class StateEdited:
     writes: tuple[Write, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateOpened:
     """A scope has a typed state of its own, of this class and version; the fact before says what it begins with."""
 
@@ -53,7 +52,7 @@ class StateOpened:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateChanged:
     """The state of the scope at `path` took these writes; without any, those of the fact before."""
 
@@ -61,7 +60,7 @@ class StateChanged:
     writes: tuple[Write, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateRestored:
     """The state of a scope is what it was: the fields in `writes` begin anew with them, those in `gone` are not set."""
 

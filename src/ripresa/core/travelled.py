@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..records import record
 from .parts import Write
 from .state_events import StateRestored
 from .values import NULL, Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Restarted:
     """A durable function begins anew with another input, and forgets what it did so far."""
 
@@ -19,7 +18,7 @@ class Restarted:
     writes: tuple[Write, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RolledBack:
     """The run goes on from where it stood after event `to`; what came after that is history, and repeated.
 
@@ -43,7 +42,7 @@ class RolledBack:
     states: tuple[StateRestored, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Migrated:
     """The run goes on with another definition: the `RunStarted` that follows begins it anew.
 
@@ -72,7 +71,7 @@ class Migrated:
     """What becomes of each (see `nodes.child.CLOSE`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunForked:
     """The events up to here were another run's, up to its event `to`; from here on the run goes its own way.
 
@@ -88,7 +87,7 @@ class RunForked:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepReused:
     """A step was not run: its result is that of another run, `given` by hand, or `cached`."""
 

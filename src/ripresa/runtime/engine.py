@@ -44,6 +44,7 @@ from ..errors import (
     StoreError,
 )
 from ..ports import Clock, Executor, RunHead, Store
+from ..records import record
 from ..stores.rules import require_active
 from .callees import Callees
 from .driver import Driver
@@ -116,7 +117,7 @@ class Settings:
             raise InvalidConfig("; ".join(bad), op="App")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Start:
     """What a new run is started with. `timeout` is in seconds."""
 

@@ -124,4 +124,3 @@ def _fail(jobs: Sequence[Job], error: StoreError) -> None:
     for job in jobs:
         job.error = StoreError(error.message, code=error.code, op=error.op, where=error.where, hint=error.said)
         job.error.__cause__ = error.__cause__
-

@@ -6,7 +6,7 @@ import sqlite3
 from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Callable, Generator
 from contextvars import Context
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ..errors import RipresaError
 from ..ports import Batch, RunHead, Written
