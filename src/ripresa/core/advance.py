@@ -266,8 +266,7 @@ def _awaited(state: RunState, path: str) -> int:
 
 
 RunFact: TypeAlias = (
-    RunStarted
-    | VoteCast
+    VoteCast
     | ApprovalDelegated
     | SignalReceived
     | SignalRefused
@@ -366,6 +365,8 @@ def _apply(state: RunState, fact: Fact) -> None:  # noqa: C901 - one arm per fac
     match fact:
         case StepCompleted() | StepReused():
             _completed(state, fact)
+        case RunStarted():
+            _start(state, fact)
         case Intercepted():
             _hooks(state, fact)
         case Asked():
@@ -417,8 +418,6 @@ def _apply_to_run(state: RunState, fact: RunFact) -> None:  # noqa: C901 - one a
     if state.granted:
         requested.carried_out(state, fact)
     match fact:
-        case RunStarted():
-            _start(state, fact)
         case VoteCast() | ApprovalDelegated():
             _vote(state, fact)
         case SignalReceived():

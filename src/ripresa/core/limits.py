@@ -55,12 +55,12 @@ class Limits:
             raise InvalidConfig("; ".join(bad), op="Limits")
 
     def __bool__(self) -> bool:
-        return len(_given(self)) > 1
+        return self is not NONE and len(_given(self)) > 1
 
     @property
     def bounds(self) -> bool:
         """Whether there is a limit besides that of attempts at a time, for which nothing has to be counted."""
-        return any(name not in ("concurrency", "on_exceeded") for name in _given(self))
+        return self is not NONE and any(name not in ("concurrency", "on_exceeded") for name in _given(self))
 
     def encode(self) -> str:
         """As JSON text; empty for no limits."""

@@ -192,7 +192,7 @@ class Feed:
 
     def is_heard(self, run: str) -> bool:
         """Whether anybody is to be told of the events of this run."""
-        return run in self._watchers or bool(self._listeners) or run in self._followers
+        return True if self._listeners else run in self._watchers or run in self._followers
 
     def publish(self, run: str, seq: int, events: Iterable[Event]) -> None:
         """Tell the watchers of a run about events that are durable, numbered from `seq`."""

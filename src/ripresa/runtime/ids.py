@@ -20,7 +20,9 @@ def checked_id(id: object, op: str) -> str:
 
 def new_id(now: int) -> str:
     """An id that sorts by time: milliseconds since 1970 and 40 random bits, in base 32."""
-    return _moment_digits(now // 1000) + _digits(int.from_bytes(os.urandom(5)), 8)
+    number = int.from_bytes(os.urandom(5))
+    first, second = _PAIRS[number >> 30], _PAIRS[number >> 20 & 1023]
+    return _moment_digits(now // 1000) + first + second + _PAIRS[number >> 10 & 1023] + _PAIRS[number & 1023]
 
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -28,11 +30,7 @@ _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = tuple(first + second for first in _DIGITS for second in _DIGITS)
 
 
-def _digits(number: int, count: int) -> str:
-    """The last digits of a number, an even `count` of them, in base 32."""
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * count - 10, -1, -10)])
-
-
 @lru_cache(maxsize=1)
 def _moment_digits(milliseconds: int) -> str:
-    return _digits(milliseconds, 10)[1:]
+    """The last nine digits of a number in base 32."""
+    return "".join(_PAIRS[milliseconds >> shift & 1023] for shift in range(40, -1, -10))[1:]
