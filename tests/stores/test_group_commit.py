@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor, Future
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,36 @@ async def test_a_caller_that_gives_up_does_not_lose_its_batch(tmp_path: Path) ->
             await waiting
         await store.append(then(3))
         assert [row.seq for row in await store.read("r")] == [1, 2, 3]
+
+
+async def test_a_caller_that_gives_up_twice_is_let_go_once(tmp_path: Path) -> None:
+    async with opened(lambda: a_store(tmp_path)) as store:
+        await asyncio.gather(store.create(first("a")), store.create(first("b")))
+        callers = [asyncio.create_task(outcome(store.append(then(2, name)))) for name in "ab"]
+        await asyncio.sleep(0)
+        assert (callers[0].cancel(), callers[0].cancel()) == (True, True)
+        found = await asyncio.gather(*callers, return_exceptions=True)
+        assert [type(each) for each in found] == [asyncio.CancelledError, type(None)]
+        assert [len(await store.read(name)) for name in "ab"] == [2, 2]
+
+
+async def test_what_stops_the_process_in_one_run_keeps_no_other_from_going_on(tmp_path: Path) -> None:
+    async with opened(lambda: a_store(tmp_path)) as store:
+        assert isinstance(store, SQLiteStore)
+        woken: list[str] = []
+
+        def interrupted(_: Job) -> None:
+            raise KeyboardInterrupt
+
+        jobs = [Job().within(asyncio.get_running_loop()) for _ in range(4)]
+        wakes = (lambda _: woken.append("first"), interrupted, lambda _: woken.append("third"))
+        for job, wake in zip(jobs, wakes, strict=False):  # nobody awaits the last any more
+            job.add_done_callback(wake, context=copy_context())
+        with pytest.raises(KeyboardInterrupt):
+            store._group._go_on(jobs)
+        assert woken == ["first"]
+        await asyncio.sleep(0)
+        assert woken == ["first", "third"]
 
 
 async def test_a_value_that_cannot_be_written_harms_nobody_else(tmp_path: Path) -> None:

@@ -214,17 +214,18 @@ class Outbox:
         except StoreError:
             raise
         except Exception as error:  # the border: a sender is user code, and so is what a run waits with
-            if isinstance(error, SessionError) and self._is_suspended(error.session):
-                return False  # until the session is resumed, however long that takes
+            status = self._status_of(error.session) if isinstance(error, SessionError) else ""
+            if status == "suspended" or (status == "active" and parcel.kind == "start"):
+                return status == "active"  # it was resumed since: again at once; else when it is, however long it takes
             final = _is_final(error, own=parcel.kind in KINDS)
             await self._failed(parcel if lease is None else lease.parcel, error, final=final)
         else:
             await self._engine.store.delivered(parcel.number)
         return True
 
-    def _is_suspended(self, session: str) -> bool:
+    def _status_of(self, session: str) -> str:
         head = self._engine.store.find_session(session)
-        return head is not None and head.status == "suspended"
+        return "" if head is None else head.status
 
     def _wake(self, run: str) -> None:
         """What was put down for a run makes it due, if it is asleep."""

@@ -60,9 +60,8 @@ class Job:
         return self
 
     def __await__(self) -> Generator[Job, None, None]:
-        if not self._over:
-            self._asyncio_future_blocking = True
-            yield self
+        self._asyncio_future_blocking = True
+        yield self
 
     def add_done_callback(self, wake: Callable[[Job], object], *, context: Context) -> None:
         """For the task that awaits it."""
@@ -73,8 +72,8 @@ class Job:
         if self._over:
             return False
         self._over = "cancelled"
-        if self._wake is not None:
-            self._loop.call_soon(self._wake, self, context=self._context)
+        assert self._wake is not None, "a task awaits it"
+        self._loop.call_soon(self._wake, self, context=self._context)
         return True
 
     def result(self) -> None:
