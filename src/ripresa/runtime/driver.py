@@ -414,17 +414,13 @@ class Driver:
         return effects
 
     def _alone(self, fact: Fact) -> tuple[Batch | None, Sequence[Event], list[Command]]:
-        """The turn of a serial run: a fact that nobody waits for, with what follows, as one batch and its effects.
-
-        Its events are given back too, unless nobody is to be told of them.
-        """
+        """The turn of a serial run: a fact with what follows as one batch, the events that are told, the effects."""
         first, status = self.state.seq + 1, self.state.status
         events: list[Event] = []
         effects: list[Command] = []
         self._advance(fact, events, effects)
         batch = self._batch(first, events, status) if events else None
-        is_told = self.budget is not None or self.engine.feed.is_heard(self.run)
-        return batch, events if is_told else (), effects
+        return batch, events if self.budget or self.engine.feed.is_heard(self.run) else (), effects
 
     async def create(self, fact: RunStarted) -> list[Command]:
         """Make the run durable with its first events; returns what is to be performed."""
@@ -484,13 +480,11 @@ class Driver:
         if batch.shared:
             self.engine.outbox.kept(batch.shared)
         if self.engine.feed.is_heard(self.run):
-            told = events or [each.event for each in decode_events(batch.row, self.run, batch.seq)]
-            self.engine.feed.publish(self.run, batch.seq, told)
+            self.engine.feed.publish(self.run, batch.seq, events or [each.event for each in decode_events(batch.row)])
 
     def _first_batch(self, events: list[Event]) -> Batch:
         shared, self.shared = self.shared, ()
-        row = encode_events(events)
-        return Batch(self.run, 1, len(events), row, self.keeper.take(), self.head, shared=shared)
+        return Batch(self.run, 1, len(events), encode_events(events), self.keeper.take(), self.head, shared=shared)
 
     def _batch(self, first: int, events: list[Event], status: str) -> Batch:
         """What is to become durable together; the run's line in lists only if its status was another before."""
