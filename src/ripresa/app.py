@@ -262,6 +262,7 @@ class App:
             state=state,
             limits=limits,
             by=by,
+            cancel=cancel,
         )
         try:
             driver = await self.engine.start(start)
@@ -605,8 +606,9 @@ class App:
         """A page of runs, newest first. `after` is the id of the last run of the page before."""
         from .selection import where_of
 
-        where = where_of(status, workflow, tag, created_after, created_before)
-        return await self.store.list_runs(replace(where, after=after, limit=limit, session=session))
+        page = {"after": after, "session": session, "limit": limit}
+        where = where_of(status, workflow, tag, created_after, created_before, **page)
+        return await self.store.list_runs(where)
 
     def select(
         self,

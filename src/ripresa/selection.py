@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .authoring.options import bad_names, refuse
+from .authoring.options import bad_count, bad_kind, bad_names, refuse
 from .core.durations import microseconds_of
 from .core.lifecycle import ACTIVE, LISTED, LIVE, TERMINAL, WAITING
 from .errors import RipresaError
@@ -155,14 +155,27 @@ def where_of(
     tag: str,
     created_after: datetime | None,
     created_before: datetime | None,
+    **page: Any,
 ) -> RunFilter:
     """The filter for runs with one of these statuses, of this workflow, with this tag, begun in this time.
 
-    Raises `InvalidConfig` for a status that there is none of.
+    `page` says `after` which run of which `session` it begins, and its `limit`. Raises `InvalidConfig` that names
+    every field with a value that it cannot have.
     """
-    statuses = (status,) if isinstance(status, str) and status else tuple(status)
-    refuse("runs", bad_names(statuses, "status", LISTED))
-    return RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before))
+    listed = isinstance(status, Iterable)  # pyright: ignore[reportUnnecessaryIsInstance]
+    statuses: tuple[str, ...] = ()
+    if listed:
+        statuses = (status,) if isinstance(status, str) and status else tuple(status)
+    texts = {"workflow": workflow, "tag": tag, **{name: it for name, it in page.items() if name != "limit"}}
+    refuse(
+        "runs",
+        bad_names(statuses, "status", LISTED) if listed else f"status is {status!r}, must be a text or several",
+        *(bad_kind(text, name, str, "a text") for name, text in texts.items()),
+        bad_kind(created_after, "created_after", (datetime, type(None)), "a datetime"),
+        bad_kind(created_before, "created_before", (datetime, type(None)), "a datetime"),
+        bad_count(page["limit"], "limit") if page else None,
+    )
+    return RunFilter(statuses, workflow, tag, _moment(created_after), _moment(created_before), **page)
 
 
 def _moment(value: datetime | None) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_args, get_or
 from typing_extensions import TypeVar
 
 from ..core.calling import told
+from ..core.complaints import Complaints
 from ..core.durations import MICROSECONDS, Duration, microseconds
 from ..core.items import Items
 from ..core.limits import Limits
@@ -25,7 +26,7 @@ from ..function_context import Context
 from .call import Call
 from .encoding import Reader
 from .flow import Runnable, in_batches
-from .options import bad_limits, check_name, refuse
+from .options import bad_kind, bad_limits, check_name
 from .parameters import Parameters
 from .place import Place, root, settle
 from .reducers import Conflict, bad_conflict
@@ -178,18 +179,17 @@ def workflow(
     Raises `InvalidConfig` that names everything that is wrong.
     """
     require("workflows", "workflow")
-    length = None if timeout is None else microseconds(timeout, "timeout")
-    settings = Settings(name, version, length, conflicts, shares_state, limits)
+    settings = Settings(name, version, timeout, conflicts, shares_state, limits)
     return settings.apply if fn is None else settings.apply(fn)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of `workflow`; the timeout is in microseconds."""
+    """The options of `workflow`."""
 
     name: str | None
     version: str
-    timeout: int | None
+    timeout: Duration | None
     conflicts: Conflict = ERROR
     shares_state: bool = False
     limits: Limits | None = None
@@ -200,16 +200,17 @@ class Settings:
         if complaint:
             raise InvalidConfig(f"{getattr(fn, '__qualname__', fn)!s} {complaint}", op="workflow", hint=_HINT)
         name = self.name if self.name is not None else step_name(fn)
-        refuse(
-            "workflow",
-            check_name(name, "name"),
-            check_name(self.version, "version"),
-            "timeout is 0, must be a length of time above 0" if self.timeout == 0 else None,
+        bad = Complaints(filter(None, (check_name(name, "name"), check_name(self.version, "version"))))
+        length = None if self.timeout is None else bad.read(microseconds, self.timeout, "timeout")
+        found = (
+            "timeout is 0, must be a length of time above 0" if length == 0 else None,
             bad_conflict(self.conflicts, "conflicts"),
+            bad_kind(self.shares_state, "shares_state", bool, "True or False"),
             bad_limits(self.limits, "limits"),
-            where=str(name),
         )
-        made = Workflow[..., Any](fn, name, self.version, None if self.timeout is None else self.timeout / MICROSECONDS)
+        bad.extend(filter(None, found))
+        bad.refuse("workflow", str(name))
+        made = Workflow[..., Any](fn, name, self.version, None if length is None else length / MICROSECONDS)
         declared = _declared_state(fn)
         made.state = None if declared is None else state_type(declared, self.conflicts)
         made.shares_state = self.shares_state

@@ -147,7 +147,7 @@ class Step(Generic[P, R_co]):
             "effect": effect,
             "executor": executor,
             "concurrency": concurrency,
-            "hooks": None if hooks is None else tuple(hooks),
+            "hooks": None if hooks is None else bad.read(_hooks, hooks),
             "pool": pool,
         }
         if cache is not None:
@@ -299,13 +299,13 @@ def step(  # noqa: PLR0913 - every option of a step, by keyword
             )
         bad = Complaints()
         options = Options(
-            name=name or step_name(function),
+            name=step_name(function) if name is None else name,
             retry=ONCE if retry is None else bad.read(_retry, retry),
             timeout=None if timeout is None else bad.read(seconds, timeout, "timeout"),
             effect=effect,
             executor=executor,
             concurrency=concurrency,
-            hooks=tuple(hooks),
+            hooks=bad.read(_hooks, hooks),
             pool=pool,
             cache=bad.read(cache_of, cache),
         )
@@ -348,6 +348,12 @@ def _checked(options: Options, bad: Complaints) -> Options:
     bad.extend(filter(None, problems))
     bad.refuse("step", str(options.name))
     return options
+
+
+def _hooks(given: Iterable[Hook]) -> tuple[Hook, ...]:
+    if not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidConfig(f"hooks is {given!r}, must be a list of hooks", op="step")
+    return tuple(given)
 
 
 def _no_hook(hook: object) -> str | None:

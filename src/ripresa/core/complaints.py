@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import InvalidConfig
@@ -11,8 +11,8 @@ from ..errors import InvalidConfig
 class Complaints(list[str]):
     """Complaints, with the errors that some of them come of."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        super().__init__(known)
         self.errors: list[InvalidConfig] = []
 
     def read(self, make: Callable[..., Any], *given: Any) -> Any:

@@ -135,7 +135,12 @@ def remaining(limits: Limits, used: Mapping[str, float]) -> dict[str, float]:
 
 
 def limits_of(given: Limits | None, runnable: object, usual: Limits, concurrency: int | None) -> Limits:
-    """The limits of a run: those it is started with, else its workflow's, else the usual ones."""
+    """The limits of a run: those it is started with, else its workflow's, else the usual ones.
+
+    Raises `InvalidConfig` for what are no limits.
+    """
+    if given is not None and not isinstance(given, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidConfig(f"limits is {given!r}, must be Limits", op="start", hint="limits=Limits(steps=...)")
     own: Limits | None = getattr(runnable, "limits", None)
     found = given or own or usual
     return found if concurrency is None else replace(found, concurrency=concurrency)

@@ -14,6 +14,7 @@ from ..core.durations import seconds
 from ..errors import InvalidConfig
 from ..ports import WEBHOOK, Store
 from ..stores.address import SCHEMES
+from .cancellation import CancelToken
 from .family import PARENT
 from .outbox import KINDS, Announce, Sender
 
@@ -117,10 +118,29 @@ def outlets(
 
 def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
     """The tags of a run. Raises `InvalidConfig` unless they are printable texts."""
-    bad = [tag for tag in tags if not tag or not tag.isprintable()]
-    if isinstance(tags, str) or bad:
+    given: Any = tags
+    fine = not isinstance(given, str | bytes) and isinstance(given, Iterable)
+    found = tuple(cast("Iterable[Any]", given)) if fine else ()
+    if not fine or not all(isinstance(tag, str) and tag and tag.isprintable() for tag in found):
         raise InvalidConfig(f"tags is {tags!r}, must be a list of printable texts", op="start")
-    own = [tag for tag in tags if tag.startswith(PARENT)]
+    own = [tag for tag in found if tag.startswith(PARENT)]
     if own:
         raise InvalidConfig(f"tags has {own[0]!r}; what begins with {PARENT!r} is Ripresa's own", op="start")
-    return tuple(tags)
+    return found
+
+
+def check_names(target: object, session: object, by: object) -> None:
+    """Refuse texts of a run that are none; None stands for a target or a session that was not given."""
+    bad = [
+        f"{name} is {value!r}, must be a text"
+        for name, value in (("target", target), ("session", session), ("by", by))
+        if not isinstance(value, str) and (value is not None or name == "by")
+    ]
+    if bad:
+        raise InvalidConfig("; ".join(bad), op="start")
+
+
+def check_token(cancel: object) -> None:
+    """Refuse what is no token where one may be given."""
+    if cancel is not None and not isinstance(cancel, CancelToken):
+        raise InvalidConfig(f"cancel is {cancel!r}, must be a CancelToken", op="start")
