@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Callable, Generator
-from contextvars import Context
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..errors import RipresaError
 from ..ports import Batch, RunHead, Written
 from .rules import fenced
+
+if TYPE_CHECKING:
+    from contextvars import Context
 
 T = TypeVar("T")
 
