@@ -2,17 +2,20 @@
 
 import asyncio
 import gc
+from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from ripresa import Context, Nondeterminism, RunFailed, StepFailed, chain, current, map_each, step, workflow
+from ripresa import Context, Nondeterminism, RunFailed, Signal, StepFailed, chain, current, map_each, step, workflow
 from ripresa.core.events import Asked, AttemptLost, StepCompleted
 from ripresa.errors import RipresaError
 from ripresa.runtime.deaf import ThrownAway
 from ripresa.stores.memory import Memory
+from ripresa.testing.clock import ManualClock
 from tests.runtime.stage import Tally, in_memory, journal_of, kinds, leftovers, on_clock, turns
 
 
@@ -837,3 +840,84 @@ async def test_asked_slices_are_journaled_in_the_batch_of_their_cause() -> None:
         events = await journal_of(handle)
     assert len(rows) == 3
     assert [len(event.calls) for event in events if isinstance(event, Asked)] == [1, 1]
+
+
+async def jumped(clock: ManualClock, wanted: Coroutine[Any, Any, Any]) -> Any:
+    """Let time go from one thing that is due to the next, until this is there."""
+    task = asyncio.create_task(wanted)
+    while not task.done():
+        if clock.waiting():
+            await clock.jump()
+        await turns(3)
+    return task.result()
+
+
+@pytest.mark.parametrize("how", ["sleep", "wait", "gather", "race"])
+@pytest.mark.parametrize("asked", ["cancel", "timeout"])
+async def test_what_a_function_waits_for_when_it_was_told_to_stop_lasts_as_long_as_the_patience(
+    how: str, asked: str
+) -> None:
+    bell = Signal("bell", int)
+
+    async def deaf(ctx: Context) -> None:
+        while True:
+            with suppress(BaseException):
+                if how == "wait":
+                    await ctx.wait_for(bell, timeout="1 h")
+                elif how == "gather":
+                    await ctx.gather(ctx.sleep("1 h"), ctx.sleep("2 h"))
+                else:
+                    await ctx.sleep("1 h")
+
+    @workflow
+    async def function(ctx: Context) -> None:
+        if how == "race":
+            await ctx.race(deaf(ctx), ctx.sleep("1 min"))
+        else:
+            await deaf(ctx)
+
+    async with on_clock(patience=3) as (app, clock):
+        handle = await app.start(function(), timeout="1 min" if asked == "timeout" else None)
+        await turns(3)
+        began = clock.now()
+        if asked == "cancel":
+            await handle.cancel()
+        assert (await jumped(clock, handle.outcome())).status != "running"
+        minute = 60 * (asked == "timeout" or how == "race")
+        assert clock.now() - began <= (minute + 3) * 1_000_000 + 100
+
+
+@pytest.mark.parametrize("length", [2, 30])
+async def test_a_sleep_that_is_cut_short_says_so_and_so_does_its_replay(length: int) -> None:
+    seen: list[str] = []
+    tally = Tally()
+
+    @step
+    async def release(value: int) -> int:
+        await tally.visit()
+        return value
+
+    @workflow
+    async def function(ctx: Context) -> None:
+        try:
+            await ctx.sleep("1 h")
+        finally:
+            try:
+                await ctx.sleep(length)
+                seen.append("slept")
+            except asyncio.CancelledError:
+                seen.append("cut")
+            await release(1)
+
+    memory = Memory()
+    async with on_clock(memory, patience=5) as (app, clock):
+        handle = await app.start(function(), id="r")
+        await turns(3)
+        await handle.cancel()
+        await jumped(clock, tally.reach(1))
+    found = "slept" if length == 2 else "cut"
+    tally.open()
+    async with on_clock(memory, patience=60) as (app, clock):
+        handle = await app.resume("r", function)
+        assert (await jumped(clock, handle.outcome())).status == "cancelled"
+    assert seen == [found, found]

@@ -6,6 +6,7 @@ Law: how much is borne depends on what the function asks for alone, so that repl
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..requested import AskPeople, AwaitChild, Gather, Race, Sleep, WaitFor
@@ -16,6 +17,9 @@ THROWS: Final = 100
 
 WAITS: Final = 20
 """How often a fiber that was told to stop may wait for time, people, signals and other runs at its end."""
+
+PATIENCE: Final = 5.0
+"""How many seconds its waits may last then, in all, if the app does not say."""
 
 ERRORS: Final = 1000
 """How many errors in a row a fiber may swallow without asking for anything that is journaled."""
@@ -28,13 +32,30 @@ class ThrownAway(BaseException):
     """Raised in a durable function that is dropped while it waits (unlike `close`, through all that it awaits)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Stands behind a sleep of a fiber that was told to stop: one that is over before this time was cut short."""
+
+    until: int
+
+
 class Ending:
-    """What is left to a fiber that was told to stop, and to the fibers that it begins then."""
+    """What is left to a fiber that was told to stop, at this time, and to the fibers that it begins then."""
 
-    __slots__ = ("waits",)
+    __slots__ = ("since", "waits")
 
-    def __init__(self) -> None:
+    def __init__(self, since: int) -> None:
+        self.since = since
         self.waits = WAITS
+
+    def cut(self, request: object, now: int, patience: int) -> object:
+        """A request, to last no longer than is left of the patience: how long it lasts is read from the journal."""
+        left = max(self.since + patience - now, 1)
+        if isinstance(request, Sleep):
+            return Sleep(min(request.microseconds, left))
+        if isinstance(request, WaitFor):
+            return replace(request, microseconds=min(request.microseconds or left, left))
+        return request
 
     def refuses(self, request: object) -> bool:
         """Whether it has waited often enough."""

@@ -188,7 +188,7 @@ class Driver:
     def functions(self) -> Functions:
         """The durable functions of the run: made when the first is stepped."""
         if self._functions is None:
-            self._functions = Functions(self.state, self.values, self.keeper, self.engine.settings.off)
+            self._functions = Functions(self.state, self.values, self.keeper, self.engine.settings)
         return self._functions
 
     @property

@@ -150,7 +150,7 @@ class Fiber:
 
     def cancel(self) -> None:
         """Let go of what the coroutine waits for and throw the cancellation in."""
-        self.ending = self.ending or Ending()
+        self.ending = self.ending or Ending(self.function.at)
         self.function.let_go(self.awaits)
         if isinstance(self.awaits, Undoing):
             return

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..authoring.hooks import Hook, Placed
+from ..core.durations import MICROSECONDS
 from ..core.events import Asked, Fact, Raised, Restarted
 from ..core.nodes.dynamic import AGAIN, PATCH, DynamicFrame
 from ..core.parts import CallSpec
 from ..core.reopening import goes_on, stands_at
 from ..core.state import RunState
 from ..errors import Nondeterminism
+from .deaf import PATIENCE
 from .interpreter import Interpreter, SliceFact
 from .interpreter import moment as moment
 from .values import Keeper, Values
+
+if TYPE_CHECKING:
+    from .engine import Settings
 
 
 class Doubt(NamedTuple):
@@ -38,6 +43,7 @@ class Functions:
         "_found",
         "_keeper",
         "_off",
+        "_patience",
         "_state",
         "_trails",
         "_values",
@@ -45,8 +51,9 @@ class Functions:
         "noted",
     )
 
-    def __init__(self, state: RunState, values: Values, keeper: Keeper, off: frozenset[str] = frozenset()) -> None:
-        self._off = off
+    def __init__(self, state: RunState, values: Values, keeper: Keeper, settings: Settings | None = None) -> None:
+        self._off: frozenset[str] = frozenset() if settings is None else settings.off
+        self._patience = PATIENCE if settings is None else settings.patience
         self._state = state
         self._values = values
         self._keeper = keeper
@@ -159,6 +166,7 @@ class Functions:
         if lived:
             recorded = frame.patches
         function = Interpreter(self._state, frame, self._values, self._keeper, recorded, self.noted, self._off)
+        function.patience = round(self._patience * MICROSECONDS)
         self._found[frame.path] = function
         if lived:
             function.feed(frame.outcomes[:first])

@@ -30,6 +30,7 @@ from ..authoring.step import Step
 from ..authoring.undo import declare_undo
 from ..context import copy_variables, enter_function
 from ..core.definition import can_be_undone
+from ..core.durations import MICROSECONDS
 from ..core.events import Asked, CallSpec, Failure, Raised, Restarted, Returned, Write
 from ..core.nodes.compensation import MARK
 from ..core.nodes.dynamic import AGAIN, CALLS, OFF, PATCH, Dynamic, DynamicFrame, Outcome
@@ -50,10 +51,11 @@ from ..requested import (
     Race,
     Saga,
     Scope,
+    Sleep,
 )
 from ..updates import ReadText
 from .asks import ask_of
-from .deaf import throw_away
+from .deaf import PATIENCE, Cut, throw_away
 from .exposing import about_of, bad_query
 from .fibers import Awaits, Fiber, Joining, Main, Sink, Undoing, Waiting
 from .function_session import JournaledSession, limits_left
@@ -140,6 +142,8 @@ class Interpreter:
         """The changes that had been asked for where the function is stepped along; None where it goes on."""
         self.exposed: dict[str, tuple[Query[Any] | QueryWith[Any, Any], Callable[..., Any]]] = {}
         self._patches: dict[str, bool] = {}
+        self.patience = round(PATIENCE * MICROSECONDS)
+        """How many microseconds what a fiber waits for may last in all after it was told to stop."""
         self._is_cancelled = False
         self._scopes = 0
         self._reversible: list[str] = []
@@ -350,7 +354,11 @@ class Interpreter:
 
     def _begin_one(self, request: object, fiber: Fiber) -> Awaits:
         """Start what is one call of its own kind."""
+        ending = fiber.ending
+        cut = Cut(self.at + request.microseconds) if ending is not None and isinstance(request, Sleep) else None
         try:
+            if ending is not None:
+                request = ending.cut(request, self.at, self.patience)
             ask = ask_of(request, partial(self.segment, label=fiber.label), self.prefix)
         except RipresaError as error:
             fiber.settle(0, None, error)
@@ -358,7 +366,7 @@ class Interpreter:
         if ask is None:
             fiber.settle(0, None, foreign(_described(request), self.path or self.workflow))
             return None
-        return self._ask(ask.kind, ask.callee, ask.segment, ask.text, fiber, 0)
+        return self._ask(ask.kind, cut or ask.callee, ask.segment, ask.text, fiber, 0)
 
     def start(self, unit: Any, sink: Sink, index: int, label: str, segment: str = "") -> Awaits:
         """Start one of several things side by side; returns what is waited for."""
@@ -483,6 +491,10 @@ class Interpreter:
             waiting.sink.settle(waiting.index, None, _raised(waiting.callee, outcome.failure))
             return
         self.definition.drop_flow(waiting.path)
+        if isinstance(waiting.callee, Cut):
+            error = asyncio.CancelledError() if outcome.at < waiting.callee.until else None
+            waiting.sink.settle(waiting.index, None, error)
+            return
         shared = self.state_of_run.shared
         self.delta = () if shared is None else shared.deltas.get(self.path, {}).get(outcome.key, ())
         try:
