@@ -921,3 +921,23 @@ async def test_a_sleep_that_is_cut_short_says_so_and_so_does_its_replay(length: 
         handle = await app.resume("r", function)
         assert (await jumped(clock, handle.outcome())).status == "cancelled"
     assert seen == [found, found]
+
+
+async def test_a_clean_up_may_start_other_runs() -> None:
+    @workflow
+    async def other(ctx: Context) -> str:
+        return "done"
+
+    @workflow
+    async def function(ctx: Context) -> None:
+        try:
+            await ctx.sleep("1 h")
+        finally:
+            await ctx.start(other(), id="other")
+
+    async with in_memory(workflows=[other]) as app:
+        handle = await app.start(function())
+        await turns(3)
+        await handle.cancel()
+        assert (await handle.outcome()).status == "cancelled"
+        assert await (await app.handle("other", other)).result() == "done"
