@@ -940,4 +940,6 @@ async def test_a_clean_up_may_start_other_runs() -> None:
         await turns(3)
         await handle.cancel()
         assert (await handle.outcome()).status == "cancelled"
+        while await app.store.find_run("other") is None:
+            await turns(1)
         assert await (await app.handle("other", other)).result() == "done"
