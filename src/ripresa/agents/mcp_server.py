@@ -30,11 +30,15 @@ from ..context import current, take_notes
 from ..core.durations import Duration, seconds
 from ..core.retry import Retry
 from ..errors import InvalidValue, StepError
+from ..steps.asking import Voice, is_model
 from ..steps.calls import bad_header
 from ..steps.conversation import ToolSpec
+from ..steps.gateway import Named
 from ..steps.guard import Guard as AddressGuard
 from ..steps.guard import Rule, bad_allow, bad_url, rule_of
+from ..steps.halts import Halt, Replies
 from ..steps.making import StepOptions, made, own_name, within
+from ..steps.mcp_asked import Asked, in_rounds
 from ..steps.mcp_line import Address, Heard, Line, Lines
 from ..steps.mcp_results import as_told, cleaned, failure_of, is_closed, refusal_of, value_of
 from ..steps.oauth import OAuth2
@@ -42,10 +46,12 @@ from ..steps.programs import bad_argv, bad_variables
 from ..steps.recipes import plain_config
 from ..steps.saying import server_said
 from ..steps.secret import Secret, without
+from .mcp_sampling import Sampler
+from .replying import AskingStep, Outcome, outcome_of
 from .tools import LONGEST_NAME, Guard, Sandbox, Tool, sandbox_problems, tool_from, tools_changed
 
 if TYPE_CHECKING:
-    from mcp import Client
+    from mcp import Client, MCPError
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -100,6 +106,9 @@ class McpServer:
     is a question that people answer before each call of a tool that does more than read. `timeout` bounds each call,
     `retry` repeats those that may be repeated, `patience` bounds the making of a connection.
 
+    With `questions` people answer what the server asks in the middle of a call, by its form; the run waits for them.
+    `sampling` is the model that it may ask, `roots` are the folders that it is told to work in.
+
     A connection is made when it is needed, and again where it broke; it is closed with the last step that uses it, or
     with `async with server.running():`. Raises `InvalidConfig` that names every bad option.
     """
@@ -130,6 +139,9 @@ class McpServer:
         timeout: Duration | None = 60.0,
         retry: Retry | int | None = None,
         patience: Duration = 30.0,
+        questions: bool = False,
+        sampling: Named | None = None,
+        roots: Sequence[str | Path] = (),
     ) -> None:
         refuse(
             "McpServer",
@@ -145,6 +157,9 @@ class McpServer:
             bad_texts(deny, "deny"),
             *_bad_effects(effects or {}),
             *sandbox_problems(sandbox, {}, is_open=True),
+            None if type(questions) is bool else f"questions is {questions!r}, must be True or False",
+            None if sampling is None or is_model(sampling) else f"sampling is {sampling!r}, must name a model",
+            bad_texts(roots if isinstance(roots, str) else list(map(str, roots)), "roots"),
             where=str(name),
         )
         self.name = name
@@ -161,15 +176,19 @@ class McpServer:
         self.retry = retry
         guard, wait = AddressGuard(tuple(_rules(url, allow_hosts))), seconds(patience, "patience")
         program = tuple(command), Path(cwd), dict(env or {}), tuple(pass_env), seconds(grace, "grace")
-        self._lines = Lines(name, Address(*program, url, dict(headers or {}), guard, server, wait, auth))
+        self._questions = questions
+        sampler = None if sampling is None else Sampler(name, Voice((sampling,)))
+        asked = Asked(questions, sampler, tuple(map(str, roots)))
+        self._lines = Lines(name, Address(*program, url, dict(headers or {}), guard, server, wait, auth, asked))
+        self._is_asked = bool(asked)
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}>"
 
     @property
     def asks(self) -> bool:
-        """Whether people may be asked before a tool of it is called."""
-        return bool(self.guard.approval)
+        """Whether people may be asked before a tool of it is called, or in the middle of a call."""
+        return bool(self.guard.approval) or self._questions
 
     @property
     def bounded_to(self) -> tuple[tuple[str, ...], ...]:
@@ -249,6 +268,8 @@ class McpServer:
         retry = None if effect == "irreversible" else self.retry
         found = tool_from(spec, call, guard=guard, effect=effect, retry=retry, timeout=self.timeout)
         found.told = as_told
+        if self._questions:
+            found.resumable = partial(self._resumed, listed)
         return found
 
     # --- calls
@@ -263,21 +284,41 @@ class McpServer:
     async def _call(self, listed: ListedTool, arguments: dict[str, Any]) -> Any:
         return value_of(await self._asked(listed.name, arguments, listed))
 
-    async def _asked(self, tool: str, arguments: dict[str, Any], listed: ListedTool | None) -> Any:
+    async def _resumed(self, listed: ListedTool, arguments: dict[str, Any], replies: Replies | None) -> Any:
+        found = await self._asked(listed.name, arguments, listed, replies, halts=True)
+        return found if isinstance(found, Halt) else value_of(found)
+
+    async def _asked(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        listed: ListedTool | None,
+        replies: Replies | None = None,
+        *,
+        halts: bool = False,
+    ) -> Any:
         if not self.allows(tool):
             message = f"the tool {tool!r} of the MCP server {self.name!r} is not allowed"
             raise StepError(message, code="tool_forbidden", retryable=False)
         async with self.running():
             try:
-                return await self._sent(tool, arguments, listed)
+                return await self._sent(tool, arguments, listed, replies, halts=halts)
             except _SessionGone:  # nobody has looked at the request: it is made again in a new session
                 pass
             try:
-                return await self._sent(tool, arguments, listed)
+                return await self._sent(tool, arguments, listed, replies, halts=halts)
             except _SessionGone as error:  # of what forgets each session that it has just begun nothing is known
                 raise StepError(error.message, code="tool_unavailable", unknown=True) from None
 
-    async def _sent(self, tool: str, arguments: dict[str, Any], listed: ListedTool | None) -> Any:
+    async def _sent(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        listed: ListedTool | None,
+        replies: Replies | None,
+        *,
+        halts: bool,
+    ) -> Any:
         from mcp import MCPError
 
         line = await self._lines.here.line()
@@ -296,26 +337,34 @@ class McpServer:
 
         async def ask(client: Client) -> Any:
             take_notes(heard)
-            return await client.call_tool(tool, arguments, progress_callback=tell, meta=meta)
+            if not self._is_asked:
+                return await client.call_tool(tool, arguments, progress_callback=tell, meta=meta)
+            call = {"name": tool, "arguments": arguments, "progress_callback": tell, "meta": meta}
+            return await in_rounds(client, call, replies, halts=halts, where=f"{tool} of {self.name}")
 
         try:
             result = await line.use(ask)
         except MCPError as error:
-            if heard.gone:
-                line.leave()
-                raise _SessionGone(f"{self.name} has forgotten the session", code="tool_unavailable") from None
-            if is_closed(error):
-                await line.close()
-                raise line.broken(None) from None
-            raise self._hidden(line, refusal_of(error, self.name, tool, unread=heard.unread)) from None
+            raise await self._refusal(line, heard, tool, error) from None
         except (RuntimeError, ValueError) as error:  # what the client says of results that do not fit the schema
             message = line.hidden(f"what {tool} of {self.name} gave does not fit: {error}")
             raise InvalidValue(message, code="invalid_output", where=tool) from None
+        if isinstance(result, Halt):
+            return result
         if line.has_secrets:
             result = cleaned(result, line.hidden)
         if result.is_error:
             raise failure_of(result, self.name, tool)
         return result
+
+    async def _refusal(self, line: Line, heard: Heard, tool: str, error: MCPError) -> StepError:
+        if heard.gone:
+            line.leave()
+            return _SessionGone(f"{self.name} has forgotten the session", code="tool_unavailable")
+        if is_closed(error):
+            await line.close()
+            return line.broken(None)
+        return self._hidden(line, refusal_of(error, self.name, tool, unread=heard.unread))
 
     def _hidden(self, line: Line, error: StepError) -> StepError:
         error.message = line.hidden(error.message)
@@ -348,7 +397,7 @@ class McpServer:
             "mcp",
             None if tool and self.allows(tool) else f"tool is {tool!r}, which is not allowed",
             bad_kind(fixed, "arguments", Mapping, "an object"),
-            "approval is for agents: put an approval before the step" if self.asks else None,
+            "approval is for agents: put an approval before the step" if self.guard.approval else None,
             where=self.name,
         )
         given.setdefault("effect", self.effect_of(ListedTool(tool)))
@@ -356,16 +405,26 @@ class McpServer:
         given.setdefault("name", own_name("mcp", f"{self.name}-{tool}"))
         limit = None if given["timeout"] is None else seconds(given["timeout"], "timeout")
 
-        async def call(value: Any) -> Any:
+        async def asked(value: Any, replies: Replies | None, *, halts: bool) -> Any:
             arguments = {**fixed, **_object(value, self.name)}
             if self.guard.sandbox is not None:
                 arguments = self.guard.sandbox.confined(arguments, {})
             async with self.running():  # closing it takes nothing from the time of the call
-                result = await within(limit, f"{tool} of {self.name}", self._asked(tool, arguments, None))
-            return _read(result, output, given["name"])
+                asking = self._asked(tool, arguments, None, replies, halts=halts)
+                result = await within(limit, f"{tool} of {self.name}", asking)
+            return result if isinstance(result, Halt) else _read(result, output, given["name"])
+
+        async def call(value: Any) -> Any:
+            return await asked(value, None, halts=False)
+
+        async def turn(value: Any, replies: Replies | None) -> Outcome:
+            return outcome_of(await asked(value, replies, halts=True), output)
 
         call.__annotations__ = {"value": input}
-        found = made(Step[[Any], Any], call, (self.name, tool, dict(fixed)), output, given)
+        kind: type[Step[[Any], Any]] = AskingStep[Any, Any] if self._questions else Step[[Any], Any]
+        found = made(kind, call, (self.name, tool, dict(fixed)), output, given)
+        if self._questions:
+            cast("AskingStep[Any, Any]", found).ask_by(turn, (input, output))
         more = {"arguments": plain_config(given["name"], dict(fixed))} if fixed else {}
         types = {key: kind for key, kind in (("input", input), ("output", output)) if kind is not Any}
         found.recipe = Recipe(

@@ -21,11 +21,11 @@ from ..core.durations import Duration
 from ..foreign import family_of
 from ..function_context import Context
 from ..messages import Approval
-from ..steps.conversation import ToolCall
 from ..steps.recipes import plain_config
 from ..steps.saying import not_sayable
 from ..terms import Expiry
 from .agent import Agent
+from .replying import replied
 from .turns import Talk
 
 A = TypeVar("A")
@@ -124,9 +124,13 @@ def _of_agent(made: Agent[Any, Any], name: str | None, options: dict[str, Any]) 
         while turned.talk.asks:
             talk = turned.talk
             for index, call in enumerate(talk.asks):
+                place, shown = str(index), Asked(made.name, call.name, _readable(call.arguments))
                 question = talk.questions.get(call.name, made.talker.known.asking.get(call.name, ""))
-                if question:
-                    talk.granted[str(index)] = await _decided(ctx, made.name, question, call, options)
+                if place in talk.halts:
+                    told = {"agent": made.name, "tool": call.name, "arguments": shown.arguments}
+                    talk.replies[place] = await replied(ctx, call.name, told, talk.halts[place], options)
+                elif question and place not in talk.granted:
+                    talk.granted[place] = await _decided(ctx, question, shown, options)
             turned = await going_on(talk)
         return decode(turned.answer.encode(), made.output)
 
@@ -143,11 +147,9 @@ def _of_agent(made: Agent[Any, Any], name: str | None, options: dict[str, Any]) 
     return found
 
 
-async def _decided(ctx: Context, agent: str, question: str, call: ToolCall, options: dict[str, Any]) -> str:
+async def _decided(ctx: Context, question: str, asked: Asked, options: dict[str, Any]) -> str:
     """Empty if people grant a call, else why not."""
-    decision: Approval[None] = await ctx.approval(
-        question, Asked(agent, call.name, _readable(call.arguments)), name=call.name, **options
-    )
+    decision: Approval[None] = await ctx.approval(question, asked, name=asked.tool, **options)
     if decision.granted:
         return ""
     who = ", ".join(decision.by) or "nobody answered in time, which"

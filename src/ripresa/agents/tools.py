@@ -36,6 +36,7 @@ from ..core.names import check_name
 from ..core.retry import Retry
 from ..errors import InvalidConfig, InvalidValue, RipresaError, StepError, StepTimeout
 from ..steps.conversation import ToolSpec
+from ..steps.halts import Halt, Replies, Resumable
 from ..steps.places import inside
 
 P = ParamSpec("P")
@@ -146,6 +147,8 @@ class Tool(Step[P, R]):
     schema: Mapping[str, Any] | None = None
     told: Callable[[Any], str] | None = None
     """What a model reads of a result, where that is not all of it."""
+    resumable: Resumable | None = None
+    """The same for a tool that may ask people in the middle of a call; where nobody is asked it is told so."""
 
     @override
     def __repr__(self) -> str:
@@ -157,6 +160,7 @@ class Tool(Step[P, R]):
         twin.compensation, twin.reconciler, twin.recipe = self.compensation, self.reconciler, self.recipe
         twin.remark = self.remark
         twin.guard, twin.description, twin.schema, twin.told = self.guard, self.description, self.schema, self.told
+        twin.resumable = self.resumable
         return twin
 
 
@@ -391,13 +395,16 @@ class ToolResult:
 
     text: str
     failed: bool = False
+    halt: Halt | None = None
+    """Where it stopped to ask people, who have not answered yet."""
 
 
 class Guarded(Step[[str], ToolResult]):
     """A tool as an agent calls it: given JSON text, it gives text, and its failures are results too."""
 
-    def __init__(self, agent: str, made: Step[..., Any]) -> None:
+    def __init__(self, agent: str, made: Step[..., Any], replies: Replies | None = None) -> None:
         self.tool = made
+        self.agent = agent
         if made.options.effect == "reversible":
             called_undo(made)
 
@@ -406,8 +413,8 @@ class Guarded(Step[[str], ToolResult]):
         async def perform(arguments: str) -> ToolResult:
             context = current()
             context.interaction(agent, made.name, sent, arguments)
-            result = await _performed(made, arguments)
-            context.interaction(made.name, agent, back, result.text)
+            result = await _performed(made, arguments, replies)
+            context.interaction(made.name, agent, "question" if result.halt is not None else back, result.text)
             return result
 
         super().__init__(perform, made.options)
@@ -444,12 +451,21 @@ def _given(made: Step[..., Any], arguments: str) -> dict[str, Any]:
     return sandbox.confined(given, {name: made.parameters.hints.get(name) for name in given})
 
 
-async def _performed(made: Step[..., Any], arguments: str) -> ToolResult:
+async def _performed(made: Step[..., Any], arguments: str, replies: Replies | None) -> ToolResult:
     given = _given(made, arguments)
+    if isinstance(made, Tool) and made.resumable is not None:
+        found = await made.resumable(given, replies)
+        if isinstance(found, Halt):
+            return ToolResult("; ".join(each.text for each in found.questions.values()), halt=found)
+        return _read(made, found)
     parameters = made.parameters.signature.parameters.items()
     first = [given.pop(name) for name, each in parameters if each.kind is each.POSITIONAL_ONLY and name in given]
     result: Any = made.fn(*first, **given) if made.is_async else await asyncio.to_thread(made.fn, *first, **given)
-    result = await result if inspect.isawaitable(result) else result
+    return _read(made, await result if inspect.isawaitable(result) else result)
+
+
+def _read(made: Step[..., Any], result: Any) -> ToolResult:
+    """What a model reads of what a tool gave."""
     text = encode(result, made.parameters.returns, where=made.name)
     returns(text)
     told = made.told if isinstance(made, Tool) else None

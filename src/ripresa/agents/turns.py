@@ -7,7 +7,7 @@ process, repeats none that has ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from copy import copy
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from ..errors import InvalidValue, ModelError, RipresaError
 from ..steps.asking import Voice, ask, name_of
 from ..steps.conversation import Message, ModelAnswer, ModelRequest, ToolCall, ToolSpec
 from ..steps.forms import OUTPUT, Form
+from ..steps.halts import Halt, Replies
 from ..steps.llm import corrections
 from .tools import Guarded, ToolResult, ToolSource, add_tool, guard_of, spec_of, tools_changed
 
@@ -62,6 +63,12 @@ class Talk:
     """What people are asked about the tools in `asks`, by name."""
     offered: dict[str, str] = field(default_factory=dict[str, str])
     """What the sources of tools had listed when people were asked, as a digest by their names."""
+    done: dict[str, str] = field(default_factory=dict[str, str])
+    """What calls in `asks` came to that have ended while others wait, by their place."""
+    halts: dict[str, Halt] = field(default_factory=dict[str, Halt])
+    """Where calls in `asks` stopped to ask people themselves, by their place."""
+    replies: dict[str, Replies] = field(default_factory=dict[str, Replies])
+    """What people answered to these."""
 
 
 class Equipment:
@@ -151,6 +158,8 @@ class Talker:
         if talk.asks:
             asked, talk.asks = talk.asks, []
             await self._use(talk, asked, with_)
+            if talk.asks:
+                return None
             talk.granted = {}
         while talk.turns < self.bounds.turns:
             talk.turns += 1
@@ -168,6 +177,8 @@ class Talker:
                 talk.asks = asked
                 return None
             await self._use(talk, asked, with_)
+            if talk.asks:
+                return None
         raise self._over(f"no answer after {self.bounds.turns} turns")
 
     async def _turn(self, talk: Talk, with_: Equipment) -> ModelAnswer:
@@ -189,24 +200,37 @@ class Talker:
         if self.bounds.calls is not None and talk.calls > self.bounds.calls:
             raise self._over(f"{talk.calls} calls of tools, {self.bounds.calls} are allowed")
 
-    async def _use(self, talk: Talk, calls: Iterable[ToolCall], with_: Equipment) -> None:
+    async def _use(self, talk: Talk, calls: list[ToolCall], with_: Equipment) -> None:
+        """Call tools, and tell what they came to; where one stops to ask people, `talk.asks` says so instead."""
         found = await asyncio.gather(
             *(self._called(talk, call, str(index), with_) for index, call in enumerate(calls)), return_exceptions=True
         )
+        results: list[ToolResult] = []
         for each in found:  # one that ends the agent ends it when the others have been recorded
             if isinstance(each, BaseException):
                 raise each
-            talk.messages.append(each)
+            results.append(each)
+        talk.halts = {str(index): each.halt for index, each in enumerate(results) if each.halt is not None}
+        talk.done, talk.replies = {}, {}
+        if talk.halts:
+            talk.done = {str(index): each.text for index, each in enumerate(results) if each.halt is None}
+            talk.asks = calls
+        else:
+            talk.messages += [_told(call, each.text) for call, each in zip(calls, results, strict=True)]
 
-    async def _called(self, talk: Talk, call: ToolCall, place: str, with_: Equipment) -> Message:
+    async def _called(self, talk: Talk, call: ToolCall, place: str, with_: Equipment) -> ToolResult:
+        if place in talk.done:
+            return ToolResult(talk.done[place])
         guarded = with_.tools.get(call.name)
         if guarded is None:
             there = ", ".join(with_.tools) or "none"
-            return _told(call, f"failed (unknown_tool): there is no tool {call.name!r}, there are: {there}")
+            return ToolResult(f"failed (unknown_tool): there is no tool {call.name!r}, there are: {there}")
         if talk.granted.get(place):
-            return _told(call, f"failed (rejected): {talk.granted[place]}")
-        result: ToolResult = await current().call(guarded, call.arguments)
-        return _told(call, result.text)
+            return ToolResult(f"failed (rejected): {talk.granted[place]}")
+        replies = talk.replies.get(place)
+        again = guarded if replies is None else Guarded(guarded.agent, guarded.tool, replies)
+        result: ToolResult = await current().call(again, call.arguments)
+        return result
 
     def _over(self, why: str) -> RipresaError:
         return RipresaError(

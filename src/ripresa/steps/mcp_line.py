@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from ..context import current, notes
 from ..errors import RipresaError, StepError
 from .guard import Guard
+from .mcp_asked import NOTHING, Asked
 from .oauth import OAuth2, token_of
 from .process import PIECE, Process, Program, started, usual_environment
 from .secret import Secret, hide
@@ -67,6 +68,7 @@ class Address:
     auth: Secret | OAuth2 | None = None
     client: tuple[str, str] | None = None
     mode: str = "auto"
+    asked: Asked = NOTHING
 
     def secrets(self) -> list[str]:
         """The secrets that it is given, for texts in which they must not stand."""
@@ -149,7 +151,8 @@ class Line:
             where = spoken(process, address.grace, self._complain)
         name, version = address.client or ("ripresa", _version())
         us, mode = Implementation(name=name, version=version), cast("Any", address.mode)
-        made = Client(where, client_info=us, cache=None, message_handler=self._heard, mode=mode)
+        told = address.asked.callbacks()
+        made = Client(where, client_info=us, cache=None, message_handler=self._heard, mode=mode, **told)
         return await stack.enter_async_context(made)
 
     async def _heard(self, message: Any) -> None:

@@ -331,6 +331,9 @@ SERVER: Final[Mapping[str, Key]] = {
     "timeout": Key("length", "how long one call may take"),
     "retry": Key("retry", "how often a call is tried again that may be repeated"),
     "patience": Key("length", "how long it may take until it can be used"),
+    "questions": Key("flag", "people answer what it asks in the middle of a call"),
+    "sampling": Key("text", "the model that it may ask"),
+    "roots": Key("names", "the folders that it is told to work in"),
 }
 """What a document may say of an MCP server."""
 
