@@ -149,17 +149,11 @@ class McpServer:
             _one_place(command, url, server),
             *(bad_argv(tuple(command)) if command else ()),
             *bad_variables(env or {}, pass_env),
-            bad_url(url) if url else None,
-            *(bad_header(each, value) for each, value in (headers or {}).items()),
-            _bad_auth(auth, url, headers or {}),
-            bad_allow(allow_hosts),
-            bad_texts(allow, "allow"),
-            bad_texts(deny, "deny"),
+            *_bad_address(url, headers or {}, auth, allow_hosts),
+            *(bad_texts(patterns, option) for option, patterns in (("allow", allow), ("deny", deny))),
             *_bad_effects(effects or {}),
             *sandbox_problems(sandbox, {}, is_open=True),
-            None if type(questions) is bool else f"questions is {questions!r}, must be True or False",
-            None if sampling is None or is_model(sampling) else f"sampling is {sampling!r}, must name a model",
-            bad_texts(roots if isinstance(roots, str) else list(map(str, roots)), "roots"),
+            *_bad_asked(questions, sampling, roots),
             where=str(name),
         )
         self.name = name
@@ -176,11 +170,9 @@ class McpServer:
         self.retry = retry
         guard, wait = AddressGuard(tuple(_rules(url, allow_hosts))), seconds(patience, "patience")
         program = tuple(command), Path(cwd), dict(env or {}), tuple(pass_env), seconds(grace, "grace")
-        self._questions = questions
         sampler = None if sampling is None else Sampler(name, Voice((sampling,)))
-        asked = Asked(questions, sampler, tuple(map(str, roots)))
-        self._lines = Lines(name, Address(*program, url, dict(headers or {}), guard, server, wait, auth, asked))
-        self._is_asked = bool(asked)
+        self._may = Asked(questions, sampler, tuple(map(str, roots)))
+        self._lines = Lines(name, Address(*program, url, dict(headers or {}), guard, server, wait, auth, self._may))
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}>"
@@ -188,7 +180,7 @@ class McpServer:
     @property
     def asks(self) -> bool:
         """Whether people may be asked before a tool of it is called, or in the middle of a call."""
-        return bool(self.guard.approval) or self._questions
+        return bool(self.guard.approval) or self._may.questions
 
     @property
     def bounded_to(self) -> tuple[tuple[str, ...], ...]:
@@ -268,7 +260,7 @@ class McpServer:
         retry = None if effect == "irreversible" else self.retry
         found = tool_from(spec, call, guard=guard, effect=effect, retry=retry, timeout=self.timeout)
         found.told = as_told
-        if self._questions:
+        if self._may.questions:
             found.resumable = partial(self._resumed, listed)
         return found
 
@@ -337,7 +329,7 @@ class McpServer:
 
         async def ask(client: Client) -> Any:
             take_notes(heard)
-            if not self._is_asked:
+            if not self._may:
                 return await client.call_tool(tool, arguments, progress_callback=tell, meta=meta)
             call = {"name": tool, "arguments": arguments, "progress_callback": tell, "meta": meta}
             return await in_rounds(client, call, replies, halts=halts, where=f"{tool} of {self.name}")
@@ -421,9 +413,9 @@ class McpServer:
             return outcome_of(await asked(value, replies, halts=True), output)
 
         call.__annotations__ = {"value": input}
-        kind: type[Step[[Any], Any]] = AskingStep[Any, Any] if self._questions else Step[[Any], Any]
+        kind: type[Step[[Any], Any]] = AskingStep[Any, Any] if self._may.questions else Step[[Any], Any]
         found = made(kind, call, (self.name, tool, dict(fixed)), output, given)
-        if self._questions:
+        if self._may.questions:
             cast("AskingStep[Any, Any]", found).ask_by(turn, (input, output))
         more = {"arguments": plain_config(given["name"], dict(fixed))} if fixed else {}
         types = {key: kind for key, kind in (("input", input), ("output", output)) if kind is not Any}
@@ -517,6 +509,23 @@ def _usual() -> dict[str, Any]:
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, each) for each in patterns)
+
+
+def _bad_address(url: str, headers: Mapping[str, Any], auth: object, allow: Sequence[str]) -> list[str | None]:
+    return [
+        bad_url(url) if url else None,
+        *(bad_header(each, value) for each, value in headers.items()),
+        _bad_auth(auth, url, headers),
+        bad_allow(allow),
+    ]
+
+
+def _bad_asked(questions: object, sampling: object, roots: Any) -> list[str | None]:
+    return [
+        bad_kind(questions, "questions", bool, "True or False"),
+        None if sampling is None or is_model(sampling) else f"sampling is {sampling!r}, must name a model",
+        bad_texts(roots if isinstance(roots, str) else list(map(str, roots)), "roots"),
+    ]
 
 
 def _bad_auth(auth: object, url: str, headers: Mapping[str, Any]) -> str | None:
