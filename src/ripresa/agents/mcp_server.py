@@ -172,7 +172,9 @@ class McpServer:
         program = tuple(command), Path(cwd), dict(env or {}), tuple(pass_env), seconds(grace, "grace")
         sampler = None if sampling is None else Sampler(name, Voice((sampling,)))
         self._may = Asked(questions, sampler, tuple(map(str, roots)))
-        self._lines = Lines(name, Address(*program, url, dict(headers or {}), guard, server, wait, auth, self._may))
+        self._lines = Lines(
+            name, Address(*program, url, dict(headers or {}), guard, server, wait, auth, asked=self._may)
+        )
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}>"
