@@ -161,9 +161,8 @@ class McpServer:
         self.said = {key: value for key, value in given.items() if value != _usual()[key]}
         """The options that are not as usual."""
         self._allow: tuple[tuple[str, ...], ...] = (tuple(allow),)
-        self._deny = tuple(deny)
+        self._deny, self.trust = tuple(deny), trust
         self.prefix = f"{name}_" if prefix is None else prefix
-        self.trust = trust
         self.effects: dict[str, Effect] = dict(effects or {})
         self.guard = Guard(permission, sandbox, approval)
         self.timeout = None if timeout is None else seconds(timeout, "timeout")
@@ -172,9 +171,8 @@ class McpServer:
         program = tuple(command), Path(cwd), dict(env or {}), tuple(pass_env), seconds(grace, "grace")
         sampler = None if sampling is None else Sampler(name, Voice((sampling,)))
         self._may = Asked(questions, sampler, tuple(map(str, roots)))
-        self._lines = Lines(
-            name, Address(*program, url, dict(headers or {}), guard, server, wait, auth, asked=self._may)
-        )
+        place = *program, url, dict(headers or {}), guard, server, wait, auth
+        self._lines = Lines(name, Address(*place, asked=self._may))
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}>"
