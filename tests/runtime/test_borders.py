@@ -305,7 +305,7 @@ async def test_an_executor_that_a_durable_function_asks_for_fails_its_call() -> 
         with pytest.raises(RunFailed) as caught:
             await app.run(asks())
     assert caught.value.failure.code == "unknown_executor"
-    assert "run in threads by themselves" in caught.value.failure.message
+    assert caught.value.failure.message == "there is no executor named 'thread'; there are auto, process"
 
 
 # --- what is no failure of the user's code

@@ -153,7 +153,9 @@ async def test_cancelling_twice_changes_nothing_and_afterwards_it_is_too_late() 
         await handle.cancel("first")
         await handle.cancel("second")
         stubborn.over.set()
-        assert str((await handle.outcome()).error).endswith("was cancelled: first")
+        error = (await handle.outcome()).error
+        assert isinstance(error, RunCancelled)
+        assert error.message.endswith("was cancelled: first")
         assert kinds(await journal_of(handle)).count("CancelRequested") == 1
         with pytest.raises(IllegalTransition):
             await handle.cancel()

@@ -251,8 +251,7 @@ def test_what_a_graph_cannot_write_is_said_where_it_is_written() -> None:
         "g/state.psot: Report has no field 'psot', it has post, scores, total, best, title [no_state]",
         f"g/state.total: has add: it cannot be written by append in a graph ({advice}) [usage]",
         "g/state.post: takes str | None as post, is given int (score) [type_mismatch]",
-        "g/state.post#2: is given the call <call score(1)>, not its value: add it to the graph and use .out "
-        "[type_mismatch]",
+        "g/state.post#2: is given the call <call score(1)>, not its value [type_mismatch]",
     ]
     plain = Graph("plain", input=int)
     assert repr(plain.state) == "<state of plain>"

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..core.sessions import apply
 from ..errors import RipresaError, StoreError
@@ -274,8 +274,8 @@ class Database:
         for job in jobs:
             if isinstance(job, Append):
                 (risky if job.risky else appends).append(job)
-            elif isinstance(job, Creation | Change):
-                changes.append(job)
+            else:
+                changes.append(cast("Creation | Change[Any]", job))
         self._begin(changes)
         if not self._insert_at_once(appends):
             # Somebody is fenced. It is rare and worth a second beginning, for which everyone else pays nothing.

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sqlite3
 from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from ..context import Variables
 from ..errors import RipresaError
 from ..ports import Batch, RunHead, Written
 from .rules import fenced
-
-if TYPE_CHECKING:
-    from contextvars import Context
 
 T = TypeVar("T")
 
@@ -39,7 +37,7 @@ class Job:
     """
 
     __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_over", "_wake", "error")
-    _context: Context
+    _context: Variables
     _loop: AbstractEventLoop
 
     def __init__(self) -> None:
@@ -65,7 +63,7 @@ class Job:
         self._asyncio_future_blocking = True
         yield self
 
-    def add_done_callback(self, wake: Callable[[Job], object], *, context: Context) -> None:
+    def add_done_callback(self, wake: Callable[[Job], object], *, context: Variables) -> None:
         """For the task that awaits it."""
         self._wake, self._context = wake, context
 
