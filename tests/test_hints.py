@@ -15,6 +15,7 @@ from ripresa.cli.program import run
 from ripresa.cli.telling import tell_error
 from ripresa.core.events import Failure
 from ripresa.errors import CODES, InvalidWorkflow, Problem
+from ripresa.runtime.family import failure_for
 from tests.sources import TOGETHER, trees
 
 pytestmark = TOGETHER
@@ -135,8 +136,20 @@ def test_output_that_does_not_fit_says_what_to_do_and_how_the_run_goes_on() -> N
 
 
 def test_the_command_that_takes_a_run_up_is_told_once() -> None:
-    assert mending("store_full", "ripresa resume r") == "make room, then: ripresa resume r"
-    assert mending("of_a_newer_version", "ripresa resume r") == "mend the cause, then: ripresa resume r"
+    resume = "ripresa resume {}".format
+    assert mending(Failure("store_full", "no room"), "r", resume) == "make room, then: ripresa resume r"
+    assert mending(Failure("of_a_newer_version", ""), "r", resume) == "mend the cause, then: ripresa resume r"
+
+
+def test_a_run_that_failed_of_others_is_taken_up_after_those() -> None:
+    inmost = failure_for("it's", "failed", Failure("step_failed", "no", ("builtins.ValueError",)))
+    child = failure_for("kid", "failed", inmost)
+    assert child is not None
+    parent = Failure("step_failed", "of it", ("builtins.ValueError",), cause=child)
+    wanted = "mend the cause, then: resume it's, then: resume kid, then: resume q"
+    assert mending(parent, "q", "resume {}".format) == wanted
+    said = Failure("run_failed", "run 'other' failed: no", ("ripresa.errors.RunFailed",))
+    assert mending(said, "q", "resume {}".format) == "mend the cause, then: resume q"
 
 
 async def test_a_durable_function_sees_no_text_that_a_later_version_may_word_otherwise() -> None:

@@ -5,7 +5,12 @@ Law: an advice is shown, never recorded and never compared, so that it may be wr
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .core.parts import Failure
 
 ADVICE: Final[dict[str, str]] = {
     # definitions
@@ -152,6 +157,21 @@ ADVICE: Final[dict[str, str]] = {
 """By code. A command stands between backquotes or after a colon; RUN, STEP, NAME stand for names of yours."""
 
 
-def mending(code: str, command: str) -> str:
-    """What to do about what a run failed for, and the command that takes it up again after that."""
-    return f"{ADVICE.get(code, ADVICE['step_failed']).partition(', then')[0]}, then: {command}"
+_CHILD: Final = re.compile(r"run (['\"])([^\\]+?)\1 failed: ")
+"""How the failure of a run tells that of another which it waited for; see `runtime.family.failure_for`."""
+
+
+def mending(failure: Failure, run: str, resume: Callable[[str], str]) -> str:
+    """What to do about what a run failed for, and the commands that take it up again after that.
+
+    A run that it waited for and that failed comes before it: it would be told the same failure once more.
+    """
+    commands = [resume(run)]
+    cause: Failure | None = failure
+    while cause is not None:
+        child = None if cause.types or cause.code != "run_failed" else _CHILD.match(cause.message)
+        if child:
+            commands.insert(0, resume(child[2]))
+        cause = cause.cause
+    advice = ADVICE.get(failure.code, ADVICE["step_failed"]).partition(", then")[0]
+    return f"{advice}, then: {', then: '.join(commands)}"

@@ -76,6 +76,10 @@ class Checkpoint:
     undone: bool = False
 
 
+def _place(named: int | str | Checkpoint) -> int | str:
+    return named.seq if isinstance(named, Checkpoint) else named
+
+
 class Links(Protocol):
     """How a handle reaches what is above it."""
 
@@ -194,8 +198,9 @@ class Handle(Generic[R_co]):
         """Who sent what to whom, in order: agents, models, tools and people, by name; see `sequence_diagram`."""
         return interactions_of(await self.status(), Values(self._engine.store.blob).text)
 
-    async def at(self, seq: int) -> RunView:
+    async def at(self, seq: int | Checkpoint) -> RunView:
         """The run as it stood after the event of this number: every checkpoint can be looked at, none is a copy."""
+        seq = seq.seq if isinstance(seq, Checkpoint) else seq
         return view_of([item for item in await self._engine.history(self.id) if item.seq <= seq])
 
     async def checkpoints(self) -> list[Checkpoint]:
@@ -203,19 +208,20 @@ class Handle(Generic[R_co]):
         found = places(await self._engine.history(self.id))
         return [Checkpoint(place.seq, moment(place.at), place.name, place.named, place.undone) for place in found]
 
-    async def diff(self, before: int | str, after: int | str) -> list[Change]:
+    async def diff(self, before: int | str | Checkpoint, after: int | str | Checkpoint) -> list[Change]:
         """What became of the run between two places of its journal, in the order in which it happened first.
 
-        A place is the number of an event, the name of a checkpoint or the path of a step (after it returned).
+        A place is a checkpoint, its name, the number of an event or the path of a step (after it returned).
         """
         journal = await self._engine.history(self.id)
-        seqs = [place if isinstance(place, int) else event_at(journal, place) for place in (before, after)]
+        named = (_place(before), _place(after))
+        seqs = [place if isinstance(place, int) else event_at(journal, place) for place in named]
         old, new = (view_of(journal[: written_by(journal, seq)]) for seq in seqs)
         return changes(old, new)
 
     async def rollback(
         self,
-        to: int | str,
+        to: int | str | Checkpoint,
         *,
         set: Mapping[str, Any] | None = None,
         again: bool = False,
@@ -227,7 +233,7 @@ class Handle(Generic[R_co]):
         A run that another living process drives goes on there: its owner is asked, and has done it on return.
 
         What came after is kept as history, and done anew under new idempotency keys. `to` is the number of an event,
-        the name of a checkpoint or the path of a step (after it returned). What is in flight is stopped first.
+        a checkpoint or its name, or the path of a step (after it returned). What is in flight is stopped first.
         `set` is as in `fork`: steps, by path, return something else than they did, fields of the state (`state.NAME`)
         hold something else at the place. A step that had returned by then is taken back too.
 
@@ -239,9 +245,9 @@ class Handle(Generic[R_co]):
         from .runtime.turning import take_back
 
         given = {path: to_json(value) for path, value in (set or {}).items()}
-        await take_back(self._engine, self.id, await self._links.code(), Back(to, again, reason, by, given))
+        await take_back(self._engine, self.id, await self._links.code(), Back(_place(to), again, reason, by, given))
 
-    async def undo(self, to: int | str | None = None, *, reason: str = "", by: str = "") -> UndoReport:
+    async def undo(self, to: int | str | Checkpoint | None = None, *, reason: str = "", by: str = "") -> UndoReport:
         """Take back what the run did, last first, by what its steps declare to undo them; the run has ended before.
 
         `to` is a place as in `rollback`: what happened until then stays. A second call repeats nothing but what could
@@ -252,7 +258,8 @@ class Handle(Generic[R_co]):
         """
         from .runtime.undoing import Undo, begin_undo, report_of
 
-        driver = await begin_undo(self._engine, self.id, self._links.code, Undo(to, reason, by))
+        asked = Undo(None if to is None else _place(to), reason, by)
+        driver = await begin_undo(self._engine, self.id, self._links.code, asked)
         if driver is not None:
             await driver.ended.wait()
             driver.ended.result()
@@ -263,7 +270,7 @@ class Handle(Generic[R_co]):
 
     async def fork(
         self,
-        at: int | str | None = None,
+        at: int | str | Checkpoint | None = None,
         *,
         set: Mapping[str, Any] | None = None,
         id: str | None = None,
@@ -286,7 +293,8 @@ class Handle(Generic[R_co]):
         given = {path: to_json(value) for path, value in (set or {}).items()}
         if effects not in get_args(Effects):
             raise InvalidConfig(f"effects is {effects!r}, must be one of {', '.join(get_args(Effects))}", op="fork")
-        wanted = Fork(at, given, checked_id(id, "fork"), effects, fresh, by)
+        place = None if at is None else _place(at)
+        wanted = Fork(place, given, checked_id(id, "fork"), effects, fresh, by)
         driver = await fork(self._engine, self.id, await self._links.code(), wanted)
         return self._links.other(driver.run)
 

@@ -5,7 +5,7 @@ A durable function is stepped by hand: what it awaits is yielded to whoever step
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from random import Random
@@ -303,7 +303,12 @@ class Context(Generic[S]):
 
         The first failure stops the others and is raised.
         """
-        results: list[B] = await Awaited(MapOver(link if callable(link) else adopted(link), list(items), concurrency))
+        known: Any = link if callable(link) else adopted(link)
+        if not callable(known):
+            raise _misused("map", f"a map calls its first argument for every item, and {known!r} cannot be called")
+        if not isinstance(items, Iterable):
+            raise _misused("map", f"a map takes a list of items, and {items!r} is none")
+        results: list[B] = await Awaited(MapOver(known, list(items), concurrency))
         return results
 
     @overload
@@ -340,4 +345,10 @@ class Context(Generic[S]):
     async def race(self, *awaitables: Awaitable[A]) -> A: ...
     async def race(self, *awaitables: Awaitable[Any]) -> Any:
         """Run all side by side; the outcome of the first to end, success or failure. The others are cancelled."""
+        if not awaitables:
+            raise _misused("race", "a race of nothing has no winner")
         return await Awaited(Race(awaitables))
+
+
+def _misused(op: str, why: str) -> RipresaError:
+    return RipresaError(why, code="usage", op=op, where=users_line())

@@ -24,7 +24,7 @@ from ripresa import (
 from ripresa.core.nodes.graph import Graph as GraphNode
 from ripresa.core.nodes.graph import Wire
 
-from .samples import Item, add, compare, double, fail, fetch, greet, length, ready, shout, upper
+from .samples import Item, Ready, add, compare, double, fail, fetch, greet, length, ready, shout, upper
 
 
 def node_of(flow: Any) -> GraphNode:
@@ -206,6 +206,20 @@ async def test_a_graph_that_keeps_going_fails_when_the_rest_has_ended() -> None:
 
 
 # --- mistakes
+
+
+def test_a_value_that_is_there_already_is_checked_wherever_it_is_given() -> None:
+    g = Graph("given", input=str)
+    g.map(length, [1, 2])
+    g.map(length, ["a", "b"], name="fits")
+    g.map(length, ("a", "b"), name="tuple")
+    g.map(length, [], name="none")
+    g.add(chain(length)(3), name="class")
+    g.map(ready, [Ready("a")], name="data")
+    g.add(map_each(length)(["a", None]), name="second")
+    found = problems_of(g, g.input)
+    assert [where for where, _ in found] == ["given/map_each", "given/class/length", "given/second"]
+    assert found[0][1].startswith("takes list[str] as input, is given [1, 2]: ")
 
 
 def test_everything_that_is_wrong_is_reported_together() -> None:

@@ -218,6 +218,22 @@ async def test_places_are_compared_by_name_too() -> None:
         handle = await app.start(chain(add).then(add)(1))
         await handle.result()
         assert await handle.diff("add", "add#2") == await handle.diff(3, 5)
-        with pytest.raises(RipresaError) as caught:
-            await handle.diff("add", "nowhere")
-        assert caught.value.code == "no_such_place"
+        wrong: Any = 1.5
+        for nowhere in ("nowhere", wrong):
+            with pytest.raises(RipresaError) as caught:
+                await handle.diff("add", nowhere)
+            assert caught.value.code == "no_such_place"
+
+
+async def test_a_checkpoint_stands_for_its_place() -> None:
+    async with in_memory() as app:
+        handle = await app.start(chain(add).then(add)(1))
+        await handle.result()
+        first, second = await handle.checkpoints()
+        assert await handle.diff(first, second) == await handle.diff(first.seq, second.seq) != []
+        assert await handle.at(first) == await handle.at(first.seq)
+        twin = await handle.fork(first, set={"add": 7})
+        assert await twin.result() == 8
+        await handle.rollback(first)
+        assert await handle.result() == 3
+        assert (await handle.undo(second)).undone == ()

@@ -181,6 +181,7 @@ async def test_a_parent_goes_on_with_a_child_that_was_mended(app: App) -> None:
     with pytest.raises(RunFailed, match="run 'child' failed") as caught:
         await handle.result()
     assert isinstance(caught.value.__cause__, RipresaError)
+    assert caught.value.hint == "mend the cause, then: ripresa resume child, then: ripresa resume p"
     MENDED.append(1)
     assert await (await app.resume("child", runnable(mendable))).result() == 3
     assert await (await app.resume("p", relies)).result() == 3

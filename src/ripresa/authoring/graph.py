@@ -363,8 +363,12 @@ class Graph(Generic[A, S]):
         if isinstance(callee, Step | Workflow):
             given = Place(place.name, wired, place.path, place.problems)
             return build_link(callee, given), None
+        known = len(place.problems)
         given = Place(place.name, One(wired.single(place)), place.path, place.problems)
-        return build_link(callee, given), wired.only or Constant(None)
+        node, only = build_link(callee, given), wired.only
+        if isinstance(only, Constant) and len(place.problems) == known:
+            argument(only, node.input_type, "input", place)
+        return node, only or Constant(None)
 
     def _nodes(self) -> list[Node[Any]]:
         """The nodes so far."""

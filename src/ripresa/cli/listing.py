@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from ..advice import mending
@@ -148,7 +149,7 @@ async def _show(place: Place, run: str, as_json: bool, given: Given | None) -> i
         if view.failure is not None and view.status == "failed":
             for line in told_failure(view.failure):
                 print(line)
-            print(f"  hint: {mending(view.failure.code, place.command('resume', view.id))}")
+            print(f"  hint: {mending(view.failure, view.id, partial(place.command, 'resume'))}")
     return COMPLETED
 
 

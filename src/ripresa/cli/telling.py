@@ -10,6 +10,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TextIO
 
 from ..advice import mending
@@ -102,7 +103,7 @@ class Teller:
     def _hint(self, view: RunView, failure: Failure) -> None:
         """How a run that failed is taken up again. Resuming it never changes what it was given."""
         more = self._more(view) if failure.code == "limit_exceeded" else ""
-        warn(f"  hint: {more or mending(failure.code, self.place.command('resume', view.id))}")
+        warn(f"  hint: {more or mending(failure, view.id, partial(self.place.command, 'resume'))}")
         if not more and view.input != _NO_ARGUMENTS:
             warn(f"  or, as it keeps its input, with another: {self.place.command('fork', view.id)} --set input=JSON")
 

@@ -55,6 +55,8 @@ def event_at(journal: Sequence[Recorded], at: int | str) -> int:
     Of several places of one name the last counts, those that were rolled back only if there is no other, a checkpoint
     before a step. Raises `RipresaError(no_such_place)`.
     """
+    if not isinstance(at, int | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _nowhere(journal, f"place {at!r}")
     if isinstance(at, int) or at.isdecimal():
         number = int(at)
         if 1 <= number <= len(journal):

@@ -582,9 +582,6 @@ class Interpreter:
         return self.definition.add_flow(path, node)
 
     def _join(self, fiber: Fiber, units: list[Any], window: int, *, race: bool) -> Awaits:
-        if race and not units:
-            fiber.settle(0, None, RipresaError("a race of nothing has no winner", code="usage", op="race"))
-            return None
         labels = [self._label(unit, fiber.label) for unit in units]
         told = units and tells(self.state_of_run)
         sides = sides_of(self, units, labels, fiber.label, race=race) if told else None
@@ -594,7 +591,8 @@ class Interpreter:
         try:
             if isinstance(link, Step | Runnable):
                 return self._call(map_each(link, concurrency=concurrency)(items), fiber, 0, fiber.label)  # type: ignore[arg-type]
-            refuse("map", bad_count(concurrency, "concurrency", optional=True))
+            where = self.path or self.workflow
+            refuse("map", bad_count(concurrency, "concurrency", optional=True), where=where)
         except RipresaError as error:
             fiber.settle(0, None, error)
             return None

@@ -35,7 +35,7 @@ def run_error(run: str, failure: Failure) -> RunFailed:
         run=run,
         op="result",
         where=place_of(failure),
-        hint=mending(failure.code, f"ripresa resume {run}"),
+        hint=mending(failure, run, "ripresa resume {}".format),
     )
     error.failure = failure
     error.__cause__ = error_of(failure)

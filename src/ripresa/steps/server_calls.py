@@ -61,7 +61,7 @@ async def mcp_called(method: str, parameters: Any, address: Address) -> Any:
             raise refused from None
         except (RuntimeError, ValueError) as error:  # what the client says of results that do not fit
             message = line.hidden(f"what {method} of the MCP server gave does not fit: {error}")
-            raise InvalidValue(message, code="invalid_output") from None
+            raise InvalidValue(message, code="invalid_output", op="mcp") from None
         plain = without(result.model_dump(mode="json", by_alias=True, exclude_none=True), line.hidden)
     if plain.get("isError"):
         raise failure_of(CallToolResult.model_validate(plain), "the MCP server", str(given["name"]))
