@@ -306,7 +306,7 @@ class Context(Generic[S]):
         known: Any = link if callable(link) else adopted(link)
         if not callable(known):
             raise _misused("map", f"a map calls its first argument for every item, and {known!r} cannot be called")
-        if not isinstance(items, Iterable):
+        if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _misused("map", f"a map takes a list of items, and {items!r} is none")
         results: list[B] = await Awaited(MapOver(known, list(items), concurrency))
         return results
