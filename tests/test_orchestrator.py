@@ -263,7 +263,7 @@ async def test_programs_and_services_are_made_of_their_config(tmp_path: Path) ->
         {"type": "cli_agent", "config": {"dialect": "codex"}, "with": "do it"},
     ))  # fmt: skip
     assert [node.name for node in made.node.children] == ["http", "cli_agent"]
-    with pytest.raises(InvalidWorkflow, match="method is 'FETCH'"):
+    with pytest.raises(InvalidWorkflow, match=r"config\.method: is 'FETCH'"):
         load_document(document({"type": "http", "config": {"method": "FETCH", "url": "https://example.org"}}))
 
 

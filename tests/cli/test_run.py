@@ -150,7 +150,11 @@ def test_the_store_is_the_option_else_the_environment_else_the_working_directory
         (("run", "flows.py:sums", "-i", "1", "--store", "postgresql://x"), 2, "error [not_available] postgresql://x:"),
         (("run", "flows.py:sums", "-i", "1", "--durability", "x"), 2, "error [invalid_config] durability:"),
         (("run", "flows.py:sums", "-i", "1", "--concurrency", "0"), 2, "error [usage]: Invalid value for"),
-        (("run", "flows.py:sums", "-i", "1", "--id", " ", "--store", "memory:"), 2, "error [invalid_config]: id is"),
+        (
+            ("run", "flows.py:sums", "-i", "1", "--id", " ", "--store", "memory:"),
+            2,
+            "error [invalid_config] sums: id is",
+        ),
         (("show", "no"), 3, "error [run_not_found]: there is no run 'no'"),
         (("events", "no"), 3, "error [run_not_found]"),
         (("resume", "no"), 3, "error [run_not_found]"),

@@ -451,8 +451,10 @@ class History:
                 return
             assert play.state.waiters, "nothing is left to happen, and the run has not ended"
             self.sent += 1
-            if self.sent > MOST_SENT:  # what is to answer the updates always fails
-                play.cancel()
+            if (
+                self.sent > MOST_SENT
+            ):  # what is to answer the updates always fails; in a clean-up cancelling ends nothing
+                play.terminate() if play.status == "cancelling" else play.cancel()
             else:
                 play.signal(next(iter(play.state.waiters)))
             return

@@ -123,5 +123,7 @@ async def test_a_document_sends_files_of_its_folder(tmp_path: Path) -> None:
         await app.run(load_document(document)(None))
         assert parts(found.asked[0])[0][3] == b"high"
         config.pop("allow")
-        with pytest.raises(InvalidWorkflow, match="folder is not for documents that may import only some modules"):
+        with pytest.raises(
+            InvalidWorkflow, match=r"config\.folder: is not for documents that may import only some modules"
+        ):
             load_document(document, modules=[])
