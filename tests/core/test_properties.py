@@ -451,9 +451,7 @@ class History:
                 return
             assert play.state.waiters, "nothing is left to happen, and the run has not ended"
             self.sent += 1
-            if (
-                self.sent > MOST_SENT
-            ):  # what is to answer the updates always fails; in a clean-up cancelling ends nothing
+            if self.sent > MOST_SENT:  # what is to answer the updates always fails; a clean-up is not cancelled
                 play.terminate() if play.status == "cancelling" else play.cancel()
             else:
                 play.signal(next(iter(play.state.waiters)))
