@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, field_validator
 
 from ripresa import App, Context, InvalidConfig, chain, step, workflow
 
@@ -46,6 +47,27 @@ def named(error: InvalidConfig, wanted: list[str]) -> None:
     assert error.code == "invalid_config"
     assert len(error.complaints) == len(wanted), error.complaints
     assert [part for part in wanted if part not in error.message] == []
+
+
+class Priced(BaseModel):
+    item: str
+
+    @field_validator("item")
+    @classmethod
+    def known(cls, item: str) -> str:
+        raise InvalidConfig("there is no list of prices", op="prices")
+
+
+@step
+def sold(priced: Priced) -> str:
+    return priced.item
+
+
+async def test_what_code_of_the_user_refuses_while_the_options_are_read_is_raised_as_it_is() -> None:
+    async with App("memory:") as app:
+        with pytest.raises(InvalidConfig, match="there is no list of prices") as caught:
+            await app.start(chain(sold)({"item": "nut"}))  # type: ignore[arg-type]
+        assert caught.value.op == "prices"
 
 
 @pytest.mark.parametrize("way", ["start", "run"])

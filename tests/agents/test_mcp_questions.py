@@ -273,6 +273,22 @@ async def test_a_page_that_is_to_be_opened_is_a_question_and_what_else_is_asked_
     assert (given[1]["pay"].action, given[1]["where"].roots[0].name) == ("accept", "srv")
 
 
+async def test_a_tool_of_an_agent_may_ask_again_when_it_was_answered() -> None:
+    texts = ("Pay first.", "Then sign.")
+    asks = [ElicitRequest(params=ElicitRequestURLParams(message=text, url="https://pay.example")) for text in texts]
+    server, given = await low([needs(str(at), asked=ask) for at, ask in enumerate(asks)], questions=True)
+    clerk = Agent("clerk", input=str, output=str, tools=[server])
+    fake = FakeModel(Answer(uses=(ToolUse("low_ask", {}, "1"),)), "Done.")
+    async with App("memory:", models={"*": fake}) as app:
+        handle = await app.start(chain(supervised(clerk))("go"))
+        for text in texts:
+            (question,) = await opened(app)
+            assert question.question.startswith(text)
+            await handle.approve(by="ann")
+        assert await handle.result() == "Done."
+    assert len(given) == 3
+
+
 async def test_a_server_that_asks_without_end_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mcp_asked, "REST", 0)
     server, _ = await low([needs("again")] * 99, questions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,6 +209,13 @@ def test_what_is_wrong_with_a_task_is_said(tasks: str, why: str) -> None:
 )
 def test_what_is_wrong_with_the_whole_is_said(text: str, why: str) -> None:
     assert why in " ".join(wrong(text))
+
+
+def test_a_key_that_stands_twice_is_told_where_it_stands(tmp_path: Path) -> None:
+    file = tmp_path / "order.owf.yaml"
+    file.write_text("document: {dsl: 1.0.3, namespace: n, name: n, version: 0.1.0}\ndo:\n  - a: {set: 1}\ndo: []\n")
+    with pytest.raises(InvalidWorkflow, match=r"order\.owf\.yaml:4:1: the key 'do' stands here a second time"):
+        load_document(file)
 
 
 def test_terms_of_authentications_may_be_expressions() -> None:

@@ -145,6 +145,17 @@ def test_what_a_saga_wrote_is_taken_back_with_what_it_did_and_it_begins_anew_wit
     assert state(checked(play)) == {"total": "6"}
 
 
+def test_a_saga_in_a_branch_that_wrote_nothing_has_nothing_to_take_back() -> None:
+    saga = Saga("s", Sequence("body", (Call("a", undo=Undo(call("x"))), call("b"))))
+    play = play_of(parallel(saga, call("c")))
+    play.done("side/s/a")
+    play.fail("side/s/b")
+    play.done("side/s/a/undo:x")
+    assert not [event for event in play.events if isinstance(event, StateRestored)]
+    play.done("side/c")
+    assert state(checked(play, "failed")) == {"total": "0"}
+
+
 # --- one after another
 
 

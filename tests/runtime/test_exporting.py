@@ -565,6 +565,7 @@ class Nothing:
         branch(Condition.custom("odd", is_even), add_one, double),
         branch(~(Condition.custom("odd", is_even) & Condition.always()) | Condition.label("a"), add_one, double),
         compared(list[int], lambda given: given[-1] == 3),
+        compared(dict[str, int], lambda given: given["a b"] == 3),
         compared(list[list[int]], lambda given: given[-2][0] != 3),
         compared(Any, lambda given: given[-1] == {"a": [1, None, {"b": "\u00e9"}]}),
         compared(Small, lambda given: given == Small(3)),
