@@ -53,6 +53,7 @@ def test_a_run_is_run_from_plain_code_with_its_types() -> None:
         assert handle.outcome().value == 6
         events = list(assert_type(handle.events(), Iterator[Recorded]))
         assert [event.seq for event in events] == [1, 2, 3, 4]
+        assert [view.percent for view in handle.progress()][-1] == 100.0
         assert repr(handle) == "<run a>"
         assert app.handle("a").id == "a"
         assert [head.id for head in app.runs(tag="blue").runs] == ["a"]

@@ -137,6 +137,7 @@ class Handle(Generic[R_co]):
 
     status = blocking(_client.Handle[Any].status)
     events = blocking(_client.Handle[Any].events)
+    progress = blocking(_client.Handle[Any].progress)
     watch = blocking(_client.Handle[Any].watch)
     cancel = blocking(_client.Handle[Any].cancel)
     terminate = blocking(_client.Handle[Any].terminate)

@@ -316,6 +316,17 @@ class Handle(Generic[R_co]):
                 if isinstance(item, Recorded):
                     yield item
 
+    async def progress(self) -> AsyncGenerator[RunView, None]:
+        """The run as it stands after each of its events, from the first: `percent`, `current` steps, all of `status()`.
+
+        It is one view that goes on with the run: look at it before the next is asked for. Never slows the run.
+        """
+        view = RunView()
+        async with aclosing(self.events()) as events:
+            async for recorded in events:
+                view.apply(recorded)
+                yield view
+
     async def watch(self, *, after: int = 0, asleep: bool = True) -> AsyncGenerator[Recorded | Notice, None]:
         """The same with notices in between: starts of attempts and what steps say about their progress.
 

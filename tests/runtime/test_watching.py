@@ -166,6 +166,17 @@ async def test_percentage_and_current_steps_are_known_while_it_runs() -> None:
         assert (status.percent, status.current, status.total, status.ended) == (100.0, [], 6, True)
 
 
+async def test_progress_follows_a_run_to_its_end_and_never_falls() -> None:
+    async with in_memory() as app:
+        handle = await app.start(MANY(3))
+        seen = [(view.seq, view.percent, [each.path for each in view.current]) async for view in handle.progress()]
+    assert [seq for seq, _, _ in seen] == list(range(1, len(seen) + 1))
+    percents = [percent for _, percent, _ in seen]
+    assert (percents == sorted(percents), percents[0], percents[-1]) == (True, 0.0, 100.0)
+    assert ["numbers"] in [paths for _, _, paths in seen]
+    assert seen[-1][2] == []
+
+
 async def test_notices_come_between_events_to_watchers_only() -> None:
     @step
     async def work(value: int) -> int:
