@@ -7,6 +7,7 @@ store in the transaction that makes it durable, so that none is lost.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from ..errors import InvalidValue, SessionError
@@ -97,3 +98,31 @@ def _as(value: bytes | None, kinds: Any, empty: Any) -> Any:
 
 def _dump(found: Any) -> bytes:
     return json.dumps(found, separators=(",", ":")).encode()
+
+
+class Changing(ABC):
+    """The ways to change a value of a session, as steps have them wherever they run."""
+
+    def set(self, name: str, value: object, /) -> None:
+        """See `SessionData.set`."""
+        self._change(name, "set", value)
+
+    def delete(self, name: str, /) -> None:
+        """See `SessionData.delete`."""
+        self._change(name, "delete", None)
+
+    def add(self, name: str, amount: float, /) -> None:
+        """See `SessionData.add`."""
+        self._change(name, "add", amount_of(amount))
+
+    def append(self, name: str, item: object, /) -> None:
+        """See `SessionData.append`."""
+        self._change(name, "append", item)
+
+    def merge(self, name: str, /, **fields: object) -> None:
+        """See `SessionData.merge`."""
+        self._change(name, "merge", fields)
+
+    @abstractmethod
+    def _change(self, name: str, op: str, operand: object) -> None:
+        """Make one change; `op`: see `apply`."""

@@ -17,7 +17,7 @@ from typing import Any, cast
 from ..authoring.encoding import decode, encode
 from ..authoring.parameters import Parameters
 from ..context import Holding, Variables, enter_step
-from ..core.sessions import amount_of, apply, check_change
+from ..core.sessions import Changing, apply, check_change
 from ..errors import RipresaError
 from ..reporting import Hold, Reporting, SessionData, no_session
 from .frames import Message
@@ -118,7 +118,7 @@ class _FarReporting:
         raise self._attempt.not_here("left, save_artifact, send, start, queue and transaction")
 
 
-class _FarSession:
+class _FarSession(Changing):
     """The values of a session as they were when the attempt began, with its own changes."""
 
     def __init__(self, attempt: Distant, id: str, values: dict[str, str]) -> None:
@@ -134,26 +134,6 @@ class _FarSession:
     def names(self) -> list[str]:
         """See `SessionData.names`."""
         return sorted(self._values)
-
-    def set(self, name: str, value: object, /) -> None:
-        """See `SessionData.set`."""
-        self._change(name, "set", value)
-
-    def delete(self, name: str, /) -> None:
-        """See `SessionData.delete`."""
-        self._change(name, "delete", None)
-
-    def add(self, name: str, amount: float, /) -> None:
-        """See `SessionData.add`."""
-        self._change(name, "add", amount_of(amount))
-
-    def append(self, name: str, item: object, /) -> None:
-        """See `SessionData.append`."""
-        self._change(name, "append", item)
-
-    def merge(self, name: str, /, **fields: object) -> None:
-        """See `SessionData.merge`."""
-        self._change(name, "merge", fields)
 
     def _change(self, name: str, op: str, operand: object) -> None:
         text = encode(operand, where=f"session {self.id!r}, {name!r}", code="invalid_input")

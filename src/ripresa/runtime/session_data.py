@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..authoring.encoding import decode, encode
 from ..core.events import Fact, SessionWritten
 from ..core.limits import NONE, decode_limits
-from ..core.sessions import amount_of, apply, check_change
+from ..core.sessions import Changing, apply, check_change
 from ..errors import RipresaError
 from ..messages import Signal
 from ..ports import SessionWrite
@@ -40,7 +40,7 @@ def plain_session(driver: Driver) -> dict[str, Any]:
     return {"session": {"id": session, "values": {name: each.value.decode() for name, each in found.items()}}}
 
 
-class ReadSession:
+class ReadSession(Changing):
     """The values of a session, which a condition may read: with what becomes durable together with its answer."""
 
     def __init__(self, driver: Driver, session: str) -> None:
@@ -56,26 +56,6 @@ class ReadSession:
         """See `SessionData.names`."""
         known = {*self._driver.engine.store.session_values(self.id), *(name for name, _, _ in self._changes())}
         return sorted(name for name in known if self._text(name) is not None)
-
-    def set(self, name: str, value: object, /) -> None:
-        """See `SessionData.set`."""
-        self._change(name, "set", value)
-
-    def delete(self, name: str, /) -> None:
-        """See `SessionData.delete`."""
-        self._change(name, "delete", None)
-
-    def add(self, name: str, amount: float, /) -> None:
-        """See `SessionData.add`."""
-        self._change(name, "add", amount_of(amount))
-
-    def append(self, name: str, item: object, /) -> None:
-        """See `SessionData.append`."""
-        self._change(name, "append", item)
-
-    def merge(self, name: str, /, **fields: object) -> None:
-        """See `SessionData.merge`."""
-        self._change(name, "merge", fields)
 
     def _text(self, name: str) -> bytes | None:
         found = self._driver.engine.store.session_values(self.id, name)
